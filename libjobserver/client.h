@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef JOBSERVER_CLIENT_H
+#define JOBSERVER_CLIENT_H
+
+/*
+ * Taking tokens from a jobserver of any kind, and giving them back. A client has open file
+ * descriptions of its own wherever the jobserver can be reopened (by its path, or through
+ * /proc/self/fd), so that O_NONBLOCK is never set or cleared under somebody else's feet.
+ *
+ * Functions return 0 or a negative errno unless they say otherwise.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "auth.h"
+#include "protocol.h"
+
+enum client_kind {
+    CLIENT_FIFO,   /* bytes in a FIFO or pipe; nobody keeps account */
+    CLIENT_STEVED, /* steved's file: understands the ioctls of protocol.h */
+    CLIENT_DEVICE, /* some other server's file: read, write and poll only */
+};
+
+struct client;
+
+/* Opens the jobserver that `auth` names (AUTH_FIFO or AUTH_PIPE). On an error *error is a line to be
+ * freed that names the thing, the operation and the reason. For AUTH_PIPE the inherited descriptors
+ * must be two ends of one FIFO or pipe (-EBADF: make 4.3 shows numbers that it has closed, and they
+ * may be something else's by now). */
+int client_open(const struct auth *auth, struct client **client, char **error);
+/* The same for a path. */
+int client_open_path(const char *path, struct client **client, char **error);
+/* Returns no token: whoever acquired them releases them first. */
+void client_close(struct client *client);
+
+enum client_kind client_kind(const struct client *client);
+/* How messages name it: "fifo:PATH", "R,W". Valid as long as the client. */
+const char *client_name(const struct client *client);
+
+/* Readable when a token may be there, by poll, epoll or libevent. Close-on-exec, non-blocking where
+ * client_is_own(). */
+int client_fd(const struct client *client);
+/* false: the descriptors could not be reopened (another user's pipe) and are the inherited ones. */
+bool client_is_own(const struct client *client);
+
+/* Takes one token if one is there: 1 and *token, the byte to be written back; 0 if none. Never
+ * blocks, on inherited descriptors either. */
+int client_try_acquire(struct client *client, char *token);
+/* Waits for one: 1, or 0 when timeout_ms (-1: none) has passed, or -EINTR. */
+int client_acquire(struct client *client, int timeout_ms, char *token);
+/* Gives one back. */
+int client_release(struct client *client, char token);
+
+/* For a FIFO: moves one token into `pipe_fd` in one step, so that no SIGKILL falls between taking it
+ * and noting it (splice(2)): 1, 0 if none is there, -ENOSPC if the pipe is full. And back: 1, or 0
+ * if the pipe is empty. For the other kinds -EOPNOTSUPP: there the server keeps account. */
+int client_splice_to(struct client *client, int pipe_fd);
+int client_splice_from(struct client *client, int pipe_fd);
+
+/* The number of tokens lying free, if it can be known: FIONREAD, or steved's status. */
+int client_count_free(struct client *client, unsigned *tokens_free);
+
+/* Only for CLIENT_STEVED, else -ENOTTY: the ioctls of protocol.h. */
+int client_get_status(struct client *client, struct steved_status *status);
+int client_get_clients(struct client *client, struct steved_clients *page);
+int client_set(struct client *client, const struct steved_settings *settings);
+int client_join_group(struct client *client);
+int client_pay_implicit(struct client *client);
+int client_claim_implicit(struct client *client, struct steved_claim *claim);
+
+/* The steved that a program finds when nothing names one: the user's
+ * ($XDG_RUNTIME_DIR/steve/jobserver), else /dev/steve; the first that answers STEVED_IOC_STATUS, or
+ * is a character device that can be opened. *path is to be freed. -ENOENT: neither. */
+int client_find_server(char **path);
+
+#endif

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef JOBSERVER_POOL_H
+#define JOBSERVER_POOL_H
+
+/*
+ * The accounting of one jobserver: how many tokens there are, who holds them, who waits, for whom
+ * one is set aside. Every rule of accounting is decided here and nowhere else; docs/accounting.md
+ * lists them with the function that keeps each.
+ *
+ * Pure: no I/O, no clock, no process is looked at. What happens in the world is told by a call, the
+ * time (nanoseconds of any monotonic clock) comes as an argument, and what is to be done about it
+ * goes out through struct pool_events. The objects are opaque and owned by the pool; a pointer that
+ * a function here returned is valid until the call named with it.
+ *
+ * The invariant (rule 1), true between any two calls:
+ *     free + held + reserved = capacity + debt,   and debt > 0 only while free = reserved = 0.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define POOL_CAPACITY_MAX 65536u
+
+/* The share of an account that nobody gave a weight (systemd's CPUWeight= has the same default and
+ * range, so that one may be set from the other). */
+#define POOL_WEIGHT_DEFAULT 100u
+#define POOL_WEIGHT_MAX 10000u
+
+/* Rule 9: how long a notified poller has to poll again, how long its reservation then lasts, and
+ * the shortest that a poller gets which keeps letting them lapse. */
+#define POOL_OFFER_NS (5 * INT64_C(1000000))
+#define POOL_RESERVATION_NS (250 * INT64_C(1000000))
+#define POOL_RESERVATION_MIN_NS (1 * INT64_C(1000000))
+
+#define POOL_NO_DEADLINE INT64_MAX
+
+struct pool;
+struct pool_account; /* what shares are counted by: a jobwrap with all below it, else a session */
+struct pool_process; /* a process that uses the server */
+struct pool_opening; /* an open file description of the server's file */
+struct pool_waiter;  /* a read that is blocked, or a poll that was answered 'not yet' */
+
+/* What the pool asks of the server. None of these may call the pool. */
+struct pool_events {
+    /* Answer the blocked read with one byte. false: the reader is gone, the token stays here. In
+     * either case the waiter is no more. */
+    bool (*grant)(void *server, void *reader);
+    /* Answer the blocked read with EINTR: its process has died. The waiter is no more. */
+    void (*cancel)(void *server, void *reader);
+    /* Wake those who poll this description; each of them will poll again if it still waits. */
+    void (*notify)(void *server, void *opening_owner);
+};
+
+/* Counters only grow. All numbers are tokens unless they say otherwise. */
+struct pool_status {
+    unsigned capacity, free, held, reserved, debt;
+    unsigned waiting;  /* blocked reads, and polls whose turn has not come */
+    unsigned unpaid;   /* implicit slots of direct clients that nobody paid for (rule 2) */
+    unsigned accounts; /* with at least one process */
+    unsigned processes;
+    uint64_t granted, returned;
+    uint64_t foreign;   /* returned by another process than the holder (rule 4) */
+    uint64_t dropped;   /* written although nothing was owed (rule 4) */
+    uint64_t reclaimed; /* taken back from the dead (rule 6) */
+    uint64_t lapsed;    /* offers and reservations that ran out unused (rule 9) */
+};
+
+/* One line of the list of holders and waiters: a process, or a group under its first member. */
+struct pool_client {
+    uint64_t account; /* its key */
+    unsigned weight;
+    pid_t pid, keeper; /* keeper: the second member of a group, else 0 */
+    unsigned held, reserved, waiting;
+    unsigned claims;    /* of what it holds, claimed as implicit slots by processes below it */
+    bool group;         /* a registered group: a jobwrap or a gate, with its keeper */
+    bool pays_implicit; /* one of the tokens it holds is its own implicit slot */
+    bool unpaid;        /* runs one job more than it holds: a direct client nobody paid for */
+};
+
+/* Returns NULL with errno set: EINVAL (capacity not in 1..POOL_CAPACITY_MAX) or ENOMEM. `events`
+ * must outlive the pool; `server` is handed to each of them. */
+struct pool *pool_create(const struct pool_events *events, void *server, unsigned capacity);
+/* Ends everything at once; no event is sent. */
+void pool_destroy(struct pool *pool);
+
+/* --- who there is --- */
+
+/* The account with this key, made if there is none. Lives as long as a process is in it: hand it to
+ * pool_process_add() before any other call. NULL: out of memory. */
+struct pool_account *pool_account(struct pool *pool, uint64_t key);
+/* weight: 1..POOL_WEIGHT_MAX; twice the weight is twice the tokens when both wait. */
+void pool_account_set_weight(struct pool *pool, struct pool_account *account, unsigned weight,
+                             int64_t now_ns);
+struct pool_account *pool_process_account(const struct pool_process *process);
+uint64_t pool_account_key(const struct pool_account *account);
+
+/* A process that nobody has seen before. `paid_by_parent`: it has an ancestor that is a client of
+ * this server, which therefore started it with a slot. The pointer is valid until
+ * pool_process_died(). NULL: out of memory (the account then ends too, if nobody is in it). */
+struct pool_process *pool_process_add(struct pool *pool, pid_t pid, struct pool_account *account,
+                                      bool paid_by_parent);
+/* It has exited: what it held returns, its waiters are cancelled, its claims end (rule 6). */
+void pool_process_died(struct pool *pool, struct pool_process *process, int64_t now_ns);
+pid_t pool_process_pid(const struct pool_process *process);
+
+/* `opener` has opened the server's file; `owner` is handed to notify(). Valid until pool_close(),
+ * which is the last close of the description. NULL: out of memory. */
+struct pool_opening *pool_open(struct pool *pool, struct pool_process *opener, void *owner);
+void pool_close(struct pool *pool, struct pool_opening *opening, int64_t now_ns);
+
+/* --- tokens --- */
+
+enum pool_answer { POOL_GRANTED, POOL_TRY_AGAIN, POOL_WAITS, POOL_NO_MEMORY };
+
+/* A read. POOL_GRANTED: the caller answers with one byte (and calls pool_grant_failed() if it can't
+ * be delivered). POOL_TRY_AGAIN only if `nonblocking`. POOL_WAITS, POOL_NO_MEMORY only if not:
+ * `reader` is handed to grant() or cancel() later, and *waiter is valid until then or until
+ * pool_interrupt(). */
+enum pool_answer pool_read(struct pool *pool, struct pool_opening *opening,
+                           struct pool_process *process, bool nonblocking, void *reader,
+                           struct pool_waiter **waiter, int64_t now_ns);
+/* A blocked read has been interrupted and answered by the caller. */
+void pool_interrupt(struct pool *pool, struct pool_waiter *waiter, int64_t now_ns);
+/* The token that pool_read() has just granted did not reach the reader: take it back. */
+void pool_grant_failed(struct pool *pool, struct pool_opening *opening,
+                       struct pool_process *process, int64_t now_ns);
+
+/* A write of n bytes. Returns how many tokens were credited; the rest is dropped and counted
+ * (rule 4). */
+size_t pool_write(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
+                  size_t n, int64_t now_ns);
+
+/* A poll for reading. true: a read by this process would be granted now. false: it stands in the
+ * queue if `wants_notice`, and notify() tells when its turn has come. */
+bool pool_poll(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
+               bool wants_notice, int64_t now_ns);
+
+/* --- settings --- */
+
+/* 0, or -EINVAL (capacity not in 1..POOL_CAPACITY_MAX), or -ENOMEM; then nothing has changed.
+ * Rule 7. */
+int pool_set_capacity(struct pool *pool, unsigned capacity, int64_t now_ns);
+/* The most tokens that one process or group may hold; 0: no limit. What is held is not recalled. */
+void pool_set_per_process_limit(struct pool *pool, unsigned limit, int64_t now_ns);
+/* Rule 10: while `throttled`, nothing is granted to anybody once min_jobs tokens are held. */
+void pool_set_throttle(struct pool *pool, bool throttled, unsigned min_jobs, int64_t now_ns);
+
+/* --- groups and implicit slots (rules 2 and 6) --- */
+
+/* `process` registers itself as a member of the group that owns what is read through `opening`. The
+ * first member founds it, and with it an account, unless its process is below another group: then
+ * it stays in that group's account. What the group holds returns when no member is alive. 0, or
+ * -EBUSY (the process is in another group, or holds a token itself), or -ENOMEM. `key`: of the
+ * account to found; 0: stay in the process' account. */
+int pool_group_join(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
+                    uint64_t key);
+/* One of the tokens that are held through `opening` pays for the implicit slot of its holder, and
+ * is not counted in its account's share. 0, or -EINVAL if none is held. */
+int pool_pay_implicit(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
+                      int64_t now_ns);
+/* `process` asks whether `ancestor`, or the group it is in, holds a token that nobody has claimed;
+ * if so, claims it until one of the two dies or the token is returned, and its own implicit slot is
+ * paid. A second claim of the same process is granted by the first. */
+bool pool_claim_implicit(struct pool *pool, struct pool_process *process,
+                         struct pool_process *ancestor);
+
+/* --- time --- */
+
+/* The moment at which pool_expire() has something to do, or POOL_NO_DEADLINE. */
+int64_t pool_next_deadline(const struct pool *pool);
+/* Ends the offers and reservations whose time is over, and serves who is next. */
+void pool_expire(struct pool *pool, int64_t now_ns);
+
+/* --- to be seen --- */
+
+void pool_get_status(const struct pool *pool, struct pool_status *status);
+/* Fills `clients` with up to `max` clients whose ordinal is above *cursor (0 at first) and moves
+ * *cursor to the last; returns how many. Clients that come later have higher ordinals. */
+size_t pool_get_clients(const struct pool *pool, uint64_t *cursor, struct pool_client *clients,
+                        size_t max);
+/* Walks every structure and checks rule 1 and all that hangs together with it. For tests: returns
+ * NULL, or what is wrong. */
+const char *pool_check(const struct pool *pool);
+
+#endif

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef JOBSERVER_PROTOCOL_H
+#define JOBSERVER_PROTOCOL_H
+
+/*
+ * What steved understands on its file (/dev/steve, or DIR/jobserver of a FUSE mount) besides read,
+ * write and poll: see docs/protocol.md. Installed as <jobserver/protocol.h>. Every structure has the
+ * same layout for 32 and 64 bit callers. Reserved members are 0.
+ *
+ * Errors common to all: ENOTTY (unknown to this server, or the file is another server's), EINVAL (a
+ * reserved member is not 0, a value is out of its range).
+ */
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define STEVED_PROTOCOL_VERSION 1
+
+struct steved_status {
+    __u32 version; /* STEVED_PROTOCOL_VERSION */
+    __s32 pid;     /* of the server, as it sees itself */
+    __u32 jobs;    /* capacity */
+    __u32 free;
+    __u32 held;
+    __u32 reserved;
+    __u32 debt;    /* tokens to be returned before one is granted, after `jobs` was lowered */
+    __u32 waiting; /* readers and pollers whose turn has not come */
+    __u32 unpaid;  /* implicit slots of direct clients, which run outside `jobs` */
+    __u32 min_jobs;
+    __u32 per_process_limit; /* 0: none */
+    __u32 accounts;
+    __u64 granted; /* from here on: counters since the start */
+    __u64 returned;
+    __u64 foreign;   /* returned by another process than the holder */
+    __u64 dropped;   /* bytes written by who owed nothing */
+    __u64 reclaimed; /* tokens taken back from the dead; their jobs may still run */
+    __u64 lapsed;    /* reservations that ran out unused */
+    __u64 spare[8];
+};
+#define STEVED_IOC_STATUS _IOR('J', 0x50, struct steved_status)
+
+#define STEVED_CLIENT_GROUP 1u         /* a jobwrap or a gate, with its keeper */
+#define STEVED_CLIENT_PAYS_IMPLICIT 2u /* one of its tokens is its own implicit slot */
+#define STEVED_CLIENT_UNPAID 4u        /* runs one job more than it holds */
+
+#define STEVED_COMMAND_SIZE 80
+struct steved_client {
+    __u64 account;
+    __s32 pid; /* in the server's pid namespace; 0: outside of it */
+    __s32 keeper;
+    __u32 flags; /* STEVED_CLIENT_* */
+    __u32 weight;
+    __u32 held;
+    __u32 reserved;
+    __u32 waiting;
+    __u32 claims;
+    char command[STEVED_COMMAND_SIZE]; /* its command line, NUL-terminated, cut; printable */
+};
+
+/* In: cursor, 0 at first. Out: up to STEVED_CLIENTS_PER_PAGE clients, and the cursor for the next
+ * call; count 0 ends the list. */
+#define STEVED_CLIENTS_PER_PAGE 32
+struct steved_clients {
+    __u64 cursor;
+    __u32 count;
+    __u32 reserved;
+    struct steved_client clients[STEVED_CLIENTS_PER_PAGE];
+};
+#define STEVED_IOC_CLIENTS _IOWR('J', 0x51, struct steved_clients)
+
+/* All of the named settings or none. For root and the server's own user; else EPERM. */
+#define STEVED_SET_JOBS 1u
+#define STEVED_SET_MIN_JOBS 2u
+#define STEVED_SET_PER_PROCESS_LIMIT 4u
+struct steved_settings {
+    __u32 named; /* STEVED_SET_* */
+    __u32 jobs;
+    __u32 min_jobs;
+    __u32 per_process_limit;
+    __u32 spare[12];
+};
+#define STEVED_IOC_SET _IOW('J', 0x52, struct steved_settings)
+
+/* Tokens read through this open file description belong from now on to a group, of which the caller
+ * becomes a member: they return when the last member has died. A wrapper and its keeper join one
+ * after the other. EBUSY: the caller is in another group, or holds a token of its own. */
+#define STEVED_IOC_JOIN_GROUP _IO('J', 0x53)
+
+/* One of the tokens held through this description pays for the caller's implicit slot. EINVAL: none
+ * is held. */
+#define STEVED_IOC_PAY_IMPLICIT _IO('J', 0x54)
+
+/* Does an ancestor of the caller hold a token that nobody has claimed yet? Then it is claimed for
+ * the caller's implicit slot, until one of them dies or returns it. */
+struct steved_claim {
+    __u32 paid;     /* 1: paid for; 0: acquire a token */
+    __s32 ancestor; /* the process (or a group's first member) that holds the claimed token */
+    __u32 spare[6];
+};
+#define STEVED_IOC_CLAIM_IMPLICIT _IOR('J', 0x55, struct steved_claim)
+
+#endif
