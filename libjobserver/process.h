@@ -4,8 +4,8 @@
 
 /*
  * Who is this? Processes as /proc and pidfds show them (proc(5), pidfd_open(2)). All functions return
- * 0 or a negative errno (-ESRCH: no such process) unless they say otherwise; nothing is written on
- * an error.
+ * 0 or a negative errno (-ESRCH: no such process; -EIO: /proc makes no sense) unless they say
+ * otherwise; nothing is written on an error.
  */
 
 #include <stdbool.h>
@@ -18,9 +18,12 @@ struct process_info {
     pid_t pid, parent, process_group, session;
     char state;           /* as in proc(5): 'R', 'S', 'D', 'T', 'Z', ... */
     uint64_t start_ticks; /* after boot, in clock ticks */
+    unsigned threads;     /* 'Z' with more than one: only the first thread has ended */
 };
 
 int process_info(pid_t pid, struct process_info *info);
+/* Has it not exited yet? */
+bool process_info_is_alive(const struct process_info *info);
 
 /* A close-on-exec pidfd: readable once the process has exited. Owned by the caller. */
 int process_open_pidfd(pid_t pid);
