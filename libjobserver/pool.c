@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* Tokens: how they are taken, returned, offered and set aside; how many there are. */
+#include "pool_private.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+/* After this many reservations that were not used, each further one is half as long (rule 9). */
+#define LAPSES_FORGIVEN 2
+/* A lazy client's usual interval is known after so many tries in vain. */
+#define TRIES_TO_KNOW 3
+
+/* --- loans: tokens that are held --- */
+
+/* Makes loans for `capacity` tokens, and room for as many deadlines: 0 or -ENOMEM. */
+static int
+loans_reserve(struct pool *pool, unsigned capacity)
+{
+    if (capacity <= pool->loans)
+        return 0;
+    if (heap_reserve(&pool->deadlines, capacity) < 0)
+        return -ENOMEM;
+    struct pool_loan **blocks =
+        reallocarray(pool->loan_blocks, pool->loan_block_count + 1, sizeof(struct pool_loan *));
+    if (!blocks)
+        return -ENOMEM;
+    pool->loan_blocks = blocks;
+    struct pool_loan *block = calloc(capacity - pool->loans, sizeof(*block));
+    if (!block)
+        return -ENOMEM;
+    pool->loan_blocks[pool->loan_block_count++] = block;
+    for (unsigned i = 0; i < capacity - pool->loans; i++)
+        TAILQ_INSERT_TAIL(&pool->spare_loans, &block[i], in_holder);
+    pool->loans = capacity;
+    return 0;
+}
+
+static void
+lend(struct pool *pool, struct pool_holder *holder, struct pool_opening *opening)
+{
+    struct pool_loan *loan = TAILQ_FIRST(&pool->spare_loans);
+
+    assert(pool->free > 0 && loan);
+    TAILQ_REMOVE(&pool->spare_loans, loan, in_holder);
+    loan->holder = holder;
+    loan->opening = opening;
+    TAILQ_INSERT_TAIL(&holder->loans, loan, in_holder);
+    TAILQ_INSERT_TAIL(&opening->loans, loan, in_opening);
+    pool->free--;
+    pool->held++;
+    pool->granted++;
+    holder->held++;
+    holder->account->tokens++;
+    pool_account_changed(pool, holder->account);
+}
+
+void
+pool_loan_end(struct pool *pool, struct pool_loan *loan)
+{
+    struct pool_holder *holder = loan->holder;
+
+    TAILQ_REMOVE(&holder->loans, loan, in_holder);
+    if (loan->opening)
+        TAILQ_REMOVE(&loan->opening->loans, loan, in_opening);
+    TAILQ_INSERT_HEAD(&pool->spare_loans, loan, in_holder);
+    holder->held--;
+    holder->account->tokens--;
+    if (holder->held == 0)
+        pool_holder_set_pays_implicit(pool, holder, false);
+    pool_account_changed(pool, holder->account);
+    pool_trim_claims(holder);
+    pool->held--;
+    if (pool->debt > 0)
+        pool->debt--;
+    else
+        pool->free++;
+    pool_unpark(pool, holder);
+}
+
+/* --- whose turn --- */
+
+/* Could anybody be granted a token now? */
+static bool
+is_granting(const struct pool *pool)
+{
+    if (pool->free == 0)
+        return false;
+    return !pool->throttled || pool->held + pool->reserved < pool->min_jobs;
+}
+
+static int64_t
+reservation_ns(const struct pool_process *process)
+{
+    int64_t length_ns = POOL_RESERVATION_NS;
+
+    for (unsigned i = LAPSES_FORGIVEN; i < process->lapses && length_ns > 0; i++)
+        length_ns /= 2;
+    return length_ns > POOL_RESERVATION_MIN_NS ? length_ns : POOL_RESERVATION_MIN_NS;
+}
+
+static void
+serve_reader(struct pool *pool, struct pool_waiter *waiter)
+{
+    struct pool_holder *holder = waiter->holder;
+
+    lend(pool, holder, waiter->opening);
+    if (!pool->events->grant(pool->server, waiter->reader)) {
+        pool->granted--;
+        pool_loan_end(pool, TAILQ_LAST(&holder->loans, pool_loans));
+    }
+    pool_waiter_end(pool, waiter);
+}
+
+/* It cannot be told, so its token is set aside until it should have tried again; unless it has
+ * stopped trying. */
+static void
+serve_lazy(struct pool *pool, struct pool_waiter *waiter, int64_t now_ns)
+{
+    int64_t length_ns = reservation_ns(waiter->process);
+
+    if (now_ns - waiter->process->last_try_ns > length_ns)
+        pool_waiter_end(pool, waiter);
+    else
+        pool_set_aside(pool, waiter, WAITER_RESERVED, now_ns + length_ns);
+}
+
+void
+pool_serve(struct pool *pool, int64_t now_ns)
+{
+    struct pool_waiter *waiter;
+
+    while (is_granting(pool) && (waiter = pool_next_waiter(pool))) {
+        switch (waiter->kind) {
+        case WAITER_READER:
+            serve_reader(pool, waiter);
+            break;
+        case WAITER_POLLER:
+            pool_set_aside(pool, waiter, WAITER_OFFERED, now_ns + POOL_OFFER_NS);
+            pool->events->notify(pool->server, waiter->opening->owner);
+            break;
+        case WAITER_LAZY:
+            serve_lazy(pool, waiter, now_ns);
+            break;
+        }
+    }
+}
+
+/* --- read --- */
+
+/* A token that is set aside for the process, by preference through this description. */
+static struct pool_waiter *
+find_set_aside(const struct pool_process *process, const struct pool_opening *opening)
+{
+    struct pool_waiter *waiter, *found = NULL;
+
+    TAILQ_FOREACH (waiter, &process->waiters, in_process) {
+        if (!heap_contains(&waiter->in_deadlines))
+            continue;
+        if (waiter->opening == opening)
+            return waiter;
+        found = waiter;
+    }
+    return found;
+}
+
+static struct pool_waiter *
+find_waiter(const struct pool_process *process, const struct pool_opening *opening,
+            enum waiter_kind kind)
+{
+    struct pool_waiter *waiter;
+
+    TAILQ_FOREACH (waiter, &process->waiters, in_process)
+        if (waiter->opening == opening && waiter->kind == kind)
+            return waiter;
+    return NULL;
+}
+
+static void
+mark_client(struct pool_opening *opening, struct pool_process *process)
+{
+    if (opening->group)
+        return;
+    if (opening->opener)
+        opening->opener->is_client = true;
+    else
+        process->is_client = true;
+}
+
+/* Who has been granted a token polls again if it wants another: its old place in the queue would
+ * only be offered to nobody. */
+static void
+forget_poll(struct pool *pool, struct pool_opening *opening, struct pool_process *process)
+{
+    static const enum waiter_kind kinds[] = {WAITER_POLLER, WAITER_LAZY};
+
+    for (size_t i = 0; i < 2; i++) {
+        struct pool_waiter *waiter = find_waiter(process, opening, kinds[i]);
+        if (waiter && !heap_contains(&waiter->in_deadlines))
+            pool_waiter_end(pool, waiter);
+    }
+}
+
+static bool
+try_grant(struct pool *pool, struct pool_opening *opening, struct pool_process *process)
+{
+    struct pool_holder *holder = pool_holder_of(opening, process);
+    struct pool_waiter *set_aside = find_set_aside(process, opening);
+
+    /* What is set aside for this very holder counts against its limit, and is what it gets. */
+    if (pool_holder_is_full(pool, holder) && !(set_aside && set_aside->holder == holder))
+        return false;
+    if (set_aside) {
+        process->lapses = 0;
+        pool_waiter_end(pool, set_aside);
+    } else if (!is_granting(pool)) {
+        return false;
+    }
+    process->tries = 0;
+    lend(pool, holder, opening);
+    forget_poll(pool, opening, process);
+    return true;
+}
+
+/* A non-blocking read in vain by a client that has never polled: it will try again in its own time
+ * (ninja 1.13: whenever one of its jobs ends). It gets a place in the queue only if it comes often
+ * enough for its turn to be held. */
+static void
+note_lazy_try(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
+              int64_t now_ns)
+{
+    int64_t interval_ns = now_ns - process->last_try_ns;
+
+    process->last_try_ns = now_ns;
+    if (process->has_polled)
+        return;
+    if (process->tries == 1)
+        process->usual_interval_ns = interval_ns;
+    else if (process->tries > 1)
+        process->usual_interval_ns = (3 * process->usual_interval_ns + interval_ns) / 4;
+    if (process->tries < TRIES_TO_KNOW)
+        process->tries++;
+    if (process->tries < TRIES_TO_KNOW || process->usual_interval_ns >= reservation_ns(process))
+        return;
+    if (!find_waiter(process, opening, WAITER_LAZY))
+        pool_wait(pool, WAITER_LAZY, opening, process, NULL);
+}
+
+enum pool_answer
+pool_read(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
+          bool nonblocking, void *reader, struct pool_waiter **waiter, int64_t now_ns)
+{
+    mark_client(opening, process);
+    if (try_grant(pool, opening, process)) {
+        /* A reservation may have been longer than what the limit left; others may be next. */
+        pool_serve(pool, now_ns);
+        return POOL_GRANTED;
+    }
+    if (nonblocking) {
+        note_lazy_try(pool, opening, process, now_ns);
+        return POOL_TRY_AGAIN;
+    }
+    *waiter = pool_wait(pool, WAITER_READER, opening, process, reader);
+    return *waiter ? POOL_WAITS : POOL_NO_MEMORY;
+}
+
+void
+pool_interrupt(struct pool *pool, struct pool_waiter *waiter, int64_t now_ns)
+{
+    pool_waiter_end(pool, waiter);
+    pool_serve(pool, now_ns);
+}
+
+void
+pool_grant_failed(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
+                  int64_t now_ns)
+{
+    struct pool_holder *holder = pool_holder_of(opening, process);
+    struct pool_loan *loan = TAILQ_LAST(&holder->loans, pool_loans);
+
+    if (!loan)
+        return;
+    pool->granted--;
+    pool_loan_end(pool, loan);
+    pool_serve(pool, now_ns);
+}
+
+/* --- write --- */
+
+/* Rule 4: what the writer holds itself, else what is held through the same description. */
+static struct pool_loan *
+find_loan(const struct pool_opening *opening, const struct pool_process *writer)
+{
+    struct pool_loan *loan = TAILQ_FIRST(&writer->holder.loans);
+
+    if (!loan && writer->group)
+        loan = TAILQ_FIRST(&writer->group->holder.loans);
+    return loan ? loan : TAILQ_FIRST(&opening->loans);
+}
+
+size_t
+pool_write(struct pool *pool, struct pool_opening *opening, struct pool_process *process, size_t n,
+           int64_t now_ns)
+{
+    size_t credited = 0;
+    struct pool_loan *loan;
+
+    while (credited < n && (loan = find_loan(opening, process))) {
+        const struct pool_holder *own = process->group ? &process->group->holder : &process->holder;
+        if (loan->holder != own)
+            pool->foreign++;
+        pool_loan_end(pool, loan);
+        pool->returned++;
+        credited++;
+    }
+    pool->dropped += n - credited;
+    pool_serve(pool, now_ns);
+    return credited;
+}
+
+/* --- poll --- */
+
+/* The second poll after a notification is what proves that somebody is still there (rule 9). */
+static void
+confirm_offer(struct pool *pool, struct pool_waiter *waiter, int64_t now_ns)
+{
+    if (waiter->state != WAITER_OFFERED)
+        return;
+    waiter->state = WAITER_RESERVED;
+    pool_set_deadline(pool, waiter, now_ns + reservation_ns(waiter->process));
+}
+
+bool
+pool_poll(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
+          bool wants_notice, int64_t now_ns)
+{
+    struct pool_waiter *waiter = find_set_aside(process, opening);
+
+    mark_client(opening, process);
+    process->has_polled |= wants_notice;
+    if (waiter) {
+        confirm_offer(pool, waiter, now_ns);
+        return true;
+    }
+    if (is_granting(pool) && !pool_holder_is_full(pool, pool_holder_of(opening, process)))
+        return true;
+    if (!wants_notice)
+        return false;
+    waiter = find_waiter(process, opening, WAITER_LAZY);
+    if (waiter)
+        waiter->kind = WAITER_POLLER; /* not so lazy after all; it keeps its place */
+    else if (!find_waiter(process, opening, WAITER_POLLER))
+        pool_wait(pool, WAITER_POLLER, opening, process, NULL);
+    return false;
+}
+
+/* --- settings --- */
+
+struct pool *
+pool_create(const struct pool_events *events, void *server, unsigned capacity)
+{
+    if (capacity < 1 || capacity > POOL_CAPACITY_MAX) {
+        errno = EINVAL;
+        return NULL;
+    }
+    struct pool *pool = calloc(1, sizeof(*pool));
+    if (!pool)
+        return NULL;
+    pool->events = events;
+    pool->server = server;
+    pool->by_share.before = pool_account_before;
+    pool->deadlines.before = pool_deadline_before;
+    TAILQ_INIT(&pool->spare_loans);
+    TAILQ_INIT(&pool->accounts);
+    TAILQ_INIT(&pool->waiting);
+    TAILQ_INIT(&pool->holders);
+    TAILQ_INIT(&pool->openings);
+    if (loans_reserve(pool, capacity) < 0) {
+        pool_destroy(pool);
+        errno = ENOMEM;
+        return NULL;
+    }
+    pool->capacity = pool->free = capacity;
+    return pool;
+}
+
+/* Reservations end, the newest first, until `tokens` are free. */
+static void
+cancel_reservations(struct pool *pool, unsigned tokens)
+{
+    while (pool->free < tokens && pool->deadlines.count > 0) {
+        struct pool_waiter *newest = NULL;
+        for (size_t i = 0; i < pool->deadlines.count; i++) {
+            struct pool_waiter *waiter =
+                container_of(pool->deadlines.nodes[i], struct pool_waiter, in_deadlines);
+            if (!newest || waiter->deadline_ns > newest->deadline_ns)
+                newest = waiter;
+        }
+        pool_waiter_end(pool, newest);
+    }
+}
+
+static void
+lower_capacity(struct pool *pool, unsigned tokens)
+{
+    cancel_reservations(pool, tokens);
+    unsigned taken = tokens < pool->free ? tokens : pool->free;
+    pool->free -= taken;
+    pool->debt += tokens - taken;
+}
+
+static void
+raise_capacity(struct pool *pool, unsigned tokens)
+{
+    unsigned paid = tokens < pool->debt ? tokens : pool->debt;
+    pool->debt -= paid;
+    pool->free += tokens - paid;
+}
+
+int
+pool_set_capacity(struct pool *pool, unsigned capacity, int64_t now_ns)
+{
+    if (capacity < 1 || capacity > POOL_CAPACITY_MAX)
+        return -EINVAL;
+    if (loans_reserve(pool, capacity) < 0)
+        return -ENOMEM;
+    if (capacity < pool->capacity)
+        lower_capacity(pool, pool->capacity - capacity);
+    else
+        raise_capacity(pool, capacity - pool->capacity);
+    pool->capacity = capacity;
+    pool_serve(pool, now_ns);
+    return 0;
+}
+
+void
+pool_set_per_process_limit(struct pool *pool, unsigned limit, int64_t now_ns)
+{
+    struct pool_holder *holder;
+
+    pool->per_process_limit = limit;
+    TAILQ_FOREACH (holder, &pool->holders, in_pool)
+        pool_unpark(pool, holder);
+    pool_serve(pool, now_ns);
+}
+
+void
+pool_set_throttle(struct pool *pool, bool throttled, unsigned min_jobs, int64_t now_ns)
+{
+    pool->throttled = throttled;
+    pool->min_jobs = min_jobs;
+    pool_serve(pool, now_ns);
+}
+
+/* --- time --- */
+
+int64_t
+pool_next_deadline(const struct pool *pool)
+{
+    struct heap_node *first = heap_first(&pool->deadlines);
+
+    if (!first)
+        return POOL_NO_DEADLINE;
+    return container_of(first, struct pool_waiter, in_deadlines)->deadline_ns;
+}
+
+void
+pool_expire(struct pool *pool, int64_t now_ns)
+{
+    struct heap_node *first;
+
+    while ((first = heap_first(&pool->deadlines))) {
+        struct pool_waiter *waiter = container_of(first, struct pool_waiter, in_deadlines);
+        if (waiter->deadline_ns > now_ns)
+            break;
+        if (waiter->state == WAITER_RESERVED)
+            waiter->process->lapses++;
+        pool->lapsed++;
+        pool_waiter_end(pool, waiter);
+    }
+    pool_serve(pool, now_ns);
+}
+
+/* --- the end --- */
+
+static void
+cancel_nobody(void *server, void *reader)
+{
+    (void)server;
+    (void)reader;
+}
+
+void
+pool_destroy(struct pool *pool)
+{
+    static const struct pool_events quiet = {.cancel = cancel_nobody};
+    struct pool_opening *opening;
+    struct pool_holder *holder;
+
+    if (!pool)
+        return;
+    pool->events = &quiet;
+    pool->throttled = true; /* nobody is served any more */
+    pool->min_jobs = 0;
+    while ((opening = TAILQ_FIRST(&pool->openings)))
+        pool_close(pool, opening, 0);
+    while ((holder = TAILQ_FIRST(&pool->holders))) {
+        struct pool_process *process =
+            holder->is_group
+                ? TAILQ_FIRST(&container_of(holder, struct pool_group, holder)->members)
+                : container_of(holder, struct pool_process, holder);
+        pool_process_died(pool, process, 0);
+    }
+    for (size_t i = 0; i < pool->loan_block_count; i++)
+        free(pool->loan_blocks[i]);
+    free(pool->loan_blocks);
+    heap_free(&pool->by_share);
+    heap_free(&pool->deadlines);
+    free(pool);
+}

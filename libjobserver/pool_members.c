@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* Who comes and goes: accounts, processes, groups, open file descriptions, and the claims on implicit
+ * slots (rules 2 and 6). */
+#include "pool_private.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+/* --- accounts --- */
+
+struct pool_account *
+pool_account(struct pool *pool, uint64_t key)
+{
+    struct pool_account *account;
+
+    TAILQ_FOREACH (account, &pool->accounts, in_pool)
+        if (account->key == key)
+            return account;
+    if (heap_reserve(&pool->by_share, pool->account_count + 1) < 0)
+        return NULL;
+    account = calloc(1, sizeof(*account));
+    if (!account)
+        return NULL;
+    account->key = key;
+    account->weight = POOL_WEIGHT_DEFAULT;
+    TAILQ_INIT(&account->queue);
+    TAILQ_INSERT_TAIL(&pool->accounts, account, in_pool);
+    pool->account_count++;
+    return account;
+}
+
+static void
+account_leave(struct pool *pool, struct pool_account *account)
+{
+    if (account->holders > 0)
+        return;
+    assert(TAILQ_EMPTY(&account->queue) && account->tokens == 0);
+    TAILQ_REMOVE(&pool->accounts, account, in_pool);
+    pool->account_count--;
+    free(account);
+}
+
+void
+pool_account_set_weight(struct pool *pool, struct pool_account *account, unsigned weight,
+                        int64_t now_ns)
+{
+    assert(weight >= 1 && weight <= POOL_WEIGHT_MAX);
+    account->weight = weight;
+    pool_account_changed(pool, account);
+    pool_serve(pool, now_ns);
+}
+
+uint64_t
+pool_account_key(const struct pool_account *account)
+{
+    return account->key;
+}
+
+/* --- holders --- */
+
+static void
+holder_init(struct pool *pool, struct pool_holder *holder, struct pool_account *account)
+{
+    holder->ordinal = ++pool->next_ordinal;
+    holder->account = account;
+    account->holders++;
+    TAILQ_INIT(&holder->loans);
+    TAILQ_INIT(&holder->parked_waiters);
+    TAILQ_INIT(&holder->claimers);
+    TAILQ_INSERT_TAIL(&pool->holders, holder, in_pool);
+}
+
+static void
+claim_end(struct pool_holder *claimer)
+{
+    struct pool_holder *ancestor = claimer->claimed_from;
+
+    if (!ancestor)
+        return;
+    TAILQ_REMOVE(&ancestor->claimers, claimer, in_claimers);
+    ancestor->claims--;
+    claimer->claimed_from = NULL;
+}
+
+static void
+claim_begin(struct pool_holder *claimer, struct pool_holder *ancestor)
+{
+    claimer->claimed_from = ancestor;
+    ancestor->claims++;
+    TAILQ_INSERT_TAIL(&ancestor->claimers, claimer, in_claimers);
+}
+
+void
+pool_trim_claims(struct pool_holder *holder)
+{
+    while (holder->claims > holder->held)
+        claim_end(TAILQ_LAST(&holder->claimers, pool_holders));
+}
+
+/* Returns what it holds. Nobody waits on its charge any more. */
+static void
+holder_end(struct pool *pool, struct pool_holder *holder)
+{
+    struct pool_account *account = holder->account;
+    struct pool_loan *loan;
+
+    claim_end(holder);
+    while ((loan = TAILQ_FIRST(&holder->loans))) {
+        pool_loan_end(pool, loan);
+        pool->reclaimed++;
+    }
+    pool_trim_claims(holder);
+    assert(holder->queued + holder->parked + holder->reserved == 0);
+    TAILQ_REMOVE(&pool->holders, holder, in_pool);
+    account->holders--;
+    account_leave(pool, account);
+}
+
+void
+pool_holder_set_pays_implicit(struct pool *pool, struct pool_holder *holder, bool pays)
+{
+    if (holder->pays_implicit == pays)
+        return;
+    holder->pays_implicit = pays;
+    if (pays)
+        holder->account->implicit++;
+    else
+        holder->account->implicit--;
+    pool_account_changed(pool, holder->account);
+}
+
+struct pool_holder *
+pool_holder_of(struct pool_opening *opening, struct pool_process *process)
+{
+    if (opening->group)
+        return &opening->group->holder;
+    if (opening->opener)
+        return &opening->opener->holder;
+    return &process->holder;
+}
+
+static void
+recharge_waiters(struct pool *pool, struct pool_opening *opening)
+{
+    struct pool_waiter *waiter, *next;
+
+    for (waiter = TAILQ_FIRST(&opening->waiters); waiter; waiter = next) {
+        next = TAILQ_NEXT(waiter, in_opening);
+        pool_waiter_recharge(pool, waiter);
+    }
+}
+
+/* --- processes --- */
+
+struct pool_process *
+pool_process_add(struct pool *pool, pid_t pid, struct pool_account *account, bool paid_by_parent)
+{
+    struct pool_process *process = calloc(1, sizeof(*process));
+
+    if (!process) {
+        account_leave(pool, account);
+        return NULL;
+    }
+    process->pid = pid;
+    process->paid_by_parent = paid_by_parent;
+    TAILQ_INIT(&process->openings);
+    TAILQ_INIT(&process->waiters);
+    holder_init(pool, &process->holder, account);
+    pool->process_count++;
+    return process;
+}
+
+pid_t
+pool_process_pid(const struct pool_process *process)
+{
+    return process->pid;
+}
+
+struct pool_account *
+pool_process_account(const struct pool_process *process)
+{
+    return process->holder.account;
+}
+
+static void
+group_leave(struct pool *pool, struct pool_process *process)
+{
+    struct pool_group *group = process->group;
+    struct pool_opening *opening;
+
+    TAILQ_REMOVE(&group->members, process, in_group);
+    process->group = NULL;
+    if (!TAILQ_EMPTY(&group->members))
+        return;
+    while ((opening = TAILQ_FIRST(&group->openings))) {
+        TAILQ_REMOVE(&group->openings, opening, in_group);
+        opening->group = NULL;
+        recharge_waiters(pool, opening);
+    }
+    holder_end(pool, &group->holder);
+    free(group);
+}
+
+/* A process that is dead waits for nothing. Its reads are cancelled by the kernel in the ordinary
+ * case, before it can be seen as dead; asynchronous ones (io_uring) may be left. */
+static void
+cancel_waiters(struct pool *pool, struct pool_process *process)
+{
+    struct pool_waiter *waiter;
+
+    while ((waiter = TAILQ_FIRST(&process->waiters))) {
+        if (waiter->kind == WAITER_READER)
+            pool->events->cancel(pool->server, waiter->reader);
+        pool_waiter_end(pool, waiter);
+    }
+}
+
+void
+pool_process_died(struct pool *pool, struct pool_process *process, int64_t now_ns)
+{
+    struct pool_opening *opening;
+
+    cancel_waiters(pool, process);
+    while ((opening = TAILQ_FIRST(&process->openings))) {
+        TAILQ_REMOVE(&process->openings, opening, in_opener);
+        opening->opener = NULL;
+        recharge_waiters(pool, opening);
+    }
+    if (process->group)
+        group_leave(pool, process);
+    holder_end(pool, &process->holder);
+    pool->process_count--;
+    free(process);
+    pool_serve(pool, now_ns);
+}
+
+/* --- open file descriptions --- */
+
+struct pool_opening *
+pool_open(struct pool *pool, struct pool_process *opener, void *owner)
+{
+    struct pool_opening *opening = calloc(1, sizeof(*opening));
+
+    if (!opening)
+        return NULL;
+    opening->opener = opener;
+    opening->owner = owner;
+    TAILQ_INIT(&opening->loans);
+    TAILQ_INIT(&opening->waiters);
+    TAILQ_INSERT_TAIL(&opener->openings, opening, in_opener);
+    TAILQ_INSERT_TAIL(&pool->openings, opening, in_pool);
+    return opening;
+}
+
+void
+pool_close(struct pool *pool, struct pool_opening *opening, int64_t now_ns)
+{
+    struct pool_waiter *waiter;
+    struct pool_loan *loan;
+
+    while ((waiter = TAILQ_FIRST(&opening->waiters))) {
+        if (waiter->kind == WAITER_READER)
+            pool->events->cancel(pool->server, waiter->reader);
+        pool_waiter_end(pool, waiter);
+    }
+    while ((loan = TAILQ_FIRST(&opening->loans))) {
+        TAILQ_REMOVE(&opening->loans, loan, in_opening);
+        loan->opening = NULL;
+    }
+    if (opening->opener)
+        TAILQ_REMOVE(&opening->opener->openings, opening, in_opener);
+    if (opening->group)
+        TAILQ_REMOVE(&opening->group->openings, opening, in_group);
+    TAILQ_REMOVE(&pool->openings, opening, in_pool);
+    free(opening);
+    pool_serve(pool, now_ns);
+}
+
+/* --- groups --- */
+
+static struct pool_group *
+group_found(struct pool *pool, struct pool_account *account)
+{
+    struct pool_group *group = calloc(1, sizeof(*group));
+
+    if (!group) {
+        account_leave(pool, account);
+        return NULL;
+    }
+    group->holder.is_group = true;
+    TAILQ_INIT(&group->members);
+    TAILQ_INIT(&group->openings);
+    holder_init(pool, &group->holder, account);
+    return group;
+}
+
+/* What the member does from now on counts for the group's account. */
+static void
+process_change_account(struct pool *pool, struct pool_process *process,
+                       struct pool_account *account)
+{
+    struct pool_account *before = process->holder.account;
+
+    account->holders++;
+    process->holder.account = account;
+    before->holders--;
+    account_leave(pool, before);
+}
+
+int
+pool_group_join(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
+                uint64_t key)
+{
+    const struct pool_holder *self = &process->holder;
+
+    if (process->group)
+        return process->group == opening->group ? 0 : -EBUSY;
+    if (self->held + self->reserved + self->queued + self->parked > 0)
+        return -EBUSY;
+    if (!opening->group) {
+        struct pool_account *account = key ? pool_account(pool, key) : self->account;
+        struct pool_group *group = account ? group_found(pool, account) : NULL;
+        if (!group)
+            return -ENOMEM;
+        opening->group = group;
+        TAILQ_INSERT_TAIL(&group->openings, opening, in_group);
+        recharge_waiters(pool, opening);
+    }
+    process->group = opening->group;
+    TAILQ_INSERT_TAIL(&process->group->members, process, in_group);
+    process_change_account(pool, process, process->group->holder.account);
+    if (process->holder.claimed_from && !process->group->holder.claimed_from) {
+        struct pool_holder *ancestor = process->holder.claimed_from;
+        claim_end(&process->holder);
+        claim_begin(&process->group->holder, ancestor);
+    }
+    return 0;
+}
+
+/* --- implicit slots --- */
+
+int
+pool_pay_implicit(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
+                  int64_t now_ns)
+{
+    struct pool_holder *holder = pool_holder_of(opening, process);
+
+    if (holder->held == 0)
+        return -EINVAL;
+    pool_holder_set_pays_implicit(pool, holder, true);
+    pool_serve(pool, now_ns);
+    return 0;
+}
+
+bool
+pool_claim_implicit(struct pool *pool, struct pool_process *process, struct pool_process *ancestor)
+{
+    struct pool_holder *claimer = process->group ? &process->group->holder : &process->holder;
+    struct pool_holder *candidates[] = {&ancestor->holder,
+                                        ancestor->group ? &ancestor->group->holder : NULL};
+    (void)pool;
+
+    if (claimer->claimed_from)
+        return true;
+    for (size_t i = 0; i < 2; i++) {
+        struct pool_holder *holder = candidates[i];
+        if (!holder || holder == claimer || holder->claims >= holder->held)
+            continue;
+        claim_begin(claimer, holder);
+        return true;
+    }
+    return false;
+}

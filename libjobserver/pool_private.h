@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef JOBSERVER_POOL_PRIVATE_H
+#define JOBSERVER_POOL_PRIVATE_H
+
+/*
+ * What the files of the pool share, and nobody else includes.
+ *
+ *   pool.c          tokens: read, write, poll, settings, time
+ *   pool_queue.c    who waits, and whose turn it is
+ *   pool_members.c  accounts, processes, groups, descriptions, claims: who comes and goes
+ *   pool_status.c   what can be seen, and the check of all invariants
+ */
+
+#include <sys/queue.h>
+
+#include "heap.h"
+#include "pool.h"
+
+#define container_of(pointer, type, member)                                                        \
+    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+
+TAILQ_HEAD(pool_loans, pool_loan);
+TAILQ_HEAD(pool_waiters, pool_waiter);
+TAILQ_HEAD(pool_holders, pool_holder);
+TAILQ_HEAD(pool_processes, pool_process);
+TAILQ_HEAD(pool_openings, pool_opening);
+TAILQ_HEAD(pool_accounts, pool_account);
+
+struct pool_account {
+    uint64_t key;
+    unsigned weight;
+    unsigned tokens;   /* held, or set aside for it */
+    unsigned implicit; /* of these, paid implicit slots, which its share does not count */
+    unsigned holders;  /* references: processes and groups */
+    struct pool_waiters queue;
+
+    /* While its queue is not empty it stands in pool->waiting, the longest waiting first, and in
+     * pool->by_share. */
+    TAILQ_ENTRY(pool_account) in_waiting;
+    struct heap_node in_by_share;
+    uint64_t waiting_since; /* ordinal of its place in pool->waiting */
+    uint64_t passed_over_step;
+    TAILQ_ENTRY(pool_account) in_pool;
+};
+
+/* Who owes tokens: a process by itself, or a group. */
+struct pool_holder {
+    bool is_group;
+    bool pays_implicit;
+    uint64_t ordinal;
+    struct pool_account *account;
+    struct pool_loans loans;
+    unsigned held, reserved, queued, parked;
+    struct pool_waiters parked_waiters; /* at its limit: these want nothing until it returns one */
+
+    struct pool_holder *claimed_from; /* whose token pays for the implicit slot of this one */
+    struct pool_holders claimers;     /* whose implicit slots are paid by tokens of this one */
+    unsigned claims;
+    TAILQ_ENTRY(pool_holder) in_claimers;
+    TAILQ_ENTRY(pool_holder) in_pool;
+};
+
+struct pool_process {
+    struct pool_holder holder;
+    pid_t pid;
+    bool is_client; /* a token was read, or asked for, that it is charged for */
+    bool paid_by_parent;
+    bool has_polled;
+    struct pool_group *group;
+    TAILQ_ENTRY(pool_process) in_group;
+    struct pool_openings openings; /* that it opened */
+    struct pool_waiters waiters;
+
+    /* Rule 9. */
+    unsigned lapses; /* reservations in a row that it did not use */
+    unsigned tries;  /* non-blocking reads in vain */
+    int64_t last_try_ns, usual_interval_ns;
+};
+
+struct pool_group {
+    struct pool_holder holder;
+    struct pool_processes members;
+    struct pool_openings openings;
+};
+
+struct pool_opening {
+    struct pool_process *opener; /* NULL: dead */
+    struct pool_group *group;
+    void *owner;
+    struct pool_loans loans; /* read through it */
+    struct pool_waiters waiters;
+    TAILQ_ENTRY(pool_opening) in_opener;
+    TAILQ_ENTRY(pool_opening) in_group;
+    TAILQ_ENTRY(pool_opening) in_pool;
+};
+
+/* A token that is held. There are as many as the capacity has ever been, so that a grant never
+ * needs memory. */
+struct pool_loan {
+    struct pool_holder *holder;
+    struct pool_opening *opening;     /* NULL: closed since */
+    TAILQ_ENTRY(pool_loan) in_holder; /* or in pool->spare_loans */
+    TAILQ_ENTRY(pool_loan) in_opening;
+};
+
+enum waiter_kind {
+    WAITER_READER, /* a blocked read */
+    WAITER_POLLER,
+    WAITER_LAZY, /* tries again every now and then, and can't be told when to */
+};
+
+enum waiter_state {
+    WAITER_QUEUED,   /* in its account's queue */
+    WAITER_PARKED,   /* its holder is at the per-process limit */
+    WAITER_NEXT,     /* it is its turn, and it stands nowhere any more */
+    WAITER_OFFERED,  /* notified; a token is set aside until it polls again */
+    WAITER_RESERVED, /* a token is set aside for it */
+};
+
+struct pool_waiter {
+    enum waiter_kind kind;
+    enum waiter_state state;
+    struct pool_process *process;
+    struct pool_opening *opening;
+    struct pool_holder *holder; /* who will be charged */
+    void *reader;               /* WAITER_READER */
+    int64_t deadline_ns;        /* WAITER_OFFERED, WAITER_RESERVED */
+    struct heap_node in_deadlines;
+    TAILQ_ENTRY(pool_waiter) in_queue; /* of the account, or of the parked */
+    TAILQ_ENTRY(pool_waiter) in_process;
+    TAILQ_ENTRY(pool_waiter) in_opening;
+};
+
+struct pool {
+    const struct pool_events *events;
+    void *server;
+
+    unsigned capacity, free, held, reserved, debt;
+    unsigned per_process_limit; /* 0: none */
+    bool throttled;
+    unsigned min_jobs; /* not below this does `throttled` hold anything back */
+
+    struct pool_loans spare_loans;
+    struct pool_loan **loan_blocks; /* as allocated, for pool_destroy() */
+    size_t loan_block_count;
+    unsigned loans; /* in all blocks */
+
+    struct pool_accounts accounts;
+    unsigned account_count;
+    struct pool_accounts waiting; /* those with a queue, the longest waiting first */
+    struct heap by_share;         /* the same, by tokens for their weight */
+    uint64_t passed_over_first;   /* how often the first of `waiting` was passed over */
+    uint64_t next_waiting_since;
+
+    struct heap deadlines; /* offers and reservations */
+    struct pool_holders holders;
+    struct pool_openings openings;
+    unsigned process_count, waiter_count;
+    uint64_t next_ordinal;
+
+    uint64_t granted, returned, foreign, dropped, reclaimed, lapsed;
+};
+
+/* --- pool.c --- */
+
+/* Grants, offers and reserves until there is no free token or nobody whose turn it could be. */
+void pool_serve(struct pool *pool, int64_t now_ns);
+/* The holder of `loan` holds it no more; the token pays a debt or is free. */
+void pool_loan_end(struct pool *pool, struct pool_loan *loan);
+
+/* --- pool_queue.c --- */
+
+/* The orders of pool->by_share and pool->deadlines. */
+bool pool_account_before(struct heap_node *a, struct heap_node *b);
+bool pool_deadline_before(struct heap_node *a, struct heap_node *b);
+
+/* Is the holder at its limit, counting what is set aside for it? */
+bool pool_holder_is_full(const struct pool *pool, const struct pool_holder *holder);
+/* A new waiter in its place; NULL: out of memory. */
+struct pool_waiter *pool_wait(struct pool *pool, enum waiter_kind kind,
+                              struct pool_opening *opening, struct pool_process *process,
+                              void *reader);
+/* Ends it, whatever its state; a token set aside for it is free, or pays a debt. */
+void pool_waiter_end(struct pool *pool, struct pool_waiter *waiter);
+/* Whose turn it is, taken out of the queue, its account marked as served; NULL: nobody's. */
+struct pool_waiter *pool_next_waiter(struct pool *pool);
+/* Sets a free token aside for a waiter that pool_next_waiter() returned. */
+void pool_set_aside(struct pool *pool, struct pool_waiter *waiter, enum waiter_state state,
+                    int64_t deadline_ns);
+void pool_set_deadline(struct pool *pool, struct pool_waiter *waiter, int64_t deadline_ns);
+/* The tokens or the weight of the account have changed. */
+void pool_account_changed(struct pool *pool, struct pool_account *account);
+/* The holder may be below its limit again: its parked waiters want something. */
+void pool_unpark(struct pool *pool, struct pool_holder *holder);
+/* Charges the waiter to who is the holder now, if that has changed. */
+void pool_waiter_recharge(struct pool *pool, struct pool_waiter *waiter);
+
+/* --- pool_members.c --- */
+
+/* Rule 6: who owes, or will owe, a token that `process` reads through `opening`. */
+struct pool_holder *pool_holder_of(struct pool_opening *opening, struct pool_process *process);
+/* Claims never exceed what is held. */
+void pool_trim_claims(struct pool_holder *holder);
+void pool_holder_set_pays_implicit(struct pool *pool, struct pool_holder *holder, bool pays);
+
+#endif
