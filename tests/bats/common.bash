@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+# What all tests share: `load common`. A file that has a setup() or teardown() of its own calls
+# common_setup or common_teardown in it.
+
+bats_require_minimum_version 1.5.0
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+LIB=$ROOT/tests/lib
+: "${BUILD:=$ROOT/build}"
+: "${STEVED:=$BUILD/steved/steved}" "${STEVECTL:=$BUILD/steved/stevectl}"
+: "${JOBWRAP:=$BUILD/jobwrap/jobwrap}" "${STAMP:=$BUILD/tests/lib/stamp}"
+export ROOT LIB BUILD STEVED STEVECTL JOBWRAP STAMP
+
+setup() {
+    common_setup
+}
+
+teardown() {
+    common_teardown
+}
+
+# No jobserver of whoever runs the tests, and a runtime directory that is nobody else's.
+common_setup() {
+    unset MAKEFLAGS MFLAGS MAKELEVEL CARGO_MAKEFLAGS JOBWRAP_FIFO JOBWRAP_JOBS
+    XDG_RUNTIME_DIR=$BATS_TEST_TMPDIR/runtime
+    export XDG_RUNTIME_DIR
+    mkdir -m 0700 "$XDG_RUNTIME_DIR"
+    SPAWNED=()
+    STEVED_MOUNTS=()
+}
+
+# Ends what spawn and start_steved have started; a mount that a test has left behind goes too.
+common_teardown() {
+    local pid mount
+    for pid in "${SPAWNED[@]}"; do
+        # Its pid may be another process's by now.
+        is_child "$pid" || continue
+        stop "$pid" TERM || stop "$pid" KILL || true
+    done
+    for mount in "${STEVED_MOUNTS[@]}"; do
+        ! is_mounted "$mount" || unmount "$mount"
+    done
+}
+
+# --- what a test needs ---
+
+# A test that cannot run is skipped, but in CI that is a failure.
+missing() {
+    if [ "${CI-}" = true ]; then
+        echo "in CI this must not be missing: $*"
+        return 1
+    fi
+    skip "$*"
+}
+
+# require PROGRAM...
+require() {
+    local program
+    for program in "$@"; do
+        command -v "$program" >/dev/null || missing "no $program"
+    done
+}
+
+require_root() {
+    [ "$(id -u)" = 0 ] || missing 'needs root'
+}
+
+# A FUSE file system can be mounted here, by root or through fusermount3.
+require_fuse() {
+    { [ -c /dev/fuse ] && : <>/dev/fuse; } 2>/dev/null || missing 'no usable /dev/fuse'
+    [ "$(id -u)" = 0 ] || require fusermount3
+}
+
+# require_tool MAKE441: sets the variable to the path of a tool of tests/lib/fetch-tools.
+require_tool() {
+    local name lines
+    for name in "$@"; do
+        if [ -z "${!name-}" ]; then
+            lines=$("$LIB/fetch-tools" "$name") || missing "no $name: see tests/lib/fetch-tools"
+            eval "$lines"
+        fi
+        # shellcheck disable=SC2163 # the variable that it names
+        export "$name"
+    done
+}
+
+# --- events ---
+
+# wait_for SECONDS COMMAND...: until the command succeeds; fails when the time is over.
+wait_for() {
+    local deadline=$((${EPOCHREALTIME/[.,]/} + $1 * 1000000)) seconds=$1
+    shift
+    until "$@"; do
+        if [ "${EPOCHREALTIME/[.,]/}" -gt "$deadline" ]; then
+            echo "waited $seconds s in vain for: $*"
+            return 1
+        fi
+        sleep 0.01
+    done
+}
+
+# --- processes ---
+
+# A zombie has ended.
+is_alive() {
+    local state
+    { state=$(sed 's/.*) //' "/proc/$1/stat"); } 2>/dev/null && [[ $state != [ZX]* ]]
+}
+
+is_child() {
+    grep -qx "PPid:[[:space:]]*$BASHPID" "/proc/$1/status" 2>/dev/null
+}
+
+has_ended() {
+    ! is_alive "$1"
+}
+
+# spawn COMMAND...: in the background, its pid in $spawned; ended after the test if it still runs then.
+spawn() {
+    "$@" 3>&- &
+    spawned=$!
+    SPAWNED+=("$spawned")
+}
+
+# stop PID [SIGNAL]: sends the signal (TERM) and waits for the end.
+stop() {
+    kill -s "${2:-TERM}" "$1" 2>/dev/null || true
+    wait_for 10 has_ended "$1"
+}
+
+# status_of PID: waits for a spawned process and puts its exit status into $status.
+# shellcheck disable=SC2034 # the test reads it
+status_of() {
+    wait_for "${2:-30}" has_ended "$1"
+    status=0
+    wait "$1" || status=$?
+}
+
+# --- steved ---
+
+is_mounted() {
+    grep -qF " $1 " /proc/self/mountinfo
+}
+
+unmount() {
+    if [ "$(id -u)" = 0 ]; then
+        umount -l "$1"
+    else
+        fusermount3 -uz "$1"
+    fi
+}
+
+# start_steved [OPTION...]: on a FUSE mount of its own; sets STEVED_PID and SERVER, its file. What it
+# says goes to $BATS_TEST_TMPDIR/steved.log.
+start_steved() {
+    local mount log=$BATS_TEST_TMPDIR/steved.log
+    require_fuse
+    mount=$BATS_TEST_TMPDIR/steve${#STEVED_MOUNTS[@]}
+    STEVED_MOUNTS+=("$mount")
+    spawn "$STEVED" --mount "$mount" "$@" 2>>"$log"
+    STEVED_PID=$spawned
+    SERVER=$mount/jobserver
+    if ! wait_for 10 steved_is_up_or_gone || [ ! -e "$SERVER" ]; then
+        cat "$log"
+        return 1
+    fi
+}
+
+steved_is_up_or_gone() {
+    [ -e "$SERVER" ] || has_ended "$STEVED_PID"
+}
+
+# steved_get NAME: of the steved that start_steved has started last.
+steved_get() {
+    "$STEVECTL" --server "$SERVER" get "$1"
+}
+
+# steved_has NAME VALUE: for wait_for.
+steved_has() {
+    [ "$(steved_get "$1")" = "$2" ]
+}
+
+# --- FIFOs ---
+
+# make_fifo PATH TOKENS: a plain jobserver; the test keeps it open.
+make_fifo() {
+    mkfifo "$1"
+    # shellcheck disable=SC2034 # it lives as long as the test
+    exec {FIFO_FD}<>"$1"
+    [ "$2" = 0 ] || printf "%0$2d" 0 | tr 0 + >"$1"
+}
+
+# tokens_in PATH: how many bytes lie in it.
+tokens_in() {
+    perl -e 'open(my $f, "+<", $ARGV[0]) or die "$ARGV[0]: $!\n"; my $n = pack("i", 0);
+        ioctl($f, 0x541B, $n) or die "FIONREAD: $!\n"; print unpack("i", $n), "\n"' "$1"
+}
+
+# fifo_has PATH TOKENS: for wait_for.
+fifo_has() {
+    [ "$(tokens_in "$1")" = "$2" ]
+}
