@@ -27,8 +27,9 @@ enum client_kind {
 struct client;
 
 /* Opens the jobserver that `auth` names (AUTH_FIFO or AUTH_PIPE). On an error *error is a line to be
- * freed that names the thing, the operation and the reason. For AUTH_PIPE the inherited descriptors
- * must be two ends of one FIFO or pipe (-EBADF: make 4.3 shows numbers that it has closed, and they
+ * freed that names the operation, the thing and the reason (NULL: out of memory); -EINVAL: what is
+ * there is no jobserver. For AUTH_PIPE the inherited descriptors must be two ends of one FIFO or
+ * pipe, or be open on one server's file (-EBADF: make 4.3 shows numbers that it has closed, and they
  * may be something else's by now). */
 int client_open(const struct auth *auth, struct client **client, char **error);
 /* The same for a path. */
@@ -47,16 +48,21 @@ int client_fd(const struct client *client);
 bool client_is_own(const struct client *client);
 
 /* Takes one token if one is there: 1 and *token, the byte to be written back; 0 if none. Never
- * blocks, on inherited descriptors either. */
+ * blocks, on inherited descriptors either. -EPIPE: the jobserver is at its end. */
 int client_try_acquire(struct client *client, char *token);
 /* Waits for one: 1, or 0 when timeout_ms (-1: none) has passed, or -EINTR. */
 int client_acquire(struct client *client, int timeout_ms, char *token);
-/* Gives one back. */
+/* Gives one back. -EAGAIN: somebody has filled the FIFO, and for a second there was no room; the
+ * token is still the caller's. */
 int client_release(struct client *client, char token);
 
 /* For a FIFO: moves one token into `pipe_fd` in one step, so that no SIGKILL falls between taking it
- * and noting it (splice(2)): 1, 0 if none is there, -ENOSPC if the pipe is full. And back: 1, or 0
- * if the pipe is empty. For the other kinds -EOPNOTSUPP: there the server keeps account. */
+ * and noting it (splice(2)): 1, 0 if none is there, -ENOSPC if the pipe is full (each token takes one
+ * of its slots, 16 at first: F_SETPIPE_SZ). And back: 1, or 0 if the pipe is empty, or -EAGAIN as
+ * above. For the other kinds -EOPNOTSUPP: there the server keeps account. `pipe_fd` is the fitting
+ * end of an anonymous pipe. Given back so, each token takes a slot of the FIFO too; it is made larger
+ * before more than half are taken, and if that is not allowed (pipe(7)), read and write take the
+ * place of the one step. */
 int client_splice_to(struct client *client, int pipe_fd);
 int client_splice_from(struct client *client, int pipe_fd);
 

@@ -1,0 +1,659 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "client.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+/* How long a token waits for room in a FIFO that somebody has filled: a jobserver's never is, so
+ * that something is wrong, and the caller must not hang on it. */
+#define ROOM_TIMEOUT_MS 1000
+
+/* /dev/null, /dev/zero, /dev/full, /dev/random: see devices.txt of Linux. */
+#define MEM_MAJOR 1
+
+#define NS_PER_MS INT64_C(1000000)
+#define NS_PER_S INT64_C(1000000000)
+#define NO_DEADLINE INT64_MAX
+
+struct client {
+    enum client_kind kind;
+    bool own;              /* the description is ours and non-blocking */
+    int read_fd, write_fd; /* one description, if it is our own */
+    int transit[2];        /* a pipe that tokens pass through where read(2) could block; else -1 */
+    char *name;
+};
+
+/* --- waiting --- */
+
+static int64_t
+now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * NS_PER_S + now.tv_nsec;
+}
+
+static int64_t
+deadline_in_ms(int timeout_ms)
+{
+    return timeout_ms < 0 ? NO_DEADLINE : now_ns() + timeout_ms * NS_PER_MS;
+}
+
+/* Returns the events that poll(2) tells, 0 after the deadline, or -errno. */
+static int
+wait_for(int fd, short events, int64_t deadline_ns)
+{
+    struct pollfd polled = {.fd = fd, .events = events};
+    struct timespec left = {0};
+
+    if (deadline_ns != NO_DEADLINE) {
+        int64_t left_ns = deadline_ns - now_ns();
+        if (left_ns > 0)
+            left = (struct timespec){.tv_sec = left_ns / NS_PER_S, .tv_nsec = left_ns % NS_PER_S};
+    }
+    if (ppoll(&polled, 1, deadline_ns == NO_DEADLINE ? NULL : &left, NULL) < 0)
+        return -errno;
+    return polled.revents;
+}
+
+static bool
+is_ready(int fd, short events)
+{
+    struct pollfd polled = {.fd = fd, .events = events};
+
+    return poll(&polled, 1, 0) > 0 && (polled.revents & events) != 0;
+}
+
+/* A signal does not end this one: a token that is being given back must get home. */
+static int
+wait_for_room(int fd, int64_t deadline_ns)
+{
+    int events;
+
+    do
+        events = wait_for(fd, POLLOUT, deadline_ns);
+    while (events == -EINTR);
+    if (events < 0)
+        return events;
+    if (events == 0)
+        return -EAGAIN;
+    return events & POLLOUT ? 0 : -EPIPE;
+}
+
+/* --- opening --- */
+
+/* *message: "open NAME: REASON". Returns `error`. */
+__attribute__((format(printf, 4, 5))) static int
+refuse(int error, char **message, const char *name, const char *reason, ...)
+{
+    va_list arguments;
+    char text[128];
+
+    va_start(arguments, reason);
+    vsnprintf(text, sizeof(text), reason, arguments);
+    va_end(arguments);
+    if (asprintf(message, "open %s: %s", name, text) < 0)
+        *message = NULL;
+    return error;
+}
+
+static int
+refuse_errno(int error, char **message, const char *name)
+{
+    return refuse(error, message, name, "%s", strerror(-error));
+}
+
+static bool
+same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* What is it that was opened? NULL, or why it is no jobserver. A number from MAKEFLAGS may have
+ * become anything by now; a terminal's keys and /dev/zero's zeros are no tokens. */
+static const char *
+identify(int fd, const struct stat *status, enum client_kind *kind)
+{
+    struct steved_status answer = {0};
+
+    if (S_ISFIFO(status->st_mode)) {
+        *kind = CLIENT_FIFO;
+        return NULL;
+    }
+    if (S_ISDIR(status->st_mode))
+        return "a directory, not a jobserver";
+    if (!S_ISCHR(status->st_mode) && !S_ISREG(status->st_mode))
+        return "neither a FIFO nor a device, not a jobserver";
+    if (S_ISCHR(status->st_mode) && (major(status->st_rdev) == MEM_MAJOR || isatty(fd)))
+        return "a terminal or memory device, not a jobserver";
+    bool answers = ioctl(fd, STEVED_IOC_STATUS, &answer) == 0 && answer.version != 0;
+    if (S_ISREG(status->st_mode) && !answers)
+        return "a regular file, not a jobserver";
+    *kind = answers && answer.version == STEVED_PROTOCOL_VERSION ? CLIENT_STEVED : CLIENT_DEVICE;
+    return NULL;
+}
+
+/* O_RDWR opens a FIFO without waiting for another end, and keeps it from ever being at its end. */
+static int
+open_description(const char *path)
+{
+    int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+
+    return fd < 0 ? -errno : fd;
+}
+
+static int
+reopen(int fd)
+{
+    char path[sizeof("/proc/self/fd/2147483647")];
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    return open_description(path);
+}
+
+static struct client *
+create(const char *name)
+{
+    struct client *client = malloc(sizeof(*client));
+
+    if (!client)
+        return NULL;
+    *client = (struct client){.read_fd = -1, .write_fd = -1, .transit = {-1, -1}};
+    client->name = strdup(name);
+    if (!client->name) {
+        free(client);
+        return NULL;
+    }
+    return client;
+}
+
+static void
+close_if_open(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
+void
+client_close(struct client *client)
+{
+    if (!client)
+        return;
+    close_if_open(client->read_fd);
+    if (client->write_fd != client->read_fd)
+        close_if_open(client->write_fd);
+    close_if_open(client->transit[0]);
+    close_if_open(client->transit[1]);
+    free(client->name);
+    free(client);
+}
+
+/* Owns `fd`, which is closed on an error. */
+static int
+open_own(int fd, const char *name, struct client **client, char **error)
+{
+    enum client_kind kind;
+    struct stat status;
+
+    if (fstat(fd, &status) < 0) {
+        int reason = -errno;
+        close(fd);
+        return refuse_errno(reason, error, name);
+    }
+    const char *why_not = identify(fd, &status, &kind);
+    struct client *opened = why_not ? NULL : create(name);
+    if (!opened) {
+        close(fd);
+        return why_not ? refuse(-EINVAL, error, name, "%s", why_not)
+                       : refuse_errno(-ENOMEM, error, name);
+    }
+    opened->kind = kind;
+    opened->own = true;
+    opened->read_fd = opened->write_fd = fd;
+    *client = opened;
+    return 0;
+}
+
+int
+client_open_path(const char *path, struct client **client, char **error)
+{
+    char *name;
+
+    *error = NULL;
+    if (asprintf(&name, "fifo:%s", path) < 0)
+        return -ENOMEM;
+    int result = open_description(path);
+    if (result == -EISDIR)
+        result = refuse(-EINVAL, error, name, "a directory, not a jobserver");
+    else if (result < 0)
+        refuse_errno(result, error, name);
+    else
+        result = open_own(result, name, client, error);
+    free(name);
+    return result;
+}
+
+/* NULL and their kind, or why the two are not the ends of one jobserver. */
+static const char *
+check_inherited(int read_fd, int write_fd, enum client_kind *kind)
+{
+    struct stat read_status, write_status;
+    int read_flags = fcntl(read_fd, F_GETFL), write_flags = fcntl(write_fd, F_GETFL);
+
+    if (read_flags < 0 || write_flags < 0)
+        return "not open here (a recipe without '+' does not get them)";
+    if (fstat(read_fd, &read_status) < 0 || fstat(write_fd, &write_status) < 0)
+        return strerror(errno);
+    if ((read_flags | write_flags) & O_PATH || (read_flags & O_ACCMODE) == O_WRONLY ||
+        (write_flags & O_ACCMODE) == O_RDONLY)
+        return "not a readable and a writable end";
+    if (!same_file(&read_status, &write_status))
+        return "not two ends of one FIFO or pipe";
+    return identify(read_fd, &read_status, kind);
+}
+
+/* The inherited descriptions as they are, another user's: their O_NONBLOCK is not ours to set, so that
+ * tokens pass through a pipe by splice(2), which can be told not to block. */
+static int
+open_borrowed(const struct auth *auth, const char *name, struct client **client, char **error)
+{
+    struct client *opened = create(name);
+
+    if (!opened)
+        return refuse_errno(-ENOMEM, error, name);
+    opened->kind = CLIENT_FIFO;
+    opened->read_fd = fcntl(auth->read_fd, F_DUPFD_CLOEXEC, 0);
+    opened->write_fd = fcntl(auth->write_fd, F_DUPFD_CLOEXEC, 0);
+    if (opened->read_fd < 0 || opened->write_fd < 0 ||
+        pipe2(opened->transit, O_CLOEXEC | O_NONBLOCK) < 0) {
+        int reason = -errno;
+        client_close(opened);
+        return refuse_errno(reason, error, name);
+    }
+    *client = opened;
+    return 0;
+}
+
+static int
+open_inherited(const struct auth *auth, struct client **client, char **error)
+{
+    char name[sizeof("2147483647,2147483647")];
+    enum client_kind kind;
+
+    snprintf(name, sizeof(name), "%d,%d", auth->read_fd, auth->write_fd);
+    const char *why_not = check_inherited(auth->read_fd, auth->write_fd, &kind);
+    if (why_not)
+        return refuse(-EBADF, error, name, "%s", why_not);
+    int fd = reopen(auth->read_fd);
+    if (fd >= 0)
+        return open_own(fd, name, client, error);
+    if (kind == CLIENT_FIFO)
+        return open_borrowed(auth, name, client, error);
+    /* A server's file knows no splice, and a read from it could block for ever. */
+    return refuse(fd, error, name, "reopen: %s", strerror(-fd));
+}
+
+int
+client_open(const struct auth *auth, struct client **client, char **error)
+{
+    *error = NULL;
+    switch (auth->kind) {
+    case AUTH_FIFO:
+        return client_open_path(auth->path, client, error);
+    case AUTH_PIPE:
+        return open_inherited(auth, client, error);
+    case AUTH_NONE:
+    case AUTH_CLOSED:
+        break;
+    }
+    return refuse(-EINVAL, error, "jobserver", "none is named");
+}
+
+enum client_kind
+client_kind(const struct client *client)
+{
+    return client->kind;
+}
+
+const char *
+client_name(const struct client *client)
+{
+    return client->name;
+}
+
+int
+client_fd(const struct client *client)
+{
+    return client->read_fd;
+}
+
+bool
+client_is_own(const struct client *client)
+{
+    return client->own;
+}
+
+/* --- moving tokens between pipes --- */
+
+/* One byte, without blocking whatever the descriptions' flags are: 1, 0 if `from` is at its end
+ * (no writer is left), or -errno; -EAGAIN if `from` is empty or `to` full. */
+static int
+splice_one(int from, int to)
+{
+    ssize_t moved;
+
+    do
+        moved = splice(from, NULL, to, NULL, 1, SPLICE_F_NONBLOCK);
+    while (moved < 0 && errno == EINTR);
+    return moved < 0 ? -errno : (int)moved;
+}
+
+/* A spliced byte fills a slot of the FIFO, of which there are 16 at first, while written ones share
+ * slots; and who writes to a FIFO with no free slot waits, a make that has got enough tokens for
+ * ever. So keep half of the slots free. -errno: it cannot be made larger (pipe(7)). */
+static int
+ensure_slots(int fd)
+{
+    int bytes, size = fcntl(fd, F_GETPIPE_SZ);
+
+    if (size < 0 || ioctl(fd, FIONREAD, &bytes) < 0)
+        return -errno;
+    if (bytes < size / (int)sysconf(_SC_PAGESIZE) / 2)
+        return 0;
+    return fcntl(fd, F_SETPIPE_SZ, 2 * size) < 0 ? -errno : 0;
+}
+
+/* --- taking --- */
+
+static int
+read_one(int fd, char *token)
+{
+    ssize_t got;
+
+    do
+        got = read(fd, token, 1);
+    while (got < 0 && errno == EINTR);
+    if (got < 0)
+        return errno == EAGAIN ? 0 : -errno;
+    return got == 0 ? -EPIPE : 1;
+}
+
+int
+client_try_acquire(struct client *client, char *token)
+{
+    if (client->own)
+        return read_one(client->read_fd, token);
+    int moved = splice_one(client->read_fd, client->transit[1]);
+    if (moved == -EAGAIN)
+        return 0;
+    if (moved <= 0)
+        return moved < 0 ? moved : -EPIPE;
+    return read_one(client->transit[0], token);
+}
+
+int
+client_acquire(struct client *client, int timeout_ms, char *token)
+{
+    int64_t deadline_ns = deadline_in_ms(timeout_ms);
+
+    for (;;) {
+        int got = client_try_acquire(client, token);
+        if (got != 0)
+            return got;
+        int events = wait_for(client->read_fd, POLLIN, deadline_ns);
+        if (events <= 0)
+            return events;
+        /* POLLIN: one was there, but somebody may be faster. An error shows in the next read; if
+         * it does not, to poll again would be a busy loop. */
+        if (!(events & POLLIN)) {
+            got = client_try_acquire(client, token);
+            return got ? got : -EIO;
+        }
+    }
+}
+
+/* --- giving back --- */
+
+static int
+write_one(int fd, char token)
+{
+    ssize_t put;
+
+    do
+        put = write(fd, &token, 1);
+    while (put < 0 && errno == EINTR);
+    if (put < 0)
+        return -errno;
+    return put == 1 ? 0 : -EIO;
+}
+
+/* Through a description that may block. RWF_NOWAIT is for pipes; named FIFOs do not know it. */
+static int
+write_one_borrowed(struct client *client, char token)
+{
+    struct iovec byte = {.iov_base = &token, .iov_len = 1};
+    char back;
+
+    ssize_t put = pwritev2(client->write_fd, &byte, 1, -1, RWF_NOWAIT);
+    if (put >= 0)
+        return put == 1 ? 0 : -EIO;
+    if (errno != EOPNOTSUPP)
+        return -errno;
+    ensure_slots(client->write_fd);
+    int result = write_one(client->transit[1], token);
+    if (result < 0)
+        return result;
+    result = splice_one(client->transit[0], client->write_fd);
+    if (result == 1)
+        return 0;
+    read_one(client->transit[0], &back);
+    return result < 0 ? result : -EIO;
+}
+
+int
+client_release(struct client *client, char token)
+{
+    int64_t deadline_ns = deadline_in_ms(ROOM_TIMEOUT_MS);
+
+    for (;;) {
+        int result =
+            client->own ? write_one(client->write_fd, token) : write_one_borrowed(client, token);
+        if (result == -EINTR)
+            continue;
+        if (result != -EAGAIN)
+            return result;
+        result = wait_for_room(client->write_fd, deadline_ns);
+        if (result < 0)
+            return result;
+    }
+}
+
+/* --- a ledger in a pipe --- */
+
+int
+client_splice_to(struct client *client, int pipe_fd)
+{
+    if (client->kind != CLIENT_FIFO)
+        return -EOPNOTSUPP;
+    for (;;) {
+        int moved = splice_one(client->read_fd, pipe_fd);
+        if (moved == 0)
+            return -EPIPE;
+        if (moved != -EAGAIN)
+            return moved;
+        if (!is_ready(client->read_fd, POLLIN))
+            return 0;
+        if (!is_ready(pipe_fd, POLLOUT))
+            return -ENOSPC;
+        /* Both have changed in between. */
+    }
+}
+
+/* Where the FIFO has few slots left and cannot be made larger: written bytes share slots. A SIGKILL
+ * between the two calls loses the token. */
+static int
+copy_from(struct client *client, int pipe_fd)
+{
+    char token;
+    struct iovec byte = {.iov_base = &token, .iov_len = 1};
+    int room = wait_for_room(client->write_fd, deadline_in_ms(ROOM_TIMEOUT_MS));
+
+    if (room < 0)
+        return room;
+    ssize_t got = preadv2(pipe_fd, &byte, 1, -1, RWF_NOWAIT);
+    if (got <= 0)
+        return got == 0 || errno == EAGAIN ? 0 : -errno;
+    int result = client_release(client, token);
+    return result < 0 ? result : 1;
+}
+
+int
+client_splice_from(struct client *client, int pipe_fd)
+{
+    int64_t deadline_ns = deadline_in_ms(ROOM_TIMEOUT_MS);
+
+    if (client->kind != CLIENT_FIFO)
+        return -EOPNOTSUPP;
+    if (ensure_slots(client->write_fd) < 0)
+        return copy_from(client, pipe_fd);
+    for (;;) {
+        int moved = splice_one(pipe_fd, client->write_fd);
+        if (moved != -EAGAIN)
+            return moved;
+        if (!is_ready(pipe_fd, POLLIN))
+            return 0;
+        int room = wait_for_room(client->write_fd, deadline_ns);
+        if (room < 0)
+            return room;
+    }
+}
+
+/* --- asking --- */
+
+static int
+ask_steved(struct client *client, unsigned long request, void *argument)
+{
+    int result;
+
+    if (client->kind != CLIENT_STEVED)
+        return -ENOTTY;
+    do
+        result = ioctl(client->read_fd, request, argument);
+    while (result < 0 && errno == EINTR);
+    return result < 0 ? -errno : 0;
+}
+
+int
+client_count_free(struct client *client, unsigned *tokens_free)
+{
+    struct steved_status status;
+    int bytes = 0;
+
+    if (client->kind == CLIENT_STEVED) {
+        int result = client_get_status(client, &status);
+        if (result == 0)
+            *tokens_free = status.free;
+        return result;
+    }
+    if (ioctl(client->read_fd, FIONREAD, &bytes) < 0)
+        return -errno;
+    if (bytes < 0)
+        return -EIO;
+    *tokens_free = (unsigned)bytes;
+    return 0;
+}
+
+int
+client_get_status(struct client *client, struct steved_status *status)
+{
+    return ask_steved(client, STEVED_IOC_STATUS, status);
+}
+
+int
+client_get_clients(struct client *client, struct steved_clients *page)
+{
+    int result = ask_steved(client, STEVED_IOC_CLIENTS, page);
+
+    if (result == 0 && page->count > STEVED_CLIENTS_PER_PAGE)
+        return -EIO;
+    return result;
+}
+
+int
+client_set(struct client *client, const struct steved_settings *settings)
+{
+    struct steved_settings copy = *settings;
+
+    return ask_steved(client, STEVED_IOC_SET, &copy);
+}
+
+int
+client_join_group(struct client *client)
+{
+    return ask_steved(client, STEVED_IOC_JOIN_GROUP, NULL);
+}
+
+int
+client_pay_implicit(struct client *client)
+{
+    return ask_steved(client, STEVED_IOC_PAY_IMPLICIT, NULL);
+}
+
+int
+client_claim_implicit(struct client *client, struct steved_claim *claim)
+{
+    *claim = (struct steved_claim){0};
+    return ask_steved(client, STEVED_IOC_CLAIM_IMPLICIT, claim);
+}
+
+/* --- finding --- */
+
+/* 0 if there is a server at `path`, which then belongs to *found. */
+static int
+find_at(char *path, char **found)
+{
+    struct client *client;
+    char *error;
+
+    int result = client_open_path(path, &client, &error);
+    free(error);
+    if (result < 0)
+        return result;
+    bool is_server = client_kind(client) != CLIENT_FIFO;
+    client_close(client);
+    if (!is_server)
+        return -ENOENT;
+    *found = path;
+    return 0;
+}
+
+int
+client_find_server(char **path)
+{
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    char *candidates[] = {NULL, strdup("/dev/steve")};
+
+    /* The specification of XDG_RUNTIME_DIR: a relative path is to be ignored. */
+    if (runtime && runtime[0] == '/' && asprintf(&candidates[0], "%s/steve/jobserver", runtime) < 0)
+        candidates[0] = NULL;
+    int result = -ENOENT;
+    for (size_t i = 0; i < 2; i++) {
+        if (result != 0 && candidates[i] && find_at(candidates[i], path) == 0)
+            result = 0;
+        else
+            free(candidates[i]);
+    }
+    return result;
+}
