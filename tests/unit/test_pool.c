@@ -1,0 +1,2107 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * The rules of accounting, each by its number in docs/accounting.md. The server is a fake that writes
+ * down what the pool asks of it; the clock is an argument and moves by a microsecond a call, so that
+ * "who has waited longest" never is a tie.
+ */
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "pool.h"
+
+#define MS INT64_C(1000000)
+#define CROWD 200
+
+struct fixture {
+    struct pool *pool;
+    int64_t now_ns;
+    pid_t last_pid;
+    char events[8192];         /* "grant:a notify:b cancel:c", oldest first */
+    const char *undeliverable; /* grant() to this reader says that it is gone */
+};
+
+/* A process with an open description of its own, or with an inherited one. */
+struct actor {
+    char name[16];
+    struct pool_process *process;
+    struct pool_opening *opening;
+    struct pool_waiter *waiter;
+};
+
+/* --- the fake server --- */
+
+static void
+record(struct fixture *f, const char *event, const char *name)
+{
+    size_t used = strlen(f->events);
+    int n = snprintf(f->events + used, sizeof(f->events) - used, "%s%s:%s", used ? " " : "", event,
+                     name);
+    assert_true(n > 0 && (size_t)n < sizeof(f->events) - used);
+}
+
+static bool
+on_grant(void *server, void *reader)
+{
+    struct fixture *f = server;
+    bool delivered = !f->undeliverable || strcmp(f->undeliverable, reader) != 0;
+    record(f, delivered ? "grant" : "gone", reader);
+    return delivered;
+}
+
+static void
+on_cancel(void *server, void *reader)
+{
+    record(server, "cancel", reader);
+}
+
+static void
+on_notify(void *server, void *opening_owner)
+{
+    record(server, "notify", opening_owner);
+}
+
+static const struct pool_events recording = {on_grant, on_cancel, on_notify};
+
+static int
+setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+    *state = f;
+    return f ? 0 : -1;
+}
+
+static int
+teardown(void **state)
+{
+    struct fixture *f = *state;
+    if (f->pool)
+        pool_destroy(f->pool);
+    free(f);
+    return 0;
+}
+
+static struct fixture *
+begin(void **state, unsigned capacity)
+{
+    struct fixture *f = *state;
+    f->now_ns = 1000 * MS;
+    f->last_pid = 100;
+    f->pool = pool_create(&recording, f, capacity);
+    assert_non_null(f->pool);
+    return f;
+}
+
+/* --- looking at the pool --- */
+
+static struct pool_status
+status(const struct fixture *f)
+{
+    struct pool_status s;
+    pool_get_status(f->pool, &s);
+    return s;
+}
+
+/* Rule 1, as its sentence reads; pool_check() looks at everything behind it. */
+static void
+check(const struct fixture *f)
+{
+    struct pool_status s = status(f);
+    const char *wrong = pool_check(f->pool);
+    if (wrong)
+        fail_msg("pool_check: %s", wrong);
+    assert_int_equal(s.free + s.held + s.reserved, s.capacity + s.debt);
+    assert_true(s.debt == 0 || (s.free == 0 && s.reserved == 0));
+}
+
+static int64_t
+tick(struct fixture *f)
+{
+    check(f);
+    return f->now_ns += 1000;
+}
+
+#define expect_events(f, text)                                                                     \
+    do {                                                                                           \
+        assert_string_equal((f)->events, text);                                                    \
+        (f)->events[0] = '\0';                                                                     \
+    } while (0)
+
+#define expect_tokens(f, want_free, want_held, want_reserved, want_debt)                           \
+    do {                                                                                           \
+        check(f);                                                                                  \
+        struct pool_status seen = status(f);                                                       \
+        assert_int_equal(seen.free, want_free);                                                    \
+        assert_int_equal(seen.held, want_held);                                                    \
+        assert_int_equal(seen.reserved, want_reserved);                                            \
+        assert_int_equal(seen.debt, want_debt);                                                    \
+    } while (0)
+
+/* The line of the list that this process, as the first of its group if it is in one, has; all zero
+ * if it neither holds nor waits. */
+static struct pool_client
+line_of(const struct fixture *f, const struct actor *a)
+{
+    struct pool_client client;
+    uint64_t cursor = 0;
+    while (pool_get_clients(f->pool, &cursor, &client, 1) == 1) {
+        if (client.pid == pool_process_pid(a->process))
+            return client;
+    }
+    memset(&client, 0, sizeof(client));
+    return client;
+}
+
+static unsigned
+held_by(const struct fixture *f, const struct actor *a)
+{
+    return line_of(f, a).held;
+}
+
+/* --- what clients do --- */
+
+static struct actor
+born(struct fixture *f, const char *name, uint64_t key, bool paid_by_parent)
+{
+    struct actor a = {0};
+    snprintf(a.name, sizeof(a.name), "%s", name);
+    struct pool_account *account = pool_account(f->pool, key);
+    assert_non_null(account);
+    a.process = pool_process_add(f->pool, ++f->last_pid, account, paid_by_parent);
+    assert_non_null(a.process);
+    return a;
+}
+
+/* The pool keeps the pointer to the name, so the actor must not move after this. */
+static void
+opens(struct fixture *f, struct actor *a)
+{
+    a->opening = pool_open(f->pool, a->process, a->name);
+    assert_non_null(a->opening);
+}
+
+#define NEW_CLIENT(f, var, key)                                                                    \
+    struct actor var = born(f, #var, key, false);                                                  \
+    opens(f, &(var))
+
+/* A child that reads and writes through its parent's description. */
+#define NEW_HEIR(f, var, key, parent)                                                              \
+    struct actor var = born(f, #var, key, true);                                                   \
+    (var).opening = (parent).opening
+
+static enum pool_answer
+read_now(struct fixture *f, struct actor *a)
+{
+    enum pool_answer answer = pool_read(f->pool, a->opening, a->process, true, NULL, NULL, tick(f));
+    check(f);
+    return answer;
+}
+
+static void
+take(struct fixture *f, struct actor *a)
+{
+    assert_int_equal(read_now(f, a), POOL_GRANTED);
+}
+
+static enum pool_answer
+read_blocking(struct fixture *f, struct actor *a)
+{
+    enum pool_answer answer =
+        pool_read(f->pool, a->opening, a->process, false, a->name, &a->waiter, tick(f));
+    check(f);
+    return answer;
+}
+
+static void
+block(struct fixture *f, struct actor *a)
+{
+    assert_int_equal(read_blocking(f, a), POOL_WAITS);
+}
+
+static bool
+polls(struct fixture *f, struct actor *a)
+{
+    bool readable = pool_poll(f->pool, a->opening, a->process, true, tick(f));
+    check(f);
+    return readable;
+}
+
+static size_t
+writes(struct fixture *f, struct actor *a, size_t n)
+{
+    size_t credited = pool_write(f->pool, a->opening, a->process, n, tick(f));
+    check(f);
+    return credited;
+}
+
+static void
+give(struct fixture *f, struct actor *a, size_t n)
+{
+    assert_int_equal(writes(f, a, n), n);
+}
+
+static void
+die(struct fixture *f, struct actor *a)
+{
+    pool_process_died(f->pool, a->process, tick(f));
+    a->process = NULL;
+    check(f);
+}
+
+static void
+closes(struct fixture *f, struct actor *a)
+{
+    pool_close(f->pool, a->opening, tick(f));
+    a->opening = NULL;
+    check(f);
+}
+
+static void
+resize(struct fixture *f, unsigned capacity)
+{
+    assert_int_equal(pool_set_capacity(f->pool, capacity, tick(f)), 0);
+    check(f);
+}
+
+static void
+expire_at(struct fixture *f, int64_t when_ns)
+{
+    assert_true(when_ns >= f->now_ns);
+    f->now_ns = when_ns;
+    pool_expire(f->pool, when_ns);
+    check(f);
+}
+
+/* All tokens but what others hold go to `a`. */
+static void
+take_all(struct fixture *f, struct actor *a)
+{
+    while (status(f).free > 0)
+        take(f, a);
+}
+
+/* --- rule 1: no token is made or lost --- */
+
+static void
+test_rule1_reads_and_writes_keep_the_sum(void **state)
+{
+    struct fixture *f = begin(state, 3);
+    expect_tokens(f, 3, 0, 0, 0);
+    NEW_CLIENT(f, a, 1);
+    NEW_CLIENT(f, b, 2);
+    take(f, &a);
+    take(f, &b);
+    expect_tokens(f, 1, 2, 0, 0);
+    take(f, &a);
+    expect_tokens(f, 0, 3, 0, 0);
+    give(f, &a, 2);
+    give(f, &b, 1);
+    expect_tokens(f, 3, 0, 0, 0);
+    assert_int_equal(status(f).granted, 3);
+    assert_int_equal(status(f).returned, 3);
+}
+
+static void
+test_rule1_closing_a_description_returns_nothing_that_is_held(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT(f, a, 1);
+    take(f, &a);
+    closes(f, &a);
+    expect_tokens(f, 1, 1, 0, 0);
+    opens(f, &a);
+    give(f, &a, 1);
+    expect_tokens(f, 2, 0, 0, 0);
+}
+
+static void
+test_rule1_token_of_a_reader_that_is_gone_goes_to_the_next(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, gone, 2);
+    NEW_CLIENT(f, next, 3);
+    take(f, &h);
+    block(f, &gone);
+    block(f, &next);
+    f->undeliverable = "gone";
+    give(f, &h, 1);
+    expect_events(f, "gone:gone grant:next");
+    expect_tokens(f, 0, 1, 0, 0);
+    assert_int_equal(held_by(f, &gone), 0);
+    assert_int_equal(held_by(f, &next), 1);
+    assert_int_equal(status(f).waiting, 0);
+}
+
+static void
+test_rule1_token_of_a_reader_that_is_gone_stays(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, gone, 2);
+    take(f, &h);
+    block(f, &gone);
+    f->undeliverable = "gone";
+    give(f, &h, 1);
+    expect_tokens(f, 1, 0, 0, 0);
+}
+
+static void
+test_rule1_failed_answer_gives_the_token_back(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, a, 1);
+    NEW_CLIENT(f, b, 2);
+    take(f, &a);
+    block(f, &b);
+    pool_grant_failed(f->pool, a.opening, a.process, tick(f));
+    expect_events(f, "grant:b");
+    expect_tokens(f, 0, 1, 0, 0);
+    assert_int_equal(held_by(f, &a), 0);
+    give(f, &b, 1);
+    take(f, &a);
+    pool_grant_failed(f->pool, a.opening, a.process, tick(f));
+    expect_tokens(f, 1, 0, 0, 0);
+}
+
+static void
+test_rule1_failed_answer_through_an_opener_is_taken_from_the_opener(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, shell, 1);
+    NEW_HEIR(f, dd, 1, shell);
+    take(f, &dd);
+    pool_grant_failed(f->pool, dd.opening, dd.process, tick(f));
+    expect_tokens(f, 1, 0, 0, 0);
+    assert_int_equal(held_by(f, &shell), 0);
+}
+
+static void
+test_rule1_capacity_out_of_range_is_refused(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    errno = 0;
+    assert_null(pool_create(&recording, f, 0));
+    assert_int_equal(errno, EINVAL);
+    errno = 0;
+    assert_null(pool_create(&recording, f, POOL_CAPACITY_MAX + 1));
+    assert_int_equal(errno, EINVAL);
+    assert_int_equal(pool_set_capacity(f->pool, 0, tick(f)), -EINVAL);
+    assert_int_equal(pool_set_capacity(f->pool, POOL_CAPACITY_MAX + 1, tick(f)), -EINVAL);
+    assert_int_equal(pool_set_capacity(f->pool, UINT32_MAX, tick(f)), -EINVAL);
+    expect_tokens(f, 2, 0, 0, 0);
+    resize(f, POOL_CAPACITY_MAX);
+    expect_tokens(f, POOL_CAPACITY_MAX, 0, 0, 0);
+    resize(f, 1);
+    expect_tokens(f, 1, 0, 0, 0);
+}
+
+static void
+test_rule1_largest_pool_can_be_drained_and_filled(void **state)
+{
+    struct fixture *f = begin(state, POOL_CAPACITY_MAX);
+    NEW_CLIENT(f, a, 1);
+    for (unsigned i = 0; i < POOL_CAPACITY_MAX; i++)
+        assert_int_equal(pool_read(f->pool, a.opening, a.process, true, NULL, NULL, ++f->now_ns),
+                         POOL_GRANTED);
+    expect_tokens(f, 0, POOL_CAPACITY_MAX, 0, 0);
+    assert_int_equal(read_now(f, &a), POOL_TRY_AGAIN);
+    give(f, &a, POOL_CAPACITY_MAX);
+    expect_tokens(f, POOL_CAPACITY_MAX, 0, 0, 0);
+}
+
+/* --- rule 2: implicit slots are paid for, or shown --- */
+
+static void
+test_rule2_direct_client_is_shown_as_unpaid(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT(f, a, 1);
+    NEW_CLIENT(f, b, 2);
+    take(f, &a);
+    take(f, &b);
+    assert_int_equal(status(f).unpaid, 2);
+    assert_true(line_of(f, &a).unpaid);
+    die(f, &a);
+    assert_int_equal(status(f).unpaid, 1);
+    die(f, &b);
+    assert_int_equal(status(f).unpaid, 0);
+}
+
+static void
+test_rule2_client_below_a_client_is_paid(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT(f, a, 1);
+    take(f, &a);
+    struct actor sub = born(f, "sub", 1, true);
+    opens(f, &sub);
+    take(f, &sub);
+    assert_int_equal(status(f).unpaid, 1);
+    assert_false(line_of(f, &sub).unpaid);
+}
+
+static void
+test_rule2_paying_takes_one_of_the_held_tokens(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT(f, a, 1);
+    assert_int_equal(pool_pay_implicit(f->pool, a.opening, a.process, tick(f)), -EINVAL);
+    take(f, &a);
+    assert_int_equal(pool_pay_implicit(f->pool, a.opening, a.process, tick(f)), 0);
+    expect_tokens(f, 3, 1, 0, 0);
+    assert_true(line_of(f, &a).pays_implicit);
+    assert_false(line_of(f, &a).unpaid);
+    assert_int_equal(status(f).unpaid, 0);
+}
+
+static void
+test_rule2_claims_never_exceed_what_the_ancestor_holds(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT(f, emerge, 1);
+    struct actor child[3];
+    for (int i = 0; i < 3; i++)
+        child[i] = born(f, "child", 1, true);
+    assert_false(pool_claim_implicit(f->pool, child[0].process, emerge.process));
+    take(f, &emerge);
+    take(f, &emerge);
+    assert_true(pool_claim_implicit(f->pool, child[0].process, emerge.process));
+    assert_true(pool_claim_implicit(f->pool, child[1].process, emerge.process));
+    assert_false(pool_claim_implicit(f->pool, child[2].process, emerge.process));
+    assert_int_equal(line_of(f, &emerge).claims, 2);
+    expect_tokens(f, 2, 2, 0, 0);
+}
+
+static void
+test_rule2_second_claim_is_granted_by_the_first(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT(f, emerge, 1);
+    take(f, &emerge);
+    struct actor child = born(f, "child", 1, true);
+    assert_true(pool_claim_implicit(f->pool, child.process, emerge.process));
+    assert_true(pool_claim_implicit(f->pool, child.process, emerge.process));
+    assert_int_equal(line_of(f, &emerge).claims, 1);
+}
+
+static void
+test_rule2_claim_ends_with_the_claimant(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT(f, emerge, 1);
+    take(f, &emerge);
+    struct actor one = born(f, "one", 1, true), two = born(f, "two", 1, true);
+    assert_true(pool_claim_implicit(f->pool, one.process, emerge.process));
+    assert_false(pool_claim_implicit(f->pool, two.process, emerge.process));
+    die(f, &one);
+    assert_int_equal(line_of(f, &emerge).claims, 0);
+    assert_true(pool_claim_implicit(f->pool, two.process, emerge.process));
+}
+
+static void
+test_rule2_claim_ends_with_the_token(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT(f, emerge, 1);
+    take(f, &emerge);
+    struct actor one = born(f, "one", 1, true), two = born(f, "two", 1, true);
+    assert_true(pool_claim_implicit(f->pool, one.process, emerge.process));
+    give(f, &emerge, 1);
+    assert_int_equal(line_of(f, &emerge).claims, 0);
+    take(f, &emerge);
+    assert_true(pool_claim_implicit(f->pool, two.process, emerge.process));
+    assert_false(pool_claim_implicit(f->pool, one.process, emerge.process));
+}
+
+static void
+test_rule2_claim_ends_with_the_ancestor(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT(f, emerge, 1);
+    NEW_CLIENT(f, portage, 1);
+    take(f, &emerge);
+    struct actor child = born(f, "child", 1, true);
+    assert_true(pool_claim_implicit(f->pool, child.process, emerge.process));
+    die(f, &emerge);
+    assert_false(pool_claim_implicit(f->pool, child.process, portage.process));
+    take(f, &portage);
+    assert_true(pool_claim_implicit(f->pool, child.process, portage.process));
+    assert_int_equal(line_of(f, &portage).claims, 1);
+}
+
+static void
+test_rule2_claiming_pays_the_slot_of_the_claimant(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT(f, emerge, 1);
+    NEW_CLIENT(f, make, 1);
+    take(f, &emerge);
+    take(f, &make);
+    unsigned before = status(f).unpaid;
+    assert_true(pool_claim_implicit(f->pool, make.process, emerge.process));
+    assert_int_equal(status(f).unpaid, before - 1);
+    assert_false(line_of(f, &make).unpaid);
+}
+
+static void
+test_rule2_tokens_of_a_group_can_be_claimed_through_any_member(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT(f, wrap, 1);
+    NEW_HEIR(f, keeper, 1, wrap);
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000), 0);
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, keeper.process, 1000), 0);
+    take(f, &wrap);
+    struct actor one = born(f, "one", 1000, true), two = born(f, "two", 1000, true);
+    assert_true(pool_claim_implicit(f->pool, one.process, keeper.process));
+    assert_false(pool_claim_implicit(f->pool, two.process, wrap.process));
+    assert_int_equal(line_of(f, &wrap).claims, 1);
+}
+
+/* --- rule 3: work conserving --- */
+
+static void
+test_rule3_free_token_is_had_at_once(void **state)
+{
+    struct fixture *f = begin(state, 3);
+    NEW_CLIENT(f, a, 1);
+    assert_int_equal(read_blocking(f, &a), POOL_GRANTED);
+    assert_true(polls(f, &a));
+    take(f, &a);
+    expect_tokens(f, 1, 2, 0, 0);
+    assert_true(pool_next_deadline(f->pool) == POOL_NO_DEADLINE);
+}
+
+static void
+test_rule3_returned_token_is_granted_in_the_same_call(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, a, 1);
+    NEW_CLIENT(f, b, 2);
+    take(f, &a);
+    block(f, &b);
+    assert_int_equal(status(f).waiting, 1);
+    assert_true(pool_next_deadline(f->pool) == POOL_NO_DEADLINE);
+    give(f, &a, 1);
+    expect_events(f, "grant:b");
+    assert_int_equal(status(f).waiting, 0);
+    assert_int_equal(held_by(f, &b), 1);
+}
+
+static void
+test_rule3_many_returned_tokens_serve_as_many(void **state)
+{
+    struct fixture *f = begin(state, 3);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, a, 2);
+    NEW_CLIENT(f, b, 3);
+    NEW_CLIENT(f, c, 4);
+    take_all(f, &h);
+    block(f, &a);
+    assert_false(polls(f, &b));
+    block(f, &c);
+    give(f, &h, 3);
+    expect_events(f, "grant:a notify:b grant:c");
+    expect_tokens(f, 0, 2, 1, 0);
+}
+
+static void
+test_rule3_interrupted_reader_wants_nothing(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, a, 2);
+    NEW_CLIENT(f, b, 3);
+    take(f, &h);
+    block(f, &a);
+    block(f, &b);
+    pool_interrupt(f->pool, a.waiter, tick(f));
+    assert_int_equal(status(f).waiting, 1);
+    give(f, &h, 1);
+    expect_events(f, "grant:b");
+    give(f, &b, 1);
+    expect_tokens(f, 1, 0, 0, 0);
+    take(f, &a);
+}
+
+/* --- rule 4: writes --- */
+
+static void
+test_rule4_write_returns_n_tokens_whatever_the_bytes(void **state)
+{
+    struct fixture *f = begin(state, 5);
+    NEW_CLIENT(f, a, 1);
+    take_all(f, &a);
+    assert_int_equal(writes(f, &a, 0), 0);
+    expect_tokens(f, 0, 5, 0, 0);
+    give(f, &a, 3);
+    expect_tokens(f, 3, 2, 0, 0);
+    assert_int_equal(status(f).dropped, 0);
+    assert_int_equal(status(f).foreign, 0);
+}
+
+static void
+test_rule4_write_through_another_description_is_credited_to_the_writer(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT(f, make, 1); /* make 4.4.1 opens the path twice */
+    take(f, &make);
+    struct actor twin = make;
+    opens(f, &twin);
+    give(f, &twin, 1);
+    expect_tokens(f, 2, 0, 0, 0);
+    assert_int_equal(status(f).foreign, 0);
+}
+
+static void
+test_rule4_foreign_return_through_the_same_description(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT(f, make, 1);
+    take(f, &make);
+    take(f, &make);
+    NEW_HEIR(f, job, 1, make);
+    give(f, &job, 1);
+    expect_tokens(f, 1, 1, 0, 0);
+    assert_int_equal(held_by(f, &make), 1);
+    assert_int_equal(status(f).foreign, 1);
+}
+
+static void
+test_rule4_writer_pays_its_own_first(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT(f, a, 1);
+    NEW_CLIENT(f, b, 2);
+    take(f, &a);
+    take(f, &a);
+    take(f, &b);
+    struct actor b_inherited = b;
+    b_inherited.opening = a.opening;
+    give(f, &b_inherited, 1);
+    assert_int_equal(held_by(f, &b), 0);
+    assert_int_equal(held_by(f, &a), 2);
+    assert_int_equal(status(f).foreign, 0);
+    give(f, &b_inherited, 2);
+    assert_int_equal(held_by(f, &a), 0);
+    assert_int_equal(status(f).foreign, 2);
+}
+
+static void
+test_rule4_one_write_may_be_own_foreign_and_dropped(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT(f, a, 1);
+    NEW_CLIENT(f, b, 2);
+    take(f, &a);
+    take(f, &b);
+    b.opening = a.opening;
+    assert_int_equal(writes(f, &b, 5), 2);
+    expect_tokens(f, 4, 0, 0, 0);
+    assert_int_equal(status(f).foreign, 1);
+    assert_int_equal(status(f).dropped, 3);
+}
+
+static void
+test_rule4_stranger_through_its_own_description_is_dropped(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT(f, a, 1);
+    NEW_CLIENT(f, stranger, 1);
+    take(f, &a);
+    assert_int_equal(writes(f, &stranger, 1), 0);
+    expect_tokens(f, 1, 1, 0, 0);
+    assert_int_equal(status(f).dropped, 1);
+}
+
+static void
+test_rule4_pool_never_grows_by_a_write(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT(f, a, 1);
+    assert_int_equal(writes(f, &a, 7), 0);
+    take(f, &a);
+    assert_int_equal(writes(f, &a, SIZE_MAX), 1);
+    expect_tokens(f, 2, 0, 0, 0);
+    assert_true(status(f).dropped >= 7);
+}
+
+static void
+test_rule4_nobody_returns_for_the_dead(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT(f, make, 1);
+    NEW_HEIR(f, job, 1, make);
+    take(f, &make);
+    die(f, &make);
+    expect_tokens(f, 2, 0, 0, 0);
+    assert_int_equal(writes(f, &job, 1), 0);
+    expect_tokens(f, 2, 0, 0, 0);
+    assert_int_equal(status(f).dropped, 1);
+    assert_int_equal(status(f).reclaimed, 1);
+}
+
+/* --- rule 5: reads --- */
+
+static void
+test_rule5_nonblocking_read_answers_at_once(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, a, 1);
+    NEW_CLIENT(f, b, 2);
+    assert_int_equal(read_now(f, &a), POOL_GRANTED);
+    assert_int_equal(read_now(f, &a), POOL_TRY_AGAIN);
+    assert_int_equal(read_now(f, &b), POOL_TRY_AGAIN);
+    expect_tokens(f, 0, 1, 0, 0);
+    assert_int_equal(status(f).granted, 1);
+    expect_events(f, "");
+}
+
+static void
+test_rule5_nonblocking_read_does_not_pass_those_who_wait(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, waits, 2);
+    NEW_CLIENT(f, lazy, 3);
+    take(f, &h);
+    assert_false(polls(f, &waits));
+    give(f, &h, 1);
+    assert_int_equal(read_now(f, &lazy), POOL_TRY_AGAIN);
+    take(f, &waits);
+}
+
+/* --- rule 6: holders --- */
+
+static void
+test_rule6_holder_is_the_reader(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT(f, a, 7);
+    take(f, &a);
+    struct pool_client line = line_of(f, &a);
+    assert_int_equal(line.held, 1);
+    assert_int_equal(line.account, 7);
+    assert_int_equal(line.weight, POOL_WEIGHT_DEFAULT);
+    assert_false(line.group);
+}
+
+static void
+test_rule6_holder_is_the_living_opener(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT(f, shell, 1);
+    NEW_HEIR(f, dd, 1, shell);
+    take(f, &dd);
+    assert_int_equal(held_by(f, &shell), 1);
+    assert_int_equal(held_by(f, &dd), 0);
+    die(f, &dd);
+    expect_tokens(f, 1, 1, 0, 0);
+    die(f, &shell);
+    expect_tokens(f, 2, 0, 0, 0);
+    assert_int_equal(status(f).reclaimed, 1);
+}
+
+static void
+test_rule6_blocked_read_belongs_to_the_opener_too(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, shell, 2);
+    NEW_HEIR(f, dd, 2, shell);
+    take(f, &h);
+    block(f, &dd);
+    give(f, &h, 1);
+    expect_events(f, "grant:dd");
+    assert_int_equal(held_by(f, &shell), 1);
+    die(f, &dd);
+    assert_int_equal(held_by(f, &shell), 1);
+}
+
+static void
+test_rule6_reader_holds_when_the_opener_is_dead(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT(f, parent, 1);
+    NEW_HEIR(f, child, 1, parent);
+    die(f, &parent);
+    take(f, &child);
+    assert_int_equal(held_by(f, &child), 1);
+    die(f, &child);
+    expect_tokens(f, 2, 0, 0, 0);
+}
+
+static void
+test_rule6_reader_holds_when_the_opener_died_while_it_waited(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, parent, 2);
+    NEW_HEIR(f, child, 2, parent);
+    take(f, &h);
+    block(f, &child);
+    die(f, &parent);
+    expect_events(f, "");
+    give(f, &h, 1);
+    expect_events(f, "grant:child");
+    assert_int_equal(held_by(f, &child), 1);
+    die(f, &child);
+    expect_tokens(f, 1, 0, 0, 0);
+}
+
+static void
+test_rule6_dead_holder_holds_nothing_and_waits_for_nothing(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT(f, a, 1);
+    NEW_CLIENT(f, b, 2);
+    take_all(f, &a);
+    block(f, &a);
+    block(f, &b);
+    die(f, &a);
+    /* the order of the two is the pool's business */
+    assert_non_null(strstr(f->events, "cancel:a"));
+    assert_non_null(strstr(f->events, "grant:b"));
+    assert_null(strstr(f->events, "grant:a"));
+    expect_tokens(f, 1, 1, 0, 0);
+    assert_int_equal(status(f).reclaimed, 2);
+    assert_int_equal(status(f).waiting, 0);
+    assert_int_equal(status(f).processes, 1);
+}
+
+static void
+test_rule6_every_blocked_read_of_the_dead_is_cancelled(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, a, 2);
+    struct actor thread = a;
+    take(f, &h);
+    block(f, &a);
+    block(f, &thread);
+    assert_false(polls(f, &a));
+    die(f, &a);
+    expect_events(f, "cancel:a cancel:a");
+    give(f, &h, 1);
+    expect_tokens(f, 1, 0, 0, 0);
+    expect_events(f, "");
+}
+
+static void
+test_rule6_dead_pollers_reservation_goes_to_the_next(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, a, 2);
+    NEW_CLIENT(f, b, 3);
+    take(f, &h);
+    assert_false(polls(f, &a));
+    block(f, &b);
+    give(f, &h, 1);
+    assert_true(polls(f, &a));
+    f->events[0] = '\0';
+    die(f, &a);
+    expect_events(f, "grant:b");
+    expect_tokens(f, 0, 1, 0, 0);
+}
+
+static void
+test_rule6_pid_used_again_is_another_process(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT(f, a, 1);
+    take(f, &a);
+    die(f, &a);
+    f->last_pid--;
+    NEW_CLIENT(f, b, 1);
+    assert_int_equal(held_by(f, &b), 0);
+    assert_int_equal(writes(f, &b, 1), 0);
+    expect_tokens(f, 2, 0, 0, 0);
+}
+
+static void
+test_rule6_group_holds_until_its_last_member_died(void **state)
+{
+    struct fixture *f = begin(state, 3);
+    NEW_CLIENT(f, wrap, 1);
+    NEW_HEIR(f, keeper, 1, wrap);
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000), 0);
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, keeper.process, 1000), 0);
+    take(f, &wrap);
+    take(f, &keeper);
+    struct pool_client line = line_of(f, &wrap);
+    assert_true(line.group);
+    assert_int_equal(line.held, 2);
+    assert_int_equal(line.account, 1000);
+    assert_int_equal(line.keeper, pool_process_pid(keeper.process));
+    die(f, &wrap);
+    expect_tokens(f, 1, 2, 0, 0);
+    give(f, &keeper, 1); /* a job has ended */
+    expect_tokens(f, 2, 1, 0, 0);
+    assert_int_equal(status(f).foreign, 0);
+    die(f, &keeper);
+    expect_tokens(f, 3, 0, 0, 0);
+    assert_int_equal(status(f).reclaimed, 1);
+}
+
+static void
+test_rule6_group_outlives_its_keeper(void **state)
+{
+    struct fixture *f = begin(state, 3);
+    NEW_CLIENT(f, wrap, 1);
+    NEW_HEIR(f, keeper, 1, wrap);
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000), 0);
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, keeper.process, 1000), 0);
+    take(f, &wrap);
+    die(f, &keeper);
+    expect_tokens(f, 2, 1, 0, 0);
+    assert_int_equal(held_by(f, &wrap), 1);
+    die(f, &wrap);
+    expect_tokens(f, 3, 0, 0, 0);
+}
+
+static void
+test_rule6_group_holds_what_anybody_reads_through_its_description(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT(f, gate, 1);
+    NEW_HEIR(f, job, 1, gate);
+    assert_int_equal(pool_group_join(f->pool, gate.opening, gate.process, 1000), 0);
+    take(f, &job);
+    assert_int_equal(held_by(f, &gate), 1);
+    die(f, &job);
+    expect_tokens(f, 1, 1, 0, 0);
+    die(f, &gate);
+    expect_tokens(f, 2, 0, 0, 0);
+}
+
+static void
+test_rule6_group_survives_the_close_of_its_description(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT(f, wrap, 1);
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000), 0);
+    take(f, &wrap);
+    closes(f, &wrap);
+    expect_tokens(f, 1, 1, 0, 0);
+    die(f, &wrap);
+    expect_tokens(f, 2, 0, 0, 0);
+}
+
+static void
+test_rule6_joining_another_group_is_refused(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT(f, one, 1);
+    NEW_CLIENT(f, two, 1);
+    assert_int_equal(pool_group_join(f->pool, one.opening, one.process, 1000), 0);
+    assert_int_equal(pool_group_join(f->pool, two.opening, two.process, 1001), 0);
+    assert_int_equal(pool_group_join(f->pool, two.opening, one.process, 1001), -EBUSY);
+    assert_int_equal(pool_group_join(f->pool, one.opening, one.process, 1000), 0);
+    check(f);
+}
+
+static void
+test_rule6_holder_of_a_token_cannot_join(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT(f, a, 1);
+    take(f, &a);
+    assert_int_equal(pool_group_join(f->pool, a.opening, a.process, 1000), -EBUSY);
+    expect_tokens(f, 1, 1, 0, 0);
+    assert_int_equal(held_by(f, &a), 1);
+    give(f, &a, 1);
+    assert_int_equal(pool_group_join(f->pool, a.opening, a.process, 1000), 0);
+}
+
+static void
+test_rule6_group_with_key_0_stays_in_its_account(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT(f, inner, 1000);
+    assert_int_equal(pool_group_join(f->pool, inner.opening, inner.process, 0), 0);
+    take(f, &inner);
+    assert_int_equal(line_of(f, &inner).account, 1000);
+    assert_int_equal(pool_account_key(pool_process_account(inner.process)), 1000);
+}
+
+/* --- rule 7: resizing --- */
+
+static void
+test_rule7_free_tokens_go_first(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT(f, a, 1);
+    take(f, &a);
+    resize(f, 2);
+    expect_tokens(f, 1, 1, 0, 0);
+    resize(f, 1);
+    expect_tokens(f, 0, 1, 0, 0);
+}
+
+static void
+test_rule7_returning_tokens_pay_the_debt_first(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT(f, a, 1);
+    NEW_CLIENT(f, b, 2);
+    take_all(f, &a);
+    block(f, &b);
+    resize(f, 2);
+    expect_tokens(f, 0, 4, 0, 2);
+    give(f, &a, 1);
+    expect_tokens(f, 0, 3, 0, 1);
+    expect_events(f, "");
+    assert_int_equal(read_now(f, &a), POOL_TRY_AGAIN);
+    give(f, &a, 1);
+    expect_tokens(f, 0, 2, 0, 0);
+    expect_events(f, "");
+    give(f, &a, 1);
+    expect_events(f, "grant:b");
+}
+
+static void
+test_rule7_tokens_of_the_dead_pay_the_debt_too(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT(f, a, 1);
+    NEW_CLIENT(f, b, 2);
+    take_all(f, &a);
+    block(f, &b);
+    resize(f, 1);
+    die(f, &a);
+    expect_events(f, "grant:b");
+    expect_tokens(f, 0, 1, 0, 0);
+}
+
+static void
+test_rule7_lowering_cancels_reservations(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, a, 2);
+    take_all(f, &h);
+    assert_false(polls(f, &a));
+    give(f, &h, 1);
+    assert_true(polls(f, &a));
+    expect_tokens(f, 0, 1, 1, 0);
+    resize(f, 1);
+    expect_tokens(f, 0, 1, 0, 0);
+    assert_int_equal(read_now(f, &a), POOL_TRY_AGAIN);
+    assert_false(polls(f, &a));
+    f->events[0] = '\0';
+    give(f, &h, 1);
+    expect_events(f, "notify:a");
+    take(f, &a);
+}
+
+static void
+test_rule7_lowering_cancels_offers(void **state)
+{
+    struct fixture *f = begin(state, 3);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, a, 2);
+    take_all(f, &h);
+    assert_false(polls(f, &a));
+    give(f, &h, 1);
+    expect_tokens(f, 0, 2, 1, 0);
+    resize(f, 1);
+    expect_tokens(f, 0, 2, 0, 1);
+    assert_false(polls(f, &a)); /* the notified poller comes, too late, and stands in the queue */
+    assert_int_equal(status(f).waiting, 1);
+}
+
+static void
+test_rule7_raising_serves_waiters_at_once(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, a, 2);
+    NEW_CLIENT(f, b, 3);
+    take(f, &h);
+    block(f, &a);
+    assert_false(polls(f, &b));
+    resize(f, 8);
+    expect_events(f, "grant:a notify:b");
+    expect_tokens(f, 5, 2, 1, 0);
+}
+
+static void
+test_rule7_raising_pays_the_debt_first(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, a, 2);
+    take_all(f, &h);
+    block(f, &a);
+    resize(f, 1);
+    expect_tokens(f, 0, 4, 0, 3);
+    resize(f, 3);
+    expect_tokens(f, 0, 4, 0, 1);
+    expect_events(f, "");
+    resize(f, 5);
+    expect_events(f, "grant:a");
+    expect_tokens(f, 0, 5, 0, 0);
+}
+
+/* --- rule 8: shares --- */
+
+static void
+test_rule8_next_is_the_account_that_holds_the_fewest(void **state)
+{
+    struct fixture *f = begin(state, 3);
+    NEW_CLIENT(f, rich, 1);
+    NEW_CLIENT(f, poor, 2);
+    NEW_CLIENT(f, h, 3);
+    take(f, &rich);
+    take_all(f, &h);
+    block(f, &rich);
+    block(f, &poor);
+    give(f, &h, 1);
+    expect_events(f, "grant:poor");
+}
+
+static void
+test_rule8_among_equals_the_longest_waiting(void **state)
+{
+    struct fixture *f = begin(state, 3);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, a, 2);
+    NEW_CLIENT(f, b, 3);
+    NEW_CLIENT(f, c, 4);
+    take_all(f, &h);
+    block(f, &b);
+    block(f, &c);
+    block(f, &a);
+    give(f, &h, 3);
+    expect_events(f, "grant:b grant:c grant:a");
+}
+
+static void
+test_rule8_first_come_first_served_within_an_account(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, a, 2);
+    NEW_CLIENT(f, b, 2);
+    NEW_CLIENT(f, c, 2);
+    take_all(f, &h);
+    block(f, &c);
+    assert_false(polls(f, &a));
+    block(f, &b);
+    give(f, &h, 3);
+    expect_events(f, "grant:c notify:a grant:b");
+}
+
+/* One account with 200 waiting processes beside one with one: capacity 1, so they alternate. */
+static void
+test_rule8_many_waiting_processes_gain_nothing(void **state)
+{
+    static struct actor crowd[CROWD];
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, h, 1);
+    take(f, &h);
+    for (int i = 0; i < CROWD; i++) {
+        crowd[i] = born(f, "crowd", 2, false);
+        opens(f, &crowd[i]);
+        block(f, &crowd[i]);
+    }
+    NEW_CLIENT(f, single, 3);
+    block(f, &single);
+    give(f, &h, 1);
+    for (int i = 0; i < CROWD; i++) {
+        expect_events(f, "grant:crowd");
+        assert_int_equal(held_by(f, &crowd[i]), 1);
+        give(f, &crowd[i], 1);
+        expect_events(f, "grant:single");
+        give(f, &single, 1);
+        if (i < CROWD - 1) /* it comes again at once, but the next of the crowd has the token */
+            block(f, &single);
+    }
+    expect_tokens(f, 1, 0, 0, 0);
+}
+
+static void
+test_rule8_twice_the_weight_is_twice_the_tokens(void **state)
+{
+    static struct actor light[6], heavy[6];
+    struct fixture *f = begin(state, 6);
+    NEW_CLIENT(f, h, 1);
+    take_all(f, &h);
+    for (int i = 0; i < 6; i++) {
+        light[i] = born(f, "light", 2, false);
+        heavy[i] = born(f, "heavy", 3, false);
+        opens(f, &light[i]);
+        opens(f, &heavy[i]);
+        block(f, &light[i]);
+        block(f, &heavy[i]);
+    }
+    pool_account_set_weight(f->pool, pool_process_account(heavy[0].process),
+                            2 * POOL_WEIGHT_DEFAULT, tick(f));
+    give(f, &h, 6);
+    unsigned lights = 0, heavies = 0;
+    for (int i = 0; i < 6; i++) {
+        lights += held_by(f, &light[i]);
+        heavies += held_by(f, &heavy[i]);
+    }
+    assert_int_equal(lights, 2);
+    assert_int_equal(heavies, 4);
+    assert_int_equal(line_of(f, &heavy[0]).weight, 2 * POOL_WEIGHT_DEFAULT);
+}
+
+static void
+test_rule8_paid_implicit_slot_is_not_counted(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT(f, wrap, 1);
+    NEW_CLIENT(f, h, 2);
+    NEW_CLIENT(f, poor, 3);
+    take(f, &wrap);
+    assert_int_equal(pool_pay_implicit(f->pool, wrap.opening, wrap.process, tick(f)), 0);
+    take(f, &h);
+    block(f, &wrap);
+    block(f, &poor);
+    give(f, &h, 1);
+    expect_events(f, "grant:wrap"); /* equals, and it came first */
+    give(f, &wrap, 1);
+    expect_events(f, "grant:poor");
+}
+
+static void
+test_rule8_offered_and_reserved_tokens_count_as_held(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, a, 2);
+    NEW_CLIENT(f, a2, 2);
+    NEW_CLIENT(f, b, 3);
+    take_all(f, &h);
+    assert_false(polls(f, &a));
+    give(f, &h, 1);
+    expect_events(f, "notify:a");
+    block(f, &a2);
+    block(f, &b);
+    give(f, &h, 1);
+    expect_events(f, "grant:b");
+    assert_true(polls(f, &a));
+    block(f, &b);
+    take(f, &a);
+}
+
+/* Others that hold less come again and again; after `capacity` of them it is the waiter's turn. */
+static void
+test_rule8_passed_over_capacity_times_goes_first(void **state)
+{
+    struct fixture *f = begin(state, 3);
+    NEW_CLIENT(f, rich, 1);
+    take(f, &rich);
+    take(f, &rich);
+    NEW_CLIENT(f, h, 2);
+    take(f, &h);
+    block(f, &rich);
+    struct actor *holder = &h;
+    static struct actor poor[4];
+    for (int i = 0; i < 4; i++) {
+        poor[i] = born(f, "poor", 10 + (uint64_t)i, false);
+        opens(f, &poor[i]);
+        block(f, &poor[i]);
+        give(f, holder, 1);
+        expect_events(f, i < 3 ? "grant:poor" : "grant:rich");
+        holder = &poor[i];
+    }
+    give(f, &rich, 1);
+    expect_events(f, "grant:poor");
+}
+
+static void
+test_rule8_blocking_and_polling_stand_in_one_queue(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, poller, 2);
+    NEW_CLIENT(f, reader, 3);
+    take(f, &h);
+    assert_false(polls(f, &poller));
+    block(f, &reader);
+    give(f, &h, 1);
+    expect_events(f, "notify:poller");
+    assert_true(polls(f, &poller));
+    take(f, &poller);
+    give(f, &poller, 1);
+    expect_events(f, "grant:reader");
+    assert_false(polls(f, &poller));
+    give(f, &reader, 1);
+    expect_events(f, "notify:poller");
+}
+
+/* A hundred blocking readers of other accounts that come again at once do not win over a poller. */
+static void
+test_rule8_poller_is_not_starved_by_blocking_readers(void **state)
+{
+    static struct actor reader[100];
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, poller, 1);
+    for (int i = 0; i < 100; i++) {
+        reader[i] = born(f, "r", 10 + (uint64_t)i, false);
+        opens(f, &reader[i]);
+    }
+    take(f, &reader[0]);
+    for (int i = 1; i < 100; i++)
+        block(f, &reader[i]);
+    assert_false(polls(f, &poller));
+    int grants = 0;
+    for (int i = 0; !strstr(f->events, "notify:poller"); i = (i + 1) % 100) {
+        f->events[0] = '\0';
+        give(f, &reader[i], 1);
+        block(f, &reader[i]);
+        assert_true(++grants <= 100);
+    }
+    assert_true(polls(f, &poller));
+}
+
+static void
+test_rule8_per_process_limit_parks_and_serves_again(void **state)
+{
+    struct fixture *f = begin(state, 3);
+    NEW_CLIENT(f, a, 1);
+    NEW_CLIENT(f, b, 2);
+    pool_set_per_process_limit(f->pool, 1, tick(f));
+    take(f, &a);
+    assert_int_equal(read_now(f, &a), POOL_TRY_AGAIN);
+    assert_false(polls(f, &a));
+    block(f, &a);
+    expect_tokens(f, 2, 1, 0, 0);
+    assert_int_equal(read_blocking(f, &b),
+                     POOL_GRANTED); /* the parked one stands in no one's way */
+    f->events[0] = '\0';
+    give(f, &a, 1);
+    assert_non_null(strstr(f->events, ":a"));
+    assert_true(status(f).free >= 1);
+}
+
+static void
+test_rule8_raising_the_limit_serves_the_parked(void **state)
+{
+    struct fixture *f = begin(state, 3);
+    NEW_CLIENT(f, a, 1);
+    take(f, &a);
+    take(f, &a);
+    pool_set_per_process_limit(f->pool, 1, tick(f));
+    expect_tokens(f, 1, 2, 0, 0); /* what is held is not recalled */
+    block(f, &a);
+    give(f, &a, 1);
+    expect_events(f, "");
+    pool_set_per_process_limit(f->pool, 2, tick(f));
+    expect_events(f, "grant:a");
+    block(f, &a);
+    pool_set_per_process_limit(f->pool, 0, tick(f));
+    expect_events(f, "grant:a");
+    expect_tokens(f, 0, 3, 0, 0);
+}
+
+static void
+test_rule8_limit_counts_the_holder_not_the_reader(void **state)
+{
+    struct fixture *f = begin(state, 3);
+    NEW_CLIENT(f, shell, 1);
+    NEW_HEIR(f, dd, 1, shell);
+    NEW_HEIR(f, dd2, 1, shell);
+    pool_set_per_process_limit(f->pool, 1, tick(f));
+    take(f, &dd);
+    assert_int_equal(read_now(f, &dd2), POOL_TRY_AGAIN);
+    block(f, &dd2);
+    die(f, &dd);
+    expect_events(f, "");
+    die(f, &shell); /* now dd2 reads for itself */
+    expect_events(f, "grant:dd2");
+    assert_int_equal(held_by(f, &dd2), 1);
+}
+
+/* --- rule 9: offers, reservations, lazy clients --- */
+
+/* `h` holds the only token, `a` is offered it. */
+static void
+offer(struct fixture *f, struct actor *h, struct actor *a)
+{
+    assert_false(polls(f, a));
+    f->events[0] = '\0';
+    give(f, h, 1);
+    char notified[32];
+    snprintf(notified, sizeof(notified), "notify:%s", a->name);
+    expect_events(f, notified);
+    expect_tokens(f, 0, 0, 1, 0);
+}
+
+static void
+test_rule9_poll_of_a_free_token_reserves_nothing(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, a, 1);
+    NEW_CLIENT(f, b, 2);
+    assert_true(polls(f, &a));
+    expect_tokens(f, 1, 0, 0, 0);
+    assert_true(polls(f, &b));
+    take(f, &b);
+    assert_int_equal(read_now(f, &a), POOL_TRY_AGAIN);
+}
+
+static void
+test_rule9_notified_poller_that_comes_has_a_reservation(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, a, 2);
+    NEW_CLIENT(f, thief, 3);
+    take(f, &h);
+    offer(f, &h, &a);
+    assert_true(pool_next_deadline(f->pool) == f->now_ns + POOL_OFFER_NS);
+    assert_true(polls(f, &a));
+    int64_t begins_ns = f->now_ns;
+    assert_true(pool_next_deadline(f->pool) == begins_ns + POOL_RESERVATION_NS);
+    assert_int_equal(read_now(f, &thief), POOL_TRY_AGAIN);
+    assert_false(polls(f, &thief));
+    expire_at(f, begins_ns + POOL_RESERVATION_NS - 1);
+    expect_tokens(f, 0, 0, 1, 0);
+    take(f, &a);
+    expect_tokens(f, 0, 1, 0, 0);
+    assert_int_equal(status(f).lapsed, 0);
+    assert_int_equal(held_by(f, &a), 1);
+}
+
+static void
+test_rule9_offer_can_be_read_at_once(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, a, 2);
+    take(f, &h);
+    offer(f, &h, &a);
+    assert_int_equal(read_now(f, &h), POOL_TRY_AGAIN);
+    assert_int_equal(read_blocking(f, &a), POOL_GRANTED);
+    expect_tokens(f, 0, 1, 0, 0);
+}
+
+static void
+test_rule9_reservation_is_the_processs_through_any_description(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, make, 2);
+    struct actor make_again = make;
+    opens(f, &make_again);
+    take(f, &h);
+    offer(f, &h, &make);
+    assert_true(polls(f, &make));
+    take(f, &make_again);
+}
+
+static void
+test_rule9_shared_description_wakes_all_but_serves_one(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, parent, 2);
+    NEW_HEIR(f, child, 2, parent);
+    take(f, &h);
+    assert_false(polls(f, &child));
+    assert_false(polls(f, &parent));
+    assert_int_equal(status(f).waiting, 2);
+    give(f, &h, 1);
+    expect_events(f, "notify:parent"); /* the description's owner */
+    assert_false(polls(f, &parent));
+    assert_true(polls(f, &child));
+    assert_int_equal(read_now(f, &parent), POOL_TRY_AGAIN);
+    take(f, &child);
+}
+
+static void
+test_rule9_polling_again_stands_in_the_queue_once(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, a, 2);
+    take(f, &h);
+    for (int i = 0; i < 5; i++)
+        assert_false(polls(f, &a));
+    assert_int_equal(status(f).waiting, 1);
+    f->events[0] = '\0';
+    give(f, &h, 1);
+    expect_events(f, "notify:a");
+}
+
+static void
+test_rule9_poll_that_wants_no_notice_stands_in_no_queue(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, a, 2);
+    take(f, &h);
+    assert_false(pool_poll(f->pool, a.opening, a.process, false, tick(f)));
+    assert_int_equal(status(f).waiting, 0);
+    give(f, &h, 1);
+    expect_events(f, "");
+}
+
+static void
+test_rule9_offer_nobody_comes_for_goes_to_the_next(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, gone, 2);
+    NEW_CLIENT(f, next, 3);
+    take(f, &h);
+    offer(f, &h, &gone);
+    int64_t deadline_ns = pool_next_deadline(f->pool);
+    assert_int_equal(status(f).waiting, 0);
+    block(f, &next);
+    expire_at(f, deadline_ns - 1);
+    expect_events(f, "");
+    expire_at(f, deadline_ns);
+    expect_events(f, "grant:next");
+    assert_int_equal(status(f).lapsed, 1);
+    assert_int_equal(status(f).waiting, 0); /* it has gone */
+}
+
+static void
+test_rule9_lapsed_reservation_is_free_again(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, a, 2);
+    take(f, &h);
+    offer(f, &h, &a);
+    assert_true(polls(f, &a));
+    expire_at(f, pool_next_deadline(f->pool));
+    expect_tokens(f, 1, 0, 0, 0);
+    assert_int_equal(status(f).lapsed, 1);
+    assert_true(pool_next_deadline(f->pool) == POOL_NO_DEADLINE);
+    take(f, &h);
+}
+
+static void
+test_rule9_polling_on_does_not_prolong_a_reservation(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, a, 2);
+    take(f, &h);
+    offer(f, &h, &a);
+    assert_true(polls(f, &a));
+    int64_t deadline_ns = pool_next_deadline(f->pool);
+    block(f, &h);
+    f->now_ns = deadline_ns - 50 * MS;
+    assert_true(polls(f, &a));
+    assert_true(pool_next_deadline(f->pool) == deadline_ns);
+    expire_at(f, deadline_ns);
+    expect_events(f, "grant:h");
+}
+
+static void
+test_rule9_who_lets_reservations_lapse_gets_shorter_ones(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, idle, 2);
+    NEW_CLIENT(f, honest, 3);
+    take(f, &h);
+    int64_t lasts_ns = POOL_RESERVATION_NS;
+    for (int round = 0; round < 16; round++) {
+        offer(f, &h, &idle);
+        assert_true(polls(f, &idle));
+        int64_t length_ns = pool_next_deadline(f->pool) - f->now_ns;
+        assert_true(length_ns <= lasts_ns && length_ns >= POOL_RESERVATION_MIN_NS);
+        lasts_ns = length_ns;
+        expire_at(f, pool_next_deadline(f->pool));
+        take(f, &h);
+    }
+    assert_true(lasts_ns < POOL_RESERVATION_NS / 4);
+    offer(f, &h, &honest);
+    assert_true(polls(f, &honest));
+    assert_true(pool_next_deadline(f->pool) == f->now_ns + POOL_RESERVATION_NS);
+}
+
+static void
+test_rule9_close_lets_the_queued_poller_go(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, a, 2);
+    NEW_CLIENT(f, b, 3);
+    take(f, &h);
+    assert_false(polls(f, &a));
+    block(f, &b);
+    closes(f, &a);
+    assert_int_equal(status(f).waiting, 1);
+    give(f, &h, 1);
+    expect_events(f, "grant:b");
+}
+
+static void
+test_rule9_close_passes_an_offer_and_a_reservation_on(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, a, 2);
+    NEW_CLIENT(f, b, 3);
+    take(f, &h);
+    offer(f, &h, &a);
+    closes(f, &a);
+    expect_tokens(f, 1, 0, 0, 0);
+    take(f, &h);
+    offer(f, &h, &b);
+    assert_true(polls(f, &b));
+    block(f, &h);
+    closes(f, &b);
+    expect_events(f, "grant:h");
+    assert_true(pool_next_deadline(f->pool) == POOL_NO_DEADLINE);
+}
+
+/* A lazy client in an account that holds nothing tries `tries` times; then the token of `h` returns
+ * while a reader of an account that holds one is blocked. */
+static void
+lazy_tries(struct fixture *f, struct actor *lazy, struct actor *h, struct actor *reader,
+           int64_t interval_ns)
+{
+    take(f, reader);
+    take(f, h);
+    for (int i = 0; i < 8; i++) {
+        f->now_ns += interval_ns;
+        assert_int_equal(read_now(f, lazy), POOL_TRY_AGAIN);
+    }
+    block(f, reader);
+    f->now_ns += interval_ns / 2;
+    pool_expire(f->pool, f->now_ns);
+    give(f, h, 1);
+}
+
+static void
+test_rule9_lazy_client_that_tries_often_has_its_turn_held(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, lazy, 2);
+    NEW_CLIENT(f, reader, 3);
+    lazy_tries(f, &lazy, &h, &reader, 10 * MS);
+    expect_events(f, "");
+    expect_tokens(f, 0, 1, 1, 0);
+    assert_true(pool_next_deadline(f->pool) <= f->now_ns + POOL_RESERVATION_NS);
+    f->now_ns += 5 * MS;
+    take(f, &lazy);
+    expect_events(f, "");
+}
+
+static void
+test_rule9_lazy_client_that_does_not_come_loses_its_turn(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, lazy, 2);
+    NEW_CLIENT(f, reader, 3);
+    lazy_tries(f, &lazy, &h, &reader, 10 * MS);
+    assert_int_equal(status(f).reserved, 1);
+    expire_at(f, pool_next_deadline(f->pool));
+    expect_events(f, "grant:reader");
+    expect_tokens(f, 0, 2, 0, 0);
+}
+
+static void
+test_rule9_lazy_client_that_tries_seldom_has_no_turn_held(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, lazy, 2);
+    NEW_CLIENT(f, reader, 3);
+    lazy_tries(f, &lazy, &h, &reader, 1000 * MS);
+    expect_events(f, "grant:reader");
+    expect_tokens(f, 0, 2, 0, 0);
+}
+
+static void
+test_rule9_single_failed_try_holds_no_turn(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, lazy, 2);
+    NEW_CLIENT(f, reader, 3);
+    take(f, &h);
+    assert_int_equal(read_now(f, &lazy), POOL_TRY_AGAIN);
+    block(f, &reader);
+    give(f, &h, 1);
+    expect_events(f, "grant:reader");
+}
+
+/* --- rule 10: limits only delay --- */
+
+static void
+test_rule10_throttle_delays_above_min_jobs_only(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT(f, a, 1);
+    NEW_CLIENT(f, b, 2);
+    NEW_CLIENT(f, c, 3);
+    pool_set_throttle(f->pool, true, 2, tick(f));
+    take(f, &a);
+    take(f, &b);
+    assert_int_equal(read_now(f, &c), POOL_TRY_AGAIN);
+    assert_false(polls(f, &c));
+    block(f, &a);
+    expect_tokens(f, 2, 2, 0, 0);
+    expect_events(f, "");
+    pool_set_throttle(f->pool, false, 2, tick(f));
+    expect_events(f, "notify:c grant:a");
+}
+
+static void
+test_rule10_min_jobs_keep_running_under_throttle(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT(f, a, 1);
+    NEW_CLIENT(f, b, 2);
+    take_all(f, &a);
+    block(f, &b);
+    pool_set_throttle(f->pool, true, 1, tick(f));
+    expect_tokens(f, 0, 4, 0, 0); /* nothing is taken away */
+    give(f, &a, 3);
+    expect_events(f, "");
+    expect_tokens(f, 3, 1, 0, 0);
+    give(f, &a, 1);
+    expect_events(f, "grant:b");
+    expect_tokens(f, 3, 1, 0, 0);
+}
+
+static void
+test_rule10_raising_min_jobs_serves_waiters(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT(f, a, 1);
+    NEW_CLIENT(f, b, 2);
+    pool_set_throttle(f->pool, true, 1, tick(f));
+    take(f, &a);
+    block(f, &b);
+    expect_events(f, "");
+    pool_set_throttle(f->pool, true, 2, tick(f));
+    expect_events(f, "grant:b");
+}
+
+/* --- what is seen from outside --- */
+
+static void
+test_status_counts_processes_and_accounts(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT(f, a, 1);
+    NEW_CLIENT(f, b, 1);
+    NEW_CLIENT(f, c, 2);
+    assert_int_equal(status(f).processes, 3);
+    assert_int_equal(status(f).accounts, 2);
+    assert_ptr_equal(pool_account(f->pool, 1), pool_process_account(a.process));
+    assert_ptr_equal(pool_process_account(b.process), pool_process_account(a.process));
+    assert_int_equal(pool_account_key(pool_process_account(c.process)), 2);
+    die(f, &c);
+    assert_int_equal(status(f).accounts, 1);
+    die(f, &a);
+    die(f, &b);
+    assert_int_equal(status(f).accounts, 0);
+    assert_int_equal(status(f).processes, 0);
+}
+
+static void
+test_clients_come_in_pages_each_once(void **state)
+{
+    static struct actor many[10];
+    struct fixture *f = begin(state, 10);
+    for (int i = 0; i < 10; i++) {
+        many[i] = born(f, "many", 1, false);
+        opens(f, &many[i]);
+        take(f, &many[i]);
+    }
+    struct pool_client page[3];
+    uint64_t cursor = 0, before;
+    unsigned seen = 0;
+    assert_int_equal(pool_get_clients(f->pool, &cursor, page, 0), 0);
+    cursor = 0;
+    for (size_t n; (before = cursor, n = pool_get_clients(f->pool, &cursor, page, 3)) > 0;) {
+        assert_true(n <= 3 && cursor > before);
+        for (size_t i = 0; i < n; i++)
+            seen |= 1u << (page[i].pid - pool_process_pid(many[0].process));
+    }
+    assert_int_equal(seen, 0x3ff);
+    assert_int_equal(pool_get_clients(f->pool, &cursor, page, 3), 0);
+}
+
+static void
+test_clients_that_die_or_come_between_pages_disturb_nothing(void **state)
+{
+    static struct actor many[7];
+    struct fixture *f = begin(state, 10);
+    for (int i = 0; i < 6; i++) {
+        many[i] = born(f, "many", 1, false);
+        opens(f, &many[i]);
+        take(f, &many[i]);
+    }
+    struct pool_client page[8];
+    uint64_t cursor = 0;
+    assert_int_equal(pool_get_clients(f->pool, &cursor, page, 2), 2);
+    pid_t shown[2] = {page[0].pid, page[1].pid};
+    die(f, &many[1]);
+    die(f, &many[2]);
+    many[6] = born(f, "late", 1, false);
+    opens(f, &many[6]);
+    take(f, &many[6]);
+    size_t n = pool_get_clients(f->pool, &cursor, page, 8);
+    bool late = false;
+    for (size_t i = 0; i < n; i++) {
+        assert_true(page[i].pid != shown[0] && page[i].pid != shown[1]);
+        late = late || page[i].pid == pool_process_pid(many[6].process);
+    }
+    assert_true(late);
+    uint64_t far = UINT64_MAX;
+    assert_int_equal(pool_get_clients(f->pool, &far, page, 8), 0);
+}
+
+static void
+test_destroy_with_everything_in_use_sends_no_event(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, a, 2);
+    NEW_CLIENT(f, b, 3);
+    NEW_CLIENT(f, wrap, 4);
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000), 0);
+    take(f, &h);
+    offer(f, &h, &a);
+    block(f, &b);
+    block(f, &wrap);
+    assert_false(polls(f, &h));
+    pool_destroy(f->pool);
+    f->pool = NULL;
+    expect_events(f, "");
+}
+
+/* --- memory that runs out --- */
+
+/* Linked with --wrap: the n-th allocation from now on fails, and all that follow. */
+static struct {
+    bool armed;
+    unsigned until_failure;
+} memory;
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *old, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+
+static bool
+out_of_memory(void)
+{
+    if (!memory.armed)
+        return false;
+    if (memory.until_failure > 0)
+        memory.until_failure--;
+    return memory.until_failure == 0;
+}
+
+void *
+__wrap_malloc(size_t size)
+{
+    return out_of_memory() ? NULL : __real_malloc(size);
+}
+
+void *
+__wrap_calloc(size_t n, size_t size)
+{
+    return out_of_memory() ? NULL : __real_calloc(n, size);
+}
+
+void *
+__wrap_realloc(void *old, size_t size)
+{
+    return out_of_memory() ? NULL : __real_realloc(old, size);
+}
+
+static struct pool_process *
+try_process(struct fixture *f, uint64_t key)
+{
+    struct pool_account *account = pool_account(f->pool, key);
+    return account ? pool_process_add(f->pool, ++f->last_pid, account, false) : NULL;
+}
+
+/* One of everything that may allocate; whatever fails is left out. */
+static void
+use_everything(struct fixture *f)
+{
+    char name[] = "x";
+    struct pool_waiter *waiter;
+    struct pool_process *p[8];
+    struct pool_opening *o[8];
+    for (int i = 0; i < 8; i++) {
+        p[i] = try_process(f, (uint64_t)i % 3 + 1);
+        o[i] = p[i] ? pool_open(f->pool, p[i], name) : NULL;
+        if (i == 4 && o[i]) {
+            int joined = pool_group_join(f->pool, o[i], p[i], 1000);
+            assert_true(joined == 0 || joined == -ENOMEM);
+        }
+        if (!o[i])
+            continue;
+        enum pool_answer answer = pool_read(f->pool, o[i], p[i], true, NULL, NULL, tick(f));
+        assert_true(answer == POOL_GRANTED || answer == POOL_TRY_AGAIN);
+        pool_poll(f->pool, o[i], p[i], true, tick(f));
+        answer = pool_read(f->pool, o[i], p[i], false, name, &waiter, tick(f));
+        assert_true(answer != POOL_TRY_AGAIN);
+        if (i > 0 && p[i - 1])
+            pool_claim_implicit(f->pool, p[i], p[i - 1]);
+        int resized = pool_set_capacity(f->pool, (unsigned)i % 3 + 1, tick(f));
+        assert_true(resized == 0 || resized == -ENOMEM);
+        pool_write(f->pool, o[i], p[i], 1, tick(f));
+        check(f);
+    }
+    for (int i = 0; i < 8; i++) {
+        if (p[i])
+            pool_process_died(f->pool, p[i], tick(f));
+        if (o[i])
+            pool_close(f->pool, o[i], tick(f));
+        check(f);
+    }
+    expect_tokens(f, status(f).capacity, 0, 0, 0);
+}
+
+static void
+test_memory_that_runs_out_loses_no_token(void **state)
+{
+    struct fixture *f = *state;
+    f->now_ns = 1000 * MS;
+    unsigned nth = 0, created = 0;
+    do {
+        memory.armed = true;
+        memory.until_failure = ++nth;
+        errno = 0;
+        f->pool = pool_create(&recording, f, 2);
+        if (f->pool) {
+            created++;
+            use_everything(f);
+            pool_destroy(f->pool);
+            f->pool = NULL;
+        } else {
+            assert_int_equal(errno, ENOMEM);
+        }
+        memory.armed = false;
+        f->events[0] = '\0';
+        assert_true(nth < 10000);
+    } while (memory.until_failure == 0);
+    assert_true(nth > 5 && created > 0 && created < nth);
+}
+
+#define POOL_TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        POOL_TEST(test_rule1_reads_and_writes_keep_the_sum),
+        POOL_TEST(test_rule1_closing_a_description_returns_nothing_that_is_held),
+        POOL_TEST(test_rule1_token_of_a_reader_that_is_gone_goes_to_the_next),
+        POOL_TEST(test_rule1_token_of_a_reader_that_is_gone_stays),
+        POOL_TEST(test_rule1_failed_answer_gives_the_token_back),
+        POOL_TEST(test_rule1_failed_answer_through_an_opener_is_taken_from_the_opener),
+        POOL_TEST(test_rule1_capacity_out_of_range_is_refused),
+        POOL_TEST(test_rule1_largest_pool_can_be_drained_and_filled),
+        POOL_TEST(test_rule2_direct_client_is_shown_as_unpaid),
+        POOL_TEST(test_rule2_client_below_a_client_is_paid),
+        POOL_TEST(test_rule2_paying_takes_one_of_the_held_tokens),
+        POOL_TEST(test_rule2_claims_never_exceed_what_the_ancestor_holds),
+        POOL_TEST(test_rule2_second_claim_is_granted_by_the_first),
+        POOL_TEST(test_rule2_claim_ends_with_the_claimant),
+        POOL_TEST(test_rule2_claim_ends_with_the_token),
+        POOL_TEST(test_rule2_claim_ends_with_the_ancestor),
+        POOL_TEST(test_rule2_claiming_pays_the_slot_of_the_claimant),
+        POOL_TEST(test_rule2_tokens_of_a_group_can_be_claimed_through_any_member),
+        POOL_TEST(test_rule3_free_token_is_had_at_once),
+        POOL_TEST(test_rule3_returned_token_is_granted_in_the_same_call),
+        POOL_TEST(test_rule3_many_returned_tokens_serve_as_many),
+        POOL_TEST(test_rule3_interrupted_reader_wants_nothing),
+        POOL_TEST(test_rule4_write_returns_n_tokens_whatever_the_bytes),
+        POOL_TEST(test_rule4_write_through_another_description_is_credited_to_the_writer),
+        POOL_TEST(test_rule4_foreign_return_through_the_same_description),
+        POOL_TEST(test_rule4_writer_pays_its_own_first),
+        POOL_TEST(test_rule4_one_write_may_be_own_foreign_and_dropped),
+        POOL_TEST(test_rule4_stranger_through_its_own_description_is_dropped),
+        POOL_TEST(test_rule4_pool_never_grows_by_a_write),
+        POOL_TEST(test_rule4_nobody_returns_for_the_dead),
+        POOL_TEST(test_rule5_nonblocking_read_answers_at_once),
+        POOL_TEST(test_rule5_nonblocking_read_does_not_pass_those_who_wait),
+        POOL_TEST(test_rule6_holder_is_the_reader),
+        POOL_TEST(test_rule6_holder_is_the_living_opener),
+        POOL_TEST(test_rule6_blocked_read_belongs_to_the_opener_too),
+        POOL_TEST(test_rule6_reader_holds_when_the_opener_is_dead),
+        POOL_TEST(test_rule6_reader_holds_when_the_opener_died_while_it_waited),
+        POOL_TEST(test_rule6_dead_holder_holds_nothing_and_waits_for_nothing),
+        POOL_TEST(test_rule6_every_blocked_read_of_the_dead_is_cancelled),
+        POOL_TEST(test_rule6_dead_pollers_reservation_goes_to_the_next),
+        POOL_TEST(test_rule6_pid_used_again_is_another_process),
+        POOL_TEST(test_rule6_group_holds_until_its_last_member_died),
+        POOL_TEST(test_rule6_group_outlives_its_keeper),
+        POOL_TEST(test_rule6_group_holds_what_anybody_reads_through_its_description),
+        POOL_TEST(test_rule6_group_survives_the_close_of_its_description),
+        POOL_TEST(test_rule6_joining_another_group_is_refused),
+        POOL_TEST(test_rule6_holder_of_a_token_cannot_join),
+        POOL_TEST(test_rule6_group_with_key_0_stays_in_its_account),
+        POOL_TEST(test_rule7_free_tokens_go_first),
+        POOL_TEST(test_rule7_returning_tokens_pay_the_debt_first),
+        POOL_TEST(test_rule7_tokens_of_the_dead_pay_the_debt_too),
+        POOL_TEST(test_rule7_lowering_cancels_reservations),
+        POOL_TEST(test_rule7_lowering_cancels_offers),
+        POOL_TEST(test_rule7_raising_serves_waiters_at_once),
+        POOL_TEST(test_rule7_raising_pays_the_debt_first),
+        POOL_TEST(test_rule8_next_is_the_account_that_holds_the_fewest),
+        POOL_TEST(test_rule8_among_equals_the_longest_waiting),
+        POOL_TEST(test_rule8_first_come_first_served_within_an_account),
+        POOL_TEST(test_rule8_many_waiting_processes_gain_nothing),
+        POOL_TEST(test_rule8_twice_the_weight_is_twice_the_tokens),
+        POOL_TEST(test_rule8_paid_implicit_slot_is_not_counted),
+        POOL_TEST(test_rule8_offered_and_reserved_tokens_count_as_held),
+        POOL_TEST(test_rule8_passed_over_capacity_times_goes_first),
+        POOL_TEST(test_rule8_blocking_and_polling_stand_in_one_queue),
+        POOL_TEST(test_rule8_poller_is_not_starved_by_blocking_readers),
+        POOL_TEST(test_rule8_per_process_limit_parks_and_serves_again),
+        POOL_TEST(test_rule8_raising_the_limit_serves_the_parked),
+        POOL_TEST(test_rule8_limit_counts_the_holder_not_the_reader),
+        POOL_TEST(test_rule9_poll_of_a_free_token_reserves_nothing),
+        POOL_TEST(test_rule9_notified_poller_that_comes_has_a_reservation),
+        POOL_TEST(test_rule9_offer_can_be_read_at_once),
+        POOL_TEST(test_rule9_reservation_is_the_processs_through_any_description),
+        POOL_TEST(test_rule9_shared_description_wakes_all_but_serves_one),
+        POOL_TEST(test_rule9_polling_again_stands_in_the_queue_once),
+        POOL_TEST(test_rule9_poll_that_wants_no_notice_stands_in_no_queue),
+        POOL_TEST(test_rule9_offer_nobody_comes_for_goes_to_the_next),
+        POOL_TEST(test_rule9_lapsed_reservation_is_free_again),
+        POOL_TEST(test_rule9_polling_on_does_not_prolong_a_reservation),
+        POOL_TEST(test_rule9_who_lets_reservations_lapse_gets_shorter_ones),
+        POOL_TEST(test_rule9_close_lets_the_queued_poller_go),
+        POOL_TEST(test_rule9_close_passes_an_offer_and_a_reservation_on),
+        POOL_TEST(test_rule9_lazy_client_that_tries_often_has_its_turn_held),
+        POOL_TEST(test_rule9_lazy_client_that_does_not_come_loses_its_turn),
+        POOL_TEST(test_rule9_lazy_client_that_tries_seldom_has_no_turn_held),
+        POOL_TEST(test_rule9_single_failed_try_holds_no_turn),
+        POOL_TEST(test_rule10_throttle_delays_above_min_jobs_only),
+        POOL_TEST(test_rule10_min_jobs_keep_running_under_throttle),
+        POOL_TEST(test_rule10_raising_min_jobs_serves_waiters),
+        POOL_TEST(test_status_counts_processes_and_accounts),
+        POOL_TEST(test_clients_come_in_pages_each_once),
+        POOL_TEST(test_clients_that_die_or_come_between_pages_disturb_nothing),
+        POOL_TEST(test_destroy_with_everything_in_use_sends_no_event),
+        POOL_TEST(test_memory_that_runs_out_loses_no_token),
+    };
+    return cmocka_run_group_tests_name("pool", tests, NULL, NULL);
+}
