@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "implicit.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+int
+implicit_parse(const char *text, enum implicit_policy *policy)
+{
+    static const struct {
+        const char *name;
+        enum implicit_policy policy;
+    } names[] = {
+        {"auto", IMPLICIT_AUTO},
+        {"inherit", IMPLICIT_INHERIT},
+        {"acquire", IMPLICIT_ACQUIRE},
+    };
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        if (strcmp(text, names[i].name) == 0) {
+            *policy = names[i].policy;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
+/* A server that cannot tell (it has gone, or is full) has promised nothing. */
+static bool
+claim(struct client *client)
+{
+    struct steved_claim claim = {.paid = 0};
+
+    return client_claim_implicit(client, &claim) == 0 && claim.paid != 0;
+}
+
+bool
+implicit_is_paid(struct client *client, enum implicit_policy policy, bool from_environment)
+{
+    if (policy != IMPLICIT_AUTO)
+        return policy == IMPLICIT_INHERIT;
+    switch (client_kind(client)) {
+    case CLIENT_FIFO:
+        return from_environment;
+    case CLIENT_STEVED:
+        return claim(client);
+    case CLIENT_DEVICE:
+        /* In the environment of a whole system: who named it there started nobody. */
+        return false;
+    }
+    return false;
+}
