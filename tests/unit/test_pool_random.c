@@ -1,0 +1,931 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * A million random operations on the pool, in orders that no server would send, each followed by
+ * pool_check() and by a comparison with a model that knows nothing of queues and time: it only counts
+ * what was granted to whom and returned.
+ *
+ *     test_pool_random [SEED]     or POOL_RANDOM_SEED; printed, to repeat a failure
+ *     POOL_RANDOM_OPERATIONS      1000000 unless told
+ *
+ * Where the rules leave a choice (which of several holders a foreign return is credited to), the model
+ * names those who may have changed, looks which of them did, and insists on the sum.
+ */
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include <cmocka.h>
+
+#include "pool.h"
+
+#define PROCESSES 320
+#define OPENINGS 384
+#define GROUPS 128
+#define READERS 512
+#define HOLDERS (PROCESSES + GROUPS) /* a holder is a process, or a group behind them */
+#define NOBODY (-1)
+#define PHASES 40
+
+struct process {
+    struct pool_process *handle; /* NULL: the slot is free */
+    pid_t pid;
+    int group;        /* NOBODY: in none */
+    bool has_claimed; /* a second claim is granted by the first */
+};
+
+struct opening {
+    struct pool_opening *handle; /* NULL: the slot is free */
+    struct random_test *test;
+    int opener;            /* NOBODY: it has died */
+    int group;             /* that owns what is read through it, or NOBODY */
+    bool read_by[HOLDERS]; /* who may hold tokens that were read through it */
+};
+
+struct reader {
+    struct pool_waiter *waiter; /* valid while blocked */
+    bool blocked;
+    int process, opening;
+    int holder; /* as it was when the read began to wait */
+};
+
+struct random_test {
+    uint64_t seed, random;
+    unsigned long operations, done;
+    const char *operation;
+
+    struct pool *pool;
+    int64_t now_ns;
+    pid_t last_pid;
+    unsigned target; /* processes of this phase */
+    unsigned capacity, limit, min_jobs;
+    bool throttled;
+
+    struct process processes[PROCESSES];
+    struct opening openings[OPENINGS];
+    struct reader readers[READERS];
+    unsigned members[GROUPS];
+    pid_t group_pids[GROUPS][4]; /* a group is listed under one of its members */
+    unsigned held[HOLDERS];      /* the model */
+    bool uncertain[HOLDERS];     /* the last operation may have changed these */
+    bool any_uncertain;
+
+    unsigned long grants, waits, deaths, foreign, drops, lapses, joins, reservations_used;
+};
+
+/* --- chance --- */
+
+/* splitmix64: small, and the same everywhere. */
+static uint64_t
+next_random(struct random_test *t)
+{
+    uint64_t z = (t->random += UINT64_C(0x9e3779b97f4a7c15));
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
+static unsigned
+below(struct random_test *t, unsigned n)
+{
+    return (unsigned)(next_random(t) % n);
+}
+
+static bool
+one_in(struct random_test *t, unsigned n)
+{
+    return below(t, n) == 0;
+}
+
+#define complain(t, ...)                                                                           \
+    do {                                                                                           \
+        print_error("# seed %llu, operation %lu (%s)\n", (unsigned long long)(t)->seed, (t)->done, \
+                    (t)->operation);                                                               \
+        fail_msg(__VA_ARGS__);                                                                     \
+    } while (0)
+
+/* --- the model --- */
+
+static bool
+group_lives(const struct random_test *t, int group)
+{
+    return group != NOBODY && t->members[group] > 0;
+}
+
+/* Rule 6: the group of the description, else its living opener, else the reader. */
+static int
+holder_of(const struct random_test *t, int process, int opening)
+{
+    const struct opening *o = &t->openings[opening];
+    if (group_lives(t, o->group))
+        return PROCESSES + o->group;
+    return o->opener != NOBODY ? o->opener : process;
+}
+
+static void
+may_have_changed(struct random_test *t, int holder)
+{
+    t->uncertain[holder] = t->any_uncertain = true;
+    int group = holder < PROCESSES ? t->processes[holder].group : NOBODY;
+    if (group != NOBODY)
+        t->uncertain[PROCESSES + group] = true;
+}
+
+/* One token more for whoever reads here. A member of a group that reads through a description of its
+ * own is the one case in which the rules do not say whether it or its group is the holder. */
+static void
+model_granted(struct random_test *t, int process, int opening)
+{
+    int holder = holder_of(t, process, opening);
+    t->held[holder]++;
+    t->grants++;
+    t->openings[opening].read_by[holder] = true;
+    if (holder < PROCESSES && t->processes[holder].group != NOBODY) {
+        t->openings[opening].read_by[PROCESSES + t->processes[holder].group] = true;
+        may_have_changed(t, holder);
+    }
+}
+
+static unsigned
+model_total(const struct random_test *t)
+{
+    unsigned total = 0;
+    for (int i = 0; i < HOLDERS; i++)
+        total += t->held[i];
+    return total;
+}
+
+static int
+holder_by_pid(const struct random_test *t, const struct pool_client *client)
+{
+    if (client->group) {
+        for (int g = 0; g < GROUPS; g++) {
+            for (int m = 0; t->members[g] > 0 && m < 4; m++) {
+                if (t->group_pids[g][m] == client->pid)
+                    return PROCESSES + g;
+            }
+        }
+        return NOBODY;
+    }
+    for (int p = 0; p < PROCESSES; p++) {
+        if (t->processes[p].handle && t->processes[p].pid == client->pid)
+            return p;
+    }
+    return NOBODY;
+}
+
+struct seen {
+    unsigned held[HOLDERS], reserved[HOLDERS];
+};
+
+/* What the list of clients says, which must add up to what the status says. */
+static void
+observe(struct random_test *t, const struct pool_status *s, struct seen *seen)
+{
+    struct pool_client page[64];
+    uint64_t cursor = 0;
+    unsigned held = 0, reserved = 0, waiting = 0;
+    memset(seen, 0, sizeof(*seen));
+    for (size_t n; (n = pool_get_clients(t->pool, &cursor, page, 64)) > 0;) {
+        for (size_t i = 0; i < n; i++) {
+            held += page[i].held;
+            reserved += page[i].reserved;
+            waiting += page[i].waiting;
+            if (page[i].claims > page[i].held)
+                complain(t, "pid %d holds %u but %u are claimed", (int)page[i].pid, page[i].held,
+                         page[i].claims);
+            int holder = holder_by_pid(t, &page[i]);
+            if (holder == NOBODY)
+                complain(t, "pid %d is listed but not alive", (int)page[i].pid);
+            seen->held[holder] += page[i].held;
+            seen->reserved[holder] += page[i].reserved;
+        }
+    }
+    if (held != s->held || reserved != s->reserved || waiting != s->waiting)
+        complain(t, "listed %u held, %u reserved, %u waiting; status %u, %u, %u", held, reserved,
+                 waiting, s->held, s->reserved, s->waiting);
+}
+
+static void
+compare_with_model(struct random_test *t, const struct seen *seen)
+{
+    for (int i = 0; i < HOLDERS; i++) {
+        if (!t->uncertain[i] && t->held[i] != seen->held[i])
+            complain(t, "holder %d has %u tokens, should have %u", i, seen->held[i], t->held[i]);
+        t->held[i] = seen->held[i];
+        t->uncertain[i] = false;
+    }
+    t->any_uncertain = false;
+}
+
+/* Rule 3: no blocked read that may have a token waits beside a free one. A process at its limit and
+ * everybody under a throttle may not; a reservation counts for the limit of its process. */
+static void
+check_nobody_waits_in_vain(struct random_test *t, const struct pool_status *s)
+{
+    if (s->free == 0 || s->waiting == 0)
+        return;
+    if (t->throttled && s->held + s->reserved >= t->min_jobs)
+        return;
+    if (t->limit == 0)
+        complain(t, "%u tokens are free and %u clients wait", s->free, s->waiting);
+    struct seen seen;
+    observe(t, s, &seen);
+    for (int i = 0; i < READERS; i++) {
+        const struct reader *r = &t->readers[i];
+        if (!r->blocked)
+            continue;
+        int h = holder_of(t, r->process, r->opening);
+        unsigned has = seen.held[h] + seen.reserved[h];
+        if (h != r->process)
+            has += seen.reserved[r->process];
+        if (has < t->limit)
+            complain(t, "holder %d has %u of at most %u, waits, and %u are free", h, has, t->limit,
+                     s->free);
+    }
+}
+
+static struct pool_status
+check(struct random_test *t)
+{
+    struct pool_status s;
+    const char *wrong = pool_check(t->pool);
+    if (wrong)
+        complain(t, "pool_check: %s", wrong);
+    pool_get_status(t->pool, &s);
+    if (s.free + s.held + s.reserved != s.capacity + s.debt)
+        complain(t, "rule 1: %u free + %u held + %u reserved != %u capacity + %u debt", s.free,
+                 s.held, s.reserved, s.capacity, s.debt);
+    if (s.debt > 0 && (s.free > 0 || s.reserved > 0))
+        complain(t, "rule 1: debt %u beside %u free, %u reserved", s.debt, s.free, s.reserved);
+    if (s.capacity != t->capacity)
+        complain(t, "capacity %u, should be %u", s.capacity, t->capacity);
+    if (s.held != model_total(t))
+        complain(t, "%u tokens held, should be %u", s.held, model_total(t));
+    check_nobody_waits_in_vain(t, &s);
+    if (t->any_uncertain || one_in(t, 32)) {
+        struct seen seen;
+        observe(t, &s, &seen);
+        compare_with_model(t, &seen);
+    }
+    return s;
+}
+
+/* --- the fake server --- */
+
+static bool
+on_grant(void *server, void *token_reader)
+{
+    struct random_test *t = server;
+    struct reader *r = token_reader;
+    if (!r->blocked)
+        complain(t, "a read is answered twice");
+    if (!t->processes[r->process].handle)
+        complain(t, "a dead process is granted a token");
+    r->blocked = false;
+    if (one_in(t, 16))
+        return false;
+    int holder = holder_of(t, r->process, r->opening);
+    model_granted(t, r->process, r->opening);
+    if (holder != r->holder) { /* the opener died, or the description got a group meanwhile */
+        may_have_changed(t, holder);
+        if (holder >= PROCESSES)
+            may_have_changed(t, r->holder);
+    }
+    return true;
+}
+
+static void
+on_cancel(void *server, void *token_reader)
+{
+    struct random_test *t = server;
+    struct reader *r = token_reader;
+    if (!r->blocked)
+        complain(t, "a read is answered twice");
+    if (t->processes[r->process].handle)
+        complain(t, "the read of a living process is cancelled");
+    r->blocked = false;
+}
+
+static void
+on_notify(void *server, void *opening_owner)
+{
+    struct random_test *t = server;
+    struct opening *o = opening_owner;
+    if (!o->handle)
+        complain(t, "a closed description is notified");
+}
+
+static const struct pool_events events = {on_grant, on_cancel, on_notify};
+
+/* --- the operations --- */
+
+static int
+any_process(struct random_test *t)
+{
+    for (int tries = 0; tries < 16; tries++) {
+        int p = (int)below(t, t->target);
+        if (t->processes[p].handle)
+            return p;
+    }
+    return NOBODY;
+}
+
+/* Mostly one that the process opened itself, as most clients do. */
+static int
+any_opening(struct random_test *t, int process)
+{
+    int found = NOBODY, start = (int)below(t, OPENINGS);
+    bool own = !one_in(t, 4);
+    for (int i = 0; i < OPENINGS; i++) {
+        int o = (start + i) % OPENINGS;
+        if (!t->openings[o].handle)
+            continue;
+        found = o;
+        if (!own || t->openings[o].opener == process)
+            return o;
+    }
+    return found;
+}
+
+static void
+op_birth(struct random_test *t)
+{
+    int p = (int)below(t, t->target);
+    struct process *process = &t->processes[p];
+    if (process->handle)
+        return;
+    struct pool_account *account = pool_account(t->pool, 1 + below(t, 1 + t->target / 4));
+    process->handle =
+        account ? pool_process_add(t->pool, ++t->last_pid, account, one_in(t, 2)) : NULL;
+    if (!process->handle)
+        complain(t, "out of memory");
+    process->pid = t->last_pid;
+    process->group = NOBODY;
+    process->has_claimed = false;
+}
+
+static void
+kill_process(struct random_test *t, int p)
+{
+    struct process *process = &t->processes[p];
+    struct pool_process *handle = process->handle;
+    int group = process->group;
+    process->handle = NULL;
+    t->held[p] = 0;
+    if (group != NOBODY && --t->members[group] == 0)
+        t->held[PROCESSES + group] = 0;
+    process->group = NOBODY;
+    for (int o = 0; o < OPENINGS; o++) {
+        if (t->openings[o].opener == p)
+            t->openings[o].opener = NOBODY;
+    }
+    t->deaths++;
+    pool_process_died(t->pool, handle, t->now_ns);
+    for (int i = 0; i < READERS; i++) {
+        if (t->readers[i].blocked && t->readers[i].process == p)
+            complain(t, "a blocked read outlived its process");
+    }
+    for (int o = 0; o < OPENINGS; o++)
+        t->openings[o].read_by[p] = false;
+}
+
+static void
+op_death(struct random_test *t)
+{
+    int p = any_process(t);
+    if (p != NOBODY)
+        kill_process(t, p);
+}
+
+static void
+op_open(struct random_test *t)
+{
+    int p = any_process(t), o = (int)below(t, OPENINGS);
+    if (p == NOBODY || t->openings[o].handle)
+        return;
+    struct opening *opening = &t->openings[o];
+    memset(opening, 0, sizeof(*opening));
+    opening->test = t;
+    opening->opener = p;
+    opening->group = NOBODY;
+    opening->handle = pool_open(t->pool, t->processes[p].handle, opening);
+    if (!opening->handle)
+        complain(t, "out of memory");
+}
+
+static void
+interrupt(struct random_test *t, struct reader *r)
+{
+    r->blocked = false;
+    pool_interrupt(t->pool, r->waiter, t->now_ns);
+}
+
+static void
+op_interrupt(struct random_test *t)
+{
+    unsigned start = below(t, READERS);
+    for (unsigned i = 0; i < READERS; i++) {
+        struct reader *r = &t->readers[(start + i) % READERS];
+        if (r->blocked) {
+            interrupt(t, r);
+            return;
+        }
+    }
+}
+
+/* The kernel keeps a description while a read through it is blocked. */
+static void
+op_close(struct random_test *t)
+{
+    int o = (int)below(t, OPENINGS);
+    if (!t->openings[o].handle)
+        return;
+    for (int i = 0; i < READERS; i++) {
+        if (t->readers[i].blocked && t->readers[i].opening == o)
+            interrupt(t, &t->readers[i]);
+    }
+    struct pool_opening *handle = t->openings[o].handle;
+    t->openings[o].handle = NULL;
+    t->openings[o].opener = NOBODY;
+    t->openings[o].group = NOBODY;
+    pool_close(t->pool, handle, t->now_ns);
+}
+
+/* May a read by this process have a token now, and must it? */
+static bool
+must_be_granted(struct random_test *t, const struct pool_status *s, int p, int o)
+{
+    if (s->free == 0 || (t->throttled && s->held + s->reserved >= t->min_jobs))
+        return false;
+    if (t->limit == 0)
+        return true;
+    struct seen seen;
+    observe(t, s, &seen);
+    int h = holder_of(t, p, o);
+    unsigned has = seen.held[h] + seen.reserved[h] + seen.held[p] + seen.reserved[p];
+    if (t->processes[p].group != NOBODY)
+        has += seen.held[PROCESSES + t->processes[p].group];
+    return has < t->limit;
+}
+
+static void
+granted(struct random_test *t, const struct pool_status *before, int p, int o)
+{
+    struct pool_status after;
+    pool_get_status(t->pool, &after);
+    if (before->free == 0) {
+        if (before->reserved == 0 || after.reserved + 1 != before->reserved)
+            complain(t, "granted although no token was free and none reserved for the reader");
+        t->reservations_used++;
+    }
+    model_granted(t, p, o);
+    if (!one_in(t, 16))
+        return;
+    if (t->any_uncertain)
+        check(t); /* who is the holder must be known before the token is taken from it */
+    int holder = holder_of(t, p, o);
+    t->held[holder]--;
+    if (holder < PROCESSES && t->processes[holder].group != NOBODY)
+        may_have_changed(t, holder);
+    pool_grant_failed(t->pool, t->openings[o].handle, t->processes[p].handle, t->now_ns);
+}
+
+static void
+read_without_waiting(struct random_test *t, int p, int o, bool promised)
+{
+    struct pool_status before;
+    pool_get_status(t->pool, &before);
+    bool must = promised || must_be_granted(t, &before, p, o);
+    enum pool_answer answer = pool_read(t->pool, t->openings[o].handle, t->processes[p].handle,
+                                        true, NULL, NULL, t->now_ns);
+    if (answer != POOL_GRANTED && answer != POOL_TRY_AGAIN)
+        complain(t, "a non-blocking read is answered %d", (int)answer);
+    if (must && answer != POOL_GRANTED)
+        complain(t, "refused: %u free, %u reserved%s", before.free, before.reserved,
+                 promised ? ", and a poll had just said yes" : "");
+    if (answer == POOL_GRANTED)
+        granted(t, &before, p, o);
+}
+
+static void
+op_read_nonblocking(struct random_test *t)
+{
+    int p = any_process(t), o = p == NOBODY ? NOBODY : any_opening(t, p);
+    if (o != NOBODY)
+        read_without_waiting(t, p, o, false);
+}
+
+static void
+op_read_blocking(struct random_test *t)
+{
+    int p = any_process(t), o = p == NOBODY ? NOBODY : any_opening(t, p);
+    struct reader *r = &t->readers[below(t, READERS)];
+    if (o == NOBODY || r->blocked)
+        return;
+    struct pool_status before;
+    pool_get_status(t->pool, &before);
+    bool must = must_be_granted(t, &before, p, o);
+    *r = (struct reader){.process = p, .opening = o, .holder = holder_of(t, p, o)};
+    enum pool_answer answer = pool_read(t->pool, t->openings[o].handle, t->processes[p].handle,
+                                        false, r, &r->waiter, t->now_ns);
+    if (answer == POOL_GRANTED) {
+        granted(t, &before, p, o);
+    } else if (answer != POOL_WAITS || must) {
+        complain(t, "a blocking read is answered %d", (int)answer);
+    } else {
+        r->blocked = true;
+        t->waits++;
+    }
+}
+
+static void
+op_poll(struct random_test *t)
+{
+    int p = any_process(t), o = p == NOBODY ? NOBODY : any_opening(t, p);
+    if (o == NOBODY)
+        return;
+    struct pool_status before;
+    pool_get_status(t->pool, &before);
+    bool must = must_be_granted(t, &before, p, o);
+    bool readable =
+        pool_poll(t->pool, t->openings[o].handle, t->processes[p].handle, !one_in(t, 8), t->now_ns);
+    if (must && !readable)
+        complain(t, "%u tokens are free, but a poll says no", before.free);
+    check(t);
+    if (readable && one_in(t, 2))
+        read_without_waiting(t, p, o, true);
+}
+
+static size_t
+any_size(struct random_test *t)
+{
+    static const size_t odd[] = {0, 2, 3, 5, 1000, INT32_MAX};
+    return one_in(t, 6) ? odd[below(t, 6)] : 1;
+}
+
+/* Rule 4. Exact if the writer holds enough by itself, else between what it has and what all holders
+ * through this description have. */
+static void
+op_write(struct random_test *t)
+{
+    int p = any_process(t), o = p == NOBODY ? NOBODY : any_opening(t, p);
+    if (o == NOBODY)
+        return;
+    size_t n = any_size(t);
+    int group = t->processes[p].group;
+    bool exact = group == NOBODY && t->held[p] >= n;
+    size_t least = t->held[p], most = t->held[p];
+    if (group != NOBODY)
+        most += t->held[PROCESSES + group];
+    for (int h = 0; h < HOLDERS && !exact; h++) {
+        if (h == p || (group != NOBODY && h == PROCESSES + group) || !t->openings[o].read_by[h])
+            continue;
+        most += t->held[h];
+        may_have_changed(t, h);
+    }
+    if (!exact)
+        may_have_changed(t, p);
+    unsigned before = model_total(t);
+    size_t returned_before, dropped_before;
+    struct pool_status s;
+    pool_get_status(t->pool, &s);
+    returned_before = s.returned;
+    dropped_before = s.dropped;
+    unsigned long grants_before = t->grants;
+    size_t credited =
+        pool_write(t->pool, t->openings[o].handle, t->processes[p].handle, n, t->now_ns);
+    if (credited > n || credited > most || credited < (least < n ? least : n))
+        complain(t, "a write of %zu is credited %zu, the writer held %zu and all may %zu", n,
+                 credited, least, most);
+    pool_get_status(t->pool, &s);
+    if (s.returned != returned_before + credited || s.dropped < dropped_before)
+        complain(t, "credited %zu, counted %zu", credited, (size_t)s.returned - returned_before);
+    if (s.held != before - credited + (t->grants - grants_before))
+        complain(t, "a write credited %zu but %u became %u", credited, before, s.held);
+    /* The sum is right; compare_with_model() finds out who it was, of those who may have been. */
+    for (int h = -1; credited > 0 && h < HOLDERS; h++) {
+        int from = h < 0 ? p : h;
+        if (from != p && !t->uncertain[from])
+            continue;
+        unsigned taken = t->held[from] < credited ? t->held[from] : (unsigned)credited;
+        t->held[from] -= taken;
+        credited -= taken;
+    }
+}
+
+static void
+op_resize(struct random_test *t)
+{
+    unsigned capacity = one_in(t, 8) ? 1 + below(t, 400) : 1 + below(t, 16);
+    if (one_in(t, 16))
+        capacity = one_in(t, 2) ? 0 : POOL_CAPACITY_MAX + 1;
+    bool valid = capacity >= 1 && capacity <= POOL_CAPACITY_MAX;
+    if (valid)
+        t->capacity = capacity;
+    if (pool_set_capacity(t->pool, capacity, t->now_ns) != (valid ? 0 : -EINVAL))
+        complain(t, "capacity %u is %s", capacity, valid ? "refused" : "accepted");
+}
+
+static void
+op_limit(struct random_test *t)
+{
+    t->limit = one_in(t, 2) ? 0 : 1 + below(t, 4);
+    pool_set_per_process_limit(t->pool, t->limit, t->now_ns);
+}
+
+static void
+op_throttle(struct random_test *t)
+{
+    t->throttled = one_in(t, 3);
+    t->min_jobs = 1 + below(t, 6);
+    pool_set_throttle(t->pool, t->throttled, t->min_jobs, t->now_ns);
+}
+
+static void
+op_weight(struct random_test *t)
+{
+    int p = any_process(t);
+    if (p == NOBODY)
+        return;
+    unsigned weight = one_in(t, 2) ? 1 + below(t, POOL_WEIGHT_MAX) : POOL_WEIGHT_DEFAULT;
+    pool_account_set_weight(t->pool, pool_process_account(t->processes[p].handle), weight,
+                            t->now_ns);
+}
+
+/* A group that nobody is in and no description belongs to; NOBODY if all are in use. */
+static int
+unused_group(const struct random_test *t)
+{
+    for (int g = 0; g < GROUPS; g++) {
+        bool used = t->members[g] > 0;
+        for (int o = 0; o < OPENINGS && !used; o++)
+            used = t->openings[o].handle && t->openings[o].group == g;
+        if (!used)
+            return g;
+    }
+    return NOBODY;
+}
+
+static void
+joined(struct random_test *t, int p, int o)
+{
+    struct opening *opening = &t->openings[o];
+    struct process *process = &t->processes[p];
+    if (!group_lives(t, opening->group)) {
+        opening->group = unused_group(t);
+        for (int i = 0; i < OPENINGS; i++)
+            t->openings[i].read_by[PROCESSES + opening->group] = false;
+    }
+    if (process->group == opening->group)
+        return;
+    process->group = opening->group;
+    t->members[opening->group]++;
+    for (pid_t *pid = t->group_pids[opening->group];; pid++) {
+        if (*pid == 0) {
+            *pid = process->pid;
+            break;
+        }
+    }
+    t->joins++;
+}
+
+/* Is anything asked for, or set aside, on the charge of this process? */
+static bool
+is_waiting(const struct random_test *t, int p)
+{
+    struct pool_client client;
+    uint64_t cursor = 0;
+    while (pool_get_clients(t->pool, &cursor, &client, 1) == 1) {
+        if (client.pid == t->processes[p].pid && !client.group)
+            return client.waiting > 0 || client.reserved > 0;
+    }
+    return false;
+}
+
+/* At most four to a group, so that the model can keep their pids; groups whose members have all died
+ * are not joined again: the rules say nothing about that. */
+static void
+op_join(struct random_test *t)
+{
+    int p = any_process(t), o = p == NOBODY ? NOBODY : any_opening(t, p);
+    if (o == NOBODY || unused_group(t) == NOBODY)
+        return;
+    struct opening *opening = &t->openings[o];
+    int group = opening->group, own = t->processes[p].group;
+    if (group != NOBODY && own != group && (t->members[group] == 0 || t->group_pids[group][3] != 0))
+        return;
+    if (group == NOBODY) {
+        int fresh = unused_group(t);
+        memset(t->group_pids[fresh], 0, sizeof(t->group_pids[fresh]));
+    }
+    bool busy = own != NOBODY ? own != group : t->held[p] > 0;
+    bool may_be_busy = busy || (own == NOBODY && is_waiting(t, p));
+    uint64_t key = one_in(t, 4) ? 0 : 1000000 + next_random(t) % 1000000;
+    int answer = pool_group_join(t->pool, opening->handle, t->processes[p].handle, key);
+    if (answer != (busy ? -EBUSY : 0) && !(may_be_busy && answer == -EBUSY))
+        complain(t, "pool_group_join: %d, should be %s", answer, busy ? "EBUSY" : "0");
+    if (answer == 0)
+        joined(t, p, o);
+}
+
+static void
+op_pay(struct random_test *t)
+{
+    int p = any_process(t), o = p == NOBODY ? NOBODY : any_opening(t, p);
+    if (o == NOBODY)
+        return;
+    int answer =
+        pool_pay_implicit(t->pool, t->openings[o].handle, t->processes[p].handle, t->now_ns);
+    if (answer != 0 && answer != -EINVAL)
+        complain(t, "pool_pay_implicit: %d", answer);
+    bool possible = t->held[holder_of(t, p, o)] > 0;
+    for (int h = 0; h < HOLDERS; h++)
+        possible = possible || (t->openings[o].read_by[h] && t->held[h] > 0);
+    if (answer == 0 && !possible)
+        complain(t, "an implicit slot is paid for by no token");
+}
+
+static void
+op_claim(struct random_test *t)
+{
+    int p = any_process(t), ancestor = any_process(t);
+    if (p == NOBODY || p == ancestor)
+        return;
+    int group = t->processes[ancestor].group;
+    unsigned held = t->held[ancestor] + (group != NOBODY ? t->held[PROCESSES + group] : 0);
+    bool paid = pool_claim_implicit(t->pool, t->processes[p].handle, t->processes[ancestor].handle);
+    if (paid && held == 0 && !t->processes[p].has_claimed)
+        complain(t, "a slot was claimed of a process that holds nothing");
+    t->processes[p].has_claimed = t->processes[p].has_claimed || paid;
+}
+
+static const struct {
+    const char *name;
+    unsigned weight;
+    void (*run)(struct random_test *t);
+} operations[] = {
+    {"birth", 10, op_birth},
+    {"death", 3, op_death},
+    {"open", 10, op_open},
+    {"close", 3, op_close},
+    {"read, non-blocking", 20, op_read_nonblocking},
+    {"read, blocking", 14, op_read_blocking},
+    {"poll", 16, op_poll},
+    {"write", 24, op_write},
+    {"interrupt", 3, op_interrupt},
+    {"resize", 2, op_resize},
+    {"limit", 1, op_limit},
+    {"throttle", 1, op_throttle},
+    {"weight", 1, op_weight},
+    {"join", 3, op_join},
+    {"pay", 2, op_pay},
+    {"claim", 3, op_claim},
+};
+
+#define N_OPERATIONS (sizeof(operations) / sizeof(operations[0]))
+
+static void
+random_operation(struct random_test *t)
+{
+    unsigned total = 0, i = 0;
+    for (size_t k = 0; k < N_OPERATIONS; k++)
+        total += operations[k].weight;
+    unsigned choice = below(t, total);
+    while (choice >= operations[i].weight)
+        choice -= operations[i++].weight;
+    t->operation = operations[i].name;
+    operations[i].run(t);
+    check(t);
+}
+
+/* From nothing to a second; mostly the server's timer is punctual. */
+static void
+time_passes(struct random_test *t)
+{
+    static const int64_t steps_ns[] = {0,       0,       1,       1000,      20000,     100000,
+                                       1000000, 4999999, 5000000, 100000000, 250000000, 1000000000};
+    t->now_ns += one_in(t, 4) ? steps_ns[below(t, 12)] : (int64_t)below(t, 50000);
+    if (pool_next_deadline(t->pool) > t->now_ns || one_in(t, 8))
+        return;
+    t->operation = "expire";
+    pool_expire(t->pool, t->now_ns);
+    if (pool_next_deadline(t->pool) <= t->now_ns)
+        complain(t, "pool_expire() leaves something to do");
+    check(t);
+}
+
+/* --- a phase: a pool of its own, from its creation to the death of all --- */
+
+static void
+begin_phase(struct random_test *t)
+{
+    memset(t->processes, 0, sizeof(t->processes));
+    memset(t->openings, 0, sizeof(t->openings));
+    memset(t->readers, 0, sizeof(t->readers));
+    memset(t->members, 0, sizeof(t->members));
+    memset(t->held, 0, sizeof(t->held));
+    for (int o = 0; o < OPENINGS; o++)
+        t->openings[o].opener = t->openings[o].group = NOBODY;
+    for (int p = 0; p < PROCESSES; p++)
+        t->processes[p].group = NOBODY;
+    t->target = one_in(t, 4) ? PROCESSES : 2 + below(t, 40);
+    t->capacity = 1 + below(t, one_in(t, 4) ? 300 : 8);
+    t->limit = t->min_jobs = 0;
+    t->throttled = false;
+    t->pool = pool_create(&events, t, t->capacity);
+    if (!t->pool)
+        complain(t, "out of memory");
+}
+
+static void
+end_phase(struct random_test *t)
+{
+    t->operation = "the death of all";
+    for (int p = 0; p < PROCESSES; p++) {
+        if (t->processes[p].handle) {
+            kill_process(t, p);
+            check(t);
+        }
+    }
+    struct pool_status s = check(t);
+    if (s.free != s.capacity || s.held || s.reserved || s.debt || s.waiting)
+        complain(t, "nobody lives; %u of %u free, %u held, %u reserved, %u debt, %u wait", s.free,
+                 s.capacity, s.held, s.reserved, s.debt, s.waiting);
+    if (s.processes || s.accounts || s.unpaid)
+        complain(t, "nobody lives; %u processes, %u accounts, %u unpaid", s.processes, s.accounts,
+                 s.unpaid);
+    if (pool_next_deadline(t->pool) != POOL_NO_DEADLINE)
+        complain(t, "nobody lives, and yet there is a deadline");
+    t->foreign += s.foreign;
+    t->drops += s.dropped > 0;
+    t->lapses += s.lapsed;
+    pool_destroy(t->pool);
+    t->pool = NULL;
+}
+
+static void
+test_rule1_after_each_of_a_million_operations(void **state)
+{
+    struct random_test *t = *state;
+    unsigned long phase_length = t->operations / PHASES + 1;
+    while (t->done < t->operations) {
+        begin_phase(t);
+        for (unsigned long i = 0; i < phase_length && t->done < t->operations; i++, t->done++) {
+            time_passes(t);
+            random_operation(t);
+        }
+        end_phase(t);
+    }
+    printf("# %lu operations: %lu grants, %lu waits, %lu deaths, %lu foreign returns, %lu lapsed, "
+           "%lu reservations used, %lu joins\n",
+           t->done, t->grants, t->waits, t->deaths, t->foreign, t->lapses, t->reservations_used,
+           t->joins);
+    /* a test that met none of these has tested nothing */
+    assert_true(t->grants && t->waits && t->deaths && t->foreign && t->drops && t->lapses &&
+                t->reservations_used && t->joins);
+}
+
+static int
+teardown(void **state)
+{
+    struct random_test *t = *state;
+    if (t->pool)
+        pool_destroy(t->pool);
+    t->pool = NULL;
+    return 0;
+}
+
+static uint64_t
+seed_from(const char *text)
+{
+    uint64_t seed = 0;
+    if (text)
+        return strtoull(text, NULL, 0);
+    if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
+        perror("test_pool_random: getrandom");
+    return seed;
+}
+
+int
+main(int argc, char **argv)
+{
+    static struct random_test test;
+    const char *wanted = getenv("POOL_RANDOM_OPERATIONS");
+    test.seed = test.random = seed_from(argc > 1 ? argv[1] : getenv("POOL_RANDOM_SEED"));
+    test.operations = wanted ? strtoul(wanted, NULL, 10) : 1000000;
+    printf("# seed %llu\n", (unsigned long long)test.seed);
+    fflush(stdout);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_prestate_setup_teardown(test_rule1_after_each_of_a_million_operations,
+                                                 NULL, teardown, &test),
+    };
+    return cmocka_run_group_tests_name("pool_random", tests, NULL, NULL);
+}
