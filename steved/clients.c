@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "clients.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "report.h"
+
+/* Nobody nests deeper; a chain that does is a client's own loss. */
+#define ANCESTORS_MAX 64
+
+#define KEY_SESSION (UINT64_C(1) << 60)
+#define KEY_GROUP (UINT64_C(2) << 60)
+#define KEY_USER (UINT64_C(3) << 60)
+
+/* What its ancestors tell about a process. */
+struct origin {
+    const struct client *group_relative; /* the nearest in, or below, a group */
+    bool is_paid;                        /* one of them is a client, and started it with a slot */
+};
+
+uint64_t
+clients_key_of_group(struct server *server)
+{
+    return KEY_GROUP | ++server->next_serial;
+}
+
+uint64_t
+clients_key_of_user(uid_t uid)
+{
+    return KEY_USER | uid;
+}
+
+static struct client_bucket *
+bucket_of(struct server *server, pid_t pid)
+{
+    return &server->clients[(unsigned)pid % CLIENT_BUCKETS];
+}
+
+static void
+client_free(struct client *client)
+{
+    LIST_REMOVE(client, in_bucket);
+    if (client->died)
+        event_free(client->died);
+    close(client->pidfd);
+    free(client);
+}
+
+static void
+client_died(struct client *client)
+{
+    struct server *server = client->server;
+    struct pool_status before, after;
+
+    pool_get_status(server->pool, &before);
+    process_cache_forget(server->threads, client->pid);
+    pool_process_died(server->pool, client->process, server_now_ns());
+    pool_get_status(server->pool, &after);
+    if (after.reclaimed > before.reclaimed)
+        server_trace(server, "reclaim %llu from %d",
+                     (unsigned long long)(after.reclaimed - before.reclaimed), (int)client->pid);
+    client_free(client);
+}
+
+static void
+on_death(evutil_socket_t pidfd, short what, void *data)
+{
+    struct client *client = data;
+    struct server *server = client->server;
+
+    (void)pidfd;
+    (void)what;
+    client_died(client);
+    server_arm_deadline(server);
+}
+
+/* A pid may be in use again before the event of its pidfd was handled: who was there before is dead,
+ * and has to be treated so first. */
+struct client *
+clients_find(struct server *server, pid_t pid)
+{
+    struct client *client;
+
+    LIST_FOREACH (client, bucket_of(server, pid), in_bucket) {
+        if (client->pid != pid)
+            continue;
+        if (process_pidfd_exists(client->pidfd))
+            return client;
+        client_died(client);
+        return NULL;
+    }
+    return NULL;
+}
+
+static struct origin
+find_origin(struct server *server, pid_t pid)
+{
+    struct process_info ancestors[ANCESTORS_MAX];
+    size_t count = process_ancestors(pid, ancestors, ANCESTORS_MAX);
+    struct origin origin = {0};
+
+    for (size_t i = 0; i < count; i++) {
+        struct client *ancestor = clients_find(server, ancestors[i].pid);
+        if (!ancestor)
+            continue;
+        origin.is_paid |= ancestor->uses_tokens;
+        if (!origin.group_relative && (ancestor->group_pid || ancestor->is_below_group))
+            origin.group_relative = ancestor;
+    }
+    return origin;
+}
+
+static struct pool_account *
+account_of(struct server *server, pid_t pid, const struct origin *origin)
+{
+    struct process_info info;
+
+    if (origin->group_relative)
+        return pool_process_account(origin->group_relative->process);
+    if (process_info(pid, &info) < 0)
+        return NULL;
+    return pool_account(server->pool, KEY_SESSION | (uint32_t)info.session);
+}
+
+static int
+watch(struct client *client)
+{
+    client->died = event_new(client->server->base, client->pidfd, EV_READ, on_death, client);
+    if (!client->died || event_add(client->died, NULL) < 0)
+        return -ENOMEM;
+    return 0;
+}
+
+static int
+join_pool(struct client *client)
+{
+    struct server *server = client->server;
+    struct origin origin = find_origin(server, client->pid);
+    struct pool_account *account = account_of(server, client->pid, &origin);
+
+    if (!account)
+        return -ESRCH;
+    client->is_below_group = origin.group_relative != NULL;
+    client->process = pool_process_add(server->pool, client->pid, account, origin.is_paid);
+    return client->process ? 0 : -ENOMEM;
+}
+
+/* The thread that asks is blocked in its system call: as long as it is not answered, what /proc says
+ * of it is right, and the pidfd is of the process that asks. */
+static struct client *
+introduce(struct server *server, pid_t pid)
+{
+    int pidfd = process_open_pidfd(pid);
+
+    if (pidfd < 0) {
+        if (pidfd != -ESRCH && !server->is_short_of_pidfds)
+            report_errno(-pidfd, "watch process %d, which is charged by its descriptor only",
+                         (int)pid);
+        server->is_short_of_pidfds |= pidfd != -ESRCH;
+        return NULL;
+    }
+    struct client *client = calloc(1, sizeof(*client));
+    if (!client) {
+        close(pidfd);
+        return NULL;
+    }
+    *client = (struct client){
+        .server = server, .pid = pid, .pidfd = pidfd, .serial = ++server->next_serial};
+    LIST_INSERT_HEAD(bucket_of(server, pid), client, in_bucket);
+    if (watch(client) < 0 || join_pool(client) < 0) {
+        client_free(client);
+        return NULL;
+    }
+    return client;
+}
+
+struct client *
+clients_of_thread(struct server *server, pid_t tid)
+{
+    pid_t pid;
+
+    if (tid == 0 || process_cache_lookup(server->threads, tid, &pid) < 0)
+        return NULL;
+    struct client *client = clients_find(server, pid);
+    return client ? client : introduce(server, pid);
+}
+
+void
+clients_end(struct server *server)
+{
+    for (size_t i = 0; i < CLIENT_BUCKETS; i++) {
+        struct client *client;
+        while ((client = LIST_FIRST(&server->clients[i])))
+            client_free(client);
+    }
+}

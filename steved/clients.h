@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef STEVED_CLIENTS_H
+#define STEVED_CLIENTS_H
+
+/* Who is asking: the processes that have used the file, from their first request until they die. */
+
+#include "server.h"
+
+struct client {
+    LIST_ENTRY(client) in_bucket;
+    struct server *server;
+    struct pool_process *process;
+    struct event *died;
+    uint64_t serial; /* tells it from another that had the same pid before */
+    pid_t pid;
+    int pidfd;
+    pid_t group_pid;     /* first member of the group it is in, else 0 */
+    bool uses_tokens;    /* has read, polled or joined: what it starts, it has paid for */
+    bool is_below_group; /* started by a member of a group */
+};
+
+/* The process of the thread that sent a request, introduced to the pool if it is new. NULL: it can't
+ * be told who it is (it is outside of our pid namespace, or it is gone, or there is no memory). */
+struct client *clients_of_thread(struct server *server, pid_t tid);
+
+/* One that is alive. NULL: nobody known. */
+struct client *clients_find(struct server *server, pid_t pid);
+
+/* How pool accounts are named; the kinds never meet. */
+uint64_t clients_key_of_group(struct server *server);
+uint64_t clients_key_of_user(uid_t uid);
+
+/* Forgets all; the pool has been destroyed. */
+void clients_end(struct server *server);
+
+#endif

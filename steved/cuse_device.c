@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cuse_device.h"
+
+#include <cuse_lowlevel.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ioctls.h"
+#include "report.h"
+#include "requests.h"
+
+#define PATH_SIZE 128
+
+static void
+on_open(fuse_req_t request, struct fuse_file_info *fi)
+{
+    struct opening *opening = opening_create(fuse_req_userdata(request), request);
+
+    if (!opening) {
+        fuse_reply_err(request, ENOMEM);
+        return;
+    }
+    fi->fh = (uintptr_t)opening;
+    fi->direct_io = 1;
+    fi->nonseekable = 1;
+    if (fuse_reply_open(request, fi) != 0)
+        opening_release(opening);
+}
+
+static void
+on_read(fuse_req_t request, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+    (void)offset;
+    request_read(request, size, fi);
+}
+
+static void
+on_write(fuse_req_t request, const char *bytes, size_t size, off_t offset,
+         struct fuse_file_info *fi)
+{
+    (void)bytes;
+    (void)offset;
+    request_write(request, size, fi);
+}
+
+static void
+on_release(fuse_req_t request, struct fuse_file_info *fi)
+{
+    request_release(request, fi);
+}
+
+static void
+on_poll(fuse_req_t request, struct fuse_file_info *fi, struct fuse_pollhandle *pollhandle)
+{
+    request_poll(request, fi, pollhandle);
+}
+
+static void
+on_ioctl(fuse_req_t request, int command, void *argument, struct fuse_file_info *fi, unsigned flags,
+         const void *in, size_t in_size, size_t out_size)
+{
+    request_ioctl(request, (unsigned)command, argument, fi, flags, in, in_size, out_size);
+}
+
+static void
+on_init(void *userdata, struct fuse_conn_info *connection)
+{
+    (void)userdata;
+    connection->want &=
+        ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+}
+
+static void
+on_init_done(void *userdata)
+{
+    struct server *server = userdata;
+
+    server->is_initialised = true;
+}
+
+static const struct cuse_lowlevel_ops operations = {
+    .init = on_init,
+    .init_done = on_init_done,
+    .open = on_open,
+    .read = on_read,
+    .write = on_write,
+    .release = on_release,
+    .poll = on_poll,
+    .ioctl = on_ioctl,
+};
+
+static void
+node_path(const struct server *server, char path[PATH_SIZE])
+{
+    snprintf(path, PATH_SIZE, "/dev/%s", server->options.device);
+}
+
+static int
+open_cuse(void)
+{
+    int fd = open("/dev/cuse", O_RDWR | O_CLOEXEC);
+
+    if (fd >= 0)
+        return fd;
+    if (errno == EACCES || errno == EPERM)
+        report_errno(errno, "open /dev/cuse (serve a device as root, or a directory: --mount DIR)");
+    else
+        report_errno(errno, "open /dev/cuse (load it: modprobe cuse, or serve a directory: "
+                            "--mount DIR)");
+    return -errno;
+}
+
+/* libfuse would open /dev/cuse itself only together with signal handlers and a daemon of its own;
+ * "/dev/fd/N" is its way of taking a descriptor over. */
+static int
+start_session(struct server *server, int cuse_fd)
+{
+    char name[PATH_SIZE], fd_path[PATH_SIZE];
+    const char *arguments[] = {name};
+    const struct cuse_info info = {
+        .dev_info_argc = 1, .dev_info_argv = arguments, .flags = CUSE_UNRESTRICTED_IOCTL};
+    char program[] = "steved", *argv[] = {program, NULL};
+    struct fuse_args fuse_arguments = FUSE_ARGS_INIT(1, argv);
+
+    snprintf(name, sizeof(name), "DEVNAME=%s", server->options.device);
+    snprintf(fd_path, sizeof(fd_path), "/dev/fd/%d", cuse_fd);
+    server->session = cuse_lowlevel_new(&fuse_arguments, &info, &operations, server);
+    if (!server->session || fuse_session_mount(server->session, fd_path) != 0) {
+        report("serve /dev/%s: libfuse refuses", server->options.device);
+        return -EIO;
+    }
+    return 0;
+}
+
+int
+cuse_device_open(struct server *server)
+{
+    char path[PATH_SIZE];
+    struct stat attributes;
+
+    node_path(server, path);
+    if (lstat(path, &attributes) == 0) {
+        report("serve %s: it exists already, another server may own it", path);
+        return -EEXIST;
+    }
+    int cuse_fd = open_cuse();
+    if (cuse_fd < 0)
+        return cuse_fd;
+    int error = start_session(server, cuse_fd);
+    if (error < 0)
+        close(cuse_fd);
+    return error;
+}
+
+/* devtmpfs makes the node before the kernel's greeting ends; udev, if there is one, may have rules of
+ * its own and comes later. */
+int
+cuse_device_give(const struct server *server)
+{
+    char path[PATH_SIZE];
+    struct stat attributes;
+
+    node_path(server, path);
+    if (lstat(path, &attributes) < 0 || !S_ISCHR(attributes.st_mode)) {
+        report("serve %s: the node has not appeared", path);
+        return -ENODEV;
+    }
+    if (geteuid() != 0) {
+        report("%s stays as the system makes it: only root can give it to a group", path);
+        return 0;
+    }
+    if (chown(path, server->file_uid, server->file_gid) < 0 || chmod(path, server->file_mode) < 0) {
+        report_errno(errno, "give %s to its group", path);
+        return -errno;
+    }
+    return 0;
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef STEVED_CUSE_DEVICE_H
+#define STEVED_CUSE_DEVICE_H
+
+#include "server.h"
+
+/* Asks for /dev/NAME (options.device) and makes it the session of the server; the node appears when
+ * the kernel has been greeted. 0, or a negative errno after having said what went wrong. */
+int cuse_device_open(struct server *server);
+/* Gives the node to root and the group. */
+int cuse_device_give(const struct server *server);
+
+#endif

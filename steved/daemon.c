@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "report.h"
+
+/* The child has said what is wrong if it ends without a byte. */
+static _Noreturn void
+wait_until_ready(int ready_fd)
+{
+    char byte;
+    ssize_t size;
+
+    do
+        size = read(ready_fd, &byte, 1);
+    while (size < 0 && errno == EINTR);
+    _exit(size == 1 ? EXIT_SUCCESS : EXIT_FAILURE);
+}
+
+int
+daemon_start(struct daemon_start *daemon, bool is_daemon)
+{
+    int ends[2];
+
+    if (!is_daemon)
+        return 0;
+    if (pipe2(ends, O_CLOEXEC) < 0) {
+        report_errno(errno, "start: pipe");
+        return -errno;
+    }
+    pid_t child = fork();
+    if (child < 0) {
+        report_errno(errno, "start: fork");
+        return -errno;
+    }
+    if (child > 0) {
+        close(ends[1]);
+        wait_until_ready(ends[0]);
+    }
+    close(ends[0]);
+    setsid();
+    daemon->is_daemon = true;
+    daemon->ready_fd = ends[1];
+    return 0;
+}
+
+int
+daemon_prepare(struct daemon_start *daemon)
+{
+    if (!daemon->is_daemon)
+        return 0;
+    daemon->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (daemon->null_fd < 0 || chdir("/") < 0) {
+        report_errno(errno, "start: open /dev/null");
+        return -errno;
+    }
+    openlog("steved", LOG_PID | LOG_NDELAY, LOG_DAEMON);
+    return 0;
+}
+
+/* report() ends each message with a newline, and stderr is flushed there. */
+static ssize_t
+write_to_syslog(void *none, const char *text, size_t size)
+{
+    const char *message = text;
+    size_t length = size;
+    const size_t prefix = strlen("steved: ");
+
+    (void)none;
+    if (length >= prefix && memcmp(message, "steved: ", prefix) == 0) {
+        message += prefix;
+        length -= prefix;
+    }
+    syslog(LOG_NOTICE, "%.*s", (int)length, message);
+    return (ssize_t)size;
+}
+
+static void
+redirect_stderr(void)
+{
+    FILE *log = fopencookie(NULL, "w", (cookie_io_functions_t){.write = write_to_syslog});
+
+    if (!log)
+        return;
+    setvbuf(log, NULL, _IOLBF, BUFSIZ);
+    stderr = log;
+}
+
+void
+daemon_ready(struct daemon_start *daemon)
+{
+    static const char byte = '\0';
+
+    if (!daemon->is_daemon)
+        return;
+    redirect_stderr();
+    for (int fd = 0; fd <= 2; fd++)
+        dup2(daemon->null_fd, fd);
+    close(daemon->null_fd);
+    /* If nobody reads it, nobody waits. */
+    if (write(daemon->ready_fd, &byte, 1) < 0 && errno != EPIPE)
+        report_errno(errno, "start: tell the parent");
+    close(daemon->ready_fd);
+    daemon->ready_fd = -1;
+}

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fuse_mount.h"
+
+#include <errno.h>
+#include <linux/fuse.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ioctls.h"
+#include "report.h"
+#include "requests.h"
+
+#define DIRECTORY_INO FUSE_ROOT_ID
+#define FILE_INO 2
+#define FILE_NAME "jobserver"
+
+/* Nothing about the file ever changes: the kernel may keep what it knows. */
+#define ATTRIBUTES_VALID_S 3600.0
+
+#define OPTIONS_SIZE 128
+
+static struct server *
+server_of(fuse_req_t request)
+{
+    return fuse_req_userdata(request);
+}
+
+/* --- the directory and the file's attributes --- */
+
+static bool
+fill_attributes(const struct server *server, fuse_ino_t ino, struct stat *attributes)
+{
+    *attributes =
+        (struct stat){.st_ino = ino, .st_uid = server->file_uid, .st_gid = server->file_gid};
+    if (ino == DIRECTORY_INO) {
+        attributes->st_mode = S_IFDIR | (server->file_uid == 0 ? 0755 : 0700);
+        attributes->st_nlink = 2;
+    } else if (ino == FILE_INO) {
+        attributes->st_mode = S_IFREG | server->file_mode;
+        attributes->st_nlink = 1;
+    }
+    return attributes->st_nlink > 0;
+}
+
+static void
+on_lookup(fuse_req_t request, fuse_ino_t parent, const char *name)
+{
+    struct fuse_entry_param entry = {
+        .ino = FILE_INO, .attr_timeout = ATTRIBUTES_VALID_S, .entry_timeout = ATTRIBUTES_VALID_S};
+
+    if (parent != DIRECTORY_INO || strcmp(name, FILE_NAME) != 0) {
+        fuse_reply_err(request, ENOENT);
+        return;
+    }
+    fill_attributes(server_of(request), FILE_INO, &entry.attr);
+    fuse_reply_entry(request, &entry);
+}
+
+static void
+on_getattr(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct stat attributes;
+
+    (void)fi;
+    if (fill_attributes(server_of(request), ino, &attributes))
+        fuse_reply_attr(request, &attributes, ATTRIBUTES_VALID_S);
+    else
+        fuse_reply_err(request, ENOENT);
+}
+
+/* A shell's `> jobserver` truncates, as it may a FIFO; the times come with that. */
+static void
+on_setattr(fuse_req_t request, fuse_ino_t ino, struct stat *wanted, int to_set,
+           struct fuse_file_info *fi)
+{
+    const int refused = FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID;
+
+    (void)wanted;
+    if (!(to_set & FUSE_SET_ATTR_SIZE) || to_set & refused)
+        fuse_reply_err(request, EPERM);
+    else
+        on_getattr(request, ino, fi);
+}
+
+/* Three names fit into whatever the kernel asks for at least. */
+static void
+on_readdir(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+    static const struct {
+        const char *name;
+        fuse_ino_t ino;
+    } entries[] = {{".", DIRECTORY_INO}, {"..", DIRECTORY_INO}, {FILE_NAME, FILE_INO}};
+    const off_t count = sizeof(entries) / sizeof(entries[0]);
+    char names[256];
+    size_t used = 0;
+
+    (void)ino;
+    (void)fi;
+    if (size > sizeof(names))
+        size = sizeof(names);
+    for (off_t i = offset < 0 ? count : offset; i < count; i++) {
+        struct stat attributes;
+        fill_attributes(server_of(request), entries[i].ino, &attributes);
+        size_t length = fuse_add_direntry(request, names + used, size - used, entries[i].name,
+                                          &attributes, i + 1);
+        if (length > size - used)
+            break;
+        used += length;
+    }
+    fuse_reply_buf(request, names, used);
+}
+
+/* --- what would change the directory: without these it were "Function not implemented" --- */
+
+static void
+on_mknod(fuse_req_t request, fuse_ino_t parent, const char *name, mode_t mode, dev_t device)
+{
+    (void)parent;
+    (void)name;
+    (void)mode;
+    (void)device;
+    fuse_reply_err(request, EPERM);
+}
+
+static void
+on_mkdir(fuse_req_t request, fuse_ino_t parent, const char *name, mode_t mode)
+{
+    on_mknod(request, parent, name, mode, 0);
+}
+
+static void
+on_unlink(fuse_req_t request, fuse_ino_t parent, const char *name)
+{
+    on_mknod(request, parent, name, 0, 0);
+}
+
+static void
+on_symlink(fuse_req_t request, const char *target, fuse_ino_t parent, const char *name)
+{
+    (void)target;
+    on_mknod(request, parent, name, 0, 0);
+}
+
+static void
+on_link(fuse_req_t request, fuse_ino_t ino, fuse_ino_t parent, const char *name)
+{
+    (void)ino;
+    on_mknod(request, parent, name, 0, 0);
+}
+
+static void
+on_rename(fuse_req_t request, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+          const char *new_name, unsigned flags)
+{
+    (void)new_parent;
+    (void)new_name;
+    (void)flags;
+    on_mknod(request, parent, name, 0, 0);
+}
+
+/* --- the open file --- */
+
+/* Without FOPEN_STREAM the kernel takes the lock of the file position, and the second reader or
+ * writer of a shared description sleeps unkillably. libfuse has no name for it before 3.17, so the
+ * answer is made by hand. */
+static void
+on_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)fi;
+    if (ino != FILE_INO) {
+        fuse_reply_err(request, EISDIR);
+        return;
+    }
+    struct opening *opening = opening_create(server_of(request), request);
+    if (!opening) {
+        fuse_reply_err(request, ENOMEM);
+        return;
+    }
+    struct fuse_open_out answer = {
+        .fh = (uintptr_t)opening,
+        .open_flags = FOPEN_DIRECT_IO | FOPEN_NONSEEKABLE | FOPEN_STREAM | FOPEN_NOFLUSH |
+                      FOPEN_PARALLEL_DIRECT_WRITES,
+    };
+    if (fuse_reply_buf(request, (const char *)&answer, sizeof(answer)) != 0)
+        opening_release(opening);
+}
+
+static void
+on_release(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)ino;
+    request_release(request, fi);
+}
+
+static void
+on_read(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+    (void)ino;
+    (void)offset;
+    request_read(request, size, fi);
+}
+
+static void
+on_write(fuse_req_t request, fuse_ino_t ino, const char *bytes, size_t size, off_t offset,
+         struct fuse_file_info *fi)
+{
+    (void)ino;
+    (void)bytes;
+    (void)offset;
+    request_write(request, size, fi);
+}
+
+static void
+on_poll(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi,
+        struct fuse_pollhandle *pollhandle)
+{
+    (void)ino;
+    request_poll(request, fi, pollhandle);
+}
+
+static void
+on_ioctl(fuse_req_t request, fuse_ino_t ino, int command, void *argument, struct fuse_file_info *fi,
+         unsigned flags, const void *in, size_t in_size, size_t out_size)
+{
+    /* A directory has no description that we know of. */
+    if (ino != FILE_INO)
+        fuse_reply_err(request, ENOTTY);
+    else
+        request_ioctl(request, (unsigned)command, argument, fi, flags, in, in_size, out_size);
+}
+
+/* --- the session --- */
+
+/* Tokens are bytes: nothing is gained by splicing pages, and the least buffer will do. */
+static void
+on_init(void *userdata, struct fuse_conn_info *connection)
+{
+    struct server *server = userdata;
+
+    connection->want &=
+        ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+    connection->max_write = 4096;
+    connection->max_readahead = 0;
+    server->is_initialised = true;
+}
+
+static const struct fuse_lowlevel_ops operations = {
+    .init = on_init,
+    .lookup = on_lookup,
+    .getattr = on_getattr,
+    .setattr = on_setattr,
+    .readdir = on_readdir,
+    .mknod = on_mknod,
+    .mkdir = on_mkdir,
+    .unlink = on_unlink,
+    .rmdir = on_unlink,
+    .symlink = on_symlink,
+    .link = on_link,
+    .rename = on_rename,
+    .open = on_open,
+    .release = on_release,
+    .read = on_read,
+    .write = on_write,
+    .poll = on_poll,
+    .ioctl = on_ioctl,
+};
+
+/* libfuse says what is wrong in its own words, in lines that end in a newline. */
+__attribute__((format(printf, 2, 0))) static void
+on_fuse_message(enum fuse_log_level level, const char *format, va_list arguments)
+{
+    char line[256];
+
+    (void)level;
+    vsnprintf(line, sizeof(line), format, arguments);
+    line[strcspn(line, "\n")] = '\0';
+    report("%s", line);
+}
+
+int
+fuse_mount_open(struct server *server)
+{
+    struct fuse_args arguments = FUSE_ARGS_INIT(0, NULL);
+    char mount_options[OPTIONS_SIZE];
+
+    fuse_set_log_func(on_fuse_message);
+    /* For one user there is nobody else to be let in, and it takes a line in /etc/fuse.conf. */
+    snprintf(mount_options, sizeof(mount_options),
+             "-ofsname=steved,subtype=steved,default_permissions,noexec,noatime%s",
+             geteuid() == 0 ? ",allow_other" : "");
+    if (fuse_opt_add_arg(&arguments, "steved") == 0 &&
+        fuse_opt_add_arg(&arguments, mount_options) == 0)
+        server->session = fuse_session_new(&arguments, &operations, sizeof(operations), server);
+    fuse_opt_free_args(&arguments);
+    if (!server->session) {
+        report("mount %s: out of memory", server->options.mount_dir);
+        return -ENOMEM;
+    }
+    if (fuse_session_mount(server->session, server->options.mount_dir) == 0)
+        return 0;
+    report("mount %s: failed", server->options.mount_dir);
+    return -EIO;
+}

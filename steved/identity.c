@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "identity.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <unistd.h>
+
+#include "report.h"
+
+#define EXIT_USAGE 2
+
+/* getpwnam() and getgrnam() tell "there is none" from "could not look" by errno alone, and not even
+ * that reliably: one message serves both. */
+static bool
+resolve_user(struct identity *identity, const char *user)
+{
+    identity->uid = geteuid();
+    identity->gid = getegid();
+    if (!user)
+        return true;
+    if (geteuid() != 0) {
+        report("--user '%s': only root can become another user", user);
+        return false;
+    }
+    const struct passwd *entry = getpwnam(user);
+    if (!entry) {
+        report("--user '%s': there is no such user", user);
+        return false;
+    }
+    identity->changes = true;
+    identity->uid = entry->pw_uid;
+    identity->gid = entry->pw_gid;
+    return true;
+}
+
+static bool
+resolve_group(struct server *server)
+{
+    const struct options *options = &server->options;
+
+    server->file_uid = geteuid();
+    server->file_gid = getegid();
+    server->file_mode = 0600;
+    if (geteuid() != 0) {
+        if (options->group_is_named)
+            report("--group '%s': only root can serve a group", options->group);
+        return !options->group_is_named;
+    }
+    const struct group *entry = getgrnam(options->group);
+    if (entry) {
+        server->file_gid = entry->gr_gid;
+        server->file_mode = 0660;
+        return true;
+    }
+    if (options->group_is_named)
+        report("--group '%s': there is no such group", options->group);
+    else
+        report("there is no group '%s': only root can use the file", options->group);
+    return !options->group_is_named;
+}
+
+bool
+identity_resolve(struct identity *identity, struct server *server, int *exit_status)
+{
+    *exit_status = EXIT_USAGE;
+    return resolve_user(identity, server->options.user) && resolve_group(server);
+}

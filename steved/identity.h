@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef STEVED_IDENTITY_H
+#define STEVED_IDENTITY_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "server.h"
+
+/* Who the server is once the file is served. */
+struct identity {
+    bool changes; /* --user: drop to it */
+    uid_t uid;
+    gid_t gid;
+};
+
+/* From --user, --group and who we are: the identity, and whose the file will be. To be called before
+ * anything is changed: the name service may need sockets. false: exit with *exit_status, it has been
+ * said why. */
+bool identity_resolve(struct identity *identity, struct server *server, int *exit_status);
+
+#endif

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "ioctls.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "protocol.h"
+#include "report.h"
+#include "requests.h"
+
+#define ANCESTORS_MAX 64
+
+/* Who calls, and from where. */
+struct call {
+    struct server *server;
+    struct opening *opening;
+    struct client *client; /* NULL: it can't be told */
+    struct pool_process *process;
+    uid_t uid;
+};
+
+/* Room for any argument. */
+union argument {
+    struct steved_status status;
+    struct steved_clients clients;
+    struct steved_settings settings;
+    struct steved_claim claim;
+    int readable_bytes;
+};
+
+struct handler {
+    unsigned command;
+    size_t in_size, out_size;
+    /* `argument` has what came in, else zeros, and takes what goes out: 0 or a negative errno. */
+    int (*handle)(struct call *call, union argument *argument);
+};
+
+/* --- what can be seen --- */
+
+static int
+count_readable(struct call *call, union argument *argument)
+{
+    struct pool_status status;
+
+    pool_get_status(call->server->pool, &status);
+    argument->readable_bytes = (int)status.free;
+    return 0;
+}
+
+static int
+get_status(struct call *call, union argument *argument)
+{
+    struct pool_status status;
+
+    pool_get_status(call->server->pool, &status);
+    argument->status = (struct steved_status){
+        .version = STEVED_PROTOCOL_VERSION,
+        .pid = getpid(),
+        .jobs = status.capacity,
+        .free = status.free,
+        .held = status.held,
+        .reserved = status.reserved,
+        .debt = status.debt,
+        .waiting = status.waiting,
+        .unpaid = status.unpaid,
+        .min_jobs = call->server->options.min_jobs,
+        .per_process_limit = call->server->options.per_process_limit,
+        .accounts = status.accounts,
+        .granted = status.granted,
+        .returned = status.returned,
+        .foreign = status.foreign,
+        .dropped = status.dropped,
+        .reclaimed = status.reclaimed,
+        .lapsed = status.lapsed,
+    };
+    return 0;
+}
+
+static void
+describe_client(const struct pool_client *client, struct steved_client *described)
+{
+    *described = (struct steved_client){
+        .account = client->account,
+        .pid = client->pid,
+        .keeper = client->keeper,
+        .flags = (client->group ? STEVED_CLIENT_GROUP : 0) |
+                 (client->pays_implicit ? STEVED_CLIENT_PAYS_IMPLICIT : 0) |
+                 (client->unpaid ? STEVED_CLIENT_UNPAID : 0),
+        .weight = client->weight,
+        .held = client->held,
+        .reserved = client->reserved,
+        .waiting = client->waiting,
+        .claims = client->claims,
+    };
+    if (client->pid == 0)
+        snprintf(described->command, sizeof(described->command), "(outside)");
+    else if (process_command(client->pid, described->command, sizeof(described->command)) < 0)
+        snprintf(described->command, sizeof(described->command), "(gone)");
+}
+
+static int
+get_clients(struct call *call, union argument *argument)
+{
+    struct steved_clients *page = &argument->clients;
+    struct pool_client found[STEVED_CLIENTS_PER_PAGE];
+    uint64_t cursor = page->cursor;
+
+    if (page->reserved)
+        return -EINVAL;
+    memset(page, 0, sizeof(*page));
+    size_t count = pool_get_clients(call->server->pool, &cursor, found, STEVED_CLIENTS_PER_PAGE);
+    for (size_t i = 0; i < count; i++)
+        describe_client(&found[i], &page->clients[i]);
+    page->cursor = cursor;
+    page->count = (uint32_t)count;
+    return 0;
+}
+
+/* --- what can be set --- */
+
+static bool
+has_spare_bits(const struct steved_settings *settings)
+{
+    const unsigned known = STEVED_SET_JOBS | STEVED_SET_MIN_JOBS | STEVED_SET_PER_PROCESS_LIMIT;
+
+    for (size_t i = 0; i < sizeof(settings->spare) / sizeof(settings->spare[0]); i++)
+        if (settings->spare[i])
+            return true;
+    return settings->named & ~known;
+}
+
+static int
+set(struct call *call, union argument *argument)
+{
+    const struct steved_settings *settings = &argument->settings;
+    struct server *server = call->server;
+    struct pool_status status;
+
+    if (call->uid != 0 && call->uid != server->uid)
+        return -EPERM;
+    if (has_spare_bits(settings))
+        return -EINVAL;
+    pool_get_status(server->pool, &status);
+    unsigned jobs = settings->named & STEVED_SET_JOBS ? settings->jobs : status.capacity;
+    unsigned min_jobs =
+        settings->named & STEVED_SET_MIN_JOBS ? settings->min_jobs : server->options.min_jobs;
+    unsigned limit = settings->named & STEVED_SET_PER_PROCESS_LIMIT
+                         ? settings->per_process_limit
+                         : server->options.per_process_limit;
+    if (min_jobs < 1 || jobs < min_jobs || limit > POOL_CAPACITY_MAX)
+        return -EINVAL;
+    /* The one that can fail comes first: all or none. */
+    int error = pool_set_capacity(server->pool, jobs, server_now_ns());
+    if (error < 0)
+        return error;
+    server->options.min_jobs = min_jobs;
+    server->options.per_process_limit = limit;
+    pool_set_per_process_limit(server->pool, limit, server_now_ns());
+    server_trace(server, "set jobs=%u min-jobs=%u per-process-limit=%u", jobs, min_jobs, limit);
+    return 0;
+}
+
+/* --- groups and implicit slots --- */
+
+static int
+join_group(struct call *call, union argument *argument)
+{
+    struct client *client = call->client;
+
+    (void)argument;
+    /* Below another group it stays in that one's account. */
+    uint64_t key = client && client->is_below_group ? 0 : clients_key_of_group(call->server);
+    int error = pool_group_join(call->server->pool, call->opening->pool, call->process, key);
+    if (error < 0)
+        return error;
+    opening_mark_used(call->opening, client);
+    if (!call->opening->group_pid)
+        call->opening->group_pid = pool_process_pid(call->process);
+    if (client)
+        client->group_pid = call->opening->group_pid;
+    return 0;
+}
+
+static int
+pay_implicit(struct call *call, union argument *argument)
+{
+    (void)argument;
+    return pool_pay_implicit(call->server->pool, call->opening->pool, call->process,
+                             server_now_ns());
+}
+
+static int
+claim_implicit(struct call *call, union argument *argument)
+{
+    struct process_info ancestors[ANCESTORS_MAX];
+    size_t count =
+        call->client ? process_ancestors(call->client->pid, ancestors, ANCESTORS_MAX) : 0;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct client *ancestor = clients_find(call->server, ancestors[i].pid);
+        if (!ancestor || !pool_claim_implicit(call->server->pool, call->process, ancestor->process))
+            continue;
+        argument->claim.paid = 1;
+        argument->claim.ancestor = ancestor->group_pid ? ancestor->group_pid : ancestor->pid;
+        break;
+    }
+    return 0;
+}
+
+/* --- from and to the kernel --- */
+
+static const struct handler handlers[] = {
+    {FIONREAD, 0, sizeof(int), count_readable},
+    {STEVED_IOC_STATUS, 0, sizeof(struct steved_status), get_status},
+    {STEVED_IOC_CLIENTS, sizeof(struct steved_clients), sizeof(struct steved_clients), get_clients},
+    {STEVED_IOC_SET, sizeof(struct steved_settings), 0, set},
+    {STEVED_IOC_JOIN_GROUP, 0, 0, join_group},
+    {STEVED_IOC_PAY_IMPLICIT, 0, 0, pay_implicit},
+    {STEVED_IOC_CLAIM_IMPLICIT, 0, sizeof(struct steved_claim), claim_implicit},
+};
+
+static const struct handler *
+find_handler(unsigned command)
+{
+    for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++)
+        if (handlers[i].command == command)
+            return &handlers[i];
+    return NULL;
+}
+
+/* A CUSE device gets no data unless it says where it is. */
+static void
+ask_for_data(fuse_req_t request, const struct handler *handler, void *argument)
+{
+    struct iovec in = {argument, handler->in_size}, out = {argument, handler->out_size};
+
+    fuse_reply_ioctl_retry(request, &in, handler->in_size ? 1 : 0, &out, handler->out_size ? 1 : 0);
+}
+
+static int
+call_handler(const struct handler *handler, fuse_req_t request, const struct fuse_file_info *fi,
+             union argument *argument)
+{
+    struct opening *opening = opening_of(fi);
+    struct call call = {
+        .server = opening->server, .opening = opening, .uid = fuse_req_ctx(request)->uid};
+
+    call.process = opening_process(opening, request, &call.client);
+    return call.process ? handler->handle(&call, argument) : -ENOMEM;
+}
+
+void
+request_ioctl(fuse_req_t request, unsigned command, void *argument, const struct fuse_file_info *fi,
+              unsigned flags, const void *in, size_t in_size, size_t out_size)
+{
+    const struct handler *handler = find_handler(command);
+    union argument data = {0};
+
+    if (!handler) {
+        fuse_reply_err(request, ENOTTY);
+        return;
+    }
+    if (in_size < handler->in_size || out_size < handler->out_size) {
+        if (flags & FUSE_IOCTL_UNRESTRICTED)
+            ask_for_data(request, handler, argument);
+        else
+            fuse_reply_err(request, EINVAL);
+        return;
+    }
+    if (handler->in_size)
+        memcpy(&data, in, handler->in_size);
+    int error = call_handler(handler, request, fi, &data);
+    if (error < 0)
+        fuse_reply_err(request, -error);
+    else
+        fuse_reply_ioctl(request, 0, handler->out_size ? &data : NULL, handler->out_size);
+}

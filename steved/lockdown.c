@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "lockdown.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "report.h"
+
+static int
+become(const struct identity *identity)
+{
+    if (!identity->changes)
+        return 0;
+    if (setgroups(0, NULL) < 0 || setresgid(identity->gid, identity->gid, identity->gid) < 0 ||
+        setresuid(identity->uid, identity->uid, identity->uid) < 0) {
+        report_errno(errno, "become user %u", (unsigned)identity->uid);
+        return -errno;
+    }
+    return 0;
+}
+
+/* Root without capabilities may still read what /proc shows to everybody, which is all we need. */
+static int
+drop_capabilities(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}};
+
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || syscall(SYS_capset, &header, none) < 0) {
+        report_errno(errno, "drop privileges");
+        return -errno;
+    }
+    return 0;
+}
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define HAS_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define HAS_SANITIZER 1
+#endif
+#endif
+
+#ifdef HAS_SANITIZER
+
+/* At exit the leak checker clones itself, traces us and reads our memory: a build for tests has no
+ * filter. */
+static int
+filter_system_calls(void)
+{
+    return 0;
+}
+
+#else
+
+/* Served as they come. */
+static const int allowed[] = {
+    /* the kernel's requests and answers, /proc, the log */
+    SCMP_SYS(read), SCMP_SYS(readv), SCMP_SYS(pread64), SCMP_SYS(write), SCMP_SYS(writev),
+    SCMP_SYS(close), SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(statx), SCMP_SYS(lseek),
+    SCMP_SYS(getdents64), SCMP_SYS(fcntl), SCMP_SYS(dup2), SCMP_SYS(dup3),
+    /* the event loop */
+    SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_pwait2),
+    SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday),
+    SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn),
+    SCMP_SYS(restart_syscall),
+    /* who is there */
+    SCMP_SYS(pidfd_open), SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(getuid), SCMP_SYS(geteuid),
+    /* memory, and the end: the unmounter is waited for */
+    SCMP_SYS(brk), SCMP_SYS(mmap), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(mprotect),
+    SCMP_SYS(madvise), SCMP_SYS(futex), SCMP_SYS(getrandom), SCMP_SYS(wait4), SCMP_SYS(exit),
+    SCMP_SYS(exit_group)};
+
+/* Allowed if one argument has this value under the mask. */
+static const struct restriction {
+    int system_call;
+    unsigned argument;
+    scmp_datum_t mask, value;
+} restricted[] = {
+    /* for reading */
+    {SCMP_SYS(openat), 2, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY},
+    {SCMP_SYS(open), 1, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY},
+    /* signal 0: is it there? */
+    {SCMP_SYS(pidfd_send_signal), 1, ~UINT64_C(0), 0},
+    {SCMP_SYS(kill), 1, ~UINT64_C(0), 0},
+    {SCMP_SYS(tgkill), 2, ~UINT64_C(0), 0},
+    /* syslog's socket is connected: no address */
+    {SCMP_SYS(sendto), 4, ~UINT64_C(0), 0},
+};
+
+static int
+allow_if(scmp_filter_ctx filter, const struct restriction *restriction)
+{
+    const struct scmp_arg_cmp comparison = {.arg = restriction->argument,
+                                            .op = SCMP_CMP_MASKED_EQ,
+                                            .datum_a = restriction->mask,
+                                            .datum_b = restriction->value};
+
+    return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, restriction->system_call, 1, &comparison);
+}
+
+static int
+add_rules(scmp_filter_ctx filter)
+{
+    int error = 0;
+
+    for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]) && error == 0; i++)
+        error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
+    for (size_t i = 0; i < sizeof(restricted) / sizeof(restricted[0]) && error == 0; i++)
+        error = allow_if(filter, &restricted[i]);
+    /* abort() may end us. */
+    const struct restriction self = {SCMP_SYS(tgkill), 0, ~UINT64_C(0), (scmp_datum_t)getpid()};
+    return error ? error : allow_if(filter, &self);
+}
+
+static int
+filter_system_calls(void)
+{
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+
+    if (!filter) {
+        report("filter system calls: out of memory");
+        return -ENOMEM;
+    }
+    int error = add_rules(filter);
+    if (error == 0)
+        error = seccomp_load(filter);
+    seccomp_release(filter);
+    /* A kernel may be built without seccomp (User Mode Linux); the rest still holds. */
+    if (error == -EINVAL || error == -ENOSYS || error == -EOPNOTSUPP) {
+        report("this kernel filters no system calls: serving without a filter");
+        return 0;
+    }
+    if (error < 0)
+        report_errno(-error, "filter system calls");
+    return error;
+}
+
+#endif
+
+int
+lockdown(const struct identity *identity)
+{
+    int error = become(identity);
+
+    if (error == 0)
+        error = drop_capabilities();
+    if (error == 0)
+        error = filter_system_calls();
+    return error;
+}

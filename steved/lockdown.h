@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef STEVED_LOCKDOWN_H
+#define STEVED_LOCKDOWN_H
+
+#include "identity.h"
+
+/* Becomes `identity`, gives up every capability, and lets a seccomp filter forbid what a server never
+ * does: no exec, no sockets, no file opened for writing, no signal sent. Whatever needs more must have
+ * been opened before. 0, or a negative errno after having said it. */
+int lockdown(const struct identity *identity);
+
+#endif

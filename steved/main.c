@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* steved: one pool of job tokens, served behind a file. */
+#include <limits.h>
+#include <stdlib.h>
+
+#include "cuse_device.h"
+#include "daemon.h"
+#include "fuse_mount.h"
+#include "identity.h"
+#include "lockdown.h"
+#include "mount_point.h"
+#include "notify.h"
+#include "report.h"
+#include "server.h"
+#include "unmounter.h"
+
+/* What has to be ended in its own way, besides the server. */
+struct program {
+    struct server server;
+    struct identity identity;
+    struct daemon_start daemon;
+    struct notify notify;
+    struct unmounter unmounter;
+    char mount_path[PATH_MAX];
+};
+
+/* The file appears, and the kernel has greeted us: clients wait for their first answer. */
+static bool
+open_file(struct program *program)
+{
+    struct server *server = &program->server;
+
+    if (!server->options.mount_dir)
+        return cuse_device_open(server) == 0 && server_greet(server) == 0 &&
+               cuse_device_give(server) == 0;
+    return fuse_mount_open(server) == 0 &&
+           unmounter_start(&program->unmounter, server->options.mount_dir) == 0 &&
+           server_greet(server) == 0;
+}
+
+static bool
+start(struct program *program)
+{
+    struct server *server = &program->server;
+    struct options *options = &server->options;
+
+    if (options->mount_dir) {
+        if (mount_point_prepare(options->mount_dir, program->mount_path) < 0)
+            return false;
+        options->mount_dir = program->mount_path;
+    }
+    if (daemon_start(&program->daemon, options->daemon) < 0)
+        return false;
+    if (server_init(server) < 0 || notify_open(&program->notify) < 0 || !open_file(program))
+        return false;
+    if (daemon_prepare(&program->daemon) < 0 || lockdown(&program->identity) < 0)
+        return false;
+    server->uid = program->identity.uid;
+    daemon_ready(&program->daemon);
+    notify_ready(&program->notify, server);
+    return true;
+}
+
+static void
+end(struct program *program)
+{
+    notify_stopping(&program->notify);
+    server_end(&program->server);
+    unmounter_finish(&program->unmounter);
+    notify_close(&program->notify);
+}
+
+int
+main(int argc, char **argv)
+{
+    static struct program program = {
+        .daemon = {.ready_fd = -1}, .notify = {.fd = -1}, .unmounter = {.pipe_fd = -1}};
+    int exit_status;
+
+    if (!options_parse(argc, argv, &program.server.options, &exit_status))
+        return exit_status;
+    if (!identity_resolve(&program.identity, &program.server, &exit_status))
+        return exit_status;
+    bool is_served = start(&program) && server_run(&program.server) == 0;
+    end(&program);
+    return is_served ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "mount_point.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <mntent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "protocol.h"
+#include "report.h"
+
+#define OUR_TYPE "fuse.steved"
+
+static int
+say(int error, const char *dir)
+{
+    report_errno(error, "mount %s", dir);
+    return -error;
+}
+
+/* realpath() for a directory that cannot be looked at, because its server is dead. */
+static int
+resolve_by_parent(const char *dir, char path[PATH_MAX])
+{
+    char copy[PATH_MAX], parent[PATH_MAX];
+
+    if (strlen(dir) >= sizeof(copy))
+        return -ENAMETOOLONG;
+    strcpy(copy, dir);
+    if (!realpath(dirname(copy), parent))
+        return -errno;
+    strcpy(copy, dir);
+    const char *name = basename(copy);
+    int length = snprintf(path, PATH_MAX, "%s/%s", strcmp(parent, "/") == 0 ? "" : parent, name);
+    return length < PATH_MAX ? 0 : -ENAMETOOLONG;
+}
+
+/* The last mount on a directory is the one that is seen. */
+static bool
+is_our_mount(const char *path)
+{
+    FILE *mounts = setmntent("/proc/self/mounts", "re");
+    const struct mntent *entry;
+    bool is_ours = false;
+
+    if (!mounts)
+        return false;
+    while ((entry = getmntent(mounts)))
+        if (strcmp(entry->mnt_dir, path) == 0)
+            is_ours = strcmp(entry->mnt_type, OUR_TYPE) == 0;
+    endmntent(mounts);
+    return is_ours;
+}
+
+static int
+run_fusermount(const char *path)
+{
+    int status;
+    pid_t child = fork();
+
+    if (child < 0)
+        return -errno;
+    if (child == 0) {
+        execlp("fusermount3", "fusermount3", "-u", "-z", "-q", "--", path, (char *)NULL);
+        _exit(127);
+    }
+    while (waitpid(child, &status, 0) < 0)
+        if (errno != EINTR)
+            return -errno;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EPERM;
+}
+
+int
+mount_point_clear(const char *path)
+{
+    if (geteuid() != 0)
+        return run_fusermount(path);
+    return umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0 ? 0 : -errno;
+}
+
+static int
+clear_dead(const char *dir, char path[PATH_MAX])
+{
+    int error = resolve_by_parent(dir, path);
+
+    if (error == 0 && !is_our_mount(path))
+        error = -ENOTCONN;
+    if (error < 0)
+        return say(-error, dir);
+    error = mount_point_clear(path);
+    if (error < 0)
+        report_errno(-error, "unmount %s, whose server is dead", path);
+    else
+        report("unmounted %s, whose server is dead", path);
+    return error;
+}
+
+/* Only who answers like a steved is one; anything else may be mounted over. */
+static int
+refuse_live(const char *path)
+{
+    char file[PATH_MAX + sizeof("/jobserver")];
+    struct steved_status status;
+
+    snprintf(file, sizeof(file), "%s/jobserver", path);
+    int fd = open(file, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    bool is_served = ioctl(fd, STEVED_IOC_STATUS, &status) == 0;
+    close(fd);
+    if (!is_served)
+        return 0;
+    report("mount %s: a steved serves it already (process %d)", path, (int)status.pid);
+    return -EBUSY;
+}
+
+int
+mount_point_prepare(const char *dir, char path[PATH_MAX])
+{
+    if (mkdir(dir, 0700) < 0 && errno != EEXIST && errno != ENOTCONN)
+        return say(errno, dir);
+    /* Attributes that are still in the kernel's memory hide that the server is dead; opening the
+     * directory asks for more than that. */
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOTCONN ? clear_dead(dir, path) : say(errno, dir);
+    close(fd);
+    if (!realpath(dir, path))
+        return errno == ENOTCONN ? clear_dead(dir, path) : say(errno, dir);
+    return refuse_live(path);
+}

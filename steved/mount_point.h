@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef STEVED_MOUNT_POINT_H
+#define STEVED_MOUNT_POINT_H
+
+#include <limits.h>
+#include <stdbool.h>
+
+/* Makes `dir` ready to be mounted on, and writes its absolute path: creates its last component if it
+ * is missing, clears away what a steved that was killed has left, refuses a directory that another
+ * one serves. 0, or a negative errno after having said what is wrong. */
+int mount_point_prepare(const char *dir, char path[PATH_MAX]);
+
+/* Takes the mount at `path` away, even while it is in use: 0 or a negative errno. It runs fusermount3
+ * for an ordinary user. */
+int mount_point_clear(const char *path);
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "notify.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "report.h"
+#include "server.h"
+
+int
+notify_open(struct notify *notify)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const char *path = getenv("NOTIFY_SOCKET");
+
+    if (!path || !path[0])
+        return 0;
+    size_t length = strlen(path);
+    if ((path[0] != '/' && path[0] != '@') || length >= sizeof(address.sun_path)) {
+        report("NOTIFY_SOCKET '%s' is neither a path nor an abstract name", path);
+        return -EINVAL;
+    }
+    memcpy(address.sun_path, path, length);
+    if (path[0] == '@')
+        address.sun_path[0] = '\0';
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+    notify->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (notify->fd < 0 || connect(notify->fd, (const struct sockaddr *)&address, size) < 0) {
+        report_errno(errno, "notify %s", path);
+        return -errno;
+    }
+    return 0;
+}
+
+/* A service manager that does not listen is no reason to stop. */
+static void
+send_state(const struct notify *notify, const char *state)
+{
+    if (notify->fd < 0)
+        return;
+    if (write(notify->fd, state, strlen(state)) < 0)
+        report_errno(errno, "notify the service manager");
+}
+
+void
+notify_ready(const struct notify *notify, const struct server *server)
+{
+    char state[4096 + 128];
+
+    if (server->options.mount_dir)
+        snprintf(state, sizeof(state), "READY=1\nSTATUS=serving %u jobs at %s/jobserver",
+                 server->options.jobs, server->options.mount_dir);
+    else
+        snprintf(state, sizeof(state), "READY=1\nSTATUS=serving %u jobs at /dev/%s",
+                 server->options.jobs, server->options.device);
+    send_state(notify, state);
+}
+
+void
+notify_stopping(const struct notify *notify)
+{
+    send_state(notify, "STOPPING=1");
+}
+
+void
+notify_close(struct notify *notify)
+{
+    if (notify->fd >= 0)
+        close(notify->fd);
+    notify->fd = -1;
+}

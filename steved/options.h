@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef STEVED_OPTIONS_H
+#define STEVED_OPTIONS_H
+
+#include <stdbool.h>
+
+/* The strings are the command line's, or constants. */
+struct options {
+    const char *device;    /* the name below /dev, without a slash; NULL: a mount */
+    const char *mount_dir; /* NULL: a device */
+    const char *group;
+    bool group_is_named; /* on the command line: then it has to exist */
+    const char *user;    /* NULL: stay who we are */
+    unsigned jobs, min_jobs;
+    unsigned per_process_limit; /* 0: none */
+    bool daemon;
+    bool verbose;
+};
+
+/* true: go on. false: there is nothing more to do but to exit with *exit_status; what was wrong, or
+ * asked for (--help, --version), has been printed. */
+bool options_parse(int argc, char **argv, struct options *options, int *exit_status);
+
+#endif

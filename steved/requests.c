@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "requests.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+
+#include "report.h"
+
+/* Rule 4: all bytes are the same. */
+static const char token[1] = {'+'};
+
+/* A read that is blocked. */
+struct reader {
+    fuse_req_t request;
+    struct server *server;
+    struct pool_waiter *waiter;
+    pid_t pid;
+};
+
+/* --- descriptions --- */
+
+static struct pool_process *
+add_anonymous(struct server *server, fuse_req_t request)
+{
+    struct pool_account *account =
+        pool_account(server->pool, clients_key_of_user(fuse_req_ctx(request)->uid));
+
+    return account ? pool_process_add(server->pool, 0, account, false) : NULL;
+}
+
+struct opening *
+opening_create(struct server *server, fuse_req_t request)
+{
+    struct client *client = clients_of_thread(server, fuse_req_ctx(request)->pid);
+    struct opening *opening = calloc(1, sizeof(*opening));
+
+    if (!opening)
+        return NULL;
+    opening->server = server;
+    if (client) {
+        opening->opener_pid = client->pid;
+        opening->opener_serial = client->serial;
+    } else {
+        opening->anonymous = add_anonymous(server, request);
+    }
+    struct pool_process *opener = client ? client->process : opening->anonymous;
+    opening->pool = opener ? pool_open(server->pool, opener, opening) : NULL;
+    if (!opening->pool) {
+        opening_release(opening);
+        return NULL;
+    }
+    return opening;
+}
+
+void
+opening_release(struct opening *opening)
+{
+    struct server *server = opening->server;
+
+    if (opening->pool)
+        pool_close(server->pool, opening->pool, server_now_ns());
+    if (opening->anonymous)
+        pool_process_died(server->pool, opening->anonymous, server_now_ns());
+    if (opening->pollhandle)
+        fuse_pollhandle_destroy(opening->pollhandle);
+    free(opening);
+}
+
+struct pool_process *
+opening_process(struct opening *opening, fuse_req_t request, struct client **client)
+{
+    *client = clients_of_thread(opening->server, fuse_req_ctx(request)->pid);
+    if (*client)
+        return (*client)->process;
+    if (!opening->anonymous)
+        opening->anonymous = add_anonymous(opening->server, request);
+    return opening->anonymous;
+}
+
+void
+opening_mark_used(struct opening *opening, struct client *client)
+{
+    if (client)
+        client->uses_tokens = true;
+    if (opening->is_used)
+        return;
+    opening->is_used = true;
+    struct client *opener = clients_find(opening->server, opening->opener_pid);
+    if (opener && opener->serial == opening->opener_serial)
+        opener->uses_tokens = true;
+}
+
+void
+request_release(fuse_req_t request, const struct fuse_file_info *fi)
+{
+    opening_release(opening_of(fi));
+    fuse_reply_err(request, 0);
+}
+
+/* --- read --- */
+
+static bool
+on_grant(void *data, void *reader_data)
+{
+    struct server *server = data;
+    struct reader *reader = reader_data;
+    bool is_delivered = fuse_reply_buf(reader->request, token, sizeof(token)) == 0;
+
+    server_trace(server, "grant to %d%s", (int)reader->pid, is_delivered ? "" : ", which is gone");
+    free(reader);
+    return is_delivered;
+}
+
+static void
+on_cancel(void *data, void *reader_data)
+{
+    struct reader *reader = reader_data;
+
+    (void)data;
+    fuse_reply_err(reader->request, EINTR);
+    free(reader);
+}
+
+static void
+on_interrupt(fuse_req_t request, void *data)
+{
+    struct reader *reader = data;
+
+    pool_interrupt(reader->server->pool, reader->waiter, server_now_ns());
+    free(reader);
+    fuse_reply_err(request, EINTR);
+}
+
+static void
+answer_granted(struct opening *opening, struct pool_process *process, fuse_req_t request)
+{
+    struct server *server = opening->server;
+    bool is_delivered = fuse_reply_buf(request, token, sizeof(token)) == 0;
+
+    server_trace(server, "grant to %d%s", (int)pool_process_pid(process),
+                 is_delivered ? "" : ", which is gone");
+    if (!is_delivered)
+        pool_grant_failed(server->pool, opening->pool, process, server_now_ns());
+}
+
+static void
+read_token(struct opening *opening, struct pool_process *process, fuse_req_t request,
+           bool is_nonblocking)
+{
+    struct server *server = opening->server;
+    struct reader *reader = NULL;
+    struct pool_waiter *waiter;
+
+    if (!is_nonblocking) {
+        reader = malloc(sizeof(*reader));
+        if (!reader) {
+            fuse_reply_err(request, ENOMEM);
+            return;
+        }
+        *reader =
+            (struct reader){.request = request, .server = server, .pid = pool_process_pid(process)};
+    }
+    enum pool_answer answer = pool_read(server->pool, opening->pool, process, is_nonblocking,
+                                        reader, &waiter, server_now_ns());
+    if (answer == POOL_WAITS) {
+        reader->waiter = waiter;
+        fuse_req_interrupt_func(request, on_interrupt, reader);
+        return;
+    }
+    free(reader);
+    if (answer == POOL_GRANTED)
+        answer_granted(opening, process, request);
+    else
+        fuse_reply_err(request, answer == POOL_TRY_AGAIN ? EAGAIN : ENOMEM);
+}
+
+void
+request_read(fuse_req_t request, size_t size, const struct fuse_file_info *fi)
+{
+    struct opening *opening = opening_of(fi);
+    struct client *client;
+    struct pool_process *process = opening_process(opening, request, &client);
+
+    if (!process) {
+        fuse_reply_err(request, ENOMEM);
+        return;
+    }
+    if (size == 0) {
+        fuse_reply_buf(request, NULL, 0);
+        return;
+    }
+    /* libfuse knows of the interrupt already: it would call on_interrupt() at once, and touch the
+     * request after that has answered it. */
+    if (fuse_req_interrupted(request)) {
+        fuse_reply_err(request, EINTR);
+        return;
+    }
+    opening_mark_used(opening, client);
+    read_token(opening, process, request, fi->flags & O_NONBLOCK);
+}
+
+/* --- write --- */
+
+void
+request_write(fuse_req_t request, size_t size, const struct fuse_file_info *fi)
+{
+    struct opening *opening = opening_of(fi);
+    struct server *server = opening->server;
+    struct client *client;
+    struct pool_process *process = opening_process(opening, request, &client);
+
+    if (!process) {
+        fuse_reply_err(request, ENOMEM);
+        return;
+    }
+    pid_t pid = pool_process_pid(process);
+    /* Before others are served, which takes its time: the writer has nothing to wait for. */
+    fuse_reply_write(request, size);
+    if (size == 0)
+        return;
+    size_t credited = pool_write(server->pool, opening->pool, process, size, server_now_ns());
+    if (credited)
+        server_trace(server, "return of %zu from %d", credited, (int)pid);
+    if (credited < size)
+        server_trace(server, "drop %zu from %d, which owes nothing", size - credited, (int)pid);
+}
+
+/* --- poll --- */
+
+/* The kernel keeps the last handle of a description only. */
+static void
+replace_pollhandle(struct opening *opening, struct fuse_pollhandle *pollhandle)
+{
+    if (opening->pollhandle)
+        fuse_pollhandle_destroy(opening->pollhandle);
+    opening->pollhandle = pollhandle;
+}
+
+static void
+on_notify(void *data, void *opening_owner)
+{
+    struct opening *opening = opening_owner;
+
+    (void)data;
+    if (!opening->pollhandle)
+        return;
+    fuse_lowlevel_notify_poll(opening->pollhandle);
+    replace_pollhandle(opening, NULL);
+}
+
+void
+request_poll(fuse_req_t request, const struct fuse_file_info *fi,
+             struct fuse_pollhandle *pollhandle)
+{
+    struct opening *opening = opening_of(fi);
+    unsigned ready = POLLOUT | POLLWRNORM;
+    struct client *client;
+    struct pool_process *process = opening_process(opening, request, &client);
+
+    if (!process) {
+        if (pollhandle)
+            fuse_pollhandle_destroy(pollhandle);
+        fuse_reply_err(request, ENOMEM);
+        return;
+    }
+    /* Who is interested in writing alone does not stand in the queue. */
+    bool wants_token = !fi->poll_events || fi->poll_events & (POLLIN | POLLRDNORM);
+    if (pollhandle)
+        replace_pollhandle(opening, pollhandle);
+    if (wants_token) {
+        opening_mark_used(opening, client);
+        if (pool_poll(opening->server->pool, opening->pool, process, pollhandle != NULL,
+                      server_now_ns()))
+            ready |= POLLIN | POLLRDNORM;
+    }
+    fuse_reply_poll(request, ready);
+}
+
+const struct pool_events request_events = {
+    .grant = on_grant,
+    .cancel = on_cancel,
+    .notify = on_notify,
+};

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "clients.h"
+#include "report.h"
+#include "requests.h"
+
+/* Requests that are read in a row, before deaths and deadlines have their turn again. */
+#define REQUESTS_PER_WAKE 64
+
+int64_t
+server_now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+/* --- events --- */
+
+static void
+leave(struct server *server)
+{
+    event_base_loopbreak(server->base);
+}
+
+/* 1: one has been answered, or put off; 0: there is none; -1: the session has ended. */
+static int
+serve_one(struct server *server)
+{
+    int size = fuse_session_receive_buf(server->session, &server->request);
+
+    if (size == -EINTR || size == -EAGAIN)
+        return 0;
+    if (size <= 0)
+        return -1;
+    fuse_session_process_buf(server->session, &server->request);
+    return fuse_session_exited(server->session) ? -1 : 1;
+}
+
+static void
+on_readable(evutil_socket_t session_fd, short what, void *data)
+{
+    struct server *server = data;
+    int served = 1;
+
+    (void)session_fd;
+    (void)what;
+    for (int i = 0; i < REQUESTS_PER_WAKE && served > 0; i++)
+        served = serve_one(server);
+    if (served < 0)
+        leave(server);
+    server_arm_deadline(server);
+}
+
+static void
+on_deadline(evutil_socket_t none, short what, void *data)
+{
+    struct server *server = data;
+
+    (void)none;
+    (void)what;
+    server->armed_ns = POOL_NO_DEADLINE;
+    pool_expire(server->pool, server_now_ns());
+    server_arm_deadline(server);
+}
+
+void
+server_arm_deadline(struct server *server)
+{
+    int64_t deadline_ns = pool_next_deadline(server->pool);
+
+    if (deadline_ns == server->armed_ns)
+        return;
+    server->armed_ns = deadline_ns;
+    if (deadline_ns == POOL_NO_DEADLINE) {
+        event_del(server->deadline);
+        return;
+    }
+    int64_t left_ns = deadline_ns - server_now_ns();
+    if (left_ns < 0)
+        left_ns = 0;
+    struct timeval left = {.tv_sec = left_ns / 1000000000, .tv_usec = left_ns % 1000000000 / 1000};
+    event_add(server->deadline, &left);
+}
+
+static void
+on_end_signal(evutil_socket_t signal_number, short what, void *data)
+{
+    (void)signal_number;
+    (void)what;
+    leave(data);
+}
+
+static void
+on_status_signal(evutil_socket_t signal_number, short what, void *data)
+{
+    struct server *server = data;
+    struct pool_status status;
+
+    (void)signal_number;
+    (void)what;
+    pool_get_status(server->pool, &status);
+    report("jobs %u, free %u, held %u, reserved %u, debt %u, waiting %u, unpaid implicit slots %u, "
+           "reclaimed %llu, dropped %llu, processes %u",
+           status.capacity, status.free, status.held, status.reserved, status.debt, status.waiting,
+           status.unpaid, (unsigned long long)status.reclaimed, (unsigned long long)status.dropped,
+           status.processes);
+}
+
+/* --- begin and end --- */
+
+/* Each client costs a descriptor. */
+static void
+raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static struct event_base *
+create_base(void)
+{
+    struct event_config *config = event_config_new();
+    struct event_base *base = NULL;
+
+    if (!config)
+        return NULL;
+    /* The cached time is from before a batch of requests. */
+    if (event_config_set_flag(config, EVENT_BASE_FLAG_NO_CACHE_TIME) == 0)
+        base = event_base_new_with_config(config);
+    event_config_free(config);
+    return base;
+}
+
+static bool
+create_events(struct server *server)
+{
+    server->deadline = event_new(server->base, -1, 0, on_deadline, server);
+    server->signals[SERVER_TERM] = evsignal_new(server->base, SIGTERM, on_end_signal, server);
+    server->signals[SERVER_INT] = evsignal_new(server->base, SIGINT, on_end_signal, server);
+    server->signals[SERVER_STATUS] = evsignal_new(server->base, SIGUSR1, on_status_signal, server);
+    if (!server->deadline)
+        return false;
+    for (size_t i = 0; i < SERVER_SIGNALS; i++)
+        if (!server->signals[i] || event_add(server->signals[i], NULL) < 0)
+            return false;
+    return true;
+}
+
+int
+server_init(struct server *server)
+{
+    raise_descriptor_limit();
+    signal(SIGPIPE, SIG_IGN);
+    server->armed_ns = POOL_NO_DEADLINE;
+    for (size_t i = 0; i < CLIENT_BUCKETS; i++)
+        LIST_INIT(&server->clients[i]);
+    server->pool = pool_create(&request_events, server, server->options.jobs);
+    server->threads = process_cache_create();
+    server->base = create_base();
+    if (server->pool && server->threads && server->base && create_events(server)) {
+        pool_set_per_process_limit(server->pool, server->options.per_process_limit,
+                                   server_now_ns());
+        return 0;
+    }
+    report("start: out of memory");
+    return -ENOMEM;
+}
+
+static void
+end_events(struct server *server)
+{
+    if (server->readable)
+        event_free(server->readable);
+    if (server->deadline)
+        event_free(server->deadline);
+    for (size_t i = 0; i < SERVER_SIGNALS; i++)
+        if (server->signals[i])
+            event_free(server->signals[i]);
+}
+
+void
+server_end(struct server *server)
+{
+    end_events(server);
+    if (server->session)
+        fuse_session_destroy(server->session);
+    free(server->request.mem);
+    clients_end(server);
+    if (server->base)
+        event_base_free(server->base);
+    if (server->threads)
+        process_cache_destroy(server->threads);
+    if (server->pool)
+        pool_destroy(server->pool);
+}
+
+int
+server_greet(struct server *server)
+{
+    while (!server->is_initialised) {
+        int served = serve_one(server);
+        if (served < 0) {
+            report("start: the kernel has closed the session");
+            return -ENODEV;
+        }
+    }
+    return 0;
+}
+
+int
+server_run(struct server *server)
+{
+    int session_fd = fuse_session_fd(server->session);
+    int flags = fcntl(session_fd, F_GETFL);
+
+    if (flags < 0 || fcntl(session_fd, F_SETFL, flags | O_NONBLOCK) < 0) {
+        report_errno(errno, "serve: fcntl");
+        return -errno;
+    }
+    server->readable =
+        event_new(server->base, session_fd, EV_READ | EV_PERSIST, on_readable, server);
+    if (!server->readable || event_add(server->readable, NULL) < 0 ||
+        event_base_dispatch(server->base) < 0) {
+        report("serve: the event loop has failed");
+        return -EIO;
+    }
+    return 0;
+}
