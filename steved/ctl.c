@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* stevectl: shows and sets what a running steved does. */
+#include "ctl.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    int (*run)(struct ctl_server *server, int argc, char **argv);
+    const char *arguments, *description;
+} commands[] = {
+    {"status", ctl_status, "[--json]", "show the pool and who uses it"},
+    {"get", ctl_get, "NAME", "print one number"},
+    {"set", ctl_set, "NAME=VALUE...", "change settings, all of them or none"},
+};
+#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
+
+void
+ctl_report(const char *format, ...)
+{
+    va_list arguments;
+
+    fputs("stevectl: ", stderr);
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+}
+
+static void
+print_usage(void)
+{
+    puts("Usage: stevectl [--server PATH] COMMAND\n"
+         "Show and set what a running steved does.\n");
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        printf("  %-6s %-15s %s\n", commands[i].name, commands[i].arguments,
+               commands[i].description);
+    puts("\n"
+         "  -s, --server=PATH     its file (default: the user's, else /dev/steve)\n"
+         "  -h, --help            show this\n"
+         "  -V, --version         show the version");
+}
+
+static int
+connect_path(struct ctl_server *server, const char *path)
+{
+    char *error = NULL;
+
+    if (client_open_path(path, &server->client, &error) < 0) {
+        ctl_report("%s", error ? error : "out of memory");
+        free(error);
+        return CTL_FAILED;
+    }
+    if (client_kind(server->client) == CLIENT_STEVED)
+        return CTL_DONE;
+    ctl_report("open %s: not a steved", path);
+    return CTL_FAILED;
+}
+
+int
+ctl_connect(struct ctl_server *server)
+{
+    char *found = NULL;
+
+    if (server->path)
+        return connect_path(server, server->path);
+    int error = client_find_server(&found);
+    if (error == -ENOENT)
+        ctl_report("find a server: none is running; name its file with --server PATH");
+    else if (error < 0)
+        ctl_report("find a server: %s", strerror(-error));
+    int status = error < 0 ? CTL_FAILED : connect_path(server, found);
+    free(found);
+    return status;
+}
+
+static int
+run_command(struct ctl_server *server, int argc, char **argv)
+{
+    if (argc == 0) {
+        ctl_report("a command is missing: status, get or set");
+        return CTL_USAGE;
+    }
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (strcmp(argv[0], commands[i].name) == 0)
+            return commands[i].run(server, argc - 1, argv + 1);
+    ctl_report("there is no command '%s': status, get or set", argv[0]);
+    return CTL_USAGE;
+}
+
+static int
+close_output(int status)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    ctl_report("write the output: %s", strerror(errno));
+    return CTL_FAILED;
+}
+
+/* '+' keeps the options of the commands for them. */
+static int
+parse_options(int argc, char **argv, struct ctl_server *server)
+{
+    static const struct option options[] = {{"server", required_argument, NULL, 's'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {"version", no_argument, NULL, 'V'},
+                                            {NULL, 0, NULL, 0}};
+    int option;
+
+    while ((option = getopt_long(argc, argv, "+s:hV", options, NULL)) != -1) {
+        switch (option) {
+        case 's':
+            server->path = optarg;
+            break;
+        case 'h':
+            print_usage();
+            return close_output(CTL_DONE);
+        case 'V':
+            puts("stevectl " PROJECT_VERSION);
+            return close_output(CTL_DONE);
+        default:
+            return CTL_USAGE;
+        }
+    }
+    return -1;
+}
+
+int
+main(int argc, char **argv)
+{
+    struct ctl_server server = {0};
+    int status = parse_options(argc, argv, &server);
+
+    if (status >= 0)
+        return status;
+    status = close_output(run_command(&server, argc - optind, argv + optind));
+    if (server.client)
+        client_close(server.client);
+    return status;
+}

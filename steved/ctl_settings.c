@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* stevectl get and set. */
+#include "ctl.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* As POOL_CAPACITY_MAX of the server. */
+#define JOBS_MAX 65536u
+
+#define READ_ONLY 0u
+
+/* The names are those of steved's options and of the JSON status. */
+static const struct setting {
+    const char *name;
+    unsigned named; /* STEVED_SET_*, or READ_ONLY */
+    unsigned min;
+    size_t in_settings; /* of a __u32 */
+    size_t in_status, size;
+} settings[] = {
+#define IN_STATUS(member)                                                                          \
+    offsetof(struct steved_status, member), sizeof(((struct steved_status *)NULL)->member)
+    {"jobs", STEVED_SET_JOBS, 1, offsetof(struct steved_settings, jobs), IN_STATUS(jobs)},
+    {"min-jobs", STEVED_SET_MIN_JOBS, 1, offsetof(struct steved_settings, min_jobs),
+     IN_STATUS(min_jobs)},
+    {"per-process-limit", STEVED_SET_PER_PROCESS_LIMIT, 0,
+     offsetof(struct steved_settings, per_process_limit), IN_STATUS(per_process_limit)},
+    {"free", READ_ONLY, 0, 0, IN_STATUS(free)},
+    {"held", READ_ONLY, 0, 0, IN_STATUS(held)},
+    {"reserved", READ_ONLY, 0, 0, IN_STATUS(reserved)},
+    {"debt", READ_ONLY, 0, 0, IN_STATUS(debt)},
+    {"waiting", READ_ONLY, 0, 0, IN_STATUS(waiting)},
+    {"unpaid", READ_ONLY, 0, 0, IN_STATUS(unpaid)},
+    {"accounts", READ_ONLY, 0, 0, IN_STATUS(accounts)},
+    {"granted", READ_ONLY, 0, 0, IN_STATUS(granted)},
+    {"returned", READ_ONLY, 0, 0, IN_STATUS(returned)},
+    {"foreign", READ_ONLY, 0, 0, IN_STATUS(foreign)},
+    {"dropped", READ_ONLY, 0, 0, IN_STATUS(dropped)},
+    {"reclaimed", READ_ONLY, 0, 0, IN_STATUS(reclaimed)},
+    {"lapsed", READ_ONLY, 0, 0, IN_STATUS(lapsed)},
+    {"pid", READ_ONLY, 0, 0, IN_STATUS(pid)},
+};
+#define SETTING_COUNT (sizeof(settings) / sizeof(settings[0]))
+
+static const struct setting *
+find_setting(const char *name, size_t length)
+{
+    for (size_t i = 0; i < SETTING_COUNT; i++)
+        if (strlen(settings[i].name) == length && memcmp(settings[i].name, name, length) == 0)
+            return &settings[i];
+    return NULL;
+}
+
+static uint64_t
+value_of(const struct setting *setting, const struct steved_status *status)
+{
+    const char *member = (const char *)status + setting->in_status;
+    uint64_t wide;
+    uint32_t narrow;
+
+    if (setting->size == sizeof(wide)) {
+        memcpy(&wide, member, sizeof(wide));
+        return wide;
+    }
+    memcpy(&narrow, member, sizeof(narrow));
+    return narrow;
+}
+
+int
+ctl_get(struct ctl_server *server, int argc, char **argv)
+{
+    struct steved_status status;
+
+    if (argc != 1) {
+        ctl_report("get takes one name");
+        return CTL_USAGE;
+    }
+    const struct setting *setting = find_setting(argv[0], strlen(argv[0]));
+    if (!setting) {
+        ctl_report("get: there is no '%s'", argv[0]);
+        return CTL_USAGE;
+    }
+    if (ctl_connect(server) != CTL_DONE)
+        return CTL_FAILED;
+    int error = client_get_status(server->client, &status);
+    if (error < 0) {
+        ctl_report("get %s: %s", argv[0], strerror(-error));
+        return CTL_FAILED;
+    }
+    printf("%" PRIu64 "\n", value_of(setting, &status));
+    return CTL_DONE;
+}
+
+static bool
+parse_value(const char *text, unsigned min, unsigned *value)
+{
+    char *end;
+
+    if (!isdigit((unsigned char)text[0]))
+        return false;
+    errno = 0;
+    unsigned long number = strtoul(text, &end, 10);
+    *value = (unsigned)number;
+    return !errno && !*end && number >= min && number <= JOBS_MAX;
+}
+
+static bool
+parse_assignment(const char *text, struct steved_settings *wanted)
+{
+    const char *equals = strchr(text, '=');
+    const struct setting *setting = equals ? find_setting(text, (size_t)(equals - text)) : NULL;
+    unsigned value;
+
+    if (!equals) {
+        ctl_report("set takes NAME=VALUE, not '%s'", text);
+        return false;
+    }
+    if (!setting || setting->named == READ_ONLY) {
+        ctl_report("set '%s': only jobs, min-jobs and per-process-limit can be set", text);
+        return false;
+    }
+    if (wanted->named & setting->named) {
+        ctl_report("set '%s': %s is given twice", text, setting->name);
+        return false;
+    }
+    if (!parse_value(equals + 1, setting->min, &value)) {
+        ctl_report("set '%s': a number from %u to %u is needed", text, setting->min, JOBS_MAX);
+        return false;
+    }
+    wanted->named |= setting->named;
+    memcpy((char *)wanted + setting->in_settings, &value, sizeof(value));
+    return true;
+}
+
+static const char *
+reason_of(int error)
+{
+    switch (error) {
+    case -EPERM:
+        return "only root and the server's own user may";
+    case -EINVAL:
+        return "jobs would be below min-jobs";
+    default:
+        return strerror(-error);
+    }
+}
+
+int
+ctl_set(struct ctl_server *server, int argc, char **argv)
+{
+    struct steved_settings wanted = {0};
+
+    if (argc == 0) {
+        ctl_report("set takes NAME=VALUE...");
+        return CTL_USAGE;
+    }
+    for (int i = 0; i < argc; i++)
+        if (!parse_assignment(argv[i], &wanted))
+            return CTL_USAGE;
+    if (ctl_connect(server) != CTL_DONE)
+        return CTL_FAILED;
+    int error = client_set(server->client, &wanted);
+    if (error < 0) {
+        ctl_report("set %s%s: %s", argv[0], argc > 1 ? " ..." : "", reason_of(error));
+        return CTL_FAILED;
+    }
+    return CTL_DONE;
+}

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* stevectl status: a table to be read, or JSON. */
+#include "ctl.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* All that the server tells. */
+struct snapshot {
+    struct steved_status status;
+    struct steved_client *clients;
+    size_t count;
+};
+
+static int
+append_page(struct snapshot *snapshot, const struct steved_clients *page)
+{
+    size_t count = page->count <= STEVED_CLIENTS_PER_PAGE ? page->count : STEVED_CLIENTS_PER_PAGE;
+    struct steved_client *clients =
+        reallocarray(snapshot->clients, snapshot->count + count, sizeof(struct steved_client));
+
+    if (!clients)
+        return -ENOMEM;
+    memcpy(clients + snapshot->count, page->clients, count * sizeof(*clients));
+    snapshot->clients = clients;
+    snapshot->count += count;
+    return 0;
+}
+
+/* Page by page: clients come and go between two of them. */
+static int
+take_snapshot(struct client *client, struct snapshot *snapshot)
+{
+    struct steved_clients page = {0};
+    int error = client_get_status(client, &snapshot->status);
+
+    while (error == 0) {
+        page = (struct steved_clients){.cursor = page.cursor};
+        error = client_get_clients(client, &page);
+        if (error < 0 || page.count == 0)
+            break;
+        error = append_page(snapshot, &page);
+    }
+    return error;
+}
+
+/* --- the table --- */
+
+static void
+print_totals(const struct steved_status *status)
+{
+    printf("jobs       %6u   tokens that may be held at once", status->jobs);
+    if (status->per_process_limit)
+        printf(", at most %u by one client", status->per_process_limit);
+    printf("\nfree       %6u\nheld       %6u\nreserved   %6u   set aside for who polled\n"
+           "waiting    %6u   readers and pollers whose turn has not come\n",
+           status->free, status->held, status->reserved, status->waiting);
+    if (status->debt)
+        printf("debt       %6u   to be returned before one is granted again\n", status->debt);
+    if (status->unpaid)
+        printf("unpaid     %6u   jobs besides these: implicit slots that nobody pays for; "
+               "jobwrap would\n",
+               status->unpaid);
+    if (status->reclaimed)
+        printf("reclaimed  %6" PRIu64 "   taken back from the dead, whose jobs may have run on\n",
+               (uint64_t)status->reclaimed);
+    if (status->dropped)
+        printf("dropped    %6" PRIu64 "   written by who owed nothing\n",
+               (uint64_t)status->dropped);
+}
+
+static const char *
+remark_of(const struct steved_client *client)
+{
+    if (client->flags & STEVED_CLIENT_GROUP)
+        return client->flags & STEVED_CLIENT_PAYS_IMPLICIT ? "wrapped" : "group";
+    return client->flags & STEVED_CLIENT_UNPAID ? "unpaid" : "";
+}
+
+static void
+print_clients(const struct snapshot *snapshot)
+{
+    if (snapshot->count == 0)
+        return;
+    printf("\n%8s %6s %8s %7s  %-8s %s\n", "PID", "HELD", "RESERVED", "WAITING", "", "COMMAND");
+    for (size_t i = 0; i < snapshot->count; i++) {
+        const struct steved_client *client = &snapshot->clients[i];
+        printf("%8d %6u %8u %7u  %-8s %s\n", (int)client->pid, client->held, client->reserved,
+               client->waiting, remark_of(client), client->command);
+    }
+}
+
+/* --- JSON --- */
+
+static void
+add_number(struct json_object *object, const char *name, uint64_t value)
+{
+    json_object_object_add(object, name, json_object_new_int64((int64_t)value));
+}
+
+static struct json_object *
+client_to_json(const struct steved_client *client)
+{
+    struct json_object *object = json_object_new_object();
+
+    add_number(object, "pid", (uint64_t)client->pid);
+    if (client->keeper)
+        add_number(object, "keeper", (uint64_t)client->keeper);
+    json_object_object_add(object, "command", json_object_new_string(client->command));
+    add_number(object, "held", client->held);
+    add_number(object, "reserved", client->reserved);
+    add_number(object, "waiting", client->waiting);
+    add_number(object, "claims", client->claims);
+    add_number(object, "account", client->account);
+    add_number(object, "weight", client->weight);
+    json_object_object_add(object, "group",
+                           json_object_new_boolean(client->flags & STEVED_CLIENT_GROUP));
+    json_object_object_add(object, "pays_implicit",
+                           json_object_new_boolean(client->flags & STEVED_CLIENT_PAYS_IMPLICIT));
+    json_object_object_add(object, "unpaid",
+                           json_object_new_boolean(client->flags & STEVED_CLIENT_UNPAID));
+    return object;
+}
+
+static struct json_object *
+status_to_json(const struct steved_status *status)
+{
+    struct json_object *object = json_object_new_object();
+    const struct {
+        const char *name;
+        uint64_t value;
+    } members[] = {
+        {"version", status->version},     {"pid", (uint64_t)status->pid},
+        {"jobs", status->jobs},           {"free", status->free},
+        {"held", status->held},           {"reserved", status->reserved},
+        {"debt", status->debt},           {"waiting", status->waiting},
+        {"unpaid", status->unpaid},       {"min_jobs", status->min_jobs},
+        {"accounts", status->accounts},   {"per_process_limit", status->per_process_limit},
+        {"granted", status->granted},     {"returned", status->returned},
+        {"foreign", status->foreign},     {"dropped", status->dropped},
+        {"reclaimed", status->reclaimed}, {"lapsed", status->lapsed},
+    };
+
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+        add_number(object, members[i].name, members[i].value);
+    return object;
+}
+
+static int
+print_json(const struct snapshot *snapshot)
+{
+    struct json_object *object = status_to_json(&snapshot->status);
+    struct json_object *clients = json_object_new_array();
+
+    for (size_t i = 0; i < snapshot->count; i++)
+        json_object_array_add(clients, client_to_json(&snapshot->clients[i]));
+    json_object_object_add(object, "clients", clients);
+    const char *text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY |
+                                                                  JSON_C_TO_STRING_NOSLASHESCAPE);
+    if (text)
+        puts(text);
+    json_object_put(object);
+    return text ? CTL_DONE : CTL_FAILED;
+}
+
+int
+ctl_status(struct ctl_server *server, int argc, char **argv)
+{
+    struct snapshot snapshot = {0};
+    bool is_json = argc == 1 && strcmp(argv[0], "--json") == 0;
+
+    if (argc > 0 && !is_json) {
+        ctl_report("status takes --json or nothing, not '%s'", argv[argc > 1]);
+        return CTL_USAGE;
+    }
+    if (ctl_connect(server) != CTL_DONE)
+        return CTL_FAILED;
+    int error = take_snapshot(server->client, &snapshot);
+    int result = CTL_FAILED;
+    if (error < 0) {
+        ctl_report("status: %s", strerror(-error));
+    } else if (is_json) {
+        result = print_json(&snapshot);
+    } else {
+        print_totals(&snapshot.status);
+        print_clients(&snapshot);
+        result = CTL_DONE;
+    }
+    free(snapshot.clients);
+    return result;
+}
