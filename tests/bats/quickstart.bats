@@ -1,0 +1,115 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The first command of the README, for real, in a clean copy of the repository: one full run, one by
+# the other way, and one in which it must find that too many jobs ran.
+
+load common
+
+setup_file() {
+    load common
+    CLONE=$BATS_FILE_TMPDIR/clone
+    if [ -e "$ROOT/.git" ]; then
+        git clone --quiet "$ROOT" "$CLONE"
+    else
+        mkdir "$CLONE"
+        tar -c -C "$ROOT" --exclude='./build*' --exclude=./quickstart.d . | tar -x -C "$CLONE"
+    fi
+    export CLONE
+}
+
+setup() {
+    common_setup
+    cd "$CLONE" || return
+    STAMPS=$CLONE/quickstart.d/stamps
+}
+
+# The sanitised build's run has nothing to add: the quickstart builds its own programs.
+needs_the_plain_build() {
+    [ "$BUILD" = "$ROOT/build" ] || skip 'builds its own programs, as the run with the plain build did'
+    require gcc make meson ninja pkg-config apt-get
+}
+
+@test 'quickstart builds two real trees under one pool' {
+    needs_the_plain_build
+    run ./quickstart 3>&-
+    echo "$output"
+    [ "$status" = 0 ]
+    [[ $output == *'never more than '* ]]
+    [[ $output == *'zstd'*'pixman'* ]]
+    "$LIB/concurrency" --expect-max "$(nproc)" "$STAMPS"
+    [ "$(grep -c '^start make ' "$STAMPS")" -gt 30 ]
+    [ "$(grep -c '^start ninja ' "$STAMPS")" -gt 80 ]
+    run -1 is_mounted "$CLONE/quickstart.d/pool"
+    [ -z "$(git status --porcelain 2>/dev/null)" ]
+}
+
+@test 'quickstart runs again, without a daemon' {
+    needs_the_plain_build
+    run ./quickstart --way=jobwrap --fast --jobs 3 3>&-
+    echo "$output"
+    [ "$status" = 0 ]
+    [[ $output == *'a jobwrap around both builds is the pool'* ]]
+    "$LIB/concurrency" --expect-max 3 "$STAMPS"
+}
+
+# What says that no more jobs ran than there are tokens must be able to say the opposite.
+@test 'quickstart fails if more jobs run than there are tokens' {
+    needs_the_plain_build
+    [ -x build/jobwrap/jobwrap ] || ./quickstart --fast 3>&-
+    mv build/jobwrap/jobwrap build/jobwrap/real
+    # shellcheck disable=SC2016 # for that shell
+    printf '%s\n' '#!/bin/sh' 'while [ "$1" != -- ]; do shift; done' 'shift' \
+        'MAKEFLAGS=-j4 exec "$@"' >build/jobwrap/jobwrap
+    chmod +x build/jobwrap/jobwrap
+    run ./quickstart --way=jobwrap --fast --jobs=1 3>&-
+    mv -f build/jobwrap/real build/jobwrap/jobwrap
+    echo "$output"
+    [ "$status" = 1 ]
+    [[ $output == *'FAILED: '*' jobs ran at once, but there are 1 tokens'* ]]
+}
+
+@test 'quickstart names the packages where it cannot install them' {
+    require_root
+    require unshare
+    local farm=$BATS_TEST_TMPDIR/bin program
+    mkdir "$farm"
+    for program in /usr/bin/* /bin/*; do
+        ln -sf "$program" "$farm/"
+    done
+    rm -f "$farm/meson" "$farm/xz"
+    printf 'ID=somelinux\nID_LIKE="rhel fedora"\n' >"$BATS_TEST_TMPDIR/os-release"
+    # shellcheck disable=SC2016 # the inner shell expands it
+    run unshare -m sh -c 'mount --bind "$1" /etc/os-release && shift && exec "$@"' sh \
+        "$BATS_TEST_TMPDIR/os-release" env PATH="$farm" ./quickstart 3>&-
+    echo "$output"
+    [ "$status" = 1 ]
+    [[ $output == *'please install: meson xz' ]]
+}
+
+@test 'quickstart quotes bad input and changes nothing' {
+    local arguments
+    while read -r arguments; do
+        # shellcheck disable=SC2086 # words
+        run ./quickstart $arguments
+        echo "$arguments: $output"
+        [ "$status" = 2 ]
+        [ "${#lines[@]}" = 1 ]
+        [[ $output == *"'"*"'"* ]]
+    done <<'END'
+--jobs
+--jobs 0
+--jobs -1
+--jobs 1x
+--jobs=
+--way
+--way=cuse
+--no-such-option
+word
+END
+}
+
+@test 'quickstart --help' {
+    run ./quickstart --help
+    [ "$status" = 0 ]
+    [[ $output == *'--way steved|jobwrap'* ]]
+}
