@@ -49,19 +49,28 @@ client_free(struct client *client)
     free(client);
 }
 
+static uint64_t
+count_reclaimed(const struct server *server)
+{
+    struct pool_status status;
+
+    if (!server->options.verbose) /* the status walks over all processes */
+        return 0;
+    pool_get_status(server->pool, &status);
+    return status.reclaimed;
+}
+
 static void
 client_died(struct client *client)
 {
     struct server *server = client->server;
-    struct pool_status before, after;
+    uint64_t before = count_reclaimed(server);
 
-    pool_get_status(server->pool, &before);
     process_cache_forget(server->threads, client->pid);
     pool_process_died(server->pool, client->process, server_now_ns());
-    pool_get_status(server->pool, &after);
-    if (after.reclaimed > before.reclaimed)
-        server_trace(server, "reclaim %llu from %d",
-                     (unsigned long long)(after.reclaimed - before.reclaimed), (int)client->pid);
+    uint64_t reclaimed = count_reclaimed(server) - before;
+    if (reclaimed > 0)
+        report("reclaim of %llu from %d", (unsigned long long)reclaimed, (int)client->pid);
     client_free(client);
 }
 

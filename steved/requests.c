@@ -145,6 +145,16 @@ answer_granted(struct opening *opening, struct pool_process *process, fuse_req_t
         pool_grant_failed(server->pool, opening->pool, process, server_now_ns());
 }
 
+/* Edge-triggered epoll does not poll again after a read in vain: it waits for the notice that its last
+ * poll has asked for. So the read itself stands in the queue in its place. */
+static void
+answer_again(struct opening *opening, struct pool_process *process, fuse_req_t request)
+{
+    if (opening->pollhandle && opening->poller == process)
+        pool_poll(opening->server->pool, opening->pool, process, true, server_now_ns());
+    fuse_reply_err(request, EAGAIN);
+}
+
 static void
 read_token(struct opening *opening, struct pool_process *process, fuse_req_t request,
            bool is_nonblocking)
@@ -172,8 +182,10 @@ read_token(struct opening *opening, struct pool_process *process, fuse_req_t req
     free(reader);
     if (answer == POOL_GRANTED)
         answer_granted(opening, process, request);
+    else if (answer == POOL_TRY_AGAIN)
+        answer_again(opening, process, request);
     else
-        fuse_reply_err(request, answer == POOL_TRY_AGAIN ? EAGAIN : ENOMEM);
+        fuse_reply_err(request, ENOMEM);
 }
 
 void
@@ -231,11 +243,13 @@ request_write(fuse_req_t request, size_t size, const struct fuse_file_info *fi)
 
 /* The kernel keeps the last handle of a description only. */
 static void
-replace_pollhandle(struct opening *opening, struct fuse_pollhandle *pollhandle)
+replace_pollhandle(struct opening *opening, struct fuse_pollhandle *pollhandle,
+                   struct pool_process *poller)
 {
     if (opening->pollhandle)
         fuse_pollhandle_destroy(opening->pollhandle);
     opening->pollhandle = pollhandle;
+    opening->poller = poller;
 }
 
 static void
@@ -247,7 +261,7 @@ on_notify(void *data, void *opening_owner)
     if (!opening->pollhandle)
         return;
     fuse_lowlevel_notify_poll(opening->pollhandle);
-    replace_pollhandle(opening, NULL);
+    replace_pollhandle(opening, NULL, NULL);
 }
 
 void
@@ -268,7 +282,7 @@ request_poll(fuse_req_t request, const struct fuse_file_info *fi,
     /* Who is interested in writing alone does not stand in the queue. */
     bool wants_token = !fi->poll_events || fi->poll_events & (POLLIN | POLLRDNORM);
     if (pollhandle)
-        replace_pollhandle(opening, pollhandle);
+        replace_pollhandle(opening, pollhandle, process);
     if (wants_token) {
         opening_mark_used(opening, client);
         if (pool_poll(opening->server->pool, opening->pool, process, pollhandle != NULL,

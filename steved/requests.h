@@ -16,6 +16,7 @@ struct opening {
      * description is released. NULL: there was none yet. */
     struct pool_process *anonymous;
     struct fuse_pollhandle *pollhandle; /* of the last poll that wanted a notice */
+    struct pool_process *poller;        /* whose that was; only to be compared */
     uint64_t opener_serial;
     pid_t opener_pid; /* 0: anonymous */
     pid_t group_pid;  /* the process that founded the group of this description, else 0 */
