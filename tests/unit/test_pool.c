@@ -1035,6 +1035,38 @@ test_rule6_group_with_key_0_stays_in_its_account(void **state)
     assert_int_equal(pool_account_key(pool_process_account(inner.process)), 1000);
 }
 
+/* What a member holds by itself is its own: it is no foreign return. */
+static void
+test_rule6_member_of_a_group_returns_what_it_holds_by_itself(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT(f, gate, 1);
+    struct actor aside = gate;
+    opens(f, &aside);
+    assert_int_equal(pool_group_join(f->pool, gate.opening, gate.process, 1000), 0);
+    take(f, &aside);
+    give(f, &aside, 1);
+    expect_tokens(f, 2, 0, 0, 0);
+    assert_int_equal(status(f).foreign, 0);
+}
+
+/* A read that waits because the opener is at its limit is the group's once there is one. */
+static void
+test_rule6_founding_a_group_serves_who_waits_there(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT(f, parent, 1);
+    NEW_HEIR(f, child, 1, parent);
+    NEW_HEIR(f, keeper, 1, parent);
+    pool_set_per_process_limit(f->pool, 1, tick(f));
+    take(f, &parent);
+    block(f, &child);
+    expect_tokens(f, 1, 1, 0, 0);
+    assert_int_equal(pool_group_join(f->pool, keeper.opening, keeper.process, 1000), 0);
+    expect_events(f, "grant:child");
+    assert_int_equal(held_by(f, &keeper), 1);
+}
+
 /* --- rule 7: resizing --- */
 
 static void
@@ -1740,6 +1772,26 @@ test_rule9_single_failed_try_holds_no_turn(void **state)
     expect_events(f, "grant:reader");
 }
 
+/* `a` has a reservation of its own, and polls a description whose opener is at its limit. */
+static void
+test_rule9_yes_to_a_poll_means_that_a_read_would_be_granted(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, a, 2);
+    struct actor inherited = a;
+    inherited.opening = h.opening;
+    take_all(f, &h);
+    pool_set_per_process_limit(f->pool, 1, tick(f));
+    assert_false(polls(f, &a));
+    give(f, &h, 1);
+    expect_events(f, "notify:a");
+    assert_false(polls(f, &inherited));
+    assert_int_equal(read_now(f, &inherited), POOL_TRY_AGAIN);
+    assert_true(polls(f, &a));
+    take(f, &a);
+}
+
 /* --- rule 10: limits only delay --- */
 
 static void
@@ -2069,6 +2121,8 @@ main(void)
         POOL_TEST(test_rule6_joining_another_group_is_refused),
         POOL_TEST(test_rule6_holder_of_a_token_cannot_join),
         POOL_TEST(test_rule6_group_with_key_0_stays_in_its_account),
+        POOL_TEST(test_rule6_founding_a_group_serves_who_waits_there),
+        POOL_TEST(test_rule6_member_of_a_group_returns_what_it_holds_by_itself),
         POOL_TEST(test_rule7_free_tokens_go_first),
         POOL_TEST(test_rule7_returning_tokens_pay_the_debt_first),
         POOL_TEST(test_rule7_tokens_of_the_dead_pay_the_debt_too),
@@ -2106,6 +2160,7 @@ main(void)
         POOL_TEST(test_rule9_lazy_client_that_does_not_come_loses_its_turn),
         POOL_TEST(test_rule9_lazy_client_that_tries_seldom_has_no_turn_held),
         POOL_TEST(test_rule9_single_failed_try_holds_no_turn),
+        POOL_TEST(test_rule9_yes_to_a_poll_means_that_a_read_would_be_granted),
         POOL_TEST(test_rule10_throttle_delays_above_min_jobs_only),
         POOL_TEST(test_rule10_min_jobs_keep_running_under_throttle),
         POOL_TEST(test_rule10_raising_min_jobs_serves_waiters),

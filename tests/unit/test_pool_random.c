@@ -355,13 +355,13 @@ any_opening(struct random_test *t, int process)
     return found;
 }
 
-static void
+static bool
 op_birth(struct random_test *t)
 {
     int p = (int)below(t, t->target);
     struct process *process = &t->processes[p];
     if (process->handle)
-        return;
+        return false;
     struct pool_account *account = pool_account(t->pool, 1 + below(t, 1 + t->target / 4));
     process->handle =
         account ? pool_process_add(t->pool, ++t->last_pid, account, one_in(t, 2)) : NULL;
@@ -370,6 +370,7 @@ op_birth(struct random_test *t)
     process->pid = t->last_pid;
     process->group = NOBODY;
     process->has_claimed = false;
+    return true;
 }
 
 static void
@@ -397,20 +398,22 @@ kill_process(struct random_test *t, int p)
         t->openings[o].read_by[p] = false;
 }
 
-static void
+static bool
 op_death(struct random_test *t)
 {
     int p = any_process(t);
-    if (p != NOBODY)
-        kill_process(t, p);
+    if (p == NOBODY)
+        return false;
+    kill_process(t, p);
+    return true;
 }
 
-static void
+static bool
 op_open(struct random_test *t)
 {
     int p = any_process(t), o = (int)below(t, OPENINGS);
     if (p == NOBODY || t->openings[o].handle)
-        return;
+        return false;
     struct opening *opening = &t->openings[o];
     memset(opening, 0, sizeof(*opening));
     opening->test = t;
@@ -419,6 +422,7 @@ op_open(struct random_test *t)
     opening->handle = pool_open(t->pool, t->processes[p].handle, opening);
     if (!opening->handle)
         complain(t, "out of memory");
+    return true;
 }
 
 static void
@@ -428,7 +432,7 @@ interrupt(struct random_test *t, struct reader *r)
     pool_interrupt(t->pool, r->waiter, t->now_ns);
 }
 
-static void
+static bool
 op_interrupt(struct random_test *t)
 {
     unsigned start = below(t, READERS);
@@ -436,18 +440,19 @@ op_interrupt(struct random_test *t)
         struct reader *r = &t->readers[(start + i) % READERS];
         if (r->blocked) {
             interrupt(t, r);
-            return;
+            return true;
         }
     }
+    return false;
 }
 
 /* The kernel keeps a description while a read through it is blocked. */
-static void
+static bool
 op_close(struct random_test *t)
 {
     int o = (int)below(t, OPENINGS);
     if (!t->openings[o].handle)
-        return;
+        return false;
     for (int i = 0; i < READERS; i++) {
         if (t->readers[i].blocked && t->readers[i].opening == o)
             interrupt(t, &t->readers[i]);
@@ -457,6 +462,7 @@ op_close(struct random_test *t)
     t->openings[o].opener = NOBODY;
     t->openings[o].group = NOBODY;
     pool_close(t->pool, handle, t->now_ns);
+    return true;
 }
 
 /* May a read by this process have a token now, and must it? */
@@ -515,21 +521,23 @@ read_without_waiting(struct random_test *t, int p, int o, bool promised)
         granted(t, &before, p, o);
 }
 
-static void
+static bool
 op_read_nonblocking(struct random_test *t)
 {
     int p = any_process(t), o = p == NOBODY ? NOBODY : any_opening(t, p);
-    if (o != NOBODY)
-        read_without_waiting(t, p, o, false);
+    if (o == NOBODY)
+        return false;
+    read_without_waiting(t, p, o, false);
+    return true;
 }
 
-static void
+static bool
 op_read_blocking(struct random_test *t)
 {
     int p = any_process(t), o = p == NOBODY ? NOBODY : any_opening(t, p);
     struct reader *r = &t->readers[below(t, READERS)];
     if (o == NOBODY || r->blocked)
-        return;
+        return false;
     struct pool_status before;
     pool_get_status(t->pool, &before);
     bool must = must_be_granted(t, &before, p, o);
@@ -544,14 +552,15 @@ op_read_blocking(struct random_test *t)
         r->blocked = true;
         t->waits++;
     }
+    return true;
 }
 
-static void
+static bool
 op_poll(struct random_test *t)
 {
     int p = any_process(t), o = p == NOBODY ? NOBODY : any_opening(t, p);
     if (o == NOBODY)
-        return;
+        return false;
     struct pool_status before;
     pool_get_status(t->pool, &before);
     bool must = must_be_granted(t, &before, p, o);
@@ -562,6 +571,7 @@ op_poll(struct random_test *t)
     check(t);
     if (readable && one_in(t, 2))
         read_without_waiting(t, p, o, true);
+    return true;
 }
 
 static size_t
@@ -573,12 +583,12 @@ any_size(struct random_test *t)
 
 /* Rule 4. Exact if the writer holds enough by itself, else between what it has and what all holders
  * through this description have. */
-static void
+static bool
 op_write(struct random_test *t)
 {
     int p = any_process(t), o = p == NOBODY ? NOBODY : any_opening(t, p);
     if (o == NOBODY)
-        return;
+        return false;
     size_t n = any_size(t);
     int group = t->processes[p].group;
     bool exact = group == NOBODY && t->held[p] >= n;
@@ -619,9 +629,10 @@ op_write(struct random_test *t)
         t->held[from] -= taken;
         credited -= taken;
     }
+    return true;
 }
 
-static void
+static bool
 op_resize(struct random_test *t)
 {
     unsigned capacity = one_in(t, 8) ? 1 + below(t, 400) : 1 + below(t, 16);
@@ -632,32 +643,36 @@ op_resize(struct random_test *t)
         t->capacity = capacity;
     if (pool_set_capacity(t->pool, capacity, t->now_ns) != (valid ? 0 : -EINVAL))
         complain(t, "capacity %u is %s", capacity, valid ? "refused" : "accepted");
+    return true;
 }
 
-static void
+static bool
 op_limit(struct random_test *t)
 {
     t->limit = one_in(t, 2) ? 0 : 1 + below(t, 4);
     pool_set_per_process_limit(t->pool, t->limit, t->now_ns);
+    return true;
 }
 
-static void
+static bool
 op_throttle(struct random_test *t)
 {
     t->throttled = one_in(t, 3);
     t->min_jobs = 1 + below(t, 6);
     pool_set_throttle(t->pool, t->throttled, t->min_jobs, t->now_ns);
+    return true;
 }
 
-static void
+static bool
 op_weight(struct random_test *t)
 {
     int p = any_process(t);
     if (p == NOBODY)
-        return;
+        return false;
     unsigned weight = one_in(t, 2) ? 1 + below(t, POOL_WEIGHT_MAX) : POOL_WEIGHT_DEFAULT;
     pool_account_set_weight(t->pool, pool_process_account(t->processes[p].handle), weight,
                             t->now_ns);
+    return true;
 }
 
 /* A group that nobody is in and no description belongs to; NOBODY if all are in use. */
@@ -710,38 +725,41 @@ is_waiting(const struct random_test *t, int p)
     return false;
 }
 
-/* At most four to a group, so that the model can keep their pids; groups whose members have all died
- * are not joined again: the rules say nothing about that. */
-static void
+/* At most four to a group, so that the model can keep their pids. Not where the rules say nothing: to a
+ * group whose members have all died, or by a process that waits. */
+static bool
 op_join(struct random_test *t)
 {
     int p = any_process(t), o = p == NOBODY ? NOBODY : any_opening(t, p);
     if (o == NOBODY || unused_group(t) == NOBODY)
-        return;
+        return false;
     struct opening *opening = &t->openings[o];
     int group = opening->group, own = t->processes[p].group;
     if (group != NOBODY && own != group && (t->members[group] == 0 || t->group_pids[group][3] != 0))
-        return;
+        return false;
     if (group == NOBODY) {
         int fresh = unused_group(t);
         memset(t->group_pids[fresh], 0, sizeof(t->group_pids[fresh]));
     }
     bool busy = own != NOBODY ? own != group : t->held[p] > 0;
-    bool may_be_busy = busy || (own == NOBODY && is_waiting(t, p));
+    if (!busy && own == NOBODY && is_waiting(t, p))
+        return false;
     uint64_t key = one_in(t, 4) ? 0 : 1000000 + next_random(t) % 1000000;
-    int answer = pool_group_join(t->pool, opening->handle, t->processes[p].handle, key);
-    if (answer != (busy ? -EBUSY : 0) && !(may_be_busy && answer == -EBUSY))
+    struct pool_process *handle = t->processes[p].handle;
+    if (!busy)
+        joined(t, p, o); /* before the call: it may grant, and then the group is the holder */
+    int answer = pool_group_join(t->pool, opening->handle, handle, key);
+    if (answer != (busy ? -EBUSY : 0))
         complain(t, "pool_group_join: %d, should be %s", answer, busy ? "EBUSY" : "0");
-    if (answer == 0)
-        joined(t, p, o);
+    return true;
 }
 
-static void
+static bool
 op_pay(struct random_test *t)
 {
     int p = any_process(t), o = p == NOBODY ? NOBODY : any_opening(t, p);
     if (o == NOBODY)
-        return;
+        return false;
     int answer =
         pool_pay_implicit(t->pool, t->openings[o].handle, t->processes[p].handle, t->now_ns);
     if (answer != 0 && answer != -EINVAL)
@@ -751,26 +769,29 @@ op_pay(struct random_test *t)
         possible = possible || (t->openings[o].read_by[h] && t->held[h] > 0);
     if (answer == 0 && !possible)
         complain(t, "an implicit slot is paid for by no token");
+    return true;
 }
 
-static void
+static bool
 op_claim(struct random_test *t)
 {
     int p = any_process(t), ancestor = any_process(t);
-    if (p == NOBODY || p == ancestor)
-        return;
+    if (p == NOBODY || ancestor == NOBODY || p == ancestor)
+        return false;
     int group = t->processes[ancestor].group;
     unsigned held = t->held[ancestor] + (group != NOBODY ? t->held[PROCESSES + group] : 0);
     bool paid = pool_claim_implicit(t->pool, t->processes[p].handle, t->processes[ancestor].handle);
-    if (paid && held == 0 && !t->processes[p].has_claimed)
+    /* what one member of a group claims is the group's */
+    if (paid && held == 0 && !t->processes[p].has_claimed && t->processes[p].group == NOBODY)
         complain(t, "a slot was claimed of a process that holds nothing");
     t->processes[p].has_claimed = t->processes[p].has_claimed || paid;
+    return true;
 }
 
 static const struct {
     const char *name;
     unsigned weight;
-    void (*run)(struct random_test *t);
+    bool (*run)(struct random_test *t); /* false: there was nothing to do it with */
 } operations[] = {
     {"birth", 10, op_birth},
     {"death", 3, op_death},
@@ -792,17 +813,24 @@ static const struct {
 
 #define N_OPERATIONS (sizeof(operations) / sizeof(operations[0]))
 
-static void
-random_operation(struct random_test *t)
+static bool
+run_any(struct random_test *t, unsigned total_weight)
 {
-    unsigned total = 0, i = 0;
-    for (size_t k = 0; k < N_OPERATIONS; k++)
-        total += operations[k].weight;
-    unsigned choice = below(t, total);
+    unsigned i = 0, choice = below(t, total_weight);
     while (choice >= operations[i].weight)
         choice -= operations[i++].weight;
     t->operation = operations[i].name;
-    operations[i].run(t);
+    return operations[i].run(t);
+}
+
+static void
+random_operation(struct random_test *t)
+{
+    unsigned total_weight = 0;
+    for (size_t i = 0; i < N_OPERATIONS; i++)
+        total_weight += operations[i].weight;
+    while (!run_any(t, total_weight)) {
+    }
     check(t);
 }
 
