@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "process.h"
+#include "signals.h"
+
+void
+command_signal(const struct command *command, int signal_number)
+{
+    /* By pidfd: its pid may be another process's by now. */
+    if (command->pidfd >= 0)
+        syscall(SYS_pidfd_send_signal, command->pidfd, signal_number, NULL, 0);
+}
+
+/* The process group in the terminal's foreground, and the terminal; -1: there is none. */
+static pid_t
+open_terminal(int *terminal)
+{
+    *terminal = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+    return *terminal < 0 ? -1 : tcgetpgrp(*terminal);
+}
+
+void
+command_stopped(struct command *command)
+{
+    struct process_info info;
+    int terminal;
+
+    /* After ^Z and fg the news of the stop may come when all is running again. */
+    if (process_info(command->pid, &info) < 0 || (info.state != 'T' && info.state != 't'))
+        return;
+    pid_t foreground = open_terminal(&terminal);
+    command->gave_terminal = foreground == info.process_group && foreground != getpgrp();
+    if (terminal >= 0)
+        close(terminal);
+    /* Not SIGSTOP: where no shell is that could continue us, the kernel ignores this one. */
+    kill(getpid(), SIGTSTP);
+}
+
+/* An interactive shell below us has a process group of its own, which the shell above us cannot
+ * know; SIGTTOU is blocked. */
+static void
+return_terminal(struct command *command)
+{
+    struct process_info info;
+    int terminal;
+
+    if (open_terminal(&terminal) == getpgrp() && process_info(command->pid, &info) == 0) {
+        tcsetpgrp(terminal, info.process_group);
+        kill(-info.process_group, SIGCONT);
+    }
+    if (terminal >= 0)
+        close(terminal);
+    command->gave_terminal = false;
+}
+
+void
+command_continue(struct command *command)
+{
+    if (command->gave_terminal)
+        return_terminal(command);
+    command_signal(command, SIGCONT);
+}
+
+_Noreturn void
+command_exit_like(const struct command *command)
+{
+    if (WIFSIGNALED(command->status))
+        signals_die(WTERMSIG(command->status));
+    exit(WEXITSTATUS(command->status));
+}

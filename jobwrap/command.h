@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef JOBWRAP_COMMAND_H
+#define JOBWRAP_COMMAND_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* The command, which is the keeper's child: what jobwrap knows of it and does to it. */
+struct command {
+    pid_t pid; /* 0: not launched */
+    int pidfd; /* or -1 */
+    bool ended;
+    int status;         /* then: the wait status */
+    bool gave_terminal; /* it was stopped in the foreground with a process group of its own */
+};
+
+void command_signal(const struct command *command, int signal_number);
+/* It has stopped: so do we, that the shell may see it. */
+void command_stopped(struct command *command);
+/* We are continued: so is it. */
+void command_continue(struct command *command);
+/* Ends jobwrap as the command has ended. */
+_Noreturn void command_exit_like(const struct command *command);
+
+#endif

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "events.h"
+#include "keeper_link.h"
+#include "message.h"
+
+/* --- children --- */
+
+static void
+end_command(struct jobwrap *jobwrap, int status, bool tree_empty)
+{
+    jobwrap->command.ended = true;
+    jobwrap->command.status = status;
+    jobwrap->tree_empty = tree_empty;
+}
+
+/* The keeper is dead, and we are what it was. */
+static void
+reap_tree(struct jobwrap *jobwrap)
+{
+    struct command *command = &jobwrap->command;
+    int status;
+    pid_t pid;
+
+    while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED)) > 0) {
+        if (pid != command->pid || command->ended)
+            continue;
+        if (WIFSTOPPED(status))
+            command_stopped(command);
+        else
+            end_command(jobwrap, status, false);
+    }
+    if (pid < 0 && errno == ECHILD)
+        jobwrap->tree_empty = true;
+}
+
+/* While the keeper lives it is our only child. */
+static void
+on_child(struct jobwrap *jobwrap)
+{
+    if (jobwrap->keeper_alive)
+        waitpid(jobwrap->keeper.pid, NULL, WNOHANG);
+    else
+        reap_tree(jobwrap);
+}
+
+/* --- the keeper --- */
+
+static void
+on_keeper_gone(struct jobwrap *jobwrap)
+{
+    jobwrap->keeper_alive = false;
+    event_free(jobwrap->keeper_event);
+    jobwrap->keeper_event = NULL;
+    close(jobwrap->keeper.socket);
+    if (jobwrap->command.pid && !jobwrap->command.ended)
+        message("the keeper (pid %d) has been killed; going on without it", jobwrap->keeper.pid);
+    reap_tree(jobwrap);
+}
+
+static void
+on_launched(struct jobwrap *jobwrap, pid_t pid, int pidfd)
+{
+    jobwrap->command.pid = pid;
+    jobwrap->command.pidfd = pidfd;
+    for (int number = 1; number < NSIG; number++)
+        if (sigismember(&jobwrap->early, number) == 1)
+            command_signal(&jobwrap->command, number);
+}
+
+static void
+on_message(struct jobwrap *jobwrap, const struct keeper_message *message, int pidfd)
+{
+    switch (message->type) {
+    case KEEPER_READY:
+        jobwrap->keeper_ready = true;
+        jobwrap->keeper_joined = message->value;
+        break;
+    case KEEPER_LAUNCHED:
+        on_launched(jobwrap, message->pid, pidfd);
+        return;
+    case KEEPER_LAUNCH_FAILED:
+        jobwrap->launch_error = message->value;
+        end_command(jobwrap, 0, true);
+        break;
+    case KEEPER_STOPPED:
+        command_stopped(&jobwrap->command);
+        break;
+    case KEEPER_ENDED:
+        end_command(jobwrap, message->value, message->empty);
+        break;
+    case KEEPER_FINISHED:
+        jobwrap->keeper_holds = (unsigned)message->value;
+        break;
+    case KEEPER_LAUNCH:
+    case KEEPER_FINISH:
+        break;
+    }
+    if (pidfd >= 0)
+        close(pidfd);
+}
+
+static void
+on_keeper(evutil_socket_t fd, short what, void *argument)
+{
+    struct jobwrap *jobwrap = argument;
+    struct keeper_message message;
+    int pidfd, result;
+
+    (void)what;
+    while ((result = keeper_link_receive(fd, &message, &pidfd)) == 1)
+        on_message(jobwrap, &message, pidfd);
+    if (result == 0)
+        on_keeper_gone(jobwrap);
+}
+
+/* --- signals --- */
+
+static void
+on_signal_for_command(struct jobwrap *jobwrap, const struct signalfd_siginfo *info)
+{
+    int number = (int)info->ssi_signo;
+
+    if (!jobwrap->launching) {
+        if (number == SIGWINCH || number == SIGCONT)
+            return;
+        jobwrap->ended = true;
+        jobwrap->end_signal = number;
+    } else if (!jobwrap->command.pid) {
+        sigaddset(&jobwrap->early, number);
+    } else if (number == SIGCONT) {
+        command_continue(&jobwrap->command);
+    } else if (info->ssi_code != SI_KERNEL) {
+        /* What the terminal sends, the command has got too. */
+        command_signal(&jobwrap->command, number);
+    }
+}
+
+static void
+on_signal(evutil_socket_t fd, short what, void *argument)
+{
+    struct jobwrap *jobwrap = argument;
+    struct signalfd_siginfo info;
+
+    (void)what;
+    while (read(fd, &info, sizeof(info)) == sizeof(info)) {
+        if (info.ssi_signo == SIGCHLD)
+            on_child(jobwrap);
+        else
+            on_signal_for_command(jobwrap, &info);
+    }
+}
+
+/* --- the loop --- */
+
+int
+events_open(struct jobwrap *jobwrap)
+{
+    struct event_base *base = event_base_new();
+
+    if (!base)
+        return -ENOMEM;
+    sigemptyset(&jobwrap->early);
+    jobwrap->base = base;
+    jobwrap->signal_event =
+        event_new(base, jobwrap->signals.fd, EV_READ | EV_PERSIST, on_signal, jobwrap);
+    jobwrap->keeper_event =
+        event_new(base, jobwrap->keeper.socket, EV_READ | EV_PERSIST, on_keeper, jobwrap);
+    if (!jobwrap->signal_event || !jobwrap->keeper_event ||
+        event_add(jobwrap->signal_event, NULL) < 0 || event_add(jobwrap->keeper_event, NULL) < 0)
+        return -ENOMEM;
+    return 0;
+}
+
+void
+events_serve(struct jobwrap *jobwrap)
+{
+    event_base_loop(jobwrap->base, EVLOOP_ONCE);
+}

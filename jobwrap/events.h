@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef JOBWRAP_EVENTS_H
+#define JOBWRAP_EVENTS_H
+
+#include "jobwrap.h"
+
+/* What signals, and the keeper, tell jobwrap while it waits. */
+
+/* 0 or a negative errno. */
+int events_open(struct jobwrap *jobwrap);
+/* Waits for at least one event and deals with it. */
+void events_serve(struct jobwrap *jobwrap);
+
+#endif

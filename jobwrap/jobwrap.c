@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "events.h"
+#include "jobwrap.h"
+#include "keeper_link.h"
+#include "message.h"
+#include "tree.h"
+#include "waiting.h"
+
+/* --- before the command --- */
+
+/* At steved, what is borrowed belongs to us both: first we join, then the keeper. */
+static int
+join(struct jobwrap *jobwrap)
+{
+    struct client *client = jobwrap->parent.client;
+    int result = 0;
+
+    if (client && client_kind(client) == CLIENT_STEVED)
+        result = client_join_group(client);
+    if (result < 0)
+        message("join a group at %s: %s", client_name(client), strerror(-result));
+    return result;
+}
+
+static int
+wait_for_keeper(struct jobwrap *jobwrap)
+{
+    while (jobwrap->keeper_alive && !jobwrap->keeper_ready)
+        events_serve(jobwrap);
+    if (jobwrap->keeper_ready && jobwrap->keeper_joined == 0)
+        return 0;
+    message("start the keeper: %s",
+            jobwrap->keeper_ready ? strerror(-jobwrap->keeper_joined) : "it was killed");
+    return -ECHILD;
+}
+
+static int
+acquire_implicit(struct jobwrap *jobwrap)
+{
+    struct client *client = jobwrap->parent.client;
+
+    if (!client || jobwrap->implicit_paid)
+        return 0;
+    int result = waiting_borrow(&jobwrap->ledger, jobwrap->base, &jobwrap->ended);
+    if (result < 0) {
+        if (!jobwrap->ended)
+            message("acquire from %s: %s", client_name(client), strerror(-result));
+        return result;
+    }
+    report_borrowed(&jobwrap->report, 1);
+    if (client_kind(client) == CLIENT_STEVED)
+        client_pay_implicit(client);
+    return 0;
+}
+
+/* A pool of our own: the command's implicit slot is one of its tokens. */
+static int
+fill(struct jobwrap *jobwrap)
+{
+    struct relay *relay = &jobwrap->relay;
+
+    relay->fixed = jobwrap->jobs - 1;
+    for (unsigned i = 0; i < relay->fixed; i++)
+        if (!private_fifo_put(&jobwrap->fifo))
+            return -errno;
+    return jobwrap->options.report ? relay_start_watching(relay, jobwrap->base) : 0;
+}
+
+static int
+start_relay(struct jobwrap *jobwrap)
+{
+    struct relay *relay = &jobwrap->relay;
+    unsigned implicit = jobwrap->implicit_paid ? 0 : 1;
+    unsigned cap = jobwrap->ledger.capacity - implicit;
+
+    relay->fifo = &jobwrap->fifo;
+    relay->report = &jobwrap->report;
+    relay->not_a_job = jobwrap->keeper.pid;
+    if (!jobwrap->parent.client)
+        return fill(jobwrap);
+    relay->ledger = &jobwrap->ledger;
+    relay->implicit = implicit;
+    if (jobwrap->options.jobs && jobwrap->options.jobs - 1 < cap)
+        cap = jobwrap->options.jobs - 1;
+    return relay_start(relay, jobwrap->base, cap);
+}
+
+bool
+jobwrap_begin(struct jobwrap *jobwrap)
+{
+    int result = events_open(jobwrap);
+
+    if (result < 0) {
+        message("start: %s", strerror(-result));
+        return false;
+    }
+    if (join(jobwrap) < 0 || wait_for_keeper(jobwrap) < 0 ||
+        private_fifo_make(&jobwrap->fifo, jobwrap->options.group, jobwrap->jobs) < 0 ||
+        acquire_implicit(jobwrap) < 0)
+        return false;
+    result = start_relay(jobwrap);
+    if (result < 0)
+        message("start the relay: %s", strerror(-result));
+    return result == 0;
+}
+
+/* --- the command --- */
+
+/* The keeper was killed when it had started the command, perhaps, and not told us. */
+static void
+abandon(struct jobwrap *jobwrap)
+{
+    message("the keeper (pid %d) was killed before the command ran", jobwrap->keeper.pid);
+    jobwrap->ended = true;
+    do
+        tree_signal(getpid(), 0, SIGKILL);
+    while (!jobwrap->tree_empty && (events_serve(jobwrap), true));
+}
+
+void
+jobwrap_run(struct jobwrap *jobwrap)
+{
+    struct keeper_message launch = {.type = KEEPER_LAUNCH, .value = jobwrap->fifo.chosen};
+
+    if (jobwrap->ended)
+        return;
+    jobwrap->launching = true;
+    keeper_link_send(jobwrap->keeper.socket, &launch, -1);
+    while (!jobwrap->command.ended && (jobwrap->keeper_alive || jobwrap->command.pid))
+        events_serve(jobwrap);
+    if (!jobwrap->command.ended)
+        abandon(jobwrap);
+}
+
+/* --- the end --- */
+
+/* A shell below us tells of the signal that killed its command by a status above 128. */
+static bool
+was_killed(const struct jobwrap *jobwrap)
+{
+    int status = jobwrap->command.status;
+
+    return jobwrap->command.ended && (WIFSIGNALED(status) || WEXITSTATUS(status) > 128);
+}
+
+/* A build that ended as it should has all its tokens in the FIFO; what it leaves behind then is a
+ * daemon. Else jobs may run on: each has a token, or the implicit slot. */
+static unsigned
+count_to_hold(struct jobwrap *jobwrap)
+{
+    unsigned outstanding, borrowed;
+
+    if (!jobwrap->parent.client || !jobwrap->command.pid || jobwrap->tree_empty)
+        return 0;
+    outstanding = relay_outstanding(&jobwrap->relay);
+    if (outstanding == 0 && !was_killed(jobwrap))
+        return 0;
+    outstanding++;
+    borrowed = ledger_borrowed(&jobwrap->ledger);
+    if (outstanding > borrowed)
+        outstanding = borrowed;
+    int living =
+        tree_count_threads(getpid(), jobwrap->keeper_alive ? jobwrap->keeper.pid : 0, getsid(0));
+    return living >= 0 && (unsigned)living < outstanding ? (unsigned)living : outstanding;
+}
+
+static void
+say_what_is_held(const struct jobwrap *jobwrap, unsigned hold)
+{
+    if (hold > 0)
+        message("jobs that %s has left behind run on; process %d holds %u of its tokens until "
+                "they end",
+                jobwrap->options.command[0], jobwrap->keeper_alive ? jobwrap->keeper.pid : getpid(),
+                hold);
+}
+
+static void
+finish_by_keeper(struct jobwrap *jobwrap, unsigned hold)
+{
+    struct keeper_message finish = {.type = KEEPER_FINISH, .value = (int)hold};
+
+    keeper_link_send(jobwrap->keeper.socket, &finish, -1);
+    while (jobwrap->keeper_alive && jobwrap->keeper_holds == 0)
+        events_serve(jobwrap);
+}
+
+void
+jobwrap_finish(struct jobwrap *jobwrap)
+{
+    unsigned hold = count_to_hold(jobwrap);
+
+    relay_stop(&jobwrap->relay);
+    say_what_is_held(jobwrap, hold);
+    if (jobwrap->keeper_alive && jobwrap->base)
+        finish_by_keeper(jobwrap, hold);
+    if (jobwrap->keeper_holds > 0)
+        return;
+    /* There is no keeper any more. If it has done all of this, nothing is left to be done. */
+    if (jobwrap->parent.client) {
+        if (hold > 0)
+            keeper_hold(&jobwrap->ledger, &jobwrap->fifo, getpid(), hold, jobwrap->signals.fd);
+        ledger_repay_all_but(&jobwrap->ledger, 0);
+    }
+    private_fifo_remove(&jobwrap->fifo);
+}
+
+static int
+say_launch_error(const struct jobwrap *jobwrap)
+{
+    int error = jobwrap->launch_error;
+
+    message("run %s: %s", jobwrap->options.command[0], strerror(abs(error)));
+    if (error < 0)
+        return EXIT_JOBWRAP;
+    return error == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
+}
+
+int
+jobwrap_exit(struct jobwrap *jobwrap)
+{
+    struct parent *parent = &jobwrap->parent;
+
+    if (jobwrap->launch_error)
+        return say_launch_error(jobwrap);
+    if (jobwrap->end_signal)
+        signals_die(jobwrap->end_signal);
+    if (!jobwrap->command.ended)
+        return EXIT_JOBWRAP;
+    if (jobwrap->options.report)
+        report_write(&jobwrap->report, jobwrap->options.report_file, jobwrap->jobs,
+                     parent->client ? client_name(parent->client) : NULL);
+    parent_close(parent);
+    command_exit_like(&jobwrap->command);
+}

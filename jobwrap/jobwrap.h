@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef JOBWRAP_JOBWRAP_H
+#define JOBWRAP_JOBWRAP_H
+
+#include <event2/event.h>
+#include <signal.h>
+#include <stdbool.h>
+
+#include "command.h"
+#include "keeper.h"
+#include "launch.h"
+#include "ledger.h"
+#include "options.h"
+#include "parent.h"
+#include "private_fifo.h"
+#include "relay.h"
+#include "report.h"
+#include "signals.h"
+
+/* The state of the program. */
+struct jobwrap {
+    /* settled before the keeper is forked */
+    struct options options;
+    struct parent parent;
+    unsigned jobs; /* at most so many at once, the implicit slot included */
+    bool implicit_paid;
+    struct signals signals;
+    struct launch launch;
+    struct ledger ledger; /* under a parent only */
+    struct private_fifo fifo;
+
+    struct keeper keeper;
+    bool keeper_alive, keeper_ready;
+    int keeper_joined;     /* how its start went: 0 or a negative errno */
+    unsigned keeper_holds; /* tokens that it has taken over */
+
+    struct event_base *base;
+    struct event *signal_event, *keeper_event;
+    struct relay relay;
+    struct report report;
+
+    struct command command;
+    bool launching;   /* from when on signals are the command's */
+    sigset_t early;   /* signals that came when it did not run yet */
+    int launch_error; /* as launch_command() */
+    bool tree_empty;  /* when the command ended, nothing else was left */
+    bool ended;       /* a signal, or a failure of ours, has ended it before it ran */
+    int end_signal;   /* 0: it was a failure */
+};
+
+/* From here on the keeper is there, and whatever happens, jobwrap_finish() must be called. */
+
+/* Makes the private jobserver, acquires the implicit slot, fills or relays. false: do not run. */
+bool jobwrap_begin(struct jobwrap *jobwrap);
+/* Runs the command to its end. */
+void jobwrap_run(struct jobwrap *jobwrap);
+/* Returns all tokens but those of jobs that run on, and removes the private jobserver. */
+void jobwrap_finish(struct jobwrap *jobwrap);
+/* Writes the report; the exit status, or does not return (a fatal signal is raised again). */
+int jobwrap_exit(struct jobwrap *jobwrap);
+
+#endif

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <paths.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <dirent.h>
+
+#include "keeper.h"
+#include "keeper_link.h"
+#include "process.h"
+#include "tree.h"
+
+#define GRACE_MS 2000
+/* While what was killed dies: something may have been forked just before, and nobody tells. */
+#define RESCAN_MS 50
+
+struct state {
+    struct keeper *keeper;
+    int child_fd;  /* signalfd */
+    pid_t command; /* 0: not launched, or reaped */
+    pid_t jobwrap;
+};
+
+static void
+tell(struct state *state, struct keeper_message message, int pidfd)
+{
+    /* If jobwrap is dead, the next receive says so. */
+    keeper_link_send(state->keeper->socket, &message, pidfd);
+}
+
+/* --- letting go --- */
+
+/* What the user's shell gave to jobwrap (a pipe to tee, another jobserver) must not stay open for
+ * the keeper's sake; our own descriptors are those that close on exec. */
+static void
+drop_inherited(void)
+{
+    struct dirent *entry;
+    int null = open(_PATH_DEVNULL, O_RDWR | O_CLOEXEC);
+    DIR *open_fds = opendir("/proc/self/fd");
+
+    for (int fd = 0; fd < 3 && null >= 0; fd++)
+        dup3(null, fd, O_CLOEXEC);
+    while (open_fds && (entry = readdir(open_fds))) {
+        int fd = atoi(entry->d_name);
+        int flags = fd > 2 ? fcntl(fd, F_GETFD) : -1;
+        if (flags >= 0 && !(flags & FD_CLOEXEC))
+            close(fd);
+    }
+    if (open_fds)
+        closedir(open_fds);
+    if (chdir("/") < 0)
+        return; /* then a mount stays busy as long as the build */
+}
+
+/* --- the command --- */
+
+static void
+launch(struct state *state, int candidate)
+{
+    struct keeper *keeper = state->keeper;
+    pid_t pid = 0;
+    int result = private_fifo_choose(keeper->fifo, candidate);
+
+    if (result == 0) {
+        keeper->fifo->fd = open(keeper->fifo->path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+        result = keeper->fifo->fd < 0 ? -errno
+                                      : launch_command(keeper->launch, keeper->fifo->path, &pid);
+    }
+    drop_inherited();
+    if (result != 0) {
+        tell(state, (struct keeper_message){.type = KEEPER_LAUNCH_FAILED, .value = result}, -1);
+        return;
+    }
+    state->command = pid;
+    int pidfd = process_open_pidfd(pid);
+    tell(state, (struct keeper_message){.type = KEEPER_LAUNCHED, .pid = pid}, pidfd);
+    if (pidfd >= 0)
+        close(pidfd);
+}
+
+/* Looks after the command; its end is told when all others that have ended are reaped. */
+static void
+watch_command(struct state *state)
+{
+    int status;
+    pid_t pid = waitpid(state->command, &status, WNOHANG | WUNTRACED | WCONTINUED);
+
+    if (pid != state->command)
+        return;
+    if (WIFSTOPPED(status)) {
+        tell(state, (struct keeper_message){.type = KEEPER_STOPPED, .value = WSTOPSIG(status)}, -1);
+    } else if (WIFCONTINUED(status)) {
+        /* Somebody has continued the command alone; jobwrap had stopped with it. */
+        kill(state->jobwrap, SIGCONT);
+    } else {
+        state->command = 0;
+        bool empty = !tree_reap(0);
+        tell(state,
+             (struct keeper_message){
+                 .type = KEEPER_ENDED, .value = status, .pid = pid, .empty = empty},
+             -1);
+    }
+}
+
+static void
+on_children(struct state *state)
+{
+    struct signalfd_siginfo info;
+
+    while (read(state->child_fd, &info, sizeof(info)) > 0)
+        continue;
+    tree_reap(state->command);
+    if (state->command)
+        watch_command(state);
+    tree_reap(state->command);
+}
+
+/* --- the end --- */
+
+static _Noreturn void
+leave(struct state *state)
+{
+    if (state->keeper->ledger)
+        ledger_repay_all_but(state->keeper->ledger, 0);
+    private_fifo_remove(state->keeper->fifo);
+    _exit(0);
+}
+
+void
+keeper_hold(struct ledger *ledger, struct private_fifo *fifo, pid_t top, unsigned hold,
+            int child_fd)
+{
+    pid_t session = getsid(0);
+
+    for (;;) {
+        int living;
+
+        tree_reap(0);
+        /* Those that run on may still return a token to the FIFO; nobody is to take it there. */
+        while (hold > 0 && private_fifo_take(fifo))
+            hold--;
+        living = tree_count_threads(top, 0, session);
+        if (living >= 0 && hold > (unsigned)living)
+            hold = (unsigned)living;
+        ledger_repay_all_but(ledger, hold);
+        if (hold == 0)
+            return;
+        tree_wait_for_end(top, session, child_fd, -1);
+    }
+}
+
+/* ^Z in a shell that goes on is no longer meant for us. */
+static void
+stay_in_background(void)
+{
+    signal(SIGTSTP, SIG_IGN);
+    signal(SIGTTIN, SIG_IGN);
+}
+
+static _Noreturn void
+finish(struct state *state, int hold)
+{
+    struct keeper_message done = {.type = KEEPER_FINISHED, .value = hold};
+    struct keeper *keeper = state->keeper;
+
+    if (!keeper->ledger || hold == 0)
+        leave(state);
+    stay_in_background();
+    ledger_repay_all_but(keeper->ledger, (unsigned)hold);
+    tell(state, done, -1);
+    close(keeper->socket);
+    keeper_hold(keeper->ledger, keeper->fifo, getpid(), (unsigned)hold, state->child_fd);
+    leave(state);
+}
+
+static int64_t
+now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
+}
+
+/* jobwrap was killed: so is its build, and nothing is returned before it is gone. */
+static _Noreturn void
+end_tree(struct state *state)
+{
+    int64_t deadline_ms = now_ms() + GRACE_MS;
+
+    stay_in_background();
+    tree_signal(getpid(), 0, SIGTERM);
+    tree_signal(getpid(), 0, SIGCONT);
+    while (tree_reap(0)) {
+        int64_t left_ms = deadline_ms - now_ms();
+        if (left_ms <= 0)
+            tree_signal(getpid(), 0, SIGKILL);
+        tree_wait_for_end(getpid(), 0, state->child_fd, left_ms > 0 ? (int)left_ms : RESCAN_MS);
+    }
+    leave(state);
+}
+
+/* --- its life --- */
+
+static void
+on_message(struct state *state)
+{
+    struct keeper_message message;
+    int pidfd, result = keeper_link_receive(state->keeper->socket, &message, &pidfd);
+
+    if (pidfd >= 0)
+        close(pidfd);
+    if (result == 0)
+        end_tree(state);
+    if (result < 0)
+        return;
+    if (message.type == KEEPER_LAUNCH)
+        launch(state, message.value);
+    else if (message.type == KEEPER_FINISH)
+        finish(state, message.value);
+}
+
+static _Noreturn void
+run(struct keeper *keeper, pid_t jobwrap)
+{
+    struct state state = {.keeper = keeper, .jobwrap = jobwrap};
+    int joined = 0;
+
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    prctl(PR_SET_NAME, "jobwrap-keeper");
+    state.child_fd = signals_open_children();
+    if (state.child_fd < 0)
+        joined = state.child_fd;
+    else if (keeper->ledger && client_kind(keeper->ledger->client) == CLIENT_STEVED)
+        joined = client_join_group(keeper->ledger->client);
+    tell(&state, (struct keeper_message){.type = KEEPER_READY, .value = joined}, -1);
+    for (;;) {
+        struct pollfd ready[] = {{.fd = state.child_fd, .events = POLLIN},
+                                 {.fd = keeper->socket, .events = POLLIN}};
+        if (poll(ready, 2, -1) < 0 && errno != EINTR)
+            end_tree(&state);
+        if (ready[0].revents)
+            on_children(&state);
+        if (ready[1].revents)
+            on_message(&state);
+    }
+}
+
+int
+keeper_start(struct keeper *keeper)
+{
+    int ends[2];
+    pid_t jobwrap = getpid();
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+        return -errno;
+    keeper->pid = fork();
+    if (keeper->pid == 0) {
+        close(ends[0]);
+        close(keeper->launch->signals->fd);
+        keeper->socket = ends[1];
+        run(keeper, jobwrap);
+    }
+    int result = keeper->pid < 0 ? -errno : 0;
+    close(ends[1]);
+    if (result == 0)
+        fcntl(ends[0], F_SETFL, O_NONBLOCK);
+    keeper->socket = ends[0];
+    return result;
+}

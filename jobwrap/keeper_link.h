@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef JOBWRAP_KEEPER_LINK_H
+#define JOBWRAP_KEEPER_LINK_H
+
+/* What jobwrap and its keeper say to each other, over a SOCK_SEQPACKET pair. */
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+enum keeper_message_type {
+    /* to the keeper */
+    KEEPER_LAUNCH, /* value: which candidate directory has been made */
+    KEEPER_FINISH, /* value: how many tokens to hold back as long as jobs live */
+    /* from the keeper */
+    KEEPER_READY,         /* it is a member of steved's group; value: 0 or a negative errno */
+    KEEPER_LAUNCHED,      /* pid, and a pidfd comes with it */
+    KEEPER_LAUNCH_FAILED, /* value: as launch_command() */
+    KEEPER_STOPPED,       /* the command; value: the signal */
+    KEEPER_ENDED,         /* value: the wait status; empty: nothing lives below */
+    KEEPER_FINISHED,      /* value: how many tokens it holds on to */
+};
+
+struct keeper_message {
+    enum keeper_message_type type;
+    int value;
+    pid_t pid;
+    bool empty;
+};
+
+/* pidfd: -1, or a descriptor to send along. 0 or a negative errno (-EPIPE: the other one is dead). */
+int keeper_link_send(int socket, const struct keeper_message *message, int pidfd);
+/* 1; 0 at the end (the other one is dead); -EAGAIN; or a negative errno. *pidfd: -1 if none came. */
+int keeper_link_receive(int socket, struct keeper_message *message, int *pidfd);
+
+#endif

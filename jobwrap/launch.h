@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef JOBWRAP_LAUNCH_H
+#define JOBWRAP_LAUNCH_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "signals.h"
+
+/* All that the command's process needs to know. Borrows everything. */
+struct launch {
+    char **command;
+    const struct signals *signals;
+    bool by_descriptors; /* R,W instead of fifo:PATH */
+    unsigned jobs;
+    const char *shims;    /* NULL: leave PATH alone */
+    int inherited_fds[2]; /* of the parent's jobserver, not for the command; or -1 */
+};
+
+/* Forks and runs the command with the jobserver at fifo_path. 0 once it runs; the errno of exec, which
+ * is positive; or a negative one of ours. */
+int launch_command(const struct launch *launch, const char *fifo_path, pid_t *pid);
+
+#endif

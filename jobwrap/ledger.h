@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef JOBWRAP_LEDGER_H
+#define JOBWRAP_LEDGER_H
+
+#include "client.h"
+
+/*
+ * The tokens that are borrowed from the parent, known to jobwrap and its keeper alike: one byte for
+ * each lies in pipes that both hold, so that whoever survives can return them. From a FIFO the
+ * parent's own bytes are moved there in one step (splice(2)), and back in one step. At steved the
+ * server keeps the account itself, and the bytes only count. At another server's file, which allows
+ * neither, a token is lost if the SIGKILL falls between the read and the note.
+ */
+#define LEDGER_PIPES 16
+
+struct ledger {
+    struct client *client;
+    int pipes[LEDGER_PIPES][2];
+    unsigned n_pipes;
+    unsigned capacity; /* the most tokens that can be noted */
+    bool announce;     /* the kernel's splice(2) does not tell inotify */
+};
+
+/* Room for `wanted` tokens; may end up with less, see capacity. 0 or a negative errno. `client` must
+ * outlive the ledger. */
+int ledger_open(struct ledger *ledger, struct client *client, unsigned wanted);
+
+unsigned ledger_borrowed(const struct ledger *ledger);
+/* One token: 1; 0 if the parent has none free, -ENOSPC if the ledger is full, or a negative errno. */
+int ledger_borrow(struct ledger *ledger);
+/* Gives one back: 1; 0 if none is borrowed, or a negative errno (the parent is gone). */
+int ledger_repay(struct ledger *ledger);
+/* Gives all but `keep` back; a parent that is gone gets nothing. */
+void ledger_repay_all_but(struct ledger *ledger, unsigned keep);
+
+#endif

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * jobwrap: runs a command with a private jobserver whose tokens are borrowed from the one around it.
+ * See jobwrap(1); keeper.h says who stands between us and the command, and why.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <paths.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "environment.h"
+#include "jobwrap.h"
+#include "make_version.h"
+#include "message.h"
+
+#define LEDGER_ROOM 1024u /* where nobody says how many tokens the parent has */
+
+/* A closed stdin, stdout or stderr is closed for the command too, but no file of ours takes its
+ * place. */
+static void
+guard_standard_descriptors(void)
+{
+    int fd;
+
+    do
+        fd = open(_PATH_DEVNULL, O_RDWR | O_CLOEXEC);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
+static unsigned
+count_cpus(void)
+{
+    cpu_set_t cpus;
+
+    if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0)
+        return (unsigned)CPU_COUNT(&cpus);
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online > 0 ? (unsigned)online : 1;
+}
+
+static unsigned
+decide_jobs(const struct jobwrap *jobwrap)
+{
+    if (jobwrap->options.jobs)
+        return jobwrap->options.jobs;
+    if (jobwrap->parent.client)
+        return parent_total(&jobwrap->parent, count_cpus());
+    return jobwrap->parent.withheld ? 1 : count_cpus();
+}
+
+static void
+plan_launch(struct jobwrap *jobwrap)
+{
+    const struct options *options = &jobwrap->options;
+    const struct parent *parent = &jobwrap->parent;
+    bool inherited = parent->client && parent->auth.kind == AUTH_PIPE;
+
+    jobwrap->launch = (struct launch){
+        .command = options->command,
+        .signals = &jobwrap->signals,
+        .by_descriptors = options->style == STYLE_PIPE ||
+                          (options->style == STYLE_AUTO && make_version_wants_pipe()),
+        .jobs = jobwrap->jobs,
+        .shims = options->shims ? environment_find_shims() : NULL,
+        .inherited_fds = {inherited ? parent->auth.read_fd : -1,
+                          inherited ? parent->auth.write_fd : -1},
+    };
+}
+
+/* All that the keeper shares. Nothing is made and no token taken yet. */
+static void
+plan(struct jobwrap *jobwrap)
+{
+    const struct options *options = &jobwrap->options;
+    struct client *client = jobwrap->parent.client;
+    unsigned room = jobwrap->jobs > LEDGER_ROOM || options->jobs ? jobwrap->jobs : LEDGER_ROOM;
+    int result = private_fifo_plan(&jobwrap->fifo);
+
+    if (result == 0 && client) {
+        jobwrap->implicit_paid =
+            implicit_is_paid(client, options->implicit, jobwrap->parent.from_environment);
+        result = ledger_open(&jobwrap->ledger, client, room);
+    }
+    if (result == 0)
+        result = signals_take(&jobwrap->signals);
+    if (result == 0)
+        return;
+    message("start: %s", strerror(-result));
+    exit(EXIT_JOBWRAP);
+}
+
+static void
+start_keeper(struct jobwrap *jobwrap)
+{
+    int result;
+
+    /* What a killed keeper leaves behind becomes ours. */
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    jobwrap->keeper = (struct keeper){
+        .ledger = jobwrap->parent.client ? &jobwrap->ledger : NULL,
+        .fifo = &jobwrap->fifo,
+        .launch = &jobwrap->launch,
+    };
+    result = keeper_start(&jobwrap->keeper);
+    if (result == 0) {
+        jobwrap->keeper_alive = true;
+        return;
+    }
+    message("fork: %s", strerror(-result));
+    exit(EXIT_JOBWRAP);
+}
+
+int
+main(int argc, char **argv)
+{
+    struct jobwrap jobwrap = {.command.pidfd = -1, .relay.inotify_fd = -1};
+
+    guard_standard_descriptors();
+    options_parse(&jobwrap.options, argc, argv);
+    report_start(&jobwrap.report);
+    if (parent_find(&jobwrap.parent, &jobwrap.options) < 0)
+        return EXIT_JOBWRAP;
+    jobwrap.jobs = decide_jobs(&jobwrap);
+    plan_launch(&jobwrap);
+    plan(&jobwrap);
+    start_keeper(&jobwrap);
+    if (jobwrap_begin(&jobwrap))
+        jobwrap_run(&jobwrap);
+    jobwrap_finish(&jobwrap);
+    return jobwrap_exit(&jobwrap);
+}

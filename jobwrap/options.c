@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <grp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "message.h"
+#include "options.h"
+
+static const char help[] =
+    "usage: jobwrap [OPTION]... [--] COMMAND [ARGUMENT]...\n"
+    "\n"
+    "Runs COMMAND with a jobserver of its own, whose tokens come from the jobserver around it.\n"
+    "\n"
+    "  -j, --jobs=N              at most N jobs at once; without a parent, the number of tokens\n"
+    "                            (default: the CPUs that may be used)\n"
+    "      --parent=auto|none|SERVER\n"
+    "                            where tokens come from: a path, fifo:PATH or R,W\n"
+    "      --style=auto|fifo|pipe\n"
+    "                            how COMMAND is told of its jobserver\n"
+    "      --implicit=auto|inherit|acquire\n"
+    "                            is COMMAND's first job paid for already?\n"
+    "      --report[=FILE]       at the end, what was used: to stderr, or as JSON to FILE\n"
+    "      --group=GROUP         as root: who may use the jobserver (default: jobserver)\n"
+    "      --no-shims            leave PATH alone\n"
+    "  -h, --help                show this\n"
+    "  -V, --version             show the version\n"
+    "\n"
+    "Exits with COMMAND's status; 2: bad usage, 125: jobwrap failed, 126: COMMAND cannot be run,\n"
+    "127: there is no COMMAND. See jobwrap(1).\n";
+
+enum { OPT_PARENT = 256, OPT_STYLE, OPT_IMPLICIT, OPT_REPORT, OPT_GROUP, OPT_NO_SHIMS };
+
+static const struct option long_options[] = {
+    {"jobs", required_argument, NULL, 'j'},
+    {"parent", required_argument, NULL, OPT_PARENT},
+    {"style", required_argument, NULL, OPT_STYLE},
+    {"implicit", required_argument, NULL, OPT_IMPLICIT},
+    {"report", optional_argument, NULL, OPT_REPORT},
+    {"group", required_argument, NULL, OPT_GROUP},
+    {"no-shims", no_argument, NULL, OPT_NO_SHIMS},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},
+    {0},
+};
+
+static _Noreturn void
+refuse(const char *option, const char *text, const char *wanted)
+{
+    message("%s: '%s' is not %s", option, text, wanted);
+    exit(EXIT_USAGE);
+}
+
+static unsigned
+parse_jobs(const char *text)
+{
+    char *end;
+
+    errno = 0;
+    unsigned long jobs = strtoul(text, &end, 10);
+    if (!isdigit((unsigned char)*text) || *end || errno || jobs < 1 || jobs > JOBS_MAX)
+        refuse("-j", text, "a number from 1 to 65536");
+    return (unsigned)jobs;
+}
+
+static void
+parse_parent(struct options *options, const char *text)
+{
+    if (!*text)
+        refuse("--parent", text, "auto, none or a jobserver");
+    options->root = strcmp(text, "none") == 0;
+    options->parent = options->root || strcmp(text, "auto") == 0 ? NULL : text;
+}
+
+static enum style
+parse_style(const char *text)
+{
+    if (strcmp(text, "auto") == 0)
+        return STYLE_AUTO;
+    if (strcmp(text, "fifo") == 0)
+        return STYLE_FIFO;
+    if (strcmp(text, "pipe") == 0)
+        return STYLE_PIPE;
+    refuse("--style", text, "auto, fifo or pipe");
+}
+
+static void
+parse_option(struct options *options, int option)
+{
+    switch (option) {
+    case 'j':
+        options->jobs = parse_jobs(optarg);
+        break;
+    case OPT_PARENT:
+        parse_parent(options, optarg);
+        break;
+    case OPT_STYLE:
+        options->style = parse_style(optarg);
+        break;
+    case OPT_IMPLICIT:
+        if (implicit_parse(optarg, &options->implicit) < 0)
+            refuse("--implicit", optarg, "auto, inherit or acquire");
+        break;
+    case OPT_REPORT:
+        options->report = true;
+        options->report_file = optarg;
+        if (optarg && !*optarg)
+            refuse("--report", optarg, "a file");
+        break;
+    case OPT_GROUP:
+        options->group = optarg;
+        options->group_named = true;
+        if (!getgrnam(optarg))
+            refuse("--group", optarg, "a group");
+        break;
+    case OPT_NO_SHIMS:
+        options->shims = false;
+        break;
+    case 'h':
+        fputs(help, stdout);
+        exit(fflush(stdout) == 0 ? 0 : EXIT_JOBWRAP);
+    case 'V':
+        puts("jobwrap " PROJECT_VERSION);
+        exit(fflush(stdout) == 0 ? 0 : EXIT_JOBWRAP);
+    }
+}
+
+/* getopt's own messages are switched off since they do not quote the bad input in our way. */
+static _Noreturn void
+refuse_option(int kind, char **argv)
+{
+    const char *word = argv[optind - 1];
+
+    if (kind == ':')
+        message("option '%s' wants an argument (see --help)", word);
+    else if (optopt > 0 && optopt < 256 && strncmp(word, "--", 2) != 0)
+        message("unknown option '-%c' (see --help)", optopt);
+    else if (optopt)
+        message("option '%s' wants no argument (see --help)", word);
+    else
+        message("unknown or ambiguous option '%s' (see --help)", word);
+    exit(EXIT_USAGE);
+}
+
+void
+options_parse(struct options *options, int argc, char **argv)
+{
+    int option;
+
+    *options = (struct options){.shims = true, .group = "jobserver"};
+    opterr = 0;
+    /* '+': what follows the command's name is the command's. */
+    while ((option = getopt_long(argc, argv, "+:j:hV", long_options, NULL)) != -1) {
+        if (option == '?' || option == ':')
+            refuse_option(option, argv);
+        parse_option(options, option);
+    }
+    if (optind == argc) {
+        message("no command is given (see --help)");
+        exit(EXIT_USAGE);
+    }
+    options->command = argv + optind;
+}

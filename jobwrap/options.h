@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef JOBWRAP_OPTIONS_H
+#define JOBWRAP_OPTIONS_H
+
+#include <stdbool.h>
+
+#include "implicit.h"
+
+#define JOBS_MAX 65536u
+
+enum style { STYLE_AUTO, STYLE_FIFO, STYLE_PIPE };
+
+struct options {
+    unsigned jobs;      /* 0: not given */
+    bool root;          /* --parent=none */
+    const char *parent; /* NULL: find one */
+    enum style style;
+    enum implicit_policy implicit;
+    bool report;
+    const char *report_file; /* NULL: stderr */
+    bool shims;
+    const char *group;
+    bool group_named; /* by the user, who wants to hear if there is none */
+    char **command;
+};
+
+/* Ends the program for --help, --version and bad usage. */
+void options_parse(struct options *options, int argc, char **argv);
+
+#endif

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "message.h"
+#include "parent.h"
+
+static void
+say(char *error, int result)
+{
+    message("%s", error ? error : strerror(-result));
+    free(error);
+}
+
+/* "fifo:PATH", "R,W" or a path. */
+static int
+parse_named(const char *text, struct auth *auth)
+{
+    int read_fd, write_fd, end = -1;
+
+    *auth = (struct auth){.kind = AUTH_FIFO, .read_fd = -1, .write_fd = -1};
+    if (sscanf(text, "%d,%d%n", &read_fd, &write_fd, &end) == 2 && text[end] == '\0') {
+        *auth = (struct auth){.kind = AUTH_PIPE, .read_fd = read_fd, .write_fd = write_fd};
+        return 0;
+    }
+    if (strncmp(text, "fifo:", strlen("fifo:")) == 0)
+        text += strlen("fifo:");
+    auth->path = strdup(text);
+    return auth->path ? 0 : -ENOMEM;
+}
+
+static int
+open_named(struct parent *parent, const char *text)
+{
+    char *error = NULL;
+    int result = parse_named(text, &parent->auth);
+
+    if (result == 0)
+        result = client_open(&parent->auth, &parent->client, &error);
+    if (result < 0)
+        say(error, result);
+    return result;
+}
+
+/* make 4.3 shows a recipe without '+' numbers that it has closed. The FIFO of a jobwrap around us is
+ * still there, and our slot with it. */
+static bool
+open_wrapper_fifo(struct parent *parent)
+{
+    const char *path = getenv("JOBWRAP_FIFO");
+    char *error = NULL;
+
+    if (!path || !*path || parent->auth.kind == AUTH_FIFO)
+        return false;
+    int result = client_open_path(path, &parent->client, &error);
+    free(error);
+    if (result == 0)
+        auth_clear(&parent->auth); /* the descriptors may be something else's */
+    return result == 0;
+}
+
+/* As make does: one line, and then one job at a time. */
+static void
+withhold(struct parent *parent, const struct options *options, char *why)
+{
+    parent->withheld = true;
+    message("%s; no parent jobserver, %s", why ? why : "the jobserver in MAKEFLAGS is not for us",
+            options->jobs ? "so that -j is the number of jobs" : "using -j1");
+}
+
+static void
+open_environment(struct parent *parent, const struct options *options)
+{
+    char *error = NULL;
+    int result = auth_parse(getenv("MAKEFLAGS"), &parent->auth, &error);
+
+    if (result == 0 && parent->auth.kind == AUTH_NONE)
+        return;
+    parent->from_environment = true;
+    if (result == 0 && parent->auth.kind != AUTH_CLOSED)
+        result = client_open(&parent->auth, &parent->client, &error);
+    if (!parent->client && !open_wrapper_fifo(parent))
+        withhold(parent, options, error);
+    free(error);
+}
+
+static void
+open_server(struct parent *parent)
+{
+    char *path, *error = NULL;
+
+    if (client_find_server(&path) < 0)
+        return;
+    int result = client_open_path(path, &parent->client, &error);
+    if (result < 0)
+        say(error, result);
+    free(path);
+}
+
+int
+parent_find(struct parent *parent, const struct options *options)
+{
+    *parent = (struct parent){.auth = {.read_fd = -1, .write_fd = -1}};
+    if (options->root)
+        return 0;
+    if (options->parent)
+        return open_named(parent, options->parent);
+    open_environment(parent, options);
+    if (!parent->client && !parent->withheld)
+        open_server(parent);
+    return 0;
+}
+
+void
+parent_close(struct parent *parent)
+{
+    if (parent->client)
+        client_close(parent->client);
+    auth_clear(&parent->auth);
+}
+
+unsigned
+parent_total(const struct parent *parent, unsigned cpus)
+{
+    struct steved_status status;
+    unsigned tokens_free = 0, total;
+    const char *wrapper = getenv("JOBWRAP_JOBS");
+
+    if (client_get_status(parent->client, &status) == 0 && status.jobs > 0)
+        return status.jobs;
+    if (parent->from_environment && wrapper && sscanf(wrapper, "%u", &total) == 1 && total > 0 &&
+        total <= JOBS_MAX)
+        return total;
+    if (client_count_free(parent->client, &tokens_free) < 0 || tokens_free >= JOBS_MAX)
+        return cpus;
+    return tokens_free + 1 > cpus ? tokens_free + 1 : cpus;
+}

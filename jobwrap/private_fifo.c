@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "message.h"
+#include "private_fifo.h"
+
+#define ROOT_DIRECTORY "/run/jobwrap"
+
+/* Many clients cut MAKEFLAGS at blanks and know nothing of make's quoting. */
+static bool
+is_plain(const char *path)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "/._+:@%=-";
+
+    return path[strspn(path, plain)] == '\0';
+}
+
+/* A `make clean` must not remove the jobserver that it runs under. */
+static bool
+is_below_working_directory(const char *path)
+{
+    char real[PATH_MAX], working[PATH_MAX];
+
+    if (!realpath(path, real) || !getcwd(working, sizeof(working)) || strcmp(working, "/") == 0)
+        return false;
+    size_t length = strlen(working);
+    return strncmp(real, working, length) == 0 && (real[length] == '/' || real[length] == '\0');
+}
+
+static bool
+is_usable(const char *base)
+{
+    struct stat status;
+
+    return base && base[0] == '/' && is_plain(base) && stat(base, &status) == 0 &&
+           S_ISDIR(status.st_mode) && access(base, W_OK | X_OK) == 0 &&
+           !is_below_working_directory(base);
+}
+
+/* Another user's runtime directory stays in the environment after su(1). */
+static bool
+is_own(const char *base)
+{
+    struct stat status;
+
+    return base && stat(base, &status) == 0 && status.st_uid == geteuid();
+}
+
+static void
+add_candidate(struct private_fifo *fifo, const char *base, const char *prefix, uint64_t id)
+{
+    int n = 0;
+
+    while (fifo->directories[n])
+        n++;
+    if (n < FIFO_CANDIDATES &&
+        asprintf(&fifo->directories[n], "%s/%s%012" PRIx64, base, prefix, id & 0xffffffffffff) < 0)
+        fifo->directories[n] = NULL;
+}
+
+int
+private_fifo_plan(struct private_fifo *fifo)
+{
+    uint64_t id;
+    const char *runtime = getenv("XDG_RUNTIME_DIR"), *temporary = getenv("TMPDIR");
+
+    *fifo = (struct private_fifo){.chosen = -1, .fd = -1};
+    if (getrandom(&id, sizeof(id), 0) != sizeof(id))
+        return -EIO;
+    if (geteuid() == 0 && access("/run", W_OK | X_OK) == 0)
+        add_candidate(fifo, ROOT_DIRECTORY, "", id);
+    /* Builders that drop root's privileges could not reach into a runtime directory. */
+    if (geteuid() != 0 && is_own(runtime) && is_usable(runtime))
+        add_candidate(fifo, runtime, "jobwrap-", id);
+    if (is_usable(temporary))
+        add_candidate(fifo, temporary, "jobwrap-", id);
+    add_candidate(fifo, "/tmp", "jobwrap-", id);
+    return fifo->directories[0] ? 0 : -ENOMEM;
+}
+
+/* Below /run nobody else can make or replace it. */
+static int
+make_root_directory(void)
+{
+    struct stat status;
+
+    if (mkdir(ROOT_DIRECTORY, 0711) == 0)
+        return chmod(ROOT_DIRECTORY, 0711) < 0 ? -errno : 0;
+    if (errno != EEXIST || lstat(ROOT_DIRECTORY, &status) < 0)
+        return -errno;
+    return S_ISDIR(status.st_mode) && status.st_uid == 0 && !(status.st_mode & 022) ? 0 : -ENOTDIR;
+}
+
+static int
+make_directory(const char *directory)
+{
+    if (strncmp(directory, ROOT_DIRECTORY "/", strlen(ROOT_DIRECTORY "/")) == 0) {
+        int result = make_root_directory();
+        if (result < 0)
+            return result;
+    }
+    return mkdir(directory, 0700) < 0 ? -errno : 0;
+}
+
+/* Root's builders drop privileges (Portage's userpriv) and are told apart by their group. */
+static int
+open_to_group(const struct private_fifo *fifo, const char *group)
+{
+    const struct group *entry = geteuid() == 0 ? getgrnam(group) : NULL;
+
+    if (!entry)
+        return 0;
+    if (fchown(fifo->fd, 0, entry->gr_gid) < 0 || fchmod(fifo->fd, 0660) < 0 ||
+        chmod(fifo->directories[fifo->chosen], 0711) < 0)
+        return -errno;
+    return 0;
+}
+
+/* Wrappers below put their tokens back by splice(2), each into a slot of its own. */
+static void
+make_room(int fd, unsigned tokens)
+{
+    long bytes = (long)tokens * sysconf(_SC_PAGESIZE);
+
+    if (bytes > fcntl(fd, F_GETPIPE_SZ) && bytes <= INT_MAX)
+        fcntl(fd, F_SETPIPE_SZ, (int)bytes);
+}
+
+static int
+make_fifo(struct private_fifo *fifo, const char *group, unsigned tokens)
+{
+    if (mkfifo(fifo->path, 0600) < 0)
+        return -errno;
+    fifo->fd = open(fifo->path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    if (fifo->fd < 0)
+        return -errno;
+    make_room(fifo->fd, tokens);
+    return open_to_group(fifo, group);
+}
+
+int
+private_fifo_choose(struct private_fifo *fifo, int candidate)
+{
+    fifo->chosen = candidate;
+    if (asprintf(&fifo->path, "%s/jobserver", fifo->directories[candidate]) >= 0)
+        return 0;
+    fifo->path = NULL;
+    return -ENOMEM;
+}
+
+int
+private_fifo_make(struct private_fifo *fifo, const char *group, unsigned tokens)
+{
+    int result = -ENOENT, candidate = 0;
+
+    for (; candidate < FIFO_CANDIDATES && fifo->directories[candidate]; candidate++)
+        if ((result = make_directory(fifo->directories[candidate])) == 0)
+            break;
+    if (result < 0) {
+        message("mkdir %s: %s", fifo->directories[candidate - 1], strerror(-result));
+        return result;
+    }
+    result = private_fifo_choose(fifo, candidate);
+    if (result == 0)
+        result = make_fifo(fifo, group, tokens);
+    if (result < 0)
+        message("make a FIFO in %s: %s", fifo->directories[candidate], strerror(-result));
+    return result;
+}
+
+void
+private_fifo_remove(const struct private_fifo *fifo)
+{
+    char path[PATH_MAX];
+
+    for (int i = 0; i < FIFO_CANDIDATES && fifo->directories[i]; i++) {
+        snprintf(path, sizeof(path), "%s/jobserver", fifo->directories[i]);
+        unlink(path);
+        rmdir(fifo->directories[i]);
+    }
+}
+
+unsigned
+private_fifo_lying(const struct private_fifo *fifo)
+{
+    int bytes = 0;
+
+    return ioctl(fifo->fd, FIONREAD, &bytes) == 0 && bytes > 0 ? (unsigned)bytes : 0;
+}
+
+bool
+private_fifo_put(struct private_fifo *fifo)
+{
+    return write(fifo->fd, "+", 1) == 1;
+}
+
+bool
+private_fifo_take(struct private_fifo *fifo)
+{
+    char token;
+
+    return read(fifo->fd, &token, 1) == 1;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef JOBWRAP_PRIVATE_FIFO_H
+#define JOBWRAP_PRIVATE_FIFO_H
+
+#include "client.h"
+
+/*
+ * The command's jobserver: a FIFO in a directory of its own. The names of all the directories that
+ * it may end up in are chosen first, so that a process forked in between can remove it too, whatever
+ * happened to the one that made it.
+ */
+#define FIFO_CANDIDATES 3
+
+struct private_fifo {
+    char *directories[FIFO_CANDIDATES]; /* the first that can be made is used; NULL ends them */
+    int chosen;                         /* index; -1: none yet */
+    char *path;                         /* of the FIFO; NULL before private_fifo_choose() */
+    int fd;                             /* read and write, non-blocking, close-on-exec; or -1 */
+};
+
+/* 0 or a negative errno. Makes nothing yet. */
+int private_fifo_plan(struct private_fifo *fifo);
+/* Makes directory and FIFO, and opens it. `group`: who may use it besides root, if we are root;
+ * it need not exist. `tokens`: room for so many. 0, or a negative errno and a message was given. */
+int private_fifo_make(struct private_fifo *fifo, const char *group, unsigned tokens);
+/* The directory that another process has made. */
+int private_fifo_choose(struct private_fifo *fifo, int candidate);
+/* Removes whatever was made. May be called in any state, and by several processes. */
+void private_fifo_remove(const struct private_fifo *fifo);
+
+/* Tokens in it. */
+unsigned private_fifo_lying(const struct private_fifo *fifo);
+/* Puts one in, takes one out (false: none was there). */
+bool private_fifo_put(struct private_fifo *fifo);
+bool private_fifo_take(struct private_fifo *fifo);
+
+#endif

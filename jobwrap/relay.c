@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include "message.h"
+#include "relay.h"
+#include "tree.h"
+
+/* --- looking --- */
+
+static void
+look(struct relay *relay)
+{
+    struct relay_view *view = &relay->view;
+
+    view->borrowed =
+        relay->ledger ? ledger_borrowed(relay->ledger) - relay->implicit : relay->fixed;
+    view->lying = private_fifo_lying(relay->fifo);
+}
+
+static bool
+drain_events(struct relay *relay)
+{
+    char buffer[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+    bool any = false;
+
+    while (relay->inotify_fd >= 0 && read(relay->inotify_fd, buffer, sizeof(buffer)) > 0)
+        any = true;
+    return any;
+}
+
+/* A server may tell who waits; of a FIFO that is empty somebody may be waiting for. */
+static enum relay_need
+ask_parent(struct relay *relay)
+{
+    struct steved_status status;
+    unsigned tokens_free;
+
+    if (client_get_status(relay->ledger->client, &status) == 0)
+        return status.waiting > 0 ? RELAY_NEEDED : RELAY_NOT_NEEDED;
+    if (client_count_free(relay->ledger->client, &tokens_free) < 0)
+        return RELAY_NEEDED;
+    return tokens_free == 0 ? RELAY_NEEDED : RELAY_NOT_NEEDED;
+}
+
+/* --- doing --- */
+
+static void
+borrow(struct relay *relay, unsigned count, int64_t now_ns)
+{
+    for (; count > 0; count--) {
+        int result = ledger_borrow(relay->ledger);
+        if (result == -ENOSPC) {
+            message("ledger: %u tokens are all that it has room for",
+                    ledger_borrowed(relay->ledger));
+            relay->policy.config.cap = relay->view.borrowed;
+        } else if (result < 0) {
+            message("acquire from %s: %s; going on with what was lent",
+                    client_name(relay->ledger->client), strerror(-result));
+            relay->view.parent_gone = true;
+        }
+        relay->view.parent_empty = result == 0;
+        if (result <= 0)
+            return;
+        if (!private_fifo_put(relay->fifo)) {
+            ledger_repay(relay->ledger);
+            return;
+        }
+        report_borrowed(relay->report, ledger_borrowed(relay->ledger));
+        relay_policy_laid(&relay->policy, now_ns);
+    }
+}
+
+static void
+take_home(struct relay *relay, unsigned count)
+{
+    /* Somebody may have been faster: what is not there is not returned. */
+    while (count-- > 0 && private_fifo_take(relay->fifo))
+        if (ledger_repay(relay->ledger) < 0)
+            return;
+}
+
+static void
+drop(struct relay *relay, unsigned count)
+{
+    while (count-- > 0 && private_fifo_take(relay->fifo))
+        relay->report->dropped++;
+}
+
+static void
+write_off(struct relay *relay, unsigned count)
+{
+    message("%u %s lost in the build: fewer threads live than tokens are lent", count,
+            count == 1 ? "token was" : "tokens were");
+    relay->report->lost += count;
+    while (count-- > 0)
+        ledger_repay(relay->ledger);
+}
+
+static void
+do_step(struct relay *relay, const struct relay_step *step, int64_t now_ns)
+{
+    switch (step->action) {
+    case RELAY_BORROW:
+        borrow(relay, step->count, now_ns);
+        break;
+    case RELAY_TAKE_HOME:
+        take_home(relay, step->count);
+        break;
+    case RELAY_DROP:
+        drop(relay, step->count);
+        break;
+    case RELAY_WRITE_OFF:
+        write_off(relay, step->count);
+        break;
+    case RELAY_ASK:
+        relay->view.parent = ask_parent(relay);
+        break;
+    case RELAY_COUNT:
+        relay->view.living = tree_count_threads(getpid(), relay->not_a_job, 0);
+        if (relay->view.living < 0)
+            relay->view.living = INT32_MAX;
+        break;
+    case RELAY_WAIT:
+        break;
+    }
+}
+
+static void
+note(struct relay *relay, int64_t now_ns)
+{
+    bool starved = relay->view.lying == 0 && !relay->policy.resting;
+
+    report_note(relay->report, relay_view_lent(&relay->view), starved, now_ns);
+}
+
+static void
+wait_for(struct relay *relay, const struct relay_step *step, int64_t now_ns)
+{
+    if (step->watch_parent)
+        event_add(relay->parent_event, NULL);
+    else
+        event_del(relay->parent_event);
+    if (step->deadline_ns == RELAY_NO_DEADLINE) {
+        event_del(relay->timer);
+        return;
+    }
+    int64_t left_us = (step->deadline_ns - now_ns + 999) / 1000;
+    struct timeval left = {.tv_sec = left_us / 1000000, .tv_usec = left_us % 1000000};
+    event_add(relay->timer, &left);
+}
+
+static void
+run(struct relay *relay, bool touched)
+{
+    struct relay_step step;
+    int64_t now_ns = report_now_ns();
+
+    relay->view.parent = RELAY_NEED_UNKNOWN;
+    relay->view.living = -1;
+    relay->view.touched = touched;
+    for (;;) {
+        look(relay);
+        note(relay, now_ns);
+        step = relay_policy_next(&relay->policy, &relay->view, now_ns);
+        relay->view.touched = false;
+        if (step.action == RELAY_WAIT)
+            break;
+        do_step(relay, &step, now_ns);
+        /* What we did ourselves; what others did at the same time is seen by looking again. */
+        drain_events(relay);
+    }
+    wait_for(relay, &step, now_ns);
+}
+
+/* --- events --- */
+
+static void
+on_fifo(evutil_socket_t fd, short what, void *argument)
+{
+    struct relay *relay = argument;
+
+    (void)fd;
+    (void)what;
+    run(relay, drain_events(relay));
+}
+
+static void
+on_parent(evutil_socket_t fd, short what, void *argument)
+{
+    struct relay *relay = argument;
+
+    (void)fd;
+    (void)what;
+    relay->view.parent_empty = false;
+    run(relay, false);
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *argument)
+{
+    (void)fd;
+    (void)what;
+    run(argument, false);
+}
+
+static int
+open_inotify(const char *path)
+{
+    int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+
+    if (fd < 0)
+        return -errno;
+    /* IN_OPEN: see ledger.c, announce(). */
+    if (inotify_add_watch(fd, path, IN_ACCESS | IN_MODIFY | IN_OPEN) < 0) {
+        int result = -errno;
+        close(fd);
+        return result;
+    }
+    return fd;
+}
+
+/* A build that cannot be watched gets what is free now, for good. */
+static void
+lend_fixed(struct relay *relay, unsigned cap, int why)
+{
+    unsigned lent = 0;
+
+    while (lent < cap && ledger_borrow(relay->ledger) == 1) {
+        if (!private_fifo_put(relay->fifo)) {
+            ledger_repay(relay->ledger);
+            break;
+        }
+        lent++;
+    }
+    report_borrowed(relay->report, ledger_borrowed(relay->ledger));
+    message("inotify: %s; lending the %u tokens that are free now, and no others", strerror(-why),
+            lent);
+}
+
+static int
+make_events(struct relay *relay, struct event_base *base)
+{
+    relay->fifo_event = event_new(base, relay->inotify_fd, EV_READ | EV_PERSIST, on_fifo, relay);
+    if (!relay->fifo_event || event_add(relay->fifo_event, NULL) < 0)
+        return -ENOMEM;
+    if (!relay->ledger)
+        return 0;
+    relay->timer = evtimer_new(base, on_timer, relay);
+    relay->parent_event =
+        event_new(base, client_fd(relay->ledger->client), EV_READ | EV_PERSIST, on_parent, relay);
+    return relay->timer && relay->parent_event ? 0 : -ENOMEM;
+}
+
+int
+relay_start(struct relay *relay, struct event_base *base, unsigned cap)
+{
+    struct relay_config config = relay_config_default;
+
+    config.cap = cap;
+    relay_policy_init(&relay->policy, &config, report_now_ns());
+    relay->inotify_fd = open_inotify(relay->fifo->path);
+    if (relay->inotify_fd < 0) {
+        lend_fixed(relay, cap, relay->inotify_fd);
+        relay->inotify_fd = -1;
+        return 0;
+    }
+    int result = make_events(relay, base);
+    if (result == 0)
+        run(relay, false);
+    return result;
+}
+
+static void
+on_watched_fifo(evutil_socket_t fd, short what, void *argument)
+{
+    struct relay *relay = argument;
+
+    (void)fd;
+    (void)what;
+    drain_events(relay);
+    look(relay);
+    note(relay, report_now_ns());
+}
+
+int
+relay_start_watching(struct relay *relay, struct event_base *base)
+{
+    relay->inotify_fd = open_inotify(relay->fifo->path);
+    if (relay->inotify_fd < 0) {
+        message("inotify: %s; the report knows nothing of jobs", strerror(-relay->inotify_fd));
+        relay->inotify_fd = -1;
+        return 0;
+    }
+    relay->fifo_event =
+        event_new(base, relay->inotify_fd, EV_READ | EV_PERSIST, on_watched_fifo, relay);
+    look(relay);
+    note(relay, report_now_ns());
+    return relay->fifo_event && event_add(relay->fifo_event, NULL) == 0 ? 0 : -ENOMEM;
+}
+
+void
+relay_stop(struct relay *relay)
+{
+    struct event *events[] = {relay->fifo_event, relay->parent_event, relay->timer};
+
+    for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
+        if (events[i])
+            event_free(events[i]);
+    relay->fifo_event = relay->parent_event = relay->timer = NULL;
+    if (relay->inotify_fd >= 0)
+        close(relay->inotify_fd);
+    relay->inotify_fd = -1;
+}
+
+unsigned
+relay_outstanding(struct relay *relay)
+{
+    look(relay);
+    return relay_view_lent(&relay->view);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef JOBWRAP_RELAY_H
+#define JOBWRAP_RELAY_H
+
+#include <event2/event.h>
+
+#include "ledger.h"
+#include "private_fifo.h"
+#include "relay_policy.h"
+#include "report.h"
+
+/* Carries tokens between the parent and the private FIFO, as relay_policy says. */
+struct relay {
+    struct relay_policy policy;
+    struct relay_view view;
+    struct private_fifo *fifo;
+    struct ledger *ledger; /* NULL: no parent, it only looks, for the report */
+    unsigned fixed;        /* without a parent: tokens that were put in */
+    unsigned implicit;     /* tokens in the ledger that are not for the FIFO: 0 or 1 */
+    pid_t not_a_job;       /* the keeper */
+    struct report *report;
+    int inotify_fd; /* -1: no instance was left */
+    struct event *fifo_event, *parent_event, *timer;
+};
+
+/* Under a parent; cap: the most tokens besides the implicit slot. Says so if it cannot watch the FIFO
+ * and lends a fixed number. 0 or a negative errno. */
+int relay_start(struct relay *relay, struct event_base *base, unsigned cap);
+/* Without a parent: looks at the FIFO for the report. */
+int relay_start_watching(struct relay *relay, struct event_base *base);
+/* No more tokens move. */
+void relay_stop(struct relay *relay);
+
+/* Tokens that the build's jobs hold now. */
+unsigned relay_outstanding(struct relay *relay);
+
+#endif

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <limits.h>
+
+#include "relay_policy.h"
+
+#define MS INT64_C(1000000)
+
+const struct relay_config relay_config_default = {
+    .floating = 1,
+    .cap = UINT_MAX,
+    .surplus_ns = 5 * MS,
+    .linger_ns = 100 * MS,
+    .linger_max_ns = 800 * MS,
+    .probe_hold_ns = 5 * MS,
+    .probe_min_ns = 20 * MS,
+    .probe_max_ns = 320 * MS,
+    .loss_ns = 1000 * MS,
+    .loss_max_ns = 32000 * MS,
+};
+
+static int64_t
+min_ns(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+void
+relay_policy_init(struct relay_policy *policy, const struct relay_config *config, int64_t now_ns)
+{
+    *policy = (struct relay_policy){
+        .config = *config,
+        .moved_ns = now_ns,
+        .idle_since_ns = now_ns,
+        .surplus_since_ns = -1,
+        .loss_since_ns = now_ns,
+        .linger_ns = config->linger_ns,
+        .probe_ns = config->probe_min_ns,
+        .loss_ns = config->loss_ns,
+    };
+}
+
+unsigned
+relay_view_lent(const struct relay_view *view)
+{
+    return view->borrowed > view->lying ? view->borrowed - view->lying : 0;
+}
+
+/* Somebody has done something: all that waits longer and longer starts anew. */
+static void
+notice(struct relay_policy *policy, const struct relay_view *view, int64_t now_ns)
+{
+    unsigned lent = relay_view_lent(view);
+
+    if (!view->touched && lent == policy->lent)
+        return;
+    if (lent > policy->lent) { /* a token was taken: there is demand */
+        policy->resting = policy->probing = false;
+        policy->probe_ns = policy->config.probe_min_ns;
+    }
+    policy->lent = lent;
+    policy->moved_ns = policy->idle_since_ns = policy->loss_since_ns = now_ns;
+    policy->linger_ns = policy->config.linger_ns;
+    policy->loss_ns = policy->config.loss_ns;
+}
+
+void
+relay_policy_laid(struct relay_policy *policy, int64_t now_ns)
+{
+    policy->idle_since_ns = now_ns;
+    policy->probing = policy->resting;
+}
+
+static bool
+decide_surplus(struct relay_policy *policy, const struct relay_view *view, int64_t now_ns,
+               struct relay_step *step)
+{
+    if (view->lying <= policy->config.floating) {
+        policy->surplus_since_ns = -1;
+        return false;
+    }
+    if (policy->surplus_since_ns < 0)
+        policy->surplus_since_ns = now_ns;
+    int64_t deadline_ns = policy->surplus_since_ns + policy->config.surplus_ns;
+    if (now_ns >= deadline_ns || view->parent == RELAY_NEEDED) {
+        step->action = RELAY_TAKE_HOME;
+        step->count = view->lying - policy->config.floating;
+        return true;
+    }
+    if (view->parent == RELAY_NEED_UNKNOWN) {
+        step->action = RELAY_ASK;
+        return true;
+    }
+    step->deadline_ns = min_ns(step->deadline_ns, deadline_ns);
+    return false;
+}
+
+static bool
+decide_borrowing(const struct relay_policy *policy, const struct relay_view *view, int64_t now_ns,
+                 struct relay_step *step)
+{
+    if (view->lying >= policy->config.floating || view->borrowed >= policy->config.cap ||
+        view->parent_gone)
+        return false;
+    if (policy->resting && now_ns < policy->probe_at_ns) {
+        step->deadline_ns = min_ns(step->deadline_ns, policy->probe_at_ns);
+        return false;
+    }
+    if (view->parent_empty) {
+        step->watch_parent = true;
+        return false;
+    }
+    unsigned missing = policy->config.floating - view->lying;
+    unsigned allowed = policy->config.cap - view->borrowed;
+    step->action = RELAY_BORROW;
+    step->count = missing < allowed ? missing : allowed;
+    return true;
+}
+
+static void
+go_home(struct relay_policy *policy, const struct relay_view *view, int64_t now_ns,
+        struct relay_step *step)
+{
+    step->action = RELAY_TAKE_HOME;
+    step->count = view->lying;
+    policy->resting = true;
+    policy->probing = false;
+    policy->probe_at_ns = now_ns + policy->probe_ns;
+    policy->probe_ns = min_ns(2 * policy->probe_ns, policy->config.probe_max_ns);
+}
+
+static bool
+decide_idle(struct relay_policy *policy, const struct relay_view *view, int64_t now_ns,
+            struct relay_step *step)
+{
+    if (view->lying == 0)
+        return false;
+    int64_t hold_ns = policy->probing ? policy->config.probe_hold_ns : policy->linger_ns;
+    if (now_ns < policy->idle_since_ns + hold_ns) {
+        step->deadline_ns = min_ns(step->deadline_ns, policy->idle_since_ns + hold_ns);
+        return false;
+    }
+    if (view->parent == RELAY_NEED_UNKNOWN) {
+        step->action = RELAY_ASK;
+        return true;
+    }
+    if (view->parent == RELAY_NEEDED) {
+        go_home(policy, view, now_ns, step);
+        return true;
+    }
+    policy->idle_since_ns = now_ns;
+    policy->linger_ns = min_ns(2 * policy->linger_ns, policy->config.linger_max_ns);
+    step->deadline_ns = min_ns(step->deadline_ns, now_ns + hold_ns);
+    return false;
+}
+
+/* Each token that is in use has a thread that lives: fewer threads, and some are lost. */
+static bool
+decide_loss(struct relay_policy *policy, const struct relay_view *view, int64_t now_ns,
+            struct relay_step *step)
+{
+    unsigned lent = relay_view_lent(view);
+
+    if (view->lying > 0 || lent == 0)
+        return false;
+    if (now_ns < policy->loss_since_ns + policy->loss_ns) {
+        step->deadline_ns = min_ns(step->deadline_ns, policy->loss_since_ns + policy->loss_ns);
+        return false;
+    }
+    if (view->living < 0) {
+        step->action = RELAY_COUNT;
+        return true;
+    }
+    policy->loss_since_ns = now_ns;
+    policy->loss_ns = min_ns(2 * policy->loss_ns, policy->config.loss_max_ns);
+    step->deadline_ns = min_ns(step->deadline_ns, now_ns + policy->loss_ns);
+    if (lent <= (unsigned)view->living)
+        return false;
+    step->action = RELAY_WRITE_OFF;
+    step->count = lent - (unsigned)view->living;
+    return true;
+}
+
+struct relay_step
+relay_policy_next(struct relay_policy *policy, const struct relay_view *view, int64_t now_ns)
+{
+    struct relay_step step = {.action = RELAY_WAIT, .deadline_ns = RELAY_NO_DEADLINE};
+
+    notice(policy, view, now_ns);
+    if (view->lying > view->borrowed) {
+        step.action = RELAY_DROP;
+        step.count = view->lying - view->borrowed;
+        return step;
+    }
+    if (decide_surplus(policy, view, now_ns, &step) ||
+        decide_borrowing(policy, view, now_ns, &step))
+        return step;
+    if (!decide_idle(policy, view, now_ns, &step))
+        decide_loss(policy, view, now_ns, &step);
+    return step;
+}

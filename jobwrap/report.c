@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "message.h"
+#include "report.h"
+
+int64_t
+report_now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+void
+report_start(struct report *report)
+{
+    report->start_ns = report->since_ns = report_now_ns();
+    report->starved = true; /* until there is a token for the implicit slot */
+}
+
+void
+report_borrowed(struct report *report, unsigned borrowed)
+{
+    report->borrowings++;
+    if (borrowed > report->most_borrowed)
+        report->most_borrowed = borrowed;
+}
+
+void
+report_note(struct report *report, unsigned lent, bool starved, int64_t now_ns)
+{
+    int64_t passed_ns = now_ns - report->since_ns;
+
+    report->job_ns += (double)report->jobs * (double)passed_ns;
+    if (report->starved)
+        report->starved_ns += passed_ns;
+    report->since_ns = now_ns;
+    report->jobs = lent + 1;
+    report->starved = starved;
+    if (report->jobs > report->highest)
+        report->highest = report->jobs;
+}
+
+static double
+seconds(int64_t ns)
+{
+    return (double)ns / 1e9;
+}
+
+static double
+mean_jobs(const struct report *report)
+{
+    int64_t wall_ns = report->since_ns - report->start_ns;
+
+    return wall_ns > 0 ? report->job_ns / (double)wall_ns : 1;
+}
+
+static void
+print(const struct report *report, unsigned jobs, const char *parent)
+{
+    message("%.2f s with at most %u jobs from %s", seconds(report->since_ns - report->start_ns),
+            jobs, parent ? parent : "its own pool");
+    message("jobs at once: %.2f in the mean, %u at most", mean_jobs(report), report->highest);
+    if (parent)
+        message("tokens borrowed: %" PRIu64 " times, at most %u at once", report->borrowings,
+                report->most_borrowed);
+    message("no token left for more jobs: %.2f s", seconds(report->starved_ns));
+    if (report->lost || report->dropped)
+        message("tokens lost: %" PRIu64 ", returned without having been lent: %" PRIu64,
+                report->lost, report->dropped);
+}
+
+static void
+add(struct json_object *object, const char *name, struct json_object *value)
+{
+    json_object_object_add(object, name, value);
+}
+
+static struct json_object *
+to_json(const struct report *report, unsigned jobs, const char *parent)
+{
+    struct json_object *object = json_object_new_object();
+
+    add(object, "parent", parent ? json_object_new_string(parent) : NULL);
+    add(object, "jobs", json_object_new_int64(jobs));
+    add(object, "wall_s", json_object_new_double(seconds(report->since_ns - report->start_ns)));
+    add(object, "mean_jobs", json_object_new_double(mean_jobs(report)));
+    add(object, "highest_jobs", json_object_new_int64(report->highest));
+    add(object, "borrowed", json_object_new_uint64(report->borrowings));
+    add(object, "borrowed_at_once", json_object_new_int64(report->most_borrowed));
+    add(object, "starved_s", json_object_new_double(seconds(report->starved_ns)));
+    add(object, "dropped", json_object_new_uint64(report->dropped));
+    add(object, "lost", json_object_new_uint64(report->lost));
+    return object;
+}
+
+/* Beside the file, so that a reader sees the old one or the new one, never half of it. */
+static int
+replace(const char *file, const char *text)
+{
+    char *temporary;
+
+    if (asprintf(&temporary, "%s.XXXXXX", file) < 0)
+        return -ENOMEM;
+    int fd = mkostemp(temporary, O_CLOEXEC);
+    int result = fd < 0 ? -errno : 0;
+    if (result == 0) {
+        mode_t mask = umask(0);
+        umask(mask);
+        fchmod(fd, 0666 & ~mask);
+        if (dprintf(fd, "%s\n", text) < 0 || fsync(fd) < 0 || rename(temporary, file) < 0) {
+            result = -errno;
+            unlink(temporary);
+        }
+        close(fd);
+    }
+    free(temporary);
+    return result;
+}
+
+int
+report_write(struct report *report, const char *file, unsigned jobs, const char *parent)
+{
+    report_note(report, report->jobs > 0 ? report->jobs - 1 : 0, report->starved, report_now_ns());
+    if (!file) {
+        print(report, jobs, parent);
+        return 0;
+    }
+    struct json_object *object = to_json(report, jobs, parent);
+    int result = replace(file, json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY));
+    json_object_put(object);
+    if (result < 0)
+        message("write %s: %s", file, strerror(-result));
+    return result;
+}

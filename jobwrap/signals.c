@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "signals.h"
+
+static const int handled[] = {SIGHUP,  SIGINT,  SIGQUIT,  SIGTERM, SIGUSR1,
+                              SIGUSR2, SIGALRM, SIGWINCH, SIGCONT};
+
+/* While a signal is blocked the kernel queues it even if it is ignored, so these stay out. */
+static bool
+is_ignored(int signal_number)
+{
+    struct sigaction action;
+
+    return sigaction(signal_number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
+int
+signals_take(struct signals *signals)
+{
+    sigset_t blocked, read;
+
+    sigemptyset(&read);
+    for (size_t i = 0; i < sizeof(handled) / sizeof(handled[0]); i++)
+        if (!is_ignored(handled[i]))
+            sigaddset(&read, handled[i]);
+    sigaddset(&read, SIGCHLD);
+    blocked = read;
+    sigaddset(&blocked, SIGPIPE); /* a parent's pipe without readers */
+    sigaddset(&blocked, SIGTTOU); /* the terminal is handed on from the background */
+    signals->child_ignored = is_ignored(SIGCHLD);
+    signal(SIGCHLD, SIG_DFL);
+    if (sigprocmask(SIG_BLOCK, &blocked, &signals->original) < 0)
+        return -errno;
+    signals->fd = signalfd(-1, &read, SFD_CLOEXEC | SFD_NONBLOCK);
+    return signals->fd < 0 ? -errno : 0;
+}
+
+int
+signals_open_children(void)
+{
+    sigset_t children;
+
+    sigemptyset(&children);
+    sigaddset(&children, SIGCHLD);
+    int fd = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
+    return fd < 0 ? -errno : fd;
+}
+
+void
+signals_give_back(const struct signals *signals)
+{
+    if (signals->child_ignored)
+        signal(SIGCHLD, SIG_IGN);
+    sigprocmask(SIG_SETMASK, &signals->original, NULL);
+}
+
+_Noreturn void
+signals_die(int signal_number)
+{
+    sigset_t only;
+
+    prctl(PR_SET_DUMPABLE, 0);
+    signal(signal_number, SIG_DFL);
+    sigemptyset(&only);
+    sigaddset(&only, signal_number);
+    sigprocmask(SIG_UNBLOCK, &only, NULL);
+    raise(signal_number);
+    _exit(128 + signal_number);
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "message.h"
+#include "waiting.h"
+
+static const struct timeval patience = {.tv_sec = 1};
+
+static void
+print_holders(FILE *out, struct client *client)
+{
+    struct steved_clients *page = calloc(1, sizeof(*page));
+    const char *separator = ", held by ";
+
+    while (page && client_get_clients(client, page) == 0 && page->count > 0) {
+        for (unsigned i = 0; i < page->count; i++) {
+            const struct steved_client *holder = &page->clients[i];
+            if (holder->held == 0)
+                continue;
+            fprintf(out, "%s%.*s (pid %d): %u", separator, STEVED_COMMAND_SIZE - 1, holder->command,
+                    holder->pid, holder->held);
+            separator = "; ";
+        }
+    }
+    free(page);
+}
+
+static void
+on_patience_over(evutil_socket_t fd, short what, void *argument)
+{
+    struct client *client = argument;
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    (void)fd;
+    (void)what;
+    if (!out)
+        return;
+    fprintf(out, "waiting for a token from %s", client_name(client));
+    print_holders(out, client);
+    if (fclose(out) == 0)
+        message("%s", text);
+    free(text);
+}
+
+/* The loop returns; what the descriptor has to say, the next try tells. */
+static void
+on_parent(evutil_socket_t fd, short what, void *argument)
+{
+    (void)fd;
+    (void)what;
+    (void)argument;
+}
+
+int
+waiting_borrow(struct ledger *ledger, struct event_base *base, const bool *ended)
+{
+    struct client *client = ledger->client;
+    struct event *timer = evtimer_new(base, on_patience_over, client);
+    struct event *ready = event_new(base, client_fd(client), EV_READ | EV_PERSIST, on_parent, NULL);
+    int result = timer && ready ? ledger_borrow(ledger) : -ENOMEM;
+
+    if (result == 0) {
+        event_add(timer, &patience);
+        event_add(ready, NULL);
+    }
+    while (result == 0 && !*ended) {
+        if (event_base_loop(base, EVLOOP_ONCE) < 0)
+            result = -EIO;
+        else if (!*ended)
+            result = ledger_borrow(ledger);
+    }
+    if (timer)
+        event_free(timer);
+    if (ready)
+        event_free(ready);
+    if (result == 0)
+        return -EINTR;
+    return result < 0 ? result : 0;
+}

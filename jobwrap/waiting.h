@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef JOBWRAP_WAITING_H
+#define JOBWRAP_WAITING_H
+
+#include <event2/event.h>
+#include <stdbool.h>
+
+#include "ledger.h"
+
+/* Waits until one token is borrowed, while the events of `base` are served. Longer than a second, and
+ * it is said who holds the tokens. 0; -EINTR once *ended is true; or a negative errno of the parent. */
+int waiting_borrow(struct ledger *ledger, struct event_base *base, const bool *ended);
+
+#endif
