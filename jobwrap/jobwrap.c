@@ -158,7 +158,7 @@ count_to_hold(struct jobwrap *jobwrap)
 
     if (!jobwrap->parent.client || !jobwrap->command.pid || jobwrap->tree_empty)
         return 0;
-    outstanding = relay_outstanding(&jobwrap->relay);
+    outstanding = relay_collect(&jobwrap->relay);
     if (outstanding == 0 && !was_killed(jobwrap))
         return 0;
     outstanding++;
@@ -193,9 +193,10 @@ finish_by_keeper(struct jobwrap *jobwrap, unsigned hold)
 void
 jobwrap_finish(struct jobwrap *jobwrap)
 {
-    unsigned hold = count_to_hold(jobwrap);
+    unsigned hold;
 
     relay_stop(&jobwrap->relay);
+    hold = count_to_hold(jobwrap);
     say_what_is_held(jobwrap, hold);
     if (jobwrap->keeper_alive && jobwrap->base)
         finish_by_keeper(jobwrap, hold);

@@ -50,7 +50,7 @@ decide_jobs(const struct jobwrap *jobwrap)
     if (jobwrap->options.jobs)
         return jobwrap->options.jobs;
     if (jobwrap->parent.client)
-        return parent_total(&jobwrap->parent, count_cpus());
+        return parent_total(&jobwrap->parent, jobwrap->implicit_paid, count_cpus());
     return jobwrap->parent.withheld ? 1 : count_cpus();
 }
 
@@ -82,11 +82,8 @@ plan(struct jobwrap *jobwrap)
     unsigned room = jobwrap->jobs > LEDGER_ROOM || options->jobs ? jobwrap->jobs : LEDGER_ROOM;
     int result = private_fifo_plan(&jobwrap->fifo);
 
-    if (result == 0 && client) {
-        jobwrap->implicit_paid =
-            implicit_is_paid(client, options->implicit, jobwrap->parent.from_environment);
+    if (result == 0 && client)
         result = ledger_open(&jobwrap->ledger, client, room);
-    }
     if (result == 0)
         result = signals_take(&jobwrap->signals);
     if (result == 0)
@@ -126,6 +123,9 @@ main(int argc, char **argv)
     report_start(&jobwrap.report);
     if (parent_find(&jobwrap.parent, &jobwrap.options) < 0)
         return EXIT_JOBWRAP;
+    if (jobwrap.parent.client)
+        jobwrap.implicit_paid = implicit_is_paid(jobwrap.parent.client, jobwrap.options.implicit,
+                                                 jobwrap.parent.from_environment);
     jobwrap.jobs = decide_jobs(&jobwrap);
     plan_launch(&jobwrap);
     plan(&jobwrap);

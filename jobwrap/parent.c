@@ -122,10 +122,10 @@ parent_close(struct parent *parent)
 }
 
 unsigned
-parent_total(const struct parent *parent, unsigned cpus)
+parent_total(const struct parent *parent, bool implicit_paid, unsigned cpus)
 {
     struct steved_status status;
-    unsigned tokens_free = 0, total;
+    unsigned total = 0;
     const char *wrapper = getenv("JOBWRAP_JOBS");
 
     if (client_get_status(parent->client, &status) == 0 && status.jobs > 0)
@@ -133,7 +133,8 @@ parent_total(const struct parent *parent, unsigned cpus)
     if (parent->from_environment && wrapper && sscanf(wrapper, "%u", &total) == 1 && total > 0 &&
         total <= JOBS_MAX)
         return total;
-    if (client_count_free(parent->client, &tokens_free) < 0 || tokens_free >= JOBS_MAX)
+    if (client_count_free(parent->client, &total) < 0 || total >= JOBS_MAX)
         return cpus;
-    return tokens_free + 1 > cpus ? tokens_free + 1 : cpus;
+    total += implicit_paid ? 1 : 0;
+    return total > cpus ? total : cpus;
 }

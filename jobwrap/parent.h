@@ -21,7 +21,8 @@ struct parent {
 int parent_find(struct parent *parent, const struct options *options);
 void parent_close(struct parent *parent);
 
-/* How many jobs run at most, the build's own implicit slot included, if the parent lends all. */
-unsigned parent_total(const struct parent *parent, unsigned cpus);
+/* How many jobs run at most, the implicit slot included, if the parent lends all that it has; where
+ * nobody can tell, what is free now, or `cpus` if that is more. */
+unsigned parent_total(const struct parent *parent, bool implicit_paid, unsigned cpus);
 
 #endif

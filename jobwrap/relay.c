@@ -317,8 +317,12 @@ relay_stop(struct relay *relay)
 }
 
 unsigned
-relay_outstanding(struct relay *relay)
+relay_collect(struct relay *relay)
 {
+    unsigned collected = 0;
+
     look(relay);
-    return relay_view_lent(&relay->view);
+    while (private_fifo_take(relay->fifo))
+        collected++;
+    return relay->view.borrowed > collected ? relay->view.borrowed - collected : 0;
 }

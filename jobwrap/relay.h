@@ -31,7 +31,8 @@ int relay_start_watching(struct relay *relay, struct event_base *base);
 /* No more tokens move. */
 void relay_stop(struct relay *relay);
 
-/* Tokens that the build's jobs hold now. */
-unsigned relay_outstanding(struct relay *relay);
+/* At the end: empties the FIFO, so that nobody starts a job any more by a token that we return, and
+ * tells how many tokens the build's jobs have not put back. */
+unsigned relay_collect(struct relay *relay);
 
 #endif

@@ -55,6 +55,16 @@ open_found(const struct process_info *found)
     return -ESRCH;
 }
 
+static int
+compare_age(const void *a, const void *b)
+{
+    const struct process_info *one = a, *other = b;
+
+    if (one->start_ticks != other->start_ticks)
+        return one->start_ticks < other->start_ticks ? -1 : 1;
+    return one->pid < other->pid ? -1 : one->pid > other->pid;
+}
+
 void
 tree_signal(pid_t top, pid_t except, int signal_number)
 {
@@ -63,6 +73,7 @@ tree_signal(pid_t top, pid_t except, int signal_number)
 
     if (n < 0)
         return;
+    qsort(found, (size_t)n, sizeof(*found), compare_age);
     for (ssize_t i = 0; i < n; i++) {
         int pidfd = found[i].pid == except ? -1 : open_found(&found[i]);
         if (pidfd < 0)

@@ -15,7 +15,8 @@
  * be read. */
 int tree_count_threads(pid_t top, pid_t except, pid_t session);
 
-/* Sends a signal to all that live below `top`, except one (0: none). */
+/* Sends a signal to all that live below `top`, except one (0: none), the oldest first: a make that has
+ * not got it yet would take the end of its job for a reason to start the next. */
 void tree_signal(pid_t top, pid_t except, int signal_number);
 
 /* Waits until one that lives below `top` in the session ends, or a child of ours (`child_fd`, a
