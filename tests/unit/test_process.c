@@ -1,0 +1,799 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "process.h"
+
+#define NOBODY 65534
+#define DEADLINE_MS 20000
+
+/* In a child, where cmocka's assertions mean nothing: says what is wrong and returns it. */
+#define EXPECT(condition)                                                                          \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "# %s:%d: not true: %s\n", __FILE__, __LINE__, #condition);            \
+            return 1;                                                                              \
+        }                                                                                          \
+    } while (0)
+
+/* What a child's function returns if this machine does not allow what it needs. */
+#define NOT_ALLOWED 77
+
+/* --- processes to look at --- */
+
+/* A child that does nothing, after `prepare`, until it is killed. */
+static pid_t
+start_child(void (*prepare)(void))
+{
+    int said[2];
+    char byte;
+
+    assert_int_equal(pipe2(said, O_CLOEXEC), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        if (prepare)
+            prepare();
+        if (write(said[1], "+", 1) != 1)
+            _exit(1);
+        alarm(DEADLINE_MS / 1000); /* if the test fails before it ends us */
+        pause();
+        _exit(1);
+    }
+    assert_int_equal(read(said[0], &byte, 1), 1);
+    close(said[0]);
+    close(said[1]);
+    return pid;
+}
+
+static void
+end_child(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+}
+
+/* Ends it but does not reap it; end_child() does. */
+static void
+make_zombie(pid_t pid)
+{
+    siginfo_t info;
+
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+}
+
+static pid_t
+pid_of_no_process(void)
+{
+    pid_t pid = start_child(NULL);
+
+    end_child(pid);
+    return pid;
+}
+
+/* Polls `condition` every millisecond until the deadline. */
+static bool
+comes_true(bool (*condition)(pid_t pid), pid_t pid)
+{
+    for (int ms = 0; ms < DEADLINE_MS; ms++) {
+        if (condition(pid))
+            return true;
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    return false;
+}
+
+static int
+run_in_child(int (*function)(void))
+{
+    int status;
+
+    fflush(NULL);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        int result = function();
+        fflush(NULL);
+        _exit(result);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+/* A thread that lives until it is told. */
+struct worker {
+    pthread_t thread;
+    pid_t tid;
+    int said[2], life[2];
+};
+
+static void *
+work(void *argument)
+{
+    struct worker *worker = argument;
+    char byte;
+
+    worker->tid = gettid();
+    if (write(worker->said[1], "+", 1) != 1 || read(worker->life[0], &byte, 1) != 0)
+        abort();
+    return NULL;
+}
+
+static void
+start_worker(struct worker *worker)
+{
+    char byte;
+
+    if (pipe2(worker->said, O_CLOEXEC) < 0 || pipe2(worker->life, O_CLOEXEC) < 0 ||
+        pthread_create(&worker->thread, NULL, work, worker) != 0 ||
+        read(worker->said[0], &byte, 1) != 1)
+        abort();
+}
+
+static bool
+is_no_thread_of_ours(pid_t tid)
+{
+    return !process_has_thread(getpid(), tid);
+}
+
+static bool
+end_worker(struct worker *worker)
+{
+    close(worker->life[1]);
+    pthread_join(worker->thread, NULL);
+    close(worker->life[0]);
+    close(worker->said[0]);
+    close(worker->said[1]);
+    return comes_true(is_no_thread_of_ours, worker->tid); /* join ends a moment before it */
+}
+
+/* --- what /proc tells --- */
+
+static void
+test_info_of_self(void **state)
+{
+    struct process_info info;
+
+    (void)state;
+    assert_int_equal(process_info(getpid(), &info), 0);
+    assert_int_equal(info.pid, getpid());
+    assert_int_equal(info.parent, getppid());
+    assert_int_equal(info.process_group, getpgrp());
+    assert_int_equal(info.session, getsid(0));
+    assert_int_equal(info.state, 'R');
+    assert_int_equal(info.threads, 1);
+    assert_true(info.start_ticks > 0);
+    assert_true(process_info_is_alive(&info));
+
+    pid_t child = start_child(NULL);
+    struct process_info of_child;
+    assert_int_equal(process_info(child, &of_child), 0);
+    assert_int_equal(of_child.parent, getpid());
+    assert_true(of_child.start_ticks >= info.start_ticks);
+    end_child(child);
+}
+
+static void
+name_like_stat(void)
+{
+    prctl(PR_SET_NAME, ") Z 1 1 1 (");
+}
+
+static void
+name_like_status(void)
+{
+    prctl(PR_SET_NAME, "a\nTgid:\t1\n) (");
+}
+
+static void
+name_of_parenthesis(void)
+{
+    prctl(PR_SET_NAME, ")");
+}
+
+static void
+name_empty(void)
+{
+    prctl(PR_SET_NAME, "");
+}
+
+static void
+test_names_that_deceive(void **state)
+{
+    void (*const names[])(void) = {name_like_stat, name_like_status, name_of_parenthesis,
+                                   name_empty};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        pid_t child = start_child(names[i]);
+        struct process_info info;
+        pid_t pid = 0;
+        assert_int_equal(process_info(child, &info), 0);
+        assert_int_equal(info.pid, child);
+        assert_int_equal(info.parent, getpid());
+        assert_int_not_equal(info.state, 'Z');
+        assert_int_equal(info.session, getsid(0));
+        assert_int_equal(process_of_thread(child, &pid), 0);
+        assert_int_equal(pid, child);
+        end_child(child);
+    }
+}
+
+static void
+test_no_such_process(void **state)
+{
+    const pid_t pids[] = {0, -1, INT32_MIN, INT32_MAX, pid_of_no_process()};
+    struct process_cache *cache = process_cache_create();
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(pids) / sizeof(pids[0]); i++) {
+        struct process_info info = {.pid = 12345}, ancestor, *descendants = &info;
+        pid_t pid = 12345;
+        char command[10] = "unchanged";
+        assert_int_equal(process_info(pids[i], &info), -ESRCH);
+        assert_int_equal(info.pid, 12345);
+        assert_int_equal(process_open_pidfd(pids[i]), -ESRCH);
+        assert_int_equal(process_of_thread(pids[i], &pid), -ESRCH);
+        assert_int_equal(process_cache_lookup(cache, pids[i], &pid), -ESRCH);
+        assert_int_equal(pid, 12345);
+        assert_false(process_has_thread(pids[i], pids[i]));
+        assert_false(process_has_thread(getpid(), pids[i]));
+        assert_int_equal(process_ancestors(pids[i], &ancestor, 1), 0);
+        assert_int_equal(process_descendants(pids[i], &descendants), -ESRCH);
+        assert_ptr_equal(descendants, &info);
+        assert_int_equal(process_command(pids[i], command, sizeof(command)), -ESRCH);
+        assert_string_equal(command, "unchanged");
+        process_cache_forget(cache, pids[i]);
+    }
+    process_cache_destroy(cache);
+}
+
+static void
+test_zombie(void **state)
+{
+    pid_t child = start_child(name_like_stat);
+    int pidfd = process_open_pidfd(child);
+    struct process_info info;
+    char command[40];
+
+    (void)state;
+    assert_true(pidfd >= 0);
+    make_zombie(child);
+    assert_int_equal(process_info(child, &info), 0);
+    assert_int_equal(info.state, 'Z');
+    assert_int_equal(info.threads, 1);
+    assert_false(process_info_is_alive(&info));
+    assert_true(process_pidfd_exists(pidfd));
+    assert_int_equal(process_command(child, command, sizeof(command)), 0);
+    assert_string_equal(command, "() Z 1 1 1 ()");
+    end_child(child);
+    assert_false(process_pidfd_exists(pidfd));
+    close(pidfd);
+}
+
+static void
+test_pidfd_is_readable_at_exit(void **state)
+{
+    pid_t child = start_child(NULL);
+    struct pollfd polled = {.fd = process_open_pidfd(child), .events = POLLIN};
+
+    (void)state;
+    assert_true(polled.fd >= 0);
+    assert_true(fcntl(polled.fd, F_GETFD) & FD_CLOEXEC);
+    assert_true(process_pidfd_exists(polled.fd));
+    assert_int_equal(poll(&polled, 1, 0), 0);
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(poll(&polled, 1, DEADLINE_MS), 1);
+    end_child(child);
+    assert_false(process_pidfd_exists(polled.fd));
+    close(polled.fd);
+    assert_false(process_pidfd_exists(-1));
+}
+
+/* --- threads --- */
+
+static void
+test_thread_of_self(void **state)
+{
+    struct worker worker;
+    struct process_info info;
+    pid_t pid = 0;
+
+    (void)state;
+    start_worker(&worker);
+    assert_int_not_equal(worker.tid, getpid());
+    assert_int_equal(process_of_thread(worker.tid, &pid), 0);
+    assert_int_equal(pid, getpid());
+    assert_true(process_has_thread(getpid(), worker.tid));
+    assert_false(process_has_thread(worker.tid, worker.tid));
+    assert_false(process_has_thread(getppid(), worker.tid));
+    assert_int_equal(process_open_pidfd(worker.tid), -ESRCH);
+    assert_int_equal(process_info(getpid(), &info), 0);
+    assert_int_equal(info.threads, 2);
+    assert_true(end_worker(&worker));
+    assert_int_equal(process_of_thread(worker.tid, &pid), -ESRCH);
+}
+
+static int
+see_a_foreign_thread(void)
+{
+    if (geteuid() == 0)
+        EXPECT(setresuid(NOBODY, NOBODY, NOBODY) == 0);
+    EXPECT(kill(1, 0) < 0 && errno == EPERM);
+    EXPECT(process_has_thread(1, 1));
+    EXPECT(!process_has_thread(1, getpid()));
+    return 0;
+}
+
+static void
+test_another_users_thread_exists(void **state)
+{
+    (void)state;
+    assert_int_equal(run_in_child(see_a_foreign_thread), 0);
+}
+
+static int said_by_thread;
+
+static void *
+outlive_the_leader(void *argument)
+{
+    pid_t tid = gettid();
+
+    (void)argument;
+    if (write(said_by_thread, &tid, sizeof(tid)) != sizeof(tid))
+        _exit(1);
+    pause();
+    _exit(1);
+}
+
+static bool
+is_shown_as_zombie(pid_t pid)
+{
+    struct process_info info;
+
+    return process_info(pid, &info) == 0 && info.state == 'Z';
+}
+
+static void
+test_zombie_leader_with_a_living_thread(void **state)
+{
+    int said[2];
+    pid_t tid, found = 0;
+
+    (void)state;
+    assert_int_equal(pipe2(said, O_CLOEXEC), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        pthread_t thread;
+        said_by_thread = said[1];
+        alarm(DEADLINE_MS / 1000);
+        if (pthread_create(&thread, NULL, outlive_the_leader, NULL) != 0)
+            _exit(1);
+        pthread_exit(NULL);
+    }
+    assert_int_equal(read(said[0], &tid, sizeof(tid)), sizeof(tid));
+    assert_true(comes_true(is_shown_as_zombie, pid));
+
+    struct process_info info, *descendants;
+    struct process_cache *cache = process_cache_create();
+    assert_int_equal(process_info(pid, &info), 0);
+    assert_int_equal(info.threads, 2);
+    assert_true(process_info_is_alive(&info));
+    assert_int_equal(process_cache_lookup(cache, tid, &found), 0);
+    assert_int_equal(found, pid);
+    assert_int_equal(process_cache_lookup(cache, pid, &found), 0);
+    assert_int_equal(found, pid);
+    assert_int_equal(process_descendants(getpid(), &descendants), 1);
+    assert_int_equal(descendants[0].pid, pid);
+    free(descendants);
+
+    process_cache_destroy(cache);
+    close(said[0]);
+    close(said[1]);
+    end_child(pid);
+}
+
+/* --- the cache --- */
+
+static void
+test_cache_of_threads(void **state)
+{
+    struct process_cache *cache = process_cache_create();
+    struct worker workers[20];
+    pid_t pid = 0;
+
+    (void)state;
+    for (size_t i = 0; i < 20; i++)
+        start_worker(&workers[i]);
+    for (int round = 0; round < 3; round++) {
+        for (size_t i = 0; i < 20; i++) {
+            assert_int_equal(process_cache_lookup(cache, workers[i].tid, &pid), 0);
+            assert_int_equal(pid, getpid());
+        }
+        assert_int_equal(process_cache_lookup(cache, getppid(), &pid), 0);
+        assert_int_equal(pid, getppid());
+        if (round == 1)
+            process_cache_forget(cache, getpid());
+    }
+    for (size_t i = 0; i < 20; i++) {
+        assert_true(end_worker(&workers[i]));
+        assert_int_equal(process_cache_lookup(cache, workers[i].tid, &pid), -ESRCH);
+    }
+    process_cache_destroy(cache);
+    process_cache_destroy(NULL);
+}
+
+/* Runs `function` as pid 1 of a pid namespace with a /proc of its own, where nobody else uses ids.
+ * Without root: in a user namespace too. */
+static const char *proc_options;
+static int (*function_as_init)(void);
+
+static int
+enter_namespaces(void)
+{
+    int flags = CLONE_NEWPID | CLONE_NEWNS | (geteuid() == 0 ? 0 : CLONE_NEWUSER);
+
+    if (unshare(flags) < 0)
+        return NOT_ALLOWED;
+    pid_t pid = fork();
+    if (pid < 0)
+        return 1;
+    if (pid == 0) {
+        if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+            mount("proc", "/proc", "proc", 0, proc_options) < 0)
+            _exit(NOT_ALLOWED);
+        int result = function_as_init();
+        fflush(NULL);
+        _exit(result);
+    }
+    int status;
+    if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+        return 1;
+    return WEXITSTATUS(status);
+}
+
+static void
+run_as_init(int (*function)(void), const char *options)
+{
+    function_as_init = function;
+    proc_options = options;
+    int result = run_in_child(enter_namespaces);
+    if (result == NOT_ALLOWED) {
+        print_message("# no pid namespace with a /proc allowed here\n");
+        skip();
+    }
+    assert_int_equal(result, 0);
+}
+
+/* Only in a pid namespace of our own is the next id certainly ours. */
+static bool
+choose_next_id(pid_t id)
+{
+    FILE *file = fopen("/proc/sys/kernel/ns_last_pid", "we");
+
+    if (!file)
+        return false;
+    fprintf(file, "%d", id - 1);
+    return fclose(file) == 0;
+}
+
+static pid_t
+fork_sleeper(void)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        alarm(DEADLINE_MS / 1000); /* if the test fails before it ends us */
+        pause();
+        _exit(1);
+    }
+    return pid;
+}
+
+/* An id is free a moment after its thread cannot be found any more. */
+static bool
+fork_with_id(pid_t id)
+{
+    for (int ms = 0; ms < DEADLINE_MS; ms++) {
+        if (!choose_next_id(id))
+            return false;
+        pid_t pid = fork_sleeper();
+        if (pid == id)
+            return true;
+        end_child(pid);
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    return false;
+}
+
+static int
+use_ids_again(void)
+{
+    struct process_cache *cache = process_cache_create();
+    struct worker worker;
+    pid_t found = 0, id = fork_sleeper();
+
+    EXPECT(process_cache_lookup(cache, id, &found) == 0 && found == id);
+    end_child(id);
+    EXPECT(choose_next_id(id));
+    start_worker(&worker); /* a process' id is now that of a thread of ours */
+    EXPECT(worker.tid == id);
+    EXPECT(process_cache_lookup(cache, id, &found) == 0 && found == getpid());
+    EXPECT(process_cache_lookup(cache, id, &found) == 0 && found == getpid());
+    EXPECT(end_worker(&worker));
+    EXPECT(fork_with_id(id)); /* and that of a process again */
+    EXPECT(process_cache_lookup(cache, id, &found) == 0 && found == id);
+    process_cache_forget(cache, getpid());
+    EXPECT(process_cache_lookup(cache, id, &found) == 0 && found == id);
+    process_cache_forget(cache, id);
+    end_child(id);
+    EXPECT(process_cache_lookup(cache, id, &found) == -ESRCH);
+    process_cache_destroy(cache);
+    return 0;
+}
+
+static void
+test_ids_used_again(void **state)
+{
+    (void)state;
+    run_as_init(use_ids_again, NULL);
+}
+
+static pid_t hidden_thread;
+
+static int
+look_for_hidden(void)
+{
+    struct process_cache *cache = process_cache_create();
+    struct process_info info;
+    pid_t found = 0;
+
+    EXPECT(setgroups(0, NULL) == 0 && setresgid(NOBODY, NOBODY, NOBODY) == 0);
+    EXPECT(setresuid(NOBODY, NOBODY, NOBODY) == 0);
+    EXPECT(process_info(1, &info) == -ESRCH);
+    EXPECT(process_of_thread(1, &found) == -ESRCH);
+    for (int round = 0; round < 2; round++) {
+        EXPECT(process_cache_lookup(cache, 1, &found) == 0 && found == 1);
+        EXPECT(process_cache_lookup(cache, hidden_thread, &found) == 0 && found == hidden_thread);
+        EXPECT(process_cache_lookup(cache, getpid(), &found) == 0 && found == getpid());
+    }
+    EXPECT(process_cache_lookup(cache, getpid() + 100, &found) == -ESRCH);
+    EXPECT(process_ancestors(getpid(), &info, 1) == 0);
+    process_cache_destroy(cache);
+    return 0;
+}
+
+static int
+hide(void)
+{
+    struct worker worker;
+
+    start_worker(&worker);
+    hidden_thread = worker.tid;
+    int result = run_in_child(look_for_hidden);
+    EXPECT(end_worker(&worker));
+    return result;
+}
+
+static void
+test_hidden_processes(void **state)
+{
+    (void)state;
+    if (geteuid() != 0) {
+        print_message("# to be another user, one must be root\n");
+        skip();
+    }
+    run_as_init(hide, "hidepid=2");
+}
+
+/* --- the tree --- */
+
+static int family_said[2];
+
+static void
+be_parent_of_one(void)
+{
+    pid_t pid = fork_sleeper();
+
+    if (pid < 0 || write(family_said[1], &pid, sizeof(pid)) != sizeof(pid))
+        _exit(1);
+}
+
+/* A child with a sleeping child of its own, whose pid is in *grandchild. */
+static pid_t
+start_family(pid_t *grandchild)
+{
+    assert_int_equal(pipe2(family_said, O_CLOEXEC), 0);
+    pid_t pid = start_child(be_parent_of_one);
+    assert_int_equal(read(family_said[0], grandchild, sizeof(*grandchild)), sizeof(*grandchild));
+    close(family_said[0]);
+    close(family_said[1]);
+    return pid;
+}
+
+static void
+test_ancestors(void **state)
+{
+    struct process_info ancestors[64], first;
+    pid_t grandchild;
+    pid_t child = start_family(&grandchild);
+    size_t count = process_ancestors(grandchild, ancestors, 64);
+
+    (void)state;
+    assert_true(count >= 3 && count < 64);
+    assert_int_equal(ancestors[0].pid, child);
+    assert_int_equal(ancestors[1].pid, getpid());
+    assert_int_equal(ancestors[2].pid, getppid());
+    assert_int_equal(ancestors[count - 1].parent, 0);
+    for (size_t i = 0; i + 1 < count; i++)
+        assert_int_equal(ancestors[i].parent, ancestors[i + 1].pid);
+    assert_int_equal(process_ancestors(grandchild, &first, 1), 1);
+    assert_int_equal(first.pid, child);
+    assert_int_equal(process_ancestors(grandchild, NULL, 0), 0);
+
+    /* An orphan has the ancestors of who adopts it. */
+    end_child(child);
+    assert_int_equal(process_ancestors(grandchild, ancestors, 64), count - 1);
+    assert_int_equal(ancestors[0].pid, getpid());
+    end_child(grandchild);
+}
+
+static bool
+contains(const struct process_info *all, ssize_t count, pid_t pid)
+{
+    for (ssize_t i = 0; i < count; i++) {
+        if (all[i].pid == pid)
+            return true;
+    }
+    return false;
+}
+
+static void
+test_descendants(void **state)
+{
+    struct process_info *found;
+    pid_t grandchildren[2], families[2];
+
+    (void)state;
+    assert_int_equal(process_descendants(getpid(), &found), 0);
+    free(found);
+    for (size_t i = 0; i < 2; i++)
+        families[i] = start_family(&grandchildren[i]);
+    pid_t zombie = start_child(NULL);
+    make_zombie(zombie);
+    assert_int_equal(process_descendants(getpid(), &found), 4);
+    for (size_t i = 0; i < 2; i++) {
+        assert_true(contains(found, 4, families[i]));
+        assert_true(contains(found, 4, grandchildren[i]));
+    }
+    free(found);
+    assert_int_equal(process_descendants(families[1], &found), 1);
+    assert_int_equal(found[0].pid, grandchildren[1]);
+    free(found);
+
+    end_child(families[0]);
+    assert_int_equal(process_descendants(getpid(), &found), 3);
+    assert_true(contains(found, 3, grandchildren[0]));
+    free(found);
+
+    end_child(families[1]);
+    end_child(grandchildren[0]);
+    end_child(grandchildren[1]);
+    end_child(zombie);
+}
+
+/* --- the command line --- */
+
+/* Starts a shell with these words, which waits for a line of `input`; returns when it has been
+ * executed. */
+static pid_t
+start_shell(char *const words[], int input)
+{
+    int executed[2];
+    char byte;
+
+    assert_int_equal(pipe2(executed, O_CLOEXEC), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        alarm(DEADLINE_MS / 1000);
+        dup2(input, STDIN_FILENO);
+        execv("/bin/sh", words);
+        _exit(127);
+    }
+    close(executed[1]);
+    assert_int_equal(read(executed[0], &byte, 1), 0);
+    close(executed[0]);
+    return pid;
+}
+
+static void
+test_command(void **state)
+{
+    char shell[] = "sh", option[] = "-c", script[] = "read x; exit 0", tab[] = "a\tb \x1b[31m\xff",
+         nothing[] = "", last[] = "z";
+    char *const words[] = {shell, option, script, tab, nothing, last, NULL};
+    int input[2];
+    const char expected[] = "sh -c read x; exit 0 a?b ?[31m?  z";
+    char command[sizeof(expected) + 20];
+
+    (void)state;
+    assert_int_equal(pipe2(input, O_CLOEXEC), 0);
+    pid_t child = start_shell(words, input[0]);
+    assert_int_equal(process_command(child, command, sizeof(command)), 0);
+    assert_string_equal(command, expected);
+    assert_int_equal(process_command(child, command, sizeof(expected)), 0);
+    assert_string_equal(command, expected);
+    assert_int_equal(process_command(child, command, 6), 0);
+    assert_string_equal(command, "sh -c");
+    assert_int_equal(process_command(child, command, 1), 0);
+    assert_string_equal(command, "");
+    assert_int_equal(process_command(child, command, 0), -EINVAL);
+    end_child(child);
+    close(input[0]);
+    close(input[1]);
+}
+
+static void
+test_command_without_words(void **state)
+{
+    char nothing[] = "";
+    char *const words[] = {nothing, NULL};
+    int input[2];
+    char command[40];
+
+    (void)state;
+    assert_int_equal(pipe2(input, O_CLOEXEC), 0);
+    pid_t child = start_shell(words, input[0]);
+    assert_int_equal(process_command(child, command, sizeof(command)), 0);
+    assert_string_equal(command, "(sh)");
+    assert_int_equal(process_command(child, command, 4), 0);
+    assert_string_equal(command, "(sh");
+    end_child(child);
+    close(input[0]);
+    close(input[1]);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_info_of_self),
+        cmocka_unit_test(test_names_that_deceive),
+        cmocka_unit_test(test_no_such_process),
+        cmocka_unit_test(test_zombie),
+        cmocka_unit_test(test_pidfd_is_readable_at_exit),
+        cmocka_unit_test(test_thread_of_self),
+        cmocka_unit_test(test_another_users_thread_exists),
+        cmocka_unit_test(test_zombie_leader_with_a_living_thread),
+        cmocka_unit_test(test_cache_of_threads),
+        cmocka_unit_test(test_ids_used_again),
+        cmocka_unit_test(test_hidden_processes),
+        cmocka_unit_test(test_ancestors),
+        cmocka_unit_test(test_descendants),
+        cmocka_unit_test(test_command),
+        cmocka_unit_test(test_command_without_words),
+    };
+
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    alarm(120); /* a test that hangs has failed */
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
