@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * The strings below are what real tools write, taken from the environment of a recipe or a build
+ * script: GNU make 4.3 (Debian 12) and 4.4.1 (Debian 13), bmake 20200710, cargo 1.95. Where a
+ * case is not from one of them, its outcome is what both makes did with it, unless said otherwise.
+ *
+ * What auth_replace() writes was given back to them, with three tokens in the FIFO or pipe: a make of
+ * four jobs ran all at once and handed the jobserver on to its recipes. So did R,W with 4.3 and 4.4.1
+ * for each of the values below that the make takes at all, and with 4.4.1 fifo:, the path with a blank,
+ * tab, backslash, $, quotes, comma, '=' or UTF-8 in it. 4.3 takes no fifo:. 4.4.1 writes a path's $ as one
+ * $ for its recipes, and its own sub-make then opens another path. bmake takes no --jobserver-auth: to
+ * it that is a bad -j.
+ */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../fuzz/auth_properties.h"
+
+#define COUNT(table) (sizeof(table) / sizeof(*(table)))
+
+/* --- auth_parse --- */
+
+struct parse_case {
+    const char *flags;
+    enum auth_kind kind;
+    const char *path;
+    int read_fd, write_fd;
+};
+
+#define NONE AUTH_NONE, NULL, -1, -1
+#define FIFO(path) AUTH_FIFO, path, -1, -1
+#define PIPE(r, w) AUTH_PIPE, NULL, r, w
+#define CLOSED(r, w) AUTH_CLOSED, NULL, r, w
+
+static const struct parse_case parse_cases[] = {
+    {NULL, NONE},
+    {"", NONE},
+    {" \t\n", NONE},
+    {"kw", NONE},
+    {" -j", NONE},
+    {"i -j1", NONE},
+
+    /* make 4.3 */
+    {" -j4 --jobserver-auth=3,4", PIPE(3, 4)},
+    {"k -j4 --jobserver-auth=3,4 -- FOO=bar", PIPE(3, 4)},
+    {"s -Ifoo -j2 -l3 -Otarget --jobserver-auth=3,4 --no-print-directory -- X=y\\ z", PIPE(3, 4)},
+    {" -j4 --jobserver-auth=3,4 --eval=A:=b", PIPE(3, 4)},
+    /* make 3.82 and 4.1 */
+    {" -j --jobserver-fds=5,6", PIPE(5, 6)},
+    /* make 4.4.1; the last two with TMPDIR='b l' and TMPDIR='d$x\y' */
+    {" -j4 --jobserver-auth=fifo:/tmp/GMfifo6906", FIFO("/tmp/GMfifo6906")},
+    {"s -Ifoo -j2 -l3 -Otarget --jobserver-auth=fifo:/tmp/GMfifo6955 --no-print-directory "
+     "--sync-mutex=fnm:/tmp/Gm07epsW -- X=y\\ z",
+     FIFO("/tmp/GMfifo6955")},
+    {" -j4 --jobserver-auth=fifo:/tmp/b\\ l/GMfifo6984", FIFO("/tmp/b l/GMfifo6984")},
+    {" -j4 --jobserver-auth=fifo:/tmp/d$x\\\\y/GMfifo6986", FIFO("/tmp/d$x\\y/GMfifo6986")},
+    /* make 4.4.1 --jobserver-style=pipe, in a recipe without '+' */
+    {"k -j4 --jobserver-auth=3,4 --jobserver-auth=-2,-2 -- FOO=bar", CLOSED(-2, -2)},
+    /* bmake -r -k -j4; it reads the other spellings too */
+    {" -r -k -j 4 -J 15,16 .MAKE.LEVEL.ENV=MAKELEVEL FOO=bar", PIPE(15, 16)},
+    {"-J3,4", PIPE(3, 4)},
+    {"-j 4 -kJ 3,4", PIPE(3, 4)},
+    /* cargo, without and with a jobserver of its own */
+    {"-j --jobserver-fds=6,7 --jobserver-auth=6,7", PIPE(6, 7)},
+    {"-j --jobserver-fds=fifo:/tmp/cf --jobserver-auth=fifo:/tmp/cf", FIFO("/tmp/cf")},
+    /* Gentoo's environment file */
+    {"--jobserver-auth=fifo:/dev/steve", FIFO("/dev/steve")},
+
+    /* of several the last wins, whatever its form */
+    {" --jobserver-auth=3,4 --jobserver-auth=5,6", PIPE(5, 6)},
+    {" --jobserver-auth=fifo:/a --jobserver-fds=3,4", PIPE(3, 4)},
+    {" --jobserver-fds=3,4 --jobserver-auth=fifo:/a", FIFO("/a")},
+    {" --jobserver-auth=nonsense --jobserver-auth=3,4", PIPE(3, 4)},
+    {"-J 3,4 --jobserver-auth=5,6", PIPE(5, 6)}, /* 4.4.1 refuses -J: our own rule */
+
+    /* odd paths */
+    {"--jobserver-auth=fifo:/a,b", FIFO("/a,b")},
+    {"--jobserver-auth=fifo:3,4", FIFO("3,4")},
+    {"--jobserver-auth=fifo:/a\\\tb", FIFO("/a\tb")},
+    {"--jobserver-auth=fifo:/a$$b", FIFO("/a$b")},
+    {"--jobserver-auth=fifo:/a\\$$b", FIFO("/a$b")},
+    {"--jobserver-auth=fifo:/a\\b", FIFO("/ab")},
+    {"--jobserver-auth=fifo:/a\\", FIFO("/a\\")},
+    {"--jobserver-auth=fifo:/a\nb", FIFO("/a\nb")},
+    {"--jobserver-auth=fifo:/\xc3\xbcn\xc3\xaf", FIFO("/\xc3\xbcn\xc3\xaf")},
+    {"--jobserver-auth=fifo:'q\"", FIFO("'q\"")},
+    {"--jobserver-auth=fifo:a=b", FIFO("a=b")},
+    {"\\--jobserver-auth=fifo:/a", FIFO("/a")},
+    {"k\t--jobserver-auth=fifo:/a\t", FIFO("/a")},
+    {"\n -j4 --jobserver-auth=fifo:/a", FIFO("/a")},
+    /* 4.4.1 reads this as the variable h, empty: but its own recipes get it so for "g$h" */
+    {" --jobserver-auth=fifo:g$h", FIFO("g$h")},
+
+    /* numbers, as sscanf("%d,%d") reads them */
+    {"--jobserver-auth=3,4x", PIPE(3, 4)},
+    {"--jobserver-auth=3,4,5", PIPE(3, 4)},
+    {"--jobserver-auth=3,\\ 4", PIPE(3, 4)},
+    {"--jobserver-auth=+3,004", PIPE(3, 4)},
+    {"--jobserver-auth=0,2147483647", PIPE(0, INT_MAX)},
+    {"--jobserver-auth=-1,-1", CLOSED(-1, -1)},
+    {"--jobserver-auth=3,-2", CLOSED(3, -2)},
+    {"--jobserver-auth=-2147483648,4", CLOSED(INT_MIN, 4)},
+
+    /* what getopt makes of it */
+    {"--jobserver-auth 3,4", PIPE(3, 4)},
+    {"-j4 --jobserver-a=3,4", PIPE(3, 4)},
+    {"-j4 --jobserver=3,4", NONE}, /* ambiguous; 4.4.1 ends with an error */
+    {"-j4 --jobserver-authority=3,4", NONE},
+    {"-j4 -I --jobserver-auth=3,4", NONE}, /* a directory for include */
+    {"kI --jobserver-auth=3,4", NONE},
+    {"-j4 --eval --jobserver-auth=3,4", NONE},
+    {"-j4 -- --jobserver-auth=3,4", NONE},
+    {"-I -- --jobserver-auth=3,4", PIPE(3, 4)},
+    {"-j4 goal --jobserver-auth=3,4", PIPE(3, 4)},
+    {"FOO=n -j4 --jobserver-auth=3,4", PIPE(3, 4)},
+    {"X=--jobserver-auth=3,4", NONE},
+    {" -j4 \"--jobserver-auth=3,4\"", NONE}, /* quotes quote nothing */
+    {"jobserver-auth=3,4", NONE},            /* a variable */
+};
+
+static void
+test_parse(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(parse_cases); i++) {
+        const struct parse_case *c = &parse_cases[i];
+        struct auth expected = {c->kind, NULL, c->read_fd, c->write_fd}, auth;
+        char *error = (char[]){"left"};
+
+        if (c->path != NULL)
+            expected.path = strdup(c->path);
+        if (auth_parse(c->flags, &auth, &error) != 0)
+            fail_msg("'%s': %s", c->flags, error);
+        assert_null(error);
+        if (!auth_equal(&auth, &expected))
+            fail_msg("'%s': kind %d path %s fds %d,%d", c->flags, (int)auth.kind, auth.path,
+                     auth.read_fd, auth.write_fd);
+        auth_clear(&auth);
+        assert_int_equal(auth.kind, AUTH_NONE);
+        assert_null(auth.path);
+        free(expected.path);
+    }
+}
+
+#define X10 "xxxxxxxxxx"
+
+/* make 4.3 ends with an error or goes on alone, 4.4.1 says that it goes on with -j1; empty ones are
+ * an error in 4.4.1. 2^32 + 3 is 3 to both, which nobody can have meant. */
+static const struct {
+    const char *flags, *quoted;
+} bad_cases[] = {
+    {"--jobserver-auth=3,", "--jobserver-auth=3,"},
+    {"k -j4 --jobserver-auth=,4 -- A=b", "--jobserver-auth=,4"},
+    {"--jobserver-auth=3", "--jobserver-auth=3"},
+    {"--jobserver-auth=3\\ ,4", "--jobserver-auth=3\\ ,4"},
+    {"--jobserver-auth=x,4", "--jobserver-auth=x,4"},
+    {"--jobserver-auth=3,4 --jobserver-auth=x", "--jobserver-auth=x"},
+    {"--jobserver-auth='3,4'", "--jobserver-auth='3,4'"},
+    {"--jobserver-auth=", "--jobserver-auth="},
+    {"-j4 --jobserver-auth", "--jobserver-auth"},
+    {"--jobserver-auth=fifo:", "--jobserver-auth=fifo:"},
+    {"--jobserver-auth=FIFO:/a", "--jobserver-auth=FIFO:/a"},
+    {"--jobserver-fds=fifo", "--jobserver-fds=fifo"},
+    {"--jobserver-auth x", "--jobserver-auth x"},
+    {"-r -J 3 A=b", "-J 3"},
+    {"kJ3", "J3"},
+    {"-J", "-J"},
+    {"--jobserver-auth=99999999999,4", "--jobserver-auth=99999999999,4"},
+    {"--jobserver-auth=4294967299,4", "--jobserver-auth=4294967299,4"},
+    {"--jobserver-auth=3,2147483648", "--jobserver-auth=3,2147483648"},
+    {"--jobserver-auth=-99999999999999999999999,4", "--jobserver-auth=-99999999999999999999999,4"},
+    {"--jobserver-auth=\x1b[2J\xc3\xbc\n", "--jobserver-auth=?[2J???"},
+    {"--jobserver-auth=" X10 X10 X10 X10 X10 X10 X10 X10 X10,
+     "--jobserver-auth=" X10 X10 X10 X10 X10 X10 "xxx"},
+};
+
+static void
+test_parse_errors(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(bad_cases); i++) {
+        struct auth auth = {AUTH_CLOSED, NULL, 42, 43};
+        char expected[200], *error = NULL;
+
+        snprintf(expected, sizeof(expected), "%s: not R,W and not fifo:PATH", bad_cases[i].quoted);
+        assert_int_equal(auth_parse(bad_cases[i].flags, &auth, &error), -EINVAL);
+        assert_string_equal(error, expected);
+        assert_int_equal(auth.kind, AUTH_CLOSED);
+        assert_int_equal(auth.read_fd, 42);
+        assert_int_equal(auth.write_fd, 43);
+        free(error);
+    }
+}
+
+/* --- auth_format --- */
+
+static const struct {
+    enum auth_kind kind;
+    const char *path;
+    int read_fd, write_fd;
+    const char *text;
+} format_cases[] = {
+    {NONE, ""},
+    {PIPE(3, 4), "--jobserver-auth=3,4"},
+    {CLOSED(-2, -2), "--jobserver-auth=-2,-2"},
+    {FIFO("/dev/steve"), "--jobserver-auth=fifo:/dev/steve"},
+    {FIFO("/a b\tc"), "--jobserver-auth=fifo:/a\\ b\\\tc"},
+    {FIFO("/a\\b"), "--jobserver-auth=fifo:/a\\\\b"},
+    {FIFO("/a$b$"), "--jobserver-auth=fifo:/a$$b$$"},
+    {FIFO("/'q\",\xc3\xbc"), "--jobserver-auth=fifo:/'q\",\xc3\xbc"},
+    {FIFO("\\ $"), "--jobserver-auth=fifo:\\\\\\ $$"},
+};
+
+static void
+test_format(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(format_cases); i++) {
+        struct auth auth = {format_cases[i].kind, NULL, format_cases[i].read_fd,
+                            format_cases[i].write_fd};
+        struct auth again;
+        char *text, *error;
+
+        if (format_cases[i].path != NULL)
+            auth.path = strdup(format_cases[i].path);
+        text = auth_format(&auth);
+        assert_string_equal(text, format_cases[i].text);
+        assert_int_equal(auth_parse(text, &again, &error), 0);
+        assert_true(auth_equal(&auth, &again));
+        auth_clear(&auth);
+        auth_clear(&again);
+        free(text);
+    }
+}
+
+/* --- auth_replace --- */
+
+/* In each: fifo:/n and 8 jobs are put in. */
+static const struct {
+    const char *flags, *replaced;
+} replace_cases[] = {
+#define NEW " -j8 --jobserver-auth=fifo:/n"
+    {NULL, NEW},
+    {"", NEW},
+    {" ", NEW},
+    {"kw", "kw" NEW},
+    {"-k", "-k" NEW},
+    {"A=b", "A=b" NEW},
+    {" -j4 --jobserver-auth=3,4", NEW},
+    {" -j4 --jobserver-auth=3,4 -- FOO=bar", NEW " -- FOO=bar"},
+    {"s -Ifoo -j2 -l3 -Otarget --jobserver-auth=3,4 --no-print-directory -- X=y\\ z",
+     "s -Ifoo -l3 -Otarget --no-print-directory" NEW " -- X=y\\ z"},
+    {"s -Ifoo -j2 -l3 -Otarget --jobserver-auth=fifo:/tmp/GMfifo6955 --no-print-directory "
+     "--sync-mutex=fnm:/tmp/Gm07epsW -- X=y\\ z",
+     "s -Ifoo -l3 -Otarget --no-print-directory --sync-mutex=fnm:/tmp/Gm07epsW" NEW " -- X=y\\ z"},
+    {"k -j4 --jobserver-auth=3,4 --jobserver-auth=-2,-2 -- FOO=bar", "k" NEW " -- FOO=bar"},
+    {" -j4 --jobserver-auth=3,4 -- A=a$$ B=\\\\ C=-j4 --jobserver-auth=5,6",
+     NEW " -- A=a$$ B=\\\\ C=-j4 --jobserver-auth=5,6"},
+    {"-- A=b", NEW " -- A=b"},
+    {" -- A=b", " -j8 --jobserver-auth=fifo:/n -- A=b"},
+    {"\n-- A=b", "\n-j8 --jobserver-auth=fifo:/n -- A=b"},
+    {" -r -k -j 4 -J 15,16 .MAKE.LEVEL.ENV=MAKELEVEL FOO=bar",
+     " -r -k .MAKE.LEVEL.ENV=MAKELEVEL FOO=bar" NEW},
+    {"-j --jobserver-fds=6,7 --jobserver-auth=6,7", NEW},
+    {"--jobserver-auth=fifo:/dev/steve", NEW},
+    {" -j4 --jobserver-auth=fifo:/a\\ b\\", NEW},
+    {" --jobserver-style=pipe -j4", " --jobserver-style=pipe" NEW},
+
+    /* every spelling of -j */
+    {"k -j", "k" NEW},
+    {"k -j 3 -s", "k -s" NEW},
+    {"k -j -s", "k -s" NEW},
+    {"k -j s", "k s" NEW},
+    {"k --jobs", "k" NEW},
+    {"k --jobs=3", "k" NEW},
+    {"k --jobs 3", "k" NEW},
+    {"k -\\j3", "k" NEW},
+    {"j3", NEW},
+    {"kj3", "k" NEW},
+    {"kj 3 -s", "k -s" NEW},
+    {"-kj3", "-k" NEW},
+    {"-k -sj3 -w", "-k -s -w" NEW},
+    {"kj=3", "kj=3" NEW},     /* a variable */
+    {"-Ij3", "-Ij3" NEW},     /* a directory */
+    {"-I -j3", "-I -j3" NEW}, /* a directory too */
+    {"-I -- -k", "-I --"
+                 " -k" NEW},
+
+    /* blanks and quotes are kept where they are */
+    {"k  -s\t-w ", "k  -s\t-w" NEW " "},
+    {"k  -j4\t\t-w", "k\t\t-w" NEW},
+    {"k -I'a -j4", "k -I'a" NEW},
+    {"k -Ia\\ -j4", "k -Ia\\ -j4" NEW},
+    {"k -I\xff\x01", "k -I\xff\x01" NEW},
+
+    /* what was no option does not become one, and takes no option of ours */
+    {"-j4 goal", "- goal" NEW},
+    {"-j4 goal -- A=b", "- goal" NEW " -- A=b"},
+    {"j4 -- goal", NEW " -- goal"},
+    {"-j4 A=b", " A=b" NEW},
+    {"-j4 \n-k", "- \n-k" NEW},
+    {"k -I", "k" NEW " -I"},
+    {"k -e -wI", "k -e" NEW " -wI"},
+    {"kI", NEW " -kI"},
+    {"-I", NEW " -I"},
+    {"\n kI", "\n -j8 --jobserver-auth=fifo:/n -kI"},
+    {"k --eval", "k" NEW " --eval"},
+    {"k a\\", "k" NEW " a\\"},
+    {"k\\", NEW " -k\\"},
+    {"k -I a\\", "k" NEW " -I a\\"},
+    {"k a\\\\", "k a\\\\" NEW},
+    {"k a$", "k" NEW " a$"},
+    {"k a$$", "k a$$" NEW},
+#undef NEW
+};
+
+static void
+test_replace(void **state)
+{
+    const struct auth fifo = {AUTH_FIFO, (char[]){"/n"}, -1, -1};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(replace_cases); i++) {
+        char *text = auth_replace(replace_cases[i].flags, &fifo, 8);
+
+        assert_string_equal(text, replace_cases[i].replaced);
+        free(text);
+    }
+}
+
+/* Only what is asked for is put in; what was there goes in any case. */
+static void
+test_replace_parts(void **state)
+{
+    const struct auth none = {AUTH_NONE, NULL, -1, -1}, pair = {AUTH_PIPE, NULL, 5, 6};
+    static const struct {
+        const char *flags, *nothing, *jobs, *pair;
+    } cases[] = {
+        {"", "", " -j3", " --jobserver-auth=5,6"},
+        {"k -j4 --jobserver-auth=3,4 -- A=b", "k -- A=b", "k -j3 -- A=b",
+         "k --jobserver-auth=5,6 -- A=b"},
+        {" -r -J 3,4 A=b", " -r A=b", " -r A=b -j3", " -r A=b --jobserver-auth=5,6"},
+        {"-j4 goal", "- goal", "- goal -j3", "- goal --jobserver-auth=5,6"},
+        {"kI", "kI", " -j3 -kI", " --jobserver-auth=5,6 -kI"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char *nothing = auth_replace(cases[i].flags, &none, 0);
+        char *jobs = auth_replace(cases[i].flags, &none, 3);
+        char *fds = auth_replace(cases[i].flags, &pair, 0);
+
+        assert_string_equal(nothing, cases[i].nothing);
+        assert_string_equal(jobs, cases[i].jobs);
+        assert_string_equal(fds, cases[i].pair);
+        free(nothing);
+        free(jobs);
+        free(fds);
+    }
+}
+
+/* --- auth_dry_run --- */
+
+static const struct {
+    const char *flags;
+    bool dry_run;
+} dry_run_cases[] = {
+    {NULL, false},
+    {"", false},
+    {"n", true},
+    {"kn", true},
+    {"kn -j4 --jobserver-auth=3,4", true},
+    {" n", true},
+    {"k\\n", true},
+    {"-n", true},
+    {"-k -sn", true},
+    {" -j4 -n", true},
+    {"--dry-run", true},
+    {"--dry", true},
+    {"k --just-print", true},
+    {"--just", true},
+    {"--recon", true},
+    {"k-n", true}, /* 4.4.1 ends with an error */
+    {"k", false},
+    {" -j4 --jobserver-auth=fifo:/n", false},
+    {"--no-print-directory", false},
+    {"--dry-run=3", false},
+    {"FOO=n", false},
+    {"k FOO=n", false},
+    {"k n", false}, /* a goal */
+    {" - n", false},
+    {"k -- -n", false},
+    {"-- n", false},
+    {"In", false}, /* a directory */
+    {"I n", false},
+    {"-I -n", false},
+    {"kln", false},
+    {"kfn", false},
+    {"--eval -n", false},
+    {"-Ofn", false},
+    {"\"-n\"", true}, /* a group of letters, among them n */
+    {" -k \"-n\"", false},
+};
+
+static void
+test_dry_run(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(dry_run_cases); i++)
+        if (auth_dry_run(dry_run_cases[i].flags) != dry_run_cases[i].dry_run)
+            fail_msg("'%s'", dry_run_cases[i].flags);
+}
+
+/* --- properties --- */
+
+/* Values made of pieces that mean something, and of the tables above. */
+static void
+test_properties(void **state)
+{
+    static const char *const pieces[] = {
+        " ",
+        " ",
+        " ",
+        "\t",
+        "\n",
+        "\\",
+        "$",
+        "$$",
+        "-",
+        "--",
+        "=",
+        ",",
+        "3",
+        "3,4",
+        "-2",
+        "fifo:",
+        "/a",
+        "j",
+        "J",
+        "n",
+        "k",
+        "I",
+        "E",
+        "O",
+        "l",
+        "-j",
+        "-j4",
+        "-J",
+        "--jobs",
+        " -- ",
+        " -n ",
+        "A=b",
+        "goal",
+        "--eval",
+        "--dry-run",
+        "--no-",
+        "'",
+        "\"",
+        "\xc3",
+        "--jus",
+        "--re",
+        "\x01",
+        "-I",
+        "--jobserver-auth=",
+        "auth",
+        "--jobserver-fds=",
+        "--jobserver-",
+        "--jobserver-auth ",
+        "--output-sync",
+    };
+    char flags[2048], path[64];
+
+    (void)state;
+    srandom(1);
+    for (int round = 0; round < 30000; round++) {
+        flags[0] = path[0] = '\0';
+        for (long n = random() % 12; n > 0; n--)
+            strcat(flags, pieces[(size_t)random() % COUNT(pieces)]);
+        for (long n = random() % 4; n > 0; n--)
+            strcat(path, pieces[(size_t)random() % 20]);
+        check_auth_properties(flags, path, (unsigned)random() % 3);
+    }
+    for (size_t i = 0; i < COUNT(parse_cases); i++)
+        check_auth_properties(parse_cases[i].flags != NULL ? parse_cases[i].flags : "", "/n", 2);
+    for (size_t i = 0; i < COUNT(replace_cases); i++)
+        check_auth_properties(replace_cases[i].flags != NULL ? replace_cases[i].flags : "", " ", 2);
+}
+
+/* MAKEFLAGS may be as long as an environment string (128 KiB). */
+static void
+test_long(void **state)
+{
+    const size_t size = 128 * 1024;
+    char *flags = malloc(size);
+
+    (void)state;
+    assert_non_null(flags);
+    for (const char *filling = "x \\"; *filling != '\0'; filling++) {
+        memset(flags, *filling, size - 1);
+        flags[size - 1] = '\0';
+        check_auth_properties(flags, "/n", 2);
+    }
+    free(flags);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_parse),         cmocka_unit_test(test_parse_errors),
+        cmocka_unit_test(test_format),        cmocka_unit_test(test_replace),
+        cmocka_unit_test(test_replace_parts), cmocka_unit_test(test_dry_run),
+        cmocka_unit_test(test_properties),    cmocka_unit_test(test_long),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
