@@ -157,7 +157,7 @@ find_set_aside(const struct pool_process *process, const struct pool_opening *op
 
     TAILQ_FOREACH (waiter, &process->waiters, in_process) {
         if (!heap_contains(&waiter->in_deadlines))
-            continue;
+            break;
         if (waiter->opening == opening)
             return waiter;
         found = waiter;
@@ -171,9 +171,12 @@ find_waiter(const struct pool_process *process, const struct pool_opening *openi
 {
     struct pool_waiter *waiter;
 
-    TAILQ_FOREACH (waiter, &process->waiters, in_process)
-        if (waiter->opening == opening && waiter->kind == kind)
+    TAILQ_FOREACH (waiter, &opening->waiters, in_opening) {
+        if (waiter->kind == WAITER_READER)
+            break;
+        if (waiter->process == process && waiter->kind == kind)
             return waiter;
+    }
     return NULL;
 }
 
@@ -202,23 +205,34 @@ forget_poll(struct pool *pool, struct pool_opening *opening, struct pool_process
     }
 }
 
+/* Would a read be granted now? *set_aside: by this reservation; NULL: by a free token. */
+static bool
+is_grantable(const struct pool *pool, struct pool_opening *opening, struct pool_process *process,
+             struct pool_waiter **set_aside)
+{
+    struct pool_holder *holder = pool_holder_of(opening, process);
+    struct pool_waiter *found = find_set_aside(process, opening);
+
+    /* What is set aside for this very holder counts against its limit, and is what it gets. */
+    if (pool_holder_is_full(pool, holder) && !(found && found->holder == holder))
+        return false;
+    *set_aside = found;
+    return found || is_granting(pool);
+}
+
 static bool
 try_grant(struct pool *pool, struct pool_opening *opening, struct pool_process *process)
 {
-    struct pool_holder *holder = pool_holder_of(opening, process);
-    struct pool_waiter *set_aside = find_set_aside(process, opening);
+    struct pool_waiter *set_aside;
 
-    /* What is set aside for this very holder counts against its limit, and is what it gets. */
-    if (pool_holder_is_full(pool, holder) && !(set_aside && set_aside->holder == holder))
+    if (!is_grantable(pool, opening, process, &set_aside))
         return false;
     if (set_aside) {
         process->lapses = 0;
         pool_waiter_end(pool, set_aside);
-    } else if (!is_granting(pool)) {
-        return false;
     }
     process->tries = 0;
-    lend(pool, holder, opening);
+    lend(pool, pool_holder_of(opening, process), opening);
     forget_poll(pool, opening, process);
     return true;
 }
@@ -299,6 +313,13 @@ find_loan(const struct pool_opening *opening, const struct pool_process *writer)
     return loan ? loan : TAILQ_FIRST(&opening->loans);
 }
 
+static bool
+is_own(const struct pool_loan *loan, const struct pool_process *process)
+{
+    return loan->holder == &process->holder ||
+           (process->group && loan->holder == &process->group->holder);
+}
+
 size_t
 pool_write(struct pool *pool, struct pool_opening *opening, struct pool_process *process, size_t n,
            int64_t now_ns)
@@ -307,9 +328,7 @@ pool_write(struct pool *pool, struct pool_opening *opening, struct pool_process 
     struct pool_loan *loan;
 
     while (credited < n && (loan = find_loan(opening, process))) {
-        const struct pool_holder *own = process->group ? &process->group->holder : &process->holder;
-        if (loan->holder != own)
-            pool->foreign++;
+        pool->foreign += !is_own(loan, process);
         pool_loan_end(pool, loan);
         pool->returned++;
         credited++;
@@ -335,16 +354,15 @@ bool
 pool_poll(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
           bool wants_notice, int64_t now_ns)
 {
-    struct pool_waiter *waiter = find_set_aside(process, opening);
+    struct pool_waiter *waiter;
 
     mark_client(opening, process);
     process->has_polled |= wants_notice;
-    if (waiter) {
-        confirm_offer(pool, waiter, now_ns);
+    if (is_grantable(pool, opening, process, &waiter)) {
+        if (waiter)
+            confirm_offer(pool, waiter, now_ns);
         return true;
     }
-    if (is_granting(pool) && !pool_holder_is_full(pool, pool_holder_of(opening, process)))
-        return true;
     if (!wants_notice)
         return false;
     waiter = find_waiter(process, opening, WAITER_LAZY);

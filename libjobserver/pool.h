@@ -155,7 +155,7 @@ void pool_set_throttle(struct pool *pool, bool throttled, unsigned min_jobs, int
  * -EBUSY (the process is in another group, or holds a token itself), or -ENOMEM. `key`: of the
  * account to found; 0: stay in the process' account. */
 int pool_group_join(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
-                    uint64_t key);
+                    uint64_t key, int64_t now_ns);
 /* One of the tokens that are held through `opening` pays for the implicit slot of its holder, and
  * is not counted in its account's share. 0, or -EINVAL if none is held. */
 int pool_pay_implicit(struct pool *pool, struct pool_opening *opening, struct pool_process *process,

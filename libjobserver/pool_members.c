@@ -311,7 +311,7 @@ process_change_account(struct pool *pool, struct pool_process *process,
 
 int
 pool_group_join(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
-                uint64_t key)
+                uint64_t key, int64_t now_ns)
 {
     const struct pool_holder *self = &process->holder;
 
@@ -336,6 +336,8 @@ pool_group_join(struct pool *pool, struct pool_opening *opening, struct pool_pro
         claim_end(&process->holder);
         claim_begin(&process->group->holder, ancestor);
     }
+    /* Who waited here because the opener was at its limit is charged to the group now. */
+    pool_serve(pool, now_ns);
     return 0;
 }
 

@@ -29,16 +29,16 @@ TAILQ_HEAD(pool_accounts, pool_account);
 struct pool_account {
     uint64_t key;
     unsigned weight;
-    unsigned tokens;   /* held, or set aside for it */
-    unsigned implicit; /* of these, paid implicit slots, which its share does not count */
-    unsigned holders;  /* references: processes and groups */
+    unsigned tokens;      /* held, or set aside for it */
+    unsigned implicit;    /* of these, paid implicit slots, which its share does not count */
+    unsigned holders;     /* references: processes and groups */
+    uint64_t last_served; /* the ordinal of its last turn, or of its first wait; 0: never waited */
     struct pool_waiters queue;
 
     /* While its queue is not empty it stands in pool->waiting, the longest waiting first, and in
      * pool->by_share. */
     TAILQ_ENTRY(pool_account) in_waiting;
     struct heap_node in_by_share;
-    uint64_t waiting_since; /* ordinal of its place in pool->waiting */
     uint64_t passed_over_step;
     TAILQ_ENTRY(pool_account) in_pool;
 };
@@ -69,7 +69,7 @@ struct pool_process {
     struct pool_group *group;
     TAILQ_ENTRY(pool_process) in_group;
     struct pool_openings openings; /* that it opened */
-    struct pool_waiters waiters;
+    struct pool_waiters waiters;   /* first those for whom a token is set aside */
 
     /* Rule 9. */
     unsigned lapses; /* reservations in a row that it did not use */
@@ -87,8 +87,8 @@ struct pool_opening {
     struct pool_process *opener; /* NULL: dead */
     struct pool_group *group;
     void *owner;
-    struct pool_loans loans; /* read through it */
-    struct pool_waiters waiters;
+    struct pool_loans loans;     /* read through it */
+    struct pool_waiters waiters; /* last the readers, of which there may be thousands */
     TAILQ_ENTRY(pool_opening) in_opener;
     TAILQ_ENTRY(pool_opening) in_group;
     TAILQ_ENTRY(pool_opening) in_pool;
@@ -150,7 +150,7 @@ struct pool {
     struct pool_accounts waiting; /* those with a queue, the longest waiting first */
     struct heap by_share;         /* the same, by tokens for their weight */
     uint64_t passed_over_first;   /* how often the first of `waiting` was passed over */
-    uint64_t next_waiting_since;
+    uint64_t next_turn;
 
     struct heap deadlines; /* offers and reservations */
     struct pool_holders holders;

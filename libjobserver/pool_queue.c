@@ -4,8 +4,9 @@
  * Who waits, and whose turn it is (rule 8).
  *
  * Within an account it is first come, first served. Among the accounts that wait it is the one with
- * the fewest tokens for its weight, found in a heap; among equals the one that has waited, or was
- * served, longest ago, so that an account with many waiters gains nothing by them.
+ * the fewest tokens for its weight, found in a heap; among equals the one that was served (or came to
+ * the queue first) longest ago, so that an account with many waiters gains nothing by them, not even
+ * against one that comes back to the queue only after each of its jobs.
  *
  * An account that was passed over `capacity` times goes first: whenever one is served, those that
  * stand before it in pool->waiting, which is in the order of waiting, have been passed over once
@@ -35,7 +36,7 @@ pool_account_before(struct heap_node *a, struct heap_node *b)
 
     if (first_share != second_share)
         return first_share < second_share;
-    return first->waiting_since < second->waiting_since;
+    return first->last_served < second->last_served;
 }
 
 bool
@@ -57,8 +58,9 @@ pool_account_changed(struct pool *pool, struct pool_account *account)
 static void
 account_starts_waiting(struct pool *pool, struct pool_account *account)
 {
-    account->waiting_since = pool->next_waiting_since++;
     account->passed_over_step = 0;
+    if (account->last_served == 0)
+        account->last_served = ++pool->next_turn;
     TAILQ_INSERT_TAIL(&pool->waiting, account, in_waiting);
     heap_insert(&pool->by_share, &account->in_by_share);
 }
@@ -195,7 +197,10 @@ pool_wait(struct pool *pool, enum waiter_kind kind, struct pool_opening *opening
     waiter->holder = pool_holder_of(opening, process);
     waiter->reader = reader;
     TAILQ_INSERT_TAIL(&process->waiters, waiter, in_process);
-    TAILQ_INSERT_TAIL(&opening->waiters, waiter, in_opening);
+    if (kind == WAITER_READER)
+        TAILQ_INSERT_TAIL(&opening->waiters, waiter, in_opening);
+    else
+        TAILQ_INSERT_HEAD(&opening->waiters, waiter, in_opening);
     pool->waiter_count++;
     join_line(pool, waiter);
     return waiter;
@@ -218,6 +223,7 @@ pool_next_waiter(struct pool *pool)
         waiter->holder->queued--;
         TAILQ_REMOVE(&account->queue, waiter, in_queue);
         account_stops_waiting(pool, account);
+        account->last_served = ++pool->next_turn;
         if (!TAILQ_EMPTY(&account->queue))
             account_starts_waiting(pool, account);
         waiter->state = WAITER_NEXT;
@@ -246,6 +252,8 @@ pool_set_aside(struct pool *pool, struct pool_waiter *waiter, enum waiter_state 
     pool->free--;
     pool->reserved++;
     waiter->state = state;
+    TAILQ_REMOVE(&waiter->process->waiters, waiter, in_process);
+    TAILQ_INSERT_HEAD(&waiter->process->waiters, waiter, in_process);
     waiter->holder->reserved++;
     waiter->holder->account->tokens++;
     pool_account_changed(pool, waiter->holder->account);

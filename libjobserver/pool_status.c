@@ -98,9 +98,13 @@ static const char *
 check_waiters(const struct pool_process *process, struct totals *totals)
 {
     struct pool_waiter *waiter;
+    bool all_set_aside = true;
 
     TAILQ_FOREACH (waiter, &process->waiters, in_process) {
         bool set_aside = waiter->state == WAITER_OFFERED || waiter->state == WAITER_RESERVED;
+        if (set_aside && !all_set_aside)
+            return "those for whom a token is set aside do not come first";
+        all_set_aside = set_aside;
         if (waiter->process != process)
             return "a waiter is in another process' list";
         if (waiter->holder != pool_holder_of(waiter->opening, waiter->process))

@@ -174,7 +174,8 @@ join_group(struct call *call, union argument *argument)
     (void)argument;
     /* Below another group it stays in that one's account. */
     uint64_t key = client && client->is_below_group ? 0 : clients_key_of_group(call->server);
-    int error = pool_group_join(call->server->pool, call->opening->pool, call->process, key);
+    int error = pool_group_join(call->server->pool, call->opening->pool, call->process, key,
+                                server_now_ns());
     if (error < 0)
         return error;
     opening_mark_used(call->opening, client);

@@ -559,8 +559,8 @@ test_rule2_tokens_of_a_group_can_be_claimed_through_any_member(void **state)
     struct fixture *f = begin(state, 4);
     NEW_CLIENT(f, wrap, 1);
     NEW_HEIR(f, keeper, 1, wrap);
-    assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000), 0);
-    assert_int_equal(pool_group_join(f->pool, wrap.opening, keeper.process, 1000), 0);
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000, tick(f)), 0);
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, keeper.process, 1000, tick(f)), 0);
     take(f, &wrap);
     struct actor one = born(f, "one", 1000, true), two = born(f, "two", 1000, true);
     assert_true(pool_claim_implicit(f->pool, one.process, keeper.process));
@@ -935,8 +935,8 @@ test_rule6_group_holds_until_its_last_member_died(void **state)
     struct fixture *f = begin(state, 3);
     NEW_CLIENT(f, wrap, 1);
     NEW_HEIR(f, keeper, 1, wrap);
-    assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000), 0);
-    assert_int_equal(pool_group_join(f->pool, wrap.opening, keeper.process, 1000), 0);
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000, tick(f)), 0);
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, keeper.process, 1000, tick(f)), 0);
     take(f, &wrap);
     take(f, &keeper);
     struct pool_client line = line_of(f, &wrap);
@@ -960,8 +960,8 @@ test_rule6_group_outlives_its_keeper(void **state)
     struct fixture *f = begin(state, 3);
     NEW_CLIENT(f, wrap, 1);
     NEW_HEIR(f, keeper, 1, wrap);
-    assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000), 0);
-    assert_int_equal(pool_group_join(f->pool, wrap.opening, keeper.process, 1000), 0);
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000, tick(f)), 0);
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, keeper.process, 1000, tick(f)), 0);
     take(f, &wrap);
     die(f, &keeper);
     expect_tokens(f, 2, 1, 0, 0);
@@ -976,7 +976,7 @@ test_rule6_group_holds_what_anybody_reads_through_its_description(void **state)
     struct fixture *f = begin(state, 2);
     NEW_CLIENT(f, gate, 1);
     NEW_HEIR(f, job, 1, gate);
-    assert_int_equal(pool_group_join(f->pool, gate.opening, gate.process, 1000), 0);
+    assert_int_equal(pool_group_join(f->pool, gate.opening, gate.process, 1000, tick(f)), 0);
     take(f, &job);
     assert_int_equal(held_by(f, &gate), 1);
     die(f, &job);
@@ -990,7 +990,7 @@ test_rule6_group_survives_the_close_of_its_description(void **state)
 {
     struct fixture *f = begin(state, 2);
     NEW_CLIENT(f, wrap, 1);
-    assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000), 0);
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000, tick(f)), 0);
     take(f, &wrap);
     closes(f, &wrap);
     expect_tokens(f, 1, 1, 0, 0);
@@ -1004,10 +1004,10 @@ test_rule6_joining_another_group_is_refused(void **state)
     struct fixture *f = begin(state, 2);
     NEW_CLIENT(f, one, 1);
     NEW_CLIENT(f, two, 1);
-    assert_int_equal(pool_group_join(f->pool, one.opening, one.process, 1000), 0);
-    assert_int_equal(pool_group_join(f->pool, two.opening, two.process, 1001), 0);
-    assert_int_equal(pool_group_join(f->pool, two.opening, one.process, 1001), -EBUSY);
-    assert_int_equal(pool_group_join(f->pool, one.opening, one.process, 1000), 0);
+    assert_int_equal(pool_group_join(f->pool, one.opening, one.process, 1000, tick(f)), 0);
+    assert_int_equal(pool_group_join(f->pool, two.opening, two.process, 1001, tick(f)), 0);
+    assert_int_equal(pool_group_join(f->pool, two.opening, one.process, 1001, tick(f)), -EBUSY);
+    assert_int_equal(pool_group_join(f->pool, one.opening, one.process, 1000, tick(f)), 0);
     check(f);
 }
 
@@ -1017,11 +1017,11 @@ test_rule6_holder_of_a_token_cannot_join(void **state)
     struct fixture *f = begin(state, 2);
     NEW_CLIENT(f, a, 1);
     take(f, &a);
-    assert_int_equal(pool_group_join(f->pool, a.opening, a.process, 1000), -EBUSY);
+    assert_int_equal(pool_group_join(f->pool, a.opening, a.process, 1000, tick(f)), -EBUSY);
     expect_tokens(f, 1, 1, 0, 0);
     assert_int_equal(held_by(f, &a), 1);
     give(f, &a, 1);
-    assert_int_equal(pool_group_join(f->pool, a.opening, a.process, 1000), 0);
+    assert_int_equal(pool_group_join(f->pool, a.opening, a.process, 1000, tick(f)), 0);
 }
 
 static void
@@ -1029,7 +1029,7 @@ test_rule6_group_with_key_0_stays_in_its_account(void **state)
 {
     struct fixture *f = begin(state, 2);
     NEW_CLIENT(f, inner, 1000);
-    assert_int_equal(pool_group_join(f->pool, inner.opening, inner.process, 0), 0);
+    assert_int_equal(pool_group_join(f->pool, inner.opening, inner.process, 0, tick(f)), 0);
     take(f, &inner);
     assert_int_equal(line_of(f, &inner).account, 1000);
     assert_int_equal(pool_account_key(pool_process_account(inner.process)), 1000);
@@ -1043,7 +1043,7 @@ test_rule6_member_of_a_group_returns_what_it_holds_by_itself(void **state)
     NEW_CLIENT(f, gate, 1);
     struct actor aside = gate;
     opens(f, &aside);
-    assert_int_equal(pool_group_join(f->pool, gate.opening, gate.process, 1000), 0);
+    assert_int_equal(pool_group_join(f->pool, gate.opening, gate.process, 1000, tick(f)), 0);
     take(f, &aside);
     give(f, &aside, 1);
     expect_tokens(f, 2, 0, 0, 0);
@@ -1062,7 +1062,7 @@ test_rule6_founding_a_group_serves_who_waits_there(void **state)
     take(f, &parent);
     block(f, &child);
     expect_tokens(f, 1, 1, 0, 0);
-    assert_int_equal(pool_group_join(f->pool, keeper.opening, keeper.process, 1000), 0);
+    assert_int_equal(pool_group_join(f->pool, keeper.opening, keeper.process, 1000, tick(f)), 0);
     expect_events(f, "grant:child");
     assert_int_equal(held_by(f, &keeper), 1);
 }
@@ -1929,7 +1929,7 @@ test_destroy_with_everything_in_use_sends_no_event(void **state)
     NEW_CLIENT(f, a, 2);
     NEW_CLIENT(f, b, 3);
     NEW_CLIENT(f, wrap, 4);
-    assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000), 0);
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000, tick(f)), 0);
     take(f, &h);
     offer(f, &h, &a);
     block(f, &b);
@@ -2014,7 +2014,7 @@ use_everything(struct fixture *f)
         p[i] = try_process(f, (uint64_t)i % 3 + 1);
         o[i] = p[i] ? pool_open(f->pool, p[i], name) : NULL;
         if (i == 4 && o[i]) {
-            int joined = pool_group_join(f->pool, o[i], p[i], 1000);
+            int joined = pool_group_join(f->pool, o[i], p[i], 1000, tick(f));
             assert_true(joined == 0 || joined == -ENOMEM);
         }
         if (!o[i])

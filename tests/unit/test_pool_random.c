@@ -748,7 +748,7 @@ op_join(struct random_test *t)
     struct pool_process *handle = t->processes[p].handle;
     if (!busy)
         joined(t, p, o); /* before the call: it may grant, and then the group is the holder */
-    int answer = pool_group_join(t->pool, opening->handle, handle, key);
+    int answer = pool_group_join(t->pool, opening->handle, handle, key, t->now_ns);
     if (answer != (busy ? -EBUSY : 0))
         complain(t, "pool_group_join: %d, should be %s", answer, busy ? "EBUSY" : "0");
     return true;
