@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * MAKEFLAGS is read as GNU make reads it: unquoted, split at blanks, and handed to getopt_long() with
- * make's options (decode_env_switches() of make 4.3 and 4.4.1), plus bmake's -J. It is not getopt
- * itself that does it here, because auth_replace() must know which bytes an option came from.
+ * MAKEFLAGS is read as GNU make reads it: unquoted, split at blanks, and handed to getopt_long()
+ * with make's options (decode_env_switches() of make 4.3 and 4.4.1), plus bmake's -J. It is not
+ * getopt itself that does it here, because auth_replace() must know which bytes an option came
+ * from.
  */
 
 #include "auth.h"
@@ -104,8 +105,8 @@ struct syntax {
     enum role role;
 };
 
-/* Of make 4.4.1, which has all of 4.3's. The others are here for their arguments, and because a name
- * may be cut short as long as no other begins with the same letters. */
+/* Of make 4.4.1, which has all of 4.3's. The others are here for their arguments, and because a
+ * name may be cut short as long as no other begins with the same letters. */
 static const struct syntax long_options[] = {
     {"always-make", ARGUMENT_NONE, ROLE_OTHER},
     {"assume-new", ARGUMENT_REQUIRED, ROLE_OTHER},

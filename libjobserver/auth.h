@@ -27,18 +27,18 @@ void auth_clear(struct auth *auth);
 
 /* Reads the value of MAKEFLAGS (NULL and "" name none). Of several the last wins, as in make. Words
  * are separated by unquoted blanks; make writes a blank, backslash or $ of a word as "\ ", "\\" and
- * "$$". 0, or -EINVAL with *error (to be freed) quoting the part that makes no sense, or -ENOMEM with
- * *error NULL; `auth` is written only on success. */
+ * "$$". 0, or -EINVAL with *error (to be freed) quoting the part that makes no sense, or -ENOMEM
+ * with *error NULL; `auth` is written only on success. */
 int auth_parse(const char *makeflags, struct auth *auth, char **error);
 
-/* "--jobserver-auth=fifo:PATH" (or R,W), quoted as make does; "" for AUTH_NONE. To be freed; NULL: out
- * of memory. */
+/* "--jobserver-auth=fifo:PATH" (or R,W), quoted as make does; "" for AUTH_NONE. To be freed; NULL:
+ * out of memory. */
 char *auth_format(const struct auth *auth);
 
 /* `makeflags` with every option that names a jobserver, and every -j, -jN, -j N, --jobs and
  * --jobs=N, taken out, and then "-jN" (if jobs > 0: make wants to see that it is parallel) and the
- * option for `auth` put in, before a "--" that ends the options; all else stays byte for byte. auth of
- * kind AUTH_NONE puts in nothing. To be freed; NULL: out of memory. */
+ * option for `auth` put in, before a "--" that ends the options; all else stays byte for byte. auth
+ * of kind AUTH_NONE puts in nothing. To be freed; NULL: out of memory. */
 char *auth_replace(const char *makeflags, const struct auth *auth, unsigned jobs);
 
 /* Does `makeflags` ask for a dry run: an 'n' in the first word if that is a group of single-letter

@@ -5,9 +5,9 @@
 /*
  * Is the implicit slot of this process paid for? One answer for all of our programs.
  *
- * GNU make's manual: a client owns one job slot without reading a token, because its parent acquired
- * one before starting it. That is so when a client started us; a login shell with a system-wide
- * server in its environment acquired nothing.
+ * GNU make's manual: a client owns one job slot without reading a token, because its parent
+ * acquired one before starting it. That is so when a client started us; a login shell with a
+ * system-wide server in its environment acquired nothing.
  */
 
 #include "auth.h"
@@ -24,8 +24,8 @@ int implicit_parse(const char *text, enum implicit_policy *policy);
 
 /* true: paid for. false: acquire a token first, and run nothing before.
  *   - IMPLICIT_INHERIT, IMPLICIT_ACQUIRE: what they say.
- *   - a FIFO or pipe: paid for, if MAKEFLAGS named it (`from_environment`), since the client that put
- *     it there started us; a FIFO that the user named on the command line is not.
+ *   - a FIFO or pipe: paid for, if MAKEFLAGS named it (`from_environment`), since the client that
+ *     put it there started us; a FIFO that the user named on the command line is not.
  *   - steved: if an ancestor holds a token that nobody has claimed for this; claims it.
  *   - another server's file: not. */
 bool implicit_is_paid(struct client *client, enum implicit_policy policy, bool from_environment);

@@ -3,7 +3,8 @@
 /*
  * MAKEFLAGS comes from whoever started us. With clang:
  *     clang -g -O1 -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined -Ilibjobserver \
- *         tests/fuzz/fuzz_auth.c libjobserver/auth.c -o fuzz_auth && ./fuzz_auth tests/fuzz/corpus-auth
+ *         tests/fuzz/fuzz_auth.c libjobserver/auth.c -o fuzz_auth
+ *     ./fuzz_auth tests/fuzz/corpus-auth
  * Built with -DFUZZ_REPLAY instead of -fsanitize=fuzzer it replays the files that it is given.
  */
 

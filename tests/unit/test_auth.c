@@ -5,12 +5,12 @@
  * script: GNU make 4.3 (Debian 12) and 4.4.1 (Debian 13), bmake 20200710, cargo 1.95. Where a
  * case is not from one of them, its outcome is what both makes did with it, unless said otherwise.
  *
- * What auth_replace() writes was given back to them, with three tokens in the FIFO or pipe: a make of
- * four jobs ran all at once and handed the jobserver on to its recipes. So did R,W with 4.3 and 4.4.1
- * for each of the values below that the make takes at all, and with 4.4.1 fifo:, the path with a blank,
- * tab, backslash, $, quotes, comma, '=' or UTF-8 in it. 4.3 takes no fifo:. 4.4.1 writes a path's $ as one
- * $ for its recipes, and its own sub-make then opens another path. bmake takes no --jobserver-auth: to
- * it that is a bad -j.
+ * What auth_replace() writes was given back to both, made from 16 values like those below, with
+ * three tokens in the FIFO or pipe: a make of four jobs ran all at once and handed the jobserver on
+ * to its recipes. So did R,W with 4.3 and 4.4.1, and fifo: with 4.4.1, its path with a blank, tab,
+ * backslash, $, quotes, comma, '=' or UTF-8 in it. (4.3 takes no fifo: at all. 4.4.1 writes a
+ * path's $ as one $ for its recipes, and its own sub-make then opens another path. To bmake,
+ * --jobserver-auth is a bad -j, and to make 4.4.1, -J is an error.)
  */
 
 #include <setjmp.h>
