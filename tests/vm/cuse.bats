@@ -1,0 +1,249 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# steved on a character device, /dev/steve, made by CUSE. Run by tests/vm/suite in a guest where it is
+# root and alone.
+
+load ../bats/common
+
+DEVICE=/dev/steve
+CLIENT=$ROOT/tests/bats/steved_client.py
+
+setup_file() {
+    [ -c /dev/cuse ]
+    groupadd --force jobserver
+}
+
+teardown() {
+    common_teardown
+    wait_for 10 is_gone "$DEVICE"
+}
+
+is_gone() {
+    [ ! -e "$1" ]
+}
+
+start_device() {
+    spawn "$STEVED" --device steve "$@" 2>>"$BATS_TEST_TMPDIR/steved.log"
+    STEVED_PID=$spawned
+    SERVER=$DEVICE
+    wait_for 10 device_is_up_or_gone
+    cat "$BATS_TEST_TMPDIR/steved.log"
+    steved_get jobs
+}
+
+# The node appears before the server has answered for the first time, and gets its owner then.
+device_is_up_or_gone() {
+    has_ended "$STEVED_PID" || { [ -c "$DEVICE" ] && [ "$(stat -c %a "$DEVICE")" = 660 ]; }
+}
+
+# tree NAME SECONDS: a tree of 60 jobs that share one log.
+tree() {
+    "$LIB/make-tree" "$BATS_TEST_TMPDIR/$1" "$2" "$BATS_TEST_TMPDIR/log"
+}
+
+# highest OPTION...: of the jobs of all trees.
+highest() {
+    "$LIB/concurrency" "$@" "$BATS_TEST_TMPDIR/log"
+}
+
+nothing_is_held() {
+    wait_for 5 steved_has held 0
+    steved_has free "$(steved_get jobs)"
+}
+
+@test 'the node is a character device of the group jobserver' {
+    start_device --jobs 3
+    [ "$(stat -c '%F %U %G %a' "$DEVICE")" = 'character special file root jobserver 660' ]
+}
+
+@test 'a second server on the same device is refused in one line' {
+    start_device --jobs 3
+    run "$STEVED" --device steve --jobs 3
+    [ "$status" != 0 ]
+    [ "${#lines[@]}" = 1 ]
+    [[ $output == *"$DEVICE"* ]]
+    steved_has free 3
+}
+
+@test 'two makes directly on the device: N jobs and two implicit slots that nobody paid for' {
+    local first second
+    require_tool MAKE441
+    start_device --jobs 3
+    tree a 0.3
+    tree b 0.3
+    export MAKEFLAGS="--jobserver-auth=fifo:$DEVICE"
+    spawn "$MAKE441" -C "$BATS_TEST_TMPDIR/a" && first=$spawned
+    spawn "$MAKE441" -C "$BATS_TEST_TMPDIR/b" && second=$spawned
+    wait_for 30 steved_has unpaid 2
+    run "$STEVECTL" --server "$DEVICE" status
+    [[ $output == *unpaid* ]]
+    status_of "$first" 120 && [ "$status" = 0 ]
+    status_of "$second" 120 && [ "$status" = 0 ]
+    highest --expect-exactly 5 --expect-jobs 120
+    nothing_is_held
+    steved_has unpaid 0
+}
+
+@test 'two jobwraps at once, around make 4.3 and make 4.4.1: exactly N jobs' {
+    local first second
+    require_tool MAKE441
+    start_device --jobs 3
+    tree a 0.3
+    tree b 0.3
+    spawn "$JOBWRAP" -- make -C "$BATS_TEST_TMPDIR/a" && first=$spawned
+    spawn "$JOBWRAP" -- "$MAKE441" -C "$BATS_TEST_TMPDIR/b" && second=$spawned
+    status_of "$first" 120 && [ "$status" = 0 ]
+    status_of "$second" 120 && [ "$status" = 0 ]
+    highest --expect-exactly 3 --expect-jobs 120
+    nothing_is_held
+}
+
+@test 'FIONREAD tells how many tokens are free' {
+    start_device --jobs 3
+    [ "$(tokens_in "$DEVICE")" = 3 ]
+    exec {taken}<>"$DEVICE"
+    read -r -N 1 -u "$taken" byte
+    [ "$byte" = + ]
+    [ "$(tokens_in "$DEVICE")" = 2 ]
+    printf + >&"$taken"
+    [ "$(tokens_in "$DEVICE")" = 3 ]
+}
+
+@test 'blocking reads, one token each' {
+    start_device --jobs 3
+    /usr/bin/python3 "$CLIENT" blocking "$DEVICE"
+}
+
+@test 'non-blocking reads: EAGAIN at once, O_NONBLOCK as it is at the read' {
+    start_device --jobs 3
+    /usr/bin/python3 "$CLIENT" nonblocking "$DEVICE"
+}
+
+@test 'reads and writes of any size' {
+    start_device --jobs 10
+    /usr/bin/python3 "$CLIENT" sizes "$DEVICE"
+}
+
+@test 'poll, select and epoll are woken' {
+    start_device --jobs 3
+    /usr/bin/python3 "$CLIENT" polling "$DEVICE"
+}
+
+@test 'a signal ends a blocked read by EINTR' {
+    start_device --jobs 3
+    /usr/bin/python3 "$CLIENT" interrupted "$DEVICE"
+}
+
+@test 'a killed waiter leaves no ghost' {
+    start_device --jobs 3
+    /usr/bin/python3 "$CLIENT" killed_waiter "$DEVICE"
+}
+
+@test 'tokens return from elsewhere through the same description only' {
+    start_device --jobs 3
+    /usr/bin/python3 "$CLIENT" foreign "$DEVICE"
+}
+
+@test 'a descriptor that ten processes share' {
+    start_device --jobs 3
+    /usr/bin/python3 "$CLIENT" shared "$DEVICE"
+}
+
+@test 'ioctls of wrong sizes and with garbage' {
+    start_device --jobs 3
+    /usr/bin/python3 "$CLIENT" bad_ioctls "$DEVICE"
+}
+
+@test 'a killed holder is seen by its pidfd: its token serves who waits' {
+    local holder
+    start_device --jobs 1
+    # shellcheck disable=SC2016 # the shell within expands it
+    spawn bash -c 'exec 5<>"$1"; read -r -N 1 -u 5; exec sleep 1000' - "$DEVICE" && holder=$spawned
+    wait_for 10 steved_has held 1
+    spawn dd if="$DEVICE" of="$BATS_TEST_TMPDIR/got" bs=1 count=1
+    wait_for 10 steved_has waiting 1
+    kill -s KILL "$holder"
+    status_of "$spawned" 10
+    [ "$(cat "$BATS_TEST_TMPDIR/got")" = + ]
+    [ "$(steved_get reclaimed)" -ge 1 ]
+}
+
+@test 'a shell that takes a token by dd in a substitution keeps it as long as it lives' {
+    local shell
+    start_device --jobs 2
+    mkfifo "$BATS_TEST_TMPDIR/end"
+    # shellcheck disable=SC2016 # the shell within expands it
+    spawn sh -c 'exec 5<>"$1"; t=$(dd bs=1 count=1 <&5 2>/dev/null); echo "$t" >"$2/has"
+        read -r _ <"$2/end"' - "$DEVICE" "$BATS_TEST_TMPDIR" && shell=$spawned
+    wait_for 10 test -s "$BATS_TEST_TMPDIR/has"
+    # Its dd has ended long since: were the token dd's, it would be free.
+    steved_has held 1
+    steved_has free 1
+    run "$STEVECTL" --server "$DEVICE" status --json
+    perl -e '$_ = join "", <STDIN>; exit !/"pid":\s*$ARGV[0]\b[^}]*"held":\s*1\b/' "$shell" <<<"$output"
+    echo >"$BATS_TEST_TMPDIR/end"
+    status_of "$shell" 10
+    nothing_is_held
+}
+
+@test 'set jobs reaches the builds that run, upward at once' {
+    local waiter
+    start_device --jobs 1
+    exec {taken}<>"$DEVICE"
+    read -r -N 1 -u "$taken"
+    spawn dd if="$DEVICE" of=/dev/null bs=1 count=1 && waiter=$spawned
+    wait_for 10 steved_has waiting 1
+    "$STEVECTL" --server "$DEVICE" set jobs=2
+    status_of "$waiter" 10
+    [ "$status" = 0 ]
+    steved_has jobs 2
+    "$STEVECTL" --server "$DEVICE" set jobs=1
+    wait_for 5 steved_has free 0
+    printf + >&"$taken"
+    wait_for 5 steved_has free 1
+}
+
+@test 'set jobs during a build: down to 1, and up again' {
+    local build
+    start_device --jobs 4
+    tree a 0.3
+    spawn "$JOBWRAP" -- make -C "$BATS_TEST_TMPDIR/a" && build=$spawned
+    wait_for 30 steved_has held 4
+    "$STEVECTL" --server "$DEVICE" set jobs=1
+    wait_for 30 steved_has held 1
+    "$STEVECTL" --server "$DEVICE" set jobs=6
+    wait_for 30 steved_has held 6
+    status_of "$build" 120
+    [ "$status" = 0 ]
+    highest --expect-exactly 6 --expect-jobs 60
+    nothing_is_held
+}
+
+@test 'SIGKILL of steved: who waits gets an error and the node disappears' {
+    local waiter
+    start_device --jobs 1
+    exec {taken}<>"$DEVICE"
+    read -r -N 1 -u "$taken"
+    spawn dd if="$DEVICE" of=/dev/null bs=1 count=1 2>"$BATS_TEST_TMPDIR/dd.err" && waiter=$spawned
+    wait_for 10 steved_has waiting 1
+    kill -s KILL "$STEVED_PID"
+    status_of "$waiter" 10
+    [ "$status" = 1 ]
+    grep -q 'Software caused connection abort' "$BATS_TEST_TMPDIR/dd.err"
+    wait_for 10 is_gone "$DEVICE"
+}
+
+@test 'SIGTERM of steved: who waits gets an error and the node disappears' {
+    local waiter
+    start_device --jobs 1
+    exec {taken}<>"$DEVICE"
+    read -r -N 1 -u "$taken"
+    spawn dd if="$DEVICE" of=/dev/null bs=1 count=1 && waiter=$spawned
+    wait_for 10 steved_has waiting 1
+    kill "$STEVED_PID"
+    status_of "$STEVED_PID" 10
+    [ "$status" = 0 ]
+    status_of "$waiter" 10
+    [ "$status" = 1 ]
+    wait_for 10 is_gone "$DEVICE"
+}
