@@ -179,8 +179,9 @@ static const struct {
     {"--jobserver-auth=99999999999,4", "--jobserver-auth=99999999999,4"},
     {"--jobserver-auth=4294967299,4", "--jobserver-auth=4294967299,4"},
     {"--jobserver-auth=3,2147483648", "--jobserver-auth=3,2147483648"},
+    {"--jobserver-auth=-2147483649,4", "--jobserver-auth=-2147483649,4"},
     {"--jobserver-auth=-99999999999999999999999,4", "--jobserver-auth=-99999999999999999999999,4"},
-    {"--jobserver-auth=\x1b[2J\xc3\xbc\n", "--jobserver-auth=?[2J???"},
+    {"--jobserver-auth=\x1b[2J\xc3\xbc\n\x7f", "--jobserver-auth=?[2J????"},
     {"--jobserver-auth=" X10 X10 X10 X10 X10 X10 X10 X10 X10,
      "--jobserver-auth=" X10 X10 X10 X10 X10 X10 "xxx"},
 };
@@ -321,6 +322,7 @@ static const struct {
     {"k -I a\\", "k" NEW " -I a\\"},
     {"k a\\\\", "k a\\\\" NEW},
     {"k a$", "k" NEW " a$"},
+    {"k a\\$", "k" NEW " a\\$"},
     {"k a$$", "k a$$" NEW},
 #undef NEW
 };
