@@ -23,6 +23,11 @@ setup() {
     STAMPS=$CLONE/quickstart.d/stamps
 }
 
+# No steved may keep bats' own descriptor.
+quickstart() {
+    ./quickstart "$@" 3>&-
+}
+
 # The sanitised build's run has nothing to add: the quickstart builds its own programs.
 needs_the_plain_build() {
     [ "$BUILD" = "$ROOT/build" ] || skip 'builds its own programs, as the run with the plain build did'
@@ -31,7 +36,7 @@ needs_the_plain_build() {
 
 @test 'quickstart builds two real trees under one pool' {
     needs_the_plain_build
-    run ./quickstart 3>&-
+    run quickstart
     echo "$output"
     [ "$status" = 0 ]
     [[ $output == *'Shown: two builds shared '* ]]
@@ -45,7 +50,7 @@ needs_the_plain_build() {
 
 @test 'quickstart runs again, without a daemon' {
     needs_the_plain_build
-    run ./quickstart --way=jobwrap --fast --jobs 3 3>&-
+    run quickstart --way=jobwrap --fast --jobs 3
     echo "$output"
     [ "$status" = 0 ]
     [[ $output == *'a jobwrap around both builds is the pool'* ]]
@@ -55,13 +60,13 @@ needs_the_plain_build() {
 # What says that no more jobs ran than there are tokens must be able to say the opposite.
 @test 'quickstart fails if more jobs run than there are tokens' {
     needs_the_plain_build
-    [ -x build/jobwrap/jobwrap ] || ./quickstart --fast 3>&-
+    [ -x build/jobwrap/jobwrap ] || quickstart --fast
     mv build/jobwrap/jobwrap build/jobwrap/real
     # shellcheck disable=SC2016 # for that shell
     printf '%s\n' '#!/bin/sh' 'while [ "$1" != -- ]; do shift; done' 'shift' \
         'MAKEFLAGS=-j4 exec "$@"' >build/jobwrap/jobwrap
     chmod +x build/jobwrap/jobwrap
-    run ./quickstart --way=jobwrap --fast --jobs=1 3>&-
+    run quickstart --way=jobwrap --fast --jobs=1
     mv -f build/jobwrap/real build/jobwrap/jobwrap
     echo "$output"
     [ "$status" = 1 ]
@@ -80,7 +85,7 @@ needs_the_plain_build() {
     printf 'ID=somelinux\nID_LIKE="rhel fedora"\n' >"$BATS_TEST_TMPDIR/os-release"
     # shellcheck disable=SC2016 # the inner shell expands it
     run unshare -m sh -c 'mount --bind "$1" /etc/os-release && shift && exec "$@"' sh \
-        "$BATS_TEST_TMPDIR/os-release" env PATH="$farm" ./quickstart 3>&-
+        "$BATS_TEST_TMPDIR/os-release" env PATH="$farm" ./quickstart
     echo "$output"
     [ "$status" = 1 ]
     [[ $output == *'please install: meson xz' ]]
@@ -90,7 +95,7 @@ needs_the_plain_build() {
     local arguments
     while read -r arguments; do
         # shellcheck disable=SC2086 # words
-        run ./quickstart $arguments
+        run quickstart $arguments
         echo "$arguments: $output"
         [ "$status" = 2 ]
         [ "${#lines[@]}" = 1 ]
@@ -109,7 +114,7 @@ END
 }
 
 @test 'quickstart --help' {
-    run ./quickstart --help
+    run quickstart --help
     [ "$status" = 0 ]
     [[ $output == *'--way steved|jobwrap'* ]]
 }

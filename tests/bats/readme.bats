@@ -1,0 +1,206 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Every command of the README is run here as it stands there, in a directory with tiny projects. Each
+# test names its block by the heading or the bold words before it; the first test fails if a block has
+# no test.
+
+load common
+
+setup() {
+    common_setup
+    PROJECT=$BATS_TEST_TMPDIR/project
+    LOG=$BATS_TEST_TMPDIR/log
+    mkdir "$PROJECT" "$BATS_TEST_TMPDIR/bin"
+    ln -s "$JOBWRAP" "$STEVED" "$STEVECTL" "$BATS_TEST_TMPDIR/bin/"
+    PATH=$BATS_TEST_TMPDIR/bin:$PATH
+    export LOG
+    cd "$PROJECT" || return
+}
+
+# Each command block of the README: its name, then its lines, indented.
+command_blocks() {
+    awk '
+        /^## / { name = substr($0, 4) }
+        /^\*\*/ { split($0, part, /\*\*/); name = part[2] }
+        /^```sh$/ { inside = 1; print name; next }
+        /^```/ { inside = 0 }
+        inside { print "    " $0 }' "$ROOT/README.md"
+}
+
+block() {
+    command_blocks |
+        awk -v name="$1" '/^[^ ]/ { inside = $0 == name; next } inside { print substr($0, 5) }'
+}
+
+# A daemon that kept bats' own descriptor would keep bats waiting.
+without_fd3() {
+    "$@" 3>&-
+}
+
+# run_block NAME: as a user would paste it; the commands are in the output.
+run_block() {
+    local commands
+    commands=$(block "$1")
+    [ -n "$commands" ] || { echo "no block '$1' in the README" && return 1; }
+    run without_fd3 timeout 100 bash -euxc "$commands"
+    echo "$output"
+    [ "$status" = 0 ]
+}
+
+# Twelve jobs, which prove when they ran.
+write_makefile() {
+    # shellcheck disable=SC2016 # make's variables
+    printf '%s\n' 'jobs := 1 2 3 4 5 6 7 8 9 10 11 12' 'all: $(jobs)' '.PHONY: all $(jobs)' '$(jobs):' \
+        "	@'$STAMP' '$LOG' make.\$@ 0.1" >Makefile
+}
+
+ran_within() {
+    "$LIB/concurrency" --expect-max "$1" --expect-jobs "$2" "$LOG"
+}
+
+@test 'readme: every command block has its test' {
+    local name
+    command_blocks | grep -v '^ ' >"$BATS_TEST_TMPDIR/names"
+    [ "$(wc -l <"$BATS_TEST_TMPDIR/names")" = "$(grep -c '^```sh$' "$ROOT/README.md")" ]
+    while read -r name; do
+        grep -qF "run_block '$name'" "$BATS_TEST_FILENAME" || { echo "untested: $name" && return 1; }
+    done <"$BATS_TEST_TMPDIR/names"
+    # No block of commands hides behind another mark or none.
+    [ "$(grep -c '^```$' "$ROOT/README.md")" = $(($(grep -c '^```sh$' "$ROOT/README.md") + 2)) ]
+    [ -z "$(sort "$BATS_TEST_TMPDIR/names" | uniq -d)" ]
+}
+
+# The quickstart has tests of its own, which take minutes, and ./check is what runs this: here they
+# only prove that they are there and start.
+@test 'readme: try it, test it' {
+    local command
+    [ "$(block 'Try it, test it')" = $'./quickstart\n./check' ]
+    grep -qx '    run quickstart' "$ROOT/tests/bats/quickstart.bats"
+    for command in quickstart check; do
+        printf '#!/bin/sh\nexec "%s" --help\n' "$ROOT/$command" >"$command"
+        chmod +x "$command"
+    done
+    run_block 'Try it, test it'
+    [[ $output == *'usage: ./quickstart'*'usage: ./check'* ]]
+}
+
+@test 'readme: install' {
+    require meson
+    ln -s "$BUILD" build
+    DESTDIR=$PROJECT/root run_block 'Install'
+    [ -n "$(find root -name jobwrap -type f -perm -0111)" ]
+    [ -n "$(find root -name steved -type f -perm -0111)" ]
+    [ -n "$(find root -name stevectl -type f -perm -0111)" ]
+}
+
+@test 'readme: make' {
+    require make
+    write_makefile
+    run_block 'make'
+    ran_within "$(nproc)" 12
+}
+
+@test 'readme: ninja' {
+    require_tool NINJA113
+    local i
+    # shellcheck disable=SC2030,SC2031 # each test has a PATH of its own
+    PATH=$(dirname "$NINJA113"):$PATH
+    # shellcheck disable=SC2016 # ninja's variable
+    {
+        printf 'rule job\n  command = "%s" "%s" ninja.$out 0.1\n' "$STAMP" "$LOG"
+        for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
+            printf 'build job%s: job\n' $i
+        done
+    } >build.ninja
+    run_block 'ninja'
+    ran_within "$(nproc)" 12
+}
+
+@test 'readme: cargo' {
+    require cargo
+    local i
+    printf '[workspace]\nmembers = ["a1", "a2", "a3", "a4", "a5", "a6"]\n' >Cargo.toml
+    for i in 1 2 3 4 5 6; do
+        mkdir -p "a$i/src"
+        printf '[package]\nname = "a%s"\nversion = "0.1.0"\n' $i >"a$i/Cargo.toml"
+        echo 'pub fn one() -> u32 { 1 }' >"a$i/src/lib.rs"
+    done
+    # cargo asks for rustc's version by the same wrapper.
+    # shellcheck disable=SC2016 # the wrapper expands them
+    printf '#!/bin/sh\ncase $* in\n*--crate-name\\ a*) exec "%s" "%s" rustc -- "$@" ;;\nesac\nexec "$@"\n' \
+        "$STAMP" "$LOG" >rustc-stamp
+    chmod +x rustc-stamp
+    RUSTC_WRAPPER=$PROJECT/rustc-stamp run_block 'cargo'
+    ran_within "$(nproc)" 6
+}
+
+# No Debian has an emerge. What stands in for it looks at what it is handed: a FIFO of tokens in
+# MAKEFLAGS, from which it takes one as Portage does, without waiting, and the feature that asks for it.
+@test 'readme: emerge, by a stand-in that takes a token as Portage does' {
+    cat >"$BATS_TEST_TMPDIR/bin/emerge" <<'END'
+#!/usr/bin/env python3
+import os, re, select, stat, sys
+
+assert sys.argv[1:] == ["--jobs=4", "--update", "@world"], sys.argv
+assert "jobserver-token" in os.environ["FEATURES"].split()
+path = re.search(r"--jobserver-auth=fifo:(\S+)", os.environ["MAKEFLAGS"])[1]
+fifo = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+assert stat.S_ISFIFO(os.fstat(fifo).st_mode), path
+if int(os.environ["JOBWRAP_JOBS"]) > 1:
+    assert select.select([fifo], [], [], 10)[0], "no token in 10 s"
+    token = os.read(fifo, 1)
+    assert len(token) == 1
+    os.write(fifo, token)
+print("stand-in for emerge: took a token and gave it back")
+END
+    chmod +x "$BATS_TEST_TMPDIR/bin/emerge"
+    run_block 'emerge'
+    [[ $output == *'stand-in for emerge: took a token and gave it back'* ]]
+}
+
+# A pytest of its own, beside the system.
+require_pytest() {
+    local venv=${STEVED_TEST_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/steved-tests}/pytest
+    mkdir -p "$venv"
+    (
+        flock 9
+        "$venv/bin/python3" -c 'import pytest, xdist, pytest_jobserver' 2>/dev/null && exit
+        python3 -m venv --clear "$venv" &&
+            "$venv/bin/python3" -m pip install -q pytest pytest-xdist pytest-jobserver
+    ) 9>"$venv.lock" >"$BATS_TEST_TMPDIR/pip.log" 2>&1 ||
+        { cat "$BATS_TEST_TMPDIR/pip.log" && missing 'no pytest-jobserver: see its pip.log above'; }
+    # shellcheck disable=SC2031 # as above
+    PATH=$venv/bin:$PATH
+}
+
+@test 'readme: pytest' {
+    require_pytest
+    cat >test_twelve.py <<'END'
+import os, subprocess
+import pytest
+
+@pytest.mark.parametrize("n", range(12))
+def test_job(n):
+    subprocess.run([os.environ["STAMP"], os.environ["LOG"], f"pytest.{n}", "0.2"], check=True)
+END
+    run_block 'pytest'
+    [[ $output == *'12 passed'* ]]
+    ran_within 4 12
+}
+
+@test 'readme: see and change what goes on' {
+    require_fuse
+    require make
+    write_makefile
+    STEVED_MOUNTS+=("$XDG_RUNTIME_DIR/steve")
+    run_block 'See and change what goes on'
+    [[ $output == *'tokens borrowed'*'+ stevectl status'*'free'* ]]
+    ran_within 4 12
+    [ "$(stevectl get jobs)" = 4 ]
+    wait_for 5 all_free
+    stop "$(pgrep -f -- "--mount $XDG_RUNTIME_DIR/steve")"
+}
+
+all_free() {
+    [ "$(stevectl get free)" = 4 ]
+}
