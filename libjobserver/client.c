@@ -439,7 +439,8 @@ write_one(int fd, char token)
     return put == 1 ? 0 : -EIO;
 }
 
-/* Through a description that may block. RWF_NOWAIT is for pipes; named FIFOs do not know it. */
+/* Through a description that may block. RWF_NOWAIT is for pipes, as long as nobody splices into them;
+ * named FIFOs do not know it. */
 static int
 write_one_borrowed(struct client *client, char token)
 {
@@ -502,20 +503,21 @@ client_splice_to(struct client *client, int pipe_fd)
 }
 
 /* Where the FIFO has few slots left and cannot be made larger: written bytes share slots. A SIGKILL
- * between the two calls loses the token. */
+ * between the two calls loses the token. (A pipe that was spliced knows RWF_NOWAIT no more.) */
 static int
 copy_from(struct client *client, int pipe_fd)
 {
     char token;
-    struct iovec byte = {.iov_base = &token, .iov_len = 1};
-    int room = wait_for_room(client->write_fd, deadline_in_ms(ROOM_TIMEOUT_MS));
+    int result = wait_for_room(client->write_fd, deadline_in_ms(ROOM_TIMEOUT_MS));
 
-    if (room < 0)
-        return room;
-    ssize_t got = preadv2(pipe_fd, &byte, 1, -1, RWF_NOWAIT);
-    if (got <= 0)
-        return got == 0 || errno == EAGAIN ? 0 : -errno;
-    int result = client_release(client, token);
+    if (result < 0)
+        return result;
+    if (!is_ready(pipe_fd, POLLIN))
+        return 0;
+    result = read_one(pipe_fd, &token);
+    if (result <= 0)
+        return result;
+    result = client_release(client, token);
     return result < 0 ? result : 1;
 }
 

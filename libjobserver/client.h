@@ -60,7 +60,7 @@ int client_release(struct client *client, char token);
  * and noting it (splice(2)): 1, 0 if none is there, -ENOSPC if the pipe is full (each token takes one
  * of its slots, 16 at first: F_SETPIPE_SZ). And back: 1, or 0 if the pipe is empty, or -EAGAIN as
  * above. For the other kinds -EOPNOTSUPP: there the server keeps account. `pipe_fd` is the fitting
- * end of an anonymous pipe. Given back so, each token takes a slot of the FIFO too; it is made larger
+ * end of a pipe that nobody else reads at the time. Given back so, each token takes a slot of the FIFO too; it is made larger
  * before more than half are taken, and if that is not allowed (pipe(7)), read and write take the
  * place of the one step. */
 int client_splice_to(struct client *client, int pipe_fd);

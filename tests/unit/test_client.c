@@ -1,0 +1,1093 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Real FIFOs, pipes and whatever else a path or a number may turn out to be. What only steved
+ * understands is tested with it, in ../bats.
+ */
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "client.h"
+
+#define NOBODY 65534
+
+/* In a child, where cmocka's assertions mean nothing: says what is wrong and returns it. */
+#define EXPECT(condition)                                                                          \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "# %s:%d: not true: %s\n", __FILE__, __LINE__, #condition);            \
+            return 1;                                                                              \
+        }                                                                                          \
+    } while (0)
+
+/* --- a directory with one of everything --- */
+
+struct fixture {
+    char directory[64];
+    char fifo[96];
+    int fifo_fd; /* keeps what is in it */
+    int descriptors;
+};
+
+static int
+count_descriptors(void)
+{
+    DIR *directory = opendir("/proc/self/fd");
+    int count = 0;
+
+    while (readdir(directory))
+        count++;
+    closedir(directory);
+    return count;
+}
+
+static int
+setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+
+    snprintf(f->directory, sizeof(f->directory), "/tmp/test_client.XXXXXX");
+    if (!mkdtemp(f->directory))
+        return -1;
+    chmod(f->directory, 0755);
+    snprintf(f->fifo, sizeof(f->fifo), "%s/fifo", f->directory);
+    f->descriptors = count_descriptors();
+    if (mkfifo(f->fifo, 0600) < 0)
+        return -1;
+    f->fifo_fd = open(f->fifo, O_RDWR | O_CLOEXEC);
+    *state = f;
+    return f->fifo_fd < 0 ? -1 : 0;
+}
+
+/* Fails the test if it has left a descriptor open. */
+static int
+teardown(void **state)
+{
+    struct fixture *f = *state;
+    char command[128];
+
+    close(f->fifo_fd);
+    int left = count_descriptors() - f->descriptors;
+    if (left != 0)
+        fprintf(stderr, "# %d descriptors left open\n", left);
+    snprintf(command, sizeof(command), "rm -rf '%s'", f->directory);
+    int result = system(command);
+    free(f);
+    return result || left ? -1 : 0;
+}
+
+static void
+put(int fd, const char *tokens)
+{
+    assert_int_equal(write(fd, tokens, strlen(tokens)), strlen(tokens));
+}
+
+static unsigned
+bytes_in(int fd)
+{
+    int bytes = -1;
+
+    assert_int_equal(ioctl(fd, FIONREAD, &bytes), 0);
+    return (unsigned)bytes;
+}
+
+static struct client *
+open_fifo(const struct fixture *f)
+{
+    struct client *client = NULL;
+    char *error;
+
+    if (client_open_path(f->fifo, &client, &error) != 0) {
+        print_error("%s\n", error);
+        fail();
+    }
+    return client;
+}
+
+static int
+open_pair(int read_fd, int write_fd, struct client **client, char **error)
+{
+    struct auth auth = {.kind = AUTH_PIPE, .read_fd = read_fd, .write_fd = write_fd};
+
+    return client_open(&auth, client, error);
+}
+
+static struct client *
+open_pipe(const int ends[2])
+{
+    struct client *client = NULL;
+    char *error;
+
+    if (open_pair(ends[0], ends[1], &client, &error) != 0) {
+        print_error("%s\n", error);
+        fail();
+    }
+    return client;
+}
+
+static int
+run_in_child(int (*function)(void *argument), void *argument)
+{
+    int status;
+
+    fflush(NULL);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        alarm(60);
+        int result = function(argument);
+        fflush(NULL);
+        _exit(result);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+/* From root to nobody, who may still look into its own /proc/self; for nobody else a change. */
+static bool
+drop_privileges(void)
+{
+    if (geteuid() != 0)
+        return true;
+    return setgroups(0, NULL) == 0 && setresgid(NOBODY, NOBODY, NOBODY) == 0 &&
+           setresuid(NOBODY, NOBODY, NOBODY) == 0 && prctl(PR_SET_DUMPABLE, 1) == 0;
+}
+
+/* --- opening --- */
+
+static void
+test_fifo_is_opened_as_our_own(void **state)
+{
+    struct fixture *f = *state;
+    struct client *client = open_fifo(f);
+    char name[128];
+
+    assert_int_equal(client_kind(client), CLIENT_FIFO);
+    assert_true(client_is_own(client));
+    snprintf(name, sizeof(name), "fifo:%s", f->fifo);
+    assert_string_equal(client_name(client), name);
+    assert_true(fcntl(client_fd(client), F_GETFL) & O_NONBLOCK);
+    assert_true(fcntl(client_fd(client), F_GETFD) & FD_CLOEXEC);
+    assert_false(fcntl(f->fifo_fd, F_GETFL) & O_NONBLOCK);
+    client_close(client);
+    client_close(NULL);
+}
+
+static void
+test_fifo_by_auth(void **state)
+{
+    struct fixture *f = *state;
+    struct auth auth = {.kind = AUTH_FIFO, .path = f->fifo, .read_fd = -1, .write_fd = -1};
+    struct client *client;
+    char *error;
+
+    assert_int_equal(client_open(&auth, &client, &error), 0);
+    client_close(client);
+    auth.kind = AUTH_NONE;
+    assert_int_equal(client_open(&auth, &client, &error), -EINVAL);
+    assert_non_null(error);
+    free(error);
+    auth.kind = AUTH_CLOSED;
+    assert_int_equal(client_open(&auth, &client, &error), -EINVAL);
+    free(error);
+}
+
+static void
+make_one_of_everything(const struct fixture *f)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char path[128];
+
+    snprintf(path, sizeof(path), "%s/regular", f->directory);
+    close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    snprintf(path, sizeof(path), "%s/loop", f->directory);
+    assert_int_equal(symlink(path, path), 0);
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket", f->directory);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    close(fd);
+}
+
+static void
+test_what_is_no_jobserver(void **state)
+{
+    static const struct {
+        const char *path; /* "@": in the directory */
+        int error;
+        const char *message;
+    } rows[] = {
+        {"@/missing", -ENOENT, "No such file or directory"},
+        {"@/regular/below", -ENOTDIR, "Not a directory"},
+        {"@/regular", -EINVAL, "a regular file, not a jobserver"},
+        {"@", -EINVAL, "a directory, not a jobserver"},
+        {"@/loop", -ELOOP, "Too many levels of symbolic links"},
+        {"@/socket", -ENXIO, "No such device or address"},
+        {"/dev/null", -EINVAL, "a terminal or memory device, not a jobserver"},
+        {"/dev/zero", -EINVAL, "a terminal or memory device, not a jobserver"},
+        {"/dev/ptmx", -EINVAL, "a terminal or memory device, not a jobserver"},
+        {"", -ENOENT, "No such file or directory"},
+    };
+    struct fixture *f = *state;
+
+    make_one_of_everything(f);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct client *client = NULL;
+        char path[128], expected[256], *error = NULL;
+        bool below = rows[i].path[0] == '@';
+        snprintf(path, sizeof(path), "%s%s", below ? f->directory : "", rows[i].path + below);
+        snprintf(expected, sizeof(expected), "open fifo:%s: %s", path, rows[i].message);
+        assert_int_equal(client_open_path(path, &client, &error), rows[i].error);
+        assert_null(client);
+        assert_string_equal(error, expected);
+        free(error);
+    }
+}
+
+static void
+test_pipe_is_reopened(void **state)
+{
+    int ends[2];
+    char token = 0, name[32];
+
+    (void)state;
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    struct client *client = open_pipe(ends);
+    assert_int_equal(client_kind(client), CLIENT_FIFO);
+    assert_true(client_is_own(client));
+    snprintf(name, sizeof(name), "%d,%d", ends[0], ends[1]);
+    assert_string_equal(client_name(client), name);
+    assert_true(fcntl(client_fd(client), F_GETFL) & O_NONBLOCK);
+    assert_true(fcntl(client_fd(client), F_GETFD) & FD_CLOEXEC);
+    assert_int_equal(client_try_acquire(client, &token), 0);
+    put(ends[1], "x");
+    assert_int_equal(client_try_acquire(client, &token), 1);
+    assert_int_equal(token, 'x');
+    assert_int_equal(client_release(client, token), 0);
+    assert_int_equal(bytes_in(ends[0]), 1);
+    assert_false(fcntl(ends[0], F_GETFL) & O_NONBLOCK);
+    assert_false(fcntl(ends[1], F_GETFL) & O_NONBLOCK);
+    client_close(client);
+    assert_int_equal(read(ends[0], &token, 1), 1); /* the inherited ones are still there */
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void
+test_one_descriptor_for_both(void **state)
+{
+    struct fixture *f = *state;
+    const int both[2] = {f->fifo_fd, f->fifo_fd};
+    struct client *client = open_pipe(both);
+    char token;
+
+    put(f->fifo_fd, "+");
+    assert_int_equal(client_try_acquire(client, &token), 1);
+    assert_int_equal(client_release(client, token), 0);
+    client_close(client);
+    assert_int_equal(bytes_in(f->fifo_fd), 1);
+}
+
+/* make 4.3 shows in recipes without '+' the numbers of descriptors that it has closed. */
+static void
+test_numbers_that_are_something_else(void **state)
+{
+    struct fixture *f = *state;
+    int ends[2], others[2], regular, null, path_only, directory;
+    char path[128], *error;
+    struct client *client = NULL;
+
+    make_one_of_everything(f);
+    snprintf(path, sizeof(path), "%s/regular", f->directory);
+    assert_true((regular = open(path, O_RDWR | O_CLOEXEC)) >= 0);
+    assert_true((null = open("/dev/null", O_RDWR | O_CLOEXEC)) >= 0);
+    assert_true((path_only = open(f->fifo, O_PATH | O_CLOEXEC)) >= 0);
+    assert_true((directory = open(f->directory, O_RDONLY | O_CLOEXEC)) >= 0);
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(others, O_CLOEXEC), 0);
+
+    const struct {
+        int read_fd, write_fd;
+    } rows[] = {
+        {ends[1], ends[0]},
+        {ends[0], ends[0]},
+        {ends[1], ends[1]},
+        {ends[0], others[1]},
+        {ends[0], 9999},
+        {9999, ends[1]},
+        {-1, -1},
+        {-2, ends[1]},
+        {regular, regular},
+        {null, null},
+        {path_only, path_only},
+        {path_only, f->fifo_fd},
+        {f->fifo_fd, path_only},
+        {directory, directory},
+        {ends[0], regular},
+        {f->fifo_fd, ends[1]},
+        {INT32_MAX, INT32_MAX},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        error = NULL;
+        assert_int_equal(open_pair(rows[i].read_fd, rows[i].write_fd, &client, &error), -EBADF);
+        assert_null(client);
+        assert_non_null(error);
+        snprintf(path, sizeof(path), "open %d,%d: ", rows[i].read_fd, rows[i].write_fd);
+        assert_memory_equal(error, path, strlen(path));
+        free(error);
+    }
+    const int all[] = {ends[0], ends[1], others[0], others[1], regular, null, path_only, directory};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        close(all[i]);
+}
+
+/* Some other server's device: any character device that is none of the well-known others will do. */
+static void
+test_a_foreign_device(void **state)
+{
+    struct client *client;
+    struct steved_status status;
+    struct steved_clients page = {0};
+    struct steved_settings settings = {0};
+    struct steved_claim claim;
+    char *error;
+
+    (void)state;
+    int result = client_open_path("/dev/fuse", &client, &error);
+    if (result < 0) {
+        print_message("# %s\n", error);
+        free(error);
+        skip();
+    }
+    assert_int_equal(client_kind(client), CLIENT_DEVICE);
+    assert_true(client_is_own(client));
+    assert_int_equal(client_splice_to(client, 1), -EOPNOTSUPP);
+    assert_int_equal(client_splice_from(client, 0), -EOPNOTSUPP);
+    assert_int_equal(client_get_status(client, &status), -ENOTTY);
+    assert_int_equal(client_get_clients(client, &page), -ENOTTY);
+    assert_int_equal(client_set(client, &settings), -ENOTTY);
+    assert_int_equal(client_join_group(client), -ENOTTY);
+    assert_int_equal(client_pay_implicit(client), -ENOTTY);
+    assert_int_equal(client_claim_implicit(client, &claim), -ENOTTY);
+    client_close(client);
+}
+
+/* --- taking and giving back --- */
+
+static void
+test_bytes_are_kept(void **state)
+{
+    struct fixture *f = *state;
+    struct client *client = open_fifo(f);
+    unsigned tokens_free = 99;
+    char token;
+
+    assert_int_equal(client_count_free(client, &tokens_free), 0);
+    assert_int_equal(tokens_free, 0);
+    assert_int_equal(client_try_acquire(client, &token), 0);
+    for (int byte = 0; byte < 256; byte++) {
+        assert_int_equal(client_release(client, (char)byte), 0);
+        assert_int_equal(client_count_free(client, &tokens_free), 0);
+        assert_int_equal(tokens_free, 1);
+        assert_int_equal(client_try_acquire(client, &token), 1);
+        assert_int_equal((unsigned char)token, byte);
+    }
+    client_close(client);
+}
+
+static int64_t
+now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void
+test_acquire_keeps_its_deadline(void **state)
+{
+    struct fixture *f = *state;
+    struct client *client = open_fifo(f);
+    int64_t start_ms = now_ms();
+    char token;
+
+    assert_int_equal(client_acquire(client, 0, &token), 0);
+    assert_true(now_ms() - start_ms < 1000);
+    start_ms = now_ms();
+    assert_int_equal(client_acquire(client, 60, &token), 0);
+    assert_in_range(now_ms() - start_ms, 59, 2000);
+    put(f->fifo_fd, "+");
+    assert_int_equal(client_acquire(client, 0, &token), 1);
+    put(f->fifo_fd, "+");
+    assert_int_equal(client_acquire(client, -1, &token), 1);
+    client_close(client);
+}
+
+static void *
+give_when_somebody_waits(void *argument)
+{
+    pid_t *waiter = argument;
+    char path[64], state = 0;
+
+    /* The waiter sleeps in ppoll(2) sooner or later, and nowhere else. */
+    snprintf(path, sizeof(path), "/proc/self/task/%d/stat", waiter[0]);
+    while (state != 'S') {
+        FILE *file = fopen(path, "re");
+        if (!file || fscanf(file, "%*d %*s %c", &state) != 1)
+            abort();
+        fclose(file);
+    }
+    if (write(waiter[1], "w", 1) != 1)
+        abort();
+    return NULL;
+}
+
+static void
+test_acquire_wakes_up(void **state)
+{
+    struct fixture *f = *state;
+    struct client *client = open_fifo(f);
+    pid_t waiter[2] = {gettid(), f->fifo_fd};
+    pthread_t thread;
+    char token = 0;
+
+    assert_int_equal(pthread_create(&thread, NULL, give_when_somebody_waits, waiter), 0);
+    assert_int_equal(client_acquire(client, 20000, &token), 1);
+    assert_int_equal(token, 'w');
+    pthread_join(thread, NULL);
+    client_close(client);
+}
+
+static void
+do_nothing(int signal_number)
+{
+    (void)signal_number;
+}
+
+static void
+test_acquire_is_interrupted(void **state)
+{
+    const struct itimerval often = {.it_interval = {.tv_usec = 5000},
+                                    .it_value = {.tv_usec = 5000}};
+    const struct itimerval never = {0};
+    struct sigaction action = {.sa_handler = do_nothing, .sa_flags = SA_RESTART}, before;
+    struct fixture *f = *state;
+    struct client *client = open_fifo(f);
+    char token;
+
+    assert_int_equal(sigaction(SIGALRM, &action, &before), 0);
+    unsigned left_s = alarm(0);
+    assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
+    int result = client_acquire(client, -1, &token);
+    setitimer(ITIMER_REAL, &never, NULL);
+    sigaction(SIGALRM, &before, NULL);
+    alarm(left_s);
+    assert_int_equal(result, -EINTR);
+    client_close(client);
+}
+
+/* Of those that a user without privileges may have. */
+static int
+largest_pipe(void)
+{
+    FILE *file = fopen("/proc/sys/fs/pipe-max-size", "re");
+    int size = 0;
+
+    if (!file || fscanf(file, "%d", &size) != 1)
+        abort();
+    fclose(file);
+    return size;
+}
+
+/* A FIFO that is full to the brim and cannot be made larger, and is nobody's jobserver any more. */
+static void
+fill(int fd)
+{
+    char path[64];
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    int filler = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    char page[4096];
+    memset(page, 'f', sizeof(page));
+    fcntl(filler, F_SETPIPE_SZ, largest_pipe());
+    while (write(filler, page, sizeof(page)) > 0)
+        ;
+    while (write(filler, page, 1) > 0)
+        ;
+    close(filler);
+}
+
+static void
+test_release_into_a_full_fifo(void **state)
+{
+    struct fixture *f = *state;
+    struct client *client = open_fifo(f);
+    char page[4096];
+
+    fill(f->fifo_fd);
+    unsigned full = bytes_in(f->fifo_fd);
+    assert_int_equal(client_release(client, '+'), -EAGAIN);
+    assert_int_equal(bytes_in(f->fifo_fd), full);
+    assert_int_equal(read(f->fifo_fd, page, sizeof(page)), sizeof(page));
+    assert_int_equal(client_release(client, '+'), 0);
+    assert_int_equal(bytes_in(f->fifo_fd), full - sizeof(page) + 1);
+    client_close(client);
+}
+
+/* --- another user's pipe --- */
+
+/* The inherited descriptions block, and stay so; every call below must come back. */
+static int
+use_borrowed(void *argument)
+{
+    const int *ends = argument;
+    struct client *client;
+    unsigned tokens_free;
+    char *error, token = 0;
+
+    EXPECT(drop_privileges());
+    EXPECT(open_pair(ends[0], ends[1], &client, &error) == 0);
+    EXPECT(!client_is_own(client));
+    EXPECT(client_kind(client) == CLIENT_FIFO);
+    EXPECT(client_fd(client) != ends[0]);
+    EXPECT(fcntl(client_fd(client), F_GETFD) & FD_CLOEXEC);
+    EXPECT(client_try_acquire(client, &token) == 0);
+    EXPECT(client_acquire(client, 20, &token) == 0);
+    EXPECT(write(ends[1], "ab", 2) == 2);
+    EXPECT(client_try_acquire(client, &token) == 1 && token == 'a');
+    EXPECT(client_acquire(client, -1, &token) == 1 && token == 'b');
+    EXPECT(client_try_acquire(client, &token) == 0);
+    for (unsigned i = 1; i <= 100; i++) {
+        EXPECT(client_release(client, 'c') == 0);
+        EXPECT(client_count_free(client, &tokens_free) == 0 && tokens_free == i);
+    }
+    for (int i = 0; i < 100; i++)
+        EXPECT(client_try_acquire(client, &token) == 1 && token == 'c');
+    EXPECT(client_try_acquire(client, &token) == 0);
+    client_close(client);
+    EXPECT(!(fcntl(ends[0], F_GETFL) & O_NONBLOCK));
+    EXPECT(!(fcntl(ends[1], F_GETFL) & O_NONBLOCK));
+    return 0;
+}
+
+/* The mode is for when the tests do not run as root: nobody may open it again, not even its owner. */
+static void
+test_another_users_pipe(void **state)
+{
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    assert_int_equal(fchmod(ends[0], 0), 0);
+    assert_int_equal(run_in_child(use_borrowed, ends), 0);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void
+test_another_users_fifo(void **state)
+{
+    struct fixture *f = *state;
+    int ends[2] = {f->fifo_fd, f->fifo_fd};
+
+    assert_int_equal(fchmod(f->fifo_fd, 0), 0);
+    assert_int_equal(run_in_child(use_borrowed, ends), 0);
+}
+
+static int
+use_borrowed_full(void *argument)
+{
+    const int *ends = argument;
+    struct client *client;
+    char *error, token = 0, page[4096];
+
+    EXPECT(drop_privileges());
+    EXPECT(open_pair(ends[0], ends[1], &client, &error) == 0);
+    EXPECT(!client_is_own(client));
+    EXPECT(client_release(client, '+') == -EAGAIN);
+    EXPECT(read(ends[0], page, sizeof(page)) == sizeof(page));
+    /* What could not be given back then must not come out as a second one now. */
+    EXPECT(client_release(client, '!') == 0);
+    int left = 0;
+    EXPECT(ioctl(ends[0], FIONREAD, &left) == 0);
+    for (; left > (int)sizeof(page); left -= (int)sizeof(page))
+        EXPECT(read(ends[0], page, sizeof(page)) == sizeof(page));
+    for (; left > 1; left--)
+        EXPECT(client_try_acquire(client, &token) == 1 && token == 'f');
+    EXPECT(client_try_acquire(client, &token) == 1 && token == '!');
+    EXPECT(client_try_acquire(client, &token) == 0);
+    client_close(client);
+    return 0;
+}
+
+static void
+test_another_users_pipe_is_full(void **state)
+{
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    fill(ends[1]);
+    assert_int_equal(fchmod(ends[0], 0), 0);
+    assert_int_equal(run_in_child(use_borrowed_full, ends), 0);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void
+test_another_users_fifo_is_full(void **state)
+{
+    struct fixture *f = *state;
+    int ends[2] = {f->fifo_fd, f->fifo_fd};
+
+    fill(f->fifo_fd);
+    assert_int_equal(fchmod(f->fifo_fd, 0), 0);
+    assert_int_equal(run_in_child(use_borrowed_full, ends), 0);
+}
+
+/* --- a ledger in a pipe --- */
+
+static void
+test_splice_to_and_from(void **state)
+{
+    struct fixture *f = *state;
+    struct client *client = open_fifo(f);
+    int ledger[2];
+
+    assert_int_equal(pipe2(ledger, O_CLOEXEC), 0);
+    assert_int_equal(client_splice_to(client, ledger[1]), 0);
+    assert_int_equal(client_splice_from(client, ledger[0]), 0);
+    put(f->fifo_fd, "abc");
+    for (unsigned i = 1; i <= 3; i++) {
+        assert_int_equal(client_splice_to(client, ledger[1]), 1);
+        assert_int_equal(bytes_in(ledger[0]), i);
+        assert_int_equal(bytes_in(f->fifo_fd), 3 - i);
+    }
+    assert_int_equal(client_splice_to(client, ledger[1]), 0);
+    for (unsigned i = 1; i <= 3; i++) {
+        assert_int_equal(client_splice_from(client, ledger[0]), 1);
+        assert_int_equal(bytes_in(f->fifo_fd), i);
+    }
+    assert_int_equal(client_splice_from(client, ledger[0]), 0);
+    close(ledger[1]);
+    assert_int_equal(client_splice_from(client, ledger[0]), 0); /* empty, and at its end */
+    close(ledger[0]);
+    client_close(client);
+}
+
+static void
+test_splice_to_a_full_ledger(void **state)
+{
+    struct fixture *f = *state;
+    struct client *client = open_fifo(f);
+    int ledger[2];
+
+    assert_int_equal(pipe2(ledger, O_CLOEXEC), 0);
+    assert_true(fcntl(ledger[1], F_SETPIPE_SZ, 4096) == 4096);
+    put(f->fifo_fd, "ab");
+    assert_int_equal(client_splice_to(client, ledger[1]), 1);
+    assert_int_equal(client_splice_to(client, ledger[1]), -ENOSPC);
+    assert_int_equal(bytes_in(f->fifo_fd), 1);
+    assert_true(fcntl(ledger[1], F_SETPIPE_SZ, 8192) == 8192);
+    assert_int_equal(client_splice_to(client, ledger[1]), 1);
+    assert_int_equal(client_splice_to(client, ledger[1]), 0);
+    close(ledger[0]);
+    close(ledger[1]);
+    client_close(client);
+}
+
+/* A pipe has 16 slots, and a make that writes a token when all are taken waits for ever. */
+static void
+test_spliced_tokens_leave_room_for_others(void **state)
+{
+    struct fixture *f = *state;
+    struct client *client = open_fifo(f);
+    struct pollfd writer = {.fd = f->fifo_fd, .events = POLLOUT};
+    int ledger[2];
+
+    assert_int_equal(pipe2(ledger, O_CLOEXEC), 0);
+    assert_true(fcntl(ledger[1], F_SETPIPE_SZ, 64 * 4096) > 0);
+    for (int i = 0; i < 64; i++) {
+        put(f->fifo_fd, "+");
+        assert_int_equal(client_splice_to(client, ledger[1]), 1);
+    }
+    for (unsigned i = 1; i <= 64; i++) {
+        assert_int_equal(client_splice_from(client, ledger[0]), 1);
+        assert_int_equal(bytes_in(f->fifo_fd), i);
+        assert_int_equal(poll(&writer, 1, 0), 1);
+    }
+    close(ledger[0]);
+    close(ledger[1]);
+    client_close(client);
+}
+
+struct give_many {
+    const char *fifo;
+    int fifo_fd, ledger[2];
+};
+
+/* More tokens than a pipe of an unprivileged user may have slots. */
+static int
+give_many_back(void *argument)
+{
+    const struct give_many *many = argument;
+    struct client *client;
+    char *error, token, tokens[1000];
+    int before, after;
+
+    memset(tokens, '+', sizeof(tokens));
+    EXPECT(drop_privileges());
+    EXPECT(client_open_path(many->fifo, &client, &error) == 0);
+    EXPECT(write(many->ledger[1], tokens, sizeof(tokens)) == sizeof(tokens));
+    for (size_t i = 0; i < sizeof(tokens); i++) {
+        struct pollfd writer = {.fd = many->fifo_fd, .events = POLLOUT};
+        EXPECT(client_splice_from(client, many->ledger[0]) == 1);
+        EXPECT(poll(&writer, 1, 0) == 1);
+    }
+    EXPECT(ioctl(many->fifo_fd, FIONREAD, &before) == 0 && before == sizeof(tokens));
+    EXPECT(client_splice_from(client, many->ledger[0]) == 0);
+    for (size_t i = 0; i < sizeof(tokens); i++)
+        EXPECT(client_try_acquire(client, &token) == 1);
+    EXPECT(ioctl(many->fifo_fd, FIONREAD, &after) == 0 && after == 0);
+    client_close(client);
+    return 0;
+}
+
+static void
+test_more_tokens_than_slots(void **state)
+{
+    struct fixture *f = *state;
+    struct give_many many = {.fifo = f->fifo, .fifo_fd = f->fifo_fd};
+
+    assert_int_equal(fchmod(f->fifo_fd, 0666), 0);
+    assert_int_equal(pipe2(many.ledger, O_CLOEXEC), 0);
+    assert_int_equal(run_in_child(give_many_back, &many), 0);
+    close(many.ledger[0]);
+    close(many.ledger[1]);
+}
+
+static int
+splice_borrowed(void *argument)
+{
+    const int *ends = argument;
+    struct client *client;
+    char *error;
+    int ledger[2];
+
+    EXPECT(drop_privileges());
+    EXPECT(open_pair(ends[0], ends[1], &client, &error) == 0);
+    EXPECT(!client_is_own(client));
+    EXPECT(pipe2(ledger, O_CLOEXEC) == 0);
+    EXPECT(client_splice_to(client, ledger[1]) == 0);
+    EXPECT(client_splice_from(client, ledger[0]) == 0);
+    EXPECT(write(ends[1], "ab", 2) == 2);
+    EXPECT(client_splice_to(client, ledger[1]) == 1);
+    EXPECT(client_splice_to(client, ledger[1]) == 1);
+    EXPECT(client_splice_to(client, ledger[1]) == 0);
+    EXPECT(client_splice_from(client, ledger[0]) == 1);
+    EXPECT(client_splice_from(client, ledger[0]) == 1);
+    EXPECT(client_splice_from(client, ledger[0]) == 0);
+    client_close(client);
+    return 0;
+}
+
+static void
+test_splice_another_users_pipe(void **state)
+{
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    assert_int_equal(fchmod(ends[0], 0), 0);
+    assert_int_equal(run_in_child(splice_borrowed, ends), 0);
+    assert_int_equal(bytes_in(ends[0]), 2);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+/* --- many at once --- */
+
+#define CROWD 8
+#define TOKENS 3
+#define ROUNDS 2500 /* 20,000 in all */
+
+struct crowd {
+    struct client *clients[CROWD];
+    atomic_int out, highest, failures;
+};
+
+struct member {
+    struct crowd *crowd;
+    struct client *client;
+};
+
+static void
+take_and_give(struct crowd *crowd, struct client *client)
+{
+    char token;
+
+    for (int round = 0; round < ROUNDS; round++) {
+        if (client_acquire(client, 30000, &token) != 1) {
+            atomic_fetch_add(&crowd->failures, 1);
+            return;
+        }
+        int out = atomic_fetch_add(&crowd->out, 1) + 1;
+        int highest = atomic_load(&crowd->highest);
+        while (out > highest && !atomic_compare_exchange_weak(&crowd->highest, &highest, out))
+            ;
+        sched_yield(); /* so that others want one meanwhile */
+        atomic_fetch_sub(&crowd->out, 1);
+        if (client_release(client, token) != 0) {
+            atomic_fetch_add(&crowd->failures, 1);
+            return;
+        }
+    }
+}
+
+static void *
+be_one_of_crowd(void *argument)
+{
+    struct member *member = argument;
+
+    take_and_give(member->crowd, member->client);
+    return NULL;
+}
+
+static int
+run_threads(struct crowd *crowd)
+{
+    struct member members[CROWD];
+    pthread_t threads[CROWD];
+
+    for (size_t i = 0; i < CROWD; i++) {
+        members[i] = (struct member){.crowd = crowd, .client = crowd->clients[i]};
+        EXPECT(pthread_create(&threads[i], NULL, be_one_of_crowd, &members[i]) == 0);
+    }
+    for (size_t i = 0; i < CROWD; i++)
+        pthread_join(threads[i], NULL);
+    EXPECT(crowd->failures == 0);
+    EXPECT(crowd->out == 0);
+    EXPECT(crowd->highest == TOKENS);
+    return 0;
+}
+
+static void
+test_threads_with_a_client_each(void **state)
+{
+    struct fixture *f = *state;
+    struct crowd crowd = {0};
+
+    put(f->fifo_fd, "+++");
+    for (size_t i = 0; i < CROWD; i++)
+        crowd.clients[i] = open_fifo(f);
+    assert_int_equal(run_threads(&crowd), 0);
+    for (size_t i = 0; i < CROWD; i++)
+        client_close(crowd.clients[i]);
+    assert_int_equal(bytes_in(f->fifo_fd), TOKENS);
+}
+
+static int
+share_borrowed(void *argument)
+{
+    const int *ends = argument;
+    struct crowd crowd = {0};
+    char *error;
+
+    EXPECT(drop_privileges());
+    EXPECT(open_pair(ends[0], ends[1], &crowd.clients[0], &error) == 0);
+    EXPECT(!client_is_own(crowd.clients[0]));
+    for (size_t i = 1; i < CROWD; i++)
+        crowd.clients[i] = crowd.clients[0];
+    EXPECT(run_threads(&crowd) == 0);
+    client_close(crowd.clients[0]);
+    return 0;
+}
+
+static void
+test_threads_share_another_users_fifo(void **state)
+{
+    struct fixture *f = *state;
+    int ends[2] = {f->fifo_fd, f->fifo_fd};
+
+    put(f->fifo_fd, "+++");
+    assert_int_equal(fchmod(f->fifo_fd, 0), 0);
+    assert_int_equal(run_in_child(share_borrowed, ends), 0);
+    assert_int_equal(bytes_in(f->fifo_fd), TOKENS);
+}
+
+static void
+test_processes(void **state)
+{
+    struct fixture *f = *state;
+    struct crowd *crowd =
+        mmap(NULL, sizeof(*crowd), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t pids[CROWD];
+
+    assert_ptr_not_equal(crowd, MAP_FAILED);
+    put(f->fifo_fd, "+++");
+    for (size_t i = 0; i < CROWD; i++) {
+        pids[i] = fork();
+        assert_true(pids[i] >= 0);
+        if (pids[i] == 0) {
+            alarm(60);
+            take_and_give(crowd, open_fifo(f));
+            _exit(0);
+        }
+    }
+    for (size_t i = 0; i < CROWD; i++) {
+        int status;
+        assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
+    assert_int_equal(crowd->failures, 0);
+    assert_int_equal(crowd->out, 0);
+    assert_int_equal(crowd->highest, TOKENS);
+    assert_int_equal(bytes_in(f->fifo_fd), TOKENS);
+    munmap(crowd, sizeof(*crowd));
+}
+
+/* --- finding --- */
+
+/* What is found if XDG_RUNTIME_DIR names nothing. */
+static const char *
+system_server(void)
+{
+    struct client *client;
+    char *error;
+
+    int result = client_open_path("/dev/steve", &client, &error);
+    free(error);
+    if (result < 0)
+        return NULL;
+    bool is_server = client_kind(client) != CLIENT_FIFO;
+    client_close(client);
+    return is_server ? "/dev/steve" : NULL;
+}
+
+static void
+expect_server(const char *expected)
+{
+    char unchanged[] = "unchanged", *path = unchanged;
+    int result = client_find_server(&path);
+
+    if (!expected) {
+        assert_int_equal(result, -ENOENT);
+        assert_ptr_equal(path, unchanged);
+        return;
+    }
+    assert_int_equal(result, 0);
+    assert_string_equal(path, expected);
+    free(path);
+}
+
+static void
+test_find_server(void **state)
+{
+    struct fixture *f = *state;
+    char steve[96], path[128];
+
+    snprintf(steve, sizeof(steve), "%s/steve", f->directory);
+    snprintf(path, sizeof(path), "%s/jobserver", steve);
+    unsetenv("XDG_RUNTIME_DIR");
+    expect_server(system_server());
+    setenv("XDG_RUNTIME_DIR", "", 1);
+    expect_server(system_server());
+    setenv("XDG_RUNTIME_DIR", f->directory, 1);
+    expect_server(system_server()); /* nothing there */
+    assert_int_equal(mkdir(steve, 0700), 0);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    expect_server(system_server()); /* somebody's FIFO is no server */
+    assert_int_equal(unlink(path), 0);
+    close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    expect_server(system_server()); /* nor is what a server that is gone has left behind */
+    unsetenv("XDG_RUNTIME_DIR");
+}
+
+static void
+test_find_the_users_server(void **state)
+{
+    struct fixture *f = *state;
+    char steve[96], path[128];
+
+    if (access("/dev/fuse", R_OK | W_OK) < 0) {
+        print_message("# no character device to stand for a server\n");
+        skip();
+    }
+    snprintf(steve, sizeof(steve), "%s/steve", f->directory);
+    snprintf(path, sizeof(path), "%s/jobserver", steve);
+    assert_int_equal(mkdir(steve, 0700), 0);
+    assert_int_equal(symlink("/dev/fuse", path), 0);
+    setenv("XDG_RUNTIME_DIR", f->directory, 1);
+    expect_server(path);
+    assert_int_equal(chdir(f->directory), 0);
+    setenv("XDG_RUNTIME_DIR", ".", 1);
+    expect_server(system_server()); /* relative: to be ignored */
+    assert_int_equal(chdir("/"), 0);
+    unsetenv("XDG_RUNTIME_DIR");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_fifo_is_opened_as_our_own),
+        TEST(test_fifo_by_auth),
+        TEST(test_what_is_no_jobserver),
+        TEST(test_pipe_is_reopened),
+        TEST(test_one_descriptor_for_both),
+        TEST(test_numbers_that_are_something_else),
+        TEST(test_a_foreign_device),
+        TEST(test_bytes_are_kept),
+        TEST(test_acquire_keeps_its_deadline),
+        TEST(test_acquire_wakes_up),
+        TEST(test_acquire_is_interrupted),
+        TEST(test_release_into_a_full_fifo),
+        TEST(test_another_users_pipe),
+        TEST(test_another_users_fifo),
+        TEST(test_another_users_pipe_is_full),
+        TEST(test_another_users_fifo_is_full),
+        TEST(test_splice_to_and_from),
+        TEST(test_splice_to_a_full_ledger),
+        TEST(test_spliced_tokens_leave_room_for_others),
+        TEST(test_more_tokens_than_slots),
+        TEST(test_splice_another_users_pipe),
+        TEST(test_threads_with_a_client_each),
+        TEST(test_threads_share_another_users_fifo),
+        TEST(test_processes),
+        TEST(test_find_server),
+        TEST(test_find_the_users_server),
+    };
+
+    alarm(120); /* a test that hangs has failed */
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
