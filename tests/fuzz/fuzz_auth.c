@@ -8,6 +8,7 @@
  * Built with -DFUZZ_REPLAY instead of -fsanitize=fuzzer it replays the files that it is given.
  */
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -41,7 +42,7 @@ replay(const char *path)
     size_t size;
 
     if (file == NULL) {
-        fprintf(stderr, "fuzz_auth: open %s: %m\n", path);
+        fprintf(stderr, "fuzz_auth: open %s: %s\n", path, strerror(errno));
         return 1;
     }
     size = fread(data, 1, sizeof(data), file);

@@ -486,11 +486,14 @@ test_properties(void **state)
     (void)state;
     srandom(1);
     for (int round = 0; round < 30000; round++) {
+        char *end = flags;
+
         flags[0] = path[0] = '\0';
         for (long n = random() % 12; n > 0; n--)
-            strcat(flags, pieces[(size_t)random() % COUNT(pieces)]);
+            end = stpcpy(end, pieces[(size_t)random() % COUNT(pieces)]);
+        end = path;
         for (long n = random() % 4; n > 0; n--)
-            strcat(path, pieces[(size_t)random() % 20]);
+            end = stpcpy(end, pieces[(size_t)random() % 20]);
         check_auth_properties(flags, path, (unsigned)random() % 3);
     }
     for (size_t i = 0; i < COUNT(parse_cases); i++)
@@ -503,7 +506,7 @@ test_properties(void **state)
 static void
 test_long(void **state)
 {
-    const size_t size = 128 * 1024;
+    const size_t size = 128 * UINT64_C(1024);
     char *flags = malloc(size);
 
     (void)state;
