@@ -138,6 +138,19 @@ may_have_changed(struct random_test *t, int holder)
         t->uncertain[PROCESSES + group] = true;
 }
 
+/* A reservation that was made before the limit, or for another holder that has died, is honoured;
+ * nothing else goes beyond the limit. */
+static void
+check_limit(struct random_test *t, int process, int opening)
+{
+    int holder = holder_of(t, process, opening);
+    bool certain =
+        !t->any_uncertain && (holder >= PROCESSES || t->processes[holder].group == NOBODY);
+    if (certain && t->limit > 0 && t->held[holder] >= t->limit)
+        complain(t, "holder %d has %u of at most %u, and is granted one", holder, t->held[holder],
+                 t->limit);
+}
+
 /* One token more for whoever reads here. A member of a group that reads through a description of its
  * own is the one case in which the rules do not say whether it or its group is the holder. */
 static void
@@ -225,6 +238,13 @@ compare_with_model(struct random_test *t, const struct seen *seen)
     t->any_uncertain = false;
 }
 
+/* Rule 10. */
+static bool
+is_held_back(const struct random_test *t, const struct pool_status *s)
+{
+    return t->throttled && s->held + s->reserved >= t->min_jobs;
+}
+
 /* Rule 3: no blocked read that may have a token waits beside a free one. A process at its limit and
  * everybody under a throttle may not; a reservation counts for the limit of its process. */
 static void
@@ -232,7 +252,7 @@ check_nobody_waits_in_vain(struct random_test *t, const struct pool_status *s)
 {
     if (s->free == 0 || s->waiting == 0)
         return;
-    if (t->throttled && s->held + s->reserved >= t->min_jobs)
+    if (is_held_back(t, s))
         return;
     if (t->limit == 0)
         complain(t, "%u tokens are free and %u clients wait", s->free, s->waiting);
@@ -293,6 +313,7 @@ on_grant(void *server, void *token_reader)
     if (one_in(t, 16))
         return false;
     int holder = holder_of(t, r->process, r->opening);
+    check_limit(t, r->process, r->opening);
     model_granted(t, r->process, r->opening);
     if (holder != r->holder) { /* the opener died, or the description got a group meanwhile */
         may_have_changed(t, holder);
@@ -469,7 +490,7 @@ op_close(struct random_test *t)
 static bool
 must_be_granted(struct random_test *t, const struct pool_status *s, int p, int o)
 {
-    if (s->free == 0 || (t->throttled && s->held + s->reserved >= t->min_jobs))
+    if (s->free == 0 || is_held_back(t, s))
         return false;
     if (t->limit == 0)
         return true;
@@ -487,11 +508,13 @@ granted(struct random_test *t, const struct pool_status *before, int p, int o)
 {
     struct pool_status after;
     pool_get_status(t->pool, &after);
-    if (before->free == 0) {
+    if (before->free == 0 || is_held_back(t, before)) {
         if (before->reserved == 0 || after.reserved + 1 != before->reserved)
-            complain(t, "granted although no token was free and none reserved for the reader");
+            complain(t, "granted although none was to be had and none reserved for the reader");
         t->reservations_used++;
     }
+    if (after.reserved >= before->reserved)
+        check_limit(t, p, o);
     model_granted(t, p, o);
     if (!one_in(t, 16))
         return;
@@ -604,6 +627,8 @@ op_write(struct random_test *t)
     if (!exact)
         may_have_changed(t, p);
     unsigned before = model_total(t);
+    if (exact)
+        t->held[p] -= (unsigned)n; /* before the call: it may grant */
     size_t returned_before, dropped_before;
     struct pool_status s;
     pool_get_status(t->pool, &s);
@@ -621,7 +646,7 @@ op_write(struct random_test *t)
     if (s.held != before - credited + (t->grants - grants_before))
         complain(t, "a write credited %zu but %u became %u", credited, before, s.held);
     /* The sum is right; compare_with_model() finds out who it was, of those who may have been. */
-    for (int h = -1; credited > 0 && h < HOLDERS; h++) {
+    for (int h = -1; !exact && credited > 0 && h < HOLDERS; h++) {
         int from = h < 0 ? p : h;
         if (from != p && !t->uncertain[from])
             continue;
