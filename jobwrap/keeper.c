@@ -19,7 +19,7 @@
 #include "tree.h"
 
 #define GRACE_MS 2000
-/* While what was killed dies: something may have been forked just before, and nobody tells. */
+/* When processes come and go while we look at them, nobody tells when it is worth another look. */
 #define RESCAN_MS 50
 
 struct state {
@@ -135,6 +135,19 @@ leave(struct state *state)
     _exit(0);
 }
 
+/* Until a child of ours has ended, or a token lies in the FIFO (fd -1: nobody asks). */
+static void
+wait_for_change(int child_fd, int fifo_fd, int timeout_ms)
+{
+    struct pollfd watched[] = {{.fd = child_fd, .events = POLLIN},
+                               {.fd = fifo_fd, .events = POLLIN}};
+    struct signalfd_siginfo info;
+
+    poll(watched, 2, timeout_ms);
+    while (read(child_fd, &info, sizeof(info)) > 0)
+        continue;
+}
+
 void
 keeper_hold(struct ledger *ledger, struct private_fifo *fifo, pid_t top, unsigned hold,
             int child_fd)
@@ -142,19 +155,19 @@ keeper_hold(struct ledger *ledger, struct private_fifo *fifo, pid_t top, unsigne
     pid_t session = getsid(0);
 
     for (;;) {
-        int living;
+        bool children = tree_reap(0);
+        int living = children ? tree_count_threads(top, 0, session) : 0;
 
-        tree_reap(0);
-        /* Those that run on may still return a token to the FIFO; nobody is to take it there. */
+        /* A make that runs on puts its tokens there; nobody is to take them again. What a killed
+         * one held is free when the jobs are gone that it left to us. */
         while (hold > 0 && private_fifo_take(fifo))
             hold--;
-        living = tree_count_threads(top, 0, session);
         if (living >= 0 && hold > (unsigned)living)
             hold = (unsigned)living;
         ledger_repay_all_but(ledger, hold);
         if (hold == 0)
             return;
-        tree_wait_for_end(top, session, child_fd, -1);
+        wait_for_change(child_fd, fifo->fd, living < 0 ? RESCAN_MS : -1);
     }
 }
 
@@ -204,7 +217,7 @@ end_tree(struct state *state)
         int64_t left_ms = deadline_ms - now_ms();
         if (left_ms <= 0)
             tree_signal(getpid(), 0, SIGKILL);
-        tree_wait_for_end(getpid(), 0, state->child_fd, left_ms > 0 ? (int)left_ms : RESCAN_MS);
+        wait_for_change(state->child_fd, -1, left_ms > 0 ? (int)left_ms : RESCAN_MS);
     }
     leave(state);
 }

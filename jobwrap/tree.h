@@ -4,24 +4,19 @@
 
 /* The processes that live below one: jobs, and what they have left behind. */
 
-#include <poll.h>
 #include <stdbool.h>
-#include <stddef.h>
 #include <sys/types.h>
 
 /* How many threads live below `top`, those of `except` (a process; 0: none) not counted: each of
  * them may run a job with a token of its own, as LLVM's and rustc's do. `session`: only what lives in
- * this session (0: all), since a process that has left it is a daemon and no job. -1: /proc cannot
- * be read. */
+ * this session (0: all), since a process that has left it is a daemon and no job. -1: unknown, since
+ * processes came or went while they were counted, and a job that took another's place in between is
+ * seen neither as the one nor as the other. */
 int tree_count_threads(pid_t top, pid_t except, pid_t session);
 
 /* Sends a signal to all that live below `top`, except one (0: none), the oldest first: a make that has
  * not got it yet would take the end of its job for a reason to start the next. */
 void tree_signal(pid_t top, pid_t except, int signal_number);
-
-/* Waits until one that lives below `top` in the session ends, or a child of ours (`child_fd`, a
- * signalfd), or timeout_ms. */
-void tree_wait_for_end(pid_t top, pid_t session, int child_fd, int timeout_ms);
 
 /* Reaps what has ended and is not `except` (0: none); false: there are no children any more. */
 bool tree_reap(pid_t except);
