@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* relay_policy, with a world of its own: a parent with some tokens, a FIFO, and a clock. */
+#include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "relay_policy.h"
+
+#define MS INT64_C(1000000)
+
+struct world {
+    struct relay_policy policy;
+    struct relay_view view;
+    unsigned parent_free;
+    bool parent_waiting; /* somebody waits there */
+    int living;
+    int64_t now_ns;
+    int64_t deadline_ns;
+    bool watches_parent;
+    unsigned borrowings, returns, dropped, written_off, asked, wakeups;
+};
+
+static void
+init(struct world *world, unsigned parent_free, unsigned cap)
+{
+    struct relay_config config = relay_config_default;
+
+    *world = (struct world){.parent_free = parent_free, .living = 1000, .now_ns = 1000 * MS};
+    config.cap = cap;
+    relay_policy_init(&world->policy, &config, world->now_ns);
+}
+
+static void
+borrow(struct world *world, unsigned count)
+{
+    for (; count > 0; count--) {
+        world->view.parent_empty = world->parent_free == 0;
+        if (world->view.parent_empty)
+            return;
+        world->parent_free--;
+        world->view.borrowed++;
+        world->view.lying++;
+        world->borrowings++;
+        relay_policy_laid(&world->policy, world->now_ns);
+    }
+}
+
+static void
+give_back(struct world *world, unsigned count)
+{
+    assert_true(count <= world->view.borrowed);
+    world->view.borrowed -= count;
+    world->parent_free += count;
+    world->returns += count;
+}
+
+static void
+do_step(struct world *world, const struct relay_step *step)
+{
+    switch (step->action) {
+    case RELAY_BORROW:
+        assert_true(world->view.borrowed + step->count <= world->policy.config.cap);
+        borrow(world, step->count);
+        break;
+    case RELAY_TAKE_HOME:
+        assert_true(step->count <= world->view.lying);
+        world->view.lying -= step->count;
+        give_back(world, step->count);
+        break;
+    case RELAY_DROP:
+        world->view.lying -= step->count;
+        world->dropped += step->count;
+        break;
+    case RELAY_WRITE_OFF:
+        give_back(world, step->count);
+        world->written_off += step->count;
+        break;
+    case RELAY_ASK:
+        world->asked++;
+        world->view.parent =
+            world->parent_waiting || world->parent_free == 0 ? RELAY_NEEDED : RELAY_NOT_NEEDED;
+        break;
+    case RELAY_COUNT:
+        world->view.living = world->living;
+        break;
+    case RELAY_WAIT:
+        break;
+    }
+}
+
+/* Something has happened: what the relay does until it waits again. */
+static void
+wake(struct world *world)
+{
+    struct relay_step step;
+    int steps = 0;
+
+    world->wakeups++;
+    world->view.parent = RELAY_NEED_UNKNOWN;
+    world->view.living = -1;
+    do {
+        step = relay_policy_next(&world->policy, &world->view, world->now_ns);
+        world->view.touched = false;
+        do_step(world, &step);
+        assert_true(++steps < 100);
+    } while (step.action != RELAY_WAIT);
+    assert_true(step.deadline_ns > world->now_ns);
+    world->deadline_ns = step.deadline_ns;
+    world->watches_parent = step.watch_parent;
+}
+
+static void
+parent_gets(struct world *world, unsigned tokens)
+{
+    world->parent_free += tokens;
+    if (world->watches_parent) {
+        world->view.parent_empty = false;
+        wake(world);
+    }
+}
+
+/* Time passes, with the relay's timers, and the events at the parent that it watches. */
+static void
+pass(struct world *world, int64_t ns)
+{
+    int64_t end_ns = world->now_ns + ns;
+
+    for (;;) {
+        if (world->watches_parent && world->parent_free > 0)
+            parent_gets(world, 0);
+        if (world->deadline_ns > end_ns)
+            break;
+        world->now_ns = world->deadline_ns;
+        wake(world);
+    }
+    world->now_ns = end_ns;
+}
+
+/* A job of the build takes a token; false: none lies there. */
+static bool
+take(struct world *world)
+{
+    if (world->view.lying == 0)
+        return false;
+    world->view.lying--;
+    world->view.touched = true;
+    wake(world);
+    return true;
+}
+
+static void
+put(struct world *world)
+{
+    world->view.lying++;
+    world->view.touched = true;
+    wake(world);
+}
+
+static void
+test_one_token_floats(void **state)
+{
+    struct world world;
+
+    (void)state;
+    init(&world, 8, UINT_MAX);
+    wake(&world);
+    assert_int_equal(world.view.lying, 1);
+    assert_int_equal(world.view.borrowed, 1);
+    assert_true(take(&world));
+    assert_int_equal(world.view.lying, 1);
+    assert_int_equal(world.view.borrowed, 2);
+}
+
+static void
+test_cap_is_never_passed(void **state)
+{
+    struct world world;
+
+    (void)state;
+    init(&world, 8, 3);
+    wake(&world);
+    for (int i = 0; i < 3; i++)
+        assert_true(take(&world));
+    assert_false(take(&world));
+    assert_int_equal(world.view.borrowed, 3);
+    assert_false(world.watches_parent);
+    init(&world, 8, 0);
+    wake(&world);
+    assert_int_equal(world.view.borrowed, 0);
+    assert_int_equal(world.deadline_ns, RELAY_NO_DEADLINE);
+}
+
+static void
+test_empty_parent_is_watched_without_a_timer(void **state)
+{
+    struct world world;
+
+    (void)state;
+    init(&world, 0, UINT_MAX);
+    wake(&world);
+    assert_true(world.watches_parent);
+    assert_int_equal(world.deadline_ns, RELAY_NO_DEADLINE);
+    parent_gets(&world, 1);
+    assert_int_equal(world.view.lying, 1);
+    assert_false(world.watches_parent);
+}
+
+static void
+test_jobs_that_follow_each_other_do_not_bother_the_parent(void **state)
+{
+    struct world world;
+
+    (void)state;
+    init(&world, 8, UINT_MAX);
+    wake(&world);
+    assert_true(take(&world));
+    for (int i = 0; i < 1000; i++) {
+        put(&world);
+        pass(&world, MS);
+        assert_true(take(&world));
+        pass(&world, 20 * MS);
+    }
+    assert_int_equal(world.borrowings, 2);
+    assert_int_equal(world.returns, 0);
+}
+
+static void
+test_surplus_goes_home_after_a_moment(void **state)
+{
+    struct world world;
+
+    (void)state;
+    init(&world, 8, UINT_MAX);
+    wake(&world);
+    for (int i = 0; i < 4; i++)
+        assert_true(take(&world));
+    for (int i = 0; i < 4; i++)
+        put(&world);
+    assert_int_equal(world.view.lying, 5);
+    pass(&world, 5 * MS);
+    assert_int_equal(world.view.lying, 1);
+    assert_int_equal(world.parent_free, 7);
+}
+
+static void
+test_surplus_goes_home_at_once_if_somebody_waits(void **state)
+{
+    struct world world;
+
+    (void)state;
+    init(&world, 8, UINT_MAX);
+    wake(&world);
+    assert_true(take(&world));
+    world.parent_waiting = true;
+    put(&world);
+    assert_int_equal(world.view.lying, 1);
+    assert_int_equal(world.returns, 1);
+}
+
+static void
+test_idle_float_goes_home_if_the_parent_has_none(void **state)
+{
+    struct world world;
+
+    (void)state;
+    init(&world, 1, UINT_MAX);
+    wake(&world);
+    pass(&world, 99 * MS);
+    assert_int_equal(world.view.lying, 1);
+    pass(&world, 2 * MS);
+    assert_int_equal(world.view.lying, 0);
+    assert_int_equal(world.parent_free, 1);
+}
+
+static void
+test_idle_float_stays_while_the_parent_has_others_and_costs_little(void **state)
+{
+    struct world world;
+
+    (void)state;
+    init(&world, 4, UINT_MAX);
+    wake(&world);
+    pass(&world, 60000 * MS);
+    assert_int_equal(world.view.lying, 1);
+    assert_int_equal(world.borrowings, 1);
+    assert_true(world.wakeups < 100);
+}
+
+/* Nobody here wants a token: how long is one kept from those who wait at the parent? */
+static void
+test_probes_become_rare_and_short(void **state)
+{
+    struct world world;
+    int64_t lying_ns = 0;
+
+    (void)state;
+    init(&world, 1, UINT_MAX);
+    wake(&world);
+    pass(&world, 2000 * MS);
+    unsigned before = world.wakeups;
+    for (int i = 0; i < 10000; i++) {
+        pass(&world, MS);
+        lying_ns += world.view.lying * MS;
+    }
+    assert_in_range(world.wakeups - before, 20, 10 * 10);
+    assert_in_range(lying_ns, 1, 300 * MS);
+}
+
+static void
+test_probe_serves_who_waits_here(void **state)
+{
+    struct world world;
+    int64_t waited_ns = 0;
+
+    (void)state;
+    init(&world, 2, UINT_MAX);
+    wake(&world);
+    assert_true(take(&world)); /* and the float is the parent's last */
+    pass(&world, 5000 * MS);
+    while (!take(&world)) {
+        pass(&world, MS);
+        waited_ns += MS;
+    }
+    assert_true(waited_ns <= 325 * MS);
+    /* Demand was seen: the next token comes without a probe's delay. */
+    assert_false(world.policy.resting);
+    parent_gets(&world, 1);
+    assert_int_equal(world.view.lying, 1);
+}
+
+static void
+test_a_token_that_returns_is_not_taken_for_demand(void **state)
+{
+    struct world world;
+
+    (void)state;
+    init(&world, 2, UINT_MAX);
+    wake(&world);
+    assert_true(take(&world));
+    pass(&world, 1000 * MS);
+    put(&world);
+    pass(&world, 2000 * MS);
+    assert_true(world.view.borrowed <= 1);
+}
+
+static void
+test_what_was_never_lent_is_dropped(void **state)
+{
+    struct world world;
+
+    (void)state;
+    init(&world, 8, UINT_MAX);
+    wake(&world);
+    world.view.lying += 5;
+    wake(&world);
+    assert_int_equal(world.dropped, 5);
+    assert_int_equal(world.view.lying, 1);
+    assert_int_equal(world.view.borrowed, 1);
+}
+
+static void
+test_loss_is_known_when_fewer_threads_live_than_tokens_are_lent(void **state)
+{
+    struct world world;
+
+    (void)state;
+    init(&world, 4, UINT_MAX);
+    wake(&world);
+    for (int i = 0; i < 4; i++)
+        assert_true(take(&world));
+    world.living = 4;
+    pass(&world, 1500 * MS);
+    assert_int_equal(world.written_off, 0);
+    world.living = 1;
+    pass(&world, 2500 * MS);
+    assert_int_equal(world.written_off, 3);
+    /* What is home again is at once on offer to this build too: it wants a float. */
+    assert_int_equal(world.view.borrowed + world.parent_free, 4);
+}
+
+static void
+test_long_job_is_counted_ever_more_rarely(void **state)
+{
+    struct world world;
+
+    (void)state;
+    init(&world, 1, 1);
+    wake(&world);
+    assert_true(take(&world));
+    pass(&world, 600 * 1000 * MS);
+    assert_true(world.wakeups < 40);
+    assert_int_equal(world.written_off, 0);
+}
+
+static void
+test_parent_that_is_gone_is_left_alone(void **state)
+{
+    struct world world;
+
+    (void)state;
+    init(&world, 2, UINT_MAX);
+    wake(&world);
+    assert_true(take(&world));
+    assert_true(take(&world));
+    world.view.parent_gone = true;
+    wake(&world);
+    assert_false(world.watches_parent);
+    put(&world);
+    assert_true(take(&world));
+}
+
+/* Whatever the build does: never more lies there than is borrowed, and no token is made or lost. */
+static void
+test_random_builds_conserve_tokens(void **state)
+{
+    struct world world;
+    uint64_t seed = 12345;
+    unsigned jobs = 0, others = 0;
+
+    (void)state;
+    init(&world, 5, 4);
+    wake(&world);
+    for (int i = 0; i < 200000; i++) {
+        seed = seed * UINT64_C(6364136223846793005) + 1;
+        unsigned choice = (unsigned)(seed >> 60);
+        if (choice < 4)
+            jobs += take(&world);
+        else if (choice < 8 && jobs > 0)
+            jobs--, put(&world);
+        else if (choice < 10 && world.parent_free > 0)
+            world.parent_free--, others++;
+        else if (choice < 12 && others > 0)
+            others--, parent_gets(&world, 1);
+        else
+            pass(&world, (int64_t)(seed >> 33) % (150 * MS));
+        world.parent_waiting = choice & 1;
+        assert_int_equal(world.view.borrowed, world.view.lying + jobs);
+        assert_int_equal(world.view.borrowed + world.parent_free + others, 5);
+        assert_true(world.view.borrowed <= 4);
+        /* Work conserving: the parent has one and none lies here only if the float rests, or we
+         * have all that we may have. */
+        if (world.view.lying == 0 && world.parent_free > 0 && world.view.borrowed < 4)
+            assert_true(world.policy.resting || world.watches_parent);
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_one_token_floats),
+        cmocka_unit_test(test_cap_is_never_passed),
+        cmocka_unit_test(test_empty_parent_is_watched_without_a_timer),
+        cmocka_unit_test(test_jobs_that_follow_each_other_do_not_bother_the_parent),
+        cmocka_unit_test(test_surplus_goes_home_after_a_moment),
+        cmocka_unit_test(test_surplus_goes_home_at_once_if_somebody_waits),
+        cmocka_unit_test(test_idle_float_goes_home_if_the_parent_has_none),
+        cmocka_unit_test(test_idle_float_stays_while_the_parent_has_others_and_costs_little),
+        cmocka_unit_test(test_probes_become_rare_and_short),
+        cmocka_unit_test(test_probe_serves_who_waits_here),
+        cmocka_unit_test(test_a_token_that_returns_is_not_taken_for_demand),
+        cmocka_unit_test(test_what_was_never_lent_is_dropped),
+        cmocka_unit_test(test_loss_is_known_when_fewer_threads_live_than_tokens_are_lent),
+        cmocka_unit_test(test_long_job_is_counted_ever_more_rarely),
+        cmocka_unit_test(test_parent_that_is_gone_is_left_alone),
+        cmocka_unit_test(test_random_builds_conserve_tokens),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
