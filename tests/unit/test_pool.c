@@ -1940,6 +1940,69 @@ test_destroy_with_everything_in_use_sends_no_event(void **state)
     expect_events(f, "");
 }
 
+/* --- the table of docs/accounting.md, line by line --- */
+
+static void
+wrapper_starts(struct fixture *f, struct actor *wrap, struct actor *keeper, uint64_t key)
+{
+    assert_int_equal(pool_group_join(f->pool, wrap->opening, wrap->process, key, tick(f)), 0);
+    assert_int_equal(pool_group_join(f->pool, wrap->opening, keeper->process, key, tick(f)), 0);
+}
+
+/* It polls and reads. */
+static void
+comes_for_its_token(struct fixture *f, struct actor *wrap)
+{
+    assert_true(polls(f, wrap));
+    take(f, wrap);
+    f->events[0] = '\0';
+}
+
+static void
+test_example_of_the_documentation(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT(f, a, 1);
+    NEW_HEIR(f, a_keeper, 1, a);
+    NEW_CLIENT(f, b, 2);
+    NEW_HEIR(f, b_keeper, 2, b);
+    wrapper_starts(f, &a, &a_keeper, 1000); /* 1 */
+    take(f, &a);
+    assert_int_equal(pool_pay_implicit(f->pool, a.opening, a.process, tick(f)), 0);
+    expect_tokens(f, 3, 1, 0, 0);
+    take_all(f, &a); /* 2 */
+    assert_false(polls(f, &a));
+    expect_tokens(f, 0, 4, 0, 0);
+    wrapper_starts(f, &b, &b_keeper, 2000); /* 3 */
+    assert_false(polls(f, &b));
+    give(f, &a, 1); /* 4 */
+    expect_events(f, "notify:b");
+    comes_for_its_token(f, &b);
+    assert_int_equal(pool_pay_implicit(f->pool, b.opening, b.process, tick(f)), 0);
+    assert_false(polls(f, &b)); /* 5 */
+    give(f, &a, 1);
+    expect_events(f, "notify:b");
+    comes_for_its_token(f, &b);
+    assert_int_equal(held_by(f, &a), 2);
+    assert_int_equal(held_by(f, &b), 2);
+    resize(f, 5); /* 6 */
+    expect_events(f, "notify:a");
+    expire_at(f, f->now_ns + 5 * MS);
+    expect_tokens(f, 1, 4, 0, 0);
+    comes_for_its_token(f, &b); /* 7 */
+    expect_tokens(f, 0, 5, 0, 0);
+    resize(f, 3); /* 8 */
+    expect_tokens(f, 0, 5, 0, 2);
+    die(f, &b); /* 9 */
+    expect_tokens(f, 0, 5, 0, 2);
+    die(f, &b_keeper); /* 10 */
+    expect_tokens(f, 1, 2, 0, 0);
+    assert_int_equal(held_by(f, &a), 2);
+    give(f, &a, 2); /* 11 */
+    expect_tokens(f, 3, 0, 0, 0);
+    assert_int_equal(status(f).unpaid, 0);
+}
+
 /* --- memory that runs out --- */
 
 /* Linked with --wrap: the n-th allocation from now on fails, and all that follow. */
@@ -2168,6 +2231,7 @@ main(void)
         POOL_TEST(test_clients_come_in_pages_each_once),
         POOL_TEST(test_clients_that_die_or_come_between_pages_disturb_nothing),
         POOL_TEST(test_destroy_with_everything_in_use_sends_no_event),
+        POOL_TEST(test_example_of_the_documentation),
         POOL_TEST(test_memory_that_runs_out_loses_no_token),
     };
     return cmocka_run_group_tests_name("pool", tests, NULL, NULL);
