@@ -1,0 +1,192 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What clients see through the file: steved_client.py has them.
+
+load common
+load steved
+
+@test 'a blocked read is served by a returned token' {
+    run_client blocking
+}
+
+@test 'O_NONBLOCK: EAGAIN, as it is set at the read' {
+    run_client nonblocking
+}
+
+@test 'a read takes one token, a write returns as many as it has bytes' {
+    run_client sizes
+}
+
+@test 'a return by another process is credited through the description only' {
+    run_client foreign
+}
+
+@test 'a signal ends a blocked read with EINTR' {
+    run_client interrupted
+}
+
+@test 'a killed waiter leaves nothing behind' {
+    run_client killed_waiter
+}
+
+@test 'poll, select and epoll are told of a token' {
+    run_client polling
+}
+
+@test 'edge-triggered epoll is told of each token' {
+    run_client edge_again
+}
+
+@test 'who polls for writing does not stand in the queue' {
+    run_client poll_for_writing
+}
+
+@test 'a reservation is kept, and expires' {
+    run_client reservation
+}
+
+@test 'a reservation ends with its process' {
+    run_client reservation_dies
+}
+
+@test 'the dead hold nothing, whoever has their description open' {
+    run_client open_elsewhere
+}
+
+@test 'a token outlives the thread that read it' {
+    run_client thread_ends
+}
+
+@test 'ten processes share one description' {
+    run_client shared
+}
+
+@test 'fifty threads are one process' {
+    run_client threads 50
+}
+
+@test 'down to 1 and up to 8 jobs with blocked readers' {
+    run_client resize
+}
+
+@test 'bad ioctls are refused and change nothing' {
+    run_client bad_ioctls
+}
+
+@test 'all clients are listed' {
+    run_client clients
+}
+
+@test 'who only asks is no client' {
+    run_client observer
+}
+
+@test 'a group holds until its last member has died' {
+    run_client group
+}
+
+@test "an ancestor's token pays for one implicit slot" {
+    run_client claim
+}
+
+@test 'whatever else is done with the file has a clean answer' {
+    run_client file_operations
+}
+
+@test 'an account of 200 waiting processes beside one of one' {
+    start_steved --jobs 1
+    client fair 200
+}
+
+@test 'what a killed process held is granted within a millisecond' {
+    start_steved --jobs 1
+    run -0 client reclaim 50
+    echo "# from death to grant: ${output//$'\n'/, }" >&3
+}
+
+@test 'ten thousand blocked readers cost at most 1 KiB each, and all are served' {
+    [ "$BUILD" = "$ROOT/build" ] || skip 'sanitizers have another memory'
+    start_steved --jobs 2
+    run -0 client many 10000
+    echo "# $output" >&3
+}
+
+@test 'a shell keeps the token that dd has read for it' {
+    start_steved --jobs 2
+    exec {fd}<>"$SERVER"
+    token=$(dd bs=1 count=1 <&"$fd" 2>/dev/null)
+    [ "$token" = + ]
+    [ "$(steved_get held)" = 1 ]
+    [ "$(steved_get reclaimed)" = 0 ]
+    printf %s "$token" >&"$fd"
+    [ "$(steved_get free)" = 2 ]
+    [ "$(steved_get dropped)" = 0 ]
+    # With the shell it is gone.
+    # shellcheck disable=SC2016 # for the inner shell
+    bash -c 'exec 3<>"$1" && token=$(dd bs=1 count=1 <&3 2>/dev/null) && [ "$token" = + ]' - "$SERVER"
+    wait_for 5 steved_has reclaimed 1
+    [ "$(steved_get free)" = 2 ]
+}
+
+@test 'a reader in a child pid namespace is a process like others' {
+    require_root
+    start_steved --jobs 2
+    spawn unshare --pid --fork --kill-child python3 "$ROOT/tests/bats/steved_client.py" \
+        hold "$SERVER" 1 >"$BATS_TEST_TMPDIR/said"
+    wait_for 10 grep -q held "$BATS_TEST_TMPDIR/said"
+    run -0 "$STEVECTL" --server "$SERVER" status --json
+    [[ $output == *'"command"'* && $output != *'"pid":0,'* ]]
+    stop "$spawned" KILL
+    wait_for 5 steved_has free 2
+    [ "$(steved_get reclaimed)" = 1 ]
+}
+
+@test "a reader outside of the server's pid namespace holds by its description" {
+    require_root
+    require_fuse
+    mount=$BATS_TEST_TMPDIR/outside
+    STEVED_MOUNTS+=("$mount")
+    spawn unshare --pid --fork --kill-child "$STEVED" --mount "$mount" --jobs 2
+    SERVER=$mount/jobserver
+    wait_for 10 test -e "$SERVER"
+    exec {fd}<>"$SERVER" {other}<>"$SERVER"
+    read -r -N 1 -u "$fd" token
+    [ "$token" = + ]
+    read -r -N 1 -u "$other" token
+    [ "$(steved_get held)" = 2 ]
+    exec {other}>&-
+    wait_for 5 steved_has held 1
+    printf + >&"$fd"
+    [ "$(steved_get free)" = 2 ]
+}
+
+@test 'make 4.4.1 keeps to the pool, and returns what it took' {
+    require_tool MAKE441
+    start_steved --jobs 3
+    printf 'all: $(addprefix j,1 2 3 4 5 6 7 8 9 10 11 12)\nj%%:\n\t@"$(STAMP)" "$(LOG)" $@ 0.1\n' \
+        >"$BATS_TEST_TMPDIR/Makefile"
+    export LOG=$BATS_TEST_TMPDIR/stamps
+    MAKEFLAGS="-j --jobserver-auth=fifo:$SERVER" "$MAKE441" -C "$BATS_TEST_TMPDIR"
+    # Nobody has paid for its implicit slot.
+    "$LIB/concurrency" --expect-exactly 4 --expect-jobs 12 "$LOG"
+    wait_for 5 steved_has free 3
+    [ "$(steved_get dropped)" = 0 ]
+    [ "$(steved_get reclaimed)" = 0 ]
+    [ "$(steved_get granted)" = "$(steved_get returned)" ]
+}
+
+@test 'make 4.4.1 that is killed by a signal loses nothing' {
+    require_tool MAKE441
+    start_steved --jobs 3
+    printf 'all: a b c d\na b c d:\n\t@sleep 1000\n' >"$BATS_TEST_TMPDIR/Makefile"
+    for signal in INT TERM KILL; do
+        # The shell lets what it starts in the background ignore SIGINT.
+        MAKEFLAGS="-j --jobserver-auth=fifo:$SERVER" spawn \
+            setsid env --default-signal=INT "$MAKE441" -C "$BATS_TEST_TMPDIR"
+        wait_for 10 steved_has held 3
+        # As the terminal does it; setsid and env have become make.
+        kill -s "$signal" -- "-$spawned"
+        wait_for 10 steved_has free 3
+        pkill -KILL -s "$spawned" || true
+    done
+}

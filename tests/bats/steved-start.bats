@@ -1,0 +1,314 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# How steved starts, and how it ends.
+
+load common
+load steved
+
+setup() {
+    common_setup
+    MOUNT=$BATS_TEST_TMPDIR/mount
+    STEVED_MOUNTS+=("$MOUNT")
+    SERVER=$MOUNT/jobserver
+}
+
+# serve [OPTION...]: at $MOUNT, where start_steved would choose.
+serve() {
+    spawn "$STEVED" --mount "$MOUNT" --jobs 2 "$@" 2>>"$BATS_TEST_TMPDIR/steved.log"
+    STEVED_PID=$spawned
+    wait_for 10 test -e "$SERVER"
+}
+
+# serves DIR: there is a file system of ours; a dead one too.
+serves() {
+    grep -q " $1 fuse.steved " /proc/mounts
+}
+
+serves_not() {
+    ! serves "$1"
+}
+
+# unmounters: how many processes wait for the end of a steved.
+unmounter_of() {
+    pgrep -P "$1" -x steved-unmount
+}
+
+@test 'wrong usage is one line, and status 2' {
+    while read -r -a arguments; do
+        echo "steved ${arguments[*]}"
+        refuses 2 "$STEVED" "${arguments[@]}"
+        # What was wrong is quoted.
+        [[ $stderr == *"'${arguments[-1]#*=}'"* ]]
+    done <<'END'
+--jobs=0
+--jobs=-1
+--jobs=+1
+--jobs=1x
+--jobs=0x10
+--jobs=65537
+--jobs=99999999999999999999
+-j x
+--jobs 4 --min-jobs=0
+--min-jobs=x
+--per-process-limit=-1
+--per-process-limit=65537
+--device=
+--device=a/b
+--device=/dev/../x
+--device=..
+--device=/etc/x
+--device=a:b
+--mount=
+--group=
+--user=
+--jobs=4 extra
+END
+    refuses 2 "$STEVED" --jobs 2 --min-jobs 3
+    refuses 2 "$STEVED" --device a --mount b
+    refuses 2 "$STEVED" --no-such-option
+    refuses 2 "$STEVED" --jobs
+    refuses 2 "$STEVED" --group no-such-group --mount "$MOUNT"
+    refuses 2 "$STEVED" --user no-such-user --mount "$MOUNT"
+    [ ! -e "$MOUNT" ]
+}
+
+@test 'help and version' {
+    run -0 --separate-stderr "$STEVED" --help
+    [[ $output == Usage:* && $stderr = '' ]]
+    run -0 "$STEVED" --version
+    [[ $output == 'steved '[0-9]* ]]
+    run -1 --separate-stderr bash -c '"$1" --version >/dev/full' - "$STEVED"
+}
+
+@test 'the default is a token for each CPU that it may run on' {
+    require taskset
+    start_steved
+    [ "$(steved_get jobs)" = "$(nproc)" ]
+    stop "$STEVED_PID"
+    first=$(taskset -cp $$ | sed 's/.*: //; s/[-,].*//')
+    MOUNT=$BATS_TEST_TMPDIR/pinned SERVER=$BATS_TEST_TMPDIR/pinned/jobserver
+    STEVED_MOUNTS+=("$MOUNT")
+    spawn taskset -c "$first" "$STEVED" --mount "$MOUNT"
+    wait_for 10 test -e "$SERVER"
+    [ "$(steved_get jobs)" = 1 ]
+}
+
+@test 'no /dev/cuse: one line says what to do' {
+    [ ! -e /dev/cuse ] || skip 'there is a /dev/cuse'
+    refuses 1 "$STEVED" --device steve-test
+    [[ $stderr == *'modprobe cuse'*'--mount DIR'* ]]
+}
+
+@test 'a device that exists is refused' {
+    refuses 1 "$STEVED" --device null
+    [[ $stderr == *'/dev/null'* ]]
+    [ -c /dev/null ]
+}
+
+@test 'a directory that cannot be made or is none is refused' {
+    : >"$BATS_TEST_TMPDIR/file"
+    refuses 1 "$STEVED" --mount "$BATS_TEST_TMPDIR/missing/mount"
+    [[ $stderr == *'No such file or directory' ]]
+    refuses 1 "$STEVED" --mount "$BATS_TEST_TMPDIR/file"
+    [[ $stderr == *'Not a directory' ]]
+}
+
+@test 'a directory that another steved serves is refused' {
+    start_steved
+    refuses 1 "$STEVED" --mount "$(mount_of)"
+    [[ $stderr == *"$STEVED_PID"* ]]
+    [ "$(steved_get pid)" = "$STEVED_PID" ]
+}
+
+@test 'the directory is created, private, and stays' {
+    require_fuse
+    [ ! -e "$MOUNT" ]
+    serve
+    [ "$(ls -a "$MOUNT")" = $'.\n..\njobserver' ]
+    [ "$(stat -c %s "$SERVER")" = 0 ]
+    [[ $(stat -c %a "$SERVER") = 6[06]0 ]]
+    : >"$SERVER"
+    [ "$(steved_get free)" = 2 ]
+    stop "$STEVED_PID"
+    serves_not "$MOUNT"
+    [ "$(stat -c %a "$MOUNT")" = 700 ]
+}
+
+@test 'a relative directory, and one with odd characters' {
+    require_fuse
+    cd "$BATS_TEST_TMPDIR"
+    MOUNT=$'odd \t\\ name' SERVER=$MOUNT/jobserver
+    STEVED_MOUNTS+=("$PWD/$MOUNT")
+    serve --daemon
+    pid=$(steved_get pid)
+    kill -KILL "$pid"
+    wait_for 10 test ! -e "$SERVER"
+    serve
+    stop "$STEVED_PID"
+    ! grep -q 'odd' /proc/mounts
+}
+
+@test 'SIGTERM: the waiting get an error, the mount is gone, nothing is left' {
+    require_fuse
+    for signal in TERM INT; do
+        serve
+        unmounter=$(unmounter_of "$STEVED_PID")
+        exec {fd}<>"$SERVER"
+        read -r -N 2 -u "$fd" || true
+        spawn bash -c 'read -r -N 1 -u "$1"' - "$fd" 2>"$BATS_TEST_TMPDIR/error"
+        wait_for 10 steved_has waiting 1
+        kill -s "$signal" "$STEVED_PID"
+        status_of "$spawned"
+        [ "$status" != 0 ]
+        grep -Eq 'connection abort|not connected' "$BATS_TEST_TMPDIR/error"
+        status_of "$STEVED_PID"
+        [ "$status" = 0 ]
+        serves_not "$MOUNT"
+        has_ended "$unmounter"
+        exec {fd}>&-
+    done
+}
+
+@test 'SIGKILL leaves no dead mount and no process' {
+    require_fuse
+    serve
+    unmounter=$(unmounter_of "$STEVED_PID")
+    exec {fd}<>"$SERVER"
+    stop "$STEVED_PID" KILL
+    wait_for 10 serves_not "$MOUNT"
+    wait_for 10 has_ended "$unmounter"
+}
+
+@test 'a dead mount is cleared away at the next start' {
+    require_fuse
+    serve
+    kill -KILL "$(unmounter_of "$STEVED_PID")"
+    stop "$STEVED_PID" KILL
+    serves "$MOUNT"
+    run ! ls "$MOUNT"
+    serve
+    grep -qF "unmounted $MOUNT" "$BATS_TEST_TMPDIR/steved.log"
+    [ "$(steved_get free)" = 2 ]
+}
+
+@test 'the unmounter leaves a mount of somebody else alone' {
+    require_root
+    require_fuse
+    serve
+    umount -l "$MOUNT"
+    status_of "$STEVED_PID"
+    [ "$status" = 0 ]
+    serve
+    first=$STEVED_PID
+    umount -l "$MOUNT"
+    serve
+    wait_for 10 has_ended "$first"
+    [ "$(steved_get pid)" = "$STEVED_PID" ]
+}
+
+@test 'it holds no privilege, and a filter' {
+    require_root
+    start_steved
+    grep -q 'CapEff:.0*$' "/proc/$STEVED_PID/status"
+    grep -q 'CapPrm:.0*$' "/proc/$STEVED_PID/status"
+    grep -q 'NoNewPrivs:.1$' "/proc/$STEVED_PID/status"
+    [ "$BUILD" = "$ROOT/build" ] || skip 'sanitizers need what the filter forbids'
+    grep -q 'Seccomp:.2$' "/proc/$STEVED_PID/status"
+}
+
+@test '--user: it becomes that user, who may set' {
+    require_root
+    require setpriv
+    start_steved --user nobody --jobs 2
+    grep -qP "^Uid:(\t$(id -u nobody)){4}$" "/proc/$STEVED_PID/status"
+    grep -qP "^Gid:(\t$(id -g nobody)){4}$" "/proc/$STEVED_PID/status"
+    grep -qP '^Groups:\s*$' "/proc/$STEVED_PID/status"
+    [ "$(stat -c %u "$SERVER")" = 0 ]
+    client blocking
+    stop "$STEVED_PID"
+    serves_not "$(mount_of)"
+}
+
+@test 'a group may use it, and may not set' {
+    require_root
+    require setpriv
+    chmod 755 "$BATS_TEST_TMPDIR" "$BATS_FILE_TMPDIR" "$BATS_RUN_TMPDIR" "$BATS_SUITE_TMPDIR" || true
+    start_steved --group nogroup --jobs 4
+    [ "$(stat -c '%a %U %G' "$SERVER")" = '660 root nogroup' ]
+    for scenario in may_not_set blocking; do
+        setpriv --reuid nobody --regid nogroup --clear-groups -- \
+            /usr/bin/python3 - "$scenario" "$SERVER" <"$ROOT/tests/bats/steved_client.py"
+    done
+    run -1 --separate-stderr setpriv --reuid nobody --regid daemon --clear-groups -- \
+        dd if="$SERVER" bs=1 count=1
+    [[ $stderr == *'Permission denied'* ]]
+    [ "$(steved_get jobs)" = 4 ]
+}
+
+@test 'an ordinary user serves, by fusermount3, for nobody else' {
+    require_root
+    require setpriv fusermount3
+    home=$(mktemp -d /tmp/steved-user.XXXXXX)
+    cp "$STEVED" "$STEVECTL" "$home"
+    chown -R nobody "$home"
+    run -0 with_fuse_for_all bash "$ROOT/tests/bats/steved-user.sh" "$home"
+    rm -r "$home"
+}
+
+@test '--daemon returns when the file can be used' {
+    require_fuse
+    "$STEVED" --mount "$MOUNT" --jobs 2 --daemon
+    [ "$(steved_get free)" = 2 ]
+    pid=$(steved_get pid)
+    [ "$(ps -o sid= -p "$pid" | tr -d ' ')" = "$pid" ]
+    [ "$(readlink "/proc/$pid/fd/0" "/proc/$pid/fd/1" "/proc/$pid/fd/2" | sort -u)" = /dev/null ]
+    run -1 --separate-stderr "$STEVED" --mount "$MOUNT" --daemon
+    [[ $stderr == *'serves it already'* ]]
+    kill "$pid"
+    wait_for 10 has_ended "$pid"
+    serves_not "$MOUNT"
+}
+
+@test 'it tells the service manager' {
+    require_fuse
+    for address in "$BATS_TEST_TMPDIR/notify" "@steved-test-$$"; do
+        spawn python3 "$ROOT/tests/bats/steved_client.py" listen "$address" \
+            >"$BATS_TEST_TMPDIR/notices"
+        listener=$spawned
+        wait_for 10 grep -q bound "$BATS_TEST_TMPDIR/notices"
+        NOTIFY_SOCKET=$address serve
+        wait_for 10 grep -qx 'READY=1' "$BATS_TEST_TMPDIR/notices"
+        grep -q "^STATUS=.*$SERVER" "$BATS_TEST_TMPDIR/notices"
+        run ! grep -q STOPPING "$BATS_TEST_TMPDIR/notices"
+        stop "$STEVED_PID"
+        status_of "$listener"
+        [ "$status" = 0 ]
+    done
+}
+
+@test 'SIGUSR1 logs the status, --verbose each step' {
+    start_steved --jobs 2 --verbose
+    dd if="$SERVER" of=/dev/null bs=1 count=1 2>/dev/null
+    wait_for 5 steved_has reclaimed 1
+    steved_log | grep -q 'grant to [0-9]'
+    steved_log | grep -q 'reclaim of 1 from [0-9]'
+    kill -USR1 "$STEVED_PID"
+    wait_for 5 grep -q 'jobs 2, free 2, held 0, .*reclaimed 1' "$BATS_TEST_TMPDIR/steved.log"
+    exec {fd}<>"$SERVER"
+    read -r -N 1 -u "$fd"
+    printf ++ >&"$fd"
+    wait_for 5 grep -q 'return of 1 from' "$BATS_TEST_TMPDIR/steved.log"
+    wait_for 5 grep -q 'drop 1 from' "$BATS_TEST_TMPDIR/steved.log"
+}
+
+@test 'per-process-limit holds for one client only' {
+    start_steved --jobs 4 --per-process-limit 1
+    exec {fd}<>"$SERVER"
+    read -r -N 1 -u "$fd"
+    run ! timeout 0.2 dd bs=1 count=1 <&"$fd"
+    dd if="$SERVER" bs=1 count=1 2>/dev/null
+    [ "$(steved_get held)" = 1 ]
+    "$STEVECTL" --server "$SERVER" set per-process-limit=0
+    read -r -N 1 -u "$fd"
+    [ "$(steved_get held)" = 2 ]
+}

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+# steved-user.sh HOME: root lets nobody serve from HOME, which has steved and stevectl.
+set -eu
+
+home=$1
+file=$home/mount/jobserver
+
+as_nobody() {
+    setpriv --reuid nobody --regid nogroup --clear-groups -- env HOME="$home" "$@"
+}
+
+ask() {
+    as_nobody "$home/stevectl" --server "$file" "$@"
+}
+
+# gone PID: the server, and its mount, within ten seconds.
+gone() {
+    local deadline=$((SECONDS + 10))
+    while [ -d "/proc/$1" ] || grep -q " $home/mount " /proc/mounts; do
+        [ "$SECONDS" -lt "$deadline" ] || { echo "still there: $1" && exit 1; }
+        sleep 0.02
+    done
+}
+
+for signal in TERM KILL; do
+    as_nobody "$home/steved" --mount "$home/mount" --jobs 2 --daemon
+    pid=$(ask get pid)
+    [ "$(as_nobody stat -c '%a %U' "$file")" = '600 nobody' ]
+    # Root is somebody else.
+    ! ls "$home/mount" 2>/dev/null
+    ask set jobs=3
+    [ "$(ask get free)" = 3 ]
+    kill -s "$signal" "$pid"
+    gone "$pid"
+done
+
+# A dead mount is cleared away by who made it.
+as_nobody "$home/steved" --mount "$home/mount" --daemon
+pid=$(ask get pid)
+kill -s KILL "$(pgrep -P "$pid" -x steved-unmount)" "$pid"
+as_nobody "$home/steved" --mount "$home/mount" --jobs 1 --daemon
+[ "$(ask get jobs)" = 1 ]
+pid=$(ask get pid)
+kill "$pid"
+gone "$pid"
