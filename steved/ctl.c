@@ -113,6 +113,7 @@ parse_options(int argc, char **argv, struct ctl_server *server)
                                             {NULL, 0, NULL, 0}};
     int option;
 
+    argv[0] = program_invocation_short_name; /* how getopt_long() begins its messages */
     while ((option = getopt_long(argc, argv, "+s:hV", options, NULL)) != -1) {
         switch (option) {
         case 's':

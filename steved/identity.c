@@ -55,8 +55,6 @@ resolve_group(struct server *server)
     }
     if (options->group_is_named)
         report("--group '%s': there is no such group", options->group);
-    else
-        report("there is no group '%s': only root can use the file", options->group);
     return !options->group_is_named;
 }
 

@@ -57,6 +57,8 @@ start(struct program *program)
     if (daemon_prepare(&program->daemon) < 0 || lockdown(&program->identity) < 0)
         return false;
     server->uid = program->identity.uid;
+    if (server->file_uid == 0 && server->file_mode == 0600)
+        report("there is no group '%s': only root can use the file", options->group);
     daemon_ready(&program->daemon);
     notify_ready(&program->notify, server);
     return true;

@@ -170,6 +170,7 @@ options_parse(int argc, char **argv, struct options *options, int *exit_status)
 
     *options = (struct options){.group = DEFAULT_GROUP, .jobs = usable_cpus(), .min_jobs = 1};
     *exit_status = EXIT_USAGE;
+    argv[0] = program_invocation_short_name; /* how getopt_long() begins its messages */
     while ((option = getopt_long(argc, argv, "d:m:j:k:l:g:u:bvhV", long_options, NULL)) != -1) {
         if (option == 'h' || option == 'V') {
             fputs(option == 'h' ? usage : "steved " PROJECT_VERSION "\n", stdout);
