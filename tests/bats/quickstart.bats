@@ -28,6 +28,10 @@ quickstart() {
     ./quickstart "$@" 3>&-
 }
 
+# Beside other tests on two processors, the full run may take minutes.
+# shellcheck disable=SC2034 # bats reads it
+BATS_TEST_TIMEOUT=600
+
 # The sanitised build's run has nothing to add: the quickstart builds its own programs.
 needs_the_plain_build() {
     [ "$BUILD" = "$ROOT/build" ] || skip 'builds its own programs, as the run with the plain build did'
