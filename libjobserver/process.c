@@ -155,7 +155,7 @@ struct thread {
 /* The threads of one process; never empty. */
 struct thread_list {
     pid_t pid;
-    LIST_HEAD(, thread) threads;
+    LIST_HEAD(thread_head, thread) threads;
     UT_hash_handle hh;
 };
 
