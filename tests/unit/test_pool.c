@@ -1663,6 +1663,30 @@ test_rule9_who_lets_reservations_lapse_gets_shorter_ones(void **state)
 }
 
 static void
+test_rule9_who_uses_a_reservation_gets_long_ones_again(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, a, 2);
+    take(f, &h);
+    for (int round = 0; round < 8; round++) {
+        offer(f, &h, &a);
+        assert_true(polls(f, &a));
+        expire_at(f, pool_next_deadline(f->pool));
+        take(f, &h);
+    }
+    offer(f, &h, &a);
+    assert_true(polls(f, &a));
+    assert_true(pool_next_deadline(f->pool) < f->now_ns + POOL_RESERVATION_NS);
+    take(f, &a);
+    give(f, &a, 1);
+    take(f, &h);
+    offer(f, &h, &a);
+    assert_true(polls(f, &a));
+    assert_true(pool_next_deadline(f->pool) == f->now_ns + POOL_RESERVATION_NS);
+}
+
+static void
 test_rule9_close_lets_the_queued_poller_go(void **state)
 {
     struct fixture *f = begin(state, 1);
@@ -2217,6 +2241,7 @@ main(void)
         POOL_TEST(test_rule9_lapsed_reservation_is_free_again),
         POOL_TEST(test_rule9_polling_on_does_not_prolong_a_reservation),
         POOL_TEST(test_rule9_who_lets_reservations_lapse_gets_shorter_ones),
+        POOL_TEST(test_rule9_who_uses_a_reservation_gets_long_ones_again),
         POOL_TEST(test_rule9_close_lets_the_queued_poller_go),
         POOL_TEST(test_rule9_close_passes_an_offer_and_a_reservation_on),
         POOL_TEST(test_rule9_lazy_client_that_tries_often_has_its_turn_held),

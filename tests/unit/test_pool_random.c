@@ -604,6 +604,38 @@ any_size(struct random_test *t)
     return one_in(t, 6) ? odd[below(t, 6)] : 1;
 }
 
+/* The most tokens that a write by this process may be credited; marks those who may pay. */
+static size_t
+mark_who_may_pay(struct random_test *t, int p, int o)
+{
+    int group = t->processes[p].group;
+    size_t most = t->held[p];
+    may_have_changed(t, p);
+    if (group != NOBODY)
+        most += t->held[PROCESSES + group];
+    for (int h = 0; h < HOLDERS; h++) {
+        if (h == p || (group != NOBODY && h == PROCESSES + group) || !t->openings[o].read_by[h])
+            continue;
+        most += t->held[h];
+        may_have_changed(t, h);
+    }
+    return most;
+}
+
+/* Makes the sum right; compare_with_model() finds out who it was, of those who may have been. */
+static void
+deduct(struct random_test *t, int writer, size_t credited)
+{
+    for (int h = -1; credited > 0 && h < HOLDERS; h++) {
+        int from = h < 0 ? writer : h;
+        if (!t->uncertain[from])
+            continue;
+        unsigned taken = t->held[from] < credited ? t->held[from] : (unsigned)credited;
+        t->held[from] -= taken;
+        credited -= taken;
+    }
+}
+
 /* Rule 4. Exact if the writer holds enough by itself, else between what it has and what all holders
  * through this description have. */
 static bool
@@ -612,48 +644,26 @@ op_write(struct random_test *t)
     int p = any_process(t), o = p == NOBODY ? NOBODY : any_opening(t, p);
     if (o == NOBODY)
         return false;
-    size_t n = any_size(t);
-    int group = t->processes[p].group;
-    bool exact = group == NOBODY && t->held[p] >= n;
-    size_t least = t->held[p], most = t->held[p];
-    if (group != NOBODY)
-        most += t->held[PROCESSES + group];
-    for (int h = 0; h < HOLDERS && !exact; h++) {
-        if (h == p || (group != NOBODY && h == PROCESSES + group) || !t->openings[o].read_by[h])
-            continue;
-        most += t->held[h];
-        may_have_changed(t, h);
-    }
-    if (!exact)
-        may_have_changed(t, p);
-    unsigned before = model_total(t);
+    size_t n = any_size(t), least = t->held[p] < n ? t->held[p] : n;
+    bool exact = t->processes[p].group == NOBODY && least == n;
+    size_t most = exact ? n : mark_who_may_pay(t, p, o);
     if (exact)
         t->held[p] -= (unsigned)n; /* before the call: it may grant */
-    size_t returned_before, dropped_before;
-    struct pool_status s;
-    pool_get_status(t->pool, &s);
-    returned_before = s.returned;
-    dropped_before = s.dropped;
+    struct pool_status before, after;
+    pool_get_status(t->pool, &before);
     unsigned long grants_before = t->grants;
     size_t credited =
         pool_write(t->pool, t->openings[o].handle, t->processes[p].handle, n, t->now_ns);
-    if (credited > n || credited > most || credited < (least < n ? least : n))
-        complain(t, "a write of %zu is credited %zu, the writer held %zu and all may %zu", n,
-                 credited, least, most);
-    pool_get_status(t->pool, &s);
-    if (s.returned != returned_before + credited || s.dropped < dropped_before)
-        complain(t, "credited %zu, counted %zu", credited, (size_t)s.returned - returned_before);
-    if (s.held != before - credited + (t->grants - grants_before))
-        complain(t, "a write credited %zu but %u became %u", credited, before, s.held);
-    /* The sum is right; compare_with_model() finds out who it was, of those who may have been. */
-    for (int h = -1; !exact && credited > 0 && h < HOLDERS; h++) {
-        int from = h < 0 ? p : h;
-        if (from != p && !t->uncertain[from])
-            continue;
-        unsigned taken = t->held[from] < credited ? t->held[from] : (unsigned)credited;
-        t->held[from] -= taken;
-        credited -= taken;
-    }
+    pool_get_status(t->pool, &after);
+    if (credited < least || credited > most || credited > n)
+        complain(t, "a write of %zu is credited %zu, not %zu to %zu", n, credited, least, most);
+    if (after.returned != before.returned + credited ||
+        after.dropped != before.dropped + n - credited)
+        complain(t, "a write of %zu is credited %zu, but counted otherwise", n, credited);
+    if (after.held != before.held - credited + (t->grants - grants_before))
+        complain(t, "a write is credited %zu but %u became %u", credited, before.held, after.held);
+    if (!exact)
+        deduct(t, p, credited);
     return true;
 }
 
