@@ -39,6 +39,7 @@ opening_create(struct server *server, fuse_req_t request)
     if (!opening)
         return NULL;
     opening->server = server;
+    LIST_INSERT_HEAD(&server->openings, opening, in_server);
     if (client) {
         opening->opener_pid = client->pid;
         opening->opener_serial = client->serial;
@@ -65,6 +66,7 @@ opening_release(struct opening *opening)
         pool_process_died(server->pool, opening->anonymous, server_now_ns());
     if (opening->pollhandle)
         fuse_pollhandle_destroy(opening->pollhandle);
+    LIST_REMOVE(opening, in_server);
     free(opening);
 }
 
@@ -116,10 +118,10 @@ on_grant(void *data, void *reader_data)
 static void
 on_cancel(void *data, void *reader_data)
 {
+    const struct server *server = data;
     struct reader *reader = reader_data;
 
-    (void)data;
-    fuse_reply_err(reader->request, EINTR);
+    fuse_reply_err(reader->request, server->is_ending ? ECONNABORTED : EINTR);
     free(reader);
 }
 

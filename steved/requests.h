@@ -10,6 +10,7 @@
 
 /* An open file description of the file; fi->fh holds it. */
 struct opening {
+    LIST_ENTRY(opening) in_server;
     struct server *server;
     struct pool_opening *pool;
     /* Who uses it and cannot be told: a process of its own in the pool, which dies when the

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "clients.h"
 #include "report.h"
@@ -167,6 +168,7 @@ server_init(struct server *server)
     raise_descriptor_limit();
     signal(SIGPIPE, SIG_IGN);
     server->armed_ns = POOL_NO_DEADLINE;
+    LIST_INIT(&server->openings);
     for (size_t i = 0; i < CLIENT_BUCKETS; i++)
         LIST_INIT(&server->clients[i]);
     server->pool = pool_create(&request_events, server, server->options.jobs);
@@ -193,13 +195,26 @@ end_events(struct server *server)
             event_free(server->signals[i]);
 }
 
+/* Who waits gets an error. libfuse frees a session only together with its mount, which is left to the
+ * unmounter: what is closed here is all that the kernel knows of it. */
+static void
+end_session(struct server *server)
+{
+    struct opening *opening;
+
+    server->is_ending = true;
+    while ((opening = LIST_FIRST(&server->openings)))
+        opening_release(opening);
+    if (server->session && fuse_session_fd(server->session) >= 0)
+        close(fuse_session_fd(server->session));
+    free(server->request.mem);
+}
+
 void
 server_end(struct server *server)
 {
     end_events(server);
-    if (server->session)
-        fuse_session_destroy(server->session);
-    free(server->request.mem);
+    end_session(server);
     clients_end(server);
     if (server->base)
         event_base_free(server->base);

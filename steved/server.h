@@ -19,7 +19,9 @@
 #include "process.h"
 
 struct client;
+struct opening;
 LIST_HEAD(client_bucket, client);
+LIST_HEAD(openings, opening);
 /* 10,000 clients make chains of five; 8 KiB in all, so that it never has to grow. */
 #define CLIENT_BUCKETS 1024
 
@@ -35,6 +37,7 @@ struct server {
     mode_t file_mode;
 
     struct pool *pool;
+    struct openings openings;
     struct process_cache *threads;
     struct client_bucket clients[CLIENT_BUCKETS];
     uint64_t next_serial;    /* of clients, and of groups */
@@ -43,6 +46,7 @@ struct server {
     struct fuse_session *session; /* also of a CUSE device */
     struct fuse_buf request;      /* the one that is being looked at; libfuse allocates */
     bool is_initialised;          /* the kernel has greeted us */
+    bool is_ending;
 
     struct event_base *base;
     struct event *readable;
