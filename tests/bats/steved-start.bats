@@ -16,7 +16,8 @@ setup() {
 serve() {
     spawn "$STEVED" --mount "$MOUNT" --jobs 2 "$@" 2>>"$BATS_TEST_TMPDIR/steved.log"
     STEVED_PID=$spawned
-    wait_for 10 test -e "$SERVER"
+    # Not whether the file exists: of a dead mount too, it may be remembered that it did.
+    wait_for 10 steved_has pid "$STEVED_PID" 2>/dev/null
 }
 
 # serves DIR: there is a file system of ours; a dead one too.
@@ -28,7 +29,7 @@ serves_not() {
     ! serves "$1"
 }
 
-# unmounters: how many processes wait for the end of a steved.
+# unmounter_of PID: the process that waits for the end of this steved.
 unmounter_of() {
     pgrep -P "$1" -x steved-unmount
 }
@@ -139,9 +140,8 @@ END
     cd "$BATS_TEST_TMPDIR"
     MOUNT=$'odd \t\\ name' SERVER=$MOUNT/jobserver
     STEVED_MOUNTS+=("$PWD/$MOUNT")
-    serve --daemon
-    pid=$(steved_get pid)
-    kill -KILL "$pid"
+    "$STEVED" --mount "$MOUNT" --daemon
+    kill -KILL "$(steved_get pid)"
     wait_for 10 test ! -e "$SERVER"
     serve
     stop "$STEVED_PID"
