@@ -147,6 +147,44 @@ pool_serve(struct pool *pool, int64_t now_ns)
     }
 }
 
+/* --- recall --- */
+
+/* What the group lends to jobs: all but the token of its own implicit slot. */
+static unsigned
+lent_on(const struct pool_holder *holder)
+{
+    return holder->held - holder->pays_implicit;
+}
+
+unsigned
+pool_recalled(const struct pool *pool, const struct pool_opening *opening)
+{
+    if (!opening->group || lent_on(&opening->group->holder) == 0)
+        return 0;
+    unsigned lent = lent_on(&opening->group->holder);
+    if (pool->debt > 0)
+        return pool->debt < lent ? pool->debt : lent;
+    const struct pool_account *rich = opening->group->holder.account;
+    const struct pool_account *poor = pool_poorest_waiting(pool);
+    if (!poor || poor == rich || pool->free > 0)
+        return 0;
+    return (pool_tokens_counted(rich) - 1) * poor->weight >=
+           (pool_tokens_counted(poor) + 1) * rich->weight;
+}
+
+/* Somebody waits, or there is a debt: those who lend tokens on are told. */
+static void
+recall(struct pool *pool)
+{
+    struct pool_group *group;
+    struct pool_opening *opening;
+
+    TAILQ_FOREACH (group, &pool->groups, in_pool)
+        TAILQ_FOREACH (opening, &group->openings, in_group)
+            if (pool_recalled(pool, opening) > 0)
+                pool->events->recall(pool->server, opening->owner);
+}
+
 /* --- read --- */
 
 /* A token that is set aside for the process, by preference through this description. */
@@ -227,19 +265,22 @@ try_grant(struct pool *pool, struct pool_opening *opening, struct pool_process *
 
     if (!is_grantable(pool, opening, process, &set_aside))
         return false;
+    bool is_through_another = set_aside && set_aside->opening != opening;
     if (set_aside) {
         process->lapses = 0;
         pool_waiter_end(pool, set_aside);
     }
     process->tries = 0;
     lend(pool, pool_holder_of(opening, process), opening);
-    forget_poll(pool, opening, process);
+    /* Another thread may still sleep in a poll of this description. */
+    if (!is_through_another)
+        forget_poll(pool, opening, process);
     return true;
 }
 
-/* A non-blocking read in vain by a client that has never polled: it will try again in its own time
- * (ninja 1.13: whenever one of its jobs ends). It gets a place in the queue only if it comes often
- * enough for its turn to be held. */
+/* A non-blocking read in vain. A client that has never polled will try again in its own time (ninja
+ * 1.13: whenever one of its jobs ends). It gets a place in the queue only if it comes often enough
+ * for its turn to be held. */
 static void
 note_lazy_try(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
               int64_t now_ns)
@@ -247,8 +288,12 @@ note_lazy_try(struct pool *pool, struct pool_opening *opening, struct pool_proce
     int64_t interval_ns = now_ns - process->last_try_ns;
 
     process->last_try_ns = now_ns;
-    if (process->has_polled)
+    if (process->has_polled) {
+        /* It was told that there is one, and somebody was faster; next time it is its turn. */
+        if (!find_waiter(process, opening, WAITER_POLLER))
+            pool_wait(pool, WAITER_POLLER, opening, process, NULL);
         return;
+    }
     if (process->tries == 1)
         process->usual_interval_ns = interval_ns;
     else if (process->tries > 1)
@@ -276,7 +321,10 @@ pool_read(struct pool *pool, struct pool_opening *opening, struct pool_process *
         return POOL_TRY_AGAIN;
     }
     *waiter = pool_wait(pool, WAITER_READER, opening, process, reader);
-    return *waiter ? POOL_WAITS : POOL_NO_MEMORY;
+    if (!*waiter)
+        return POOL_NO_MEMORY;
+    recall(pool);
+    return POOL_WAITS;
 }
 
 void
@@ -370,6 +418,7 @@ pool_poll(struct pool *pool, struct pool_opening *opening, struct pool_process *
         waiter->kind = WAITER_POLLER; /* not so lazy after all; it keeps its place */
     else if (!find_waiter(process, opening, WAITER_POLLER))
         pool_wait(pool, WAITER_POLLER, opening, process, NULL);
+    recall(pool);
     return false;
 }
 
@@ -393,6 +442,7 @@ pool_create(const struct pool_events *events, void *server, unsigned capacity)
     TAILQ_INIT(&pool->accounts);
     TAILQ_INIT(&pool->waiting);
     TAILQ_INIT(&pool->holders);
+    TAILQ_INIT(&pool->groups);
     TAILQ_INIT(&pool->openings);
     if (loans_reserve(pool, capacity) < 0) {
         pool_destroy(pool);
@@ -449,6 +499,7 @@ pool_set_capacity(struct pool *pool, unsigned capacity, int64_t now_ns)
         raise_capacity(pool, capacity - pool->capacity);
     pool->capacity = capacity;
     pool_serve(pool, now_ns);
+    recall(pool);
     return 0;
 }
 

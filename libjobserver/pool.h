@@ -51,9 +51,12 @@ struct pool_events {
     void (*cancel)(void *server, void *reader);
     /* Wake those who poll this description; each of them will poll again if it still waits. */
     void (*notify)(void *server, void *opening_owner);
+    /* A group that uses this description is asked for tokens: pool_recalled(). */
+    void (*recall)(void *server, void *opening_owner);
 };
 
-/* Counters only grow. All numbers are tokens unless they say otherwise. */
+/* Counters only grow, but for a grant that could not be delivered, which is taken off again. All
+ * numbers are tokens unless they say otherwise. */
 struct pool_status {
     unsigned capacity, free, held, reserved, debt;
     unsigned waiting;  /* blocked reads, and polls whose turn has not come */
@@ -137,6 +140,12 @@ size_t pool_write(struct pool *pool, struct pool_opening *opening, struct pool_p
 bool pool_poll(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
                bool wants_notice, int64_t now_ns);
 
+/* How many of the tokens that were read through `opening` its group is asked to give back as soon as
+ * its jobs end: those that a debt is waiting for, or one while a waiting account would still have no
+ * more than the group's own after it had got one. A wish, by which nothing changes; 0 for who is in
+ * no group, since only a group lends tokens on. The token of a paid implicit slot is not asked for. */
+unsigned pool_recalled(const struct pool *pool, const struct pool_opening *opening);
+
 /* --- settings --- */
 
 /* 0, or -EINVAL (capacity not in 1..POOL_CAPACITY_MAX), or -ENOMEM; then nothing has changed.
@@ -152,7 +161,7 @@ void pool_set_throttle(struct pool *pool, bool throttled, unsigned min_jobs, int
 /* `process` registers itself as a member of the group that owns what is read through `opening`. The
  * first member founds it, and with it an account, unless its process is below another group: then
  * it stays in that group's account. What the group holds returns when no member is alive. 0, or
- * -EBUSY (the process is in another group, or holds a token itself), or -ENOMEM. `key`: of the
+ * -EBUSY (the process is in another group, or holds or waits for a token itself), or -ENOMEM. `key`: of the
  * account to found; 0: stay in the process' account. */
 int pool_group_join(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
                     uint64_t key, int64_t now_ns);

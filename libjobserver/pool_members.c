@@ -200,6 +200,7 @@ group_leave(struct pool *pool, struct pool_process *process)
         recharge_waiters(pool, opening);
     }
     holder_end(pool, &group->holder);
+    TAILQ_REMOVE(&pool->groups, group, in_pool);
     free(group);
 }
 
@@ -293,6 +294,7 @@ group_found(struct pool *pool, struct pool_account *account)
     TAILQ_INIT(&group->members);
     TAILQ_INIT(&group->openings);
     holder_init(pool, &group->holder, account);
+    TAILQ_INSERT_TAIL(&pool->groups, group, in_pool);
     return group;
 }
 

@@ -25,6 +25,7 @@ TAILQ_HEAD(pool_holders, pool_holder);
 TAILQ_HEAD(pool_processes, pool_process);
 TAILQ_HEAD(pool_openings, pool_opening);
 TAILQ_HEAD(pool_accounts, pool_account);
+TAILQ_HEAD(pool_groups, pool_group);
 
 struct pool_account {
     uint64_t key;
@@ -81,6 +82,7 @@ struct pool_group {
     struct pool_holder holder;
     struct pool_processes members;
     struct pool_openings openings;
+    TAILQ_ENTRY(pool_group) in_pool;
 };
 
 struct pool_opening {
@@ -154,6 +156,7 @@ struct pool {
 
     struct heap deadlines; /* offers and reservations */
     struct pool_holders holders;
+    struct pool_groups groups;
     struct pool_openings openings;
     unsigned process_count, waiter_count;
     uint64_t next_ordinal;
@@ -190,6 +193,10 @@ void pool_set_aside(struct pool *pool, struct pool_waiter *waiter, enum waiter_s
 void pool_set_deadline(struct pool *pool, struct pool_waiter *waiter, int64_t deadline_ns);
 /* The tokens or the weight of the account have changed. */
 void pool_account_changed(struct pool *pool, struct pool_account *account);
+/* The waiting account whose turn is next, but for those that were passed over; NULL: none waits. */
+const struct pool_account *pool_poorest_waiting(const struct pool *pool);
+/* Tokens that count for its share. */
+uint64_t pool_tokens_counted(const struct pool_account *account);
 /* The holder may be below its limit again: its parked waiters want something. */
 void pool_unpark(struct pool *pool, struct pool_holder *holder);
 /* Charges the waiter to who is the holder now, if that has changed. */

@@ -20,8 +20,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
-static uint64_t
-tokens_counted(const struct pool_account *account)
+uint64_t
+pool_tokens_counted(const struct pool_account *account)
 {
     return account->tokens - account->implicit;
 }
@@ -31,8 +31,8 @@ pool_account_before(struct heap_node *a, struct heap_node *b)
 {
     const struct pool_account *first = container_of(a, struct pool_account, in_by_share);
     const struct pool_account *second = container_of(b, struct pool_account, in_by_share);
-    uint64_t first_share = tokens_counted(first) * second->weight;
-    uint64_t second_share = tokens_counted(second) * first->weight;
+    uint64_t first_share = pool_tokens_counted(first) * second->weight;
+    uint64_t second_share = pool_tokens_counted(second) * first->weight;
 
     if (first_share != second_share)
         return first_share < second_share;
@@ -97,6 +97,14 @@ next_account(const struct pool *pool)
     if (pool->passed_over_first >= pool->capacity)
         return TAILQ_FIRST(&pool->waiting);
     return container_of(heap_first(&pool->by_share), struct pool_account, in_by_share);
+}
+
+const struct pool_account *
+pool_poorest_waiting(const struct pool *pool)
+{
+    struct heap_node *first = heap_first(&pool->by_share);
+
+    return first ? container_of(first, struct pool_account, in_by_share) : NULL;
 }
 
 /* --- waiters in and out of the queue --- */

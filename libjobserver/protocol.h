@@ -83,7 +83,8 @@ struct steved_settings {
 
 /* Tokens read through this open file description belong from now on to a group, of which the caller
  * becomes a member: they return when the last member has died. A wrapper and its keeper join one
- * after the other. EBUSY: the caller is in another group, or holds a token of its own. */
+ * after the other. EBUSY: the caller is in another group, or holds or waits for
+ * a token of its own. */
 #define STEVED_IOC_JOIN_GROUP _IO('J', 0x53)
 
 /* One of the tokens held through this description pays for the caller's implicit slot. EINVAL: none

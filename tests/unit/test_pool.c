@@ -27,6 +27,7 @@ struct fixture {
     int64_t now_ns;
     pid_t last_pid;
     char events[8192];         /* "grant:a notify:b cancel:c", oldest first */
+    char recalled[16];         /* who was asked last to give tokens back */
     const char *undeliverable; /* grant() to this reader says that it is gone */
 };
 
@@ -70,7 +71,15 @@ on_notify(void *server, void *opening_owner)
     record(server, "notify", opening_owner);
 }
 
-static const struct pool_events recording = {on_grant, on_cancel, on_notify};
+static void
+on_recall(void *server, void *opening_owner)
+{
+    struct fixture *f = server;
+    snprintf(f->recalled, sizeof(f->recalled), "%s", (const char *)opening_owner);
+}
+
+static const struct pool_events recording = {
+    .grant = on_grant, .cancel = on_cancel, .notify = on_notify, .recall = on_recall};
 
 static int
 setup(void **state)
@@ -566,6 +575,79 @@ test_rule2_tokens_of_a_group_can_be_claimed_through_any_member(void **state)
     assert_true(pool_claim_implicit(f->pool, one.process, keeper.process));
     assert_false(pool_claim_implicit(f->pool, two.process, wrap.process));
     assert_int_equal(line_of(f, &wrap).claims, 1);
+}
+
+/* --- recall: a wish of rules 7 and 8 to those who lend tokens on --- */
+
+static void
+test_recall_group_with_the_larger_share_is_asked(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT(f, wrap, 1);
+    NEW_CLIENT(f, late, 2);
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000, tick(f)), 0);
+    take_all(f, &wrap);
+    assert_int_equal(pool_recalled(f->pool, wrap.opening), 0);
+    block(f, &late);
+    assert_string_equal(f->recalled, "wrap");
+    assert_int_equal(pool_recalled(f->pool, wrap.opening), 1);
+    give(f, &wrap, 1);
+    expect_events(f, "grant:late");
+    assert_int_equal(pool_recalled(f->pool, wrap.opening), 0);
+    block(f, &late);
+    assert_int_equal(pool_recalled(f->pool, wrap.opening), 1); /* 3 and 1: 2 and 2 is better */
+    give(f, &wrap, 1);
+    block(f, &late);
+    assert_int_equal(pool_recalled(f->pool, wrap.opening), 0);
+}
+
+static void
+test_recall_its_own_implicit_slot_is_not_asked_for(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT(f, wrap, 1);
+    NEW_CLIENT(f, late, 2);
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000, tick(f)), 0);
+    take_all(f, &wrap);
+    assert_int_equal(pool_pay_implicit(f->pool, wrap.opening, wrap.process, tick(f)), 0);
+    pool_set_capacity(f->pool, 1, tick(f));
+    assert_string_equal(f->recalled, "wrap");
+    assert_int_equal(pool_recalled(f->pool, wrap.opening), 1);
+    give(f, &wrap, 1);
+    block(f, &late);
+    assert_int_equal(pool_recalled(f->pool, wrap.opening), 0);
+    expect_tokens(f, 0, 1, 0, 0);
+}
+
+static void
+test_recall_debt_asks_for_as_much(void **state)
+{
+    struct fixture *f = begin(state, 8);
+    NEW_CLIENT(f, wrap, 1);
+    NEW_CLIENT(f, make, 2);
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000, tick(f)), 0);
+    take_all(f, &wrap);
+    pool_set_capacity(f->pool, 5, tick(f));
+    assert_int_equal(pool_recalled(f->pool, wrap.opening), 3);
+    assert_int_equal(pool_recalled(f->pool, make.opening),
+                     0); /* who is no group lends nothing on */
+    give(f, &wrap, 3);
+    assert_int_equal(pool_recalled(f->pool, wrap.opening), 0);
+}
+
+static void
+test_recall_weight_counts(void **state)
+{
+    struct fixture *f = begin(state, 3);
+    NEW_CLIENT(f, wrap, 1);
+    NEW_CLIENT(f, late, 2);
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000, tick(f)), 0);
+    pool_account_set_weight(f->pool, pool_process_account(wrap.process), 300, tick(f));
+    take_all(f, &wrap);
+    block(f, &late);
+    assert_int_equal(pool_recalled(f->pool, wrap.opening), 0); /* 3 for 300, and 0 for 100 */
+    pool_account_set_weight(f->pool, pool_process_account(wrap.process), 200, tick(f));
+    assert_int_equal(pool_recalled(f->pool, wrap.opening), 1);
 }
 
 /* --- rule 3: work conserving --- */
@@ -2178,6 +2260,10 @@ main(void)
         POOL_TEST(test_rule2_claim_ends_with_the_ancestor),
         POOL_TEST(test_rule2_claiming_pays_the_slot_of_the_claimant),
         POOL_TEST(test_rule2_tokens_of_a_group_can_be_claimed_through_any_member),
+        POOL_TEST(test_recall_group_with_the_larger_share_is_asked),
+        POOL_TEST(test_recall_its_own_implicit_slot_is_not_asked_for),
+        POOL_TEST(test_recall_debt_asks_for_as_much),
+        POOL_TEST(test_recall_weight_counts),
         POOL_TEST(test_rule3_free_token_is_had_at_once),
         POOL_TEST(test_rule3_returned_token_is_granted_in_the_same_call),
         POOL_TEST(test_rule3_many_returned_tokens_serve_as_many),

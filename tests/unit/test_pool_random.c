@@ -344,7 +344,17 @@ on_notify(void *server, void *opening_owner)
         complain(t, "a closed description is notified");
 }
 
-static const struct pool_events events = {on_grant, on_cancel, on_notify};
+static void
+on_recall(void *server, void *opening_owner)
+{
+    struct random_test *t = server;
+    struct opening *o = opening_owner;
+    if (!o->handle)
+        complain(t, "a closed description is asked for tokens");
+}
+
+static const struct pool_events events = {
+    .grant = on_grant, .cancel = on_cancel, .notify = on_notify, .recall = on_recall};
 
 /* --- the operations --- */
 
