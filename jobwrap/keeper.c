@@ -87,6 +87,18 @@ launch(struct state *state, int candidate)
         close(pidfd);
 }
 
+/* If somebody has continued the command alone: jobwrap had stopped with it. After fg it runs already,
+ * and a SIGCONT that is late would undo the next ^Z. */
+static void
+continue_jobwrap(const struct state *state)
+{
+    struct process_info command, jobwrap;
+
+    if (process_info(state->command, &command) == 0 && command.state != 'T' &&
+        process_info(state->jobwrap, &jobwrap) == 0 && jobwrap.state == 'T')
+        kill(state->jobwrap, SIGCONT);
+}
+
 /* Looks after the command; its end is told when all others that have ended are reaped. */
 static void
 watch_command(struct state *state)
@@ -99,8 +111,7 @@ watch_command(struct state *state)
     if (WIFSTOPPED(status)) {
         tell(state, (struct keeper_message){.type = KEEPER_STOPPED, .value = WSTOPSIG(status)}, -1);
     } else if (WIFCONTINUED(status)) {
-        /* Somebody has continued the command alone; jobwrap had stopped with it. */
-        kill(state->jobwrap, SIGCONT);
+        continue_jobwrap(state);
     } else {
         state->command = 0;
         bool empty = !tree_reap(0);

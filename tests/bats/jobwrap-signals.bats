@@ -1,0 +1,131 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Signals that are sent to jobwrap, and a terminal's.
+
+# shellcheck disable=SC2016 # what single quotes hold is for the command's shell
+# shellcheck disable=SC2154 # common.bash sets spawned, run sets status
+load common
+
+setup() {
+    common_setup
+    PARENT=$BATS_TEST_TMPDIR/parent
+    make_fifo "$PARENT" 3
+    cd "$BATS_TEST_TMPDIR" || return
+}
+
+# In the background of a script, SIGINT and SIGQUIT are ignored from the start.
+spawn_with_default_signals() {
+    spawn python3 -c 'import os, signal, sys
+for number in (signal.SIGINT, signal.SIGQUIT):
+    signal.signal(number, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])' "$@"
+}
+
+terminal() {
+    "$BATS_TEST_DIRNAME/jobwrap-terminal" --parent "$PARENT" "$1"
+    wait_for 5 fifo_has "$PARENT" 3
+}
+
+@test 'a signal to jobwrap alone reaches the command, once, and its status is what counts' {
+    for signal in HUP INT QUIT TERM USR1 USR2 ALRM; do
+        rm -f began got
+        spawn_with_default_signals "$JOBWRAP" --parent="$PARENT" sh -c "trap 'echo $signal >>got; exit 9' $signal
+            touch began; while :; do sleep 0.02; done"
+        wait_for 5 test -e began
+        kill -s $signal "$spawned"
+        status_of "$spawned"
+        [ "$status" = 9 ]
+        [ "$(cat got)" = $signal ]
+        wait_for 5 fifo_has "$PARENT" 3
+    done
+}
+
+@test 'a command that dies of the signal: so does jobwrap' {
+    spawn "$JOBWRAP" --parent="$PARENT" sh -c 'touch began; exec sleep 60'
+    wait_for 5 test -e began
+    kill "$spawned"
+    status_of "$spawned"
+    [ "$status" = 143 ]
+    wait_for 5 fifo_has "$PARENT" 3
+}
+
+@test 'a signal that was ignored from the start stays so (nohup)' {
+    (trap '' HUP; exec "$JOBWRAP" --parent="$PARENT" sh -c 'touch began; read -r line <go; exit 4') 3>&- &
+    pid=$!
+    mkfifo go
+    wait_for 5 test -e began
+    kill -HUP $pid
+    echo >go
+    status=0
+    wait $pid || status=$?
+    [ "$status" = 4 ]
+}
+
+@test 'waiting for the implicit slot: it is said, with the holder at steved, and a signal ends it' {
+    make_fifo empty 0
+    for signal in INT TERM HUP; do
+        spawn_with_default_signals "$JOBWRAP" --parent=empty touch run 2>said
+        wait_for 5 grep -q '^jobwrap: waiting for a token from fifo:empty$' said
+        kill -s $signal "$spawned"
+        status_of "$spawned"
+        [ "$status" = $((128 + $(kill -l $signal))) ]
+        [ "$(wc -l <said)" = 1 ]
+    done
+    [ ! -e run ]
+    fifo_has empty 0
+    start_steved --jobs 1
+    spawn "$JOBWRAP" --parent="$SERVER" sleep 60
+    wait_for 5 steved_has held 1
+    holder=$spawned
+    spawn "$JOBWRAP" --parent="$SERVER" touch run 2>said
+    wait_for 5 grep -q "^jobwrap: waiting for a token .*, held by .* (pid $holder): 1$" said
+    stop "$holder"
+    status_of "$spawned"
+    [ "$status" = 0 ]
+    [ -e run ]
+    wait_for 5 steved_has free 1
+}
+
+@test 'a command that stops by itself, with no shell above: jobwrap does not stop for ever' {
+    spawn setsid "$JOBWRAP" --parent="$PARENT" sh -c 'echo $$ >pid; kill -STOP $$; exit 8'
+    wait_for 5 test -s pid
+    wait_for 5 grep -q 'State:.T' "/proc/$(cat pid)/status"
+    kill -CONT "$(cat pid)"
+    status_of "$spawned"
+    [ "$status" = 8 ]
+}
+
+@test 'SIGCONT to jobwrap continues a stopped command' {
+    spawn "$JOBWRAP" --parent="$PARENT" sh -c 'echo $$ >pid; kill -STOP $$; exit 8'
+    wait_for 5 test -s pid
+    wait_for 5 grep -q 'State:.T' "/proc/$(cat pid)/status"
+    kill -CONT "$spawned"
+    # It may come before jobwrap has stopped; the second one cannot.
+    wait_for 5 eval '! is_alive "$spawned" || kill -CONT "$spawned"; has_ended "$spawned"'
+    status_of "$spawned"
+    [ "$status" = 8 ]
+}
+
+@test 'terminal: ^C ends the build as without jobwrap' {
+    terminal interrupt
+}
+
+@test 'terminal: ^\ likewise' {
+    terminal quit
+}
+
+@test 'terminal: ^Z and fg' {
+    terminal suspend
+}
+
+@test 'terminal: reading in the background stops it, fg goes on' {
+    terminal background
+}
+
+@test 'terminal: a command that stops itself' {
+    terminal stop
+}
+
+@test 'terminal: an interactive shell below jobwrap, suspended and continued' {
+    terminal shell
+}
