@@ -3,6 +3,8 @@
 # steved on a character device, /dev/steve, made by CUSE. Run by tests/vm/suite in a guest where it is
 # root and alone.
 
+# shellcheck disable=SC2016 # what is in single quotes is make's, or another shell's
+
 load ../bats/common
 
 DEVICE=/dev/steve
@@ -170,7 +172,6 @@ assert poll.poll(0) == []' "$DEVICE"
 @test 'a killed holder is seen by its pidfd: its token serves who waits' {
     local holder
     start_device --jobs 1
-    # shellcheck disable=SC2016 # the shell within expands it
     spawn bash -c 'exec 5<>"$1"; read -r -N 1 -u 5; exec sleep 1000' - "$DEVICE" && holder=$spawned
     wait_for 10 steved_has held 1
     spawn dd if="$DEVICE" of="$BATS_TEST_TMPDIR/got" bs=1 count=1
@@ -185,7 +186,6 @@ assert poll.poll(0) == []' "$DEVICE"
     local shell
     start_device --jobs 2
     mkfifo "$BATS_TEST_TMPDIR/end"
-    # shellcheck disable=SC2016 # the shell within expands it
     spawn sh -c 'exec 5<>"$1"; t=$(dd bs=1 count=1 <&5 2>/dev/null); echo "$t" >"$2/has"
         read -r _ <"$2/end"' - "$DEVICE" "$BATS_TEST_TMPDIR" && shell=$spawned
     wait_for 10 test -s "$BATS_TEST_TMPDIR/has"
@@ -216,23 +216,36 @@ assert poll.poll(0) == []' "$DEVICE"
     wait_for 5 steved_has free 1
 }
 
-@test 'set jobs during a build: down to 1, and up again' {
-    local build
+# Each job runs until the test writes one more byte to the gate.
+@test 'set jobs during a build of long jobs: down to 1, and up again at once' {
+    local build gate dir=$BATS_TEST_TMPDIR
     require_tool MAKE441
     start_device --jobs 4
-    tree a 0.5
-    MAKEFLAGS=--jobserver-auth=fifo:$DEVICE spawn "$MAKE441" -C "$BATS_TEST_TMPDIR/a" &&
-        build=$spawned
+    mkfifo "$dir/gate"
+    exec {gate}<>"$dir/gate"
+    printf 'jobs = %s\nall: $(jobs)\n$(jobs):; @%s %s $@ -- sh -c "read -r _ <%s"\n' \
+        "$(seq -s ' ' 20)" "$STAMP" "$dir/log" "$dir/gate" >"$dir/Makefile"
+    MAKEFLAGS=--jobserver-auth=fifo:$DEVICE spawn "$MAKE441" -f "$dir/Makefile" && build=$spawned
     wait_for 30 steved_has held 4
+    wait_for 30 lives_jobs 5 # the make's own implicit slot is not paid for
     "$STEVECTL" --server "$DEVICE" set jobs=1
-    wait_for 30 steved_has held 1
+    printf '\n\n\n' >&"$gate"
+    wait_for 30 lives_jobs 2
+    steved_has held 1
+    printf '\n' >&"$gate"
+    wait_for 30 lives_jobs 2
     "$STEVECTL" --server "$DEVICE" set jobs=6
-    wait_for 30 steved_has held 6
-    status_of "$build" 120
+    wait_for 30 lives_jobs 7
+    steved_has held 6
+    yes '' | head -n 20 >&"$gate"
+    status_of "$build" 60
     [ "$status" = 0 ]
-    # And the implicit slot of the make. (Reaching all at once asks more of the guest than it has.)
-    highest --expect-max 7 --expect-jobs 60
+    highest --expect-exactly 7 --expect-jobs 20
     nothing_is_held
+}
+
+lives_jobs() {
+    [ "$("$STAMP" --living "$BATS_TEST_TMPDIR/log")" = "$1" ]
 }
 
 @test 'SIGKILL of steved: who waits gets an error and the node disappears' {
