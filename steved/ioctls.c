@@ -76,6 +76,7 @@ get_status(struct call *call, union argument *argument)
         .dropped = status.dropped,
         .reclaimed = status.reclaimed,
         .lapsed = status.lapsed,
+        .recalled = pool_recalled(call->server->pool, call->opening->pool),
     };
     return 0;
 }

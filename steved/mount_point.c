@@ -30,17 +30,21 @@ say(int error, const char *dir)
 static int
 resolve_by_parent(const char *dir, char path[PATH_MAX])
 {
-    char copy[PATH_MAX], parent[PATH_MAX];
+    char *for_parent = strdup(dir), *for_name = strdup(dir), parent[PATH_MAX];
+    int error = 0;
 
-    if (strlen(dir) >= sizeof(copy))
-        return -ENAMETOOLONG;
-    strcpy(copy, dir);
-    if (!realpath(dirname(copy), parent))
-        return -errno;
-    strcpy(copy, dir);
-    const char *name = basename(copy);
-    int length = snprintf(path, PATH_MAX, "%s/%s", strcmp(parent, "/") == 0 ? "" : parent, name);
-    return length < PATH_MAX ? 0 : -ENAMETOOLONG;
+    if (!for_parent || !for_name) {
+        error = -ENOMEM;
+    } else if (!realpath(dirname(for_parent), parent)) {
+        error = -errno;
+    } else {
+        const char *separator = strcmp(parent, "/") == 0 ? "" : "/";
+        if (snprintf(path, PATH_MAX, "%s%s%s", parent, separator, basename(for_name)) >= PATH_MAX)
+            error = -ENAMETOOLONG;
+    }
+    free(for_parent);
+    free(for_name);
+    return error;
 }
 
 /* The last mount on a directory is the one that is seen. */

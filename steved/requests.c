@@ -266,6 +266,13 @@ on_notify(void *data, void *opening_owner)
     replace_pollhandle(opening, NULL, NULL);
 }
 
+/* Who polls for POLLPRI is asked for tokens by that. */
+static void
+on_recall(void *data, void *opening_owner)
+{
+    on_notify(data, opening_owner);
+}
+
 void
 request_poll(fuse_req_t request, const struct fuse_file_info *fi,
              struct fuse_pollhandle *pollhandle)
@@ -291,6 +298,8 @@ request_poll(fuse_req_t request, const struct fuse_file_info *fi,
                       server_now_ns()))
             ready |= POLLIN | POLLRDNORM;
     }
+    if (fi->poll_events & POLLPRI && pool_recalled(opening->server->pool, opening->pool) > 0)
+        ready |= POLLPRI;
     fuse_reply_poll(request, ready);
 }
 
@@ -298,4 +307,5 @@ const struct pool_events request_events = {
     .grant = on_grant,
     .cancel = on_cancel,
     .notify = on_notify,
+    .recall = on_recall,
 };

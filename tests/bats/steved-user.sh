@@ -28,7 +28,9 @@ for signal in TERM KILL; do
     pid=$(ask get pid)
     [ "$(as_nobody stat -c '%a %U' "$file")" = '600 nobody' ]
     # Root is somebody else.
-    ! ls "$home/mount" 2>/dev/null
+    if ls "$home/mount" 2>/dev/null; then
+        exit 1
+    fi
     ask set jobs=3
     [ "$(ask get free)" = 3 ]
     kill -s "$signal" "$pid"

@@ -47,8 +47,8 @@ IOC_CLAIM_IMPLICIT = ioc(2, 0x55, CLAIM.size)
 
 def status(fd: int) -> dict[str, int]:
     names = (
-        "version pid jobs free held reserved debt waiting unpaid min_jobs per_process_limit accounts"
-        " granted returned foreign dropped reclaimed lapsed"
+        "version pid jobs free held reserved debt waiting unpaid min_jobs per_process_limit"
+        " accounts granted returned foreign dropped reclaimed lapsed"
     ).split()
     return dict(zip(names, STATUS.unpack(fcntl.ioctl(fd, IOC_STATUS, bytes(STATUS.size)))))
 
@@ -145,7 +145,7 @@ def check_read(fd: int, size: int) -> None:
 
 
 def nonblocking(path: str) -> None:
-    """EAGAIN at once; O_NONBLOCK counts as it is at the read, set and cleared on an open description."""
+    """EAGAIN at once; O_NONBLOCK counts as it is at the read."""
     fd = open_file(path)
     total = take_all(fd)
     expect_errno(errno.EAGAIN, lambda: os.read(fd, 1))
@@ -179,7 +179,7 @@ def sizes(path: str) -> None:
 
 
 def foreign(path: str) -> None:
-    """A return by another process than the holder: through the holder's description it is credited."""
+    """A return by another process is credited if it comes through the holder's description."""
     holder, stranger = open_file(path), open_file(path)
     check_read(holder, 1)
     child = Child(lambda: os.write(stranger, b"+"))
@@ -196,14 +196,12 @@ def interrupted(path: str) -> None:
     """A signal ends a blocked read with EINTR, with SA_RESTART too, and takes no token."""
     fd = open_file(path)
     total = take_all(fd)
-    for restart in (0, 1):
-        reader = open_file(path)
-        child = Child(lambda: read_until_signal(reader, bool(restart)))
+    for restart in (False, True):
+        child = Child(lambda again=restart: read_until_signal(open_file(path), again))
         wait_status(fd, waiting=1)
         child.kill(signal.SIGUSR1)
         assert child.wait() == 0
         wait_status(fd, waiting=0, held=total)
-        os.close(reader)
 
 
 def read_until_signal(fd: int, restart: bool) -> None:
@@ -321,7 +319,7 @@ def poll_for_writing(path: str) -> None:
 
 
 def reservation(path: str) -> None:
-    """A token is set aside for who has polled twice, for a quarter of a second, and not for others."""
+    """A token is set aside for who has polled twice, for a quarter of a second."""
     holder, thief = open_file(path), open_file(path, os.O_NONBLOCK)
     take_all(holder)
     ready, told = os.pipe()
@@ -380,7 +378,7 @@ def reservation_dies(path: str) -> None:
 
 
 def reclaim(path: str, rounds: str) -> None:
-    """From when we see a pidfd readable to the grant; less than nothing if the server saw it first."""
+    """From when we see a death to the grant; less than nothing if the server saw it first."""
     holder, reader = open_file(path), open_file(path)
     jobs = status(holder)["jobs"]
     assert jobs == 1
@@ -538,7 +536,7 @@ def resident(path: str) -> None:
 
 
 def many(path: str, count: str) -> None:
-    """Many blocked readers: what each costs the server, and all are served, in order of accounts."""
+    """Many blocked readers: what each costs the server, and all are served."""
     wanted = int(count)
     holder = open_file(path)
     take_all(holder)
@@ -669,7 +667,8 @@ def bad_ioctls(path: str) -> None:
     ]
     for command in unknown:
         expect_errno(errno.ENOTTY, lambda c=command: raw_ioctl(fd, c))
-    for command in (ioc(2, 0x50, 16383), ioc(1, 0x52, 16383), 0xFFFFFFFF):  # too much for the kernel, or the server
+    # Too much for the kernel, or for the server.
+    for command in (ioc(2, 0x50, 16383), ioc(1, 0x52, 16383), 0xFFFFFFFF):
         try:
             raw_ioctl(fd, command)
         except OSError as error:
@@ -858,8 +857,8 @@ def file_operations(path: str) -> None:
     expect_errno(errno.ENODEV, lambda: map_shared(fd))
     expect_errno(errno.EPERM, lambda: os.fchmod(fd, 0o777))
     expect_errno(errno.EPERM, lambda: os.fchown(fd, 1, 1))
-    for name in ("unlink", "rmdir"):
-        expect_errno(errno.EPERM if name == "unlink" else errno.ENOTDIR, lambda: getattr(os, name)(path))
+    expect_errno(errno.EPERM, lambda: os.unlink(path))
+    expect_errno(errno.ENOTDIR, lambda: os.rmdir(path))
     directory = os.path.dirname(path)
     expect_errno(errno.EPERM, lambda: os.mkdir(directory + "/x"))
     expect_errno(errno.EPERM, lambda: os.open(directory + "/x", os.O_CREAT | os.O_RDWR))
