@@ -73,18 +73,17 @@ count_descriptors(void)
 static int
 setup(void **state)
 {
-    struct fixture *f = calloc(1, sizeof(*f));
+    struct fixture *f = test_calloc(1, sizeof(*f));
 
+    *state = f;
     snprintf(f->directory, sizeof(f->directory), "/tmp/test_client.XXXXXX");
-    if (!mkdtemp(f->directory))
+    if (!mkdtemp(f->directory) || chmod(f->directory, 0755) < 0)
         return -1;
-    chmod(f->directory, 0755);
     snprintf(f->fifo, sizeof(f->fifo), "%s/fifo", f->directory);
     f->descriptors = count_descriptors();
     if (mkfifo(f->fifo, 0600) < 0)
         return -1;
     f->fifo_fd = open(f->fifo, O_RDWR | O_CLOEXEC);
-    *state = f;
     return f->fifo_fd < 0 ? -1 : 0;
 }
 
@@ -108,7 +107,7 @@ teardown(void **state)
     if (left != 0)
         fprintf(stderr, "# %d descriptors left open\n", left);
     int result = nftw(f->directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
-    free(f);
+    test_free(f);
     return result || left ? -1 : 0;
 }
 
