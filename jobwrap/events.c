@@ -159,11 +159,30 @@ on_signal(evutil_socket_t fd, short what, void *argument)
 
 /* --- the loop --- */
 
+/* libevent gives up by exit(1) where it cannot get a descriptor. The keeper cleans up after us. */
+static void
+on_fatal(int error)
+{
+    (void)error;
+    message("start the event loop: %s", strerror(errno));
+    _exit(EXIT_JOBWRAP);
+}
+
+static void
+on_log(int severity, const char *text)
+{
+    (void)severity;
+    (void)text;
+}
+
 int
 events_open(struct jobwrap *jobwrap)
 {
-    struct event_base *base = event_base_new();
+    struct event_base *base;
 
+    event_set_fatal_callback(on_fatal);
+    event_set_log_callback(on_log);
+    base = event_base_new();
     if (!base)
         return -ENOMEM;
     sigemptyset(&jobwrap->early);

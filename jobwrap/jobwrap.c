@@ -119,7 +119,7 @@ abandon(struct jobwrap *jobwrap)
     message("the keeper (pid %d) was killed before the command ran", jobwrap->keeper.pid);
     jobwrap->ended = true;
     do
-        tree_signal(getpid(), 0, SIGKILL);
+        tree_end(getpid(), SIGKILL);
     while (!jobwrap->tree_empty && (events_serve(jobwrap), true));
 }
 

@@ -222,12 +222,11 @@ end_tree(struct state *state)
     int64_t deadline_ms = now_ms() + GRACE_MS;
 
     stay_in_background();
-    tree_signal(getpid(), 0, SIGTERM);
-    tree_signal(getpid(), 0, SIGCONT);
+    tree_end(getpid(), SIGTERM);
     while (tree_reap(0)) {
         int64_t left_ms = deadline_ms - now_ms();
         if (left_ms <= 0)
-            tree_signal(getpid(), 0, SIGKILL);
+            tree_end(getpid(), SIGKILL);
         wait_for_change(state->child_fd, -1, left_ms > 0 ? (int)left_ms : RESCAN_MS);
     }
     leave(state);

@@ -116,7 +116,7 @@ start_keeper(struct jobwrap *jobwrap)
 int
 main(int argc, char **argv)
 {
-    struct jobwrap jobwrap = {.command.pidfd = -1, .relay.inotify_fd = -1};
+    struct jobwrap jobwrap = {.command.pidfd = -1, .relay = {.inotify_fd = -1, .recall_fd = -1}};
 
     guard_standard_descriptors();
     options_parse(&jobwrap.options, argc, argv);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
@@ -44,6 +45,19 @@ ask_parent(struct relay *relay)
     if (client_count_free(relay->ledger->client, &tokens_free) < 0)
         return RELAY_NEEDED;
     return tokens_free == 0 ? RELAY_NEEDED : RELAY_NOT_NEEDED;
+}
+
+/* While it asks for tokens there is none to be had, but for what it may tell by its readability. */
+static void
+ask_recalled(struct relay *relay)
+{
+    struct steved_status status;
+
+    relay->view.recalled = 0;
+    if (relay->recall_fd >= 0 && client_get_status(relay->ledger->client, &status) == 0)
+        relay->view.recalled = status.recalled;
+    if (relay->view.recalled > 0)
+        relay->view.parent_empty = true;
 }
 
 /* --- doing --- */
@@ -144,6 +158,10 @@ wait_for(struct relay *relay, const struct relay_step *step, int64_t now_ns)
         event_add(relay->parent_event, NULL);
     else
         event_del(relay->parent_event);
+    if (step->watch_fifo)
+        event_add(relay->put_back_event, NULL);
+    else
+        event_del(relay->put_back_event);
     if (step->deadline_ns == RELAY_NO_DEADLINE) {
         event_del(relay->timer);
         return;
@@ -172,6 +190,8 @@ run(struct relay *relay, bool touched)
         do_step(relay, &step, now_ns);
         /* What we did ourselves; what others did at the same time is seen by looking again. */
         drain_events(relay);
+        if (relay->view.recalled > 0)
+            ask_recalled(relay);
     }
     wait_for(relay, &step, now_ns);
 }
@@ -205,6 +225,70 @@ on_timer(evutil_socket_t fd, short what, void *argument)
     (void)fd;
     (void)what;
     run(argument, false);
+}
+
+static void
+on_recall(evutil_socket_t fd, short what, void *argument)
+{
+    struct relay *relay = argument;
+    struct epoll_event event;
+
+    (void)what;
+    while (epoll_wait(fd, &event, 1, 0) > 0)
+        continue;
+    ask_recalled(relay);
+    run(relay, false);
+}
+
+/* A job has ended. The build may want its token for the next one, and reads the same FIFO: so first
+ * take it, and then ask. */
+static void
+on_put_back(evutil_socket_t fd, short what, void *argument)
+{
+    struct relay *relay = argument;
+    bool taken = private_fifo_take(relay->fifo);
+
+    (void)fd;
+    (void)what;
+    ask_recalled(relay);
+    look(relay);
+    if (taken && relay->view.recalled > 0 && relay->view.borrowed > 0 &&
+        ledger_repay(relay->ledger) == 0)
+        ask_recalled(relay);
+    else if (taken)
+        private_fifo_put(relay->fifo);
+    run(relay, drain_events(relay));
+}
+
+/* libevent knows no POLLPRI; and as the answer stays the same until the wish is granted, it has to be
+ * told by its edge. */
+static int
+open_recall(struct client *client)
+{
+    struct epoll_event event = {.events = EPOLLPRI | EPOLLET};
+    int fd = epoll_create1(EPOLL_CLOEXEC);
+
+    if (fd >= 0 && epoll_ctl(fd, EPOLL_CTL_ADD, client_fd(client), &event) == 0)
+        return fd;
+    int result = -errno;
+    if (fd >= 0)
+        close(fd);
+    return result;
+}
+
+static int
+make_recall_events(struct relay *relay, struct event_base *base)
+{
+    relay->put_back_event = event_new(base, relay->fifo->fd, EV_READ, on_put_back, relay);
+    if (!relay->put_back_event)
+        return -ENOMEM;
+    if (client_kind(relay->ledger->client) != CLIENT_STEVED)
+        return 0;
+    relay->recall_fd = open_recall(relay->ledger->client);
+    if (relay->recall_fd < 0)
+        return relay->recall_fd;
+    relay->recall_event = event_new(base, relay->recall_fd, EV_READ | EV_PERSIST, on_recall, relay);
+    return relay->recall_event && event_add(relay->recall_event, NULL) == 0 ? 0 : -ENOMEM;
 }
 
 static int
@@ -252,7 +336,9 @@ make_events(struct relay *relay, struct event_base *base)
     relay->timer = evtimer_new(base, on_timer, relay);
     relay->parent_event =
         event_new(base, client_fd(relay->ledger->client), EV_READ | EV_PERSIST, on_parent, relay);
-    return relay->timer && relay->parent_event ? 0 : -ENOMEM;
+    if (!relay->timer || !relay->parent_event)
+        return -ENOMEM;
+    return make_recall_events(relay, base);
 }
 
 int
@@ -305,12 +391,17 @@ relay_start_watching(struct relay *relay, struct event_base *base)
 void
 relay_stop(struct relay *relay)
 {
-    struct event *events[] = {relay->fifo_event, relay->parent_event, relay->timer};
+    struct event *events[] = {relay->fifo_event, relay->parent_event, relay->timer,
+                              relay->recall_event, relay->put_back_event};
 
     for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
         if (events[i])
             event_free(events[i]);
     relay->fifo_event = relay->parent_event = relay->timer = NULL;
+    relay->recall_event = relay->put_back_event = NULL;
+    if (relay->recall_fd >= 0)
+        close(relay->recall_fd);
+    relay->recall_fd = -1;
     if (relay->inotify_fd >= 0)
         close(relay->inotify_fd);
     relay->inotify_fd = -1;

@@ -21,6 +21,10 @@ struct relay {
     struct report *report;
     int inotify_fd; /* -1: no instance was left */
     struct event *fifo_event, *parent_event, *timer;
+
+    int recall_fd; /* an epoll that is readable when the parent asks for tokens; -1: it never does */
+    struct event *recall_event;
+    struct event *put_back_event; /* while it asks: the FIFO can be read */
 };
 
 /* Under a parent; cap: the most tokens besides the implicit slot. Says so if it cannot watch the FIFO

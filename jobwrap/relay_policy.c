@@ -70,6 +70,22 @@ relay_policy_laid(struct relay_policy *policy, int64_t now_ns)
     policy->probing = policy->resting;
 }
 
+/* What lies in the FIFO goes home at once; else what is put back next, if the build is not faster. */
+static bool
+decide_recall(const struct relay_view *view, struct relay_step *step)
+{
+    unsigned asked = view->recalled < view->borrowed ? view->recalled : view->borrowed;
+
+    if (asked == 0)
+        return false;
+    step->watch_fifo = true;
+    if (view->lying == 0)
+        return false;
+    step->action = RELAY_TAKE_HOME;
+    step->count = view->lying < asked ? view->lying : asked;
+    return true;
+}
+
 static bool
 decide_surplus(struct relay_policy *policy, const struct relay_view *view, int64_t now_ns,
                struct relay_step *step)
@@ -191,7 +207,7 @@ relay_policy_next(struct relay_policy *policy, const struct relay_view *view, in
         step.count = view->lying - view->borrowed;
         return step;
     }
-    if (decide_surplus(policy, view, now_ns, &step) ||
+    if (decide_recall(view, &step) || decide_surplus(policy, view, now_ns, &step) ||
         decide_borrowing(policy, view, now_ns, &step))
         return step;
     if (!decide_idle(policy, view, now_ns, &step))

@@ -41,6 +41,7 @@ struct relay_view {
         parent_empty; /* borrowing was tried in vain, and the parent has not become readable since */
     bool parent_gone;
     enum relay_need parent; /* does somebody at the parent need tokens? */
+    unsigned recalled;      /* tokens that the parent asks for, ours being more than our share */
     int living; /* threads in the build, each of which may hold a token; -1: not counted */
 };
 
@@ -58,6 +59,7 @@ struct relay_step {
     enum relay_action action;
     unsigned count;
     bool watch_parent;
+    bool watch_fifo; /* for a token to be put back, which is then wanted at the parent */
     int64_t deadline_ns;
 };
 

@@ -9,6 +9,9 @@
 #include "process.h"
 #include "tree.h"
 
+/* Ends a race against something that forks as fast as it can. */
+#define STOP_PASSES 100
+
 static int
 compare_age(const void *a, const void *b)
 {
@@ -73,22 +76,52 @@ open_found(const struct process_info *found)
     return -ESRCH;
 }
 
-void
-tree_signal(pid_t top, pid_t except, int signal_number)
+static void
+signal_all(const struct process_info *found, ssize_t n, int signal_number)
 {
-    struct process_info *found;
-    ssize_t n = find_all(top, &found);
-
-    if (n < 0)
-        return;
     for (ssize_t i = 0; i < n; i++) {
-        int pidfd = found[i].pid == except ? -1 : open_found(&found[i]);
+        int pidfd = open_found(&found[i]);
         if (pidfd < 0)
             continue;
         syscall(SYS_pidfd_send_signal, pidfd, signal_number, NULL, 0);
         close(pidfd);
     }
-    free(found);
+}
+
+/* Who has a signal pending cannot fork any more: when a pass finds nobody new, all are stopped. */
+static ssize_t
+stop_all(pid_t top, struct process_info **found)
+{
+    struct process_info *before = NULL;
+    ssize_t n_before = 0, n = 0;
+
+    for (int pass = 0; pass < STOP_PASSES; pass++) {
+        n = find_all(top, found);
+        if (n < 0 || are_same(before, n_before, *found, n))
+            break;
+        signal_all(*found, n, SIGSTOP);
+        free(before);
+        before = *found;
+        n_before = n;
+        *found = NULL;
+    }
+    free(before);
+    return n;
+}
+
+void
+tree_end(pid_t top, int signal_number)
+{
+    struct process_info *found = NULL;
+    ssize_t n = stop_all(top, &found);
+
+    /* Nobody may be left unsignalled in a tree that does not settle. */
+    if (!found)
+        n = find_all(top, &found);
+    signal_all(found, n, signal_number);
+    signal_all(found, n, SIGCONT);
+    if (n >= 0)
+        free(found);
 }
 
 bool

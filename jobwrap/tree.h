@@ -14,9 +14,10 @@
  * seen neither as the one nor as the other. */
 int tree_count_threads(pid_t top, pid_t except, pid_t session);
 
-/* Sends a signal to all that live below `top`, except one (0: none), the oldest first: a make that has
- * not got it yet would take the end of its job for a reason to start the next. */
-void tree_signal(pid_t top, pid_t except, int signal_number);
+/* Sends a signal that is to end them to all that live below `top`. They are stopped first, and continue
+ * when all have got it: a make that has not would take the end of its neighbour's job for a reason to
+ * start the next one. */
+void tree_end(pid_t top, int signal_number);
 
 /* Reaps what has ended and is not `except` (0: none); false: there are no children any more. */
 bool tree_reap(pid_t except);

@@ -1,0 +1,194 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Where tokens come from, where the private jobserver is made, and what travels between the two.
+
+# shellcheck disable=SC2016 # what single quotes hold is for the command's shell
+# shellcheck disable=SC2154 # common.bash sets spawned, run sets status
+load common
+
+setup() {
+    common_setup
+    PARENT=$BATS_TEST_TMPDIR/parent
+    cd "$BATS_TEST_TMPDIR" || return
+    # Other users cannot reach into bats' directories.
+    OTHER=$(mktemp -d /tmp/jobwrap-test.XXXXXX)
+    chmod 777 "$OTHER"
+}
+
+teardown() {
+    common_teardown
+    rm -rf "$OTHER"
+}
+
+as_user() {
+    if [ "$(id -u)" = 0 ]; then
+        setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
+    else
+        "$@"
+    fi
+}
+
+@test 'the implicit slot: acquired at a named parent, inherited by MAKEFLAGS, as --implicit says' {
+    make_fifo "$PARENT" 4
+    held() {
+        "$@" sh -c 'exec "$0" -c "exec(open(\"'"$BATS_TEST_TMPDIR"'/free.py\").read())"' python3
+    }
+    echo 'import os, struct, fcntl, termios
+fd = os.open("parent", os.O_RDWR)
+print(struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))[0])' >free.py
+    # One more is the float.
+    [ "$(held "$JOBWRAP" --parent="$PARENT")" = 2 ]
+    [ "$(held "$JOBWRAP" --parent="$PARENT" --implicit=inherit)" = 3 ]
+    [ "$(MAKEFLAGS="-j5 --jobserver-auth=fifo:$PARENT" held "$JOBWRAP")" = 3 ]
+    [ "$(MAKEFLAGS="-j5 --jobserver-auth=fifo:$PARENT" held "$JOBWRAP" --implicit=acquire)" = 2 ]
+    [ "$(MAKEFLAGS="-j5 --jobserver-auth=fifo:$PARENT" held "$JOBWRAP" --parent=none)" = 4 ]
+    fifo_has "$PARENT" 4
+}
+
+@test 'MAKEFLAGS that names no usable jobserver: one line, and -j1 as make does' {
+    for auth in 7,8 -2,-2 0,0 99999999,99999999 fifo:/no/such/fifo "fifo:$PWD"; do
+        run -0 env MAKEFLAGS="-j8 --jobserver-auth=$auth" "$JOBWRAP" sh -c 'echo "$JOBWRAP_JOBS"' \
+            7<&- 8<&- </dev/null
+        [ "${#lines[@]}" = 2 ]
+        [[ ${lines[0]} == 'jobwrap: '*'using -j1' ]]
+        [ "${lines[1]}" = 1 ]
+        run -0 env MAKEFLAGS="-j8 --jobserver-auth=$auth" "$JOBWRAP" -j3 sh -c 'echo "$JOBWRAP_JOBS"' \
+            7<&- 8<&- </dev/null
+        [ "${lines[1]}" = 3 ]
+    done
+}
+
+@test 'a named parent that cannot be used: one line, 125, nothing is run' {
+    touch file
+    for server in /no/such file "$PWD" fifo:file 7,8 /dev/null/x; do
+        run -125 "$JOBWRAP" --parent="$server" touch run 7<&- 8<&-
+        [ "${#lines[@]}" = 1 ]
+        [[ $output == jobwrap:* ]]
+    done
+    [ ! -e run ]
+}
+
+@test 'descriptors that MAKEFLAGS names but that are other files now: JOBWRAP_FIFO is used' {
+    make_fifo "$PARENT" 3
+    touch file
+    run -0 env MAKEFLAGS='-j4 --jobserver-auth=7,8' JOBWRAP_FIFO="$PARENT" JOBWRAP_JOBS=4 "$JOBWRAP" \
+        sh -c 'echo "$JOBWRAP_JOBS"; ls -l /proc/self/fd | grep -c "/file$"' 7<file 8<file
+    [ "${lines[*]}" = '4 2' ]
+}
+
+@test 'bytes that were never lent do not reach the parent, and what is lost comes back' {
+    make_fifo "$PARENT" 3
+    "$JOBWRAP" --parent="$PARENT" --report=report sh -c 'printf +++++++ >"$JOBWRAP_FIFO"; sleep 0.2'
+    fifo_has "$PARENT" 3
+    grep -q '"dropped": *7' report
+    # A client that takes all there are and ends.
+    "$JOBWRAP" --parent="$PARENT" python3 -c 'import os
+fd = os.open(os.environ["JOBWRAP_FIFO"], os.O_RDWR)
+assert os.read(fd, 1) + os.read(fd, 1) == b"++"'
+    fifo_has "$PARENT" 3
+}
+
+@test 'tokens that are lost while the build goes on are returned when that is certain' {
+    make_fifo "$PARENT" 4
+    # Three are read and forgotten; then only this shell lives, and the sleep.
+    spawn "$JOBWRAP" --parent="$PARENT" sh -c 'dd bs=1 count=3 of=/dev/null status=none <"$JOBWRAP_FIFO"
+        exec sleep 30' 2>said
+    wait_for 10 grep -q '^jobwrap: 2 tokens were lost' said
+    wait_for 5 eval '[ "$(tokens_in "$PARENT")" -ge 1 ]'
+    stop "$spawned"
+    wait_for 5 fifo_has "$PARENT" 4
+}
+
+@test 'an idle float goes home when the parent has no other token, and comes back on demand' {
+    make_fifo "$PARENT" 2
+    spawn "$JOBWRAP" --parent="$PARENT" sh -c 'echo "$JOBWRAP_FIFO" >where; exec sleep 60'
+    wait_for 5 fifo_has "$PARENT" 1
+    wait_for 5 test -s where
+    # Somebody who blocks on the FIFO gets it, though it was at home.
+    timeout 5 dd bs=1 count=1 status=none <"$(cat where)" >token
+    [ "$(cat token)" = + ]
+    stop "$spawned"
+    wait_for 5 fifo_has "$PARENT" 2
+}
+
+@test 'an idle jobwrap hardly wakes up' {
+    make_fifo "$PARENT" 4
+    spawn "$JOBWRAP" --parent="$PARENT" sh -c 'touch began; exec sleep 60'
+    wait_for 5 test -e began
+    switches() {
+        awk '/ctxt_switches/ { n += $2 } END { print n }' "/proc/$spawned/status"
+    }
+    before=$(switches)
+    # Time has to pass here; nothing is synchronised by it.
+    sleep 2
+    [ $(($(switches) - before)) -le 20 ]
+    stop "$spawned"
+}
+
+@test 'no inotify instance is left: a fixed number is lent, and that is said' {
+    require unshare
+    require_root
+    make_fifo "$PARENT" 3
+    run -0 unshare --user --map-root-user sh -c '
+        echo 0 >/proc/sys/user/max_inotify_instances || exit 99
+        TMPDIR=/tmp exec "$1" --parent="$2" python3 -c "import os
+fd = os.open(os.environ[\"JOBWRAP_FIFO\"], os.O_RDWR | os.O_NONBLOCK)
+print(len(os.read(fd, 9)))"' sh "$JOBWRAP" "$PARENT"
+    [[ ${lines[0]} == 'jobwrap: inotify: '*'; lending the 2 tokens that are free now, and no others' ]]
+    [ "${lines[1]}" = 2 ]
+    fifo_has "$PARENT" 3
+}
+
+@test 'few descriptors: a clean error or a build, and no token lost' {
+    make_fifo "$PARENT" 3
+    for limit in 6 8 10 12 14 16 18 20 24 32 64; do
+        run sh -c 'ulimit -n "$3"; exec "$1" --parent="$2" true' sh "$JOBWRAP" "$PARENT" "$limit"
+        [ "$status" = 0 ] || [ "$status" = 125 ]
+        [ "$status" = 0 ] || [ -n "$output" ]
+        wait_for 5 fifo_has "$PARENT" 3
+    done
+    [ "$status" = 0 ]
+}
+
+@test 'the directory: private, removed, and never at a place that clients or make clean trip over' {
+    [ "$(id -u)" != 0 ] || require setpriv
+    as_user mkdir -m 700 "$OTHER/runtime"
+    export XDG_RUNTIME_DIR=$OTHER/runtime
+    show='stat -c %a "${JOBWRAP_FIFO%/*}" "$JOBWRAP_FIFO"; echo "$JOBWRAP_FIFO"'
+    as_user test -x "$JOBWRAP" || skip 'another user cannot reach the program'
+    cd /
+    run -0 as_user "$JOBWRAP" sh -c "$show"
+    [ "${lines[0]} ${lines[1]}" = '700 600' ]
+    [[ ${lines[2]} == "$XDG_RUNTIME_DIR/jobwrap-"*/jobserver ]]
+    [ -z "$(ls "$XDG_RUNTIME_DIR")" ]
+    odd="$OTHER/a b"
+    as_user mkdir "$odd"
+    run -0 as_user env XDG_RUNTIME_DIR="$odd" TMPDIR="$odd" "$JOBWRAP" sh -c "$show"
+    [[ ${lines[2]} == /tmp/jobwrap-* ]]
+    run -0 as_user env XDG_RUNTIME_DIR=/proc TMPDIR=/no/such "$JOBWRAP" sh -c "$show"
+    [[ ${lines[2]} == /tmp/jobwrap-* ]]
+    # A build in $TMPDIR might remove what is below it.
+    as_user mkdir "$OTHER/build"
+    cd "$OTHER/build"
+    run -0 as_user env -u XDG_RUNTIME_DIR TMPDIR="$OTHER/build" "$JOBWRAP" sh -c "$show"
+    [[ ${lines[2]} == /tmp/jobwrap-* ]]
+}
+
+@test 'root: builders of another user share the FIFO through its group, and no others' {
+    require_root
+    require setpriv getent
+    group=$(getent group daemon | cut -d: -f1)
+    [ -n "$group" ] || skip 'no group daemon'
+    number=$(getent group daemon | cut -d: -f3)
+    run -0 "$JOBWRAP" -j3 --group="$group" setpriv --reuid=65534 --regid=65534 --groups="$number" \
+        sh -c 'stat -c "%a %U:%G" "$JOBWRAP_FIFO"; dd bs=1 count=2 status=none <>"$JOBWRAP_FIFO"'
+    [ "${lines[0]}" = "660 root:$group" ]
+    [ "${lines[1]}" = ++ ]
+    run ! "$JOBWRAP" -j3 --group="$group" setpriv --reuid=65534 --regid=65534 --clear-groups \
+        sh -c ': <>"$JOBWRAP_FIFO"'
+    as_user test -x "$STAMP" || skip 'another user cannot reach stamp'
+    as_user "$LIB/make-tree" "$OTHER/tree" 0.03
+    "$JOBWRAP" -j4 --group="$group" setpriv --reuid=65534 --regid=65534 --groups="$number" \
+        make -C "$OTHER/tree"
+    "$LIB/concurrency" --expect-exactly 4 --expect-jobs 60 "$OTHER/tree/log"
+}
