@@ -2,6 +2,7 @@
 #include "clients.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -74,6 +75,16 @@ client_died(struct client *client)
     client_free(client);
 }
 
+/* As process_pidfd_exists(), but true only once all threads have ended, and without an argument that
+ * the filter of lockdown.c has to look at, which would cost as much as the rest. */
+static bool
+has_exited(const struct client *client)
+{
+    struct pollfd polled = {.fd = client->pidfd, .events = POLLIN};
+
+    return poll(&polled, 1, 0) > 0;
+}
+
 static void
 on_death(evutil_socket_t pidfd, short what, void *data)
 {
@@ -82,6 +93,11 @@ on_death(evutil_socket_t pidfd, short what, void *data)
 
     (void)pidfd;
     (void)what;
+    /* For a moment it also looks so while one of several threads execs, and the others end. */
+    if (!has_exited(client)) {
+        event_add(client->died, NULL);
+        return;
+    }
     client_died(client);
     server_arm_deadline(server);
 }
@@ -96,7 +112,7 @@ clients_find(struct server *server, pid_t pid)
     LIST_FOREACH (client, bucket_of(server, pid), in_bucket) {
         if (client->pid != pid)
             continue;
-        if (process_pidfd_exists(client->pidfd))
+        if (!has_exited(client))
             return client;
         client_died(client);
         return NULL;
@@ -191,9 +207,16 @@ clients_of_thread(struct server *server, pid_t tid)
 {
     pid_t pid;
 
-    if (tid == 0 || process_cache_lookup(server->threads, tid, &pid) < 0)
+    if (tid == 0)
         return NULL;
-    struct client *client = clients_find(server, pid);
+    /* A process that has this very number is the one, and this its first thread. */
+    struct client *client = clients_find(server, tid);
+    if (client)
+        return client;
+    if (process_cache_lookup(server->threads, tid, &pid) < 0)
+        return NULL;
+    if (pid != tid)
+        client = clients_find(server, pid);
     return client ? client : introduce(server, pid);
 }
 

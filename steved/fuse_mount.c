@@ -268,25 +268,12 @@ static const struct fuse_lowlevel_ops operations = {
     .ioctl = on_ioctl,
 };
 
-/* libfuse says what is wrong in its own words, in lines that end in a newline. */
-__attribute__((format(printf, 2, 0))) static void
-on_fuse_message(enum fuse_log_level level, const char *format, va_list arguments)
-{
-    char line[256];
-
-    (void)level;
-    vsnprintf(line, sizeof(line), format, arguments);
-    line[strcspn(line, "\n")] = '\0';
-    report("%s", line);
-}
-
 int
 fuse_mount_open(struct server *server)
 {
     struct fuse_args arguments = FUSE_ARGS_INIT(0, NULL);
     char mount_options[OPTIONS_SIZE];
 
-    fuse_set_log_func(on_fuse_message);
     /* For one user there is nobody else to be let in, and it takes a line in /etc/fuse.conf. */
     snprintf(mount_options, sizeof(mount_options),
              "-ofsname=steved,subtype=steved,default_permissions,noexec,noatime%s",

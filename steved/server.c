@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -162,9 +163,22 @@ create_events(struct server *server)
     return true;
 }
 
+/* libfuse says what is wrong in its own words, in lines that end in a newline. */
+__attribute__((format(printf, 2, 0))) static void
+on_fuse_message(enum fuse_log_level level, const char *format, va_list arguments)
+{
+    char line[256];
+
+    (void)level;
+    vsnprintf(line, sizeof(line), format, arguments);
+    line[strcspn(line, "\n")] = '\0';
+    report("%s", line);
+}
+
 int
 server_init(struct server *server)
 {
+    fuse_set_log_func(on_fuse_message);
     raise_descriptor_limit();
     signal(SIGPIPE, SIG_IGN);
     server->armed_ns = POOL_NO_DEADLINE;
