@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <fcntl.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -68,10 +67,10 @@ command_continue(struct command *command)
     command_signal(command, SIGCONT);
 }
 
-_Noreturn void
+int
 command_exit_like(const struct command *command)
 {
     if (WIFSIGNALED(command->status))
         signals_die(WTERMSIG(command->status));
-    exit(WEXITSTATUS(command->status));
+    return WEXITSTATUS(command->status);
 }

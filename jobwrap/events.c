@@ -198,6 +198,19 @@ events_open(struct jobwrap *jobwrap)
 }
 
 void
+events_close(struct jobwrap *jobwrap)
+{
+    if (jobwrap->signal_event)
+        event_free(jobwrap->signal_event);
+    if (jobwrap->keeper_event)
+        event_free(jobwrap->keeper_event);
+    if (jobwrap->base)
+        event_base_free(jobwrap->base);
+    jobwrap->signal_event = jobwrap->keeper_event = NULL;
+    jobwrap->base = NULL;
+}
+
+void
 events_serve(struct jobwrap *jobwrap)
 {
     event_base_loop(jobwrap->base, EVLOOP_ONCE);

@@ -8,6 +8,7 @@
 
 /* 0 or a negative errno. */
 int events_open(struct jobwrap *jobwrap);
+void events_close(struct jobwrap *jobwrap);
 /* Waits for at least one event and deals with it. */
 void events_serve(struct jobwrap *jobwrap);
 

@@ -222,20 +222,29 @@ say_launch_error(const struct jobwrap *jobwrap)
     return error == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
 }
 
+static void
+release(struct jobwrap *jobwrap)
+{
+    events_close(jobwrap);
+    private_fifo_clear(&jobwrap->fifo);
+    parent_close(&jobwrap->parent);
+    free(jobwrap->launch.shims);
+}
+
 int
 jobwrap_exit(struct jobwrap *jobwrap)
 {
-    struct parent *parent = &jobwrap->parent;
+    struct client *client = jobwrap->parent.client;
 
+    if (jobwrap->command.ended && !jobwrap->launch_error && jobwrap->options.report)
+        report_write(&jobwrap->report, jobwrap->options.report_file, jobwrap->jobs,
+                     client ? client_name(client) : NULL);
+    release(jobwrap);
     if (jobwrap->launch_error)
         return say_launch_error(jobwrap);
     if (jobwrap->end_signal)
         signals_die(jobwrap->end_signal);
     if (!jobwrap->command.ended)
         return EXIT_JOBWRAP;
-    if (jobwrap->options.report)
-        report_write(&jobwrap->report, jobwrap->options.report_file, jobwrap->jobs,
-                     parent->client ? client_name(parent->client) : NULL);
-    parent_close(parent);
-    command_exit_like(&jobwrap->command);
+    return command_exit_like(&jobwrap->command);
 }

@@ -7,13 +7,13 @@
 
 #include "signals.h"
 
-/* All that the command's process needs to know. Borrows everything. */
+/* All that the command's process needs to know. Borrows all but the shims. */
 struct launch {
     char **command;
     const struct signals *signals;
     bool by_descriptors; /* R,W instead of fifo:PATH */
     unsigned jobs;
-    const char *shims;    /* NULL: leave PATH alone */
+    char *shims;          /* owned; NULL: leave PATH alone */
     int inherited_fds[2]; /* of the parent's jobserver, not for the command; or -1 */
 };
 

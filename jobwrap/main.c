@@ -121,8 +121,10 @@ main(int argc, char **argv)
     guard_standard_descriptors();
     options_parse(&jobwrap.options, argc, argv);
     report_start(&jobwrap.report);
-    if (parent_find(&jobwrap.parent, &jobwrap.options) < 0)
+    if (parent_find(&jobwrap.parent, &jobwrap.options) < 0) {
+        parent_close(&jobwrap.parent);
         return EXIT_JOBWRAP;
+    }
     if (jobwrap.parent.client)
         jobwrap.implicit_paid = implicit_is_paid(jobwrap.parent.client, jobwrap.options.implicit,
                                                  jobwrap.parent.from_environment);

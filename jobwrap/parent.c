@@ -63,7 +63,7 @@ open_wrapper_fifo(struct parent *parent)
 
 /* As make does: one line, and then one job at a time. */
 static void
-withhold(struct parent *parent, const struct options *options, char *why)
+withhold(struct parent *parent, const struct options *options, const char *why)
 {
     parent->withheld = true;
     message("%s; no parent jobserver, %s", why ? why : "the jobserver in MAKEFLAGS is not for us",
@@ -80,7 +80,7 @@ open_environment(struct parent *parent, const struct options *options)
         return;
     parent->from_environment = true;
     if (result == 0 && parent->auth.kind != AUTH_CLOSED)
-        result = client_open(&parent->auth, &parent->client, &error);
+        client_open(&parent->auth, &parent->client, &error);
     if (!parent->client && !open_wrapper_fifo(parent))
         withhold(parent, options, error);
     free(error);
@@ -118,6 +118,7 @@ parent_close(struct parent *parent)
 {
     if (parent->client)
         client_close(parent->client);
+    parent->client = NULL;
     auth_clear(&parent->auth);
 }
 

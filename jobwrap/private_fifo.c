@@ -192,6 +192,17 @@ private_fifo_remove(const struct private_fifo *fifo)
     }
 }
 
+void
+private_fifo_clear(struct private_fifo *fifo)
+{
+    for (int i = 0; i < FIFO_CANDIDATES; i++)
+        free(fifo->directories[i]);
+    free(fifo->path);
+    if (fifo->fd >= 0)
+        close(fifo->fd);
+    *fifo = (struct private_fifo){.chosen = -1, .fd = -1};
+}
+
 unsigned
 private_fifo_lying(const struct private_fifo *fifo)
 {

@@ -28,6 +28,9 @@ int private_fifo_choose(struct private_fifo *fifo, int candidate);
 /* Removes whatever was made. May be called in any state, and by several processes. */
 void private_fifo_remove(const struct private_fifo *fifo);
 
+/* Frees what it holds, and closes. */
+void private_fifo_clear(struct private_fifo *fifo);
+
 /* Tokens in it. */
 unsigned private_fifo_lying(const struct private_fifo *fifo);
 /* Puts one in, takes one out (false: none was there). */

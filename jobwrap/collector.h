@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef JOBWRAP_COLLECTOR_H
+#define JOBWRAP_COLLECTOR_H
+
+/*
+ * Takes the next token that the build puts back into the private FIFO, against the build's own
+ * readers. Whoever learns by poll or inotify that one lies there comes too late: the readers that
+ * are blocked have their turn first, in the order in which they came. So a thread of ours blocks
+ * there too, when the parent asks for tokens; it knows nothing else. It cannot be called back: a
+ * token that is no longer wanted when it comes is to be put back.
+ */
+
+#include <stdbool.h>
+
+struct collector {
+    int fifo_fd; /* blocking, and a description of its own */
+    int ask_fd;  /* eventfd: take one */
+    int got_fd;  /* eventfd, readable when one was taken */
+    bool is_asked;
+};
+
+/* Nothing is started yet. */
+void collector_init(struct collector *collector);
+/* Takes one token, sooner or later; does nothing if it has been asked before and has none yet. The
+ * first call starts the thread: 0 or a negative errno. */
+int collector_ask(struct collector *collector, const char *fifo_path);
+/* Was one taken? It belongs to the caller then. */
+bool collector_has_got(struct collector *collector);
+
+#endif
