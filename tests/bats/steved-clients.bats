@@ -57,6 +57,10 @@ load steved
     run_client thread_ends
 }
 
+@test 'a token outlives the exec of a thread' {
+    run_client thread_execs
+}
+
 @test 'ten processes share one description' {
     run_client shared
 }

@@ -465,6 +465,30 @@ def thread_ends(path: str) -> None:
     assert status(fd)["held"] == 0
 
 
+def thread_execs(path: str) -> None:
+    """When a thread execs, the others end, and for a moment the process looks dead; it is not."""
+    fd = open_file(path)
+
+    def work() -> None:
+        own = open_file(path)
+        check_read(own, 1)
+        threading.Thread(target=lambda: os.execv("/bin/sleep", ["sleep", "1000"])).start()
+        signal.pause()
+
+    def has_become_sleep(pid: int) -> bool:
+        with open(f"/proc/{pid}/comm") as name:
+            return name.read() == "sleep\n"
+
+    for _ in range(20):
+        child = Child(work)
+        wait_until(lambda pid=child.pid: has_become_sleep(pid), "exec")
+        now = status(fd)
+        assert now["held"] == 1 and child.pid in list_clients(fd), now
+        child.kill()
+        child.wait()
+        wait_status(fd, held=0)
+
+
 # --- sharing ---
 
 
