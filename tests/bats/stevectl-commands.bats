@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 
+# shellcheck disable=SC2016 # what is in single quotes is make's, or another shell's
+
 load common
 load steved
 

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # What clients see through the file: steved_client.py has them.
 
+# shellcheck disable=SC2016 # what is in single quotes is make's, or another shell's
+
 load common
 load steved
 
@@ -126,7 +128,6 @@ load steved
     [ "$(steved_get free)" = 2 ]
     [ "$(steved_get dropped)" = 0 ]
     # With the shell it is gone.
-    # shellcheck disable=SC2016 # for the inner shell
     bash -c 'exec 3<>"$1" && token=$(dd bs=1 count=1 <&3 2>/dev/null) && [ "$token" = + ]' - "$SERVER"
     wait_for 5 steved_has reclaimed 1
     [ "$(steved_get free)" = 2 ]

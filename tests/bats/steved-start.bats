@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # How steved starts, and how it ends.
 
+# shellcheck disable=SC2016 # what is in single quotes is make's, or another shell's
+
 load common
 load steved
 
@@ -12,9 +14,9 @@ setup() {
     SERVER=$MOUNT/jobserver
 }
 
-# serve [OPTION...]: at $MOUNT, where start_steved would choose.
+# serve: as start_steved, but always at $MOUNT.
 serve() {
-    spawn "$STEVED" --mount "$MOUNT" --jobs 2 "$@" 2>>"$BATS_TEST_TMPDIR/steved.log"
+    spawn "$STEVED" --mount "$MOUNT" --jobs 2 2>>"$BATS_TEST_TMPDIR/steved.log"
     STEVED_PID=$spawned
     # Not whether the file exists: of a dead mount too, it may be remembered that it did.
     wait_for 10 steved_has pid "$STEVED_PID" 2>/dev/null
@@ -145,7 +147,7 @@ END
     wait_for 10 test ! -e "$SERVER"
     serve
     stop "$STEVED_PID"
-    ! grep -q 'odd' /proc/mounts
+    run ! grep -q 'odd' /proc/mounts
 }
 
 @test 'SIGTERM: the waiting get an error, the mount is gone, nothing is left' {
