@@ -19,11 +19,11 @@ struct collector {
     bool is_asked;
 };
 
-/* Nothing is started yet. */
-void collector_init(struct collector *collector);
-/* Takes one token, sooner or later; does nothing if it has been asked before and has none yet. The
- * first call starts the thread: 0 or a negative errno. */
-int collector_ask(struct collector *collector, const char *fifo_path);
+/* Opens its descriptors and starts the thread, all signals of which are blocked: 0 or a negative errno.
+ * It ends with the process. */
+int collector_start(struct collector *collector, const char *fifo_path);
+/* Takes one token, sooner or later; does nothing if it has been asked before and has none yet. */
+void collector_ask(struct collector *collector);
 /* Was one taken? It belongs to the caller then. */
 bool collector_has_got(struct collector *collector);
 

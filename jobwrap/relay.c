@@ -159,9 +159,7 @@ wait_for(struct relay *relay, const struct relay_step *step, int64_t now_ns)
     else
         event_del(relay->parent_event);
     if (step->watch_fifo)
-        event_add(relay->put_back_event, NULL);
-    else
-        event_del(relay->put_back_event);
+        collector_ask(&relay->collector);
     if (step->deadline_ns == RELAY_NO_DEADLINE) {
         event_del(relay->timer);
         return;
@@ -240,23 +238,23 @@ on_recall(evutil_socket_t fd, short what, void *argument)
     run(relay, false);
 }
 
-/* A job has ended. The build may want its token for the next one, and reads the same FIFO: so first
- * take it, and then ask. */
+/* A job has ended, and its token was taken from the build, which may not be wanted any more. */
 static void
-on_put_back(evutil_socket_t fd, short what, void *argument)
+on_collected(evutil_socket_t fd, short what, void *argument)
 {
     struct relay *relay = argument;
-    bool taken = private_fifo_take(relay->fifo);
 
     (void)fd;
     (void)what;
+    if (!collector_has_got(&relay->collector))
+        return;
     ask_recalled(relay);
     look(relay);
-    if (taken && relay->view.recalled > 0 && relay->view.borrowed > 0 &&
-        ledger_repay(relay->ledger) == 0)
-        ask_recalled(relay);
-    else if (taken)
+    bool is_home =
+        relay->view.recalled > 0 && relay->view.borrowed > 0 && ledger_repay(relay->ledger) > 0;
+    if (!is_home)
         private_fifo_put(relay->fifo);
+    ask_recalled(relay);
     run(relay, drain_events(relay));
 }
 
@@ -279,16 +277,22 @@ open_recall(struct client *client)
 static int
 make_recall_events(struct relay *relay, struct event_base *base)
 {
-    relay->put_back_event = event_new(base, relay->fifo->fd, EV_READ, on_put_back, relay);
-    if (!relay->put_back_event)
-        return -ENOMEM;
     if (client_kind(relay->ledger->client) != CLIENT_STEVED)
         return 0;
     relay->recall_fd = open_recall(relay->ledger->client);
     if (relay->recall_fd < 0)
         return relay->recall_fd;
+    int result = collector_start(&relay->collector, relay->fifo->path);
+    if (result < 0)
+        return result;
     relay->recall_event = event_new(base, relay->recall_fd, EV_READ | EV_PERSIST, on_recall, relay);
-    return relay->recall_event && event_add(relay->recall_event, NULL) == 0 ? 0 : -ENOMEM;
+    relay->collected_event =
+        event_new(base, relay->collector.got_fd, EV_READ | EV_PERSIST, on_collected, relay);
+    if (!relay->recall_event || !relay->collected_event)
+        return -ENOMEM;
+    return event_add(relay->recall_event, NULL) == 0 && event_add(relay->collected_event, NULL) == 0
+               ? 0
+               : -ENOMEM;
 }
 
 static int
@@ -392,13 +396,13 @@ void
 relay_stop(struct relay *relay)
 {
     struct event *events[] = {relay->fifo_event, relay->parent_event, relay->timer,
-                              relay->recall_event, relay->put_back_event};
+                              relay->recall_event, relay->collected_event};
 
     for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
         if (events[i])
             event_free(events[i]);
     relay->fifo_event = relay->parent_event = relay->timer = NULL;
-    relay->recall_event = relay->put_back_event = NULL;
+    relay->recall_event = relay->collected_event = NULL;
     if (relay->recall_fd >= 0)
         close(relay->recall_fd);
     relay->recall_fd = -1;
@@ -414,6 +418,8 @@ relay_collect(struct relay *relay)
 
     look(relay);
     while (private_fifo_take(relay->fifo))
+        collected++;
+    if (collector_has_got(&relay->collector))
         collected++;
     return relay->view.borrowed > collected ? relay->view.borrowed - collected : 0;
 }

@@ -4,6 +4,7 @@
 
 #include <event2/event.h>
 
+#include "collector.h"
 #include "ledger.h"
 #include "private_fifo.h"
 #include "relay_policy.h"
@@ -24,7 +25,8 @@ struct relay {
 
     int recall_fd; /* an epoll that is readable when the parent asks for tokens; -1: it never does */
     struct event *recall_event;
-    struct event *put_back_event; /* while it asks: the FIFO can be read */
+    struct collector collector; /* for what it asks for; only if recall_fd is open */
+    struct event *collected_event;
 };
 
 /* Under a parent; cap: the most tokens besides the implicit slot. Says so if it cannot watch the FIFO

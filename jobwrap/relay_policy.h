@@ -59,7 +59,7 @@ struct relay_step {
     enum relay_action action;
     unsigned count;
     bool watch_parent;
-    bool watch_fifo; /* for a token to be put back, which is then wanted at the parent */
+    bool watch_fifo; /* take the next token that is put back: it is wanted at the parent */
     int64_t deadline_ns;
 };
 

@@ -290,8 +290,10 @@ note_lazy_try(struct pool *pool, struct pool_opening *opening, struct pool_proce
     process->last_try_ns = now_ns;
     if (process->has_polled) {
         /* It was told that there is one, and somebody was faster; next time it is its turn. */
-        if (!find_waiter(process, opening, WAITER_POLLER))
+        if (!find_waiter(process, opening, WAITER_POLLER)) {
             pool_wait(pool, WAITER_POLLER, opening, process, NULL);
+            recall(pool);
+        }
         return;
     }
     if (process->tries == 1)
@@ -414,11 +416,12 @@ pool_poll(struct pool *pool, struct pool_opening *opening, struct pool_process *
     if (!wants_notice)
         return false;
     waiter = find_waiter(process, opening, WAITER_LAZY);
-    if (waiter)
+    if (waiter) {
         waiter->kind = WAITER_POLLER; /* not so lazy after all; it keeps its place */
-    else if (!find_waiter(process, opening, WAITER_POLLER))
+    } else if (!find_waiter(process, opening, WAITER_POLLER)) {
         pool_wait(pool, WAITER_POLLER, opening, process, NULL);
-    recall(pool);
+        recall(pool);
+    }
     return false;
 }
 

@@ -35,7 +35,9 @@ struct steved_status {
     __u64 dropped;   /* bytes written by who owed nothing */
     __u64 reclaimed; /* tokens taken back from the dead; their jobs may still run */
     __u64 lapsed;    /* reservations that ran out unused */
-    __u64 spare[8];
+    __u32 recalled;  /* of the tokens read through this description, asked back: see POLLPRI */
+    __u32 spare32;
+    __u64 spare[7];
 };
 #define STEVED_IOC_STATUS _IOR('J', 0x50, struct steved_status)
 
@@ -86,6 +88,9 @@ struct steved_settings {
  * after the other. EBUSY: the caller is in another group, or holds or waits for
  * a token of its own. */
 #define STEVED_IOC_JOIN_GROUP _IO('J', 0x53)
+/* poll() for POLLPRI on a group's description: the group is asked to give tokens back as soon as its
+ * jobs end, `recalled` of struct steved_status. For those who lend on what they hold; nothing happens
+ * to who does not. */
 
 /* One of the tokens held through this description pays for the caller's implicit slot. EINVAL: none
  * is held. */
