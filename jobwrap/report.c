@@ -105,6 +105,27 @@ to_json(const struct report *report, unsigned jobs, const char *parent)
     return object;
 }
 
+/* A device, a FIFO or a symbolic link (/dev/stdout) is written to: to rename a file over it would
+ * destroy it. */
+static bool
+is_replaceable(const char *file)
+{
+    struct stat status;
+
+    return lstat(file, &status) < 0 ? errno == ENOENT : S_ISREG(status.st_mode);
+}
+
+static int
+write_through(const char *file, const char *text)
+{
+    int fd = open(file, O_WRONLY | O_TRUNC | O_NOCTTY | O_CLOEXEC);
+    int result = fd < 0 || dprintf(fd, "%s\n", text) < 0 ? -errno : 0;
+
+    if (fd >= 0 && close(fd) < 0 && result == 0)
+        result = -errno;
+    return result;
+}
+
 /* Beside the file, so that a reader sees the old one or the new one, never half of it. */
 static int
 replace(const char *file, const char *text)
@@ -138,7 +159,8 @@ report_write(struct report *report, const char *file, unsigned jobs, const char 
         return 0;
     }
     struct json_object *object = to_json(report, jobs, parent);
-    int result = replace(file, json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY));
+    const char *text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY);
+    int result = is_replaceable(file) ? replace(file, text) : write_through(file, text);
     json_object_put(object);
     if (result < 0)
         message("write %s: %s", file, strerror(-result));

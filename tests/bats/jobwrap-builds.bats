@@ -170,3 +170,22 @@ exactly() {
 	END
     [ "$(find "$BATS_TEST_TMPDIR" -maxdepth 1 -name 'report*' | wc -l)" = 1 ]
 }
+
+@test 'a report to what is no regular file is written through it, and never replaces it' {
+    cd "$BATS_TEST_TMPDIR" || return
+    mkfifo fifo
+    echo old >real
+    ln -s real link
+    # A FIFO of the test's own stands for a device: nothing of the system is at stake.
+    spawn cat fifo >seen
+    "$JOBWRAP" -j2 --report=fifo true
+    wait_for 5 grep -q '"jobs": *2' seen
+    [ -p fifo ]
+    "$JOBWRAP" -j2 --report=link true
+    [ -L link ]
+    grep -q '"jobs": *2' real
+    "$JOBWRAP" -j2 --report=/dev/stdout true >out
+    grep -q '"jobs": *2' out
+    run -0 "$JOBWRAP" --report=/no/such/file true
+    [[ $output == 'jobwrap: write /no/such/file: '* ]]
+}
