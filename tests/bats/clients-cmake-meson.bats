@@ -1,0 +1,145 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cmake --build, with Makefiles and with ninja 1.13, and meson compile, which has ninja only: compilers
+# and linkers are stamped. ninja 1.13 is a client, though one that tries for a token only when one of
+# its jobs ends; it takes `fifo:` alone.
+
+# shellcheck disable=SC2154 # common.bash sets spawned
+load common
+
+FILES=24
+
+setup() {
+    common_setup
+    LOG=$BATS_TEST_TMPDIR/log
+    TREE=$BATS_TEST_TMPDIR/tree
+    unset CMAKE_GENERATOR CMAKE_BUILD_PARALLEL_LEVEL NINJA CC CFLAGS LDFLAGS
+    mkdir "$TREE"
+    local i
+    for i in $(seq $FILES); do
+        printf '#include <stdio.h>\nint f%d(void);\nint f%d(void) { return puts(""); }\n' "$i" "$i" \
+            >"$TREE/f$i.c"
+    done
+    printf 'int main(void) { return 0; }\n' >"$TREE/main.c"
+}
+
+stamped() {
+    printf '%s;%s;%s;--' "$STAMP" "$LOG" "$1"
+}
+
+# with_cmake GENERATOR [OPTION...]: configured for `cmake --build "$TREE/build"`.
+with_cmake() {
+    require cmake
+    printf 'cmake_minimum_required(VERSION 3.21)\nproject(tree C)\nadd_executable(%s)\n' \
+        "tree main.c $(seq -s ' ' -f 'f%g.c' $FILES)" >"$TREE/CMakeLists.txt"
+    cmake -S "$TREE" -B "$TREE/build" -G "$@" -DCMAKE_C_COMPILER_LAUNCHER="$(stamped cc)" \
+        -DCMAKE_C_LINKER_LAUNCHER="$(stamped ld)" >/dev/null
+    rm -f "$LOG"
+}
+
+with_cmake_and_ninja() {
+    require_tool NINJA113
+    with_cmake Ninja -DCMAKE_MAKE_PROGRAM="$NINJA113"
+}
+
+# with_meson: configured for `meson compile -C "$TREE/build"`.
+with_meson() {
+    require meson
+    require_tool NINJA113
+    export NINJA=$NINJA113
+    printf "project('tree', 'c')\nexecutable('tree', 'main.c', %s)\n" \
+        "$(seq -s ', ' -f "'f%g.c'" $FILES)" >"$TREE/meson.build"
+    CC="$STAMP $LOG cc -- cc" meson setup "$TREE/build" "$TREE" >/dev/null
+    # The compiler was tried.
+    rm -f "$LOG"
+}
+
+# All were compiled and linked, never more than N at once, and N at times.
+exactly() {
+    "$LIB/concurrency" --expect-exactly "$1" --expect-jobs $((FILES + 2)) "$LOG"
+    [ -x "$TREE/build/tree" ]
+}
+
+# at_parents STYLE COMMAND...: below a FIFO of 3, and below steved --jobs 3.
+at_parents() {
+    local style=$1
+    shift
+    make_fifo "$BATS_TEST_TMPDIR/parent" 3
+    "$JOBWRAP" --style="$style" --parent="$BATS_TEST_TMPDIR/parent" "$@" >/dev/null
+    exactly 3
+    fifo_has "$BATS_TEST_TMPDIR/parent" 3
+
+    rm -f "$LOG"
+    touch "$TREE"/*.c
+    start_steved --jobs 3
+    "$JOBWRAP" --style="$style" --parent="$SERVER" "$@" >/dev/null
+    exactly 3
+    wait_for 5 steved_has free 3
+    [ "$(steved_get reclaimed) $(steved_get dropped)" = '0 0' ]
+}
+
+@test 'jobwrap -j3 cmake --build, Makefiles: exactly 3 jobs' {
+    with_cmake 'Unix Makefiles'
+    "$JOBWRAP" -j3 cmake --build "$TREE/build" >/dev/null
+    exactly 3
+}
+
+@test 'cmake --build, Makefiles, below a FIFO and steved: exactly 3 jobs, and all tokens back' {
+    with_cmake 'Unix Makefiles'
+    at_parents auto cmake --build "$TREE/build"
+}
+
+@test 'jobwrap -j3 cmake --build, ninja 1.13: exactly 3 jobs' {
+    with_cmake_and_ninja
+    "$JOBWRAP" -j3 --style=fifo cmake --build "$TREE/build" >/dev/null
+    exactly 3
+}
+
+@test 'cmake --build, ninja 1.13, below a FIFO and steved: exactly 3 jobs, and all tokens back' {
+    with_cmake_and_ninja
+    at_parents fifo cmake --build "$TREE/build"
+}
+
+@test 'jobwrap -j3 meson compile, ninja 1.13: exactly 3 jobs' {
+    with_meson
+    "$JOBWRAP" -j3 --style=fifo meson compile -C "$TREE/build" >/dev/null
+    exactly 3
+}
+
+@test 'meson compile, ninja 1.13, below a FIFO and steved: exactly 3 jobs, and all tokens back' {
+    with_meson
+    at_parents fifo meson compile -C "$TREE/build"
+}
+
+@test 'builds that fail: their status, and all tokens back' {
+    with_cmake_and_ninja
+    echo '#error broken' >>"$TREE/f7.c"
+    make_fifo "$BATS_TEST_TMPDIR/parent" 3
+    run -1 "$JOBWRAP" --style=fifo --parent="$BATS_TEST_TMPDIR/parent" cmake --build "$TREE/build"
+    [[ $output == *'#error broken'* ]]
+    fifo_has "$BATS_TEST_TMPDIR/parent" 3
+    rm -rf "$TREE/build"
+    with_cmake 'Unix Makefiles'
+    run -2 "$JOBWRAP" --parent="$BATS_TEST_TMPDIR/parent" cmake --build "$TREE/build"
+    [[ $output == *'#error broken'* ]]
+    fifo_has "$BATS_TEST_TMPDIR/parent" 3
+    "$LIB/concurrency" --expect-max 3 "$LOG"
+}
+
+@test 'cmake, meson and make at once below steved --jobs 4: together exactly 4 jobs' {
+    with_cmake 'Unix Makefiles'
+    cp -r "$TREE" "$TREE.meson" && rm -rf "$TREE.meson/build"
+    cmake_tree=$TREE TREE=$TREE.meson
+    with_meson
+    "$LIB/make-tree" "$BATS_TEST_TMPDIR/made" 0.05 "$LOG"
+    start_steved --jobs 4
+    spawn "$JOBWRAP" --parent="$SERVER" cmake --build "$cmake_tree/build" && one=$spawned
+    spawn "$JOBWRAP" --style=fifo --parent="$SERVER" meson compile -C "$TREE/build" && two=$spawned
+    "$JOBWRAP" --parent="$SERVER" make -C "$BATS_TEST_TMPDIR/made"
+    status_of "$one" 60
+    [ "$status" = 0 ]
+    status_of "$two" 60
+    [ "$status" = 0 ]
+    "$LIB/concurrency" --expect-exactly 4 --expect-jobs $((60 + 2 * (FILES + 2))) "$LOG"
+    wait_for 5 steved_has free 4
+}
