@@ -102,6 +102,22 @@ on_death(evutil_socket_t pidfd, short what, void *data)
     server_arm_deadline(server);
 }
 
+/* No pid is used again as soon as this: all others would have to be used first. */
+#define PID_REST_NS INT64_C(1000000)
+
+static bool
+is_alive(struct client *client)
+{
+    int64_t now_ns = server_now_ns();
+
+    if (now_ns - client->seen_alive_ns < PID_REST_NS)
+        return true;
+    if (has_exited(client))
+        return false;
+    client->seen_alive_ns = now_ns;
+    return true;
+}
+
 /* A pid may be in use again before the event of its pidfd was handled: who was there before is dead,
  * and has to be treated so first. */
 struct client *
@@ -112,7 +128,7 @@ clients_find(struct server *server, pid_t pid)
     LIST_FOREACH (client, bucket_of(server, pid), in_bucket) {
         if (client->pid != pid)
             continue;
-        if (!has_exited(client))
+        if (is_alive(client))
             return client;
         client_died(client);
         return NULL;

@@ -14,6 +14,7 @@ struct client {
     uint64_t serial; /* tells it from another that had the same pid before */
     pid_t pid;
     int pidfd;
+    int64_t seen_alive_ns;
     pid_t group_pid;     /* first member of the group it is in, else 0 */
     bool uses_tokens;    /* has read, polled or joined: what it starts, it has paid for */
     bool is_below_group; /* started by a member of a group */

@@ -46,6 +46,7 @@ struct server {
     struct fuse_session *session; /* also of a CUSE device */
     struct fuse_buf request;      /* the one that is being looked at; libfuse allocates */
     bool is_initialised;          /* the kernel has greeted us */
+    int burst;                    /* how many requests are read in a row */
     bool is_ending;
 
     struct event_base *base;

@@ -1,18 +1,30 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * floor DIR: the least that a FUSE server can do: DIR/jobserver answers each read with one byte and
- * each write with its size, at once. What steved's accounting costs is measured against it.
+ * floor DIR [TOKENS]: the least that a FUSE server can do: DIR/jobserver answers each read with one
+ * byte and each write with its size, at once. With TOKENS it has so many, and readers stand in a
+ * queue. What steved's accounting costs is measured against it.
  */
 #define FUSE_USE_VERSION 31
 #include <fuse_lowlevel.h>
 
 #include <errno.h>
+#include <linux/fuse.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #define FILE_INODE 2
+#define QUEUE_SIZE 65536
+
+struct queue {
+    bool is_used;
+    long tokens;
+    fuse_req_t readers[QUEUE_SIZE]; /* a ring */
+    size_t first, count;
+};
 
 static void
 describe(fuse_ino_t inode, struct stat *stat)
@@ -47,20 +59,31 @@ floor_getattr(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *file)
 static void
 floor_open(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *file)
 {
+    /* FOPEN_STREAM as in steved: a second reader of a shared description would sleep for ever. */
+    const struct fuse_open_out answer = {.open_flags = FOPEN_DIRECT_IO | FOPEN_NONSEEKABLE |
+                                                       FOPEN_STREAM | FOPEN_NOFLUSH |
+                                                       FOPEN_PARALLEL_DIRECT_WRITES};
+
     (void)inode;
-    file->direct_io = 1;
-    file->nonseekable = 1;
-    fuse_reply_open(request, file);
+    (void)file;
+    fuse_reply_buf(request, (const char *)&answer, sizeof(answer));
 }
 
 static void
 floor_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
            struct fuse_file_info *file)
 {
+    struct queue *queue = fuse_req_userdata(request);
+
     (void)inode;
     (void)size;
     (void)offset;
     (void)file;
+    if (queue->is_used && queue->tokens == 0) {
+        queue->readers[(queue->first + queue->count++) % QUEUE_SIZE] = request;
+        return;
+    }
+    queue->tokens--;
     fuse_reply_buf(request, "+", 1);
 }
 
@@ -68,11 +91,18 @@ static void
 floor_write(fuse_req_t request, fuse_ino_t inode, const char *bytes, size_t size, off_t offset,
             struct fuse_file_info *file)
 {
+    struct queue *queue = fuse_req_userdata(request);
+
     (void)inode;
     (void)bytes;
     (void)offset;
     (void)file;
     fuse_reply_write(request, size);
+    for (queue->tokens += (long)size; queue->tokens > 0 && queue->count > 0; queue->tokens--) {
+        fuse_reply_buf(queue->readers[queue->first], "+", 1);
+        queue->first = (queue->first + 1) % QUEUE_SIZE;
+        queue->count--;
+    }
 }
 
 int
@@ -85,13 +115,16 @@ main(int argc, char **argv)
         .read = floor_read,
         .write = floor_write,
     };
+    static struct queue queue;
     struct fuse_args args = FUSE_ARGS_INIT(1, argv);
 
-    if (argc != 2) {
-        fprintf(stderr, "usage: floor DIR\n");
+    if (argc != 2 && argc != 3) {
+        fprintf(stderr, "usage: floor DIR [TOKENS]\n");
         return 2;
     }
-    struct fuse_session *session = fuse_session_new(&args, &operations, sizeof(operations), NULL);
+    queue.is_used = argc == 3;
+    queue.tokens = queue.is_used ? atol(argv[2]) : 0;
+    struct fuse_session *session = fuse_session_new(&args, &operations, sizeof(operations), &queue);
     if (!session || fuse_session_mount(session, argv[1]) != 0)
         return 1;
     fuse_set_signal_handlers(session);

@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * waiters PATH WAITERS GRANTS SERVER_PID: WAITERS threads stand in the queue of the jobserver, and
+ * waiters PATH TOKENS WAITERS GRANTS SERVER_PID: WAITERS threads stand in the queue of the jobserver, and
  * each that is granted a token returns it at once, until GRANTS were made. Prints the CPU time of the
  * server for a grant, in ns (from /proc/PID/schedstat), and how many kB the server has grown by.
  */
+#include <dirent.h>
 #include <err.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
-
-#include <protocol.h>
-#include <sys/ioctl.h>
 
 #define STACK_SIZE (32 * 1024)
 
@@ -38,14 +37,26 @@ wait_and_return(void *argument)
     return NULL;
 }
 
-static unsigned
-count_waiting(int fd)
+/* Threads of this process that sleep in FUSE's wait for an answer; the first thread does not. */
+static long
+count_waiting(void)
 {
-    struct steved_status status;
+    DIR *tasks = opendir("/proc/self/task");
+    long waiting = 0;
 
-    if (ioctl(fd, STEVED_IOC_STATUS, &status) < 0)
-        err(1, "ioctl");
-    return status.waiting;
+    if (!tasks)
+        err(1, "/proc/self/task");
+    for (struct dirent *entry; (entry = readdir(tasks));) {
+        char path[300], state[64] = "";
+        snprintf(path, sizeof(path), "/proc/self/task/%s/syscall", entry->d_name);
+        FILE *file = fopen(path, "re");
+        if (file && fgets(state, sizeof(state), file))
+            waiting += strncmp(state, "0 ", 2) == 0; /* read(2) */
+        if (file)
+            fclose(file);
+    }
+    closedir(tasks);
+    return waiting;
 }
 
 static long long
@@ -79,27 +90,23 @@ start_threads(pthread_t *threads, long count, struct run *run)
     pthread_attr_destroy(&attributes);
 }
 
-/* Takes every token, so that all threads come to wait; returns how many. */
-static long
-take_all(int fd)
+/* Every token, so that all threads come to wait. */
+static void
+take_all(int fd, long tokens)
 {
-    struct steved_status status;
     char token;
 
-    if (ioctl(fd, STEVED_IOC_STATUS, &status) < 0)
-        err(1, "ioctl");
-    for (unsigned i = 0; i < status.jobs; i++)
+    for (long i = 0; i < tokens; i++)
         if (read(fd, &token, 1) != 1)
             err(1, "read");
-    return status.jobs;
 }
 
 int
 main(int argc, char **argv)
 {
-    if (argc != 5)
-        errx(2, "usage: waiters PATH WAITERS GRANTS SERVER_PID");
-    long waiters = atol(argv[2]), grants = atol(argv[3]);
+    if (argc != 6)
+        errx(2, "usage: waiters PATH TOKENS WAITERS GRANTS SERVER_PID");
+    long taken = atol(argv[2]), waiters = atol(argv[3]), grants = atol(argv[4]);
     struct run run = {.fd = open(argv[1], O_RDWR | O_CLOEXEC), .grants_left = grants};
     if (run.fd < 0)
         err(1, "open %s", argv[1]);
@@ -107,20 +114,20 @@ main(int argc, char **argv)
     if (!threads)
         err(1, "calloc");
 
-    long taken = take_all(run.fd);
-    long long empty_kb = read_number("status", argv[4]);
+    take_all(run.fd, taken);
+    long long empty_kb = read_number("status", argv[5]);
     start_threads(threads, waiters, &run);
-    while (count_waiting(run.fd) < (unsigned long)waiters)
+    while (count_waiting() < waiters)
         usleep(1000);
-    long long grown_kb = read_number("status", argv[4]) - empty_kb;
+    long long grown_kb = read_number("status", argv[5]) - empty_kb;
 
-    long long start_ns = read_number("schedstat", argv[4]);
+    long long start_ns = read_number("schedstat", argv[5]);
     for (long i = 0; i < taken; i++)
         if (write(run.fd, "+", 1) != 1)
             err(1, "write");
     for (long i = 0; i < waiters; i++)
         pthread_join(threads[i], NULL);
-    long long used_ns = read_number("schedstat", argv[4]) - start_ns;
+    long long used_ns = read_number("schedstat", argv[5]) - start_ns;
     /* Each thread is granted one more after the last of `grants`. */
     printf("%lld %lld\n", used_ns / (grants + waiters), grown_kb);
     free(threads);
