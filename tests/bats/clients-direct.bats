@@ -1,0 +1,128 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Builds that use steved directly, and builds while its number of jobs is changed.
+
+# shellcheck disable=SC2016 # what single quotes hold is make's
+# shellcheck disable=SC2154 # common.bash sets spawned
+load common
+
+setup() {
+    common_setup
+    require_tool MAKE441
+    cd "$BATS_TEST_TMPDIR" || return
+    export LOG=$BATS_TEST_TMPDIR/log
+}
+
+exactly() {
+    "$LIB/concurrency" --expect-exactly "$1" --expect-jobs "$2" "$LOG"
+}
+
+# Jobs that run, each until the test writes one more line to the gate.
+gated_jobs() {
+    mkfifo gate
+    exec {gate}<>gate
+    printf 'jobs = %s\nall: $(jobs)\n$(jobs):; @"$(STAMP)" "$(LOG)" $@ -- sh -c "read -r _ <gate"\n' \
+        "$(seq -s ' ' "$1")" >Makefile
+}
+
+# let_end NUMBER
+let_end() {
+    yes '' | head -n "$1" >&"$gate"
+}
+
+lives_jobs() {
+    [ -e "$LOG" ] && [ "$("$STAMP" --living "$LOG")" = "$1" ]
+}
+
+# started NUMBER: that many jobs began, and no others.
+started() {
+    [ "$(grep -c ^start "$LOG")" = "$1" ]
+}
+
+set_jobs() {
+    "$STEVECTL" --server "$SERVER" set jobs="$1"
+}
+
+@test 'two makes 4.4.1 directly at steved: N jobs and two that nobody paid for, and the status says so' {
+    start_steved --jobs 3
+    "$LIB/make-tree" a 0.05 "$LOG"
+    "$LIB/make-tree" b 0.05 "$LOG"
+    export MAKEFLAGS="--jobserver-auth=fifo:$SERVER"
+    spawn "$MAKE441" -C a
+    first=$spawned
+    spawn "$MAKE441" -C b
+    second=$spawned
+    wait_for 10 steved_has unpaid 2
+    run -0 "$STEVECTL" --server "$SERVER" status
+    [[ $output =~ unpaid\ +2\ .*'nobody pays' ]]
+    status_of "$first"
+    [ "$status" = 0 ]
+    status_of "$second"
+    [ "$status" = 0 ]
+    exactly 5 120
+    wait_for 5 steved_has free 3
+    steved_has unpaid 0
+    [ "$(steved_get reclaimed) $(steved_get dropped)" = '0 0' ]
+}
+
+@test 'set jobs down to 1 and up to 8 during a direct build: its jobs follow, upward at once' {
+    gated_jobs 24
+    start_steved --jobs 4
+    MAKEFLAGS="--jobserver-auth=fifo:$SERVER" spawn "$MAKE441"
+    # One more than the tokens: its own implicit slot is not paid for.
+    wait_for 10 lives_jobs 5
+    set_jobs 1
+    steved_has debt 3
+    # What runs runs on; what ends is not followed by another, until the debt is paid.
+    let_end 3
+    wait_for 10 lives_jobs 2
+    wait_for 5 steved_has debt 0
+    steved_has held 1
+    started 5
+    let_end 1
+    wait_for 10 started 6
+    lives_jobs 2
+    # Nothing ends now: that there are more is the doing of the new number alone.
+    set_jobs 8
+    wait_for 5 lives_jobs 9
+    started 13
+    steved_has held 8
+    let_end 20
+    status_of "$spawned"
+    [ "$status" = 0 ]
+    exactly 9 24
+    wait_for 5 steved_has free 8
+}
+
+@test 'set jobs down to 1 and up to 8 during a wrapped build: its jobs follow, upward at once' {
+    gated_jobs 60
+    start_steved --jobs 4
+    for make in make "$MAKE441"; do
+        set_jobs 4
+        rm -f "$LOG"
+        spawn "$JOBWRAP" --parent="$SERVER" "$make"
+        wait_for 10 lives_jobs 4
+        set_jobs 1
+        # A job that ends may be followed by another before jobwrap has its token: at most thrice.
+        wait_for 30 follows_down_to 1
+        [ "$(grep -c ^start "$LOG")" -le 16 ]
+        wait_for 5 steved_has debt 0
+        before=$(grep -c ^start "$LOG")
+        set_jobs 8
+        wait_for 5 lives_jobs 8
+        started $((before + 7))
+        steved_has held 8
+        let_end $((60 - before + 1))
+        status_of "$spawned"
+        [ "$status" = 0 ]
+        exactly 8 60
+        wait_for 5 steved_has free 8
+    done
+}
+
+# Lets one job end if there are still too many.
+follows_down_to() {
+    ! lives_jobs "$1" || return 0
+    let_end 1
+    return 1
+}
