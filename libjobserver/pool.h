@@ -104,6 +104,8 @@ uint64_t pool_account_key(const struct pool_account *account);
  * pool_process_died(). NULL: out of memory (the account then ends too, if nobody is in it). */
 struct pool_process *pool_process_add(struct pool *pool, pid_t pid, struct pool_account *account,
                                       bool paid_by_parent);
+/* An ancestor that had only opened the file has turned out to be a client. */
+void pool_process_set_paid(struct pool_process *process);
 /* It has exited: what it held returns, its waiters are cancelled, its claims end (rule 6). */
 void pool_process_died(struct pool *pool, struct pool_process *process, int64_t now_ns);
 pid_t pool_process_pid(const struct pool_process *process);

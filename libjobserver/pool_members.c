@@ -172,6 +172,12 @@ pool_process_add(struct pool *pool, pid_t pid, struct pool_account *account, boo
     return process;
 }
 
+void
+pool_process_set_paid(struct pool_process *process)
+{
+    process->paid_by_parent = true;
+}
+
 pid_t
 pool_process_pid(const struct pool_process *process)
 {

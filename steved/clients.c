@@ -19,6 +19,7 @@
 /* What its ancestors tell about a process. */
 struct origin {
     const struct client *group_relative; /* the nearest in, or below, a group */
+    struct client *nearest;              /* the nearest that has opened the file */
     bool is_paid;                        /* one of them is a client, and started it with a slot */
 };
 
@@ -41,8 +42,40 @@ bucket_of(struct server *server, pid_t pid)
 }
 
 static void
+inherit(struct client *client, struct client *ancestor)
+{
+    LIST_INSERT_HEAD(&ancestor->heirs, client, in_heirs);
+    client->is_heir = true;
+}
+
+static void
+disinherit(struct client *client)
+{
+    if (client->is_heir)
+        LIST_REMOVE(client, in_heirs);
+    client->is_heir = false;
+}
+
+void
+clients_mark_used(struct client *client)
+{
+    struct client *heir;
+
+    client->uses_tokens = true;
+    while ((heir = LIST_FIRST(&client->heirs))) {
+        disinherit(heir);
+        pool_process_set_paid(heir->process);
+    }
+}
+
+static void
 client_free(struct client *client)
 {
+    struct client *heir;
+
+    while ((heir = LIST_FIRST(&client->heirs)))
+        disinherit(heir);
+    disinherit(client);
     LIST_REMOVE(client, in_bucket);
     if (client->died)
         event_free(client->died);
@@ -148,6 +181,8 @@ find_origin(struct server *server, pid_t pid)
         if (!ancestor)
             continue;
         origin.is_paid |= ancestor->uses_tokens;
+        if (!origin.nearest)
+            origin.nearest = ancestor;
         if (!origin.group_relative && (ancestor->group_pid || ancestor->is_below_group))
             origin.group_relative = ancestor;
     }
@@ -186,6 +221,8 @@ join_pool(struct client *client)
         return -ESRCH;
     client->is_below_group = origin.group_relative != NULL;
     client->process = pool_process_add(server->pool, client->pid, account, origin.is_paid);
+    if (client->process && origin.nearest && !origin.is_paid)
+        inherit(client, origin.nearest);
     return client->process ? 0 : -ENOMEM;
 }
 

@@ -18,7 +18,16 @@ struct client {
     pid_t group_pid;     /* first member of the group it is in, else 0 */
     bool uses_tokens;    /* has read, polled or joined: what it starts, it has paid for */
     bool is_below_group; /* started by a member of a group */
+
+    /* A make opens the file long before it reads, and a make below it may read first: those that
+     * turn out to be paid for once this one uses tokens. */
+    LIST_HEAD(, client) heirs;
+    LIST_ENTRY(client) in_heirs;
+    bool is_heir;
 };
+
+/* It reads, polls or joins a group. */
+void clients_mark_used(struct client *client);
 
 /* The process of the thread that sent a request, introduced to the pool if it is new. NULL: it can't
  * be told who it is (it is outside of our pid namespace, or it is gone, or there is no memory). */

@@ -84,14 +84,14 @@ opening_process(struct opening *opening, fuse_req_t request, struct client **cli
 void
 opening_mark_used(struct opening *opening, struct client *client)
 {
-    if (client)
-        client->uses_tokens = true;
+    if (client && !client->uses_tokens)
+        clients_mark_used(client);
     if (opening->is_used)
         return;
     opening->is_used = true;
     struct client *opener = clients_find(opening->server, opening->opener_pid);
     if (opener && opener->serial == opening->opener_serial)
-        opener->uses_tokens = true;
+        clients_mark_used(opener);
 }
 
 void

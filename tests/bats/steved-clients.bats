@@ -31,6 +31,14 @@ load steved
     run_client killed_waiter
 }
 
+@test 'a make that reads after the make below it has paid for that one' {
+    run_client late_parent
+}
+
+@test 'a group is asked to give tokens back' {
+    run_client recall
+}
+
 @test 'poll, select and epoll are told of a token' {
     run_client polling
 }
