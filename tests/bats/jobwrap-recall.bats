@@ -1,0 +1,94 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Tokens that the parent asks for come home, although the build could use them.
+
+# shellcheck disable=SC2154 # common.bash sets spawned, run sets status
+load common
+
+# A build that has all tokens in use, and at a word ends one job while another of its jobs already
+# waits for the token.
+build() {
+    python3 -c '
+import os, sys, threading
+
+fifo = os.environ["JOBWRAP_FIFO"]
+
+def wait_for_another() -> None:
+    os.read(os.open(fifo, os.O_RDWR), 1)
+    print("another job of the build", flush=True)
+
+own = os.open(fifo, os.O_RDWR)
+for _ in range(int(sys.argv[1])):
+    os.read(own, 1)
+print("busy", flush=True)
+for line in sys.stdin:
+    if line == "wait\n":
+        threading.Thread(target=wait_for_another, daemon=True).start()
+    else:
+        os.write(own, b"+")
+    print(line, end="", flush=True)
+os._exit(0)
+' "$@"
+}
+
+# Some thread of process $1, but not of those below it, is blocked in a read of the file $2.
+reads() {
+    local task number fd
+    for task in /proc/"$1"/task/*; do
+        read -r number fd _ 2>/dev/null <"$task/syscall" || continue
+        [ "$number" = 0 ] || continue
+        [ "$(readlink "/proc/$1/fd/$((fd))")" != "$2" ] || return 0
+    done
+    return 1
+}
+
+says() {
+    [ "$(tail -n 1 "$BATS_TEST_TMPDIR/said")" = "$1" ]
+}
+
+# begin JOBS BUSY: a steved, and a wrapped build that has taken BUSY tokens.
+begin() {
+    [ "$(uname -m)" = x86_64 ] || missing 'the number of read(2) is known for x86_64 only'
+    start_steved --jobs "$1"
+    export -f build
+    mkfifo "$BATS_TEST_TMPDIR/told"
+    exec {told}<>"$BATS_TEST_TMPDIR/told"
+    # shellcheck disable=SC2016 # for the command's shell
+    spawn "$JOBWRAP" --parent="$SERVER" -- \
+        bash -c 'echo "$JOBWRAP_FIFO" >"$1/fifo"; build "$2" <"$1/told"' bash "$BATS_TEST_TMPDIR" "$2" \
+        >"$BATS_TEST_TMPDIR/said"
+    wrapper=$spawned
+    wait_for 20 says busy
+    fifo=$(cat "$BATS_TEST_TMPDIR/fifo")
+}
+
+tell() {
+    echo "$1" >&"$told"
+    wait_for 20 says "$1"
+}
+
+@test 'a later build gets its token, though a job of the first waits for it too' {
+    begin 3 2
+    spawn "$JOBWRAP" --parent="$SERVER" -- true
+    wait_for 20 reads "$wrapper" "$fifo"
+    tell wait
+    tell end
+    status_of "$spawned"
+    [ "$status" = 0 ]
+    # What the later build had is lent again.
+    wait_for 20 says 'another job of the build'
+}
+
+@test 'fewer jobs: tokens come home until the debt is paid, and not that of the implicit slot' {
+    begin 3 2
+    "$STEVECTL" --server "$SERVER" set jobs=1
+    wait_for 20 reads "$wrapper" "$fifo"
+    tell wait
+    tell end
+    wait_for 20 steved_has held 2
+    tell end
+    wait_for 20 steved_has held 1
+    [ "$(steved_get debt)" = 0 ]
+    "$STEVECTL" --server "$SERVER" set jobs=3
+    wait_for 20 says 'another job of the build'
+}
