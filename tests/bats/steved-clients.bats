@@ -171,6 +171,8 @@ load steved
     wait_for 5 steved_has held 1
     printf + >&"$fd"
     [ "$(steved_get free)" = 2 ]
+    # unshare heeds no SIGTERM.
+    stop "$spawned" KILL
 }
 
 @test 'make 4.4.1 keeps to the pool, and returns what it took' {
