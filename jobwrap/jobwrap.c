@@ -14,20 +14,6 @@
 
 /* --- before the command --- */
 
-/* At steved, what is borrowed belongs to us both: first we join, then the keeper. */
-static int
-join(struct jobwrap *jobwrap)
-{
-    struct client *client = jobwrap->parent.client;
-    int result = 0;
-
-    if (client && client_kind(client) == CLIENT_STEVED)
-        result = client_join_group(client);
-    if (result < 0)
-        message("join a group at %s: %s", client_name(client), strerror(-result));
-    return result;
-}
-
 static int
 wait_for_keeper(struct jobwrap *jobwrap)
 {
@@ -100,7 +86,7 @@ jobwrap_begin(struct jobwrap *jobwrap)
         message("start: %s", strerror(-result));
         return false;
     }
-    if (join(jobwrap) < 0 || wait_for_keeper(jobwrap) < 0 ||
+    if (wait_for_keeper(jobwrap) < 0 ||
         private_fifo_make(&jobwrap->fifo, jobwrap->options.group, jobwrap->jobs) < 0 ||
         acquire_implicit(jobwrap) < 0)
         return false;

@@ -92,6 +92,22 @@ plan(struct jobwrap *jobwrap)
     exit(EXIT_JOBWRAP);
 }
 
+/* At steved, what is borrowed belongs to us and the keeper. We found the group, before there is a
+ * keeper: the first member is who is shown as the holder. */
+static void
+found_group(const struct jobwrap *jobwrap)
+{
+    struct client *client = jobwrap->parent.client;
+
+    if (!client || client_kind(client) != CLIENT_STEVED)
+        return;
+    int result = client_join_group(client);
+    if (result == 0)
+        return;
+    message("join a group at %s: %s", client_name(client), strerror(-result));
+    exit(EXIT_JOBWRAP);
+}
+
 static void
 start_keeper(struct jobwrap *jobwrap)
 {
@@ -131,6 +147,7 @@ main(int argc, char **argv)
     jobwrap.jobs = decide_jobs(&jobwrap);
     plan_launch(&jobwrap);
     plan(&jobwrap);
+    found_group(&jobwrap);
     start_keeper(&jobwrap);
     if (jobwrap_begin(&jobwrap))
         jobwrap_run(&jobwrap);

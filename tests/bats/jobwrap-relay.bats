@@ -125,6 +125,19 @@ assert os.read(fd, 1) + os.read(fd, 1) == b"++"'
     stop "$spawned"
 }
 
+@test 'the holder that steved shows is jobwrap, not its keeper' {
+    start_steved --jobs 1
+    # They join as soon as they can: once would prove nothing.
+    for _ in {1..20}; do
+        spawn "$JOBWRAP" --parent="$SERVER" sleep 60
+        wait_for 5 steved_has held 1
+        "$STEVECTL" --server "$SERVER" status --json >status
+        [ "$(python3 -c 'import json; print([c["pid"] for c in json.load(open("status"))["clients"] if c["held"]])')" = "[$spawned]" ]
+        stop "$spawned"
+        wait_for 5 steved_has free 1
+    done
+}
+
 @test 'no inotify instance is left: a fixed number is lent, and that is said' {
     require unshare
     require_root
