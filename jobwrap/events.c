@@ -122,20 +122,33 @@ on_keeper(evutil_socket_t fd, short what, void *argument)
 
 /* --- signals --- */
 
+/* Who stops the process group and then continues jobwrap alone means all of it; a keeper that stays
+ * stopped could not tell of the command's end. */
+static void
+continue_all(struct jobwrap *jobwrap)
+{
+    if (jobwrap->command.pid)
+        command_continue(&jobwrap->command);
+    else if (jobwrap->launching)
+        sigaddset(&jobwrap->early, SIGCONT);
+    if (jobwrap->keeper_alive)
+        kill(jobwrap->keeper.pid, SIGCONT);
+}
+
 static void
 on_signal_for_command(struct jobwrap *jobwrap, const struct signalfd_siginfo *info)
 {
     int number = (int)info->ssi_signo;
 
-    if (!jobwrap->launching) {
-        if (number == SIGWINCH || number == SIGCONT)
+    if (number == SIGCONT) {
+        continue_all(jobwrap);
+    } else if (!jobwrap->launching) {
+        if (number == SIGWINCH)
             return;
         jobwrap->ended = true;
         jobwrap->end_signal = number;
     } else if (!jobwrap->command.pid) {
         sigaddset(&jobwrap->early, number);
-    } else if (number == SIGCONT) {
-        command_continue(&jobwrap->command);
     } else if (info->ssi_code != SI_KERNEL) {
         /* What the terminal sends, the command has got too. */
         command_signal(&jobwrap->command, number);

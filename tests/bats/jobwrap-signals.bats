@@ -106,6 +106,24 @@ terminal() {
     [ "$status" = 8 ]
 }
 
+@test 'the process group is stopped, and jobwrap alone continued: all of it goes on' {
+    mkfifo go
+    spawn python3 -c 'import os, sys
+os.setpgid(0, 0)
+os.execv(sys.argv[1], sys.argv[1:])' "$JOBWRAP" --parent="$PARENT" sh -c 'echo $$ >pid; read -r line <go; exit 4'
+    wait_for 5 test -s pid
+    keeper=$(cut -d ' ' -f 4 "/proc/$(cat pid)/stat")
+    kill -STOP -- "-$spawned"
+    for pid in "$spawned" "$keeper" "$(cat pid)"; do
+        wait_for 5 grep -q 'State:.T' "/proc/$pid/status"
+    done
+    kill -CONT "$spawned"
+    wait_for 5 eval '! grep -q "State:.T" "/proc/$(cat pid)/status"'
+    timeout 5 sh -c 'echo >go'
+    status_of "$spawned"
+    [ "$status" = 4 ]
+}
+
 @test 'terminal: ^C ends the build as without jobwrap' {
     terminal interrupt
 }
