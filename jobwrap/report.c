@@ -115,12 +115,33 @@ is_replaceable(const char *file)
     return lstat(file, &status) < 0 ? errno == ENOENT : S_ISREG(status.st_mode);
 }
 
+/* Is it what stdout or stderr is? Then that, or -1: to open it anew would be to write over what the
+ * build has said there. */
+static int
+find_standard(int fd)
+{
+    struct stat status, standard;
+
+    if (fstat(fd, &status) < 0)
+        return -1;
+    for (int number = STDOUT_FILENO; number <= STDERR_FILENO; number++)
+        if (fstat(number, &standard) == 0 && standard.st_dev == status.st_dev &&
+            standard.st_ino == status.st_ino)
+            return number;
+    return -1;
+}
+
 static int
 write_through(const char *file, const char *text)
 {
-    int fd = open(file, O_WRONLY | O_TRUNC | O_NOCTTY | O_CLOEXEC);
-    int result = fd < 0 || dprintf(fd, "%s\n", text) < 0 ? -errno : 0;
+    int fd = open(file, O_WRONLY | O_NOCTTY | O_CLOEXEC);
+    int standard = fd < 0 ? -1 : find_standard(fd);
+    int result = fd < 0 ? -errno : 0;
 
+    if (result == 0 && standard < 0 && ftruncate(fd, 0) < 0 && errno != EINVAL)
+        result = -errno; /* EINVAL: it is no regular file */
+    if (result == 0 && dprintf(standard < 0 ? fd : standard, "%s\n", text) < 0)
+        result = -errno;
     if (fd >= 0 && close(fd) < 0 && result == 0)
         result = -errno;
     return result;

@@ -184,7 +184,9 @@ exactly() {
     "$JOBWRAP" -j2 --report=link true
     [ -L link ]
     grep -q '"jobs": *2' real
-    "$JOBWRAP" -j2 --report=/dev/stdout true >out
+    # What the build has said there is not written over.
+    "$JOBWRAP" -j2 --report=/dev/stdout echo said >out
+    [ "$(head -n 1 out)" = said ]
     grep -q '"jobs": *2' out
     run -0 "$JOBWRAP" --report=/no/such/file true
     [[ $output == 'jobwrap: write /no/such/file: '* ]]
