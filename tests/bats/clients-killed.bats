@@ -34,11 +34,13 @@ random_process() {
     require_tool MAKE441
     start_steved --jobs 3
     export MAKEFLAGS="--jobserver-auth=fifo:$SERVER"
+    printf 'all: one two\none two:\n\t+@$(MAKE) -f jobs.mk\n' >small.mk
+    printf 'all: 1 2 3 4 5 6\n1 2 3 4 5 6:\n\t@"$(STAMP)" "$(LOG)" $@ 0.02\n' >jobs.mk
     killed=0
     for round in $(seq "${JOBWRAP_ROUNDS:-100}"); do
-        spawn setsid "$MAKE441" -s -C tree >said 2>&1
+        spawn setsid "$MAKE441" -s -f small.mk >said 2>&1
         # A random moment; nothing is synchronised by it.
-        sleep "0.$(printf %03d $((RANDOM % 200)))"
+        sleep "0.$(printf %03d $((RANDOM % 80)))"
         if victim=$(random_process "$spawned") && kill -s KILL "$victim"; then
             killed=$((killed + 1))
         fi
