@@ -24,14 +24,6 @@ splice_is_silent(void)
            (major < 6 || (major == 6 && minor < 6));
 }
 
-static unsigned
-pipe_slots(int fd)
-{
-    int bytes = fcntl(fd, F_GETPIPE_SZ);
-
-    return bytes > 0 ? (unsigned)(bytes / sysconf(_SC_PAGESIZE)) : 1;
-}
-
 static int
 add_pipe(struct ledger *ledger)
 {
@@ -44,9 +36,23 @@ add_pipe(struct ledger *ledger)
         ledger->capacity += (unsigned)fcntl(ends[0], F_GETPIPE_SZ);
         return 0;
     }
-    fcntl(ends[0], F_SETPIPE_SZ, PIPE_BYTES_MAX);
-    ledger->capacity += pipe_slots(ends[0]);
+    ledger->capacity += (unsigned)(PIPE_BYTES_MAX / sysconf(_SC_PAGESIZE));
     return 0;
+}
+
+/* Only when it is full: a user's pipes share a number of pages (pipe(7), pipe-user-pages-soft), and
+ * when twenty jobwraps had reserved all that they might need, no pipe of his would have more than two
+ * slots. 0 or a negative errno. */
+static int
+grow(int fd)
+{
+    int bytes = fcntl(fd, F_GETPIPE_SZ);
+
+    if (bytes < 0)
+        return -errno;
+    if (bytes >= PIPE_BYTES_MAX)
+        return -ENOSPC;
+    return fcntl(fd, F_SETPIPE_SZ, 2 * bytes) < 0 ? -errno : 0;
 }
 
 int
@@ -100,8 +106,13 @@ borrow_into(struct ledger *ledger, int write_fd)
 {
     char token;
 
-    if (client_kind(ledger->client) == CLIENT_FIFO)
-        return client_splice_to(ledger->client, write_fd);
+    if (client_kind(ledger->client) == CLIENT_FIFO) {
+        int result;
+        do
+            result = client_splice_to(ledger->client, write_fd);
+        while (result == -ENOSPC && grow(write_fd) == 0);
+        return result;
+    }
     int result = client_try_acquire(ledger->client, &token);
     if (result <= 0)
         return result;

@@ -17,7 +17,7 @@ struct ledger {
     struct client *client;
     int pipes[LEDGER_PIPES][2];
     unsigned n_pipes;
-    unsigned capacity; /* the most tokens that can be noted */
+    unsigned capacity; /* the most tokens that can be noted, if the kernel lets the pipes grow */
     bool announce;     /* the kernel's splice(2) does not tell inotify */
 };
 

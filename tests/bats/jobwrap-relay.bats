@@ -3,7 +3,7 @@
 # Where tokens come from, where the private jobserver is made, and what travels between the two.
 
 # shellcheck disable=SC2016 # what single quotes hold is for the command's shell
-# shellcheck disable=SC2154 # common.bash sets spawned, run sets status
+# shellcheck disable=SC2153,SC2154 # common.bash sets SERVER and spawned, run sets status
 load common
 
 setup() {
@@ -131,11 +131,44 @@ assert os.read(fd, 1) + os.read(fd, 1) == b"++"'
     for _ in {1..20}; do
         spawn "$JOBWRAP" --parent="$SERVER" sleep 60
         wait_for 5 steved_has held 1
-        "$STEVECTL" --server "$SERVER" status --json >status
-        [ "$(python3 -c 'import json; print([c["pid"] for c in json.load(open("status"))["clients"] if c["held"]])')" = "[$spawned]" ]
+        run -0 --separate-stderr "$STEVECTL" --server "$SERVER" status --json
+        [ "$(python3 -c 'import json, sys
+print([c["pid"] for c in json.loads(sys.argv[1])["clients"] if c["held"]])' "$output")" = "[$spawned]" ]
         stop "$spawned"
         wait_for 5 steved_has free 1
     done
+}
+
+@test 'the ledger grows with what is borrowed: 300 tokens, of a FIFO' {
+    make_fifo "$PARENT" 300
+    run -0 "$JOBWRAP" --parent="$PARENT" python3 -c 'import os
+fifo = os.open(os.environ["JOBWRAP_FIFO"], os.O_RDWR)
+tokens = b"".join(os.read(fifo, 1) for _ in range(299))
+print(len(tokens))
+os.write(fifo, tokens)'
+    [ "$output" = 299 ]
+    fifo_has "$PARENT" 300
+}
+
+@test 'twenty jobwraps of a user leave pipes to his other programs' {
+    # Root's pipes are not counted, see pipe(7); sizes beyond the limit are two pages.
+    mkfifo "$OTHER/parent" "$OTHER/gate"
+    chmod 666 "$OTHER"/*
+    # shellcheck disable=SC2034 # it lives as long as the test
+    exec {FIFO_FD}<>"$OTHER/parent"
+    cp "$JOBWRAP" "$OTHER/jobwrap"
+    # Not as_user: spawn has to know the pid of jobwrap itself.
+    local user=()
+    [ "$(id -u)" != 0 ] || user=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+    for i in {1..20}; do
+        spawn "${user[@]}" env TMPDIR="$OTHER" "$OTHER/jobwrap" --parent="$OTHER/parent" --implicit=inherit \
+            sh -c 'touch "$0/began$1"; read -r line <"$0/gate"' "$OTHER" "$i"
+    done
+    for i in {1..20}; do
+        wait_for 20 test -e "$OTHER/began$i"
+    done
+    run -0 as_user perl -e 'pipe(my $read, my $write); print fcntl($read, 1032, 0)' # F_GETPIPE_SZ
+    [ "$output" = 65536 ] # 16 slots
 }
 
 @test 'no inotify instance is left: a fixed number is lent, and that is said' {
