@@ -8,7 +8,7 @@ load common
 # A build that has all tokens in use, and at a word ends one job while another of its jobs already
 # waits for the token.
 build() {
-    python3 -c '
+    exec python3 -c '
 import os, sys, threading
 
 fifo = os.environ["JOBWRAP_FIFO"]
