@@ -137,6 +137,8 @@ do_step(struct relay *relay, const struct relay_step *step, int64_t now_ns)
         relay->view.living = tree_count_threads(getpid(), relay->not_a_job, 0);
         if (relay->view.living < 0)
             relay->view.living = INT32_MAX;
+        else if (relay->collector.is_asked)
+            relay->view.living++; /* it may just have one in its hands */
         break;
     case RELAY_WAIT:
         break;
