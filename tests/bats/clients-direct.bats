@@ -25,6 +25,11 @@ gated_jobs() {
         "$(seq -s ' ' "$1")" >Makefile
 }
 
+# spawn_gated COMMAND...: without the gate's other end, so that its jobs end with the test.
+spawn_gated() {
+    spawn bash -c "exec $gate>&-"' && exec "$@"' - "$@"
+}
+
 # let_end NUMBER
 let_end() {
     yes '' | head -n "$1" >&"$gate"
@@ -66,9 +71,9 @@ set_jobs() {
 }
 
 @test 'set jobs down to 1 and up to 8 during a direct build: its jobs follow, upward at once' {
-    gated_jobs 24
     start_steved --jobs 4
-    MAKEFLAGS="--jobserver-auth=fifo:$SERVER" spawn "$MAKE441"
+    gated_jobs 24
+    MAKEFLAGS="--jobserver-auth=fifo:$SERVER" spawn_gated "$MAKE441"
     # One more than the tokens: its own implicit slot is not paid for.
     wait_for 10 lives_jobs 5
     set_jobs 1
@@ -98,9 +103,9 @@ set_jobs() {
 # by one until steved has what it asks for: of sixty jobs a dozen is enough.
 wrapped_jobs_follow() {
     local before
-    gated_jobs 60
     start_steved --jobs 4
-    spawn "$JOBWRAP" --parent="$SERVER" "$1"
+    gated_jobs 60
+    spawn_gated "$JOBWRAP" --parent="$SERVER" "$1"
     wait_for 10 lives_jobs 4
     let_out=0
     set_jobs 1

@@ -54,8 +54,9 @@ begin() {
     export -f build
     mkfifo "$BATS_TEST_TMPDIR/told"
     exec {told}<>"$BATS_TEST_TMPDIR/told"
+    # Without the other end of what the build reads, which so ends with the test.
     # shellcheck disable=SC2016 # for the command's shell
-    spawn "$JOBWRAP" --parent="$SERVER" -- \
+    spawn bash -c "exec $told>&-"' && exec "$@"' - "$JOBWRAP" --parent="$SERVER" -- \
         bash -c 'echo "$JOBWRAP_FIFO" >"$1/fifo"; build "$2" <"$1/told"' bash "$BATS_TEST_TMPDIR" "$2" \
         >"$BATS_TEST_TMPDIR/said"
     wrapper=$spawned
