@@ -243,8 +243,8 @@ def poll_now(fd: int, events: int = select.POLLIN) -> int:
 
 
 def when_prompt(scenario: Callable[[str], None]) -> Callable[[str], None]:
-    """A client that the machine keeps from its second poll for 5 ms lets its offer lapse, and should
-    (rule 9): an attempt that fails while something lapsed is made again, a few times."""
+    """A client that the machine keeps from its second poll for 5 ms lets its offer lapse, and
+    should (rule 9): an attempt that fails while something lapsed is made again, a few times."""
 
     def attempts(path: str) -> None:
         fd = open_file(path)
