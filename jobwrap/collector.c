@@ -13,10 +13,12 @@ static void *
 collect(void *argument)
 {
     const struct collector *collector = argument;
+    /* While the process ends, *collector may be gone, and a number read from it any descriptor's. */
+    const int fifo_fd = collector->fifo_fd, ask_fd = collector->ask_fd, got_fd = collector->got_fd;
     char token;
 
-    while (eventfd_read(collector->ask_fd, &(eventfd_t){0}) == 0)
-        if (read(collector->fifo_fd, &token, 1) != 1 || eventfd_write(collector->got_fd, 1) < 0)
+    while (eventfd_read(ask_fd, &(eventfd_t){0}) == 0)
+        if (read(fifo_fd, &token, 1) != 1 || eventfd_write(got_fd, 1) < 0)
             break;
     return NULL;
 }
