@@ -51,12 +51,11 @@ static const struct {
     {{"jobgate", "--gate="}, "--gate: '' is not auto, ptrace or seccomp"},
     {{"jobgate", "-j4"}, "unknown option '-j' (see --help)"},
     {{"jobgate", "--jobs=4"}, "unknown or ambiguous option '--jobs=4' (see --help)"},
-    {{"jobgate", "--job=x"}, "unknown or ambiguous option '--job=x' (see --help)"},
     {{"jobgate", "--style=fifo"}, "unknown or ambiguous option '--style=fifo' (see --help)"},
     {{"jobgate", "--help=all"}, "option '--help=all' wants no argument (see --help)"},
 };
 
-/* Parses in a child, since that is meant to end. Returns its exit status, and what it said to fd. */
+/* Parses in a child, since that is meant to end. Returns its status, and what it said to fd. */
 static int
 parse_in_child(const char *const *words, int fd, char *said, size_t size)
 {
