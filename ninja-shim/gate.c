@@ -59,7 +59,8 @@ forget_process(struct gate *gate, struct gate_process *process)
     process->job->living--;
 }
 
-/* What its standard descriptors are, where they are pipes. */
+/* What its standard descriptors are, where they are pipes. A socket is none: its ends differ, and as
+ * one descriptor for input and output, all that inherit it would seem to be joined. */
 static void
 read_pipes(struct gate_process *process)
 {
@@ -68,7 +69,7 @@ read_pipes(struct gate_process *process)
 
     for (int fd = 0; fd < GATE_PIPES; fd++) {
         snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)process->pid, fd);
-        if (stat(path, &status) == 0 && (S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode)))
+        if (stat(path, &status) == 0 && S_ISFIFO(status.st_mode))
             process->pipes[fd] = status.st_ino;
     }
 }

@@ -22,7 +22,6 @@
 #define COMM_SIZE 16 /* proc_pid_comm(5) */
 
 enum role {
-    ROLE_UNKNOWN, /* it has stopped before its parent's stop told of it */
     ROLE_PASSER,  /* neither a lazy client nor a job, but may become the one or start it */
     ROLE_LAZY,    /* a lazy client, or a thread of one */
     ROLE_CHILD,   /* of a lazy client; has executed nothing yet */
@@ -34,7 +33,7 @@ enum role {
 struct tracee {
     pid_t pid; /* a thread's id */
     enum role role;
-    pid_t lazy;         /* ROLE_LAZY: the process; ROLE_CHILD and later: who has started it */
+    pid_t lazy; /* ROLE_LAZY: the process; ROLE_CHILD and later: who has started it; 0: killed */
     int pidfd, holding; /* of a lazy client's first thread, else -1 */
     int end_status;     /* ROLE_ENDING */
     UT_hash_handle hh;
@@ -208,7 +207,7 @@ stand_at_gate(struct gate *gate, struct tracee *tracee)
 {
     pid_t pid = tracee->pid;
 
-    if (!find(tracer_of(gate), tracee->lazy)) {
+    if (tracee->lazy == 0) {
         /* Whose job it was has been killed while it came here. */
         kill(pid, SIGKILL);
         let_go(gate, tracee);
@@ -252,14 +251,28 @@ on_exec(struct gate *gate, struct tracee *tracee)
         go_on(tracee->pid, 0);
 }
 
+static bool
+is_thread(pid_t pid)
+{
+    pid_t process;
+
+    return process_of_thread(pid, &process) == 0 && process != pid;
+}
+
 static enum role
 role_of_child(const struct tracee *parent, pid_t child)
 {
-    if (parent->role == ROLE_PASSER)
+    switch (parent->role) {
+    case ROLE_PASSER:
         return ROLE_PASSER;
-    if (parent->role != ROLE_LAZY)
+    case ROLE_LAZY:
+        return process_has_thread(parent->lazy, child) ? ROLE_LAZY : ROLE_CHILD;
+    case ROLE_CHILD:
+        /* A thread that executes takes the place of its process. */
+        return is_thread(child) ? ROLE_CHILD : ROLE_OTHER;
+    default:
         return ROLE_OTHER;
-    return process_has_thread(parent->lazy, child) ? ROLE_LAZY : ROLE_CHILD;
+    }
 }
 
 /* At its first stop. */
@@ -272,8 +285,17 @@ send_off(struct gate *gate, struct tracee *tracee)
         go_on(tracee->pid, 0);
 }
 
+/* Still traced, or a zombie that is ours to reap. */
+static bool
+is_ours(pid_t pid)
+{
+    siginfo_t info;
+
+    return waitid(P_PID, (id_t)pid, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) == 0;
+}
+
 static void
-on_fork(struct gate *gate, struct tracee *tracee)
+on_fork(struct gate *gate, const struct tracee *tracee)
 {
     struct tracer *tracer = tracer_of(gate);
     unsigned long message = 0;
@@ -281,17 +303,30 @@ on_fork(struct gate *gate, struct tracee *tracee)
     if (ptrace(PTRACE_GETEVENTMSG, tracee->pid, NULL, &message) < 0)
         return;
     pid_t child = (pid_t)message;
-    struct tracee *known = find(tracer, child);
-    bool has_stopped = known != NULL;
-    if (!known)
-        known = add(tracer, child, ROLE_UNKNOWN, 0);
-    if (known) {
-        known->role = role_of_child(tracee, child);
-        known->lazy = tracee->lazy;
-    }
-    if (known && has_stopped)
-        send_off(gate, known);
+    /* It may have been here already (on_birth), and be dead and reaped by now. */
+    if (!find(tracer, child) && is_ours(child))
+        add(tracer, child, role_of_child(tracee, child), tracee->lazy);
     go_on(tracee->pid, 0);
+}
+
+/* A new one has stopped for the first time, before its parent's stop told of it. Perhaps that never comes: the
+ * parent has been killed, or another of its threads has executed a program. */
+static void
+on_birth(struct gate *gate, pid_t pid)
+{
+    struct tracer *tracer = tracer_of(gate);
+    struct process_info info = {0};
+    pid_t parent = 0;
+
+    process_of_thread(pid, &parent);
+    if (parent == pid && process_info(pid, &info) == 0)
+        parent = info.parent;
+    const struct tracee *known = find(tracer, parent);
+    struct tracee *tracee = known ? add(tracer, pid, role_of_child(known, pid), known->lazy) : NULL;
+    if (tracee)
+        send_off(gate, tracee);
+    else /* whose child it is, nobody can know any more */
+        kill(pid, SIGKILL);
 }
 
 static bool
@@ -345,6 +380,9 @@ on_event_stop(struct gate *gate, struct tracee *tracee, int signal_number)
      * the end of such a stop. */
     if (signal_number == SIGSTOP || stops_terminal_job(signal_number))
         ptrace(PTRACE_LISTEN, tracee->pid, NULL, NULL);
+    else if (tracee->role == ROLE_ENDING)
+        /* Of a SIGCONT that has come while it waited. It must not run for that. */
+        ptrace_exit_begin(tracee->pid);
     else
         send_off(gate, tracee);
 }
@@ -370,18 +408,15 @@ on_stop(struct gate *gate, struct tracee *tracee, int status)
 
 /* --- ends --- */
 
-/* A child whose parent was killed before it could tell of it will never be anybody's: it has stopped
- * at its birth. */
+/* Its children that have not come to the gate yet must not run either. */
 static void
-end_orphans(struct gate *gate)
+disown_children(struct gate *gate, pid_t lazy)
 {
     struct tracee *tracee, *next;
 
     HASH_ITER (hh, tracer_of(gate)->tracees, tracee, next) {
-        if (tracee->role != ROLE_UNKNOWN)
-            continue;
-        kill(tracee->pid, SIGKILL);
-        let_go(gate, tracee);
+        if (tracee->role == ROLE_CHILD && tracee->lazy == lazy)
+            tracee->lazy = 0;
     }
 }
 
@@ -407,7 +442,7 @@ on_gone(struct gate *gate, struct tracee *tracee)
         return;
     gate_settle_unknown(gate);
     gate_lazy_ended(gate, pid);
-    end_orphans(gate);
+    disown_children(gate, pid);
     gate_serve(gate);
 }
 
@@ -444,10 +479,10 @@ ptrace_gate_serve(struct gate *gate)
             gate->keeper = 0;
         else if (ended && tracee)
             on_gone(gate, tracee);
-        else if (!ended && tracee && tracee->role != ROLE_UNKNOWN)
+        else if (!ended && tracee)
             on_stop(gate, tracee, status);
-        else if (!ended && !tracee && !add(tracer, pid, ROLE_UNKNOWN, 0))
-            kill(pid, SIGKILL);
+        else if (!ended)
+            on_birth(gate, pid);
     }
 }
 
