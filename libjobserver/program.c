@@ -23,7 +23,9 @@
 #define ANSWER_TIMEOUT_MS 3000
 
 #define SHIM_VARIABLE "JOBSERVER_SHIM" /* PID:START:HOPS */
-#define SHIM_HOPS_MAX 8
+/* A make that has remade its makefiles executes itself again, by the name that is the shim's, and does
+ * so as often as it must; a circle of shims takes 0.1 s to come so far. */
+#define SHIM_HOPS_MAX 100
 
 /* --- asking for the version --- */
 
@@ -44,7 +46,8 @@ become_asked(const char *path, const char *name, int output)
     char version[] = "--version", *arguments[] = {strdup(name), version, NULL};
     int null = open(_PATH_DEVNULL, O_RDWR);
 
-    output = fcntl(output, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (output <= STDERR_FILENO)
+        output = fcntl(output, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
     dup2(null, STDIN_FILENO);
     dup2(null, STDERR_FILENO);
     dup2(output, STDOUT_FILENO);
