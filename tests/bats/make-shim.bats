@@ -83,10 +83,10 @@ lives_jobs() {
 
 # --- builds ---
 
-@test 'a FIFO of 3, 0 and 8 tokens: one job more, the implicit slot, and all tokens back' {
+@test 'a FIFO of 3, 1 and 0 tokens: one job more, the implicit slot, and all tokens back' {
     require_old_make
-    "$LIB/make-tree" tree 0.02 "$LOG"
-    for tokens in 3 0 8; do
+    "$LIB/make-tree" tree 0.03 "$LOG"
+    for tokens in 3 1 0; do
         rm -f "$LOG" "$PARENT"
         make_fifo "$PARENT" $tokens
         named "-j5 --jobserver-auth=fifo:$PARENT" make -C tree
@@ -95,9 +95,23 @@ lives_jobs() {
     done
 }
 
+@test 'a FIFO of 8 tokens: nine jobs, whatever -jN says' {
+    require_old_make
+    gated_jobs 20
+    make_fifo "$PARENT" 8
+    named "-j5 --jobserver-auth=fifo:$PARENT" spawn_gated make
+    wait_for 10 lives_jobs 9
+    fifo_has "$PARENT" 0
+    yes '' | head -n 20 >&"$gate"
+    status_of "$spawned"
+    [ "$status" = 0 ]
+    exactly 9 20
+    fifo_has "$PARENT" 8
+}
+
 @test 'a FIFO without a -jN beside it, and gmake: the same' {
     require_old_make
-    "$LIB/make-tree" tree 0.02 "$LOG"
+    "$LIB/make-tree" tree 0.03 "$LOG"
     make_fifo "$PARENT" 3
     for flags in '' '-j ' 'k '; do
         rm -f "$LOG"
