@@ -11,5 +11,5 @@ ninja_version_waits(const char *version)
     unsigned major, minor;
 
     return isdigit((unsigned char)version[0]) && sscanf(version, "%u.%u", &major, &minor) == 2 &&
-           !strstr(version, ".git") && (major > 1 || minor >= 14);
+           !strstr(version, ".git") && (major > 1 || (major == 1 && minor >= 14));
 }
