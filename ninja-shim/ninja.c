@@ -13,6 +13,7 @@
 
 #include "auth.h"
 #include "client.h"
+#include "descriptors.h"
 #include "exit_status.h"
 #include "implicit.h"
 #include "inherited.h"
@@ -225,6 +226,7 @@ main(int argc, char **argv)
     const char *name = slash ? slash + 1 : argc > 0 ? argv[0] : "ninja";
 
     program_invocation_short_name = (char[]){"ninja-shim"};
+    descriptors_guard_standard();
     find_real(&shim, name);
     if (program_shim_hops() > 0)
         become_real(&shim, argv);
