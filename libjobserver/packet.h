@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef JOBSERVER_PACKET_H
+#define JOBSERVER_PACKET_H
+
+/* What the processes of one program say to each other, over a SOCK_SEQPACKET pair: a structure, and a
+ * descriptor along with it. */
+
+#include <stddef.h>
+
+/* fd: -1, or a descriptor to send along. 0 or a negative errno (-EPIPE: the other one is dead). */
+int packet_send(int socket, const void *body, size_t size, int fd);
+/* 1; 0 at the end (the other one is dead); -EAGAIN; -EBADMSG: it has another size; or a negative errno.
+ * *fd: -1 if none came; else close-on-exec, and the caller's. */
+int packet_receive(int socket, void *body, size_t size, int *fd);
+
+#endif
