@@ -10,9 +10,6 @@
 #include "exit_status.h"
 #include "message.h"
 
-/* The kernel cuts a program's name to this many bytes. */
-#define COMM_LENGTH_MAX 15
-
 static const char help[] =
     "usage: jobgate --jobs-of=NAME... [OPTION]... [--] COMMAND [ARGUMENT]...\n"
     "\n"
@@ -123,7 +120,7 @@ jobgate_options_parse(struct jobgate_options *options, int argc, char **argv)
 {
     int option;
 
-    *options = (struct jobgate_options){.names = calloc((size_t)argc, sizeof(*options->names))};
+    *options = (struct jobgate_options){.names = calloc((size_t)argc + 1, sizeof(*options->names))};
     if (!options->names) {
         message("%s", strerror(ENOMEM));
         exit(EXIT_GATE);
@@ -140,13 +137,4 @@ jobgate_options_parse(struct jobgate_options *options, int argc, char **argv)
         exit(EXIT_USAGE);
     }
     options->command = argv + optind;
-}
-
-bool
-jobgate_options_match(const struct jobgate_options *options, const char *comm)
-{
-    for (size_t i = 0; i < options->name_count; i++)
-        if (strncmp(options->names[i], comm, COMM_LENGTH_MAX) == 0)
-            return true;
-    return false;
 }

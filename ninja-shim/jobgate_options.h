@@ -9,8 +9,8 @@
 #include "implicit.h"
 
 struct jobgate_options {
-    const char **names; /* --jobs-of, as given: argv's. Lives as long as the program */
-    size_t name_count;  /* 1 at least */
+    const char **names; /* --jobs-of, one at least, then NULL. Lives as long as the program */
+    size_t name_count;
     const char *server; /* a path, "fifo:PATH" or "R,W"; NULL: find one */
     enum implicit_policy implicit;
     enum gate_choice gate; /* not GATE_NONE */
@@ -19,8 +19,5 @@ struct jobgate_options {
 
 /* Ends the program for --help, --version and bad usage. */
 void jobgate_options_parse(struct jobgate_options *options, int argc, char **argv);
-
-/* Are the children of a process called comm (/proc/PID/comm, without the newline) jobs? */
-bool jobgate_options_match(const struct jobgate_options *options, const char *comm);
 
 #endif

@@ -13,6 +13,7 @@
 
 #include "auth.h"
 #include "client.h"
+#include "exit_status.h"
 #include "implicit.h"
 #include "inherited.h"
 #include "message.h"
@@ -20,8 +21,6 @@
 #include "ninja_version.h"
 #include "program.h"
 #include "start.h"
-
-enum { EXIT_USAGE = 2, EXIT_SHIM = 125 };
 
 /* The state of the program. */
 struct shim {
@@ -55,7 +54,7 @@ become_real_with_jobs(struct shim *shim, unsigned jobs)
         ninja_options_insert_jobs(&shim->options, shim->argc, shim->argv, shim->jobs_word);
     if (!argv) {
         message("start: %s", strerror(ENOMEM));
-        exit(EXIT_SHIM);
+        exit(EXIT_GATE);
     }
     become_real(shim, argv);
 }
@@ -110,7 +109,7 @@ read_options(struct shim *shim, const char *name)
     if (ninja_options_read(&shim->options, shim->argc, shim->argv, flags) == 0)
         return;
     message("start: %s", strerror(ENOMEM));
-    exit(EXIT_SHIM);
+    exit(EXIT_GATE);
 }
 
 /* A jobserver that is named and not for us leaves the one slot that every client has, as in make. */
@@ -186,7 +185,7 @@ acquire_for_life(const struct shim *shim)
         return;
     }
     message("acquire from %s: %s", client_name(shim->client), strerror(-result));
-    exit(EXIT_SHIM);
+    exit(EXIT_GATE);
 }
 
 static _Noreturn void

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -76,6 +77,18 @@ open_children(void)
         return -errno;
     int fd = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
     return fd < 0 ? -errno : fd;
+}
+
+/* A descriptor for each job, of which a lazy client may start any number. */
+static void
+allow_many_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 /* --- the keeper --- */
@@ -171,6 +184,7 @@ sidecar_run(const struct gate_plan *plan, pid_t root, int socket)
 
     prctl(PR_SET_NAME, "jobgate");
     ignore_signals();
+    allow_many_descriptors();
     int result = open_all(&sidecar, plan);
     tell(&sidecar, SIDECAR_READY, result);
     bool up = result == 0 && put_up(&sidecar);

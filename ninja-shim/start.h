@@ -2,8 +2,6 @@
 #ifndef NINJA_SHIM_START_H
 #define NINJA_SHIM_START_H
 
-#include <stdbool.h>
-
 #include "gate.h"
 #include "gate_choice.h"
 

@@ -207,25 +207,6 @@ test_taken(void **state)
     }
 }
 
-/* --- names --- */
-
-static void
-test_match(void **state)
-{
-    const char *names[] = {"xargs", "fifteen-letters", "a-name-that-is-too-long"};
-    const struct jobgate_options options = {.names = names, .name_count = COUNT(names)};
-
-    (void)state;
-    assert_true(jobgate_options_match(&options, "xargs"));
-    assert_true(jobgate_options_match(&options, "fifteen-letters"));
-    assert_true(jobgate_options_match(&options, "a-name-that-is-"));
-    assert_false(jobgate_options_match(&options, ""));
-    assert_false(jobgate_options_match(&options, "xarg"));
-    assert_false(jobgate_options_match(&options, "xargs2"));
-    assert_false(jobgate_options_match(&options, "fifteen-letter"));
-    assert_false(jobgate_options_match(&options, "a-name-that-is"));
-}
-
 int
 main(void)
 {
@@ -234,7 +215,6 @@ main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_told),
         cmocka_unit_test(test_taken),
-        cmocka_unit_test(test_match),
     };
 
     program_invocation_short_name = name;
