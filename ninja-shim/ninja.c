@@ -13,6 +13,8 @@
 
 #include "auth.h"
 #include "client.h"
+#include "descriptors.h"
+#include "exit_status.h"
 #include "implicit.h"
 #include "inherited.h"
 #include "message.h"
@@ -20,8 +22,6 @@
 #include "ninja_version.h"
 #include "program.h"
 #include "start.h"
-
-enum { EXIT_USAGE = 2, EXIT_SHIM = 125 };
 
 /* The state of the program. */
 struct shim {
@@ -55,7 +55,7 @@ become_real_with_jobs(struct shim *shim, unsigned jobs)
         ninja_options_insert_jobs(&shim->options, shim->argc, shim->argv, shim->jobs_word);
     if (!argv) {
         message("start: %s", strerror(ENOMEM));
-        exit(EXIT_SHIM);
+        exit(EXIT_GATE);
     }
     become_real(shim, argv);
 }
@@ -80,10 +80,17 @@ read_environment(struct shim *shim)
         refuse("NINJA_SHIM_IMPLICIT", implicit, "auto, inherit or acquire");
 }
 
+/* Or something that is called ninja and is samurai, as Gentoo has it: it reads its command line in a way
+ * of its own. */
 static bool
-is_samurai(const char *name)
+is_samurai(const struct shim *shim, const char *name)
 {
-    return strcmp(name, "samu") == 0;
+    char *path = realpath(shim->real, NULL);
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    bool found = strcmp(slash ? slash + 1 : name, "samu") == 0;
+
+    free(path);
+    return found;
 }
 
 static void
@@ -103,14 +110,14 @@ read_options(struct shim *shim, const char *name)
 {
     const char *flags = getenv("SAMUFLAGS");
 
-    if (!is_samurai(name))
+    if (!is_samurai(shim, name))
         flags = NULL;
     else if (!flags)
         flags = "";
     if (ninja_options_read(&shim->options, shim->argc, shim->argv, flags) == 0)
         return;
     message("start: %s", strerror(ENOMEM));
-    exit(EXIT_SHIM);
+    exit(EXIT_GATE);
 }
 
 /* A jobserver that is named and not for us leaves the one slot that every client has, as in make. */
@@ -186,7 +193,7 @@ acquire_for_life(const struct shim *shim)
         return;
     }
     message("acquire from %s: %s", client_name(shim->client), strerror(-result));
-    exit(EXIT_SHIM);
+    exit(EXIT_GATE);
 }
 
 static _Noreturn void
@@ -226,6 +233,7 @@ main(int argc, char **argv)
     const char *name = slash ? slash + 1 : argc > 0 ? argv[0] : "ninja";
 
     program_invocation_short_name = (char[]){"ninja-shim"};
+    descriptors_guard_standard();
     find_real(&shim, name);
     if (program_shim_hops() > 0)
         become_real(&shim, argv);
