@@ -276,8 +276,9 @@ program_shim_hops(void)
     unsigned hops;
     int pid, end = -1;
 
-    if (!text || sscanf(text, "%d:%" SCNu64 ":%u%n", &pid, &start, &hops, &end) != 3 ||
-        text[end] != '\0' || pid != getpid() || start != start_ticks())
+    if (!text || sscanf(text, "%d:%" SCNu64 ":%u:%n", &pid, &start, &hops, &end) != 3 || end < 0 ||
+        strcmp(text + end, program_invocation_short_name) != 0 || pid != getpid() ||
+        start != start_ticks())
         return 0;
     return hops;
 }
@@ -285,12 +286,15 @@ program_shim_hops(void)
 int
 program_exec_real(const char *path, char **argv)
 {
-    char text[sizeof("2147483647:18446744073709551615:4294967295")];
+    char *text;
 
-    snprintf(text, sizeof(text), "%d:%" PRIu64 ":%u", getpid(), start_ticks(),
-             program_shim_hops() + 1);
-    if (setenv(SHIM_VARIABLE, text, 1) < 0)
-        return -errno;
+    if (asprintf(&text, "%d:%" PRIu64 ":%u:%s", getpid(), start_ticks(), program_shim_hops() + 1,
+                 program_invocation_short_name) < 0)
+        return -ENOMEM;
+    int result = setenv(SHIM_VARIABLE, text, 1) < 0 ? -errno : 0;
+    free(text);
+    if (result < 0)
+        return result;
     execv(path, argv);
     return -errno;
 }
