@@ -10,6 +10,7 @@
 
 #include "auth.h"
 #include "client.h"
+#include "descriptors.h"
 #include "exit_status.h"
 #include "implicit.h"
 #include "inherited.h"
@@ -100,6 +101,7 @@ main(int argc, char **argv)
 {
     struct jobgate jobgate = {.auth = {.read_fd = -1, .write_fd = -1}};
 
+    descriptors_guard_standard();
     jobgate_options_parse(&jobgate.options, argc, argv);
     if (jobgate.options.server)
         open_named(&jobgate, jobgate.options.server);

@@ -13,6 +13,7 @@
 
 #include "auth.h"
 #include "client.h"
+#include "descriptors.h"
 #include "exit_status.h"
 #include "implicit.h"
 #include "inherited.h"
@@ -79,10 +80,17 @@ read_environment(struct shim *shim)
         refuse("NINJA_SHIM_IMPLICIT", implicit, "auto, inherit or acquire");
 }
 
+/* Or something that is called ninja and is samurai, as Gentoo has it: it reads its command line in a way
+ * of its own. */
 static bool
-is_samurai(const char *name)
+is_samurai(const struct shim *shim, const char *name)
 {
-    return strcmp(name, "samu") == 0;
+    char *path = realpath(shim->real, NULL);
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    bool found = strcmp(slash ? slash + 1 : name, "samu") == 0;
+
+    free(path);
+    return found;
 }
 
 static void
@@ -102,7 +110,7 @@ read_options(struct shim *shim, const char *name)
 {
     const char *flags = getenv("SAMUFLAGS");
 
-    if (!is_samurai(name))
+    if (!is_samurai(shim, name))
         flags = NULL;
     else if (!flags)
         flags = "";
@@ -225,6 +233,7 @@ main(int argc, char **argv)
     const char *name = slash ? slash + 1 : argc > 0 ? argv[0] : "ninja";
 
     program_invocation_short_name = (char[]){"ninja-shim"};
+    descriptors_guard_standard();
     find_real(&shim, name);
     if (program_shim_hops() > 0)
         become_real(&shim, argv);

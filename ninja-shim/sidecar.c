@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <paths.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -10,6 +8,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "descriptors.h"
 #include "gate_keeper.h"
 #include "packet.h"
 #include "ptrace_gate.h"
@@ -41,29 +40,6 @@ ignore_signals(void)
     signal(SIGCHLD, SIG_DFL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-/* What the shim was given (a pipe to tee, another jobserver) must not stay open for our sake; our own
- * descriptors are those that close on exec. */
-static void
-drop_inherited(void)
-{
-    struct dirent *entry;
-    int null = open(_PATH_DEVNULL, O_RDWR | O_CLOEXEC);
-    DIR *open_fds = opendir("/proc/self/fd");
-
-    for (int fd = 0; fd < 3 && null >= 0; fd++)
-        dup3(null, fd, O_CLOEXEC);
-    while (open_fds && (entry = readdir(open_fds))) {
-        int fd = atoi(entry->d_name);
-        int flags = fd > 2 ? fcntl(fd, F_GETFD) : -1;
-        if (flags >= 0 && !(flags & FD_CLOEXEC))
-            close(fd);
-    }
-    if (open_fds)
-        closedir(open_fds);
-    if (chdir("/") < 0)
-        return; /* then a mount stays busy as long as the build */
 }
 
 static int
@@ -127,7 +103,7 @@ open_all(struct sidecar *sidecar, const struct gate_plan *plan)
     if (result < 0)
         return result;
     gate->message_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
-    drop_inherited();
+    descriptors_drop_inherited();
     sidecar->child_fd = open_children();
     if (sidecar->child_fd < 0)
         return sidecar->child_fd;
