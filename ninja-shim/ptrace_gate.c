@@ -8,7 +8,9 @@
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "process.h"
@@ -174,14 +176,17 @@ has_lost_privilege(pid_t pid)
 {
     char path[sizeof("/proc/2147483647/exe")];
     struct stat status;
+    struct statvfs mount;
 
     if (geteuid() == 0)
         return false;
     snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
-    return stat(path, &status) == 0 &&
-           (((status.st_mode & S_ISUID) && status.st_uid != geteuid()) ||
-            ((status.st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) &&
-             status.st_gid != getegid()));
+    if (stat(path, &status) < 0 || statvfs(path, &mount) < 0 || (mount.f_flag & ST_NOSUID))
+        return false;
+    return ((status.st_mode & S_ISUID) && status.st_uid != geteuid()) ||
+           ((status.st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) &&
+            status.st_gid != getegid()) ||
+           getxattr(path, "security.capability", NULL, 0) > 0;
 }
 
 static void
@@ -199,6 +204,19 @@ refuse_set_id(struct gate *gate, struct tracee *tracee)
     tracee->end_status = 126;
     if (!ptrace_exit_begin(tracee->pid))
         let_go(gate, tracee);
+}
+
+/* It may do without, or else says so itself, but not why. */
+static void
+warn_of_set_id(const struct gate *gate, pid_t pid)
+{
+    char command[80] = "?";
+
+    process_command(pid, command, sizeof(command));
+    gate_message(gate,
+                 "'%s' runs without the privilege of a set-id program, which only the jobs' own "
+                 "children get",
+                 command);
 }
 
 /* It stands at the gate now. */
@@ -245,10 +263,13 @@ on_exec(struct gate *gate, struct tracee *tracee)
         tracee->role = ROLE_PASSER;
         resign(gate, tracee);
     }
-    if (tracee->role == ROLE_CHILD)
+    if (tracee->role == ROLE_CHILD) {
         stand_at_gate(gate, tracee);
-    else
-        go_on(tracee->pid, 0);
+        return;
+    }
+    if (has_lost_privilege(tracee->pid))
+        warn_of_set_id(gate, tracee->pid);
+    go_on(tracee->pid, 0);
 }
 
 static bool
@@ -361,6 +382,10 @@ on_signal(struct gate *gate, const struct tracee *tracee, int signal_number)
     /* ^Z between fork and exec: a parent that waits in vfork(2) would never stop itself, nor go on. */
     if (tracee->role == ROLE_CHILD && stops_terminal_job(signal_number))
         signal_number = 0;
+    if (tracee->role == ROLE_ENDING && signal_number == SIGCONT) {
+        ptrace_exit_begin(tracee->pid);
+        return;
+    }
     if (tracee->role == ROLE_ENDING) {
         kill(tracee->pid, SIGKILL);
         signal_number = 0;
@@ -427,7 +452,7 @@ is_lazy_process(const struct tracee *tracee)
 }
 
 static void
-on_gone(struct gate *gate, struct tracee *tracee)
+on_gone(struct gate *gate, struct tracee *tracee, int status)
 {
     bool lazy = is_lazy_process(tracee);
     pid_t pid = tracee->pid;
@@ -441,8 +466,11 @@ on_gone(struct gate *gate, struct tracee *tracee)
     if (!lazy)
         return;
     gate_settle_unknown(gate);
-    gate_lazy_ended(gate, pid);
-    disown_children(gate, pid);
+    /* Whoever ends by itself may leave jobs behind on purpose: a shell's 'job &'. */
+    if (WIFSIGNALED(status) || gate->plan->ends_on_signal) {
+        gate_lazy_ended(gate, pid);
+        disown_children(gate, pid);
+    }
     gate_serve(gate);
 }
 
@@ -478,7 +506,7 @@ ptrace_gate_serve(struct gate *gate)
         if (pid == gate->keeper)
             gate->keeper = 0;
         else if (ended && tracee)
-            on_gone(gate, tracee);
+            on_gone(gate, tracee, status);
         else if (!ended && tracee)
             on_stop(gate, tracee, status);
         else if (!ended)
