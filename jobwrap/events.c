@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "events.h"
+#include "exit_status.h"
 #include "keeper_link.h"
 #include "message.h"
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "events.h"
+#include "exit_status.h"
 #include "jobwrap.h"
 #include "keeper_link.h"
 #include "message.h"

@@ -6,8 +6,8 @@
 
 #include "auth.h"
 #include "environment.h"
+#include "exit_status.h"
 #include "launch.h"
-#include "message.h"
 
 /* Two descriptions, so that nobody's O_NONBLOCK at one end changes the other; both block. */
 static int

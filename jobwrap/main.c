@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "environment.h"
+#include "exit_status.h"
 #include "jobwrap.h"
 #include "make_version.h"
 #include "message.h"

@@ -8,7 +8,4 @@
  * cmake calls by absolute path? Asks each of them by --version. */
 bool make_version_wants_pipe(void);
 
-/* The text that `make --version` prints: is it a GNU make older than 4.4? */
-bool make_version_is_old(const char *text);
-
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "inherited.h"
 #include "message.h"
 #include "parent.h"
 
@@ -44,23 +45,6 @@ open_named(struct parent *parent, const char *text)
     return result;
 }
 
-/* make 4.3 shows a recipe without '+' numbers that it has closed. The FIFO of a jobwrap around us is
- * still there, and our slot with it. */
-static bool
-open_wrapper_fifo(struct parent *parent)
-{
-    const char *path = getenv("JOBWRAP_FIFO");
-    char *error = NULL;
-
-    if (!path || !*path || parent->auth.kind == AUTH_FIFO)
-        return false;
-    int result = client_open_path(path, &parent->client, &error);
-    free(error);
-    if (result == 0)
-        auth_clear(&parent->auth); /* the descriptors may be something else's */
-    return result == 0;
-}
-
 /* As make does: one line, and then one job at a time. */
 static void
 withhold(struct parent *parent, const struct options *options, const char *why)
@@ -73,15 +57,11 @@ withhold(struct parent *parent, const struct options *options, const char *why)
 static void
 open_environment(struct parent *parent, const struct options *options)
 {
-    char *error = NULL;
-    int result = auth_parse(getenv("MAKEFLAGS"), &parent->auth, &error);
+    char *error;
+    int result = client_open_inherited(&parent->auth, &parent->client, &error);
 
-    if (result == 0 && parent->auth.kind == AUTH_NONE)
-        return;
-    parent->from_environment = true;
-    if (result == 0 && parent->auth.kind != AUTH_CLOSED)
-        client_open(&parent->auth, &parent->client, &error);
-    if (!parent->client && !open_wrapper_fifo(parent))
+    parent->from_environment = result != 0;
+    if (result < 0)
         withhold(parent, options, error);
     free(error);
 }
@@ -125,14 +105,10 @@ parent_close(struct parent *parent)
 unsigned
 parent_total(const struct parent *parent, bool implicit_paid, unsigned cpus)
 {
-    struct steved_status status;
-    unsigned total = 0;
-    const char *wrapper = getenv("JOBWRAP_JOBS");
+    const char *wrapper_jobs = parent->from_environment ? getenv("JOBWRAP_JOBS") : NULL;
+    unsigned total = client_total_jobs(parent->client, NULL, wrapper_jobs);
 
-    if (client_get_status(parent->client, &status) == 0 && status.jobs > 0)
-        return status.jobs;
-    if (parent->from_environment && wrapper && sscanf(wrapper, "%u", &total) == 1 && total > 0 &&
-        total <= JOBS_MAX)
+    if (total > 0)
         return total;
     if (client_count_free(parent->client, &total) < 0 || total >= JOBS_MAX)
         return cpus;

@@ -430,6 +430,36 @@ auth_parse(const char *makeflags, struct auth *auth, char **error)
     return rc;
 }
 
+static unsigned
+parse_jobs(const char *value)
+{
+    char *end;
+
+    if (value == NULL || value[0] < '0' || value[0] > '9')
+        return 0;
+    errno = 0;
+    unsigned long jobs = strtoul(value, &end, 10);
+    return *end == '\0' && errno == 0 && jobs <= UINT_MAX ? (unsigned)jobs : 0;
+}
+
+unsigned
+auth_jobs(const char *makeflags)
+{
+    struct option option;
+    struct words words;
+    struct scan scan;
+    unsigned jobs = 0;
+
+    if (makeflags == NULL || words_split(&words, makeflags) < 0)
+        return 0;
+    scan_start(&scan, &words);
+    while (scan_next(&scan, &option))
+        if (option.role == ROLE_JOBS)
+            jobs = parse_jobs(option.value);
+    words_clear(&words);
+    return jobs;
+}
+
 bool
 auth_dry_run(const char *makeflags)
 {

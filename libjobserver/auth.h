@@ -41,6 +41,10 @@ char *auth_format(const struct auth *auth);
  * of kind AUTH_NONE puts in nothing. To be freed; NULL: out of memory. */
 char *auth_replace(const char *makeflags, const struct auth *auth, unsigned jobs);
 
+/* The N of the -jN in `makeflags` that counts, which is the last one; make writes it for the clients of
+ * its jobserver: so many jobs it has, implicit slot included. 0: there is none, or no number. */
+unsigned auth_jobs(const char *makeflags);
+
 /* Does `makeflags` ask for a dry run: an 'n' in the first word if that is a group of single-letter
  * flags, or -n, --just-print, --dry-run, --recon? */
 bool auth_dry_run(const char *makeflags);

@@ -219,6 +219,7 @@ check_replace(const char *flags, const struct auth *auth, unsigned jobs,
     PROPERTY(replaced != NULL);
     PROPERTY(auth_parse(replaced, &parsed, &error) == 0 && auth_equal(auth, &parsed));
     PROPERTY(auth_dry_run(replaced) == oracle->dry_run);
+    PROPERTY(auth_jobs(replaced) == jobs);
     after = oracle_read(replaced);
     PROPERTY(strcmp(after.kept, oracle->kept) == 0);
     twice = auth_replace(replaced, auth, jobs);

@@ -424,6 +424,56 @@ test_dry_run(void **state)
             fail_msg("'%s'", dry_run_cases[i].flags);
 }
 
+/* --- auth_jobs --- */
+
+static const struct {
+    const char *flags;
+    unsigned jobs;
+} jobs_cases[] = {
+    {NULL, 0},
+    {"", 0},
+    /* make 4.3 and 4.4.1 */
+    {" -j4 --jobserver-auth=3,4", 4},
+    {"s -Ifoo -j2 -l3 -Otarget --jobserver-auth=3,4 --no-print-directory -- X=y\\ z", 2},
+    {"k -j16 --jobserver-auth=fifo:/tmp/GMfifo6906 -- -j3", 16},
+    {" -j", 0}, /* as many as there are */
+    /* bmake, cargo */
+    {" -r -k -j 4 -J 15,16 .MAKE.LEVEL.ENV=MAKELEVEL FOO=bar", 4},
+    {"-j --jobserver-fds=6,7 --jobserver-auth=6,7", 0},
+    {"--jobserver-auth=fifo:/dev/steve", 0},
+
+    {"--jobs=7", 7},
+    {"--jobs 7", 7},
+    {"--job 7", 0}, /* ambiguous */
+    {"kj7", 7},
+    {"-kj 7", 7},
+    {"-j7 -j9", 9},
+    {"-j7 --jobs", 0},
+    {"-j007", 7},
+    {"-j4294967295", 4294967295},
+    {"-j4294967296", 0},
+    {"-j99999999999999999999999", 0},
+    {"-j0", 0},
+    {"-j-1", 0},
+    {"-j+1", 0},
+    {"-j4x", 0},
+    {"-j=4", 0},
+    {"-j\\ 4", 0},
+    {"-j x", 0},
+    {"-l4", 0},
+    {"-I -j4", 0}, /* a directory */
+    {"J=-j4", 0},
+};
+
+static void
+test_jobs(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(jobs_cases); i++)
+        if (auth_jobs(jobs_cases[i].flags) != jobs_cases[i].jobs)
+            fail_msg("'%s'", jobs_cases[i].flags);
+}
+
 /* --- properties --- */
 
 /* Values made of pieces that mean something, and of the tables above. */
@@ -526,7 +576,8 @@ main(void)
         cmocka_unit_test(test_parse),         cmocka_unit_test(test_parse_errors),
         cmocka_unit_test(test_format),        cmocka_unit_test(test_replace),
         cmocka_unit_test(test_replace_parts), cmocka_unit_test(test_dry_run),
-        cmocka_unit_test(test_properties),    cmocka_unit_test(test_long),
+        cmocka_unit_test(test_jobs),          cmocka_unit_test(test_properties),
+        cmocka_unit_test(test_long),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

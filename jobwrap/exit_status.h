@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBWRAP_MESSAGE_H
-#define JOBWRAP_MESSAGE_H
+#ifndef JOBWRAP_EXIT_STATUS_H
+#define JOBWRAP_EXIT_STATUS_H
 
 /* What jobwrap exits with on its own account; else it is the command's status. */
 enum {
@@ -9,8 +9,5 @@ enum {
     EXIT_NOT_EXECUTABLE = 126, /* as a shell says it */
     EXIT_NOT_FOUND = 127,
 };
-
-/* "jobwrap: ...\n" to stderr, in one write. */
-void message(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBWRAP_LEDGER_H
-#define JOBWRAP_LEDGER_H
+#ifndef JOBSERVER_LEDGER_H
+#define JOBSERVER_LEDGER_H
 
 #include "client.h"
 
 /*
- * The tokens that are borrowed from the parent, known to jobwrap and its keeper alike: one byte for
+ * The tokens that are borrowed from the parent, known to a program and its keeper alike: one byte for
  * each lies in pipes that both hold, so that whoever survives can return them. From a FIFO the
  * parent's own bytes are moved there in one step (splice(2)), and back in one step. At steved the
  * server keeps the account itself, and the bytes only count. At another server's file, which allows

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,6 @@ message(const char *format, ...)
     va_end(arguments);
     if (length < 0)
         return;
-    dprintf(STDERR_FILENO, "jobwrap: %s\n", text);
+    dprintf(STDERR_FILENO, "%s: %s\n", program_invocation_short_name, text);
     free(text);
 }

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef JOBSERVER_MESSAGE_H
+#define JOBSERVER_MESSAGE_H
+
+/* "PROGRAM: ...\n" to stderr, in one write. PROGRAM is program_invocation_short_name(3), which a shim
+ * sets to a name of its own. */
+void message(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef JOBSERVER_PROGRAM_H
+#define JOBSERVER_PROGRAM_H
+
+/*
+ * Programs on PATH: which version they are, and which one a shim stands before.
+ *
+ * A shim becomes the real program in place, so that it keeps its pid. What it becomes may be another
+ * copy of a shim (of a build tree, and an installed one), which then must only pass on. So the pid,
+ * its start time and the number of such steps are in JOBSERVER_SHIM: there it means the process
+ * itself, and nothing to the jobs that inherit it.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* What `path --version` prints, with `name` as its argv[0] and no MAKEFLAGS (a make 4.3 would stop at
+ * a `fifo:`): the beginning, as much as comes within three seconds, cut to `size` with the NUL. 0, or
+ * a negative errno: it could not be asked. What cannot be run answers "". */
+int program_ask_version(const char *path, const char *name, char *answer, size_t size);
+/* The text that `make --version` prints: is it a GNU make older than 4.4? */
+bool make_version_is_old(const char *text);
+
+/* The first executable file of that name on PATH. To be freed; NULL: there is none. */
+char *program_find(const char *name);
+
+/* The program that a shim called `name` stands before. Where the environment variable `variable` is
+ * set and not empty, it is the path that it holds. Otherwise the first on PATH behind the first place
+ * of the running program; if there is none, the first on PATH that is not the running program. 0 and
+ * *path, to be freed; or a negative errno, and *error, to be freed (NULL: out of memory), says why. */
+int program_find_real(const char *name, const char *variable, char **path, char **error);
+
+/* How many shims this process has been before; if any, all that is to be done has been done. */
+unsigned program_shim_hops(void);
+/* Becomes `path`, and notes one such step. Returns a negative errno. */
+int program_exec_real(const char *path, char **argv);
+/* What a shell exits with for such an errno: 127 if there is no program, else 126. */
+int program_exit_status(int error);
+
+#endif

@@ -1,0 +1,538 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "end_status.h"
+#include "gate.h"
+#include "process.h"
+
+/* Where nobody says how many jobs the lazy client will start. */
+#define LEDGER_ROOM 1024u
+/* The load is no event; the kernel counts it anew every five seconds. */
+static const struct timeval load_interval = {.tv_sec = 1};
+
+void
+gate_message(const struct gate *gate, const char *format, ...)
+{
+    char *text;
+    va_list arguments;
+
+    va_start(arguments, format);
+    int length = vasprintf(&text, format, arguments);
+    va_end(arguments);
+    if (length < 0)
+        return;
+    if (gate->message_fd >= 0)
+        dprintf(gate->message_fd, "%s: %s\n", program_invocation_short_name, text);
+    free(text);
+}
+
+/* --- jobs and processes --- */
+
+static void
+destroy_job(struct gate_job *job)
+{
+    struct gate_process *process;
+
+    while ((process = TAILQ_FIRST(&job->processes))) {
+        TAILQ_REMOVE(&job->processes, process, in_job);
+        free(process);
+    }
+    free(job);
+}
+
+static void
+forget_process(struct gate *gate, struct gate_process *process)
+{
+    HASH_DEL(gate->processes, process);
+    holdings_remove(gate->holdings, process->holding);
+    event_free(process->end_event);
+    close(process->pidfd);
+    process->pidfd = -1;
+    process->job->living--;
+}
+
+/* What its standard descriptors are, where they are pipes. */
+static void
+read_pipes(struct gate_process *process)
+{
+    char path[sizeof("/proc/2147483647/fd/0")];
+    struct stat status;
+
+    for (int fd = 0; fd < GATE_PIPES; fd++) {
+        snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)process->pid, fd);
+        if (stat(path, &status) == 0 && (S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode)))
+            process->pipes[fd] = status.st_ino;
+    }
+}
+
+static bool
+reads_from(const struct gate_process *reader, const struct gate_process *writer)
+{
+    unsigned long long input = reader->pipes[STDIN_FILENO];
+
+    return input != 0 &&
+           (input == writer->pipes[STDOUT_FILENO] || input == writer->pipes[STDERR_FILENO]);
+}
+
+static bool
+is_joined_to(const struct gate_process *process, const struct gate_job *job)
+{
+    const struct gate_process *other;
+
+    TAILQ_FOREACH (other, &job->processes, in_job) {
+        if (reads_from(process, other) || reads_from(other, process))
+            return true;
+    }
+    return false;
+}
+
+/* Were both ends of a pipeline to wait for tokens of their own, one would wait for the other for ever.
+ * Returns the job of the same lazy client that the process belongs to, or NULL. */
+static struct gate_job *
+find_joined(const struct gate *gate, const struct gate_process *process, pid_t lazy)
+{
+    const struct gate_process *other, *next;
+
+    if (gate->plan->jobs_are_single)
+        return NULL;
+    HASH_ITER (hh, gate->processes, other, next) {
+        if (other->job->lazy == lazy && is_joined_to(process, other->job))
+            return other->job;
+    }
+    return NULL;
+}
+
+static struct gate_job *
+create_job(struct gate *gate, pid_t lazy)
+{
+    struct gate_job *job = calloc(1, sizeof(*job));
+
+    if (!job)
+        return NULL;
+    job->lazy = lazy;
+    job->token = HOLDINGS_NO_TOKEN;
+    TAILQ_INIT(&job->processes);
+    queue_add(&gate->queue, &job->job);
+    gate->jobs_alive++;
+    return job;
+}
+
+static void on_end(evutil_socket_t fd, short what, void *argument);
+
+/* The process is known to the holdings and to the loop, but belongs to no job yet. */
+static struct gate_process *
+create_process(struct gate *gate, pid_t pid, int *error)
+{
+    struct gate_process *process = calloc(1, sizeof(*process));
+
+    *error = -ENOMEM;
+    if (!process)
+        return NULL;
+    *process = (struct gate_process){.gate = gate, .pid = pid, .holding = -1};
+    process->pidfd = process_open_pidfd(pid);
+    *error = process->pidfd;
+    if (process->pidfd >= 0)
+        *error = process->holding = holdings_add(gate->holdings, HOLDING_WAITING, process->pidfd);
+    if (process->holding >= 0) {
+        process->end_event = event_new(gate->base, process->pidfd, EV_READ, on_end, process);
+        *error = process->end_event ? event_add(process->end_event, NULL) : -ENOMEM;
+    }
+    if (process->end_event && *error == 0)
+        return process;
+    if (process->end_event)
+        event_free(process->end_event);
+    if (process->holding >= 0)
+        holdings_remove(gate->holdings, process->holding);
+    if (process->pidfd >= 0)
+        close(process->pidfd);
+    free(process);
+    return NULL;
+}
+
+/* --- running and ending --- */
+
+static void
+run_process(struct gate *gate, struct gate_process *process)
+{
+    int token = process->job->job.pay == PAY_TOKEN ? process->job->token : HOLDINGS_NO_TOKEN;
+
+    /* Noted before it runs: if we are killed in between, it is killed as well, and its token goes
+     * home by its end. */
+    holdings_run(gate->holdings, process->holding, token);
+    gate->kind->run(gate, process);
+}
+
+static void
+run_job(struct gate *gate, enum job_pay pay)
+{
+    struct gate_job *job = (struct gate_job *)queue_run(&gate->queue, pay);
+    struct gate_process *process;
+
+    if (pay == PAY_TOKEN)
+        job->token = (int)(gate->tokens_numbered++ & INT_MAX);
+    TAILQ_FOREACH (process, &job->processes, in_job) {
+        if (process->pidfd >= 0)
+            run_process(gate, process);
+    }
+}
+
+static void
+end_job(struct gate *gate, struct gate_job *job, int status)
+{
+    struct gate_process *process;
+
+    queue_end(&gate->queue, &job->job);
+    TAILQ_FOREACH (process, &job->processes, in_job) {
+        if (process->pidfd >= 0)
+            gate->kind->end(gate, process, status);
+    }
+}
+
+/* Of one lazy client, or (0) of all. */
+static void
+end_waiting(struct gate *gate, pid_t lazy, int status)
+{
+    struct job *job, *next;
+
+    for (job = TAILQ_FIRST(&gate->queue.waiting); job; job = next) {
+        next = TAILQ_NEXT(job, in_queue);
+        if (lazy == 0 || ((struct gate_job *)job)->lazy == lazy)
+            end_job(gate, (struct gate_job *)job, status);
+    }
+}
+
+/* --- tokens --- */
+
+/* Without a server nobody counts any more; one at a time is what everybody may do. */
+static void
+lose_server(struct gate *gate, int error)
+{
+    if (!gate->server_gone)
+        gate_message(gate, "jobserver %s: %s; going on with one job at a time",
+                     client_name(gate->plan->client), strerror(-error));
+    gate->server_gone = true;
+    gate->queue.rules.implicit_paid = true;
+}
+
+static void
+give_back(struct gate *gate)
+{
+    int result = ledger_repay(&gate->ledger);
+
+    gate->ledger_full = false;
+    if (result < 0)
+        lose_server(gate, result);
+}
+
+static bool
+borrow(struct gate *gate)
+{
+    int result = gate->server_gone ? 0 : ledger_borrow(&gate->ledger);
+
+    gate->ledger_full = result == -ENOSPC;
+    if (result < 0 && !gate->ledger_full)
+        lose_server(gate, result);
+    return result == 1;
+}
+
+static void
+free_token(struct gate *gate)
+{
+    struct gate_job *job = (struct gate_job *)queue_shift(&gate->queue);
+    struct gate_process *process;
+
+    TAILQ_FOREACH (process, &job->processes, in_job) {
+        if (process->pidfd >= 0)
+            holdings_drop_token(gate->holdings, process->holding);
+    }
+    job->token = HOLDINGS_NO_TOKEN;
+    give_back(gate);
+}
+
+/* --- serving --- */
+
+static void
+on_token(evutil_socket_t fd, short what, void *argument)
+{
+    (void)fd;
+    (void)what;
+    gate_serve(argument);
+}
+
+static void
+on_load(evutil_socket_t fd, short what, void *argument)
+{
+    struct gate *gate = argument;
+
+    (void)fd;
+    (void)what;
+    gate->load_awaited = false;
+    gate_serve(gate);
+}
+
+/* The jobserver is polled only while somebody waits: at a server, who polls stands in its queue. */
+static void
+await_token(struct gate *gate, bool await)
+{
+    if (await == gate->token_awaited)
+        return;
+    if (await)
+        event_add(gate->token_event, NULL);
+    else
+        event_del(gate->token_event);
+    gate->token_awaited = await;
+}
+
+static void
+await_load(struct gate *gate)
+{
+    if (!gate->load_awaited)
+        evtimer_add(gate->load_event, &load_interval);
+    gate->load_awaited = true;
+}
+
+static double
+read_load(const struct gate *gate)
+{
+    double load = 0;
+
+    if (gate->plan->rules.load_max > 0 && getloadavg(&load, 1) != 1)
+        return 0;
+    return load;
+}
+
+/* One step; false: nothing more can be done now. */
+static bool
+take_step(struct gate *gate, enum queue_step step)
+{
+    switch (step) {
+    case QUEUE_USE_IMPLICIT:
+        run_job(gate, PAY_IMPLICIT);
+        return true;
+    case QUEUE_USE_TOKEN:
+        if (!borrow(gate))
+            /* Perhaps since the server has gone, which leaves the implicit slot. */
+            return gate->server_gone && !gate->queue.implicit;
+        run_job(gate, PAY_TOKEN);
+        return true;
+    case QUEUE_FREE_TOKEN:
+        free_token(gate);
+        return true;
+    case QUEUE_END:
+        end_waiting(gate, 0, gate->queue.end_status);
+        return true;
+    case QUEUE_LOAD:
+        await_load(gate);
+        return false;
+    case QUEUE_REST:
+        return false;
+    }
+    return false;
+}
+
+void
+gate_serve(struct gate *gate)
+{
+    double load = read_load(gate);
+    enum queue_step step;
+
+    do
+        step = queue_next(&gate->queue, load);
+    while (take_step(gate, step));
+    await_token(gate, step == QUEUE_USE_TOKEN && !gate->server_gone && !gate->ledger_full);
+}
+
+/* --- coming and going --- */
+
+int
+gate_admit(struct gate *gate, pid_t pid, pid_t lazy)
+{
+    int error;
+    struct gate_process *process = create_process(gate, pid, &error);
+
+    if (!process)
+        return error;
+    if (!gate->plan->jobs_are_single)
+        read_pipes(process);
+    struct gate_job *job = find_joined(gate, process, lazy);
+    if (!job)
+        job = create_job(gate, lazy);
+    process->job = job;
+    if (!job) {
+        event_free(process->end_event);
+        holdings_remove(gate->holdings, process->holding);
+        close(process->pidfd);
+        free(process);
+        return -ENOMEM;
+    }
+    HASH_ADD_INT(gate->processes, pid, process);
+    TAILQ_INSERT_TAIL(&job->processes, process, in_job);
+    job->living++;
+    if (job->job.state == JOB_RUNNING)
+        run_process(gate, process);
+    else if (job->job.state == JOB_ENDING)
+        gate->kind->end(gate, process, gate->queue.end_status);
+    gate_serve(gate);
+    return 0;
+}
+
+static void
+note_end(struct gate *gate, const struct gate_process *process)
+{
+    int wait_status;
+
+    if (process->job->job.state != JOB_RUNNING || gate->queue.rules.failures_allowed == 0)
+        return;
+    if (process->reported)
+        queue_ended(&gate->queue, process->wait_status);
+    else if (end_status_of(process->pid, process->pidfd, &wait_status) == 0)
+        queue_ended(&gate->queue, wait_status);
+    else
+        queue_ended_unknown(&gate->queue);
+}
+
+static void
+collect(struct gate *gate, struct gate_process *process)
+{
+    struct gate_job *job = process->job;
+
+    note_end(gate, process);
+    /* The token goes first. While it is on its way the keeper finds one token less than it thinks
+     * it must hold, and holds what there is. */
+    if (job->living == 1 && queue_remove(&gate->queue, &job->job) == PAY_TOKEN)
+        give_back(gate);
+    forget_process(gate, process);
+    if (job->living > 0)
+        return;
+    destroy_job(job);
+    gate->jobs_alive--;
+}
+
+static bool
+has_ended(const struct gate_process *process)
+{
+    struct pollfd polled = {.fd = process->pidfd, .events = POLLIN};
+
+    return poll(&polled, 1, 0) == 1;
+}
+
+static void
+on_end(evutil_socket_t fd, short what, void *argument)
+{
+    struct gate_process *process = argument;
+    struct gate *gate = process->gate;
+
+    (void)fd;
+    (void)what;
+    collect(gate, process);
+    gate_serve(gate);
+}
+
+static void
+sweep_job(struct gate *gate, struct gate_job *job)
+{
+    struct gate_process *process, *next;
+
+    for (process = TAILQ_FIRST(&job->processes); process; process = next) {
+        next = TAILQ_NEXT(process, in_job);
+        bool last = job->living == 1;
+        if (process->pidfd < 0 || !has_ended(process))
+            continue;
+        collect(gate, process);
+        if (last)
+            return; /* the job is gone */
+    }
+}
+
+void
+gate_sweep(struct gate *gate)
+{
+    struct job *job, *next;
+
+    for (job = TAILQ_FIRST(&gate->queue.running); job; job = next) {
+        next = TAILQ_NEXT(job, in_queue);
+        sweep_job(gate, (struct gate_job *)job);
+    }
+}
+
+void
+gate_report_end(struct gate *gate, pid_t pid, int wait_status)
+{
+    struct gate_process *process;
+
+    HASH_FIND_INT(gate->processes, &pid, process);
+    if (process) {
+        process->reported = true;
+        process->wait_status = wait_status;
+    } else if (gate->queue.unknown > 0) {
+        queue_ended(&gate->queue, wait_status);
+    }
+}
+
+void
+gate_settle_unknown(struct gate *gate)
+{
+    queue_unknown_settled(&gate->queue, gate->queue.unknown);
+}
+
+void
+gate_interrupt(struct gate *gate)
+{
+    queue_stop(&gate->queue, -1);
+    gate_serve(gate);
+}
+
+void
+gate_lazy_ended(struct gate *gate, pid_t lazy)
+{
+    end_waiting(gate, lazy, -1);
+}
+
+bool
+gate_is_busy(const struct gate *gate)
+{
+    return gate->jobs_alive > 0;
+}
+
+/* --- its life --- */
+
+int
+gate_open(struct gate *gate, const struct gate_plan *plan)
+{
+    *gate = (struct gate){.plan = plan, .message_fd = -1};
+    queue_init(&gate->queue, &plan->rules);
+    int result = ledger_open(&gate->ledger, plan->client, plan->jobs ? plan->jobs : LEDGER_ROOM);
+    if (result < 0)
+        return result;
+    gate->holdings = holdings_create();
+    gate->base = event_base_new();
+    if (!gate->holdings || !gate->base)
+        return -ENOMEM;
+    gate->token_event =
+        event_new(gate->base, client_fd(plan->client), EV_READ | EV_PERSIST, on_token, gate);
+    gate->load_event = evtimer_new(gate->base, on_load, gate);
+    return gate->token_event && gate->load_event ? 0 : -ENOMEM;
+}
+
+void
+gate_close(struct gate *gate)
+{
+    if (gate->ledger.client)
+        ledger_repay_all_but(&gate->ledger, 0);
+    if (gate->holdings)
+        gate->holdings->finished = true;
+    if (gate->token_event)
+        event_free(gate->token_event);
+    if (gate->load_event)
+        event_free(gate->load_event);
+    if (gate->base)
+        event_base_free(gate->base);
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef NINJA_SHIM_GATE_H
+#define NINJA_SHIM_GATE_H
+
+/*
+ * The gate: holds back what a lazy client starts, each job until a token has been waited for. This is
+ * the sidecar's state, and what all kinds of gates share; how processes are stopped, run and ended
+ * is a matter of struct gate_kind (ptrace_gate.h, seccomp_gate.h).
+ */
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+#include <uthash.h>
+
+#include "client.h"
+#include "holdings.h"
+#include "ledger.h"
+#include "queue.h"
+
+/* What the shim has decided before there is a gate. Borrowed by the gate. */
+struct gate_plan {
+    struct client *client; /* the jobserver */
+    struct queue_rules rules;
+    unsigned jobs;            /* the most that the lazy client will start; 0: nobody knows */
+    const char *const *names; /* processes called so are lazy clients; ends with NULL */
+    bool root_is_lazy;        /* and so is the program itself, whatever it is called */
+    bool jobs_are_single;     /* no job consists of processes that are joined by pipes */
+    bool ends_on_signal;      /* INT, TERM or HUP ends the lazy client, and it kills its jobs */
+};
+
+struct gate;
+struct gate_process;
+
+struct gate_kind {
+    const char *name;
+    /* Lets a process run that has stopped at the gate; from now on it is nobody's business. */
+    void (*run)(struct gate *gate, struct gate_process *process);
+    /* Ends it so that it never runs, with this exit status if that can be done, else by SIGKILL. */
+    void (*end)(struct gate *gate, struct gate_process *process, int status);
+};
+
+/* One or, where processes are joined by pipes, several that start and end as one. */
+struct gate_job {
+    struct job job; /* first */
+    pid_t lazy;     /* who has started it */
+    int token;      /* its number in the holdings, or HOLDINGS_NO_TOKEN */
+    unsigned living;
+    TAILQ_HEAD(, gate_process) processes; /* the living and, of a joined job, the dead ones */
+};
+
+#define GATE_PIPES 3 /* standard input, output and error */
+
+/* A direct child of a lazy client, from when it executes a program. */
+struct gate_process {
+    struct gate *gate;
+    pid_t pid;
+    int pidfd; /* owned; -1: it has ended */
+    struct event *end_event;
+    int holding;
+    struct gate_job *job;
+    unsigned long long pipes[GATE_PIPES]; /* inodes; 0: no pipe */
+    bool reported;                        /* how it ended is known before it is collected */
+    int wait_status;                      /* if reported */
+    TAILQ_ENTRY(gate_process) in_job;
+    UT_hash_handle hh; /* by pid; only while it lives */
+};
+
+struct gate {
+    const struct gate_plan *plan;
+    const struct gate_kind *kind;
+    void *kind_state; /* the gate kind's own */
+    struct event_base *base;
+    struct event *token_event, *load_event;
+    bool token_awaited, load_awaited;
+    struct ledger ledger;
+    bool ledger_full; /* until a token goes back */
+    bool server_gone;
+    struct holdings *holdings; /* shared with the keeper */
+    pid_t keeper;
+    struct queue queue;
+    unsigned jobs_alive, tokens_numbered;
+    struct gate_process *processes; /* uthash */
+    int message_fd;                 /* the standard error of the shim; -1: no more */
+};
+
+/* 0 or a negative errno; then gate_close() too. */
+int gate_open(struct gate *gate, const struct gate_plan *plan);
+/* Returns whatever is still borrowed. */
+void gate_close(struct gate *gate);
+/* One line to the standard error that the shim had. */
+__attribute__((format(printf, 2, 3))) void gate_message(const struct gate *gate, const char *format,
+                                                        ...);
+
+/* A process has stopped at the gate, a child of `lazy`. It is run as soon as that is allowed, perhaps
+ * before this returns. 0, or a negative errno: nobody knows it, and it must be ended. */
+int gate_admit(struct gate *gate, pid_t pid, pid_t lazy);
+/* Runs what may run. */
+void gate_serve(struct gate *gate);
+
+/* While a lazy client cannot reap its children: `pid` has ended so. */
+void gate_report_end(struct gate *gate, pid_t pid, int wait_status);
+/* Takes back the tokens of all that have ended. */
+void gate_sweep(struct gate *gate);
+/* Who has ended without anybody knowing how will stay so. */
+void gate_settle_unknown(struct gate *gate);
+
+/* A signal ends the lazy client, or it has ended: what waits is ended, too. */
+void gate_interrupt(struct gate *gate);
+void gate_lazy_ended(struct gate *gate, pid_t lazy);
+
+/* Does something run, or wait? */
+bool gate_is_busy(const struct gate *gate);
+
+#endif

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "gate_keeper.h"
+#include "process.h"
+
+struct state {
+    const struct gate_keeper_duties *duties;
+    struct ledger ledger; /* the same descriptors */
+    /* One for each process that holds a token and lives, then the duty. */
+    struct pollfd polled[HOLDINGS_MAX + 1];
+    int tokens[HOLDINGS_MAX]; /* that these hold, each once */
+};
+
+/* --- when the sidecar is dead --- */
+
+static bool
+is_alive(int pidfd)
+{
+    struct pollfd polled = {.fd = pidfd, .events = POLLIN};
+
+    return poll(&polled, 1, 0) == 0;
+}
+
+/* With the ptrace gate the kernel has done so (PTRACE_O_EXITKILL). */
+static void
+end_what_waits(const struct holdings *holdings)
+{
+    for (unsigned i = 0; i < holdings->end; i++) {
+        const struct holding *holding = &holdings->holding[i];
+        if (holding->kind == HOLDING_LAZY_CLIENT || holding->kind == HOLDING_WAITING)
+            syscall(SYS_pidfd_send_signal, holding->pidfd, SIGKILL, NULL, 0);
+    }
+}
+
+static bool
+is_counted(const struct state *state, unsigned held, int token)
+{
+    for (unsigned i = 0; i < held; i++)
+        if (state->tokens[i] == token)
+            return true;
+    return false;
+}
+
+/* Returns how many tokens are held; *n_polled: by how many processes. */
+static unsigned
+count_held(struct state *state, nfds_t *n_polled)
+{
+    const struct holdings *holdings = state->duties->holdings;
+    unsigned held = 0;
+
+    *n_polled = 0;
+    for (unsigned i = 0; i < holdings->end; i++) {
+        const struct holding *holding = &holdings->holding[i];
+        int token = holding->token;
+        if (holding->kind != HOLDING_RUNNING || token == HOLDINGS_NO_TOKEN ||
+            !is_alive(holding->pidfd))
+            continue;
+        if (!is_counted(state, held, token))
+            state->tokens[held++] = token;
+        state->polled[(*n_polled)++] = (struct pollfd){.fd = holding->pidfd, .events = POLLIN};
+    }
+    return held;
+}
+
+static _Noreturn void
+take_over(struct state *state)
+{
+    const struct gate_keeper_duties *duties = state->duties;
+    bool on_duty = duties->duty != NULL;
+    nfds_t n_polled;
+
+    end_what_waits(duties->holdings);
+    for (;;) {
+        ledger_repay_all_but(&state->ledger, count_held(state, &n_polled));
+        if (n_polled == 0 && !on_duty)
+            _exit(0);
+        if (on_duty)
+            state->polled[n_polled] = (struct pollfd){.fd = duties->duty_fd, .events = POLLIN};
+        poll(state->polled, n_polled + (on_duty ? 1 : 0), -1);
+        if (on_duty && state->polled[n_polled].revents)
+            on_duty = duties->duty(duties->duty_fd);
+    }
+}
+
+/* --- while it lives --- */
+
+static _Noreturn void
+keep(struct state *state, int sidecar, int ready_fd)
+{
+    struct pollfd polled = {.fd = sidecar, .events = POLLIN};
+    struct client *client = state->ledger.client;
+
+    prctl(PR_SET_NAME, "jobgate-keeper");
+    if (client_kind(client) == CLIENT_STEVED)
+        client_join_group(client);
+    eventfd_write(ready_fd, 1);
+    while (poll(&polled, 1, -1) < 0 && errno == EINTR)
+        continue;
+    if (state->duties->holdings->finished)
+        _exit(0);
+    take_over(state);
+}
+
+/* fork(2), but for the descriptors, which stay shared. The first two arguments change places on one
+ * architecture: clone(2), "C library/kernel differences". */
+static pid_t
+fork_sharing_descriptors(void)
+{
+    const unsigned long flags = CLONE_FILES | SIGCHLD;
+
+#ifdef __s390__
+    return (pid_t)syscall(SYS_clone, 0UL, flags, 0UL, 0UL, 0UL);
+#else
+    return (pid_t)syscall(SYS_clone, flags, 0UL, 0UL, 0UL, 0UL);
+#endif
+}
+
+/* At steved no token may be taken before the keeper is a member of the group. */
+static void
+wait_until_ready(pid_t pid, int ready_fd)
+{
+    int pidfd = process_open_pidfd(pid);
+    struct pollfd polled[] = {{.fd = ready_fd, .events = POLLIN}, {.fd = pidfd, .events = POLLIN}};
+
+    while (pidfd >= 0 && poll(polled, 2, -1) < 0 && errno == EINTR)
+        continue;
+    if (pidfd >= 0)
+        close(pidfd);
+}
+
+int
+gate_keeper_start(const struct gate_keeper_duties *duties, pid_t *pid)
+{
+    struct state *state = malloc(sizeof(*state));
+    int sidecar = process_open_pidfd(getpid());
+    int ready_fd = eventfd(0, EFD_CLOEXEC);
+
+    *pid = -1;
+    if (state && sidecar >= 0 && ready_fd >= 0) {
+        state->duties = duties;
+        state->ledger = *duties->ledger;
+        *pid = fork_sharing_descriptors();
+        if (*pid == 0)
+            keep(state, sidecar, ready_fd);
+    }
+    int result = *pid < 0 ? -errno : 0;
+    if (*pid > 0)
+        wait_until_ready(*pid, ready_fd);
+    free(state);
+    /* `sidecar` stays open: it is the keeper's, too. */
+    if (ready_fd >= 0)
+        close(ready_fd);
+    return result;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef NINJA_SHIM_GATE_KEEPER_H
+#define NINJA_SHIM_GATE_KEEPER_H
+
+#include "holdings.h"
+#include "ledger.h"
+
+/*
+ * The keeper outlives the sidecar, if that is killed: it ends the lazy client and what waits at the
+ * gate, since nothing may run without a token, and gives each borrowed token back when the job that
+ * runs on it has ended. It shares the sidecar's descriptors, not copies of them (CLONE_FILES).
+ */
+struct gate_keeper_duties {
+    const struct ledger *ledger;
+    struct holdings *holdings;
+    /* What else must go on although the sidecar is dead, or NULL: called whenever duty_fd is
+     * readable; false: never again. */
+    bool (*duty)(int duty_fd);
+    int duty_fd;
+};
+
+/* Starts one. A child of the caller, of which it hears by SIGCHLD. 0 and *pid, or a negative errno. */
+int gate_keeper_start(const struct gate_keeper_duties *duties, pid_t *pid);
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <stddef.h>
+#include <sys/mman.h>
+
+#include "holdings.h"
+
+struct holdings *
+holdings_create(void)
+{
+    /* Pages that nobody touches are never there. */
+    void *memory = mmap(NULL, sizeof(struct holdings), PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+/* The kind is written last: the keeper may read at any moment. */
+int
+holdings_add(struct holdings *holdings, enum holding_kind kind, int pidfd)
+{
+    unsigned number = 0;
+
+    while (number < holdings->end && holdings->holding[number].kind != HOLDING_NONE)
+        number++;
+    if (number == HOLDINGS_MAX)
+        return -ENOSPC;
+    struct holding *holding = &holdings->holding[number];
+    holding->pidfd = pidfd;
+    holding->token = HOLDINGS_NO_TOKEN;
+    if (number == holdings->end)
+        holdings->end = number + 1;
+    holding->kind = (unsigned char)kind;
+    return (int)number;
+}
+
+void
+holdings_run(struct holdings *holdings, int number, int token)
+{
+    holdings->holding[number].token = token;
+    holdings->holding[number].kind = HOLDING_RUNNING;
+}
+
+void
+holdings_drop_token(struct holdings *holdings, int number)
+{
+    holdings->holding[number].token = HOLDINGS_NO_TOKEN;
+}
+
+void
+holdings_remove(struct holdings *holdings, int number)
+{
+    holdings->holding[number].kind = HOLDING_NONE;
+    while (holdings->end > 0 && holdings->holding[holdings->end - 1].kind == HOLDING_NONE)
+        holdings->end--;
+}

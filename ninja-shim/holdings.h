@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef NINJA_SHIM_HOLDINGS_H
+#define NINJA_SHIM_HOLDINGS_H
+
+/*
+ * What the sidecar and its keeper both know: whose end gives which token back, and who must not
+ * outlive the sidecar. It lies in memory that both share, and so do their descriptors: a pidfd that
+ * is written here means the same process to both, whoever of them is killed, and however often its
+ * pid is used again.
+ */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#define HOLDINGS_MAX 65536u
+#define HOLDINGS_NO_TOKEN (-1)
+
+enum holding_kind {
+    HOLDING_NONE,
+    HOLDING_LAZY_CLIENT, /* ends with the sidecar: its jobs would run without tokens */
+    HOLDING_WAITING,     /* a process at the gate: the same */
+    HOLDING_RUNNING,     /* runs; while it lives its token, if it has one, is held */
+};
+
+struct holding {
+    atomic_uchar kind;
+    atomic_int token; /* a number; processes of one job share it. Or HOLDINGS_NO_TOKEN */
+    int pidfd;        /* owned by who has put it here */
+};
+
+struct holdings {
+    atomic_bool finished; /* the sidecar has returned everything: nothing is left for the keeper */
+    atomic_uint end;      /* from here on all are HOLDING_NONE */
+    struct holding holding[HOLDINGS_MAX];
+};
+
+/* Shared with the processes that are forked later; it ends with them. NULL: out of memory. */
+struct holdings *holdings_create(void);
+
+/* Its number, or -ENOSPC. */
+int holdings_add(struct holdings *holdings, enum holding_kind kind, int pidfd);
+void holdings_run(struct holdings *holdings, int number, int token);
+/* The job goes on without its token. */
+void holdings_drop_token(struct holdings *holdings, int number);
+void holdings_remove(struct holdings *holdings, int number);
+
+#endif

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * ninja, samu: what stands before the real one on PATH. It puts a gate around itself and becomes the
+ * real one, each of whose jobs then waits at the gate for a token. See ninja-shim(1).
+ */
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "auth.h"
+#include "client.h"
+#include "implicit.h"
+#include "inherited.h"
+#include "message.h"
+#include "ninja_options.h"
+#include "ninja_version.h"
+#include "program.h"
+#include "start.h"
+
+enum { EXIT_USAGE = 2, EXIT_SHIM = 125 };
+
+/* The state of the program. */
+struct shim {
+    int argc;
+    char **argv;
+    char *real;                   /* the path of what it becomes */
+    struct ninja_options options; /* of its command line */
+    enum gate_choice choice;
+    enum implicit_policy implicit;
+    struct auth auth;
+    struct client *client; /* NULL: no jobserver */
+    bool implicit_paid;
+    char jobs_word[sizeof("-j4294967295")];
+};
+
+static _Noreturn void
+become_real(const struct shim *shim, char **argv)
+{
+    int result = program_exec_real(shim->real, argv);
+
+    message("run %s: %s", shim->real, strerror(-result));
+    exit(program_exit_status(result));
+}
+
+/* With one more -j, which wins. */
+static _Noreturn void
+become_real_with_jobs(struct shim *shim, unsigned jobs)
+{
+    snprintf(shim->jobs_word, sizeof(shim->jobs_word), "-j%u", jobs);
+    char **argv =
+        ninja_options_insert_jobs(&shim->options, shim->argc, shim->argv, shim->jobs_word);
+    if (!argv) {
+        message("start: %s", strerror(ENOMEM));
+        exit(EXIT_SHIM);
+    }
+    become_real(shim, argv);
+}
+
+/* --- what there is --- */
+
+static _Noreturn void
+refuse(const char *variable, const char *text, const char *wanted)
+{
+    message("%s: '%s' is not %s", variable, text, wanted);
+    exit(EXIT_USAGE);
+}
+
+static void
+read_environment(struct shim *shim)
+{
+    const char *gate = getenv("NINJA_SHIM_GATE"), *implicit = getenv("NINJA_SHIM_IMPLICIT");
+
+    if (gate && *gate && gate_choice_parse(gate, &shim->choice) < 0)
+        refuse("NINJA_SHIM_GATE", gate, "auto, ptrace, seccomp or none");
+    if (implicit && *implicit && implicit_parse(implicit, &shim->implicit) < 0)
+        refuse("NINJA_SHIM_IMPLICIT", implicit, "auto, inherit or acquire");
+}
+
+static bool
+is_samurai(const char *name)
+{
+    return strcmp(name, "samu") == 0;
+}
+
+static void
+find_real(struct shim *shim, const char *name)
+{
+    char *error;
+    int result = program_find_real(name, "NINJA_SHIM_REAL", &shim->real, &error);
+
+    if (result == 0)
+        return;
+    message("%s", error ? error : strerror(-result));
+    exit(program_exit_status(result));
+}
+
+static void
+read_options(struct shim *shim, const char *name)
+{
+    const char *flags = getenv("SAMUFLAGS");
+
+    if (!is_samurai(name))
+        flags = NULL;
+    else if (!flags)
+        flags = "";
+    if (ninja_options_read(&shim->options, shim->argc, shim->argv, flags) == 0)
+        return;
+    message("start: %s", strerror(ENOMEM));
+    exit(EXIT_SHIM);
+}
+
+/* A jobserver that is named and not for us leaves the one slot that every client has, as in make. */
+static void
+open_jobserver(struct shim *shim)
+{
+    char *error = NULL;
+    int result = client_open_inherited(&shim->auth, &shim->client, &error);
+
+    if (result < 0 && !shim->options.jobs_given) {
+        message("%s; using -j1 (a make gives its jobserver to recipes with a '+')",
+                error ? error : "the jobserver in MAKEFLAGS is not for us");
+        become_real_with_jobs(shim, 1);
+    }
+    free(error);
+}
+
+/* --- what to do about it --- */
+
+/* ninja's own default. */
+static unsigned
+default_jobs(void)
+{
+    cpu_set_t cpus;
+    unsigned n = 1;
+
+    if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0)
+        n = (unsigned)CPU_COUNT(&cpus);
+    return n < 2 ? 2 : n == 2 ? 3 : n + 2;
+}
+
+/* No more than can run, or a failure leaves many that wait; but enough to use all that there is. */
+static unsigned
+decide_jobs(const struct shim *shim)
+{
+    unsigned own = default_jobs();
+    unsigned pool = client_total_jobs(shim->client, getenv("MAKEFLAGS"), getenv("JOBWRAP_JOBS"));
+
+    /* Of a FIFO nobody says more than what lies in it now. */
+    if (pool == 0 && client_count_free(shim->client, &pool) == 0)
+        pool += shim->implicit_paid ? 1 : 0;
+    return pool >= own ? pool + 1 : own;
+}
+
+/* Does the real one wait for tokens by itself, at a server of this kind? A -j would make it leave
+ * the jobserver. */
+static bool
+is_proper_client(const struct shim *shim)
+{
+    char version[64];
+    struct stat status;
+
+    if (shim->options.jobs_given || shim->auth.kind != AUTH_FIFO ||
+        fstat(client_fd(shim->client), &status) < 0 ||
+        (!S_ISFIFO(status.st_mode) && !S_ISCHR(status.st_mode)))
+        return false;
+    return program_ask_version(shim->real, "ninja", version, sizeof(version)) == 0 &&
+           ninja_version_waits(version);
+}
+
+/* Until this process ends, as ninja: a server gives a token of the dead to somebody else. At a server
+ * without accounts nobody would. */
+static void
+acquire_for_life(const struct shim *shim)
+{
+    char token;
+
+    if (shim->implicit_paid || client_kind(shim->client) != CLIENT_STEVED)
+        return;
+    int result = client_acquire(shim->client, -1, &token);
+    if (result == 1) {
+        client_pay_implicit(shim->client);
+        return;
+    }
+    message("acquire from %s: %s", client_name(shim->client), strerror(-result));
+    exit(EXIT_SHIM);
+}
+
+static _Noreturn void
+become_gated(struct shim *shim)
+{
+    static const char *const names[] = {"ninja", "ninja-build", "samu", NULL};
+    const struct ninja_options *options = &shim->options;
+    unsigned jobs = options->jobs_given ? options->jobs : decide_jobs(shim);
+    struct gate_plan plan = {
+        .client = shim->client,
+        .rules = {.implicit_paid = shim->implicit_paid,
+                  .failures_allowed = options->failures_allowed ? options->failures_allowed : ~0u,
+                  .load_max = options->load_max},
+        .jobs = jobs,
+        .names = names,
+        .root_is_lazy = true,
+        .jobs_are_single = true,
+        .ends_on_signal = true,
+    };
+    char *why_not;
+
+    if (gate_start(&plan, shim->choice, &why_not) < 0) {
+        message("cannot hold jobs back (%s); using -j1", why_not ? why_not : strerror(ENOMEM));
+        acquire_for_life(shim);
+        become_real_with_jobs(shim, 1);
+    }
+    if (options->jobs_given)
+        become_real(shim, shim->argv);
+    become_real_with_jobs(shim, jobs);
+}
+
+int
+main(int argc, char **argv)
+{
+    struct shim shim = {.argc = argc, .argv = argv};
+    const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
+    const char *name = slash ? slash + 1 : argc > 0 ? argv[0] : "ninja";
+
+    program_invocation_short_name = (char[]){"ninja-shim"};
+    find_real(&shim, name);
+    if (program_shim_hops() > 0)
+        become_real(&shim, argv);
+    read_environment(&shim);
+    read_options(&shim, name);
+    if (!shim.options.builds || shim.choice == GATE_NONE)
+        become_real(&shim, argv);
+    open_jobserver(&shim);
+    if (!shim.client)
+        become_real(&shim, argv);
+    shim.implicit_paid = implicit_is_paid(shim.client, shim.implicit, true);
+    if (shim.implicit_paid && shim.options.jobs_given && shim.options.jobs == 1)
+        become_real(&shim, argv);
+    if (is_proper_client(&shim)) {
+        acquire_for_life(&shim);
+        become_real(&shim, argv);
+    }
+    become_gated(&shim);
+}

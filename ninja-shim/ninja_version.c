@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <stdio.h>
+#include <string.h>
+
+#include "ninja_version.h"
+
+bool
+ninja_version_waits(const char *version)
+{
+    unsigned major, minor;
+
+    return sscanf(version, "%u.%u", &major, &minor) == 2 && !strstr(version, ".git") &&
+           (major > 1 || minor >= 14);
+}

@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "process.h"
+#include "ptrace_exit.h"
+#include "ptrace_gate.h"
+
+#define TRACE_OPTIONS                                                                              \
+    (PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC |         \
+     PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)
+
+#define COMM_SIZE 16 /* proc_pid_comm(5) */
+
+enum role {
+    ROLE_UNKNOWN, /* it has stopped before its parent's stop told of it */
+    ROLE_PASSER,  /* neither a lazy client nor a job, but may become the one or start it */
+    ROLE_LAZY,    /* a lazy client, or a thread of one */
+    ROLE_CHILD,   /* of a lazy client; has executed nothing yet */
+    ROLE_OTHER,   /* forked by such a child: none of the lazy client's jobs */
+    ROLE_WAITING, /* at the gate, stopped */
+    ROLE_ENDING,  /* on its way to its exit */
+};
+
+struct tracee {
+    pid_t pid; /* a thread's id */
+    enum role role;
+    pid_t lazy;         /* ROLE_LAZY: the process; ROLE_CHILD and later: who has started it */
+    int pidfd, holding; /* of a lazy client's first thread, else -1 */
+    int end_status;     /* ROLE_ENDING */
+    UT_hash_handle hh;
+};
+
+struct tracer {
+    struct tracee *tracees; /* uthash */
+    pid_t root;
+};
+
+/* --- who is traced --- */
+
+static struct tracer *
+tracer_of(const struct gate *gate)
+{
+    return gate->kind_state;
+}
+
+static struct tracee *
+find(const struct tracer *tracer, pid_t pid)
+{
+    struct tracee *tracee;
+
+    HASH_FIND_INT(tracer->tracees, &pid, tracee);
+    return tracee;
+}
+
+static struct tracee *
+add(struct tracer *tracer, pid_t pid, enum role role, pid_t lazy)
+{
+    struct tracee *tracee = calloc(1, sizeof(*tracee));
+
+    if (!tracee)
+        return NULL;
+    *tracee = (struct tracee){.pid = pid, .role = role, .lazy = lazy, .pidfd = -1, .holding = -1};
+    HASH_ADD_INT(tracer->tracees, pid, tracee);
+    return tracee;
+}
+
+/* The keeper knows it no more as a lazy client. */
+static void
+resign(struct gate *gate, struct tracee *tracee)
+{
+    if (tracee->holding >= 0)
+        holdings_remove(gate->holdings, tracee->holding);
+    if (tracee->pidfd >= 0)
+        close(tracee->pidfd);
+    tracee->holding = tracee->pidfd = -1;
+}
+
+static void
+forget(struct gate *gate, struct tracee *tracee)
+{
+    struct tracer *tracer = tracer_of(gate);
+
+    resign(gate, tracee);
+    HASH_DEL(tracer->tracees, tracee);
+    free(tracee);
+}
+
+static void
+become_lazy(struct gate *gate, struct tracee *tracee)
+{
+    tracee->role = ROLE_LAZY;
+    tracee->lazy = tracee->pid;
+    tracee->pidfd = process_open_pidfd(tracee->pid);
+    if (tracee->pidfd >= 0)
+        tracee->holding = holdings_add(gate->holdings, HOLDING_LAZY_CLIENT, tracee->pidfd);
+}
+
+/* --- the kind's part of a gate --- */
+
+static void
+let_go(struct gate *gate, struct tracee *tracee)
+{
+    /* If it has died meanwhile, its pidfd tells. */
+    ptrace(PTRACE_DETACH, tracee->pid, NULL, NULL);
+    forget(gate, tracee);
+}
+
+static void
+run(struct gate *gate, struct gate_process *process)
+{
+    struct tracee *tracee = find(tracer_of(gate), process->pid);
+
+    if (tracee && tracee->role == ROLE_WAITING)
+        let_go(gate, tracee);
+}
+
+static void
+end(struct gate *gate, struct gate_process *process, int status)
+{
+    struct tracee *tracee = find(tracer_of(gate), process->pid);
+
+    if (!tracee || tracee->role != ROLE_WAITING)
+        return;
+    tracee->role = ROLE_ENDING;
+    tracee->end_status = status;
+    if (status >= 0 && ptrace_exit_begin(tracee->pid))
+        return;
+    kill(tracee->pid, SIGKILL);
+    let_go(gate, tracee);
+}
+
+static const struct gate_kind ptrace_kind = {.name = "ptrace", .run = run, .end = end};
+
+/* --- stops --- */
+
+static void
+go_on(pid_t pid, int signal_number)
+{
+    ptrace(PTRACE_CONT, pid, NULL, (void *)(intptr_t)signal_number);
+}
+
+static bool
+is_called(pid_t pid, const char *const *names)
+{
+    char path[sizeof("/proc/2147483647/comm")], comm[COMM_SIZE + 1];
+
+    snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? 0 : read(fd, comm, sizeof(comm));
+    if (fd >= 0)
+        close(fd);
+    if (length <= 1)
+        return false;
+    comm[length - 1] = '\0';
+    for (; *names; names++)
+        if (strncmp(comm, *names, COMM_SIZE - 1) == 0)
+            return true;
+    return false;
+}
+
+/* Traced, it has not got the privilege that its file gives (ptrace(2), "execve(2) under ptrace"), unless
+ * we have it ourselves, and would run and fail in its own way. */
+static bool
+has_lost_privilege(pid_t pid)
+{
+    char path[sizeof("/proc/2147483647/exe")];
+    struct stat status;
+
+    if (geteuid() == 0)
+        return false;
+    snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
+    return stat(path, &status) == 0 &&
+           (((status.st_mode & S_ISUID) && status.st_uid != geteuid()) ||
+            ((status.st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) &&
+             status.st_gid != getegid()));
+}
+
+static void
+refuse_set_id(struct gate *gate, struct tracee *tracee)
+{
+    char command[80] = "?";
+
+    process_command(tracee->pid, command, sizeof(command));
+    gate_message(
+        gate,
+        "'%s' needs the privilege of a set-id program, which a job that is held back itself "
+        "does not get; run it below a shell (sh -c)",
+        command);
+    tracee->role = ROLE_ENDING;
+    tracee->end_status = 126;
+    if (!ptrace_exit_begin(tracee->pid))
+        let_go(gate, tracee);
+}
+
+/* It stands at the gate now. */
+static void
+stand_at_gate(struct gate *gate, struct tracee *tracee)
+{
+    pid_t pid = tracee->pid;
+
+    if (!find(tracer_of(gate), tracee->lazy)) {
+        /* Whose job it was has been killed while it came here. */
+        kill(pid, SIGKILL);
+        let_go(gate, tracee);
+        return;
+    }
+    if (has_lost_privilege(pid)) {
+        refuse_set_id(gate, tracee);
+        return;
+    }
+    tracee->role = ROLE_WAITING;
+    int result = gate_admit(gate, pid, tracee->lazy);
+    if (result == 0)
+        return;
+    gate_message(gate, "hold back process %d: %s; it is ended", (int)pid, strerror(-result));
+    kill(pid, SIGKILL);
+    let_go(gate, tracee);
+}
+
+static void
+on_exec(struct gate *gate, struct tracee *tracee)
+{
+    struct tracer *tracer = tracer_of(gate);
+    bool is_root = tracee->pid == tracer->root && gate->plan->root_is_lazy;
+    bool lazy = is_root || is_called(tracee->pid, gate->plan->names);
+    unsigned long former;
+    struct tracee *thread;
+
+    /* A thread that executes takes the place of the first one. */
+    if (ptrace(PTRACE_GETEVENTMSG, tracee->pid, NULL, &former) == 0 &&
+        (pid_t)former != tracee->pid && (thread = find(tracer, (pid_t)former)))
+        forget(gate, thread);
+    if (lazy && tracee->role != ROLE_LAZY)
+        become_lazy(gate, tracee);
+    else if (!lazy && tracee->role == ROLE_LAZY) {
+        tracee->role = ROLE_PASSER;
+        resign(gate, tracee);
+    }
+    if (tracee->role == ROLE_CHILD)
+        stand_at_gate(gate, tracee);
+    else
+        go_on(tracee->pid, 0);
+}
+
+static enum role
+role_of_child(const struct tracee *parent, pid_t child)
+{
+    if (parent->role == ROLE_PASSER)
+        return ROLE_PASSER;
+    if (parent->role != ROLE_LAZY)
+        return ROLE_OTHER;
+    return process_has_thread(parent->lazy, child) ? ROLE_LAZY : ROLE_CHILD;
+}
+
+/* At its first stop. */
+static void
+send_off(struct gate *gate, struct tracee *tracee)
+{
+    if (tracee->role == ROLE_OTHER)
+        let_go(gate, tracee);
+    else
+        go_on(tracee->pid, 0);
+}
+
+static void
+on_fork(struct gate *gate, struct tracee *tracee)
+{
+    struct tracer *tracer = tracer_of(gate);
+    unsigned long message = 0;
+
+    if (ptrace(PTRACE_GETEVENTMSG, tracee->pid, NULL, &message) < 0)
+        return;
+    pid_t child = (pid_t)message;
+    struct tracee *known = find(tracer, child);
+    bool has_stopped = known != NULL;
+    if (!known)
+        known = add(tracer, child, ROLE_UNKNOWN, 0);
+    if (known) {
+        known->role = role_of_child(tracee, child);
+        known->lazy = tracee->lazy;
+    }
+    if (known && has_stopped)
+        send_off(gate, known);
+    go_on(tracee->pid, 0);
+}
+
+static bool
+stops_terminal_job(int signal_number)
+{
+    return signal_number == SIGTSTP || signal_number == SIGTTIN || signal_number == SIGTTOU;
+}
+
+/* A lazy client hears of a child's end. As long as it stands still it cannot reap any. */
+static void
+on_child_signal(struct gate *gate, const struct tracee *tracee)
+{
+    siginfo_t info;
+
+    if (ptrace(PTRACE_GETSIGINFO, tracee->pid, NULL, &info) == 0) {
+        if (info.si_code == CLD_EXITED)
+            gate_report_end(gate, info.si_pid, W_EXITCODE(info.si_status, 0));
+        else if (info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED)
+            gate_report_end(gate, info.si_pid, W_EXITCODE(0, info.si_status));
+    }
+    gate_sweep(gate);
+    gate_settle_unknown(gate);
+}
+
+static void
+on_signal(struct gate *gate, const struct tracee *tracee, int signal_number)
+{
+    bool lazy = tracee->role == ROLE_LAZY;
+
+    if (lazy && signal_number == SIGCHLD)
+        on_child_signal(gate, tracee);
+    /* ^Z between fork and exec: a parent that waits in vfork(2) would never stop itself, nor go on. */
+    if (tracee->role == ROLE_CHILD && stops_terminal_job(signal_number))
+        signal_number = 0;
+    if (tracee->role == ROLE_ENDING) {
+        kill(tracee->pid, SIGKILL);
+        signal_number = 0;
+    }
+    go_on(tracee->pid, signal_number);
+    if (lazy && gate->plan->ends_on_signal &&
+        (signal_number == SIGINT || signal_number == SIGTERM || signal_number == SIGHUP))
+        gate_interrupt(gate);
+    else if (lazy && signal_number == SIGCHLD)
+        gate_serve(gate);
+}
+
+static void
+on_event_stop(struct gate *gate, struct tracee *tracee, int signal_number)
+{
+    /* A stop of the whole process, which lasts until SIGCONT; else the first stop of a new one, or
+     * the end of such a stop. */
+    if (signal_number == SIGSTOP || stops_terminal_job(signal_number))
+        ptrace(PTRACE_LISTEN, tracee->pid, NULL, NULL);
+    else
+        send_off(gate, tracee);
+}
+
+static void
+on_stop(struct gate *gate, struct tracee *tracee, int status)
+{
+    int signal_number = WSTOPSIG(status), event = status >> 16;
+
+    if (event == PTRACE_EVENT_FORK || event == PTRACE_EVENT_VFORK || event == PTRACE_EVENT_CLONE)
+        on_fork(gate, tracee);
+    else if (event == PTRACE_EVENT_EXEC)
+        on_exec(gate, tracee);
+    else if (event == PTRACE_EVENT_STOP)
+        on_event_stop(gate, tracee, signal_number);
+    else if (event == 0 && signal_number != (SIGTRAP | 0x80))
+        on_signal(gate, tracee, signal_number);
+    else if (tracee->role != ROLE_ENDING)
+        go_on(tracee->pid, 0);
+    else if (ptrace_exit_continue(tracee->pid, tracee->end_status))
+        forget(gate, tracee);
+}
+
+/* --- ends --- */
+
+/* A child whose parent was killed before it could tell of it will never be anybody's: it has stopped
+ * at its birth. */
+static void
+end_orphans(struct gate *gate)
+{
+    struct tracee *tracee, *next;
+
+    HASH_ITER (hh, tracer_of(gate)->tracees, tracee, next) {
+        if (tracee->role != ROLE_UNKNOWN)
+            continue;
+        kill(tracee->pid, SIGKILL);
+        let_go(gate, tracee);
+    }
+}
+
+static bool
+is_lazy_process(const struct tracee *tracee)
+{
+    return tracee && tracee->role == ROLE_LAZY && tracee->pid == tracee->lazy;
+}
+
+static void
+on_gone(struct gate *gate, struct tracee *tracee)
+{
+    bool lazy = is_lazy_process(tracee);
+    pid_t pid = tracee->pid;
+
+    forget(gate, tracee);
+    if (pid == tracer_of(gate)->root && gate->message_fd >= 0) {
+        /* What the lazy client has written to does not stay open for our sake. */
+        close(gate->message_fd);
+        gate->message_fd = -1;
+    }
+    if (!lazy)
+        return;
+    gate_settle_unknown(gate);
+    gate_lazy_ended(gate, pid);
+    end_orphans(gate);
+    gate_serve(gate);
+}
+
+/* --- the loop's side --- */
+
+/* The next that has stopped or ended; 0: nobody. */
+static pid_t
+peek(bool *ended)
+{
+    siginfo_t info = {0};
+
+    if (waitid(P_ALL, 0, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) < 0)
+        return 0;
+    *ended = info.si_code == CLD_EXITED || info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED;
+    return info.si_pid;
+}
+
+void
+ptrace_gate_serve(struct gate *gate)
+{
+    struct tracer *tracer = tracer_of(gate);
+    bool ended;
+    pid_t pid;
+    int status;
+
+    while ((pid = peek(&ended)) > 0) {
+        struct tracee *tracee = find(tracer, pid);
+        /* Its parent hears of its end when we have reaped it, and finds the tokens there. */
+        if (ended && is_lazy_process(tracee))
+            gate_sweep(gate);
+        if (waitpid(pid, &status, __WALL | WNOHANG) != pid)
+            continue;
+        if (pid == gate->keeper)
+            gate->keeper = 0;
+        else if (ended && tracee)
+            on_gone(gate, tracee);
+        else if (!ended && tracee && tracee->role != ROLE_UNKNOWN)
+            on_stop(gate, tracee, status);
+        else if (!ended && !tracee && !add(tracer, pid, ROLE_UNKNOWN, 0))
+            kill(pid, SIGKILL);
+    }
+}
+
+bool
+ptrace_gate_is_busy(const struct gate *gate)
+{
+    return tracer_of(gate)->tracees != NULL;
+}
+
+int
+ptrace_gate_open(struct gate *gate, pid_t root)
+{
+    struct tracer *tracer = calloc(1, sizeof(*tracer));
+    struct tracee *tracee = tracer ? add(tracer, root, ROLE_PASSER, 0) : NULL;
+
+    if (!tracee) {
+        free(tracer);
+        return -ENOMEM;
+    }
+    if (ptrace(PTRACE_SEIZE, root, NULL, (void *)TRACE_OPTIONS) < 0) {
+        int result = -errno;
+        HASH_DEL(tracer->tracees, tracee);
+        free(tracee);
+        free(tracer);
+        return result;
+    }
+    tracer->root = root;
+    gate->kind = &ptrace_kind;
+    gate->kind_state = tracer;
+    return 0;
+}
+
+void
+ptrace_gate_close(struct gate *gate)
+{
+    struct tracer *tracer = tracer_of(gate);
+    struct tracee *tracee, *next;
+
+    HASH_ITER (hh, tracer->tracees, tracee, next) {
+        forget(gate, tracee);
+    }
+    free(tracer);
+    gate->kind_state = NULL;
+}

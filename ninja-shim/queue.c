@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "queue.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+void
+queue_init(struct queue *queue, const struct queue_rules *rules)
+{
+    *queue = (struct queue){.rules = *rules};
+    TAILQ_INIT(&queue->waiting);
+    TAILQ_INIT(&queue->running);
+    TAILQ_INIT(&queue->ending);
+}
+
+void
+queue_add(struct queue *queue, struct job *job)
+{
+    job->state = JOB_WAITING;
+    job->pay = PAY_NOTHING;
+    TAILQ_INSERT_TAIL(&queue->waiting, job, in_queue);
+}
+
+/* --- deciding --- */
+
+static struct job *
+first_on_token(const struct queue *queue)
+{
+    struct job *job;
+
+    TAILQ_FOREACH (job, &queue->running, in_queue) {
+        if (job->pay == PAY_TOKEN)
+            return job;
+    }
+    return NULL;
+}
+
+/* As in ninja: one job always may run, another if there is room for a whole one. */
+static bool
+is_overloaded(const struct queue *queue, double load)
+{
+    return queue->rules.load_max > 0 && !TAILQ_EMPTY(&queue->running) &&
+           queue->rules.load_max - load < 1;
+}
+
+enum queue_step
+queue_next(const struct queue *queue, double load)
+{
+    bool slot_is_free = queue->rules.implicit_paid && !queue->implicit;
+    bool waits = !TAILQ_EMPTY(&queue->waiting);
+
+    if (waits && queue->stopped)
+        return QUEUE_END;
+    if (waits && !queue->unknown && !is_overloaded(queue, load))
+        return slot_is_free ? QUEUE_USE_IMPLICIT : QUEUE_USE_TOKEN;
+    if (slot_is_free && first_on_token(queue))
+        return QUEUE_FREE_TOKEN;
+    return waits && !queue->unknown ? QUEUE_LOAD : QUEUE_REST;
+}
+
+/* --- doing --- */
+
+struct job *
+queue_run(struct queue *queue, enum job_pay pay)
+{
+    struct job *job = TAILQ_FIRST(&queue->waiting);
+
+    TAILQ_REMOVE(&queue->waiting, job, in_queue);
+    TAILQ_INSERT_TAIL(&queue->running, job, in_queue);
+    job->state = JOB_RUNNING;
+    job->pay = pay;
+    if (pay == PAY_IMPLICIT)
+        queue->implicit = job;
+    return job;
+}
+
+struct job *
+queue_shift(struct queue *queue)
+{
+    struct job *job = first_on_token(queue);
+
+    job->pay = PAY_IMPLICIT;
+    queue->implicit = job;
+    return job;
+}
+
+void
+queue_end(struct queue *queue, struct job *job)
+{
+    TAILQ_REMOVE(&queue->waiting, job, in_queue);
+    TAILQ_INSERT_TAIL(&queue->ending, job, in_queue);
+    job->state = JOB_ENDING;
+}
+
+enum job_pay
+queue_remove(struct queue *queue, struct job *job)
+{
+    enum job_pay pay = job->pay;
+
+    switch (job->state) {
+    case JOB_WAITING:
+        TAILQ_REMOVE(&queue->waiting, job, in_queue);
+        break;
+    case JOB_RUNNING:
+        TAILQ_REMOVE(&queue->running, job, in_queue);
+        break;
+    case JOB_ENDING:
+        TAILQ_REMOVE(&queue->ending, job, in_queue);
+        break;
+    }
+    if (queue->implicit == job)
+        queue->implicit = NULL;
+    job->pay = PAY_NOTHING;
+    return pay;
+}
+
+/* --- how jobs end --- */
+
+static bool
+is_interruption(int signal_number)
+{
+    return signal_number == SIGINT || signal_number == SIGTERM || signal_number == SIGHUP;
+}
+
+int
+queue_exit_code(int wait_status)
+{
+    if (!WIFSIGNALED(wait_status))
+        return WEXITSTATUS(wait_status);
+    return 128 + (is_interruption(WTERMSIG(wait_status)) ? SIGINT : WTERMSIG(wait_status));
+}
+
+void
+queue_stop(struct queue *queue, int end_status)
+{
+    queue->stopped = true;
+    queue->end_status = end_status;
+}
+
+void
+queue_ended(struct queue *queue, int wait_status)
+{
+    const unsigned allowed = queue->rules.failures_allowed;
+    int code = queue_exit_code(wait_status);
+
+    if (code == 0)
+        return;
+    queue->failures++;
+    /* ninja takes a job that was interrupted for the user's wish to end the build. */
+    bool interrupted = WIFSIGNALED(wait_status) && is_interruption(WTERMSIG(wait_status));
+    if (allowed && (interrupted || queue->failures >= allowed))
+        queue_stop(queue, code);
+}
+
+void
+queue_ended_unknown(struct queue *queue)
+{
+    queue->unknown++;
+}
+
+void
+queue_unknown_settled(struct queue *queue, unsigned settled)
+{
+    queue->unknown -= settled < queue->unknown ? settled : queue->unknown;
+}

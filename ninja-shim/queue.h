@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef NINJA_SHIM_QUEUE_H
+#define NINJA_SHIM_QUEUE_H
+
+/*
+ * Which job of a lazy client may run, and on what: the decisions of the gate. Pure: no I/O, no clock.
+ *
+ * A job waits from when it stands at the gate until it has a token, or the implicit slot, which
+ * goes to one job at a time. When it has ended its token goes back at once; but what comes next is not
+ * decided before it is known how it ended, since after a failure ninja starts nothing any more, and
+ * then a job that waits must not run either.
+ */
+
+#include <stdbool.h>
+#include <sys/queue.h>
+
+enum job_state { JOB_WAITING, JOB_RUNNING, JOB_ENDING };
+
+enum job_pay {
+    PAY_NOTHING,  /* it does not run */
+    PAY_TOKEN,    /* a token of its own */
+    PAY_IMPLICIT, /* the implicit slot */
+};
+
+/* Owned by the caller; zeroed at first. */
+struct job {
+    TAILQ_ENTRY(job) in_queue; /* of the waiting or the running ones */
+    enum job_state state;
+    enum job_pay pay;
+};
+
+TAILQ_HEAD(job_list, job);
+
+struct queue_rules {
+    bool implicit_paid;        /* there is an implicit slot */
+    unsigned failures_allowed; /* so many failures stop the build (ninja -k); 0: none does */
+    double load_max;           /* the load average at which at most one job runs; 0: no limit */
+};
+
+struct queue {
+    struct queue_rules rules;
+    struct job_list waiting, running, ending; /* the longest there comes first */
+    struct job *implicit;                     /* who has the implicit slot; NULL: nobody */
+    unsigned failures;
+    unsigned unknown; /* jobs have ended, nobody knows how yet */
+    bool stopped;     /* nothing that waits runs any more */
+    int end_status;   /* what it exits with instead; meaningless until stopped */
+};
+
+void queue_init(struct queue *queue, const struct queue_rules *rules);
+
+/* A job has come to the gate. */
+void queue_add(struct queue *queue, struct job *job);
+
+enum queue_step {
+    QUEUE_REST,         /* until a job comes or ends, or more is known */
+    QUEUE_USE_IMPLICIT, /* queue_run() the first that waits, on the implicit slot */
+    QUEUE_USE_TOKEN,    /* the same, on a token, if one is to be had */
+    QUEUE_FREE_TOKEN,   /* queue_shift(): a token can go back */
+    QUEUE_END,          /* queue_end() all that wait */
+    QUEUE_LOAD,         /* the load is too high: ask again when it may have changed */
+};
+
+/* What is to be done now. `load`: the load average of the last minute, if there is a limit. */
+enum queue_step queue_next(const struct queue *queue, double load);
+
+/* Moves the first that waits to those that run, and returns it. */
+struct job *queue_run(struct queue *queue, enum job_pay pay);
+/* The implicit slot is free: the first that runs on a token takes it over, and is returned; its
+ * token is to be given back. */
+struct job *queue_shift(struct queue *queue);
+/* Moves one that waits to those that are ended without having run. */
+void queue_end(struct queue *queue, struct job *job);
+
+/* The job is gone. Returns what it ran on: PAY_TOKEN is to be given back. */
+enum job_pay queue_remove(struct queue *queue, struct job *job);
+
+/* How a job that ran has ended: wait_status as from waitpid(2). */
+void queue_ended(struct queue *queue, int wait_status);
+/* Nobody knows yet; and later: somebody has told by queue_ended(), or will never know. */
+void queue_ended_unknown(struct queue *queue);
+void queue_unknown_settled(struct queue *queue, unsigned settled);
+
+/* Whatever waits, and comes yet, is to be ended. */
+void queue_stop(struct queue *queue, int end_status);
+
+/* What a shell, and ninja from 1.13 on, makes of a wait status: a number to exit with. A job that was
+ * interrupted (INT, TERM, HUP) counts as SIGINT, as in ninja. */
+int queue_exit_code(int wait_status);
+
+#endif

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <paths.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "gate_keeper.h"
+#include "packet.h"
+#include "ptrace_gate.h"
+#include "sidecar.h"
+
+/* The state of the program. */
+struct sidecar {
+    struct gate gate;
+    pid_t root;
+    int socket; /* to the shim */
+    int child_fd;
+    struct event *child_event;
+    struct gate_keeper_duties duties;
+};
+
+/* --- a process of its own --- */
+
+/* Signals that are meant for a build, or for a whole service, reach us too; what we keep ends by
+ * them, and we after that. */
+static void
+ignore_signals(void)
+{
+    const int ignored[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM, SIGPIPE, SIGUSR1,
+                           SIGUSR2, SIGALRM, SIGTSTP, SIGTTIN, SIGTTOU};
+    sigset_t none;
+
+    for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+        signal(ignored[i], SIG_IGN);
+    signal(SIGCHLD, SIG_DFL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* What the shim was given (a pipe to tee, another jobserver) must not stay open for our sake; our own
+ * descriptors are those that close on exec. */
+static void
+drop_inherited(void)
+{
+    struct dirent *entry;
+    int null = open(_PATH_DEVNULL, O_RDWR | O_CLOEXEC);
+    DIR *open_fds = opendir("/proc/self/fd");
+
+    for (int fd = 0; fd < 3 && null >= 0; fd++)
+        dup3(null, fd, O_CLOEXEC);
+    while (open_fds && (entry = readdir(open_fds))) {
+        int fd = atoi(entry->d_name);
+        int flags = fd > 2 ? fcntl(fd, F_GETFD) : -1;
+        if (flags >= 0 && !(flags & FD_CLOEXEC))
+            close(fd);
+    }
+    if (open_fds)
+        closedir(open_fds);
+    if (chdir("/") < 0)
+        return; /* then a mount stays busy as long as the build */
+}
+
+static int
+open_children(void)
+{
+    sigset_t children;
+
+    sigemptyset(&children);
+    sigaddset(&children, SIGCHLD);
+    if (sigprocmask(SIG_BLOCK, &children, NULL) < 0)
+        return -errno;
+    int fd = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
+    return fd < 0 ? -errno : fd;
+}
+
+/* --- the keeper --- */
+
+static int
+start_keeper(struct sidecar *sidecar)
+{
+    return gate_keeper_start(&sidecar->duties, &sidecar->gate.keeper);
+}
+
+/* --- events --- */
+
+static void
+on_children(evutil_socket_t fd, short what, void *argument)
+{
+    struct sidecar *sidecar = argument;
+    struct gate *gate = &sidecar->gate;
+    struct signalfd_siginfo info;
+
+    (void)what;
+    while (read(fd, &info, sizeof(info)) > 0)
+        continue;
+    ptrace_gate_serve(gate);
+    if (gate->keeper == 0)
+        start_keeper(sidecar);
+}
+
+/* --- its life --- */
+
+static int
+open_all(struct sidecar *sidecar, const struct gate_plan *plan)
+{
+    struct gate *gate = &sidecar->gate;
+    int result = gate_open(gate, plan);
+
+    if (result < 0)
+        return result;
+    gate->message_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+    drop_inherited();
+    sidecar->child_fd = open_children();
+    if (sidecar->child_fd < 0)
+        return sidecar->child_fd;
+    sidecar->child_event =
+        event_new(gate->base, sidecar->child_fd, EV_READ | EV_PERSIST, on_children, sidecar);
+    if (!sidecar->child_event || event_add(sidecar->child_event, NULL) < 0)
+        return -ENOMEM;
+    if (client_kind(plan->client) == CLIENT_STEVED)
+        client_join_group(plan->client);
+    sidecar->duties =
+        (struct gate_keeper_duties){.ledger = &gate->ledger, .holdings = gate->holdings};
+    return start_keeper(sidecar);
+}
+
+static void
+tell(const struct sidecar *sidecar, enum sidecar_message_type type, int error)
+{
+    struct sidecar_message message = {.type = type, .error = error, .pid = getpid()};
+
+    packet_send(sidecar->socket, &message, sizeof(message), -1);
+}
+
+/* Does what the shim asks for until something succeeds, or it gives up. */
+static bool
+put_up(struct sidecar *sidecar)
+{
+    struct sidecar_message message;
+    int listener, result = -EPROTO;
+
+    while (packet_receive(sidecar->socket, &message, sizeof(message), &listener) == 1) {
+        if (message.type == SIDECAR_TRACE)
+            result = ptrace_gate_open(&sidecar->gate, sidecar->root);
+        tell(sidecar, SIDECAR_OUTCOME, result);
+        if (result == 0)
+            return true;
+    }
+    return false;
+}
+
+static void
+serve(struct sidecar *sidecar)
+{
+    struct gate *gate = &sidecar->gate;
+
+    while (ptrace_gate_is_busy(gate) || gate_is_busy(gate))
+        if (event_base_loop(gate->base, EVLOOP_ONCE) != 0)
+            return;
+}
+
+_Noreturn void
+sidecar_run(const struct gate_plan *plan, pid_t root, int socket)
+{
+    struct sidecar sidecar = {.root = root, .socket = socket, .child_fd = -1};
+
+    prctl(PR_SET_NAME, "jobgate");
+    ignore_signals();
+    int result = open_all(&sidecar, plan);
+    tell(&sidecar, SIDECAR_READY, result);
+    bool up = result == 0 && put_up(&sidecar);
+    close(socket);
+    if (up) {
+        serve(&sidecar);
+        ptrace_gate_close(&sidecar.gate);
+    }
+    if (sidecar.child_event)
+        event_free(sidecar.child_event);
+    gate_close(&sidecar.gate);
+    _exit(0);
+}

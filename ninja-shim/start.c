@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "packet.h"
+#include "sidecar.h"
+#include "start.h"
+
+int
+gate_choice_parse(const char *text, enum gate_choice *choice)
+{
+    static const struct {
+        const char *name;
+        enum gate_choice choice;
+    } names[] = {
+        {"auto", GATE_AUTO},
+        {"ptrace", GATE_PTRACE},
+        {"seccomp", GATE_SECCOMP},
+        {"none", GATE_NONE},
+    };
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        if (strcmp(text, names[i].name) == 0) {
+            *choice = names[i].choice;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
+/* Neither our child nor in our session: whoever waits for us, or ends what is in the terminal, has
+ * nothing to do with it. Returns 0 or a negative errno. */
+static int
+fork_sidecar(const struct gate_plan *plan, const int ends[2])
+{
+    pid_t root = getpid(), between = fork();
+
+    if (between == 0) {
+        setsid();
+        pid_t sidecar = fork();
+        if (sidecar == 0) {
+            close(ends[0]);
+            sidecar_run(plan, root, ends[1]);
+        }
+        _exit(sidecar < 0 ? 1 : 0);
+    }
+    if (between < 0)
+        return -errno;
+    while (waitpid(between, NULL, 0) < 0 && errno == EINTR)
+        continue;
+    return 0;
+}
+
+static int
+receive(int socket, enum sidecar_message_type wanted, struct sidecar_message *message)
+{
+    int fd, result = packet_receive(socket, message, sizeof(*message), &fd);
+
+    if (fd >= 0)
+        close(fd);
+    if (result == 1)
+        return message->type == wanted ? message->error : -EPROTO;
+    return result < 0 ? result : -EPIPE; /* it was killed */
+}
+
+static int
+try_ptrace(int socket, pid_t sidecar)
+{
+    struct sidecar_message message = {.type = SIDECAR_TRACE};
+
+    /* Yama's scope 1 lets only ancestors trace; it is told of this exception. */
+    prctl(PR_SET_PTRACER, (unsigned long)sidecar, 0, 0, 0);
+    int result = packet_send(socket, &message, sizeof(message), -1);
+    return result < 0 ? result : receive(socket, SIDECAR_OUTCOME, &message);
+}
+
+/* Appends what was tried and refused. */
+static void
+note(char **why_not, const char *tried, int error)
+{
+    char *longer = NULL;
+
+    if (asprintf(&longer, "%s%s%s: %s", *why_not ? *why_not : "", *why_not ? "; " : "", tried,
+                 strerror(-error)) < 0)
+        return;
+    free(*why_not);
+    *why_not = longer;
+}
+
+static int
+put_up(int socket, enum gate_choice choice, char **why_not)
+{
+    struct sidecar_message message;
+    int result = receive(socket, SIDECAR_READY, &message);
+
+    if (result < 0) {
+        note(why_not, "sidecar", result);
+        return result;
+    }
+    result = -EOPNOTSUPP;
+    if (choice == GATE_AUTO || choice == GATE_PTRACE) {
+        result = try_ptrace(socket, message.pid);
+        if (result < 0)
+            note(why_not, "ptrace", result);
+    }
+    return result;
+}
+
+int
+gate_start(const struct gate_plan *plan, enum gate_choice choice, char **why_not)
+{
+    int ends[2];
+
+    *why_not = NULL;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
+        int result = -errno;
+        note(why_not, "socketpair", result);
+        return result;
+    }
+    /* The first member of the group is who is shown as the holder. If we are in another group (-EBUSY),
+     * the sidecar founds one. */
+    if (client_kind(plan->client) == CLIENT_STEVED)
+        client_join_group(plan->client);
+    int result = fork_sidecar(plan, ends);
+    close(ends[1]);
+    if (result < 0)
+        note(why_not, "fork", result);
+    else
+        result = put_up(ends[0], choice, why_not);
+    close(ends[0]);
+    if (result == 0) {
+        free(*why_not);
+        *why_not = NULL;
+    }
+    return result;
+}
