@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <fcntl.h>
-#include <paths.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -11,8 +10,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-#include <dirent.h>
 
+#include "descriptors.h"
 #include "keeper.h"
 #include "keeper_link.h"
 #include "process.h"
@@ -36,31 +35,6 @@ tell(struct state *state, struct keeper_message message, int pidfd)
     keeper_link_send(state->keeper->socket, &message, pidfd);
 }
 
-/* --- letting go --- */
-
-/* What the user's shell gave to jobwrap (a pipe to tee, another jobserver) must not stay open for
- * the keeper's sake; our own descriptors are those that close on exec. */
-static void
-drop_inherited(void)
-{
-    struct dirent *entry;
-    int null = open(_PATH_DEVNULL, O_RDWR | O_CLOEXEC);
-    DIR *open_fds = opendir("/proc/self/fd");
-
-    for (int fd = 0; fd < 3 && null >= 0; fd++)
-        dup3(null, fd, O_CLOEXEC);
-    while (open_fds && (entry = readdir(open_fds))) {
-        int fd = atoi(entry->d_name);
-        int flags = fd > 2 ? fcntl(fd, F_GETFD) : -1;
-        if (flags >= 0 && !(flags & FD_CLOEXEC))
-            close(fd);
-    }
-    if (open_fds)
-        closedir(open_fds);
-    if (chdir("/") < 0)
-        return; /* then a mount stays busy as long as the build */
-}
-
 /* --- the command --- */
 
 static void
@@ -75,7 +49,7 @@ launch(struct state *state, int candidate)
         result = keeper->fifo->fd < 0 ? -errno
                                       : launch_command(keeper->launch, keeper->fifo->path, &pid);
     }
-    drop_inherited();
+    descriptors_drop_inherited();
     if (result != 0) {
         tell(state, (struct keeper_message){.type = KEEPER_LAUNCH_FAILED, .value = result}, -1);
         return;

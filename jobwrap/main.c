@@ -4,14 +4,13 @@
  * See jobwrap(1); keeper.h says who stands between us and the command, and why.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <paths.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "descriptors.h"
 #include "environment.h"
 #include "exit_status.h"
 #include "jobwrap.h"
@@ -19,20 +18,6 @@
 #include "message.h"
 
 #define LEDGER_ROOM 1024u /* where nobody says how many tokens the parent has */
-
-/* A closed stdin, stdout or stderr is closed for the command too, but no file of ours takes its
- * place. */
-static void
-guard_standard_descriptors(void)
-{
-    int fd;
-
-    do
-        fd = open(_PATH_DEVNULL, O_RDWR | O_CLOEXEC);
-    while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd >= 0)
-        close(fd);
-}
 
 static unsigned
 count_cpus(void)
@@ -135,7 +120,7 @@ main(int argc, char **argv)
 {
     struct jobwrap jobwrap = {.command.pidfd = -1, .relay = {.inotify_fd = -1, .recall_fd = -1}};
 
-    guard_standard_descriptors();
+    descriptors_guard_standard();
     options_parse(&jobwrap.options, argc, argv);
     report_start(&jobwrap.report);
     if (parent_find(&jobwrap.parent, &jobwrap.options) < 0) {

@@ -15,28 +15,11 @@ say(char *error, int result)
     free(error);
 }
 
-/* "fifo:PATH", "R,W" or a path. */
-static int
-parse_named(const char *text, struct auth *auth)
-{
-    int read_fd, write_fd, end = -1;
-
-    *auth = (struct auth){.kind = AUTH_FIFO, .read_fd = -1, .write_fd = -1};
-    if (sscanf(text, "%d,%d%n", &read_fd, &write_fd, &end) == 2 && text[end] == '\0') {
-        *auth = (struct auth){.kind = AUTH_PIPE, .read_fd = read_fd, .write_fd = write_fd};
-        return 0;
-    }
-    if (strncmp(text, "fifo:", strlen("fifo:")) == 0)
-        text += strlen("fifo:");
-    auth->path = strdup(text);
-    return auth->path ? 0 : -ENOMEM;
-}
-
 static int
 open_named(struct parent *parent, const char *text)
 {
     char *error = NULL;
-    int result = parse_named(text, &parent->auth);
+    int result = auth_parse_named(text, &parent->auth);
 
     if (result == 0)
         result = client_open(&parent->auth, &parent->client, &error);

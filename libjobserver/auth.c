@@ -653,3 +653,21 @@ auth_replace(const char *makeflags, const struct auth *auth, unsigned jobs)
     free(edit.drop);
     return result;
 }
+
+int
+auth_parse_named(const char *text, struct auth *auth)
+{
+    int read_fd, write_fd, end = -1;
+
+    if (sscanf(text, "%d,%d%n", &read_fd, &write_fd, &end) == 2 && text[end] == '\0') {
+        *auth = (struct auth){.kind = AUTH_PIPE, .read_fd = read_fd, .write_fd = write_fd};
+        return 0;
+    }
+    if (strncmp(text, "fifo:", strlen("fifo:")) == 0)
+        text += strlen("fifo:");
+    char *path = strdup(text);
+    if (!path)
+        return -ENOMEM;
+    *auth = (struct auth){.kind = AUTH_FIFO, .path = path, .read_fd = -1, .write_fd = -1};
+    return 0;
+}

@@ -31,6 +31,10 @@ void auth_clear(struct auth *auth);
  * with *error NULL; `auth` is written only on success. */
 int auth_parse(const char *makeflags, struct auth *auth, char **error);
 
+/* What a user names a jobserver by: "fifo:PATH", "R,W" or a path. 0 or -ENOMEM; `auth` is written only on
+ * success. */
+int auth_parse_named(const char *text, struct auth *auth);
+
 /* "--jobserver-auth=fifo:PATH" (or R,W), quoted as make does; "" for AUTH_NONE. To be freed; NULL:
  * out of memory. */
 char *auth_format(const struct auth *auth);

@@ -344,6 +344,8 @@ gate_serve(struct gate *gate)
     double load = read_load(gate);
     enum queue_step step;
 
+    /* A failure that nobody has looked at yet comes before what waits. */
+    gate_sweep(gate);
     do
         step = queue_next(&gate->queue, load);
     while (take_step(gate, step));

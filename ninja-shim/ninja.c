@@ -13,6 +13,8 @@
 
 #include "auth.h"
 #include "client.h"
+#include "descriptors.h"
+#include "exit_status.h"
 #include "implicit.h"
 #include "inherited.h"
 #include "message.h"
@@ -20,8 +22,6 @@
 #include "ninja_version.h"
 #include "program.h"
 #include "start.h"
-
-enum { EXIT_USAGE = 2, EXIT_SHIM = 125 };
 
 /* The state of the program. */
 struct shim {
@@ -55,7 +55,7 @@ become_real_with_jobs(struct shim *shim, unsigned jobs)
         ninja_options_insert_jobs(&shim->options, shim->argc, shim->argv, shim->jobs_word);
     if (!argv) {
         message("start: %s", strerror(ENOMEM));
-        exit(EXIT_SHIM);
+        exit(EXIT_GATE);
     }
     become_real(shim, argv);
 }
@@ -110,7 +110,7 @@ read_options(struct shim *shim, const char *name)
     if (ninja_options_read(&shim->options, shim->argc, shim->argv, flags) == 0)
         return;
     message("start: %s", strerror(ENOMEM));
-    exit(EXIT_SHIM);
+    exit(EXIT_GATE);
 }
 
 /* A jobserver that is named and not for us leaves the one slot that every client has, as in make. */
@@ -186,7 +186,7 @@ acquire_for_life(const struct shim *shim)
         return;
     }
     message("acquire from %s: %s", client_name(shim->client), strerror(-result));
-    exit(EXIT_SHIM);
+    exit(EXIT_GATE);
 }
 
 static _Noreturn void
@@ -226,6 +226,7 @@ main(int argc, char **argv)
     const char *name = slash ? slash + 1 : argc > 0 ? argv[0] : "ninja";
 
     program_invocation_short_name = (char[]){"ninja-shim"};
+    descriptors_guard_standard();
     find_real(&shim, name);
     if (program_shim_hops() > 0)
         become_real(&shim, argv);

@@ -14,10 +14,10 @@ struct ninja_options {
     int jobs_end;              /* where in argv another -j wins: behind the last one, else 1 */
 };
 
-/* argv is what main() got, one word at least. flags: NULL for ninja; for samurai, which takes no option behind the
- * first operand, the value of SAMUFLAGS, "" if there is none. What ninja refuses is no error here,
- * and neither is what only a newer one knows: it builds, as far as we know, and shall say so
- * itself. 0 or -ENOMEM. */
+/* argv is what main() got, one word at least. flags: NULL for ninja; for samurai, which takes no
+ * option behind the first operand, the value of SAMUFLAGS, "" if there is none. What ninja refuses
+ * is no error here, and neither is what only a newer one knows: it builds, as far as we know, and
+ * shall say so itself. 0 or -ENOMEM. */
 int ninja_options_read(struct ninja_options *options, int argc, char *const *argv,
                        const char *flags);
 

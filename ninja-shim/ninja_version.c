@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,6 +10,6 @@ ninja_version_waits(const char *version)
 {
     unsigned major, minor;
 
-    return sscanf(version, "%u.%u", &major, &minor) == 2 && !strstr(version, ".git") &&
-           (major > 1 || minor >= 14);
+    return isdigit((unsigned char)version[0]) && sscanf(version, "%u.%u", &major, &minor) == 2 &&
+           !strstr(version, ".git") && (major > 1 || (major == 1 && minor >= 14));
 }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <paths.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "descriptors.h"
 #include "gate_keeper.h"
 #include "packet.h"
 #include "ptrace_gate.h"
@@ -42,29 +42,6 @@ ignore_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* What the shim was given (a pipe to tee, another jobserver) must not stay open for our sake; our own
- * descriptors are those that close on exec. */
-static void
-drop_inherited(void)
-{
-    struct dirent *entry;
-    int null = open(_PATH_DEVNULL, O_RDWR | O_CLOEXEC);
-    DIR *open_fds = opendir("/proc/self/fd");
-
-    for (int fd = 0; fd < 3 && null >= 0; fd++)
-        dup3(null, fd, O_CLOEXEC);
-    while (open_fds && (entry = readdir(open_fds))) {
-        int fd = atoi(entry->d_name);
-        int flags = fd > 2 ? fcntl(fd, F_GETFD) : -1;
-        if (flags >= 0 && !(flags & FD_CLOEXEC))
-            close(fd);
-    }
-    if (open_fds)
-        closedir(open_fds);
-    if (chdir("/") < 0)
-        return; /* then a mount stays busy as long as the build */
-}
-
 static int
 open_children(void)
 {
@@ -76,6 +53,18 @@ open_children(void)
         return -errno;
     int fd = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
     return fd < 0 ? -errno : fd;
+}
+
+/* A descriptor for each job, of which a lazy client may start any number. */
+static void
+allow_many_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 /* --- the keeper --- */
@@ -114,7 +103,7 @@ open_all(struct sidecar *sidecar, const struct gate_plan *plan)
     if (result < 0)
         return result;
     gate->message_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
-    drop_inherited();
+    descriptors_drop_inherited();
     sidecar->child_fd = open_children();
     if (sidecar->child_fd < 0)
         return sidecar->child_fd;
@@ -171,6 +160,7 @@ sidecar_run(const struct gate_plan *plan, pid_t root, int socket)
 
     prctl(PR_SET_NAME, "jobgate");
     ignore_signals();
+    allow_many_descriptors();
     int result = open_all(&sidecar, plan);
     tell(&sidecar, SIDECAR_READY, result);
     bool up = result == 0 && put_up(&sidecar);

@@ -12,28 +12,6 @@
 #include "sidecar.h"
 #include "start.h"
 
-int
-gate_choice_parse(const char *text, enum gate_choice *choice)
-{
-    static const struct {
-        const char *name;
-        enum gate_choice choice;
-    } names[] = {
-        {"auto", GATE_AUTO},
-        {"ptrace", GATE_PTRACE},
-        {"seccomp", GATE_SECCOMP},
-        {"none", GATE_NONE},
-    };
-
-    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-        if (strcmp(text, names[i].name) == 0) {
-            *choice = names[i].choice;
-            return 0;
-        }
-    }
-    return -EINVAL;
-}
-
 /* Neither our child nor in our session: whoever waits for us, or ends what is in the terminal, has
  * nothing to do with it. Returns 0 or a negative errno. */
 static int

@@ -2,14 +2,8 @@
 #ifndef NINJA_SHIM_START_H
 #define NINJA_SHIM_START_H
 
-#include <stdbool.h>
-
 #include "gate.h"
-
-enum gate_choice { GATE_AUTO, GATE_PTRACE, GATE_SECCOMP, GATE_NONE };
-
-/* "auto", "ptrace", "seccomp", "none": 0, else -EINVAL and *choice stays. */
-int gate_choice_parse(const char *text, enum gate_choice *choice);
+#include "gate_choice.h"
 
 /* Puts a gate around this process: the program that it executes next is the root of plan.names. From
  * here on it must do nothing but that. 0; or a negative errno, and *why_not (to be freed; NULL: out of

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "descriptors.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <paths.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+void
+descriptors_guard_standard(void)
+{
+    int fd;
+
+    do
+        fd = open(_PATH_DEVNULL, O_RDWR | O_CLOEXEC);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
+void
+descriptors_drop_inherited(void)
+{
+    struct dirent *entry;
+    int null = open(_PATH_DEVNULL, O_RDWR | O_CLOEXEC);
+    DIR *open_fds = opendir("/proc/self/fd");
+
+    for (int fd = 0; fd < 3 && null >= 0; fd++)
+        dup3(null, fd, O_CLOEXEC);
+    while (open_fds && (entry = readdir(open_fds))) {
+        int fd = atoi(entry->d_name);
+        int flags = fd > 2 ? fcntl(fd, F_GETFD) : -1;
+        if (flags >= 0 && !(flags & FD_CLOEXEC))
+            close(fd);
+    }
+    if (open_fds)
+        closedir(open_fds);
+    if (chdir("/") < 0)
+        return; /* then a mount stays busy as long as the build */
+}

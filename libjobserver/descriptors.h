@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef JOBSERVER_DESCRIPTORS_H
+#define JOBSERVER_DESCRIPTORS_H
+
+/* What a program does with the descriptors that it was started with, and that are not its own. */
+
+/* A closed stdin, stdout or stderr stays closed for the program that we become or start, but no file of
+ * ours takes its place. To be called before anything is opened. */
+void descriptors_guard_standard(void);
+
+/* For a process that outlives the command beside it: what the user's shell gave (a pipe to tee,
+ * another jobserver) must not stay open for its sake. Closes all that does not close on exec, opens
+ * /dev/null as stdin, stdout and stderr, and leaves the working directory. */
+void descriptors_drop_inherited(void);
+
+#endif

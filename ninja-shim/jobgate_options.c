@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "jobgate_options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "exit_status.h"
+#include "message.h"
+
+static const char help[] =
+    "usage: jobgate --jobs-of=NAME... [OPTION]... [--] COMMAND [ARGUMENT]...\n"
+    "\n"
+    "Runs COMMAND, in which each child of a process called NAME waits for a token of the\n"
+    "jobserver before it runs.\n"
+    "\n"
+    "      --jobs-of=NAME        whose children are jobs: xargs, parallel, ctest; any number of "
+    "them\n"
+    "      --jobserver=auto|SERVER\n"
+    "                            where tokens come from: a path, fifo:PATH or R,W\n"
+    "      --implicit=auto|inherit|acquire\n"
+    "                            is COMMAND's first job paid for already?\n"
+    "      --gate=auto|ptrace|seccomp\n"
+    "                            what jobs are made to wait by\n"
+    "  -h, --help                show this\n"
+    "  -V, --version             show the version\n"
+    "\n"
+    "Exits with COMMAND's status; 2: bad usage, 125: jobgate failed, 126: COMMAND cannot be run,\n"
+    "127: there is no COMMAND. See jobgate(1).\n";
+
+enum { OPT_JOBS_OF = 256, OPT_JOBSERVER, OPT_IMPLICIT, OPT_GATE };
+
+static const struct option long_options[] = {
+    {"jobs-of", required_argument, NULL, OPT_JOBS_OF},
+    {"jobserver", required_argument, NULL, OPT_JOBSERVER},
+    {"implicit", required_argument, NULL, OPT_IMPLICIT},
+    {"gate", required_argument, NULL, OPT_GATE},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},
+    {0},
+};
+
+static _Noreturn void
+refuse(const char *option, const char *text, const char *wanted)
+{
+    message("%s: '%s' is not %s", option, text, wanted);
+    exit(EXIT_USAGE);
+}
+
+static void
+add_name(struct jobgate_options *options, const char *text)
+{
+    if (!*text || strchr(text, '/'))
+        refuse("--jobs-of", text, "the name of a program without its directory");
+    options->names[options->name_count++] = text;
+}
+
+static void
+parse_server(struct jobgate_options *options, const char *text)
+{
+    if (!*text || strcmp(text, "fifo:") == 0)
+        refuse("--jobserver", text, "auto or a jobserver");
+    options->server = strcmp(text, "auto") == 0 ? NULL : text;
+}
+
+static void
+parse_gate(struct jobgate_options *options, const char *text)
+{
+    if (gate_choice_parse(text, &options->gate) < 0 || options->gate == GATE_NONE)
+        refuse("--gate", text, "auto, ptrace or seccomp");
+}
+
+static void
+parse_option(struct jobgate_options *options, int option)
+{
+    switch (option) {
+    case OPT_JOBS_OF:
+        add_name(options, optarg);
+        break;
+    case OPT_JOBSERVER:
+        parse_server(options, optarg);
+        break;
+    case OPT_IMPLICIT:
+        if (implicit_parse(optarg, &options->implicit) < 0)
+            refuse("--implicit", optarg, "auto, inherit or acquire");
+        break;
+    case OPT_GATE:
+        parse_gate(options, optarg);
+        break;
+    case 'h':
+        fputs(help, stdout);
+        exit(fflush(stdout) == 0 ? 0 : EXIT_GATE);
+    case 'V':
+        puts("jobgate " PROJECT_VERSION);
+        exit(fflush(stdout) == 0 ? 0 : EXIT_GATE);
+    }
+}
+
+/* getopt's own messages are switched off since they do not quote the bad input in our way. */
+static _Noreturn void
+refuse_option(int kind, char **argv)
+{
+    const char *word = argv[optind - 1];
+
+    if (kind == ':')
+        message("option '%s' wants an argument (see --help)", word);
+    else if (optopt > 0 && optopt < 256 && strncmp(word, "--", 2) != 0)
+        message("unknown option '-%c' (see --help)", optopt);
+    else if (optopt)
+        message("option '%s' wants no argument (see --help)", word);
+    else
+        message("unknown or ambiguous option '%s' (see --help)", word);
+    exit(EXIT_USAGE);
+}
+
+void
+jobgate_options_parse(struct jobgate_options *options, int argc, char **argv)
+{
+    int option;
+
+    *options = (struct jobgate_options){.names = calloc((size_t)argc + 1, sizeof(*options->names))};
+    if (!options->names) {
+        message("%s", strerror(ENOMEM));
+        exit(EXIT_GATE);
+    }
+    opterr = 0;
+    /* '+': what follows the command's name is the command's. */
+    while ((option = getopt_long(argc, argv, "+:hV", long_options, NULL)) != -1) {
+        if (option == '?' || option == ':')
+            refuse_option(option, argv);
+        parse_option(options, option);
+    }
+    if (options->name_count == 0 || optind == argc) {
+        message("no %s is given (see --help)", options->name_count == 0 ? "--jobs-of" : "command");
+        exit(EXIT_USAGE);
+    }
+    options->command = argv + optind;
+}

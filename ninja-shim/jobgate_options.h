@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef NINJA_SHIM_JOBGATE_OPTIONS_H
+#define NINJA_SHIM_JOBGATE_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "gate_choice.h"
+#include "implicit.h"
+
+struct jobgate_options {
+    const char **names; /* --jobs-of, one at least, then NULL. Lives as long as the program */
+    size_t name_count;
+    const char *server; /* a path, "fifo:PATH" or "R,W"; NULL: find one */
+    enum implicit_policy implicit;
+    enum gate_choice gate; /* not GATE_NONE */
+    char **command;
+};
+
+/* Ends the program for --help, --version and bad usage. */
+void jobgate_options_parse(struct jobgate_options *options, int argc, char **argv);
+
+#endif
