@@ -53,7 +53,7 @@ below_pipe() {
 build() {
     local label=$1 status=0
     shift
-    rm -f "$LOG" "$LOG.met"
+    rm -f "$LOG" "$LOG".*
     "$LIB/subreaper" "$@" >"$label.raw" 2>&1 3>&- || status=$?
     echo "$status" >"$label.status"
     grep -v '^out/' "$label.raw" | sort >"$label.said" || true
