@@ -23,7 +23,9 @@
 #define ANSWER_TIMEOUT_MS 3000
 
 #define SHIM_VARIABLE "JOBSERVER_SHIM" /* PID:START:HOPS */
-#define SHIM_HOPS_MAX 8
+/* A make that has remade its makefiles executes itself again, by the name that is the shim's, and does
+ * so as often as it must; a circle of shims takes 0.1 s to come so far. */
+#define SHIM_HOPS_MAX 100
 
 /* --- asking for the version --- */
 
@@ -44,7 +46,8 @@ become_asked(const char *path, const char *name, int output)
     char version[] = "--version", *arguments[] = {strdup(name), version, NULL};
     int null = open(_PATH_DEVNULL, O_RDWR);
 
-    output = fcntl(output, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (output <= STDERR_FILENO)
+        output = fcntl(output, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
     dup2(null, STDIN_FILENO);
     dup2(null, STDERR_FILENO);
     dup2(output, STDOUT_FILENO);
@@ -273,8 +276,9 @@ program_shim_hops(void)
     unsigned hops;
     int pid, end = -1;
 
-    if (!text || sscanf(text, "%d:%" SCNu64 ":%u%n", &pid, &start, &hops, &end) != 3 ||
-        text[end] != '\0' || pid != getpid() || start != start_ticks())
+    if (!text || sscanf(text, "%d:%" SCNu64 ":%u:%n", &pid, &start, &hops, &end) != 3 || end < 0 ||
+        strcmp(text + end, program_invocation_short_name) != 0 || pid != getpid() ||
+        start != start_ticks())
         return 0;
     return hops;
 }
@@ -282,12 +286,15 @@ program_shim_hops(void)
 int
 program_exec_real(const char *path, char **argv)
 {
-    char text[sizeof("2147483647:18446744073709551615:4294967295")];
+    char *text;
 
-    snprintf(text, sizeof(text), "%d:%" PRIu64 ":%u", getpid(), start_ticks(),
-             program_shim_hops() + 1);
-    if (setenv(SHIM_VARIABLE, text, 1) < 0)
-        return -errno;
+    if (asprintf(&text, "%d:%" PRIu64 ":%u:%s", getpid(), start_ticks(), program_shim_hops() + 1,
+                 program_invocation_short_name) < 0)
+        return -ENOMEM;
+    int result = setenv(SHIM_VARIABLE, text, 1) < 0 ? -errno : 0;
+    free(text);
+    if (result < 0)
+        return result;
     execv(path, argv);
     return -errno;
 }

@@ -7,8 +7,8 @@
  *
  * A shim becomes the real program in place, so that it keeps its pid. What it becomes may be another
  * copy of a shim (of a build tree, and an installed one), which then must only pass on. So the pid,
- * its start time and the number of such steps are in JOBSERVER_SHIM: there it means the process
- * itself, and nothing to the jobs that inherit it.
+ * its start time, the number of such steps and what kind of shim took them (program_invocation_short_name)
+ * are in JOBSERVER_SHIM: there it means the process itself, and nothing to the jobs that inherit it.
  */
 
 #include <stdbool.h>

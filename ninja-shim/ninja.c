@@ -80,10 +80,17 @@ read_environment(struct shim *shim)
         refuse("NINJA_SHIM_IMPLICIT", implicit, "auto, inherit or acquire");
 }
 
+/* Or something that is called ninja and is samurai, as Gentoo has it: it reads its command line in a way
+ * of its own. */
 static bool
-is_samurai(const char *name)
+is_samurai(const struct shim *shim, const char *name)
 {
-    return strcmp(name, "samu") == 0;
+    char *path = realpath(shim->real, NULL);
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    bool found = strcmp(slash ? slash + 1 : name, "samu") == 0;
+
+    free(path);
+    return found;
 }
 
 static void
@@ -103,7 +110,7 @@ read_options(struct shim *shim, const char *name)
 {
     const char *flags = getenv("SAMUFLAGS");
 
-    if (!is_samurai(name))
+    if (!is_samurai(shim, name))
         flags = NULL;
     else if (!flags)
         flags = "";

@@ -101,10 +101,8 @@ ran_within() {
 }
 
 @test 'readme: ninja' {
-    require_tool NINJA113
+    require ninja
     local i
-    # shellcheck disable=SC2030,SC2031 # each test has a PATH of its own
-    PATH=$(dirname "$NINJA113"):$PATH
     # shellcheck disable=SC2016 # ninja's variable
     {
         printf 'rule job\n  command = "%s" "%s" ninja.$out 0.1\n' "$STAMP" "$LOG"
@@ -169,7 +167,7 @@ require_pytest() {
             "$venv/bin/python3" -m pip install -q pytest pytest-xdist pytest-jobserver
     ) 9>"$venv.lock" >"$BATS_TEST_TMPDIR/pip.log" 2>&1 ||
         { cat "$BATS_TEST_TMPDIR/pip.log" && missing 'no pytest-jobserver: see its pip.log above'; }
-    # shellcheck disable=SC2031 # as above
+    # shellcheck disable=SC2031 # each test has a PATH of its own
     PATH=$venv/bin:$PATH
 }
 

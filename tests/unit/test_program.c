@@ -235,7 +235,8 @@ set_hops(pid_t pid, uint64_t start_ticks, const char *rest)
 {
     char text[128];
 
-    snprintf(text, sizeof(text), "%d:%ju:%s", pid, (uintmax_t)start_ticks, rest);
+    snprintf(text, sizeof(text), "%d:%ju:%s:%s", pid, (uintmax_t)start_ticks, rest,
+             program_invocation_short_name);
     setenv("JOBSERVER_SHIM", text, 1);
 }
 
@@ -251,6 +252,9 @@ test_hops(void **state)
     set_hops(getpid(), self.start_ticks, "3");
     assert_int_equal(program_shim_hops(), 3);
     set_hops(getpid(), self.start_ticks, "3x");
+    assert_int_equal(program_shim_hops(), 0);
+    /* a shim of another kind: a script called make that becomes ninja */
+    set_hops(getpid(), self.start_ticks, "3:other");
     assert_int_equal(program_shim_hops(), 0);
     /* a job of a shim, also one with its pid in a pid namespace of its own */
     set_hops(getppid(), self.start_ticks, "3");
@@ -272,9 +276,9 @@ test_only_shims(void **state)
     (void)state;
     assert_int_equal(process_info(getpid(), &self), 0);
     setenv("PATH", "b:c", 1);
-    set_hops(getpid(), self.start_ticks, "8");
+    set_hops(getpid(), self.start_ticks, "100");
     check_search("b:c", "c/tool", 0);
-    set_hops(getpid(), self.start_ticks, "9");
+    set_hops(getpid(), self.start_ticks, "101");
     assert_int_equal(program_find_real("tool", VARIABLE, &found, &error), -ENOENT);
     assert_string_equal(error, "only shims found on PATH for 'tool'");
     free(error);
