@@ -24,7 +24,7 @@ job() {
     mkdir -p tree
     [ -e tree/build.ninja ] ||
         printf 'rule job\n  command = "%s" "%s" $out $job\n' "$STAMP" "$LOG" >tree/build.ninja
-    printf 'build %s: job\n  job = %s\n' "$1" "$command" >>tree/build.ninja
+    printf 'build %s: job %s\n  job = %s\n' "$1" "${NEEDS-}" "$command" >>tree/build.ninja
 }
 
 jobs_named() {
@@ -34,16 +34,27 @@ jobs_named() {
     done
 }
 
-# Fails when as many live, which have their tokens then.
-fails_among() {
-    printf 'until [ "$("$STAMP" --living "$LOG")" -ge %s ]; do sleep 0.01; done; ' "$1"
-    printf ': >"$LOG.failing"; %s' "$2"
+# once CONDITION: the beginning of a job that waits for it, though not for ever.
+once() {
+    printf 'n=0; until %s; do sleep 0.01; [ $((n += 1)) -lt 1000 ] || exit 99; done; ' "$1"
 }
 
-# Ends some time after that one of three, whatever the way it failed.
+# Fails when as many live, which have their tokens then.
+fails_among() {
+    once "[ \$(\"\$STAMP\" --living \"\$LOG\") -ge $1 ]"
+    printf 'echo $PPID >"$LOG.failed"; %s' "$2"
+}
+
+# Ends after that one has, and ninja has seen it.
 ends_later() {
-    printf 'until [ -e "$LOG.failing" ] && [ "$("$STAMP" --living "$LOG")" -lt 3 ]; do '
-    printf 'sleep 0.01; done; sleep 0.05'
+    once '[ -s "$LOG.failed" ] && ! kill -0 $(cat "$LOG.failed") 2>/dev/null'
+}
+
+# Which of many comes first to the gate is open, and so they wait until these have begun.
+wait_for_start_of() {
+    local name
+    job begin "$(for name in "$@"; do once "grep -q \"^start $name \" \"\$LOG\""; done)"
+    NEEDS='|| begin'
 }
 
 # with_each COMMAND...: at two tokens, with each ninja and each gate.
@@ -51,7 +62,7 @@ with_each() {
     for version in 1.11 1.12 1.13; do
         use_ninja "$version"
         below_fifo 2
-        for gate in ptrace seccomp; do
+        for gate in $SHIM_GATES; do
             export NINJA_SHIM_GATE=$gate
             echo "ninja $version, $gate"
             "$@"
@@ -60,52 +71,57 @@ with_each() {
     done
 }
 
-# fails_alike OPTION...: the same jobs and status with three at once.
+# fails_alike OPTION...: as many jobs, and the same status, with three at once.
 fails_alike() {
     alone -j3 -C tree "$@"
     [ "$(cat alone.status)" != 0 ]
     gated -C tree "$@"
-    same jobs status
+    cat gated.jobs
+    [ "$(wc -l <alone.jobs)" = "$(wc -l <gated.jobs)" ]
+    same status
 }
 
 # --- failures ---
 
 @test 'a job fails with 3: no job that waits is run, and the status is the same' {
     job fail "$(fails_among 3 'exit 3')"
-    jobs_named other 2 "$(ends_later)"
-    jobs_named late 20
+    wait_for_start_of fail
+    jobs_named other 20 "$(ends_later)"
     with_each fails_alike
-    [ "$(wc -l <gated.jobs)" = 3 ]
+    [ "$(wc -l <gated.jobs)" = 4 ]
 }
 
 @test 'a job fails with 1, 2, 130, or is killed: the status is the same' {
     for how in 'exit 1' 'exit 2' 'exit 130' 'kill -INT 0' 'kill -TERM 0' 'kill -KILL 0'; do
         echo "$how"
         rm -rf tree
+        unset NEEDS
         job fail "$(fails_among 3 "$how")"
-        jobs_named other 2 "$(ends_later)"
-        jobs_named late 10
+        wait_for_start_of fail
+        jobs_named other 10 "$(ends_later)"
         with_each fails_alike
+        [ "$(wc -l <gated.jobs)" = 4 ]
     done
 }
 
 @test '-k 0: all the others run' {
     job fail "$(fails_among 3 'exit 3')"
-    jobs_named other 10
+    wait_for_start_of fail
+    jobs_named other 10 "$(ends_later)"
     job fail2 'exit 4'
     jobs_named late 10
     with_each fails_alike -k 0
-    [ "$(wc -l <gated.jobs)" = 22 ]
+    [ "$(wc -l <gated.jobs)" = 23 ]
 }
 
 @test '-k 2: after one failure it goes on, after the second it stops' {
-    job fail "$(fails_among 3 'exit 3')"
-    job second 'until grep -q "^start late1 " "$LOG"; do sleep 0.01; done; exit 3'
-    job other 'until grep -q "^end second " "$LOG"; do sleep 0.01; done; sleep 0.05'
-    job late1 'until grep -q "^end second " "$LOG"; do sleep 0.01; done; sleep 0.05'
-    jobs_named never 10
+    job first "$(fails_among 3 'exit 3')"
+    # The second one fails when another job has followed on the first.
+    job second "$(once '[ $(grep -c "^start other" "$LOG") -ge 2 ]'; fails_among 3 'exit 4')"
+    wait_for_start_of first second
+    jobs_named other 10 "$(once 'grep -q "^end second" "$LOG"'; ends_later)"
     with_each fails_alike -k2
-    [ "$(wc -l <gated.jobs)" = 4 ]
+    [ "$(wc -l <gated.jobs)" = 5 ]
 }
 
 # --- building again ---
@@ -132,7 +148,7 @@ change_input() {
     use_ninja 1.11
     below_fifo 2
     builds_alike_after touch tree/restat.in
-    [ "$(sed 's/[.0-9]*$//' gated.jobs | uniq -c)" = '      3 restat' ]
+    [ "$(sed 's/[.0-9]*$//' gated.jobs | sort -u)" = restat ]
     use_ninja 1.13
     builds_alike_after change_input
     [ "$(wc -l <gated.jobs)" -gt 4 ]
@@ -272,7 +288,7 @@ sees_gate() {
     [ "$(cat gated.status)" = 0 ]
     grep -q '^(jobgate) ' "$LOG.sid"
     grep -q '^(jobgate-keeper) ' "$LOG.sid"
-    run ! grep -q " $(cat "$LOG.own")\$" "$LOG.sid"
+    run ! grep "^(jobgate.* $(cat "$LOG.own")\$" "$LOG.sid"
 }
 
 @test 'a ninja that waits for tokens itself is run as it is, where it takes the server' {
@@ -298,7 +314,7 @@ import subprocess, sys
     chmod +x wrapper
     export NINJA_SHIM_REAL=$PWD/wrapper
     "$LIB/make-ninja-tree" --jobs 100 tree "$LOG"
-    for gate in ptrace seccomp; do
+    for gate in $SHIM_GATES; do
         below_fifo 3
         clean tree
         NINJA_SHIM_GATE=$gate MEET=4 gated -C tree
@@ -387,7 +403,7 @@ dies_below() {
     use_ninja 1.11
     jobs_named running 2 "until [ -e ../go ]; do sleep 0.01; done"
     jobs_named late 20
-    for gate in ptrace seccomp; do
+    for gate in $SHIM_GATES; do
         export NINJA_SHIM_GATE=$gate
         dies_below KILL
         dies_below TERM

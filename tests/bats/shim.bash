@@ -3,6 +3,8 @@
 # What the tests of ninja-shim share, besides common.bash.
 
 : "${NINJA_SHIM:=$BUILD/ninja-shim/ninja}"
+# Where one of them cannot be had, the other can be tested alone.
+: "${SHIM_GATES:=ptrace seccomp}"
 export NINJA_SHIM
 
 # In a directory of its own, with the log of all jobs; no shim but the one that a test calls.
