@@ -27,12 +27,14 @@ tree_alone() {
     [ "$(cat alone.status)" = 0 ]
 }
 
-# build_of N: a build of which N jobs run at once is the same as alone.
+# build_of N: a build of which N jobs run at once is the same as alone. What the jobs of samurai print
+# is mixed with what those at the console do.
 build_of() {
     clean tree
     MEET=$1 gated -C tree
     exactly "$1" "$JOBS"
-    same said jobs status
+    [ "$REAL" = "${SAMU-}" ] || same said
+    same jobs status
 }
 
 # with_tokens fifo|pipe K...
@@ -71,7 +73,7 @@ with_tokens() {
 
 @test 'a static ninja: there is nothing to preload into it' {
     use_ninja static
-    file -L "$REAL" 2>/dev/null | grep -q 'statically linked' || ! ldd "$REAL"
+    run ! ldd "$REAL"
     with_tokens fifo 1 3
 }
 
@@ -139,7 +141,7 @@ at_steved() {
     "$LIB/make-ninja-tree" "$OTHER/tree" "$LOG"
     chmod -R a+rwX "$OTHER"
     MEET=9 alone -j9 -C "$OTHER/tree"
-    for gate in ptrace seccomp; do
+    for gate in $SHIM_GATES; do
         for kind in fifo pipe; do
             "below_$kind" 3
             if [ $kind = fifo ]; then

@@ -13,13 +13,15 @@ shim_setup() {
     unset NINJA_SHIM_GATE NINJA_SHIM_REAL NINJAFLAGS SAMUFLAGS
     cd "$BATS_TEST_TMPDIR" || return
     export LOG=$BATS_TEST_TMPDIR/log NINJA_STATUS=
+    # Before a test puts the shim first on PATH.
+    SYSTEM_NINJA=$(command -v ninja || true)
 }
 
 # use_ninja 1.11|1.12|1.13|static|samu: the one that the shim is to find; also in $REAL. The first is
 # the system's.
 use_ninja() {
     case $1 in
-    1.11) require ninja && REAL=$(command -v ninja) ;;
+    1.11) require ninja && REAL=$SYSTEM_NINJA ;;
     1.12) require_tool NINJA112 && REAL=$NINJA112 ;;
     1.13) require_tool NINJA113 && REAL=$NINJA113 ;;
     static) require_tool NINJASTATIC && REAL=$NINJASTATIC ;;
@@ -41,7 +43,8 @@ below_fifo() {
 # below_pipe K: likewise, by its two ends, which are all that there is of it.
 below_pipe() {
     below_fifo "$1"
-    exec {READ_FD}<"$PARENT" {WRITE_FD}>"$PARENT" {FIFO_FD}>&-
+    exec {READ_FD}<"$PARENT"
+    exec {WRITE_FD}>"$PARENT" {FIFO_FD}>&-
     rm "$PARENT"
     PARENT=/proc/$BASHPID/fd/$READ_FD
     export MAKEFLAGS=" -j$(($1 + 1)) --jobserver-auth=$READ_FD,$WRITE_FD"

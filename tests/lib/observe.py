@@ -11,8 +11,8 @@ import struct
 import termios
 
 PR_SET_CHILD_SUBREAPER = 36
-# stamp.c: a living job holds a lock on one of these bytes of its log. struct flock of a 64-bit system,
-# or of a 32-bit one with 64-bit offsets.
+# stamp.c: a living job holds a lock on one of these bytes of its log. struct flock of a 64-bit
+# system, or of a 32-bit one with 64-bit offsets.
 SLOTS = 256
 FIRST_SLOT = 1 << 40
 FLOCK = "hhqqi4x"
