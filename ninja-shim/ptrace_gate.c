@@ -8,7 +8,9 @@
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "process.h"
@@ -22,7 +24,6 @@
 #define COMM_SIZE 16 /* proc_pid_comm(5) */
 
 enum role {
-    ROLE_UNKNOWN, /* it has stopped before its parent's stop told of it */
     ROLE_PASSER,  /* neither a lazy client nor a job, but may become the one or start it */
     ROLE_LAZY,    /* a lazy client, or a thread of one */
     ROLE_CHILD,   /* of a lazy client; has executed nothing yet */
@@ -34,7 +35,7 @@ enum role {
 struct tracee {
     pid_t pid; /* a thread's id */
     enum role role;
-    pid_t lazy;         /* ROLE_LAZY: the process; ROLE_CHILD and later: who has started it */
+    pid_t lazy; /* ROLE_LAZY: the process; ROLE_CHILD and later: who has started it; 0: killed */
     int pidfd, holding; /* of a lazy client's first thread, else -1 */
     int end_status;     /* ROLE_ENDING */
     UT_hash_handle hh;
@@ -175,14 +176,17 @@ has_lost_privilege(pid_t pid)
 {
     char path[sizeof("/proc/2147483647/exe")];
     struct stat status;
+    struct statvfs mount;
 
     if (geteuid() == 0)
         return false;
     snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
-    return stat(path, &status) == 0 &&
-           (((status.st_mode & S_ISUID) && status.st_uid != geteuid()) ||
-            ((status.st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) &&
-             status.st_gid != getegid()));
+    if (stat(path, &status) < 0 || statvfs(path, &mount) < 0 || (mount.f_flag & ST_NOSUID))
+        return false;
+    return ((status.st_mode & S_ISUID) && status.st_uid != geteuid()) ||
+           ((status.st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) &&
+            status.st_gid != getegid()) ||
+           getxattr(path, "security.capability", NULL, 0) > 0;
 }
 
 static void
@@ -202,13 +206,26 @@ refuse_set_id(struct gate *gate, struct tracee *tracee)
         let_go(gate, tracee);
 }
 
+/* It may do without, or else says so itself, but not why. */
+static void
+warn_of_set_id(const struct gate *gate, pid_t pid)
+{
+    char command[80] = "?";
+
+    process_command(pid, command, sizeof(command));
+    gate_message(gate,
+                 "'%s' runs without the privilege of a set-id program, which only the jobs' own "
+                 "children get",
+                 command);
+}
+
 /* It stands at the gate now. */
 static void
 stand_at_gate(struct gate *gate, struct tracee *tracee)
 {
     pid_t pid = tracee->pid;
 
-    if (!find(tracer_of(gate), tracee->lazy)) {
+    if (tracee->lazy == 0) {
         /* Whose job it was has been killed while it came here. */
         kill(pid, SIGKILL);
         let_go(gate, tracee);
@@ -246,20 +263,37 @@ on_exec(struct gate *gate, struct tracee *tracee)
         tracee->role = ROLE_PASSER;
         resign(gate, tracee);
     }
-    if (tracee->role == ROLE_CHILD)
+    if (tracee->role == ROLE_CHILD) {
         stand_at_gate(gate, tracee);
-    else
-        go_on(tracee->pid, 0);
+        return;
+    }
+    if (has_lost_privilege(tracee->pid))
+        warn_of_set_id(gate, tracee->pid);
+    go_on(tracee->pid, 0);
+}
+
+static bool
+is_thread(pid_t pid)
+{
+    pid_t process;
+
+    return process_of_thread(pid, &process) == 0 && process != pid;
 }
 
 static enum role
 role_of_child(const struct tracee *parent, pid_t child)
 {
-    if (parent->role == ROLE_PASSER)
+    switch (parent->role) {
+    case ROLE_PASSER:
         return ROLE_PASSER;
-    if (parent->role != ROLE_LAZY)
+    case ROLE_LAZY:
+        return process_has_thread(parent->lazy, child) ? ROLE_LAZY : ROLE_CHILD;
+    case ROLE_CHILD:
+        /* A thread that executes takes the place of its process. */
+        return is_thread(child) ? ROLE_CHILD : ROLE_OTHER;
+    default:
         return ROLE_OTHER;
-    return process_has_thread(parent->lazy, child) ? ROLE_LAZY : ROLE_CHILD;
+    }
 }
 
 /* At its first stop. */
@@ -272,8 +306,17 @@ send_off(struct gate *gate, struct tracee *tracee)
         go_on(tracee->pid, 0);
 }
 
+/* Still traced, or a zombie that is ours to reap. */
+static bool
+is_ours(pid_t pid)
+{
+    siginfo_t info;
+
+    return waitid(P_PID, (id_t)pid, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) == 0;
+}
+
 static void
-on_fork(struct gate *gate, struct tracee *tracee)
+on_fork(struct gate *gate, const struct tracee *tracee)
 {
     struct tracer *tracer = tracer_of(gate);
     unsigned long message = 0;
@@ -281,17 +324,30 @@ on_fork(struct gate *gate, struct tracee *tracee)
     if (ptrace(PTRACE_GETEVENTMSG, tracee->pid, NULL, &message) < 0)
         return;
     pid_t child = (pid_t)message;
-    struct tracee *known = find(tracer, child);
-    bool has_stopped = known != NULL;
-    if (!known)
-        known = add(tracer, child, ROLE_UNKNOWN, 0);
-    if (known) {
-        known->role = role_of_child(tracee, child);
-        known->lazy = tracee->lazy;
-    }
-    if (known && has_stopped)
-        send_off(gate, known);
+    /* It may have been here already (on_birth), and be dead and reaped by now. */
+    if (!find(tracer, child) && is_ours(child))
+        add(tracer, child, role_of_child(tracee, child), tracee->lazy);
     go_on(tracee->pid, 0);
+}
+
+/* A new one has stopped for the first time, before its parent's stop told of it. Perhaps that never comes: the
+ * parent has been killed, or another of its threads has executed a program. */
+static void
+on_birth(struct gate *gate, pid_t pid)
+{
+    struct tracer *tracer = tracer_of(gate);
+    struct process_info info = {0};
+    pid_t parent = 0;
+
+    process_of_thread(pid, &parent);
+    if (parent == pid && process_info(pid, &info) == 0)
+        parent = info.parent;
+    const struct tracee *known = find(tracer, parent);
+    struct tracee *tracee = known ? add(tracer, pid, role_of_child(known, pid), known->lazy) : NULL;
+    if (tracee)
+        send_off(gate, tracee);
+    else /* whose child it is, nobody can know any more */
+        kill(pid, SIGKILL);
 }
 
 static bool
@@ -326,6 +382,10 @@ on_signal(struct gate *gate, const struct tracee *tracee, int signal_number)
     /* ^Z between fork and exec: a parent that waits in vfork(2) would never stop itself, nor go on. */
     if (tracee->role == ROLE_CHILD && stops_terminal_job(signal_number))
         signal_number = 0;
+    if (tracee->role == ROLE_ENDING && signal_number == SIGCONT) {
+        ptrace_exit_begin(tracee->pid);
+        return;
+    }
     if (tracee->role == ROLE_ENDING) {
         kill(tracee->pid, SIGKILL);
         signal_number = 0;
@@ -345,6 +405,9 @@ on_event_stop(struct gate *gate, struct tracee *tracee, int signal_number)
      * the end of such a stop. */
     if (signal_number == SIGSTOP || stops_terminal_job(signal_number))
         ptrace(PTRACE_LISTEN, tracee->pid, NULL, NULL);
+    else if (tracee->role == ROLE_ENDING)
+        /* Of a SIGCONT that has come while it waited. It must not run for that. */
+        ptrace_exit_begin(tracee->pid);
     else
         send_off(gate, tracee);
 }
@@ -370,18 +433,15 @@ on_stop(struct gate *gate, struct tracee *tracee, int status)
 
 /* --- ends --- */
 
-/* A child whose parent was killed before it could tell of it will never be anybody's: it has stopped
- * at its birth. */
+/* Its children that have not come to the gate yet must not run either. */
 static void
-end_orphans(struct gate *gate)
+disown_children(struct gate *gate, pid_t lazy)
 {
     struct tracee *tracee, *next;
 
     HASH_ITER (hh, tracer_of(gate)->tracees, tracee, next) {
-        if (tracee->role != ROLE_UNKNOWN)
-            continue;
-        kill(tracee->pid, SIGKILL);
-        let_go(gate, tracee);
+        if (tracee->role == ROLE_CHILD && tracee->lazy == lazy)
+            tracee->lazy = 0;
     }
 }
 
@@ -392,7 +452,7 @@ is_lazy_process(const struct tracee *tracee)
 }
 
 static void
-on_gone(struct gate *gate, struct tracee *tracee)
+on_gone(struct gate *gate, struct tracee *tracee, int status)
 {
     bool lazy = is_lazy_process(tracee);
     pid_t pid = tracee->pid;
@@ -406,8 +466,11 @@ on_gone(struct gate *gate, struct tracee *tracee)
     if (!lazy)
         return;
     gate_settle_unknown(gate);
-    gate_lazy_ended(gate, pid);
-    end_orphans(gate);
+    /* Whoever ends by itself may leave jobs behind on purpose: a shell's 'job &'. */
+    if (WIFSIGNALED(status) || gate->plan->ends_on_signal) {
+        gate_lazy_ended(gate, pid);
+        disown_children(gate, pid);
+    }
     gate_serve(gate);
 }
 
@@ -443,11 +506,11 @@ ptrace_gate_serve(struct gate *gate)
         if (pid == gate->keeper)
             gate->keeper = 0;
         else if (ended && tracee)
-            on_gone(gate, tracee);
-        else if (!ended && tracee && tracee->role != ROLE_UNKNOWN)
+            on_gone(gate, tracee, status);
+        else if (!ended && tracee)
             on_stop(gate, tracee, status);
-        else if (!ended && !tracee && !add(tracer, pid, ROLE_UNKNOWN, 0))
-            kill(pid, SIGKILL);
+        else if (!ended)
+            on_birth(gate, pid);
     }
 }
 
