@@ -151,7 +151,8 @@ change_input() {
     [ "$(sed 's/[.0-9]*$//' gated.jobs | sort -u)" = restat ]
     use_ninja 1.13
     builds_alike_after change_input
-    [ "$(wc -l <gated.jobs)" -gt 4 ]
+    grep -q restat gated.jobs
+    grep -qv restat gated.jobs
     builds_alike_after touch tree/regenerate
     [ "$(cat gated.jobs)" = regenerate ]
     builds_alike_after true
