@@ -18,12 +18,13 @@ teardown() {
 }
 
 # job NAME [COMMAND]: one more in build.ninja; the command is a shell's, and may use $LOG and $STAMP.
+# Its parent is the stamp, which is ninja's own child.
 job() {
     local command=0.01
     [ $# = 1 ] || command="-- sh -c '${2//\$/\$\$}'"
     mkdir -p tree
     [ -e tree/build.ninja ] ||
-        printf 'rule job\n  command = "%s" "%s" $out $job\n' "$STAMP" "$LOG" >tree/build.ninja
+        printf 'rule job\n  command = exec "%s" "%s" $out $job\n' "$STAMP" "$LOG" >tree/build.ninja
     printf 'build %s: job %s\n  job = %s\n' "$1" "${NEEDS-}" "$command" >>tree/build.ninja
 }
 
