@@ -167,6 +167,8 @@ change_input() {
 alike() {
     PATH=${REAL%/*}:$PATH MAKEFLAGS='' build alone ninja "$@"
     PATH=${NINJA_SHIM%/*}:$PATH build gated ninja "$@"
+    # The usage names the default, which the shim decides, if it cannot know that there is a mistake.
+    sed -i 's/default=[0-9]*/default=N/' alone.said gated.said
     same said status jobs
 }
 
