@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
@@ -112,6 +113,14 @@ bool
 process_pidfd_exists(int pidfd)
 {
     return pidfd_send_signal(pidfd, 0, NULL, 0) == 0 || errno == EPERM;
+}
+
+bool
+process_pidfd_has_exited(int pidfd)
+{
+    struct pollfd polled = {.fd = pidfd, .events = POLLIN};
+
+    return poll(&polled, 1, 0) == 1;
 }
 
 /* --- threads --- */

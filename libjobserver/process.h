@@ -31,6 +31,9 @@ int process_open_pidfd(pid_t pid);
 /* false once the process has been reaped (its pid may be in use again). Costs 0.2 us. */
 bool process_pidfd_exists(int pidfd);
 
+/* Has it exited, reaped or not? Costs 0.3 us. */
+bool process_pidfd_has_exited(int pidfd);
+
 /* The process that the thread belongs to, by /proc/TID/status. Costs 25 us. */
 int process_of_thread(pid_t tid, pid_t *pid);
 /* Is `tid` a thread of `pid` now? Costs 0.2 us (tgkill(2) with signal 0): what a cache of

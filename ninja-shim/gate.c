@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -310,15 +309,28 @@ read_load(const struct gate *gate)
     return load;
 }
 
+/* Who is killed has its jobs ended, but of that the gate hears a moment later. */
+static bool
+is_bereaved(const struct gate *gate)
+{
+    const struct gate_job *job = (const struct gate_job *)TAILQ_FIRST(&gate->queue.waiting);
+
+    return gate->kind->has_ended(gate, job->lazy);
+}
+
 /* One step; false: nothing more can be done now. */
 static bool
 take_step(struct gate *gate, enum queue_step step)
 {
     switch (step) {
     case QUEUE_USE_IMPLICIT:
+        if (is_bereaved(gate))
+            return false;
         run_job(gate, PAY_IMPLICIT);
         return true;
     case QUEUE_USE_TOKEN:
+        if (is_bereaved(gate))
+            return false;
         if (!borrow(gate))
             return gate->server_gone; /* then another step is due */
         run_job(gate, PAY_TOKEN);

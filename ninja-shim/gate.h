@@ -42,6 +42,8 @@ struct gate_kind {
     void (*end)(struct gate *gate, struct gate_process *process, int status);
     /* SIGCHLD has come: handles all that has happened. The keeper's end: gate->keeper is 0 then. */
     void (*serve)(struct gate *gate);
+    /* A lazy client has ended, and this kind has not handled that yet: its jobs must not run before. */
+    bool (*has_ended)(const struct gate *gate, pid_t lazy);
     /* Is there still something that may bring jobs, or needs the gate? */
     bool (*is_busy)(const struct gate *gate);
     void (*close)(struct gate *gate);

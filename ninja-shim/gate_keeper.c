@@ -22,14 +22,6 @@ struct state {
 
 /* --- when the sidecar is dead --- */
 
-static bool
-is_alive(int pidfd)
-{
-    struct pollfd polled = {.fd = pidfd, .events = POLLIN};
-
-    return poll(&polled, 1, 0) == 0;
-}
-
 static void
 end_all(const struct holdings *holdings, enum holding_kind kind)
 {
@@ -70,7 +62,7 @@ count_held(struct state *state, nfds_t *n_polled)
         const struct holding *holding = &holdings->holding[i];
         int token = holding->token;
         if (holding->kind != HOLDING_RUNNING || token == HOLDINGS_NO_TOKEN ||
-            !is_alive(holding->pidfd))
+            process_pidfd_has_exited(holding->pidfd))
             continue;
         if (!is_counted(state, held, token))
             state->tokens[held++] = token;

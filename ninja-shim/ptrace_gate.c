@@ -511,12 +511,21 @@ close_gate(struct gate *gate)
     gate->kind_state = NULL;
 }
 
+static bool
+has_ended(const struct gate *gate, pid_t lazy)
+{
+    const struct tracee *tracee = find(tracer_of(gate), lazy);
+
+    return tracee && tracee->pidfd >= 0 && process_pidfd_has_exited(tracee->pidfd);
+}
+
 static const struct gate_kind ptrace_kind = {
     .name = "ptrace",
     .tells_ends = true,
     .run = run,
     .end = end,
     .serve = serve,
+    .has_ended = has_ended,
     .is_busy = is_busy,
     .close = close_gate,
 };

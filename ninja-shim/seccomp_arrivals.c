@@ -43,6 +43,44 @@ watch_soon(struct seccomp_gate *of)
         start_watch(of, WATCH_MS_MIN);
 }
 
+/* --- what is pending --- */
+
+/* The bits of one line of /proc/PID/status: a signal's is 1 << (number - 1). */
+static uint64_t
+signal_set(const char *status, const char *key)
+{
+    const char *line = strstr(status, key);
+
+    return line ? strtoull(line + strlen(key), NULL, 16) : 0;
+}
+
+static uint64_t
+bit(int signal_number)
+{
+    return UINT64_C(1) << (signal_number - 1);
+}
+
+/* A program that has just been executed has no handlers: what is not ignored kills. */
+static bool
+is_to_die(pid_t pid)
+{
+    const uint64_t harmless = bit(SIGCHLD) | bit(SIGCONT) | bit(SIGURG) | bit(SIGWINCH) |
+                              bit(SIGSTOP) | bit(SIGTSTP) | bit(SIGTTIN) | bit(SIGTTOU);
+    char path[sizeof("/proc/2147483647/status")], status[4096];
+
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? 0 : read(fd, status, sizeof(status) - 1);
+    if (fd >= 0)
+        close(fd);
+    if (length <= 0)
+        return false;
+    status[length] = '\0';
+    uint64_t pending = signal_set(status, "\nSigPnd:") | signal_set(status, "\nShdPnd:");
+    uint64_t held = signal_set(status, "\nSigBlk:") | signal_set(status, "\nSigIgn:");
+    return (pending & ~held & ~harmless) != 0;
+}
+
 /* --- the kind's part of a gate --- */
 
 void
@@ -58,13 +96,17 @@ seccomp_run(struct gate *gate, struct gate_process *process)
         signal_process(process, SIGCONT);
 }
 
-/* The status cannot be chosen. */
+/* The status cannot be chosen, but for that of an interrupted job, which ends ninja in a way of its own. */
 void
 seccomp_end(struct gate *gate, struct gate_process *process, int status)
 {
-    (void)status;
-    signal_process(process, SIGKILL);
-    stop_forget(seccomp_gate_of(gate), process->pid);
+    struct seccomp_gate *of = seccomp_gate_of(gate);
+    bool at_rest = process->pid != of->arriving && !stop_is_under_way(of, process->pid);
+
+    if (status == 128 + SIGINT && at_rest)
+        signal_process(process, SIGINT);
+    signal_process(process, at_rest && is_to_die(process->pid) ? SIGCONT : SIGKILL);
+    stop_forget(of, process->pid);
 }
 
 /* --- coming --- */
@@ -176,42 +218,6 @@ arrive_stopped(struct seccomp_gate *of, pid_t pid, pid_t lazy)
 }
 
 /* --- waiting --- */
-
-/* The bits of one line of /proc/PID/status: a signal's is 1 << (number - 1). */
-static uint64_t
-signal_set(const char *status, const char *key)
-{
-    const char *line = strstr(status, key);
-
-    return line ? strtoull(line + strlen(key), NULL, 16) : 0;
-}
-
-static uint64_t
-bit(int signal_number)
-{
-    return UINT64_C(1) << (signal_number - 1);
-}
-
-/* A program that has just been executed has no handlers: what is not ignored kills. */
-static bool
-is_to_die(pid_t pid)
-{
-    const uint64_t harmless = bit(SIGCHLD) | bit(SIGCONT) | bit(SIGURG) | bit(SIGWINCH) |
-                              bit(SIGSTOP) | bit(SIGTSTP) | bit(SIGTTIN) | bit(SIGTTOU);
-    char path[sizeof("/proc/2147483647/status")], status[4096];
-
-    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t length = fd < 0 ? 0 : read(fd, status, sizeof(status) - 1);
-    if (fd >= 0)
-        close(fd);
-    if (length <= 0)
-        return false;
-    status[length] = '\0';
-    uint64_t pending = signal_set(status, "\nSigPnd:") | signal_set(status, "\nShdPnd:");
-    uint64_t held = signal_set(status, "\nSigBlk:") | signal_set(status, "\nSigIgn:");
-    return (pending & ~held & ~harmless) != 0;
-}
 
 static void
 look_at(struct seccomp_gate *of, struct gate_process *process)

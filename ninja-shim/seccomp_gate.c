@@ -95,6 +95,7 @@ static const struct gate_kind seccomp_kind = {
     .run = seccomp_run,
     .end = seccomp_end,
     .serve = serve,
+    .has_ended = seccomp_has_ended,
     .is_busy = is_busy,
     .close = close_gate,
 };

@@ -1,22 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "seccomp_trees.h"
 
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "end_status.h"
+#include "process.h"
+
 #define ANCESTORS_MAX 256
-
-static bool
-has_ended(int pidfd)
-{
-    struct pollfd polled = {.fd = pidfd, .events = POLLIN};
-
-    return poll(&polled, 1, 0) == 1;
-}
 
 /* --- lazy clients --- */
 
@@ -33,6 +28,16 @@ forget_lazy(struct seccomp_gate *of, struct lazy *lazy)
     free(lazy);
 }
 
+/* Whoever ends by itself may leave jobs behind on purpose: a shell's 'job &'. */
+static bool
+has_left_jobs(const struct seccomp_gate *of, const struct lazy *lazy)
+{
+    int status;
+
+    return !of->gate->plan->ends_on_signal && end_status_of(lazy->pid, lazy->pidfd, &status) == 0 &&
+           WIFEXITED(status);
+}
+
 static void
 on_lazy_end(evutil_socket_t fd, short what, void *argument)
 {
@@ -40,13 +45,15 @@ on_lazy_end(evutil_socket_t fd, short what, void *argument)
     struct seccomp_gate *of = lazy->of;
     pid_t pid = lazy->pid;
     bool ours = lazy->tree == LIST_FIRST(&of->trees);
+    bool leaves_jobs = has_left_jobs(of, lazy);
 
     (void)fd;
     (void)what;
     forget_lazy(of, lazy);
     if (!ours)
         return;
-    gate_lazy_ended(of->gate, pid);
+    if (!leaves_jobs)
+        gate_lazy_ended(of->gate, pid);
     gate_serve(of->gate);
 }
 
@@ -56,7 +63,7 @@ tree_add_lazy(struct seccomp_gate *of, struct tree *tree, pid_t pid)
     struct lazy *lazy;
 
     HASH_FIND_INT(of->lazies, &pid, lazy);
-    if (lazy && !has_ended(lazy->pidfd))
+    if (lazy && !process_pidfd_has_exited(lazy->pidfd))
         return;
     if (lazy)
         on_lazy_end(-1, 0, lazy);
@@ -83,7 +90,7 @@ find_lazy(const struct seccomp_gate *of, pid_t pid)
     struct lazy *lazy;
 
     HASH_FIND_INT(of->lazies, &pid, lazy);
-    return lazy && !has_ended(lazy->pidfd) ? lazy : NULL;
+    return lazy && !process_pidfd_has_exited(lazy->pidfd) ? lazy : NULL;
 }
 
 static bool
@@ -111,7 +118,7 @@ find_tree(const struct seccomp_gate *of, pid_t root)
     struct tree *tree;
 
     LIST_FOREACH (tree, &of->trees, in_gate) {
-        if (tree->root == root && !has_ended(tree->root_pidfd))
+        if (tree->root == root && !process_pidfd_has_exited(tree->root_pidfd))
             return tree;
     }
     return NULL;
@@ -173,7 +180,7 @@ tree_has_living_lazy(const struct seccomp_gate *of, const struct tree *tree)
     struct lazy *lazy, *next;
 
     HASH_ITER (hh, of->lazies, lazy, next) {
-        if (lazy->tree == tree && !has_ended(lazy->pidfd))
+        if (lazy->tree == tree && !process_pidfd_has_exited(lazy->pidfd))
             return true;
     }
     return false;
@@ -187,7 +194,7 @@ tree_has_orphan(struct seccomp_gate *of, const struct process_info *info)
     struct lazy *parent;
 
     HASH_FIND_INT(of->lazies, &info->parent, parent);
-    if (parent && has_ended(parent->pidfd))
+    if (parent && process_pidfd_has_exited(parent->pidfd))
         return true; /* just now */
     LIST_FOREACH (tree, &of->trees, in_gate) {
         if (tree->had_lazy && is_called(info->pid, tree->name_list) &&
@@ -247,4 +254,13 @@ tree_remove_all(struct seccomp_gate *of)
 
     while ((tree = LIST_FIRST(&of->trees)))
         tree_remove(of, tree);
+}
+
+bool
+seccomp_has_ended(const struct gate *gate, pid_t lazy_pid)
+{
+    struct lazy *lazy;
+
+    HASH_FIND_INT(seccomp_gate_of(gate)->lazies, &lazy_pid, lazy);
+    return lazy && process_pidfd_has_exited(lazy->pidfd);
 }

@@ -28,4 +28,7 @@ void tree_end(struct seccomp_gate *of, struct tree *tree);
 /* A first exec, by no child of a living lazy client: was it forked by one that has been killed since? */
 bool tree_has_orphan(struct seccomp_gate *of, const struct process_info *info);
 
+/* The kind's part of a gate: see struct gate_kind. */
+bool seccomp_has_ended(const struct gate *gate, pid_t lazy);
+
 #endif
