@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,6 +15,7 @@
 
 /* Where nobody says how many jobs the lazy client will start. */
 #define LEDGER_ROOM 1024u
+#define ENDS_AT_ONCE 64
 /* The load is no event; the kernel counts it anew every five seconds. */
 static const struct timeval load_interval = {.tv_sec = 1};
 
@@ -53,8 +54,7 @@ forget_process(struct gate *gate, struct gate_process *process)
 {
     HASH_DEL(gate->processes, process);
     holdings_remove(gate->holdings, process->holding);
-    event_free(process->end_event);
-    close(process->pidfd);
+    close(process->pidfd); /* leaves epoll as well: nobody has a copy */
     process->pidfd = -1;
     process->job->living--;
 }
@@ -126,9 +126,16 @@ create_job(struct gate *gate, pid_t lazy)
     return job;
 }
 
-static void on_end(evutil_socket_t fd, short what, void *argument);
+/* -errno: it is not watched. */
+static int
+watch_end(const struct gate *gate, struct gate_process *process)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = process};
 
-/* The process is known to the holdings and to the loop, but belongs to no job yet. */
+    return epoll_ctl(gate->ended_fd, EPOLL_CTL_ADD, process->pidfd, &event) < 0 ? -errno : 0;
+}
+
+/* The process is known to the holdings, and its end will be, but belongs to no job yet. */
 static struct gate_process *
 create_process(struct gate *gate, pid_t pid, int *error)
 {
@@ -137,21 +144,15 @@ create_process(struct gate *gate, pid_t pid, int *error)
     *error = -ENOMEM;
     if (!process)
         return NULL;
-    *process = (struct gate_process){.gate = gate, .pid = pid, .holding = -1};
+    *process = (struct gate_process){.pid = pid, .holding = -1};
     process->pidfd = process_open_pidfd(pid);
     *error = process->pidfd;
     if (process->pidfd >= 0)
+        *error = watch_end(gate, process);
+    if (*error == 0)
         *error = process->holding = holdings_add(gate->holdings, HOLDING_WAITING, process->pidfd);
-    if (process->holding >= 0) {
-        process->end_event = event_new(gate->base, process->pidfd, EV_READ, on_end, process);
-        *error = process->end_event ? event_add(process->end_event, NULL) : -ENOMEM;
-    }
-    if (process->end_event && *error == 0)
-        return process;
-    if (process->end_event)
-        event_free(process->end_event);
     if (process->holding >= 0)
-        holdings_remove(gate->holdings, process->holding);
+        return process;
     if (process->pidfd >= 0)
         close(process->pidfd);
     free(process);
@@ -260,8 +261,9 @@ free_token(struct gate *gate)
 
 /* --- serving --- */
 
+/* A token has come, or somebody has ended. */
 static void
-on_token(evutil_socket_t fd, short what, void *argument)
+on_event(evutil_socket_t fd, short what, void *argument)
 {
     (void)fd;
     (void)what;
@@ -370,7 +372,6 @@ gate_admit(struct gate *gate, pid_t pid, pid_t lazy)
         job = create_job(gate, lazy);
     process->job = job;
     if (!job) {
-        event_free(process->end_event);
         holdings_remove(gate->holdings, process->holding);
         close(process->pidfd);
         free(process);
@@ -419,51 +420,17 @@ collect(struct gate *gate, struct gate_process *process)
     gate->jobs_alive--;
 }
 
-static bool
-has_ended(const struct gate_process *process)
-{
-    struct pollfd polled = {.fd = process->pidfd, .events = POLLIN};
-
-    return poll(&polled, 1, 0) == 1;
-}
-
-static void
-on_end(evutil_socket_t fd, short what, void *argument)
-{
-    struct gate_process *process = argument;
-    struct gate *gate = process->gate;
-
-    (void)fd;
-    (void)what;
-    collect(gate, process);
-    gate_serve(gate);
-}
-
-static void
-sweep_job(struct gate *gate, struct gate_job *job)
-{
-    struct gate_process *process, *next;
-
-    for (process = TAILQ_FIRST(&job->processes); process; process = next) {
-        next = TAILQ_NEXT(process, in_job);
-        bool last = job->living == 1;
-        if (process->pidfd < 0 || !has_ended(process))
-            continue;
-        collect(gate, process);
-        if (last)
-            return; /* the job is gone */
-    }
-}
-
 void
 gate_sweep(struct gate *gate)
 {
-    struct job *job, *next;
+    struct epoll_event events[ENDS_AT_ONCE];
+    int ended;
 
-    for (job = TAILQ_FIRST(&gate->queue.running); job; job = next) {
-        next = TAILQ_NEXT(job, in_queue);
-        sweep_job(gate, (struct gate_job *)job);
-    }
+    do {
+        ended = epoll_wait(gate->ended_fd, events, ENDS_AT_ONCE, 0);
+        for (int i = 0; i < ended; i++)
+            collect(gate, events[i].data.ptr);
+    } while (ended == ENDS_AT_ONCE);
 }
 
 void
@@ -510,7 +477,7 @@ gate_is_busy(const struct gate *gate)
 int
 gate_open(struct gate *gate, const struct gate_plan *plan)
 {
-    *gate = (struct gate){.plan = plan, .message_fd = -1};
+    *gate = (struct gate){.plan = plan, .message_fd = -1, .ended_fd = -1};
     queue_init(&gate->queue, &plan->rules);
     int result = ledger_open(&gate->ledger, plan->client, plan->jobs ? plan->jobs : LEDGER_ROOM);
     if (result < 0)
@@ -519,10 +486,16 @@ gate_open(struct gate *gate, const struct gate_plan *plan)
     gate->base = event_base_new();
     if (!gate->holdings || !gate->base)
         return -ENOMEM;
+    gate->ended_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (gate->ended_fd < 0)
+        return -errno;
     gate->token_event =
-        event_new(gate->base, client_fd(plan->client), EV_READ | EV_PERSIST, on_token, gate);
+        event_new(gate->base, client_fd(plan->client), EV_READ | EV_PERSIST, on_event, gate);
     gate->load_event = evtimer_new(gate->base, on_load, gate);
-    return gate->token_event && gate->load_event ? 0 : -ENOMEM;
+    gate->end_event = event_new(gate->base, gate->ended_fd, EV_READ | EV_PERSIST, on_event, gate);
+    if (!gate->token_event || !gate->load_event || !gate->end_event)
+        return -ENOMEM;
+    return event_add(gate->end_event, NULL) < 0 ? -ENOMEM : 0;
 }
 
 void
@@ -536,6 +509,10 @@ gate_close(struct gate *gate)
         event_free(gate->token_event);
     if (gate->load_event)
         event_free(gate->load_event);
+    if (gate->end_event)
+        event_free(gate->end_event);
+    if (gate->ended_fd >= 0)
+        close(gate->ended_fd);
     if (gate->base)
         event_base_free(gate->base);
 }

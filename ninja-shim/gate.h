@@ -54,10 +54,8 @@ struct gate_job {
 
 /* A direct child of a lazy client, from when it executes a program. */
 struct gate_process {
-    struct gate *gate;
     pid_t pid;
     int pidfd; /* owned; -1: it has ended */
-    struct event *end_event;
     int holding;
     struct gate_job *job;
     unsigned long long pipes[GATE_PIPES]; /* inodes; 0: no pipe */
@@ -72,7 +70,9 @@ struct gate {
     const struct gate_kind *kind;
     void *kind_state; /* the gate kind's own */
     struct event_base *base;
-    struct event *token_event, *load_event;
+    struct event *token_event, *load_event, *end_event;
+    int ended_fd; /* epoll(7) on the pidfds of all processes: asking who has ended costs the same for
+                     any number of them */
     bool token_awaited, load_awaited;
     struct ledger ledger;
     bool ledger_full; /* until a token goes back */

@@ -85,8 +85,9 @@ on_children(evutil_socket_t fd, short what, void *argument)
     struct signalfd_siginfo info;
 
     (void)what;
-    while (read(fd, &info, sizeof(info)) > 0)
-        continue;
+    /* Were there another one, the descriptor would be readable again. */
+    if (read(fd, &info, sizeof(info)) < 0)
+        return;
     ptrace_gate_serve(gate);
     if (gate->keeper == 0)
         start_keeper(sidecar);
