@@ -258,6 +258,30 @@ two_pipelines() {
     two_pipelines 1 4
 }
 
+@test 'members of a pipeline that are late, or execute nothing, join the others' {
+    below_fifo 0
+    mkfifo go
+    exec {go}<>go
+    spawn "$JOBGATE" --jobs-of=bash -- bash -c '"$STAMP" "$LOG" first -- seq 30000 |
+        { read -r _ <go; exec cat; } | { read -r _ <go; while read -r n; do echo "$n"; done; } |
+        "$STAMP" "$LOG" last -- wc -l >said'
+    wait_for 10 lives_jobs 2
+    printf '\n\n' >&"$go"
+    status_of "$spawned"
+    [ "$(cat said)" = 30000 ]
+    all_is_well
+}
+
+@test 'two pipelines with such members are two jobs' {
+    below_fifo 0
+    "$JOBGATE" --jobs-of=bash -- bash -c 'for i in a b; do
+            "$STAMP" "$LOG" $i.1 0.3 | while read -r _; do :; done | "$STAMP" "$LOG" $i.2 0.3 &
+        done
+        wait'
+    highest --expect-exactly 2 --expect-jobs 4
+    all_is_well
+}
+
 @test 'what is joined by standard error is one job' {
     local pipe
     below_fifo 0
@@ -271,7 +295,6 @@ two_pipelines() {
 @test 'a member of a pipeline that starts when another has ended' {
     below_fifo 0
     mkfifo go
-    # Meant to be opened for both, so that nobody waits for the other end.
     "$JOBGATE" --jobs-of=bash -- bash -c '"$STAMP" "$LOG" first -- sh -c "echo >go" |
         { read -r _ <go; exec "$STAMP" "$LOG" second 0; } | "$STAMP" "$LOG" third -- cat'
     highest --expect-jobs 3
