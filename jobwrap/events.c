@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "events.h"
-#include "exit_status.h"
+#include "usage.h"
 #include "keeper_link.h"
 #include "message.h"
 
@@ -179,7 +179,7 @@ on_fatal(int error)
 {
     (void)error;
     message("start the event loop: %s", strerror(errno));
-    _exit(EXIT_JOBWRAP);
+    _exit(EXIT_OURS);
 }
 
 static void

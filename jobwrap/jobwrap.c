@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "events.h"
-#include "exit_status.h"
+#include "usage.h"
 #include "jobwrap.h"
 #include "keeper_link.h"
 #include "message.h"
@@ -205,7 +205,7 @@ say_launch_error(const struct jobwrap *jobwrap)
 
     message("run %s: %s", jobwrap->options.command[0], strerror(abs(error)));
     if (error < 0)
-        return EXIT_JOBWRAP;
+        return EXIT_OURS;
     return error == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
 }
 
@@ -232,6 +232,6 @@ jobwrap_exit(struct jobwrap *jobwrap)
     if (jobwrap->end_signal)
         signals_die(jobwrap->end_signal);
     if (!jobwrap->command.ended)
-        return EXIT_JOBWRAP;
+        return EXIT_OURS;
     return command_exit_like(&jobwrap->command);
 }

@@ -6,7 +6,7 @@
 
 #include "auth.h"
 #include "environment.h"
-#include "exit_status.h"
+#include "usage.h"
 #include "launch.h"
 
 /* Two descriptions, so that nobody's O_NONBLOCK at one end changes the other; both block. */
@@ -54,7 +54,7 @@ become_command(const struct launch *launch, const char *fifo_path, int error_fd)
         result = errno;
     }
     (void)!write(error_fd, &result, sizeof(result));
-    _exit(EXIT_JOBWRAP);
+    _exit(EXIT_OURS);
 }
 
 int

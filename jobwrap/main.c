@@ -12,7 +12,7 @@
 
 #include "descriptors.h"
 #include "environment.h"
-#include "exit_status.h"
+#include "usage.h"
 #include "jobwrap.h"
 #include "make_version.h"
 #include "message.h"
@@ -75,7 +75,7 @@ plan(struct jobwrap *jobwrap)
     if (result == 0)
         return;
     message("start: %s", strerror(-result));
-    exit(EXIT_JOBWRAP);
+    exit(EXIT_OURS);
 }
 
 /* At steved, what is borrowed belongs to us and the keeper. We found the group, before there is a
@@ -91,7 +91,7 @@ found_group(const struct jobwrap *jobwrap)
     if (result == 0)
         return;
     message("join a group at %s: %s", client_name(client), strerror(-result));
-    exit(EXIT_JOBWRAP);
+    exit(EXIT_OURS);
 }
 
 static void
@@ -112,7 +112,7 @@ start_keeper(struct jobwrap *jobwrap)
         return;
     }
     message("fork: %s", strerror(-result));
-    exit(EXIT_JOBWRAP);
+    exit(EXIT_OURS);
 }
 
 int
@@ -125,7 +125,7 @@ main(int argc, char **argv)
     report_start(&jobwrap.report);
     if (parent_find(&jobwrap.parent, &jobwrap.options) < 0) {
         parent_close(&jobwrap.parent);
-        return EXIT_JOBWRAP;
+        return EXIT_OURS;
     }
     if (jobwrap.parent.client)
         jobwrap.implicit_paid = implicit_is_paid(jobwrap.parent.client, jobwrap.options.implicit,

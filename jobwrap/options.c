@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "exit_status.h"
 #include "message.h"
 #include "options.h"
+#include "usage.h"
 
 static const char help[] =
     "usage: jobwrap [OPTION]... [--] COMMAND [ARGUMENT]...\n"
@@ -48,13 +48,6 @@ static const struct option long_options[] = {
     {0},
 };
 
-static _Noreturn void
-refuse(const char *option, const char *text, const char *wanted)
-{
-    message("%s: '%s' is not %s", option, text, wanted);
-    exit(EXIT_USAGE);
-}
-
 static unsigned
 parse_jobs(const char *text)
 {
@@ -63,7 +56,7 @@ parse_jobs(const char *text)
     errno = 0;
     unsigned long jobs = strtoul(text, &end, 10);
     if (!isdigit((unsigned char)*text) || *end || errno || jobs < 1 || jobs > JOBS_MAX)
-        refuse("-j", text, "a number from 1 to 65536");
+        usage_refuse("-j", text, "a number from 1 to 65536");
     return (unsigned)jobs;
 }
 
@@ -71,7 +64,7 @@ static void
 parse_parent(struct options *options, const char *text)
 {
     if (!*text)
-        refuse("--parent", text, "auto, none or a jobserver");
+        usage_refuse("--parent", text, "auto, none or a jobserver");
     options->root = strcmp(text, "none") == 0;
     options->parent = options->root || strcmp(text, "auto") == 0 ? NULL : text;
 }
@@ -85,7 +78,7 @@ parse_style(const char *text)
         return STYLE_FIFO;
     if (strcmp(text, "pipe") == 0)
         return STYLE_PIPE;
-    refuse("--style", text, "auto, fifo or pipe");
+    usage_refuse("--style", text, "auto, fifo or pipe");
 }
 
 static void
@@ -103,47 +96,30 @@ parse_option(struct options *options, int option)
         break;
     case OPT_IMPLICIT:
         if (implicit_parse(optarg, &options->implicit) < 0)
-            refuse("--implicit", optarg, "auto, inherit or acquire");
+            usage_refuse("--implicit", optarg, "auto, inherit or acquire");
         break;
     case OPT_REPORT:
         options->report = true;
         options->report_file = optarg;
         if (optarg && !*optarg)
-            refuse("--report", optarg, "a file");
+            usage_refuse("--report", optarg, "a file");
         break;
     case OPT_GROUP:
         options->group = optarg;
         options->group_named = true;
         if (!getgrnam(optarg))
-            refuse("--group", optarg, "a group");
+            usage_refuse("--group", optarg, "a group");
         break;
     case OPT_NO_SHIMS:
         options->shims = false;
         break;
     case 'h':
         fputs(help, stdout);
-        exit(fflush(stdout) == 0 ? 0 : EXIT_JOBWRAP);
+        exit(fflush(stdout) == 0 ? 0 : EXIT_OURS);
     case 'V':
         puts("jobwrap " PROJECT_VERSION);
-        exit(fflush(stdout) == 0 ? 0 : EXIT_JOBWRAP);
+        exit(fflush(stdout) == 0 ? 0 : EXIT_OURS);
     }
-}
-
-/* getopt's own messages are switched off since they do not quote the bad input in our way. */
-static _Noreturn void
-refuse_option(int kind, char **argv)
-{
-    const char *word = argv[optind - 1];
-
-    if (kind == ':')
-        message("option '%s' wants an argument (see --help)", word);
-    else if (optopt > 0 && optopt < 256 && strncmp(word, "--", 2) != 0)
-        message("unknown option '-%c' (see --help)", optopt);
-    else if (optopt)
-        message("option '%s' wants no argument (see --help)", word);
-    else
-        message("unknown or ambiguous option '%s' (see --help)", word);
-    exit(EXIT_USAGE);
 }
 
 void
@@ -156,7 +132,7 @@ options_parse(struct options *options, int argc, char **argv)
     /* '+': what follows the command's name is the command's. */
     while ((option = getopt_long(argc, argv, "+:j:hV", long_options, NULL)) != -1) {
         if (option == '?' || option == ':')
-            refuse_option(option, argv);
+            usage_refuse_option(option, argv);
         parse_option(options, option);
     }
     if (optind == argc) {

@@ -8,16 +8,22 @@
 #include "message.h"
 
 void
-message(const char *format, ...)
+message_to(int fd, const char *format, va_list arguments)
 {
     char *text;
+
+    if (vasprintf(&text, format, arguments) < 0)
+        return;
+    dprintf(fd, "%s: %s\n", program_invocation_short_name, text);
+    free(text);
+}
+
+void
+message(const char *format, ...)
+{
     va_list arguments;
 
     va_start(arguments, format);
-    int length = vasprintf(&text, format, arguments);
+    message_to(STDERR_FILENO, format, arguments);
     va_end(arguments);
-    if (length < 0)
-        return;
-    dprintf(STDERR_FILENO, "%s: %s\n", program_invocation_short_name, text);
-    free(text);
 }

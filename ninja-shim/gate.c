@@ -10,6 +10,7 @@
 
 #include "end_status.h"
 #include "gate.h"
+#include "message.h"
 #include "process.h"
 
 /* Where nobody says how many jobs the lazy client will start. */
@@ -21,17 +22,13 @@ static const struct timeval load_interval = {.tv_sec = 1};
 void
 gate_message(const struct gate *gate, const char *format, ...)
 {
-    char *text;
     va_list arguments;
 
-    va_start(arguments, format);
-    int length = vasprintf(&text, format, arguments);
-    va_end(arguments);
-    if (length < 0)
+    if (gate->message_fd < 0)
         return;
-    if (gate->message_fd >= 0)
-        dprintf(gate->message_fd, "%s: %s\n", program_invocation_short_name, text);
-    free(text);
+    va_start(arguments, format);
+    message_to(gate->message_fd, format, arguments);
+    va_end(arguments);
 }
 
 /* --- jobs and processes --- */

@@ -11,12 +11,12 @@
 #include "auth.h"
 #include "client.h"
 #include "descriptors.h"
-#include "exit_status.h"
 #include "implicit.h"
 #include "inherited.h"
 #include "jobgate_options.h"
 #include "message.h"
 #include "start.h"
+#include "usage.h"
 
 /* The state of the program. */
 struct jobgate {
@@ -43,7 +43,7 @@ static _Noreturn void
 refuse_jobserver(const char *error, int result)
 {
     message("%s; nothing is run", error ? error : strerror(-result));
-    exit(EXIT_GATE);
+    exit(EXIT_OURS);
 }
 
 static void
@@ -93,7 +93,7 @@ put_up_gate(struct jobgate *jobgate)
     if (gate_start(&plan, options->gate, &why_not) == 0)
         return;
     message("cannot hold jobs back (%s); nothing is run", why_not ? why_not : strerror(ENOMEM));
-    exit(EXIT_GATE);
+    exit(EXIT_OURS);
 }
 
 int

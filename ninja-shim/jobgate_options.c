@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "exit_status.h"
 #include "message.h"
+#include "usage.h"
 
 static const char help[] =
     "usage: jobgate --jobs-of=NAME... [OPTION]... [--] COMMAND [ARGUMENT]...\n"
@@ -42,18 +42,11 @@ static const struct option long_options[] = {
     {0},
 };
 
-static _Noreturn void
-refuse(const char *option, const char *text, const char *wanted)
-{
-    message("%s: '%s' is not %s", option, text, wanted);
-    exit(EXIT_USAGE);
-}
-
 static void
 add_name(struct jobgate_options *options, const char *text)
 {
     if (!*text || strchr(text, '/'))
-        refuse("--jobs-of", text, "the name of a program without its directory");
+        usage_refuse("--jobs-of", text, "the name of a program without its directory");
     options->names[options->name_count++] = text;
 }
 
@@ -61,7 +54,7 @@ static void
 parse_server(struct jobgate_options *options, const char *text)
 {
     if (!*text || strcmp(text, "fifo:") == 0)
-        refuse("--jobserver", text, "auto or a jobserver");
+        usage_refuse("--jobserver", text, "auto or a jobserver");
     options->server = strcmp(text, "auto") == 0 ? NULL : text;
 }
 
@@ -69,7 +62,7 @@ static void
 parse_gate(struct jobgate_options *options, const char *text)
 {
     if (gate_choice_parse(text, &options->gate) < 0 || options->gate == GATE_NONE)
-        refuse("--gate", text, "auto, ptrace or seccomp");
+        usage_refuse("--gate", text, "auto, ptrace or seccomp");
 }
 
 static void
@@ -84,35 +77,18 @@ parse_option(struct jobgate_options *options, int option)
         break;
     case OPT_IMPLICIT:
         if (implicit_parse(optarg, &options->implicit) < 0)
-            refuse("--implicit", optarg, "auto, inherit or acquire");
+            usage_refuse("--implicit", optarg, "auto, inherit or acquire");
         break;
     case OPT_GATE:
         parse_gate(options, optarg);
         break;
     case 'h':
         fputs(help, stdout);
-        exit(fflush(stdout) == 0 ? 0 : EXIT_GATE);
+        exit(fflush(stdout) == 0 ? 0 : EXIT_OURS);
     case 'V':
         puts("jobgate " PROJECT_VERSION);
-        exit(fflush(stdout) == 0 ? 0 : EXIT_GATE);
+        exit(fflush(stdout) == 0 ? 0 : EXIT_OURS);
     }
-}
-
-/* getopt's own messages are switched off since they do not quote the bad input in our way. */
-static _Noreturn void
-refuse_option(int kind, char **argv)
-{
-    const char *word = argv[optind - 1];
-
-    if (kind == ':')
-        message("option '%s' wants an argument (see --help)", word);
-    else if (optopt > 0 && optopt < 256 && strncmp(word, "--", 2) != 0)
-        message("unknown option '-%c' (see --help)", optopt);
-    else if (optopt)
-        message("option '%s' wants no argument (see --help)", word);
-    else
-        message("unknown or ambiguous option '%s' (see --help)", word);
-    exit(EXIT_USAGE);
 }
 
 void
@@ -123,13 +99,13 @@ jobgate_options_parse(struct jobgate_options *options, int argc, char **argv)
     *options = (struct jobgate_options){.names = calloc((size_t)argc + 1, sizeof(*options->names))};
     if (!options->names) {
         message("%s", strerror(ENOMEM));
-        exit(EXIT_GATE);
+        exit(EXIT_OURS);
     }
     opterr = 0;
     /* '+': what follows the command's name is the command's. */
     while ((option = getopt_long(argc, argv, "+:hV", long_options, NULL)) != -1) {
         if (option == '?' || option == ':')
-            refuse_option(option, argv);
+            usage_refuse_option(option, argv);
         parse_option(options, option);
     }
     if (options->name_count == 0 || optind == argc) {

@@ -15,8 +15,7 @@
 #include "client.h"
 #include "message.h"
 #include "program.h"
-
-enum { EXIT_SHIM = 125 };
+#include "usage.h"
 
 /* The state of the program. */
 struct shim {
@@ -29,7 +28,7 @@ static _Noreturn void
 give_up(int error)
 {
     message("start: %s", strerror(-error));
-    exit(EXIT_SHIM);
+    exit(EXIT_OURS);
 }
 
 static void

@@ -14,7 +14,6 @@
 #include "auth.h"
 #include "client.h"
 #include "descriptors.h"
-#include "exit_status.h"
 #include "implicit.h"
 #include "inherited.h"
 #include "message.h"
@@ -22,6 +21,7 @@
 #include "ninja_version.h"
 #include "program.h"
 #include "start.h"
+#include "usage.h"
 
 /* The state of the program. */
 struct shim {
@@ -55,19 +55,12 @@ become_real_with_jobs(struct shim *shim, unsigned jobs)
         ninja_options_insert_jobs(&shim->options, shim->argc, shim->argv, shim->jobs_word);
     if (!argv) {
         message("start: %s", strerror(ENOMEM));
-        exit(EXIT_GATE);
+        exit(EXIT_OURS);
     }
     become_real(shim, argv);
 }
 
 /* --- what there is --- */
-
-static _Noreturn void
-refuse(const char *variable, const char *text, const char *wanted)
-{
-    message("%s: '%s' is not %s", variable, text, wanted);
-    exit(EXIT_USAGE);
-}
 
 static void
 read_environment(struct shim *shim)
@@ -75,9 +68,9 @@ read_environment(struct shim *shim)
     const char *gate = getenv("NINJA_SHIM_GATE"), *implicit = getenv("NINJA_SHIM_IMPLICIT");
 
     if (gate && *gate && gate_choice_parse(gate, &shim->choice) < 0)
-        refuse("NINJA_SHIM_GATE", gate, "auto, ptrace, seccomp or none");
+        usage_refuse("NINJA_SHIM_GATE", gate, "auto, ptrace, seccomp or none");
     if (implicit && *implicit && implicit_parse(implicit, &shim->implicit) < 0)
-        refuse("NINJA_SHIM_IMPLICIT", implicit, "auto, inherit or acquire");
+        usage_refuse("NINJA_SHIM_IMPLICIT", implicit, "auto, inherit or acquire");
 }
 
 /* Or something that is called ninja and is samurai, as Gentoo has it: it reads its command line in a way
@@ -117,7 +110,7 @@ read_options(struct shim *shim, const char *name)
     if (ninja_options_read(&shim->options, shim->argc, shim->argv, flags) == 0)
         return;
     message("start: %s", strerror(ENOMEM));
-    exit(EXIT_GATE);
+    exit(EXIT_OURS);
 }
 
 /* A jobserver that is named and not for us leaves the one slot that every client has, as in make. */
@@ -193,7 +186,7 @@ acquire_for_life(const struct shim *shim)
         return;
     }
     message("acquire from %s: %s", client_name(shim->client), strerror(-result));
-    exit(EXIT_GATE);
+    exit(EXIT_OURS);
 }
 
 static _Noreturn void
