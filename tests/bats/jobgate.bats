@@ -375,7 +375,7 @@ wild() {
 }
 
 @test 'children by vfork from several threads' {
-    wild vfork 50
+    wild spawn 50
 }
 
 @test 'children that are killed on their way to the gate' {

@@ -2,7 +2,7 @@
 /*
  * wild: starts jobs as badly as a program can, for who traces it.
  *
- *     wild vfork ROUNDS JOB...      four threads, each of which starts so many by vfork(2)
+ *     wild spawn ROUNDS JOB...      four threads, each of which starts so many by posix_spawn(3)
  *     wild kill ROUNDS JOB...       the same by fork(2), and kills each at a random moment, before it
  *                                   executes the job or after
  *     wild exec ROUNDS JOB...       three threads fork; a fourth executes this program again, so often
@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,25 +43,22 @@ reap(pid_t pid)
         continue;
 }
 
+/* By vfork(2), in the C library. */
 static pid_t
-vfork_job(const struct wild *wild)
+spawn_job(const struct wild *wild)
 {
-    pid_t pid = vfork();
+    pid_t pid;
 
-    if (pid == 0) {
-        execvp(wild->job[0], wild->job);
-        _exit(127);
-    }
-    return pid;
+    return posix_spawnp(&pid, wild->job[0], NULL, NULL, wild->job, environ) == 0 ? pid : -1;
 }
 
 static void *
-vfork_jobs(void *argument)
+spawn_jobs(void *argument)
 {
     const struct wild *wild = argument;
 
     for (unsigned i = 0; i < wild->rounds; i++)
-        reap(vfork_job(wild));
+        reap(spawn_job(wild));
     return NULL;
 }
 
@@ -178,8 +176,8 @@ main(int argc, char **argv)
 
     if (argc > 3)
         wild.rounds = (unsigned)atoi(argv[2]);
-    if (strcmp(how, "vfork") == 0)
-        in_threads(vfork_jobs, &wild);
+    if (strcmp(how, "spawn") == 0)
+        in_threads(spawn_jobs, &wild);
     else if (strcmp(how, "kill") == 0)
         in_threads(kill_jobs, &wild);
     else if (strcmp(how, "exec") == 0)
@@ -189,7 +187,7 @@ main(int argc, char **argv)
     else if (strcmp(how, "loop") == 0)
         fork_and_leave(&wild);
     else {
-        fputs("usage: wild vfork|kill|exec|thread|loop ROUNDS JOB...\n", stderr);
+        fputs("usage: wild spawn|kill|exec|thread|loop ROUNDS JOB...\n", stderr);
         return 2;
     }
     return 0;

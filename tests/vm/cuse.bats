@@ -253,15 +253,15 @@ lives_jobs() {
 # shimmed [NAME=VALUE...] [OPTION...]: the system's ninja (1.11) in the test's directory, by its shim.
 shimmed() {
     (cd "$BATS_TEST_TMPDIR" && exec env MAKEFLAGS="--jobserver-auth=fifo:$DEVICE" \
-        "$@" NINJA_STATUS= "$BUILD/ninja-shim/ninja" -j8)
+        "$@" NINJA_STATUS= "$BUILD/ninja-shim/ninja" -j5)
 }
 
-# ninja_file COMMAND [FAILING]: 12 jobs, and perhaps one that fails before them.
+# ninja_file JOBS COMMAND [FAILING]: so many jobs, and perhaps one that fails before them.
 ninja_file() {
     {
-        printf 'rule job\n  command = %s\nrule fail\n  command = %s\n' "$1" "${2-false}"
-        [ $# = 1 ] || printf 'build failing: fail\n'
-        printf 'build n%d: job\n' $(seq 12)
+        printf 'rule job\n  command = %s\nrule fail\n  command = %s\n' "$2" "${3-false}"
+        [ $# = 2 ] || printf 'build failing: fail\n'
+        printf 'build n%d: job\n' $(seq "$1")
     } >"$BATS_TEST_TMPDIR/build.ninja"
 }
 
@@ -269,7 +269,7 @@ ninja_file() {
 twelve_on_three() {
     require ninja
     start_device --jobs 3
-    ninja_file "$STAMP $BATS_TEST_TMPDIR/log \$out 0.3"
+    ninja_file 12 "$STAMP $BATS_TEST_TMPDIR/log \$out 0.3"
     shimmed NINJA_SHIM_GATE="$1"
     highest --expect-exactly 3 --expect-jobs 12
     nothing_is_held
@@ -291,7 +291,7 @@ twelve_on_three() {
     start_device --jobs 3
     mkfifo "$dir/fail" "$dir/go"
     exec {fail}<>"$dir/fail" {go}<>"$dir/go"
-    ninja_file "$STAMP $dir/log \$out -- sh -c 'read -r _ <$dir/go'" "read -r _ <$dir/fail; exit 3"
+    ninja_file 6 "$STAMP $dir/log \$out -- sh -c 'read -r _ <$dir/go'" "read -r _ <$dir/fail; exit 3"
     spawn shimmed NINJA_SHIM_GATE=ptrace && build=$spawned
     wait_for 30 lives_jobs 2
     printf '\n' >&"$fail"
@@ -309,9 +309,9 @@ twelve_on_three() {
     start_device --jobs 3
     printf 'all: a b\na b:; @%s %s $(N).$@ 0.1\n' "$STAMP" "$BATS_TEST_TMPDIR/log" \
         >"$BATS_TEST_TMPDIR/jobs.mk"
-    ninja_file "$MAKE441 -s -f jobs.mk N=\$out"
+    ninja_file 4 "$MAKE441 -s -f jobs.mk N=\$out"
     shimmed NINJA_SHIM_GATE=ptrace
-    highest --expect-exactly 3 --expect-jobs 24
+    highest --expect-exactly 3 --expect-jobs 8
     nothing_is_held
 }
 
@@ -321,7 +321,7 @@ twelve_on_three() {
     start_device --jobs 3
     mkfifo "$dir/go"
     exec {go}<>"$dir/go"
-    ninja_file "$STAMP $dir/log \$out -- sh -c 'read -r _ <$dir/go'"
+    ninja_file 6 "$STAMP $dir/log \$out -- sh -c 'read -r _ <$dir/go'"
     spawn shimmed NINJA_SHIM_GATE=ptrace && build=$spawned
     wait_for 30 lives_jobs 3
     sidecar=$(grep -lx jobgate /proc/[0-9]*/comm | tr -dc '0-9\n')
