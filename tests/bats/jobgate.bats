@@ -304,7 +304,7 @@ two_pipelines() {
 }
 
 @test 'a socket for both input and output, as of sshd, joins nobody' {
-    with_script parts 'for i in 1 2 3 4; do "$STAMP" "$LOG" $i 0.1 <&0 & done; wait'
+    with_script parts 'exec 5<&0; for i in 1 2 3 4; do "$STAMP" "$LOG" $i 0.1 <&5 & done; wait'
     below_fifo 0
     python3 -c 'import socket, subprocess, sys
 ours, theirs = socket.socketpair()
@@ -381,7 +381,7 @@ wild() {
 }
 
 @test 'children that are killed on their way to the gate' {
-    wild kill 50
+    wild kill 200
 }
 
 @test 'a thread that executes while others fork' {
@@ -401,8 +401,8 @@ forking_and_killed() {
     ln -sf "$BUILD/tests/lib/wild" .
     below_fifo 2
     "$JOBGATE" --jobs-of="$1" -- bash -c 'for i in $(seq 15); do
-            ./wild loop 100 true & pid=$!
-            for turn in $(seq $((RANDOM % 20))); do read -r _ </proc/self/stat; done
+            ./wild loop 200 true & pid=$!
+            for turn in $(seq $((RANDOM % 400))); do read -r _ </proc/self/stat; done
             kill -s KILL $pid
         done 2>/dev/null
         wait'

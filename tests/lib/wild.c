@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdint.h>
@@ -27,6 +28,7 @@ struct wild {
     char **argv;
     unsigned rounds;
     char **job;
+    sem_t forked; /* posted for each child of fork_for_ever() */
 };
 
 static _Noreturn void
@@ -72,7 +74,7 @@ kill_jobs(void *argument)
         pid_t pid = fork();
         if (pid == 0)
             become_job(wild);
-        for (volatile int turns = rand_r(&seed) % 3000; turns > 0; turns--)
+        for (volatile int turns = rand_r(&seed) % 300000; turns > 0; turns--)
             continue;
         if (pid > 0)
             kill(pid, SIGKILL);
@@ -84,10 +86,13 @@ kill_jobs(void *argument)
 static void *
 fork_for_ever(void *argument)
 {
+    struct wild *wild = argument;
+
     for (;;) {
         pid_t pid = fork();
         if (pid == 0)
-            become_job(argument);
+            become_job(wild);
+        sem_post(&wild->forked);
         reap(pid);
     }
 }
@@ -95,11 +100,13 @@ fork_for_ever(void *argument)
 static void *
 execute_again(void *argument)
 {
-    const struct wild *wild = argument;
+    struct wild *wild = argument;
     char rounds[sizeof("4294967295")];
 
     if (wild->rounds == 0)
         exit(0);
+    for (int i = 0; i < 2 * THREADS; i++)
+        sem_wait(&wild->forked);
     snprintf(rounds, sizeof(rounds), "%u", wild->rounds - 1);
     wild->argv[2] = rounds;
     execvp(wild->argv[0], wild->argv);
@@ -124,6 +131,7 @@ execute_while_forking(struct wild *wild)
 {
     pthread_t thread;
 
+    sem_init(&wild->forked, 0, 0);
     for (int i = 1; i < THREADS; i++)
         start_thread(fork_for_ever, wild, &thread);
     start_thread(execute_again, wild, &thread);
