@@ -219,27 +219,38 @@ take_named(const char *variable, const char *named, char **path, char **error)
     return take(named, path);
 }
 
-/* Nothing behind us, or we are not on PATH: then the first that is not us. */
+static void
+note_first(char (*noted)[PATH_MAX], const char *candidate)
+{
+    if (!(*noted)[0])
+        snprintf(*noted, sizeof(*noted), "%s", candidate);
+}
+
+/* Behind our last place: were it the first, a link to us behind a copy of us would lead back to the copy.
+ * Nothing behind us, or we are not on PATH: the first that is not us. */
 static int
 search_behind(const char *name, char **found, char **error)
 {
     const struct stat self = stat_self();
     const char *path = search_path();
-    char candidate[PATH_MAX], before[PATH_MAX] = "", barred[PATH_MAX] = "";
-    bool behind = false;
+    char candidate[PATH_MAX], first[PATH_MAX] = "", behind[PATH_MAX] = "", barred[PATH_MAX] = "";
+    bool seen_self = false;
 
     while (next_candidate(&path, name, candidate, sizeof(candidate))) {
         enum judgement judgement = judge(candidate, &self);
-        if (judgement == IS_PROGRAM && behind)
-            return take(candidate, found);
-        if (judgement == IS_PROGRAM && !before[0])
-            memcpy(before, candidate, sizeof(before));
-        if (judgement == IS_NOT_EXECUTABLE && !barred[0])
-            memcpy(barred, candidate, sizeof(barred));
-        behind |= judgement == IS_SELF;
+        if (judgement == IS_SELF) {
+            seen_self = true;
+            behind[0] = '\0';
+        } else if (judgement == IS_PROGRAM) {
+            note_first(&first, candidate);
+            if (seen_self)
+                note_first(&behind, candidate);
+        } else if (judgement == IS_NOT_EXECUTABLE) {
+            note_first(&barred, candidate);
+        }
     }
-    if (before[0])
-        return take(before, found);
+    if (behind[0] || first[0])
+        return take(behind[0] ? behind : first, found);
     if (barred[0])
         return refuse(-EACCES, error, "run %s: %s", barred, strerror(EACCES));
     return refuse(-ENOENT, error, "run %s: there is none on PATH besides this shim", name);

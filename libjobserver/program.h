@@ -25,7 +25,7 @@ bool make_version_is_old(const char *text);
 char *program_find(const char *name);
 
 /* The program that a shim called `name` stands before. Where the environment variable `variable` is
- * set and not empty, it is the path that it holds. Otherwise the first on PATH behind the first place
+ * set and not empty, it is the path that it holds. Otherwise the first on PATH behind the last place
  * of the running program; if there is none, the first on PATH that is not the running program. 0 and
  * *path, to be freed; or a negative errno, and *error, to be freed (NULL: out of memory), says why. */
 int program_find_real(const char *name, const char *variable, char **path, char **error);

@@ -230,7 +230,7 @@ lose_server(struct gate *gate, int error)
         gate_message(gate, "jobserver %s: %s; going on with one job at a time",
                      client_name(gate->plan->client), strerror(-error));
     gate->server_gone = true;
-    gate->queue.rules.implicit_paid = true;
+    queue_serialize(&gate->queue);
 }
 
 static void
@@ -331,8 +331,7 @@ take_step(struct gate *gate, enum queue_step step)
         return true;
     case QUEUE_USE_TOKEN:
         if (!borrow(gate))
-            /* Perhaps since the server has gone, which leaves the implicit slot. */
-            return gate->server_gone && !gate->queue.implicit;
+            return gate->server_gone; /* then another step is due */
         run_job(gate, PAY_TOKEN);
         return true;
     case QUEUE_FREE_TOKEN:

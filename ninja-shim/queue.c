@@ -51,6 +51,9 @@ queue_next(const struct queue *queue, double load)
 
     if (waits && queue->stopped)
         return QUEUE_END;
+    if (queue->serial)
+        return waits && !queue->unknown && TAILQ_EMPTY(&queue->running) ? QUEUE_USE_IMPLICIT
+                                                                        : QUEUE_REST;
     if (waits && !queue->unknown && !is_overloaded(queue, load))
         return slot_is_free ? QUEUE_USE_IMPLICIT : QUEUE_USE_TOKEN;
     if (slot_is_free && first_on_token(queue))
@@ -128,6 +131,12 @@ queue_exit_code(int wait_status)
     if (!WIFSIGNALED(wait_status))
         return WEXITSTATUS(wait_status);
     return 128 + (is_interruption(WTERMSIG(wait_status)) ? SIGINT : WTERMSIG(wait_status));
+}
+
+void
+queue_serialize(struct queue *queue)
+{
+    queue->serial = true;
 }
 
 void

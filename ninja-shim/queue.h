@@ -43,6 +43,7 @@ struct queue {
     struct job *implicit;                     /* who has the implicit slot; NULL: nobody */
     unsigned failures;
     unsigned unknown; /* jobs have ended, nobody knows how yet */
+    bool serial;      /* one job at a time, on nothing */
     bool stopped;     /* nothing that waits runs any more */
     int end_status;   /* what it exits with instead; meaningless until stopped */
 };
@@ -80,6 +81,10 @@ void queue_ended(struct queue *queue, int wait_status);
 /* Nobody knows yet; and later: somebody has told by queue_ended(), or will never know. */
 void queue_ended_unknown(struct queue *queue);
 void queue_unknown_settled(struct queue *queue, unsigned settled);
+
+/* There are no tokens any more, and nobody counts: from now on one job at a time, when those that run
+ * have ended. */
+void queue_serialize(struct queue *queue);
 
 /* Whatever waits, and comes yet, is to be ended. */
 void queue_stop(struct queue *queue, int end_status);

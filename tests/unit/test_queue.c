@@ -224,6 +224,30 @@ test_unknown_status_holds_grants(void **state)
     assert_int_equal(queue.unknown, 0);
 }
 
+/* --- no server --- */
+
+static void
+test_one_at_a_time_without_server(void **state)
+{
+    struct queue queue;
+    struct job jobs[4];
+
+    (void)state;
+    begin(&queue, (struct queue_rules){.implicit_paid = false}, jobs, 4);
+    queue_run(&queue, PAY_TOKEN);
+    queue_run(&queue, PAY_TOKEN);
+    queue_serialize(&queue);
+    assert_int_equal(queue_next(&queue, 0), QUEUE_REST);
+    queue_remove(&queue, &jobs[0]);
+    assert_int_equal(queue_next(&queue, 0), QUEUE_REST);
+    queue_remove(&queue, &jobs[1]);
+    assert_int_equal(queue_next(&queue, 0), QUEUE_USE_IMPLICIT);
+    queue_run(&queue, PAY_IMPLICIT);
+    assert_int_equal(queue_next(&queue, 0), QUEUE_REST);
+    assert_int_equal(queue_remove(&queue, &jobs[2]), PAY_IMPLICIT);
+    assert_int_equal(queue_next(&queue, 0), QUEUE_USE_IMPLICIT);
+}
+
 /* --- anything in any order --- */
 
 #define JOBS 40
@@ -334,6 +358,7 @@ main(void)
         cmocka_unit_test(test_failures_that_do_not_matter),
         cmocka_unit_test(test_interrupted_job_ends_the_build),
         cmocka_unit_test(test_unknown_status_holds_grants),
+        cmocka_unit_test(test_one_at_a_time_without_server),
         cmocka_unit_test(test_random),
     };
 

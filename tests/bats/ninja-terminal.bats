@@ -1,0 +1,120 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# A ninja below the gate at a terminal, and signals that are sent to it alone: it ends, stops and goes on
+# as it does without the shim, and what waits for a token is not run. One token: two jobs run.
+
+# shellcheck disable=SC2016 # what single quotes hold is for another shell
+# shellcheck disable=SC2154 # common.bash sets spawned and status
+load common
+load shim
+
+setup() {
+    shim_setup
+    unset NINJA_STATUS
+}
+
+# tree COMMAND [POOL]: twelve jobs of a shell's command, in a pool.
+tree() {
+    rm -rf tree
+    mkdir tree
+    {
+        printf 'rule job\n  command = "%s" "%s" $out -- sh -c \x27%s\x27\n' "$STAMP" "$LOG" "$1"
+        [ $# = 1 ] || printf '  pool = %s\n' "$2"
+        printf 'build %d: job\n' $(seq "${JOBS:-12}")
+    } >tree/build.ninja
+}
+
+# alike SCENARIO: with each ninja, without and with each gate.
+alike() {
+    for version in 1.11 1.12 1.13; do
+        use_ninja "$version"
+        below_fifo 1
+        typed alone "$1" "MAKEFLAGS= $REAL -j2 -C tree"
+        for gate in $SHIM_GATES; do
+            export NINJA_SHIM_GATE=$gate
+            echo "ninja $version, $gate"
+            typed gated "$1" "$NINJA_SHIM -C tree"
+            diff alone.typed gated.typed
+            same jobs
+            "$LIB/concurrency" --expect-max 2 --killed "$LOG"
+            wait_for 5 all_back 1
+        done
+    done
+}
+
+# typed LABEL SCENARIO COMMAND: nothing is left behind, whatever was typed.
+typed() {
+    rm -f "$LOG"
+    "$LIB/subreaper" "$BATS_TEST_DIRNAME/ninja-terminal" "$2" "$3" "$LOG" >"$1.typed"
+    # All are the same, and which of them comes first to the gate is open.
+    grep -c ^start "$LOG" >"$1.jobs"
+}
+
+@test '^C: the status and words are the same, and no job that waits is run' {
+    tree 'exec sleep 60'
+    alike interrupt
+    [ "$(cat gated.jobs)" = 2 ]
+}
+
+@test '^\: the status is the same, and no job that waits is run' {
+    # ninja leaves its jobs alone then; they end by themselves.
+    tree 'exec sleep 1'
+    alike quit
+}
+
+@test '^Z and fg: it stops, goes on and completes' {
+    tree 'sleep 0.2'
+    alike suspend
+    [ "$(cat gated.jobs)" = 12 ]
+}
+
+@test '^Z and fg while a job has the console' {
+    JOBS=1 tree 'echo be""gun; read -r line; echo got $$line' console
+    alike console
+}
+
+@test 'the terminal goes away: so does all of it' {
+    tree 'exec sleep 60'
+    alike hangup
+    [ "$(cat gated.jobs)" = 2 ]
+}
+
+# In the background of a script, SIGINT and SIGQUIT are ignored from the start.
+spawn_with_default_signals() {
+    spawn "$LIB/subreaper" python3 -c 'import os, signal, sys
+for number in (signal.SIGINT, signal.SIGQUIT):
+    signal.signal(number, signal.SIG_DFL)
+print(os.getpid(), file=open("pid", "w"))
+os.execv(sys.argv[1], sys.argv[1:])' "$@"
+}
+
+# signalled LABEL SIGNAL COMMAND...: to ninja alone, while two of its jobs run.
+signalled() {
+    local label=$1 signal=$2
+    shift 2
+    rm -f "$LOG" pid
+    spawn_with_default_signals "$@" >"$label.raw" 2>&1
+    wait_for 10 lives_jobs 2
+    kill -s "$signal" "$(cat pid)"
+    status_of "$spawned"
+    echo "$status" >"$label.status"
+    grep -c ^start "$LOG" >"$label.jobs"
+}
+
+@test 'INT, TERM, HUP to ninja alone: status and jobs are the same' {
+    tree 'exec sleep 60'
+    for version in 1.11 1.12 1.13; do
+        use_ninja "$version"
+        below_fifo 1
+        for signal in INT TERM HUP; do
+            MAKEFLAGS='' signalled alone $signal "$REAL" -j2 -C tree
+            for gate in $SHIM_GATES; do
+                echo "ninja $version, $signal, $gate"
+                NINJA_SHIM_GATE=$gate signalled gated $signal "$NINJA_SHIM" -C tree
+                same jobs status
+                [ "$(grep 'build stopped' alone.raw)" = "$(grep 'build stopped' gated.raw)" ]
+                wait_for 5 all_back 1
+            done
+        done
+    done
+}

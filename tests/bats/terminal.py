@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An interactive shell in a terminal of its own, at which a test types."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import sys
+import time
+
+LIMIT_S = 15.0
+
+
+def group_states(group: int) -> set[str]:
+    states = set()
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as file:
+                    fields = file.read().rsplit(")", 1)[1].split()
+            except OSError:
+                continue
+            if int(fields[2]) == group:
+                states.add(fields[0])
+    return states
+
+
+class Terminal:
+    def __init__(self) -> None:
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.environ["PS1"] = "prompt> "
+            os.environ["TERM"] = "dumb"
+            os.execvp("bash", ["bash", "--norc", "--noprofile", "--noediting", "-i"])
+        self.seen = ""
+
+    def send(self, text: str) -> None:
+        os.write(self.fd, text.encode())
+
+    def expect(self, pattern: str) -> str:
+        """Waits until the pattern was printed, and forgets all up to its end."""
+        deadline = time.monotonic() + LIMIT_S
+        while not (match := re.search(pattern, self.seen)):
+            ready, _, _ = select.select([self.fd], [], [], max(0, deadline - time.monotonic()))
+            if not ready:
+                sys.exit(f"waited in vain for {pattern!r}, seen: {self.seen!r}")
+            try:
+                self.seen += os.read(self.fd, 4096).decode(errors="replace")
+            except OSError:
+                sys.exit(f"the shell ended before {pattern!r}, seen: {self.seen!r}")
+        self.seen = self.seen[match.end() :]
+        return match.group(0)
+
+    def wait_for_foreground(self) -> int:
+        """Until a job of the shell is in the foreground, and none of its processes is stopped: the
+        shell names the job before it continues it. Returns its process group."""
+        deadline = time.monotonic() + LIMIT_S
+        while time.monotonic() < deadline:
+            group = os.tcgetpgrp(self.fd)
+            states = group_states(group)
+            if group != self.pid and states and not states & set("tT"):
+                return group
+            time.sleep(0.01)
+        sys.exit("the job was not continued")
+
+    def wait_for_stop(self, group: int, stopped: str = "T") -> None:
+        """Until all of the job has stopped. The shell knows when its own child has, but a
+        grandchild that is still on its way to stop would read what we type next."""
+        deadline = time.monotonic() + LIMIT_S
+        while not (states := group_states(group)) or not states <= set(stopped):
+            if time.monotonic() > deadline:
+                sys.exit(f"the job did not stop: {states or 'it has ended'}")
+            time.sleep(0.01)
+
+    def status(self) -> int:
+        self.send("echo status=$?.\n")
+        return int(re.sub(r"\D", "", self.expect(r"status=\d+\.")))
+
+
+def expect_status(terminal: Terminal, expected: int) -> None:
+    status = terminal.status()
+    if status != expected:
+        sys.exit(f"status {status} instead of {expected}")
