@@ -25,6 +25,8 @@
 #define STAT_SIZE 1024
 /* /proc/PID/status as far as Tgid: the name (as above), Umask, State: below 400. */
 #define STATUS_SIZE 1024
+/* PF_FORKNOEXEC of the kernel's <linux/sched.h>, which proc(5) shows among the flags. */
+#define FORKED_NOT_EXECUTED 0x40u
 /* As many threads are remembered: about 8 MiB. Who makes more (pid_max may be 4 million) makes us
  * forget all of them, which costs time and no truth. */
 #define CACHE_MAX 65536
@@ -59,16 +61,18 @@ parse_stat(const char *text, struct process_info *info)
 {
     struct process_info parsed = {0};
     const char *name_end = strrchr(text, ')');
+    unsigned flags;
 
     if (!name_end || sscanf(text, "%d", &parsed.pid) != 1)
         return -EIO;
     int found = sscanf(name_end + 1,
-                       " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u"
+                       " %c %d %d %d %*d %*d %u %*u %*u %*u %*u %*u %*u"
                        " %*d %*d %*d %*d %u %*d %" SCNu64,
                        &parsed.state, &parsed.parent, &parsed.process_group, &parsed.session,
-                       &parsed.threads, &parsed.start_ticks);
-    if (found != 6)
+                       &flags, &parsed.threads, &parsed.start_ticks);
+    if (found != 7)
         return -EIO;
+    parsed.has_executed = !(flags & FORKED_NOT_EXECUTED);
     *info = parsed;
     return 0;
 }

@@ -19,6 +19,7 @@ struct process_info {
     char state;           /* as in proc(5): 'R', 'S', 'D', 'T', 'Z', ... */
     uint64_t start_ticks; /* after boot, in clock ticks */
     unsigned threads;     /* 'Z' with more than one: only the first thread has ended */
+    bool has_executed;    /* a program since its fork; of a thread but the first: false */
 };
 
 int process_info(pid_t pid, struct process_info *info);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -407,7 +408,7 @@ note_end(struct gate *gate, const struct gate_process *process)
         queue_ended(&gate->queue, process->wait_status);
     else if (end_status_of(process->pid, process->pidfd, &wait_status) == 0)
         queue_ended(&gate->queue, wait_status);
-    else
+    else if (gate->kind->tells_ends)
         queue_ended_unknown(&gate->queue);
 }
 
@@ -426,6 +427,22 @@ collect(struct gate *gate, struct gate_process *process)
         return;
     destroy_job(job);
     gate->jobs_alive--;
+}
+
+struct gate_process *
+gate_find(struct gate *gate, pid_t pid)
+{
+    struct gate_process *process;
+
+    HASH_FIND_INT(gate->processes, &pid, process);
+    if (!process)
+        return NULL;
+    struct pollfd polled = {.fd = process->pidfd, .events = POLLIN};
+    if (poll(&polled, 1, 0) == 0)
+        return process;
+    /* The pid may be another one's already. */
+    collect(gate, process);
+    return NULL;
 }
 
 void

@@ -36,10 +36,16 @@ struct gate_process;
 
 struct gate_kind {
     const char *name;
+    bool tells_ends; /* by gate_report_end(), of those whose end nobody else knows */
     /* Lets a process run that has stopped at the gate; from now on it is nobody's business. */
     void (*run)(struct gate *gate, struct gate_process *process);
     /* Ends it so that it never runs, with this exit status if that can be done, else by SIGKILL. */
     void (*end)(struct gate *gate, struct gate_process *process, int status);
+    /* SIGCHLD has come: handles all that has happened. The keeper's end: gate->keeper is 0 then. */
+    void (*serve)(struct gate *gate);
+    /* Is there still something that may bring jobs, or needs the gate? */
+    bool (*is_busy)(const struct gate *gate);
+    void (*close)(struct gate *gate);
 };
 
 /* One or, where processes are joined by pipes, several that start and end as one. */
@@ -60,6 +66,7 @@ struct gate_process {
     unsigned long long pipes[PIPES_STANDARD];
     bool reported;   /* how it ended is known before it is collected */
     int wait_status; /* if reported */
+    bool at_large;   /* the seccomp gate's: it is on its way to another exec */
     TAILQ_ENTRY(gate_process) in_job;
     UT_hash_handle hh; /* by pid; only while it lives */
 };
@@ -97,6 +104,8 @@ __attribute__((format(printf, 2, 3))) void gate_message(const struct gate *gate,
 int gate_admit(struct gate *gate, pid_t pid, pid_t lazy);
 /* Runs what may run. */
 void gate_serve(struct gate *gate);
+/* The living process with this pid that came to the gate, or NULL. */
+struct gate_process *gate_find(struct gate *gate, pid_t pid);
 
 /* While a lazy client cannot reap its children: `pid` has ended so. */
 void gate_report_end(struct gate *gate, pid_t pid, int wait_status);

@@ -30,15 +30,23 @@ is_alive(int pidfd)
     return poll(&polled, 1, 0) == 0;
 }
 
-/* With the ptrace gate the kernel has done so (PTRACE_O_EXITKILL). */
 static void
-end_what_waits(const struct holdings *holdings)
+end_all(const struct holdings *holdings, enum holding_kind kind)
 {
     for (unsigned i = 0; i < holdings->end; i++) {
         const struct holding *holding = &holdings->holding[i];
-        if (holding->kind == HOLDING_LAZY_CLIENT || holding->kind == HOLDING_WAITING)
+        if (holding->kind == kind)
             syscall(SYS_pidfd_send_signal, holding->pidfd, SIGKILL, NULL, 0);
     }
+}
+
+/* With the ptrace gate the kernel has done so (PTRACE_O_EXITKILL). What waits comes first: stopped
+ * processes are continued by the kernel when the end of their parent orphans their group. */
+static void
+end_what_waits(const struct holdings *holdings)
+{
+    end_all(holdings, HOLDING_WAITING);
+    end_all(holdings, HOLDING_LAZY_CLIENT);
 }
 
 static bool
@@ -75,19 +83,19 @@ static _Noreturn void
 take_over(struct state *state)
 {
     const struct gate_keeper_duties *duties = state->duties;
-    bool on_duty = duties->duty != NULL;
     nfds_t n_polled;
 
     end_what_waits(duties->holdings);
+    bool on_duty = duties->duty && duties->duty(duties->duty_argument);
     for (;;) {
         ledger_repay_all_but(&state->ledger, count_held(state, &n_polled));
         if (n_polled == 0 && !on_duty)
             _exit(0);
         if (on_duty)
-            state->polled[n_polled] = (struct pollfd){.fd = duties->duty_fd, .events = POLLIN};
+            state->polled[n_polled] = (struct pollfd){.fd = *duties->duty_fd, .events = POLLIN};
         poll(state->polled, n_polled + (on_duty ? 1 : 0), -1);
         if (on_duty && state->polled[n_polled].revents)
-            on_duty = duties->duty(duties->duty_fd);
+            on_duty = duties->duty(duties->duty_argument);
     }
 }
 

@@ -13,10 +13,11 @@
 struct gate_keeper_duties {
     const struct ledger *ledger;
     struct holdings *holdings;
-    /* What else must go on although the sidecar is dead, or NULL: called whenever duty_fd is
-     * readable; false: never again. */
-    bool (*duty)(int duty_fd);
-    int duty_fd;
+    /* What else must go on although the sidecar is dead, or NULL: called at once and whenever
+     * *duty_fd is readable; false: never again. */
+    bool (*duty)(void *argument);
+    void *duty_argument;
+    const atomic_int *duty_fd; /* in memory that both share */
 };
 
 /* Starts one. A child of the caller, of which it hears by SIGCHLD. 0 and *pid, or a negative errno. */

@@ -13,6 +13,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "called.h"
 #include "process.h"
 #include "ptrace_exit.h"
 #include "ptrace_gate.h"
@@ -20,8 +21,6 @@
 #define TRACE_OPTIONS                                                                              \
     (PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC |         \
      PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)
-
-#define COMM_SIZE 16 /* proc_pid_comm(5) */
 
 enum role {
     ROLE_PASSER,  /* neither a lazy client nor a job, but may become the one or start it */
@@ -140,33 +139,12 @@ end(struct gate *gate, struct gate_process *process, int status)
     let_go(gate, tracee);
 }
 
-static const struct gate_kind ptrace_kind = {.name = "ptrace", .run = run, .end = end};
-
 /* --- stops --- */
 
 static void
 go_on(pid_t pid, int signal_number)
 {
     ptrace(PTRACE_CONT, pid, NULL, (void *)(intptr_t)signal_number);
-}
-
-static bool
-is_called(pid_t pid, const char *const *names)
-{
-    char path[sizeof("/proc/2147483647/comm")], comm[COMM_SIZE + 1];
-
-    snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t length = fd < 0 ? 0 : read(fd, comm, sizeof(comm));
-    if (fd >= 0)
-        close(fd);
-    if (length <= 1)
-        return false;
-    comm[length - 1] = '\0';
-    for (; *names; names++)
-        if (strncmp(comm, *names, COMM_SIZE - 1) == 0)
-            return true;
-    return false;
 }
 
 /* Traced, it has not got the privilege that its file gives (ptrace(2), "execve(2) under ptrace"), unless
@@ -502,8 +480,8 @@ wait_for_peeked(pid_t pid, bool ended, int *status)
     return true;
 }
 
-void
-ptrace_gate_serve(struct gate *gate)
+static void
+serve(struct gate *gate)
 {
     struct tracer *tracer = tracer_of(gate);
     bool ended;
@@ -528,11 +506,34 @@ ptrace_gate_serve(struct gate *gate)
     }
 }
 
-bool
-ptrace_gate_is_busy(const struct gate *gate)
+static bool
+is_busy(const struct gate *gate)
 {
     return tracer_of(gate)->tracees != NULL;
 }
+
+static void
+close_gate(struct gate *gate)
+{
+    struct tracer *tracer = tracer_of(gate);
+    struct tracee *tracee, *next;
+
+    HASH_ITER (hh, tracer->tracees, tracee, next) {
+        forget(gate, tracee);
+    }
+    free(tracer);
+    gate->kind_state = NULL;
+}
+
+static const struct gate_kind ptrace_kind = {
+    .name = "ptrace",
+    .tells_ends = true,
+    .run = run,
+    .end = end,
+    .serve = serve,
+    .is_busy = is_busy,
+    .close = close_gate,
+};
 
 int
 ptrace_gate_open(struct gate *gate, pid_t root)
@@ -555,17 +556,4 @@ ptrace_gate_open(struct gate *gate, pid_t root)
     gate->kind = &ptrace_kind;
     gate->kind_state = tracer;
     return 0;
-}
-
-void
-ptrace_gate_close(struct gate *gate)
-{
-    struct tracer *tracer = tracer_of(gate);
-    struct tracee *tracee, *next;
-
-    HASH_ITER (hh, tracer->tracees, tracee, next) {
-        forget(gate, tracee);
-    }
-    free(tracer);
-    gate->kind_state = NULL;
 }

@@ -10,18 +10,10 @@
  * What a tracer must not change, it does not: signals are handed on, stops stay stops.
  */
 
-#include <stdbool.h>
-
 #include "gate.h"
 
 /* Seizes `root`. 0 or a negative errno (-EPERM: something else traces it, or Yama forbids it); then
  * nothing is traced. */
 int ptrace_gate_open(struct gate *gate, pid_t root);
-/* To be called when SIGCHLD has come: handles all that has happened. The keeper's end: gate->keeper is 0
- * then. */
-void ptrace_gate_serve(struct gate *gate);
-/* Is there still something to trace? */
-bool ptrace_gate_is_busy(const struct gate *gate);
-void ptrace_gate_close(struct gate *gate);
 
 #endif

@@ -12,6 +12,7 @@
 #include "gate_keeper.h"
 #include "packet.h"
 #include "ptrace_gate.h"
+#include "seccomp_gate.h"
 #include "sidecar.h"
 
 /* The state of the program. */
@@ -21,6 +22,7 @@ struct sidecar {
     int socket; /* to the shim */
     int child_fd;
     struct event *child_event;
+    struct seccomp_listener *listener; /* shared with the keeper */
     struct gate_keeper_duties duties;
 };
 
@@ -88,7 +90,7 @@ on_children(evutil_socket_t fd, short what, void *argument)
     /* Were there another one, the descriptor would be readable again. */
     if (read(fd, &info, sizeof(info)) < 0)
         return;
-    ptrace_gate_serve(gate);
+    gate->kind->serve(gate);
     if (gate->keeper == 0)
         start_keeper(sidecar);
 }
@@ -114,8 +116,14 @@ open_all(struct sidecar *sidecar, const struct gate_plan *plan)
         return -ENOMEM;
     if (client_kind(plan->client) == CLIENT_STEVED)
         client_join_group(plan->client);
-    sidecar->duties =
-        (struct gate_keeper_duties){.ledger = &gate->ledger, .holdings = gate->holdings};
+    sidecar->listener = seccomp_listener_create(plan->names);
+    if (!sidecar->listener)
+        return -ENOMEM;
+    sidecar->duties = (struct gate_keeper_duties){.ledger = &gate->ledger,
+                                                  .holdings = gate->holdings,
+                                                  .duty = seccomp_listener_duty,
+                                                  .duty_argument = sidecar->listener,
+                                                  .duty_fd = &sidecar->listener->fd};
     return start_keeper(sidecar);
 }
 
@@ -127,16 +135,30 @@ tell(const struct sidecar *sidecar, enum sidecar_message_type type, int error)
     packet_send(sidecar->socket, &message, sizeof(message), -1);
 }
 
+static int
+open_kind(struct sidecar *sidecar, enum sidecar_message_type asked, int listener)
+{
+    switch (asked) {
+    case SIDECAR_TRACE:
+        return ptrace_gate_open(&sidecar->gate, sidecar->root);
+    case SIDECAR_LISTEN:
+        return seccomp_gate_open(&sidecar->gate, sidecar->root, sidecar->listener, listener);
+    case SIDECAR_JOIN:
+        return seccomp_gate_join(&sidecar->gate, sidecar->root, sidecar->listener);
+    default:
+        return -EPROTO;
+    }
+}
+
 /* Does what the shim asks for until something succeeds, or it gives up. */
 static bool
 put_up(struct sidecar *sidecar)
 {
     struct sidecar_message message;
-    int listener, result = -EPROTO;
+    int listener;
 
     while (packet_receive(sidecar->socket, &message, sizeof(message), &listener) == 1) {
-        if (message.type == SIDECAR_TRACE)
-            result = ptrace_gate_open(&sidecar->gate, sidecar->root);
+        int result = open_kind(sidecar, message.type, listener);
         tell(sidecar, SIDECAR_OUTCOME, result);
         if (result == 0)
             return true;
@@ -149,7 +171,7 @@ serve(struct sidecar *sidecar)
 {
     struct gate *gate = &sidecar->gate;
 
-    while (ptrace_gate_is_busy(gate) || gate_is_busy(gate))
+    while (gate->kind->is_busy(gate) || gate_is_busy(gate))
         if (event_base_loop(gate->base, EVLOOP_ONCE) != 0)
             return;
 }
@@ -168,7 +190,7 @@ sidecar_run(const struct gate_plan *plan, pid_t root, int socket)
     close(socket);
     if (up) {
         serve(&sidecar);
-        ptrace_gate_close(&sidecar.gate);
+        sidecar.gate.kind->close(&sidecar.gate);
     }
     if (sidecar.child_event)
         event_free(sidecar.child_event);

@@ -19,6 +19,7 @@ enum sidecar_message_type {
     /* to the sidecar */
     SIDECAR_TRACE,  /* seize me by ptrace */
     SIDECAR_LISTEN, /* with the descriptor of a seccomp listener */
+    SIDECAR_JOIN,   /* there is a listener above us: use that */
 };
 
 struct sidecar_message {

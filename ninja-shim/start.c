@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "packet.h"
+#include "seccomp_filter.h"
 #include "sidecar.h"
 #include "start.h"
 
@@ -58,6 +59,24 @@ try_ptrace(int socket, pid_t sidecar)
     return result < 0 ? result : receive(socket, SIDECAR_OUTCOME, &message);
 }
 
+/* The sidecar stands already: it must not be under the filter itself. From the filter on there is no way
+ * back: if the sidecar is killed before it listens, we cannot execute anything. */
+static int
+try_seccomp(int socket)
+{
+    struct sidecar_message message = {.type = SIDECAR_LISTEN};
+    int listener = seccomp_filter_install();
+
+    if (listener == -EBUSY)
+        message.type = SIDECAR_JOIN;
+    else if (listener < 0)
+        return listener;
+    int result = packet_send(socket, &message, sizeof(message), listener < 0 ? -1 : listener);
+    if (listener >= 0)
+        close(listener);
+    return result < 0 ? result : receive(socket, SIDECAR_OUTCOME, &message);
+}
+
 /* Appends what was tried and refused. */
 static void
 note(char **why_not, const char *tried, int error)
@@ -86,6 +105,11 @@ put_up(int socket, enum gate_choice choice, char **why_not)
         result = try_ptrace(socket, message.pid);
         if (result < 0)
             note(why_not, "ptrace", result);
+    }
+    if (result < 0 && (choice == GATE_AUTO || choice == GATE_SECCOMP)) {
+        result = try_seccomp(socket);
+        if (result < 0)
+            note(why_not, "seccomp", result);
     }
     return result;
 }

@@ -181,12 +181,14 @@ test_info_of_self(void **state)
     assert_int_equal(info.state, 'R');
     assert_int_equal(info.threads, 1);
     assert_true(info.start_ticks > 0);
+    assert_true(info.has_executed);
     assert_true(process_info_is_alive(&info));
 
     pid_t child = start_child(NULL);
     struct process_info of_child;
     assert_int_equal(process_info(child, &of_child), 0);
     assert_int_equal(of_child.parent, getpid());
+    assert_false(of_child.has_executed);
     assert_true(of_child.start_ticks >= info.start_ticks);
     end_child(child);
 }

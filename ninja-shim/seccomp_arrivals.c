@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "seccomp_arrivals.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
+
+#include "seccomp_stops.h"
+#include "seccomp_trees.h"
+
+/* Soon after something has come: has its exec failed? */
+#define WATCH_MS_MIN 2
+#define WATCH_MS_MAX 50
+/* So many processes at most in a millisecond. */
+#define WATCH_PER_MS 2
+
+static void
+signal_process(const struct gate_process *process, int signal_number)
+{
+    pidfd_send_signal(process->pidfd, signal_number, NULL, 0);
+}
+
+static void
+start_watch(struct seccomp_gate *of, unsigned wait_ms)
+{
+    const struct timeval wait = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000L};
+
+    of->watch_ms = wait_ms;
+    evtimer_add(of->watch_event, &wait);
+}
+
+static void
+watch_soon(struct seccomp_gate *of)
+{
+    /* What comes every moment must not put it off again and again. */
+    if (of->watch_ms != WATCH_MS_MIN || !evtimer_pending(of->watch_event, NULL))
+        start_watch(of, WATCH_MS_MIN);
+}
+
+/* --- the kind's part of a gate --- */
+
+void
+seccomp_run(struct gate *gate, struct gate_process *process)
+{
+    struct seccomp_gate *of = seccomp_gate_of(gate);
+
+    if (process->pid == of->arriving)
+        return; /* it goes on by the answer to its notification */
+    if (!of->is_inner && stop_is_under_way(of, process->pid))
+        stop_cancel(of, process->pid);
+    else
+        signal_process(process, SIGCONT);
+}
+
+/* The status cannot be chosen. */
+void
+seccomp_end(struct gate *gate, struct gate_process *process, int status)
+{
+    (void)status;
+    signal_process(process, SIGKILL);
+    stop_forget(seccomp_gate_of(gate), process->pid);
+}
+
+/* --- coming --- */
+
+static void
+refuse(struct seccomp_gate *of, pid_t pid, int error)
+{
+    gate_message(of->gate, "hold back process %d: %s; it is ended", (int)pid, strerror(-error));
+    kill(pid, SIGKILL);
+}
+
+static void
+stop(struct seccomp_gate *of, const struct seccomp_exec *exec, const struct process_info *info,
+     struct tree *tree)
+{
+    int result = stop_begin(of, exec, info, tree);
+
+    if (result < 0 && result != -ESRCH)
+        refuse(of, info->pid, result);
+}
+
+/* A job of our own: stopped only if it must wait. */
+static void
+arrive_at_own(struct seccomp_gate *of, const struct seccomp_exec *exec,
+              const struct process_info *info, struct tree *tree)
+{
+    struct gate_process *process = gate_find(of->gate, info->pid);
+    int result = 0;
+
+    if (!process) {
+        of->arriving = info->pid;
+        result = gate_admit(of->gate, info->pid, info->parent);
+        of->arriving = 0;
+        process = gate_find(of->gate, info->pid);
+    }
+    if (result < 0) {
+        refuse(of, info->pid, result);
+        return;
+    }
+    if (!process || process->job->job.state == JOB_RUNNING) {
+        seccomp_listener_continue(of->listener, exec->id);
+    } else if (process->job->job.state == JOB_WAITING) {
+        process->at_large = false;
+        stop(of, exec, info, tree);
+        watch_soon(of);
+    }
+}
+
+static void
+end_process(struct seccomp_gate *of, const struct seccomp_exec *exec, pid_t pid)
+{
+    int pidfd = process_open_pidfd(pid);
+
+    if (pidfd >= 0 && seccomp_listener_is_valid(of->listener, exec->id))
+        pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
+    if (pidfd >= 0)
+        close(pidfd);
+}
+
+/* A child of a lazy client executes its first program. */
+static void
+arrive_from_lazy(struct seccomp_gate *of, const struct seccomp_exec *exec,
+                 const struct process_info *info, struct tree *tree)
+{
+    if (tree->abandoned) {
+        end_process(of, exec, info->pid);
+    } else if (seccomp_exec_will_be_called(exec, tree->name_list)) {
+        tree_add_lazy(of, tree, info->pid);
+        seccomp_listener_continue(of->listener, exec->id);
+    } else if (tree->peer) {
+        stop(of, exec, info, tree);
+    } else {
+        arrive_at_own(of, exec, info, tree);
+    }
+}
+
+void
+arrive(struct seccomp_gate *of, const struct seccomp_exec *exec)
+{
+    struct process_info info;
+    bool first = seccomp_exec_is_first(exec, &info);
+    struct tree *tree = first ? tree_of_lazy(of, info.parent) : NULL;
+
+    if (tree)
+        arrive_from_lazy(of, exec, &info, tree);
+    else if (first && tree_has_orphan(of, &info))
+        end_process(of, exec, info.pid);
+    else
+        seccomp_listener_continue(of->listener, exec->id);
+}
+
+void
+arrive_stopped(struct seccomp_gate *of, pid_t pid, pid_t lazy)
+{
+    struct gate_process *process = gate_find(of->gate, pid);
+
+    tree_add_lazy(of, LIST_FIRST(&of->trees), lazy);
+    if (process && process->job->job.state == JOB_RUNNING) {
+        signal_process(process, SIGCONT); /* its exec had failed, and this is its next one */
+    } else if (process) {
+        process->at_large = false;
+        watch_soon(of);
+    } else {
+        int result = gate_admit(of->gate, pid, lazy);
+        if (result < 0)
+            refuse(of, pid, result);
+        watch_soon(of);
+    }
+}
+
+/* --- waiting --- */
+
+/* The bits of one line of /proc/PID/status: a signal's is 1 << (number - 1). */
+static uint64_t
+signal_set(const char *status, const char *key)
+{
+    const char *line = strstr(status, key);
+
+    return line ? strtoull(line + strlen(key), NULL, 16) : 0;
+}
+
+static uint64_t
+bit(int signal_number)
+{
+    return UINT64_C(1) << (signal_number - 1);
+}
+
+/* A program that has just been executed has no handlers: what is not ignored kills. */
+static bool
+is_to_die(pid_t pid)
+{
+    const uint64_t harmless = bit(SIGCHLD) | bit(SIGCONT) | bit(SIGURG) | bit(SIGWINCH) |
+                              bit(SIGSTOP) | bit(SIGTSTP) | bit(SIGTTIN) | bit(SIGTTOU);
+    char path[sizeof("/proc/2147483647/status")], status[4096];
+
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? 0 : read(fd, status, sizeof(status) - 1);
+    if (fd >= 0)
+        close(fd);
+    if (length <= 0)
+        return false;
+    status[length] = '\0';
+    uint64_t pending = signal_set(status, "\nSigPnd:") | signal_set(status, "\nShdPnd:");
+    uint64_t held = signal_set(status, "\nSigBlk:") | signal_set(status, "\nSigIgn:");
+    return (pending & ~held & ~harmless) != 0;
+}
+
+static void
+look_at(struct seccomp_gate *of, struct gate_process *process)
+{
+    struct process_info info;
+
+    if (stop_is_under_way(of, process->pid) || process_info(process->pid, &info) < 0)
+        return;
+    bool stopped = info.state == 'T' || info.state == 't';
+    if (stopped && !info.has_executed) {
+        /* Its exec has failed. It tries another file, or gives up, with its parent still in
+         * vfork(2), perhaps. */
+        process->at_large = true;
+        signal_process(process, SIGCONT);
+    } else if (stopped && is_to_die(process->pid)) {
+        /* A stopped process acts on no signal but SIGKILL; ninja, interrupted, sends them to its
+         * jobs and waits for their ends. Continued, it dies of that one first. */
+        signal_process(process, SIGCONT);
+    } else if (!stopped && !process->at_large) {
+        /* Somebody has continued it: the shell, after ^Z, all that belongs to its job. */
+        signal_process(process, SIGSTOP);
+    }
+}
+
+void
+watch_on_timer(evutil_socket_t fd, short what, void *argument)
+{
+    struct seccomp_gate *of = argument;
+    struct gate_process *process, *next;
+    unsigned waiting = 0;
+
+    (void)fd;
+    (void)what;
+    HASH_ITER (hh, of->gate->processes, process, next) {
+        if (process->job->job.state != JOB_WAITING)
+            continue;
+        look_at(of, process);
+        waiting++;
+    }
+    unsigned wait_ms = 2 * of->watch_ms < WATCH_MS_MAX ? 2 * of->watch_ms : WATCH_MS_MAX;
+    if (wait_ms < waiting / WATCH_PER_MS)
+        wait_ms = waiting / WATCH_PER_MS;
+    if (waiting > 0)
+        start_watch(of, wait_ms);
+}

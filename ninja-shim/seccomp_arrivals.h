@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef NINJA_SHIM_SECCOMP_ARRIVALS_H
+#define NINJA_SHIM_SECCOMP_ARRIVALS_H
+
+/* What comes to a seccomp gate, and what happens to it while it waits there. */
+
+#include "seccomp_private.h"
+
+/* Something executes a program. */
+void arrive(struct seccomp_gate *of, const struct seccomp_exec *exec);
+/* The outer sidecar has stopped a job of ours: a child of `lazy`. */
+void arrive_stopped(struct seccomp_gate *of, pid_t pid, pid_t lazy);
+
+/* A timer, while something waits: what has happened to a stopped process is told by no event. */
+void watch_on_timer(evutil_socket_t fd, short what, void *argument);
+
+/* The kind's part of a gate. */
+void seccomp_run(struct gate *gate, struct gate_process *process);
+void seccomp_end(struct gate *gate, struct gate_process *process, int status);
+
+#endif

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "seccomp_filter.h"
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <seccomp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "seccomp_listener.h"
+
+#ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+#define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
+#endif
+
+/* What runs beside the native architecture, with numbers of its own for execve. */
+static const struct {
+    uint32_t native, other;
+} companions[] = {
+    {SCMP_ARCH_X86_64, SCMP_ARCH_X86},           {SCMP_ARCH_X86_64, SCMP_ARCH_X32},
+    {SCMP_ARCH_AARCH64, SCMP_ARCH_ARM},          {SCMP_ARCH_MIPS64, SCMP_ARCH_MIPS},
+    {SCMP_ARCH_MIPS64, SCMP_ARCH_MIPS64N32},     {SCMP_ARCH_MIPS64N32, SCMP_ARCH_MIPS},
+    {SCMP_ARCH_MIPS64N32, SCMP_ARCH_MIPS64},     {SCMP_ARCH_MIPSEL64, SCMP_ARCH_MIPSEL},
+    {SCMP_ARCH_MIPSEL64, SCMP_ARCH_MIPSEL64N32}, {SCMP_ARCH_MIPSEL64N32, SCMP_ARCH_MIPSEL},
+    {SCMP_ARCH_MIPSEL64N32, SCMP_ARCH_MIPSEL64}, {SCMP_ARCH_PPC64, SCMP_ARCH_PPC},
+    {SCMP_ARCH_S390X, SCMP_ARCH_S390},           {SCMP_ARCH_PARISC64, SCMP_ARCH_PARISC},
+    {SCMP_ARCH_X86, SCMP_ARCH_X86_64},           {SCMP_ARCH_X86, SCMP_ARCH_X32},
+    {SCMP_ARCH_ARM, SCMP_ARCH_AARCH64},
+};
+
+static int
+add_architectures(scmp_filter_ctx filter)
+{
+    uint32_t native = seccomp_arch_native();
+
+    for (size_t i = 0; i < sizeof(companions) / sizeof(companions[0]); i++) {
+        int result =
+            companions[i].native == native ? seccomp_arch_add(filter, companions[i].other) : 0;
+        if (result < 0 && result != -EEXIST)
+            return result;
+    }
+    return 0;
+}
+
+static int
+add_rules(scmp_filter_ctx filter)
+{
+    int result = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ALLOW);
+
+    if (result == 0)
+        result = add_architectures(filter);
+    if (result == 0)
+        result = seccomp_rule_add(filter, SCMP_ACT_NOTIFY, SCMP_SYS(execve), 0);
+    if (result == 0)
+        result = seccomp_rule_add(filter, SCMP_ACT_NOTIFY, SCMP_SYS(execveat), 0);
+    return result;
+}
+
+/* From 5.19 on a process whose notification has been received waits on through all signals but those
+ * that kill; before, each one would make it begin its execve anew. Not every libseccomp can ask for
+ * that, so we load what it has made. */
+static int
+load(const struct sock_fprog *program)
+{
+    const unsigned long flags =
+        SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+    long listener = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, program);
+
+    /* Root's jobs may go on to use sudo. */
+    if (listener < 0 && errno == EACCES) {
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+            return -errno;
+        listener = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, program);
+    }
+    return listener < 0 ? -errno : (int)listener;
+}
+
+/* `file` holds the program that libseccomp has written. */
+static int
+load_file(int file)
+{
+    struct stat status;
+
+    if (fstat(file, &status) < 0)
+        return -errno;
+    size_t size = (size_t)status.st_size;
+    void *code = mmap(NULL, size, PROT_READ, MAP_PRIVATE, file, 0);
+    if (code == MAP_FAILED)
+        return -errno;
+    const struct sock_fprog program = {.len = (unsigned short)(size / sizeof(struct sock_filter)),
+                                       .filter = code};
+    int listener = load(&program);
+    munmap(code, size);
+    return listener;
+}
+
+/* Asked first, since libseccomp does not tell why it cannot be done. */
+static int
+check_support(void)
+{
+    struct seccomp_notif_sizes sizes;
+
+    if (syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) < 0)
+        return -errno;
+    return sizes.seccomp_notif <= SECCOMP_REQUEST_SIZE &&
+                   sizes.seccomp_notif_resp <= SECCOMP_RESPONSE_SIZE
+               ? 0
+               : -E2BIG;
+}
+
+int
+seccomp_filter_install(void)
+{
+    int supported = check_support();
+
+    if (supported < 0)
+        return supported;
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+    int file = memfd_create("seccomp-filter", MFD_CLOEXEC);
+    int result = file < 0 ? -errno : filter ? 0 : -ENOMEM;
+
+    if (result == 0)
+        result = add_rules(filter);
+    if (result == 0)
+        result = seccomp_export_bpf(filter, file);
+    if (result == 0)
+        result = load_file(file);
+    if (file >= 0)
+        close(file);
+    if (filter)
+        seccomp_release(filter);
+    return result;
+}

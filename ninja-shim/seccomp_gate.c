@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "seccomp_gate.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "seccomp_arrivals.h"
+#include "seccomp_link.h"
+#include "seccomp_stops.h"
+#include "seccomp_trees.h"
+
+/* So many notifications before other events have their turn. */
+#define AT_A_TIME 16u
+
+/* --- events --- */
+
+static void
+on_listener(evutil_socket_t fd, short what, void *argument)
+{
+    struct seccomp_gate *of = argument;
+    struct pollfd polled = {.fd = fd, .events = POLLIN};
+    struct seccomp_exec exec;
+
+    (void)what;
+    for (unsigned n = 0; n < AT_A_TIME && poll(&polled, 1, 0) == 1 && (polled.revents & POLLIN);
+         n++)
+        if (seccomp_listener_receive(of->listener, &exec) == 1)
+            arrive(of, &exec);
+    if (!(polled.revents & POLLIN) && (polled.revents & (POLLHUP | POLLERR | POLLNVAL))) {
+        of->hung_up = true;
+        event_del(of->listener_event);
+    }
+}
+
+static void
+on_root_end(evutil_socket_t fd, short what, void *argument)
+{
+    struct seccomp_gate *of = argument;
+
+    (void)fd;
+    (void)what;
+    event_free(of->root_event);
+    of->root_event = NULL;
+    /* What the lazy client has written to does not stay open for our sake. */
+    if (of->gate->message_fd >= 0)
+        close(of->gate->message_fd);
+    of->gate->message_fd = -1;
+}
+
+/* --- the kind's part of a gate --- */
+
+/* Our only child is the keeper. */
+static void
+serve(struct gate *gate)
+{
+    pid_t pid;
+
+    while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+        if (pid == gate->keeper)
+            gate->keeper = 0;
+}
+
+static bool
+is_busy(const struct gate *gate)
+{
+    const struct seccomp_gate *of = seccomp_gate_of(gate);
+
+    return of->is_inner ? of->root_event || of->lazies : !of->hung_up;
+}
+
+static void
+close_gate(struct gate *gate)
+{
+    struct seccomp_gate *of = seccomp_gate_of(gate);
+    struct event *events[] = {of->listener_event, of->stop_event, of->watch_event, of->root_event};
+
+    stop_remove_all(of);
+    link_close(of);
+    tree_remove_all(of);
+    for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
+        if (events[i])
+            event_free(events[i]);
+    if (of->listener->fd >= 0)
+        close(of->listener->fd);
+    of->listener->fd = -1;
+    free(of);
+    gate->kind_state = NULL;
+}
+
+static const struct gate_kind seccomp_kind = {
+    .name = "seccomp",
+    .run = seccomp_run,
+    .end = seccomp_end,
+    .serve = serve,
+    .is_busy = is_busy,
+    .close = close_gate,
+};
+
+/* --- its life --- */
+
+static int
+prepare(struct gate *gate, pid_t root, struct seccomp_listener *listener)
+{
+    const struct gate_plan *plan = gate->plan;
+    struct seccomp_gate *of = calloc(1, sizeof(*of));
+
+    if (!of)
+        return -ENOMEM;
+    of->gate = gate;
+    of->listener = listener;
+    of->link.fd = of->link.outer_pidfd = -1;
+    LIST_INIT(&of->trees);
+    TAILQ_INIT(&of->stops);
+    LIST_INIT(&of->link.peers);
+    gate->kind = &seccomp_kind;
+    gate->kind_state = of;
+    of->stop_event = evtimer_new(gate->base, stop_on_timer, of);
+    of->watch_event = evtimer_new(gate->base, watch_on_timer, of);
+    const struct tree *tree = tree_add(of, root, plan->root_is_lazy, plan->names, NULL);
+    if (tree)
+        of->root_event = event_new(gate->base, tree->root_pidfd, EV_READ, on_root_end, of);
+    return of->stop_event && of->watch_event && of->root_event &&
+                   event_add(of->root_event, NULL) == 0
+               ? 0
+               : -ENOMEM;
+}
+
+int
+seccomp_gate_open(struct gate *gate, pid_t root, struct seccomp_listener *listener, int fd)
+{
+    int result = prepare(gate, root, listener);
+
+    listener->fd = fd;
+    if (result == 0) {
+        struct seccomp_gate *of = seccomp_gate_of(gate);
+        of->listener_event = event_new(gate->base, fd, EV_READ | EV_PERSIST, on_listener, of);
+        if (!of->listener_event || event_add(of->listener_event, NULL) < 0)
+            result = -ENOMEM;
+    }
+    if (result == 0)
+        link_open(seccomp_gate_of(gate), root);
+    else if (gate->kind_state)
+        close_gate(gate);
+    return result;
+}
+
+int
+seccomp_gate_join(struct gate *gate, pid_t root, struct seccomp_listener *listener)
+{
+    int result = prepare(gate, root, listener);
+
+    if (result == 0) {
+        seccomp_gate_of(gate)->is_inner = true;
+        result = link_join(seccomp_gate_of(gate), root);
+    }
+    if (result < 0 && gate->kind_state)
+        close_gate(gate);
+    return result;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef NINJA_SHIM_SECCOMP_GATE_H
+#define NINJA_SHIM_SECCOMP_GATE_H
+
+/*
+ * The gate by seccomp_unotify(2), for where ptrace is refused. Each execve below the shim is heard of;
+ * a child of a lazy client that executes its first program and must wait for a token is stopped by
+ * SIGSTOP before the first instruction of that. It runs by SIGCONT and is ended by SIGKILL: the exit
+ * status of what is ended cannot be chosen.
+ *
+ * What this kind cannot do: what somebody else continues runs until it is stopped again. The kernel
+ * itself does so, with SIGHUP, when the end of a parent orphans its children's process groups: what
+ * ignores that (nohup) runs until we have killed it. And a token may come home a moment after the
+ * lazy client's parent has heard of its end.
+ *
+ * The gate must outlive everything under the filter, or nothing there could execute a program.
+ */
+
+#include "gate.h"
+#include "seccomp_listener.h"
+
+/* `listener` (shared with the keeper) gets the descriptor, from now on ours. 0 or a negative errno. */
+int seccomp_gate_open(struct gate *gate, pid_t root, struct seccomp_listener *listener, int fd);
+/* Where a filter is around us already: lets the sidecar that listens stop our jobs for us. 0; -EBUSY:
+ * the listener is none of ours; or another negative errno. */
+int seccomp_gate_join(struct gate *gate, pid_t root, struct seccomp_listener *listener);
+
+#endif

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "seccomp_listener.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/seccomp.h>
+#include <seccomp.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/pidfd.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "called.h"
+
+struct seccomp_listener *
+seccomp_listener_create(const char *const *names)
+{
+    struct seccomp_listener *listener =
+        mmap(NULL, sizeof(*listener), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (listener == MAP_FAILED)
+        return NULL;
+    listener->fd = -1;
+    listener->names = names;
+    return listener;
+}
+
+/* --- notifications --- */
+
+/* execveat(2) has one argument more, in front. */
+static struct seccomp_exec
+exec_of(const struct seccomp_notif *request)
+{
+    int execveat =
+        seccomp_syscall_resolve_name_arch(request->data.arch, "execveat") == request->data.nr;
+
+    return (struct seccomp_exec){.id = request->id,
+                                 .tid = (pid_t)request->pid,
+                                 .path_address = request->data.args[execveat]};
+}
+
+/* The kernel wants zeros where it writes. It knows the size of its structure, which may have grown
+ * since ours: the room beyond is for that. */
+int
+seccomp_listener_receive(struct seccomp_listener *listener, struct seccomp_exec *exec)
+{
+    const struct seccomp_notif *request = (const void *)listener->request;
+
+    memset(listener->request, 0, sizeof(listener->request));
+    if (ioctl(listener->fd, SECCOMP_IOCTL_NOTIF_RECV, listener->request) < 0)
+        return errno == ENOENT || errno == EINTR ? 0 : -errno;
+    *exec = exec_of(request);
+    return 1;
+}
+
+bool
+seccomp_listener_is_valid(const struct seccomp_listener *listener, uint64_t id)
+{
+    return ioctl(listener->fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
+}
+
+void
+seccomp_listener_continue(const struct seccomp_listener *listener, uint64_t id)
+{
+    union {
+        struct seccomp_notif_resp response;
+        unsigned char room[SECCOMP_RESPONSE_SIZE];
+    } answer = {.room = {0}};
+
+    answer.response.id = id;
+    answer.response.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+    ioctl(listener->fd, SECCOMP_IOCTL_NOTIF_SEND, &answer);
+}
+
+bool
+seccomp_exec_is_first(const struct seccomp_exec *exec, struct process_info *info)
+{
+    pid_t pid;
+
+    if (process_info(exec->tid, info) < 0 || info->has_executed)
+        return false;
+    if (process_has_thread(exec->tid, exec->tid))
+        return true;
+    return process_of_thread(exec->tid, &pid) == 0 && process_info(pid, info) == 0 &&
+           !info->has_executed;
+}
+
+/* A page at a time: the next one may not be there. */
+static bool
+read_path(pid_t tid, uint64_t address, char (*path)[PATH_MAX])
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+    for (size_t length = 0; length < PATH_MAX;) {
+        size_t room = PATH_MAX - length, rest = page - (address + length) % page;
+        struct iovec local = {.iov_base = *path + length, .iov_len = rest < room ? rest : room};
+        struct iovec remote = {.iov_base = (void *)(uintptr_t)(address + length),
+                               .iov_len = local.iov_len};
+        ssize_t got = process_vm_readv(tid, &local, 1, &remote, 1, 0);
+        if (got <= 0)
+            return false;
+        if (memchr(local.iov_base, '\0', (size_t)got))
+            return true;
+        length += (size_t)got;
+    }
+    return false;
+}
+
+bool
+seccomp_exec_will_be_called(const struct seccomp_exec *exec, const char *const *names)
+{
+    char path[PATH_MAX];
+
+    if (!read_path(exec->tid, exec->path_address, &path))
+        return false;
+    const char *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path;
+    for (; *names; names++)
+        if (strncmp(name, *names, CALLED_SIZE - 1) == 0)
+            return true;
+    return false;
+}
+
+/* --- who is lazy --- */
+
+static void
+replace_lazy(struct seccomp_listener *listener, pid_t old, pid_t new)
+{
+    for (unsigned i = 0; i < SECCOMP_LAZY_MAX; i++) {
+        if (listener->lazy[i] == old) {
+            listener->lazy[i] = new;
+            return;
+        }
+    }
+}
+
+void
+seccomp_listener_add_lazy(struct seccomp_listener *listener, pid_t pid)
+{
+    replace_lazy(listener, 0, pid);
+}
+
+void
+seccomp_listener_remove_lazy(struct seccomp_listener *listener, pid_t pid)
+{
+    replace_lazy(listener, pid, 0);
+}
+
+/* --- when the sidecar is dead --- */
+
+static bool
+is_lazy(const struct seccomp_listener *listener, pid_t pid)
+{
+    for (unsigned i = 0; i < SECCOMP_LAZY_MAX; i++)
+        if (listener->lazy[i] == pid)
+            return true;
+    return false;
+}
+
+/* Of a lazy client, which is being killed: what it had forked already must not run. A process is
+ * called as its parent until it executes something. */
+static bool
+is_job(const struct seccomp_listener *listener, const struct process_info *info)
+{
+    return is_lazy(listener, info->parent) ||
+           (is_called(info->pid, listener->names) && !is_called(info->parent, listener->names));
+}
+
+static void
+answer(const struct seccomp_listener *listener, const struct seccomp_exec *exec)
+{
+    struct process_info info;
+
+    if (seccomp_exec_is_first(exec, &info) && is_job(listener, &info)) {
+        int pidfd = process_open_pidfd(info.pid);
+        if (pidfd >= 0 && seccomp_listener_is_valid(listener, exec->id))
+            pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
+        if (pidfd >= 0)
+            close(pidfd);
+    } else {
+        seccomp_listener_continue(listener, exec->id);
+    }
+}
+
+bool
+seccomp_listener_duty(void *argument)
+{
+    struct seccomp_listener *listener = argument;
+    const struct seccomp_notif *request = (const void *)listener->request;
+    struct pollfd polled = {.fd = listener->fd, .events = POLLIN};
+    struct seccomp_exec exec = exec_of(request);
+
+    if (listener->fd < 0)
+        return false;
+    /* What the sidecar had received last. If it had answered, that is no notification any more. */
+    if (exec.id)
+        answer(listener, &exec);
+    while (poll(&polled, 1, 0) == 1 && (polled.revents & POLLIN))
+        if (seccomp_listener_receive(listener, &exec) == 1)
+            answer(listener, &exec);
+    return !(polled.revents & (POLLHUP | POLLERR | POLLNVAL));
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef NINJA_SHIM_SECCOMP_LISTENER_H
+#define NINJA_SHIM_SECCOMP_LISTENER_H
+
+/*
+ * The end of a seccomp filter at which each execve(2) under it is heard of (seccomp_unotify(2)). It
+ * lies in memory that the sidecar and its keeper share: whatever the one has heard of and not
+ * answered when it is killed, the other answers, and all that come after, as long as anything runs
+ * under the filter.
+ */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "process.h"
+
+#define SECCOMP_LAZY_MAX 1024
+/* Room for the kernel's structures, which may grow. */
+#define SECCOMP_REQUEST_SIZE 1024
+#define SECCOMP_RESPONSE_SIZE 256
+
+struct seccomp_listener {
+    atomic_int fd;                     /* -1: none */
+    const char *const *names;          /* what lazy clients are called */
+    atomic_int lazy[SECCOMP_LAZY_MAX]; /* their pids, as far as there is room; 0: none */
+    /* What has been received last; the kernel says how much of it it writes. */
+    _Alignas(uint64_t) unsigned char request[SECCOMP_REQUEST_SIZE];
+};
+
+struct seccomp_exec {
+    uint64_t id;           /* of the notification */
+    pid_t tid;             /* of the thread that executes; 0: not in our pid namespace */
+    uint64_t path_address; /* in its memory: of what it executes */
+};
+
+/* Shared with the processes that are forked later; it ends with them. NULL: out of memory. */
+struct seccomp_listener *seccomp_listener_create(const char *const *names);
+
+/* To be called when the descriptor is readable: 1; 0: it has died meanwhile; or a negative errno. */
+int seccomp_listener_receive(struct seccomp_listener *listener, struct seccomp_exec *exec);
+/* Is it still waiting? If so, what was looked up by its tid before was the truth. */
+bool seccomp_listener_is_valid(const struct seccomp_listener *listener, uint64_t id);
+/* Lets it go on. Nothing if it is dead. */
+void seccomp_listener_continue(const struct seccomp_listener *listener, uint64_t id);
+
+/* Is it the first program that a process executes after its fork? Fills *info for the process. */
+bool seccomp_exec_is_first(const struct seccomp_exec *exec, struct process_info *info);
+
+/* Will it be called one of the names (the last is NULL) then? false, too, where its memory cannot be
+ * read (Yama). */
+bool seccomp_exec_will_be_called(const struct seccomp_exec *exec, const char *const *names);
+
+void seccomp_listener_add_lazy(struct seccomp_listener *listener, pid_t pid);
+void seccomp_listener_remove_lazy(struct seccomp_listener *listener, pid_t pid);
+
+/* The keeper's: answers whatever waits. false: nothing runs under the filter any more, or there is
+ * none. */
+bool seccomp_listener_duty(void *listener);
+
+#endif

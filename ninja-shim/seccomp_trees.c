@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "seccomp_trees.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
+
+#define ANCESTORS_MAX 256
+
+static bool
+has_ended(int pidfd)
+{
+    struct pollfd polled = {.fd = pidfd, .events = POLLIN};
+
+    return poll(&polled, 1, 0) == 1;
+}
+
+/* --- lazy clients --- */
+
+static void
+forget_lazy(struct seccomp_gate *of, struct lazy *lazy)
+{
+    HASH_DEL(of->lazies, lazy);
+    seccomp_listener_remove_lazy(of->listener, lazy->pid);
+    if (lazy->holding >= 0)
+        holdings_remove(of->gate->holdings, lazy->holding);
+    if (lazy->end_event)
+        event_free(lazy->end_event);
+    close(lazy->pidfd);
+    free(lazy);
+}
+
+static void
+on_lazy_end(evutil_socket_t fd, short what, void *argument)
+{
+    struct lazy *lazy = argument;
+    struct seccomp_gate *of = lazy->of;
+    pid_t pid = lazy->pid;
+    bool ours = lazy->tree == LIST_FIRST(&of->trees);
+
+    (void)fd;
+    (void)what;
+    forget_lazy(of, lazy);
+    if (!ours)
+        return;
+    gate_lazy_ended(of->gate, pid);
+    gate_serve(of->gate);
+}
+
+void
+tree_add_lazy(struct seccomp_gate *of, struct tree *tree, pid_t pid)
+{
+    struct lazy *lazy;
+
+    HASH_FIND_INT(of->lazies, &pid, lazy);
+    if (lazy && !has_ended(lazy->pidfd))
+        return;
+    if (lazy)
+        on_lazy_end(-1, 0, lazy);
+    int pidfd = process_open_pidfd(pid);
+    lazy = pidfd < 0 ? NULL : calloc(1, sizeof(*lazy));
+    if (!lazy) {
+        if (pidfd >= 0)
+            close(pidfd);
+        return;
+    }
+    *lazy = (struct lazy){.of = of, .tree = tree, .pid = pid, .pidfd = pidfd};
+    lazy->holding = holdings_add(of->gate->holdings, HOLDING_LAZY_CLIENT, pidfd);
+    lazy->end_event = event_new(of->gate->base, pidfd, EV_READ, on_lazy_end, lazy);
+    if (lazy->end_event)
+        event_add(lazy->end_event, NULL);
+    seccomp_listener_add_lazy(of->listener, pid);
+    HASH_ADD_INT(of->lazies, pid, lazy);
+    tree->had_lazy = true;
+}
+
+static struct lazy *
+find_lazy(const struct seccomp_gate *of, pid_t pid)
+{
+    struct lazy *lazy;
+
+    HASH_FIND_INT(of->lazies, &pid, lazy);
+    return lazy && !has_ended(lazy->pidfd) ? lazy : NULL;
+}
+
+static bool
+is_lazy_root(const struct tree *tree, pid_t pid)
+{
+    return tree->root_is_lazy && tree->root == pid;
+}
+
+void
+tree_end(struct seccomp_gate *of, struct tree *tree)
+{
+    struct lazy *lazy, *next;
+
+    HASH_ITER (hh, of->lazies, lazy, next) {
+        if (lazy->tree == tree)
+            pidfd_send_signal(lazy->pidfd, SIGKILL, NULL, 0);
+    }
+}
+
+/* --- who is one --- */
+
+static struct tree *
+find_tree(const struct seccomp_gate *of, pid_t root)
+{
+    struct tree *tree;
+
+    LIST_FOREACH (tree, &of->trees, in_gate) {
+        if (tree->root == root && !has_ended(tree->root_pidfd))
+            return tree;
+    }
+    return NULL;
+}
+
+static bool
+has_named_ones(const struct seccomp_gate *of)
+{
+    const struct tree *tree;
+
+    LIST_FOREACH (tree, &of->trees, in_gate) {
+        if (!tree->root_is_lazy)
+            return true;
+    }
+    return false;
+}
+
+/* The nearest tree above, unless there is a lazy client in between: then it is part of a job. */
+static struct tree *
+tree_above(struct seccomp_gate *of, pid_t pid)
+{
+    struct process_info ancestors[ANCESTORS_MAX];
+    struct tree *tree = find_tree(of, pid);
+
+    if (tree)
+        return tree;
+    size_t n = process_ancestors(pid, ancestors, ANCESTORS_MAX);
+    for (size_t i = 0; i < n; i++) {
+        if (find_lazy(of, ancestors[i].pid))
+            return NULL;
+        tree = find_tree(of, ancestors[i].pid);
+        if (tree)
+            return tree;
+    }
+    return NULL;
+}
+
+struct tree *
+tree_of_lazy(struct seccomp_gate *of, pid_t pid)
+{
+    struct lazy *lazy = find_lazy(of, pid);
+
+    if (lazy && (is_lazy_root(lazy->tree, pid) || is_called(pid, lazy->tree->name_list)))
+        return lazy->tree;
+    if (lazy)
+        forget_lazy(of, lazy); /* it has executed something else */
+    if (!has_named_ones(of))
+        return NULL;
+    struct tree *tree = tree_above(of, pid);
+    if (!tree || tree->root_is_lazy || !is_called(pid, tree->name_list))
+        return NULL;
+    tree_add_lazy(of, tree, pid);
+    return tree;
+}
+
+bool
+tree_has_living_lazy(const struct seccomp_gate *of, const struct tree *tree)
+{
+    struct lazy *lazy, *next;
+
+    HASH_ITER (hh, of->lazies, lazy, next) {
+        if (lazy->tree == tree && !has_ended(lazy->pidfd))
+            return true;
+    }
+    return false;
+}
+
+/* Until it executes something, a process is called as the one that forked it. */
+bool
+tree_has_orphan(struct seccomp_gate *of, const struct process_info *info)
+{
+    const struct tree *tree;
+    struct lazy *parent;
+
+    HASH_FIND_INT(of->lazies, &info->parent, parent);
+    if (parent && has_ended(parent->pidfd))
+        return true; /* just now */
+    LIST_FOREACH (tree, &of->trees, in_gate) {
+        if (tree->had_lazy && is_called(info->pid, tree->name_list) &&
+            !is_called(info->parent, tree->name_list) && !tree_has_living_lazy(of, tree))
+            return true;
+    }
+    return false;
+}
+
+/* --- trees --- */
+
+struct tree *
+tree_add(struct seccomp_gate *of, pid_t root, bool root_is_lazy, const char *const *names,
+         struct peer *peer)
+{
+    int root_pidfd = process_open_pidfd(root);
+    struct tree *tree = root_pidfd < 0 ? NULL : calloc(1, sizeof(*tree));
+
+    if (!tree) {
+        if (root_pidfd >= 0)
+            close(root_pidfd);
+        return NULL;
+    }
+    *tree = (struct tree){
+        .root = root, .root_pidfd = root_pidfd, .root_is_lazy = root_is_lazy, .peer = peer};
+    for (unsigned i = 0; i < TREE_NAMES && names[i]; i++) {
+        strncpy(tree->names[i], names[i], CALLED_SIZE - 1);
+        tree->name_list[i] = tree->names[i];
+    }
+    if (LIST_EMPTY(&of->trees))
+        LIST_INSERT_HEAD(&of->trees, tree, in_gate);
+    else
+        LIST_INSERT_AFTER(LIST_FIRST(&of->trees), tree, in_gate);
+    if (root_is_lazy)
+        tree_add_lazy(of, tree, root);
+    return tree;
+}
+
+void
+tree_remove(struct seccomp_gate *of, struct tree *tree)
+{
+    struct lazy *lazy, *next;
+
+    HASH_ITER (hh, of->lazies, lazy, next) {
+        if (lazy->tree == tree)
+            forget_lazy(of, lazy);
+    }
+    LIST_REMOVE(tree, in_gate);
+    close(tree->root_pidfd);
+    free(tree);
+}
+
+void
+tree_remove_all(struct seccomp_gate *of)
+{
+    struct tree *tree;
+
+    while ((tree = LIST_FIRST(&of->trees)))
+        tree_remove(of, tree);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef NINJA_SHIM_SECCOMP_TREES_H
+#define NINJA_SHIM_SECCOMP_TREES_H
+
+/*
+ * Whose children are jobs. Who is a lazy client is not followed but asked when a child of it executes
+ * something: the root, if that is one, or what is called like one and is no part of a job. What loses
+ * its ancestors on the way to the root (a daemon) is not recognised.
+ */
+
+#include "seccomp_private.h"
+
+/* NULL: out of memory, or there is no such process. `names` ends with NULL; what has no room is left
+ * out. */
+struct tree *tree_add(struct seccomp_gate *of, pid_t root, bool root_is_lazy,
+                      const char *const *names, struct peer *peer);
+void tree_remove(struct seccomp_gate *of, struct tree *tree);
+void tree_remove_all(struct seccomp_gate *of);
+
+/* The tree in which the process is a lazy client, or NULL. */
+struct tree *tree_of_lazy(struct seccomp_gate *of, pid_t pid);
+/* It is one. */
+void tree_add_lazy(struct seccomp_gate *of, struct tree *tree, pid_t pid);
+bool tree_has_living_lazy(const struct seccomp_gate *of, const struct tree *tree);
+/* Kills the lazy clients of a tree. */
+void tree_end(struct seccomp_gate *of, struct tree *tree);
+
+/* A first exec, by no child of a living lazy client: was it forked by one that has been killed since? */
+bool tree_has_orphan(struct seccomp_gate *of, const struct process_info *info);
+
+#endif
