@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "end_status.h"
@@ -56,21 +55,6 @@ forget_process(struct gate *gate, struct gate_process *process)
     process->job->living--;
 }
 
-/* What its standard descriptors are, where they are pipes. A socket is none: its ends differ, and as
- * one descriptor for input and output, all that inherit it would seem to be joined. */
-static void
-read_pipes(struct gate_process *process)
-{
-    char path[sizeof("/proc/2147483647/fd/0")];
-    struct stat status;
-
-    for (int fd = 0; fd < GATE_PIPES; fd++) {
-        snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)process->pid, fd);
-        if (stat(path, &status) == 0 && S_ISFIFO(status.st_mode))
-            process->pipes[fd] = status.st_ino;
-    }
-}
-
 static bool
 reads_from(const struct gate_process *reader, const struct gate_process *writer)
 {
@@ -92,17 +76,45 @@ is_joined_to(const struct gate_process *process, const struct gate_job *job)
     return false;
 }
 
+static bool
+is_reached(const struct gate_job *job, const struct pipe_set *reached)
+{
+    const struct gate_process *process;
+
+    TAILQ_FOREACH (process, &job->processes, in_job) {
+        for (int i = 0; i < PIPES_STANDARD; i++)
+            if (pipe_set_has(reached, process->pipes[i]))
+                return true;
+    }
+    return false;
+}
+
+static bool
+is_known(const void *gate, pid_t pid)
+{
+    struct gate_process *process;
+
+    HASH_FIND_INT(((const struct gate *)gate)->processes, &pid, process);
+    return process != NULL;
+}
+
 /* Were both ends of a pipeline to wait for tokens of their own, one would wait for the other for ever.
  * Returns the job of the same lazy client that the process belongs to, or NULL. */
 static struct gate_job *
 find_joined(const struct gate *gate, const struct gate_process *process, pid_t lazy)
 {
     const struct gate_process *other, *next;
+    struct pipe_set reached;
 
     if (gate->plan->jobs_are_single)
         return NULL;
     HASH_ITER (hh, gate->processes, other, next) {
         if (other->job->lazy == lazy && is_joined_to(process, other->job))
+            return other->job;
+    }
+    pipes_reach(&reached, lazy, process->pid, process->pipes, is_known, gate);
+    HASH_ITER (hh, gate->processes, other, next) {
+        if (other->job->lazy == lazy && is_reached(other->job, &reached))
             return other->job;
     }
     return NULL;
@@ -375,7 +387,7 @@ gate_admit(struct gate *gate, pid_t pid, pid_t lazy)
     if (!process)
         return error;
     if (!gate->plan->jobs_are_single)
-        read_pipes(process);
+        pipes_read_standard(process->pid, process->pipes);
     struct gate_job *job = find_joined(gate, process, lazy);
     if (!job)
         job = create_job(gate, lazy);

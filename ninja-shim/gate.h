@@ -17,6 +17,7 @@
 #include "client.h"
 #include "holdings.h"
 #include "ledger.h"
+#include "pipes.h"
 #include "queue.h"
 
 /* What the shim has decided before there is a gate. Borrowed by the gate. */
@@ -58,18 +59,16 @@ struct gate_job {
     TAILQ_HEAD(, gate_process) processes; /* the living and, of a joined job, the dead ones */
 };
 
-#define GATE_PIPES 3 /* standard input, output and error */
-
 /* A direct child of a lazy client, from when it executes a program. */
 struct gate_process {
     pid_t pid;
     int pidfd; /* owned; -1: it has ended */
     int holding;
     struct gate_job *job;
-    unsigned long long pipes[GATE_PIPES]; /* inodes; 0: no pipe */
-    bool reported;                        /* how it ended is known before it is collected */
-    int wait_status;                      /* if reported */
-    bool at_large;                        /* the seccomp gate's: it is on its way to another exec */
+    unsigned long long pipes[PIPES_STANDARD];
+    bool reported;   /* how it ended is known before it is collected */
+    int wait_status; /* if reported */
+    bool at_large;   /* the seccomp gate's: it is on its way to another exec */
     TAILQ_ENTRY(gate_process) in_job;
     UT_hash_handle hh; /* by pid; only while it lives */
 };

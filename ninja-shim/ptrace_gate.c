@@ -466,6 +466,20 @@ peek(bool *ended)
     return info.si_pid;
 }
 
+/* false: what has stopped is dying meanwhile, which the next peek() tells. */
+static bool
+wait_for_peeked(pid_t pid, bool ended, int *status)
+{
+    siginfo_t info = {0};
+
+    if (ended)
+        return waitpid(pid, status, __WALL | WNOHANG) == pid;
+    if (waitid(P_PID, (id_t)pid, &info, WSTOPPED | WNOHANG | __WALL) < 0 || info.si_pid != pid)
+        return false;
+    *status = W_STOPCODE(info.si_status);
+    return true;
+}
+
 static void
 serve(struct gate *gate)
 {
@@ -479,7 +493,7 @@ serve(struct gate *gate)
         /* Its parent hears of its end when we have reaped it, and finds the tokens there. */
         if (ended && is_lazy_process(tracee))
             gate_sweep(gate);
-        if (waitpid(pid, &status, __WALL | WNOHANG) != pid)
+        if (!wait_for_peeked(pid, ended, &status))
             continue;
         if (pid == gate->keeper)
             gate->keeper = 0;

@@ -248,6 +248,92 @@ lives_jobs() {
     [ "$("$STAMP" --living "$BATS_TEST_TMPDIR/log")" = "$1" ]
 }
 
+# --- ninja-shim: the kernel here does not say how somebody else's child has ended (Linux 6.15 does) ---
+
+# shimmed [NAME=VALUE...] [OPTION...]: the system's ninja (1.11) in the test's directory, by its shim.
+shimmed() {
+    (cd "$BATS_TEST_TMPDIR" && exec env MAKEFLAGS="--jobserver-auth=fifo:$DEVICE" \
+        "$@" NINJA_STATUS= "$BUILD/ninja-shim/ninja" -j5)
+}
+
+# ninja_file JOBS COMMAND [FAILING]: so many jobs, and perhaps one that fails before them.
+ninja_file() {
+    {
+        printf 'rule job\n  command = %s\nrule fail\n  command = %s\n' "$2" "${3-false}"
+        [ $# = 2 ] || printf 'build failing: fail\n'
+        printf 'build n%d: job\n' $(seq "$1")
+    } >"$BATS_TEST_TMPDIR/build.ninja"
+}
+
+# twelve_on_three GATE: of K tokens exactly K jobs, since nobody has paid for an implicit slot.
+twelve_on_three() {
+    require ninja
+    start_device --jobs 3
+    ninja_file 12 "$STAMP $BATS_TEST_TMPDIR/log \$out 0.3"
+    shimmed NINJA_SHIM_GATE="$1"
+    highest --expect-exactly 3 --expect-jobs 12
+    nothing_is_held
+}
+
+@test 'ninja by its shim, held back by ptrace: exactly 3 jobs, and all tokens back' {
+    twelve_on_three ptrace
+}
+
+@test 'ninja by its shim, held back by seccomp: exactly 3 jobs, and all tokens back' {
+    twelve_on_three seccomp
+}
+
+# The failing job ends when two others run: those go on to their end, and those that wait never run.
+@test 'ninja by its shim, a job fails: its exit status, and no job that waits runs' {
+    local build dir=$BATS_TEST_TMPDIR
+    require ninja
+    start_device --jobs 3
+    mkfifo "$dir/fail" "$dir/go"
+    exec {fail}<>"$dir/fail" {go}<>"$dir/go"
+    ninja_file 6 "$STAMP $dir/log \$out -- sh -c 'read -r _ <$dir/go'" "read -r _ <$dir/fail; exit 3"
+    spawn shimmed NINJA_SHIM_GATE=ptrace && build=$spawned
+    wait_for 30 lives_jobs 2
+    printf '\n' >&"$fail"
+    wait_for 30 steved_has held 2
+    printf '\n\n' >&"$go"
+    status_of "$build" 30
+    [ "$status" = 1 ]
+    highest --expect-exactly 2 --expect-jobs 2
+    nothing_is_held
+}
+
+@test 'ninja by its shim, a make in each job shares the tokens' {
+    require ninja
+    require_tool MAKE441
+    start_device --jobs 3
+    printf 'all: a b\na b:; @%s %s $(N).$@ 0.1\n' "$STAMP" "$BATS_TEST_TMPDIR/log" \
+        >"$BATS_TEST_TMPDIR/jobs.mk"
+    ninja_file 4 "$MAKE441 -s -f jobs.mk N=\$out"
+    shimmed NINJA_SHIM_GATE=ptrace
+    highest --expect-exactly 3 --expect-jobs 8
+    nothing_is_held
+}
+
+@test 'SIGKILL of the sidecar: nothing that waits runs, and each token is back when its job has ended' {
+    local build sidecar dir=$BATS_TEST_TMPDIR
+    require ninja
+    start_device --jobs 3
+    mkfifo "$dir/go"
+    exec {go}<>"$dir/go"
+    ninja_file 6 "$STAMP $dir/log \$out -- sh -c 'read -r _ <$dir/go'"
+    spawn shimmed NINJA_SHIM_GATE=ptrace && build=$spawned
+    wait_for 30 lives_jobs 3
+    sidecar=$(grep -lx jobgate /proc/[0-9]*/comm | tr -dc '0-9\n')
+    kill -s KILL "$sidecar"
+    status_of "$build" 30
+    [ "$status" = 137 ]
+    lives_jobs 3
+    steved_has held 3
+    printf '\n\n\n' >&"$go"
+    nothing_is_held
+    highest --expect-exactly 3 --expect-jobs 3
+}
+
 @test 'SIGKILL of steved: who waits gets an error and the node disappears' {
     local waiter
     start_device --jobs 1

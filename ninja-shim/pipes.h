@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef NINJA_SHIM_PIPES_H
+#define NINJA_SHIM_PIPES_H
+
+/*
+ * By which pipes processes are joined, as /proc shows it. A pipe is its inode; 0: none. Who cannot
+ * be looked at has none.
+ */
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#define PIPES_STANDARD 3 /* standard input, output and error */
+#define PIPES_MAX 64     /* more than that of one pipeline are not seen */
+
+struct pipe_set {
+    unsigned long long pipes[PIPES_MAX];
+    unsigned size;
+};
+
+void pipes_read_standard(pid_t pid, unsigned long long pipes[PIPES_STANDARD]);
+bool pipe_set_has(const struct pipe_set *set, unsigned long long pipe);
+
+/* What the pipes of `pid`, a child of `parent`, lead to by way of other children that have executed
+ * nothing: the middle of a shell's 'a | while read x; do ...; done | b', or a member that is late.
+ * is_job: false for such a child. */
+void pipes_reach(struct pipe_set *reached, pid_t parent, pid_t pid,
+                 const unsigned long long pipes[PIPES_STANDARD],
+                 bool (*is_job)(const void *argument, pid_t child), const void *argument);
+
+#endif

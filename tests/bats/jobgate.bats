@@ -1,0 +1,576 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# jobgate around programs that know no jobserver: each of their children is a job that waits for a token.
+
+# shellcheck disable=SC2016 # what is in single quotes is another shell's
+
+load common
+
+setup() {
+    common_setup
+    : "${JOBGATE:=$BUILD/ninja-shim/jobgate}"
+    cd "$BATS_TEST_TMPDIR" || return
+    # LeakSanitizer does not work in what is traced: the command, and what starts the jobs.
+    export ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0
+    # By the last one nothing_is_left finds whatever has been started.
+    export JOBGATE LOG=$BATS_TEST_TMPDIR/log JOBGATE_TEST=$BATS_TEST_TMPDIR
+}
+
+# --- jobservers ---
+
+# below_fifo K: as somebody's client, with a token for the implicit slot.
+below_fifo() {
+    PARENT=$BATS_TEST_TMPDIR/parent TOKENS=$1
+    make_fifo "$PARENT" "$1"
+    export MAKEFLAGS=" -j$(($1 + 1)) --jobserver-auth=fifo:$PARENT"
+}
+
+# Those that have the test's mark in their environment, but for zombies and whoever asks.
+processes_left() {
+    local file
+    for file in $(env -u JOBGATE_TEST grep -lszxF "JOBGATE_TEST=$JOBGATE_TEST" /proc/[0-9]*/environ); do
+        file=${file#/proc/}
+        [ "${file%/*}" = "$BASHPID" ] || echo "${file%/*}"
+    done
+}
+
+nothing_is_left() {
+    [ -z "$(processes_left)" ]
+}
+
+# All tokens are back, the gate has gone, and nobody was left behind, stopped or not.
+all_is_well() {
+    wait_for 10 fifo_has "$PARENT" "$TOKENS"
+    wait_for 10 nothing_is_left || { ps -o pid,stat,args -p "$(processes_left | paste -sd,)" && false; }
+    fifo_has "$PARENT" "$TOKENS"
+}
+
+# highest OPTION...: of the jobs' stamps.
+highest() {
+    "$LIB/concurrency" "$@" "$LOG"
+}
+
+lives_jobs() {
+    [ "$("$STAMP" --living "$LOG")" = "$1" ]
+}
+
+# sidecar: the process that keeps the gate of this test.
+sidecar() {
+    local pid
+    for pid in $(processes_left); do
+        [ "$(cat "/proc/$pid/comm")" != jobgate ] || echo "$pid"
+    done
+}
+
+# --- programs ---
+
+# twelve: jobs of xargs.
+twelve() {
+    seq 12 | "$JOBGATE" "$@" --jobs-of=xargs -- xargs -P8 -I{} "$STAMP" "$LOG" {} 0.1
+}
+
+# with_script NAME LINE...: an executable shell script in the working directory.
+with_script() {
+    local name=$1
+    shift
+    printf '%s\n' '#!/bin/sh' "$@" >"$name"
+    chmod +x "$name"
+}
+
+# xargs_with K: twelve jobs on K tokens and the implicit slot.
+xargs_with() {
+    below_fifo "$1"
+    twelve
+    highest --expect-exactly $(($1 + 1)) --expect-jobs 12
+    all_is_well
+}
+
+@test 'xargs -P8, no token: one job at a time, in the implicit slot' {
+    xargs_with 0
+}
+
+@test 'xargs -P8, one token: exactly 2 jobs' {
+    xargs_with 1
+}
+
+@test 'xargs -P8, three tokens: exactly 4 jobs' {
+    xargs_with 3
+}
+
+@test 'xargs -P8, three tokens, an implicit slot that nobody has paid for: exactly 3 jobs' {
+    below_fifo 3
+    twelve --implicit=acquire
+    highest --expect-exactly 3 --expect-jobs 12
+    all_is_well
+}
+
+@test 'xargs -P8 at a pipe, which cannot be opened again' {
+    local read_fd write_fd
+    below_fifo 2
+    exec {read_fd}<"$PARENT"
+    exec {write_fd}>"$PARENT"
+    export MAKEFLAGS=" -j3 --jobserver-auth=$read_fd,$write_fd"
+    twelve
+    highest --expect-exactly 3 --expect-jobs 12
+    all_is_well
+}
+
+@test 'xargs -P8 at steved: exactly 3 jobs of 3 tokens, and all are back' {
+    start_steved --jobs 3
+    MAKEFLAGS=" --jobserver-auth=fifo:$SERVER" twelve
+    highest --expect-exactly 3 --expect-jobs 12
+    wait_for 10 steved_has free 3
+    wait_for 10 gate_has_gone
+}
+
+gate_has_gone() {
+    [ -z "$(sidecar)" ]
+}
+
+@test 'below jobwrap -j3: exactly 3 jobs' {
+    seq 12 | "$JOBWRAP" -j3 -- "$JOBGATE" --jobs-of=xargs -- \
+        xargs -P8 -I{} "$STAMP" "$LOG" {} 0.1
+    highest --expect-exactly 3 --expect-jobs 12
+    wait_for 10 nothing_is_left
+}
+
+@test 'xargs -0: the arguments are what they were' {
+    below_fifo 1
+    printf '%s\0' 'a b' $'c\nd' '' |
+        "$JOBGATE" --jobs-of=xargs -- xargs -0 -P3 -n1 sh -c 'printf "<%s>" "$1" >>said' -
+    [ "$(tr '\n' / <said | sed 's/></>\n</g' | sort | tr '\n' ' ')" = '<> <a b> <c/d> ' ]
+    all_is_well
+}
+
+@test 'xargs has the exit status that it has alone: 123, 124, 125, 126, 127' {
+    local command alone
+    below_fifo 1
+    : >not-executable
+    for command in 'exit 3' 'exit 255' 'kill -s KILL $$' 'exit 0'; do
+        alone=0 && { seq 3 | xargs -P1 -n1 sh -c "$command" 2>/dev/null || alone=$?; }
+        run -"$alone" --separate-stderr "$JOBGATE" --jobs-of=xargs -- \
+            xargs -a <(seq 3) -P1 -n1 sh -c "$command"
+        echo "alone $alone: $command"
+    done
+    [ "$alone" = 0 ]
+    run -126 "$JOBGATE" --jobs-of=xargs -- xargs -a <(seq 3) -n1 ./not-executable
+    run -127 "$JOBGATE" --jobs-of=xargs -- xargs -a <(seq 3) -n1 ./not-there
+    all_is_well
+}
+
+@test 'GNU parallel: exactly K + 1 jobs for 0, 1 and 3 tokens' {
+    local tokens
+    require parallel
+    for tokens in 0 1 3; do
+        rm -f parent log
+        below_fifo "$tokens"
+        HOME=$PWD "$JOBGATE" --jobs-of=parallel -- \
+            parallel --will-cite -j8 "$STAMP" "$LOG" {} 0.1 ::: $(seq 12)
+        highest --expect-exactly $((tokens + 1)) --expect-jobs 12
+        all_is_well
+    done
+}
+
+@test 'ctest -j8: exactly K + 1 jobs for 0, 1 and 3 tokens' {
+    local tokens
+    require cmake ctest make
+    {
+        printf 'cmake_minimum_required(VERSION 3.13)\nproject(twelve NONE)\nenable_testing()\n'
+        printf 'foreach(n RANGE 1 12)\n  add_test(NAME t${n} COMMAND "%s" "%s" t${n} 0.1)\n' \
+            "$STAMP" "$LOG"
+        printf 'endforeach()\n'
+    } >CMakeLists.txt
+    env -u MAKEFLAGS cmake -G 'Unix Makefiles' -B tests . >cmake.log
+    for tokens in 0 1 3; do
+        rm -f parent log
+        below_fifo "$tokens"
+        (cd tests && "$JOBGATE" --jobs-of=ctest -- ctest -j8 --output-on-failure)
+        highest --expect-exactly $((tokens + 1)) --expect-jobs 12
+        all_is_well
+    done
+}
+
+@test 'a script is known by its own name' {
+    with_script parts 'for i in 1 2 3 4 5 6; do "$STAMP" "$LOG" $i 0.1 & done; wait'
+    below_fifo 1
+    "$JOBGATE" --jobs-of=parts -- ./parts
+    highest --expect-exactly 2 --expect-jobs 6
+    all_is_well
+}
+
+@test 'a name of more than 15 characters' {
+    with_script fifteen-and-some-more 'for i in 1 2 3 4; do "$STAMP" "$LOG" $i 0.1 & done; wait'
+    below_fifo 1
+    "$JOBGATE" --jobs-of=fifteen-and-some-more -- ./fifteen-and-some-more
+    highest --expect-exactly 2 --expect-jobs 4
+    all_is_well
+}
+
+@test 'several names: the jobs of all of them share the tokens' {
+    with_script parts 'for i in a b c d; do "$STAMP" "$LOG" $i 0.1 & done; wait'
+    below_fifo 2
+    "$JOBGATE" --jobs-of=parts --jobs-of=xargs -- \
+        sh -c './parts & seq 8 | xargs -P8 -I{} "$STAMP" "$LOG" {} 0.1; wait'
+    highest --expect-exactly 3 --expect-jobs 12
+    all_is_well
+}
+
+@test 'whoever is called otherwise is not held back' {
+    below_fifo 0
+    seq 4 | "$JOBGATE" --jobs-of=parts -- xargs -P4 -I{} "$STAMP" "$LOG" {} 0.3
+    highest --expect-exactly 4 --expect-jobs 4
+    all_is_well
+}
+
+@test 'a wrapper of the same name is no job, whether it becomes the real one or waits for it' {
+    local how
+    mkdir wrapper
+    for how in exec command; do
+        rm -f parent log
+        below_fifo 1
+        (cd wrapper && with_script xargs "$how $(command -v xargs) \"\$@\"")
+        PATH=$PWD/wrapper:$PATH twelve
+        highest --expect-exactly 2 --expect-jobs 12
+        all_is_well
+    done
+}
+
+# --- pipelines ---
+
+@test 'a pipeline is one job: it does not wait for itself' {
+    below_fifo 0
+    [ "$("$JOBGATE" --jobs-of=bash -- bash -c 'seq 100000 | sort -n | wc -l')" = 100000 ]
+    all_is_well
+}
+
+# two_pipelines: in parallel, of two members each.
+two_pipelines() {
+    below_fifo "$1"
+    "$JOBGATE" --jobs-of=bash -- bash -c \
+        'for i in a b; do "$STAMP" "$LOG" $i.1 0.3 | "$STAMP" "$LOG" $i.2 0.3 & done; wait'
+    highest --expect-exactly "$2" --expect-jobs 4
+    all_is_well
+}
+
+@test 'two pipelines are two jobs: one after the other in the implicit slot' {
+    two_pipelines 0 2
+}
+
+@test 'two pipelines are two jobs: both at once on one token and the implicit slot' {
+    two_pipelines 1 4
+}
+
+@test 'members of a pipeline that are late, or execute nothing, join the others' {
+    below_fifo 0
+    mkfifo go
+    exec {go}<>go
+    spawn "$JOBGATE" --jobs-of=bash -- bash -c '"$STAMP" "$LOG" first -- seq 30000 |
+        { read -r _ <go; exec cat; } | { read -r _ <go; while read -r n; do echo "$n"; done; } |
+        "$STAMP" "$LOG" last -- wc -l >said'
+    wait_for 10 lives_jobs 2
+    printf '\n\n' >&"$go"
+    status_of "$spawned"
+    [ "$(cat said)" = 30000 ]
+    all_is_well
+}
+
+@test 'two pipelines with such members are two jobs' {
+    below_fifo 0
+    "$JOBGATE" --jobs-of=bash -- bash -c 'for i in a b; do
+            "$STAMP" "$LOG" $i.1 0.3 | while read -r _; do :; done | "$STAMP" "$LOG" $i.2 0.3 &
+        done
+        wait'
+    highest --expect-exactly 2 --expect-jobs 4
+    all_is_well
+}
+
+@test 'what is joined by standard error is one job' {
+    local pipe
+    below_fifo 0
+    for pipe in '2>&1 |' '|&' '2>&1 >/dev/null |'; do
+        [ "$("$JOBGATE" --jobs-of=bash -- \
+            bash -c "sh -c 'seq 100000 >&2; echo' $pipe tail -n +100000 | head -n 1")" = 100000 ]
+        all_is_well
+    done
+}
+
+@test 'a member of a pipeline that starts when another has ended' {
+    below_fifo 0
+    mkfifo go
+    "$JOBGATE" --jobs-of=bash -- bash -c '"$STAMP" "$LOG" first -- sh -c "echo >go" |
+        { read -r _ <go; exec "$STAMP" "$LOG" second 0; } | "$STAMP" "$LOG" third -- cat'
+    highest --expect-jobs 3
+    all_is_well
+}
+
+@test 'a socket for both input and output, as of sshd, joins nobody' {
+    with_script parts 'exec 5<&0; for i in 1 2 3 4; do "$STAMP" "$LOG" $i 0.1 <&5 & done; wait'
+    below_fifo 0
+    python3 -c 'import socket, subprocess, sys
+ours, theirs = socket.socketpair()
+sys.exit(subprocess.run(sys.argv[1:], stdin=theirs, stdout=theirs).returncode)' \
+        "$JOBGATE" --jobs-of=parts -- ./parts
+    highest --expect-exactly 1 --expect-jobs 4
+    all_is_well
+}
+
+# --- what else children do ---
+
+@test 'a job that leaves a grandchild behind gives its token back when it has ended itself' {
+    below_fifo 0
+    mkfifo go
+    seq 4 | "$JOBGATE" --jobs-of=xargs -- xargs -P4 -I{} \
+        sh -c '("$STAMP" "$LOG" {} -- sh -c "read -r _ <go" &)'
+    # Their jobs have ended, and four have run one after the other in one slot.
+    wait_for 10 lives_jobs 4
+    exec {go}<>go
+    printf '\n\n\n\n' >&"$go"
+    all_is_well
+}
+
+@test 'what a shell leaves in the background when it ends runs all the same, on tokens' {
+    below_fifo 0
+    "$JOBGATE" --jobs-of=bash -- bash -c 'for i in 1 2 3; do "$STAMP" "$LOG" $i 0.1 & done'
+    all_is_well
+    highest --expect-exactly 1 --expect-jobs 3
+}
+
+@test 'jobgate in a job shares the tokens' {
+    below_fifo 2
+    seq 4 | "$JOBGATE" --jobs-of=xargs -- xargs -P4 -I{} sh -c \
+        'seq 3 | "$JOBGATE" --jobs-of=xargs -- xargs -P3 -I[] "$STAMP" "$LOG" {}.[] 0.1'
+    highest --expect-exactly 3 --expect-jobs 12
+    all_is_well
+}
+
+# ninja_file: 12 jobs.
+ninja_file() {
+    printf 'rule job\n  command = "%s" "%s" $out 0.1\n' "$STAMP" "$LOG" >build.ninja
+    printf 'build n%d: job\n' $(seq 12) >>build.ninja
+}
+
+@test 'ninja, with its shim, in a job: exactly K + 1' {
+    require ninja
+    ninja_file
+    below_fifo 2
+    echo x | PATH=$BUILD/ninja-shim:$PATH "$JOBGATE" --jobs-of=xargs -- xargs -I{} ninja -j8
+    highest --expect-exactly 3 --expect-jobs 12
+    all_is_well
+}
+
+# What is traced cannot be traced once more: the shim finds another way.
+@test 'ninja, with its shim, beside the jobs: never more than K + 1' {
+    require ninja
+    ninja_file
+    below_fifo 2
+    PATH=$BUILD/ninja-shim:$PATH "$JOBGATE" --jobs-of=xargs -- ninja -j8
+    highest --expect-max 3 --expect-jobs 12
+    all_is_well
+}
+
+# wild HOW ROUNDS: see tests/lib/wild.c.
+wild() {
+    ln -sf "$BUILD/tests/lib/wild" .
+    below_fifo 2
+    "$JOBGATE" --jobs-of="${3-wild}" -- ./wild "$1" "$2" true
+    all_is_well
+}
+
+@test 'children by posix_spawn, that is, vfork, from several threads' {
+    wild spawn 50
+}
+
+@test 'children that are killed on their way to the gate' {
+    wild kill 200
+}
+
+@test 'a thread that executes while others fork' {
+    wild exec 30
+}
+
+@test 'a thread that executes while others fork, of a program whose children are no jobs' {
+    wild exec 30 other
+}
+
+@test 'a child, another thread of which executes the job' {
+    wild thread 20
+}
+
+# forking_and_killed NAME: as whose job, or as no job.
+forking_and_killed() {
+    ln -sf "$BUILD/tests/lib/wild" .
+    below_fifo 2
+    "$JOBGATE" --jobs-of="$1" -- bash -c 'for i in $(seq 15); do
+            ./wild loop 200 true & pid=$!
+            for turn in $(seq $((RANDOM % 400))); do read -r _ </proc/self/stat; done
+            kill -s KILL $pid
+        done 2>/dev/null
+        wait'
+    all_is_well
+}
+
+@test 'programs that are killed while they fork' {
+    forking_and_killed wild
+}
+
+@test 'programs that are killed while they fork, and whose children are no jobs' {
+    forking_and_killed other
+}
+
+# --- the command ---
+
+@test 'the command keeps the pid, and its exit status passes through' {
+    below_fifo 1
+    spawn "$JOBGATE" --jobs-of=xargs -- sh -c 'echo $$ >pid; exit 3'
+    status_of "$spawned"
+    [ "$status" = 3 ]
+    [ "$(cat pid)" = "$spawned" ]
+    all_is_well
+}
+
+@test 'a signal reaches the command, and ends jobgate as it ends that' {
+    local signal
+    below_fifo 1
+    for signal in TERM HUP KILL; do
+        rm -f there
+        spawn "$JOBGATE" --jobs-of=xargs -- sh -c ': >there; exec sleep 1000'
+        wait_for 10 test -e there
+        kill -s "$signal" "$spawned"
+        status_of "$spawned"
+        [ "$status" = $((128 + $(kill -l "$signal"))) ]
+        all_is_well
+    done
+}
+
+@test 'a command that does not exist, or cannot be executed' {
+    below_fifo 1
+    : >not-executable
+    run -127 "$JOBGATE" --jobs-of=xargs -- ./not-there
+    [ "$output" = 'jobgate: run ./not-there: No such file or directory' ]
+    run -126 "$JOBGATE" --jobs-of=xargs -- ./not-executable
+    [ "$output" = 'jobgate: run ./not-executable: Permission denied' ]
+    all_is_well
+}
+
+@test 'without a jobserver the command runs as it is, and one line says so' {
+    local mount=/dev/steve
+    [ ! -e "$mount" ] || missing "there is a $mount"
+    run -0 --separate-stderr twelve
+    # shellcheck disable=SC2154 # bats sets it
+    [ "$stderr" = 'jobgate: there is no jobserver; jobs do not wait' ]
+    highest --expect-exactly 8 --expect-jobs 12
+}
+
+@test 'a jobserver that cannot be opened is refused, and nothing is run' {
+    local server
+    for server in fifo:/nonexistent 98,99; do
+        MAKEFLAGS=" -j3 --jobserver-auth=$server" run -125 --separate-stderr \
+            "$JOBGATE" --jobs-of=xargs -- touch ran
+        [ "${#stderr_lines[@]}" = 1 ]
+        [[ $stderr == 'jobgate: '*'; nothing is run' ]]
+        [ ! -e ran ]
+    done
+}
+
+# --- when something is killed ---
+
+# waiting_jobs TOKENS: eight jobs that last until the test writes to `go`, TOKENS of which run.
+waiting_jobs() {
+    below_fifo "$1"
+    mkfifo go
+    exec {go}<>go
+    seq 8 >names
+    spawn "$JOBGATE" --implicit=acquire --jobs-of=xargs -- \
+        xargs -a names -P8 -I{} "$STAMP" "$LOG" {} -- sh -c 'read -r _ <go'
+    command=$spawned
+    wait_for 10 lives_jobs "$1"
+}
+
+# ended_with SIGNAL: the command; those that ran go on, hold their tokens, and nothing else has run.
+ended_with() {
+    status_of "$command"
+    [ "$status" = $((128 + $(kill -l "$1"))) ]
+    lives_jobs "$TOKENS"
+    fifo_has "$PARENT" 0
+    printf '\n\n\n\n' >&"$go"
+    "$LIB/pool-watch" "$PARENT" "$TOKENS" "$LOG"
+    highest --expect-exactly "$TOKENS" --expect-jobs "$TOKENS"
+    all_is_well
+}
+
+@test 'SIGKILL of the sidecar: nothing that waits runs, and each token is held until its job ends' {
+    waiting_jobs 2
+    kill -s KILL "$(sidecar)"
+    ended_with KILL
+}
+
+@test 'SIGKILL of the command: nothing that waits runs, and each token is held until its job ends' {
+    waiting_jobs 2
+    kill -s KILL "$command"
+    ended_with KILL
+}
+
+@test 'SIGTERM of the command: the same' {
+    waiting_jobs 2
+    kill "$command"
+    ended_with TERM
+}
+
+# --- set-id programs ---
+
+# as_nobody COMMAND...: in a directory that everybody may enter, with `id` set-uid root and jobgate.
+as_nobody() {
+    setpriv --reuid nobody --regid nogroup --clear-groups --inh-caps=-all -- "$@"
+}
+
+set_id_setup() {
+    require_root
+    require setpriv
+    OPEN=$(mktemp -d "${TMPDIR:-/tmp}/jobgate-set-id.XXXXXX")
+    chmod 0755 "$OPEN"
+    cd "$OPEN" || return
+    cp "$JOBGATE" "$(command -v id)" .
+    chmod 4755 id
+    make_fifo parent 1
+    chmod 0666 parent
+    PARENT=$OPEN/parent TOKENS=1
+    export MAKEFLAGS=" -j2 --jobserver-auth=fifo:$PARENT"
+    echo -u >argument
+    [ "$(as_nobody ./id -u)" = 0 ] || missing "set-id programs have no privilege in $OPEN"
+}
+
+teardown() {
+    common_teardown
+    [ -z "${OPEN-}" ] || rm -rf "$OPEN"
+}
+
+@test 'a set-id program that is itself a job of an unprivileged user is refused with a line' {
+    set_id_setup
+    run -123 --separate-stderr as_nobody ./jobgate --jobs-of=xargs -- xargs -a argument ./id
+    [ "$output" = '' ]
+    [[ $stderr == "jobgate: './id -u' needs the privilege of a set-id program"* ]]
+    run -126 --separate-stderr as_nobody ./jobgate --jobs-of=sh -- sh -c './id -u; exit $?'
+    all_is_well
+}
+
+@test 'a set-id program below a job has its privilege' {
+    set_id_setup
+    run -0 as_nobody ./jobgate --jobs-of=xargs -- xargs -a argument sh -c './id "$1"; exit $?' -
+    [ "$output" = 0 ]
+    all_is_well
+}
+
+@test 'a set-id program above the jobs has lost its privilege, and a line says why' {
+    set_id_setup
+    run -0 --separate-stderr as_nobody ./jobgate --jobs-of=xargs -- sh -c './id -u; exit $?'
+    [ "$output" = "$(id -u nobody)" ]
+    [[ $stderr == "jobgate: './id -u' runs without the privilege"* ]]
+    all_is_well
+}
+
+@test 'as root a set-id program is a job like any other' {
+    set_id_setup
+    run -0 ./jobgate --jobs-of=xargs -- xargs -a argument ./id
+    [ "$output" = 0 ]
+    all_is_well
+}
