@@ -447,10 +447,7 @@ gate_find(struct gate *gate, pid_t pid)
     struct gate_process *process;
 
     HASH_FIND_INT(gate->processes, &pid, process);
-    if (!process)
-        return NULL;
-    struct pollfd polled = {.fd = process->pidfd, .events = POLLIN};
-    if (poll(&polled, 1, 0) == 0)
+    if (!process || !process_pidfd_has_exited(process->pidfd))
         return process;
     /* The pid may be another one's already. */
     collect(gate, process);
