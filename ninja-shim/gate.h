@@ -69,6 +69,8 @@ struct gate_process {
     bool reported;   /* how it ended is known before it is collected */
     int wait_status; /* if reported */
     bool at_large;   /* the seccomp gate's: it is on its way to another exec */
+    unsigned
+        end_looks; /* the seccomp gate's: it is to be ended; so many looks have found it running */
     TAILQ_ENTRY(gate_process) in_job;
     UT_hash_handle hh; /* by pid; only while it lives */
 };

@@ -11,6 +11,8 @@
 #include <sys/pidfd.h>
 #include <unistd.h>
 
+#include "process.h"
+#include "seccomp_exit.h"
 #include "seccomp_stops.h"
 #include "seccomp_trees.h"
 
@@ -19,6 +21,8 @@
 #define WATCH_MS_MAX 50
 /* So many processes at most in a millisecond. */
 #define WATCH_PER_MS 2
+/* Then it is killed, whatever it exits with by that. */
+#define END_LOOKS_MAX 100
 
 static void
 signal_process(const struct gate_process *process, int signal_number)
@@ -81,6 +85,12 @@ is_to_die(pid_t pid)
     return (pending & ~held & ~harmless) != 0;
 }
 
+static bool
+is_stopped(const struct process_info *info)
+{
+    return info->state == 'T' || info->state == 't';
+}
+
 /* --- the kind's part of a gate --- */
 
 void
@@ -96,17 +106,44 @@ seccomp_run(struct gate *gate, struct gate_process *process)
         signal_process(process, SIGCONT);
 }
 
-/* The status cannot be chosen, but for that of an interrupted job, which ends ninja in a way of its own. */
+static void
+kill_process(struct seccomp_gate *of, const struct gate_process *process)
+{
+    signal_process(process, SIGKILL);
+    stop_forget(of, process->pid);
+}
+
+/* false: it has not stopped yet. Before its exec it shares its memory with its parent, perhaps (vfork(2)),
+ * and nothing may be written there. */
+static bool
+end_stopped(struct seccomp_gate *of, struct gate_process *process)
+{
+    struct process_info info;
+
+    if (++process->end_looks < END_LOOKS_MAX &&
+        (stop_is_under_way(of, process->pid) || process_info(process->pid, &info) < 0 ||
+         !is_stopped(&info)))
+        return false;
+    bool has_stopped = process->end_looks < END_LOOKS_MAX;
+    process->end_looks = 0;
+    /* One that is to die of a signal when it is continued does so first. */
+    if (has_stopped && info.has_executed &&
+        (is_to_die(process->pid) || seccomp_exit_prepare(process->pid, of->gate->queue.end_status)))
+        signal_process(process, SIGCONT);
+    else
+        kill_process(of, process);
+    return true;
+}
+
 void
 seccomp_end(struct gate *gate, struct gate_process *process, int status)
 {
     struct seccomp_gate *of = seccomp_gate_of(gate);
-    bool at_rest = process->pid != of->arriving && !stop_is_under_way(of, process->pid);
 
-    if (status == 128 + SIGINT && at_rest)
-        signal_process(process, SIGINT);
-    signal_process(process, at_rest && is_to_die(process->pid) ? SIGCONT : SIGKILL);
-    stop_forget(of, process->pid);
+    if (status < 0 || process->pid == of->arriving)
+        kill_process(of, process);
+    else if (!end_stopped(of, process))
+        watch_soon(of);
 }
 
 /* --- coming --- */
@@ -226,7 +263,7 @@ look_at(struct seccomp_gate *of, struct gate_process *process)
 
     if (stop_is_under_way(of, process->pid) || process_info(process->pid, &info) < 0)
         return;
-    bool stopped = info.state == 'T' || info.state == 't';
+    bool stopped = is_stopped(&info);
     if (stopped && !info.has_executed) {
         /* Its exec has failed. It tries another file, or gives up, with its parent still in
          * vfork(2), perhaps. */
@@ -252,9 +289,11 @@ watch_on_timer(evutil_socket_t fd, short what, void *argument)
     (void)fd;
     (void)what;
     HASH_ITER (hh, of->gate->processes, process, next) {
-        if (process->job->job.state != JOB_WAITING)
+        bool ending = process->job->job.state == JOB_ENDING && process->end_looks > 0;
+        if (ending ? end_stopped(of, process) : process->job->job.state != JOB_WAITING)
             continue;
-        look_at(of, process);
+        if (!ending)
+            look_at(of, process);
         waiting++;
     }
     unsigned wait_ms = 2 * of->watch_ms < WATCH_MS_MAX ? 2 * of->watch_ms : WATCH_MS_MAX;

@@ -5,8 +5,8 @@
 /*
  * The gate by seccomp_unotify(2), for where ptrace is refused. Each execve below the shim is heard of;
  * a child of a lazy client that executes its first program and must wait for a token is stopped by
- * SIGSTOP before the first instruction of that. It runs by SIGCONT and is ended by SIGKILL: the exit
- * status of what is ended cannot be chosen.
+ * SIGSTOP before the first instruction of that. It runs by SIGCONT and is ended as seccomp_exit.h
+ * says, else by SIGKILL.
  *
  * What this kind cannot do: what somebody else continues runs until it is stopped again. The kernel
  * itself does so, with SIGHUP, when the end of a parent orphans its children's process groups: what

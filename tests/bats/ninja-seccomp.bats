@@ -287,7 +287,7 @@ EOF
     }
     check "$(command -v ninja)" 1
     # What it cannot be told is how those that waited have ended.
-    check "$NINJA113" 137
+    check "$NINJA113" 3
 }
 
 @test 'ninja is interrupted while nothing but waiting jobs is there' {
