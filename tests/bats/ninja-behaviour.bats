@@ -60,7 +60,7 @@ wait_for_start_of() {
 
 # with_each COMMAND...: at two tokens, with each ninja and each gate.
 with_each() {
-    for version in 1.11 1.12 1.13; do
+    for version in $SHIM_NINJAS; do
         use_ninja "$version"
         below_fifo 2
         for gate in $SHIM_GATES; do
@@ -175,7 +175,7 @@ alike() {
 @test '--version, -t, -n and what is wrong: as without the shim' {
     "$LIB/make-ninja-tree" --jobs 40 tree "$LOG"
     mkdir empty
-    for version in 1.11 1.12 1.13; do
+    for version in $SHIM_NINJAS; do
         use_ninja "$version"
         below_fifo 2
         alike --version
@@ -237,7 +237,7 @@ alike() {
 
 @test '-l: a load that is never reached, and one that always is' {
     "$LIB/make-ninja-tree" --jobs 60 tree "$LOG"
-    for version in 1.11 1.12 1.13; do
+    for version in $SHIM_NINJAS; do
         use_ninja "$version"
         below_fifo 3
         clean tree

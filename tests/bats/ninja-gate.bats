@@ -101,7 +101,7 @@ with_tokens() {
 }
 
 @test 'jobwrap -j4 -- ninja: exactly 4 jobs' {
-    for version in 1.11 1.12 1.13; do
+    for version in $SHIM_NINJAS; do
         use_ninja "$version"
         [ -e tree ] || tree_alone
         clean tree

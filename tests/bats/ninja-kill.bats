@@ -17,7 +17,7 @@ setup() {
 rounds() {
     local number=$1 parent=$2 real=()
     shift 2
-    for version in 1.11 1.12 1.13; do
+    for version in $SHIM_NINJAS; do
         use_ninja "$version"
         real+=(--real "$REAL")
     done

@@ -55,7 +55,7 @@ succeeds() {
     ninja_file a -- 30
     ninja_file b -- 30
     makefile outer.mk 'ninja -C a' 'ninja -C b'
-    for version in 1.11 1.12 1.13; do
+    for version in $SHIM_NINJAS; do
         use_ninja "$version"
         for gate in $SHIM_GATES; do
             NINJA_SHIM_GATE=$gate succeeds "$MAKE441" -j4 -f outer.mk

@@ -286,7 +286,6 @@ EOF
         tokens_are 0
     }
     check "$(command -v ninja)" 1
-    # What it cannot be told is how those that waited have ended.
     check "$NINJA113" 3
 }
 

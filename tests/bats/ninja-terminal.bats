@@ -26,7 +26,7 @@ tree() {
 
 # alike SCENARIO: with each ninja, without and with each gate.
 alike() {
-    for version in 1.11 1.12 1.13; do
+    for version in $SHIM_NINJAS; do
         use_ninja "$version"
         below_fifo 1
         typed alone "$1" "MAKEFLAGS= $REAL -j2 -C tree"
@@ -103,7 +103,7 @@ signalled() {
 
 @test 'INT, TERM, HUP to ninja alone: status and jobs are the same' {
     tree 'exec sleep 60'
-    for version in 1.11 1.12 1.13; do
+    for version in $SHIM_NINJAS; do
         use_ninja "$version"
         below_fifo 1
         for signal in INT TERM HUP; do

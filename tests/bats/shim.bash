@@ -5,6 +5,7 @@
 : "${NINJA_SHIM:=$BUILD/ninja-shim/ninja}"
 # Where one of them cannot be had, the other can be tested alone.
 : "${SHIM_GATES:=ptrace seccomp}"
+: "${SHIM_NINJAS:=1.11 1.12 1.13}" # versions
 export NINJA_SHIM
 
 # In a directory of its own, with the log of all jobs; no shim but the one that a test calls.
