@@ -12,7 +12,8 @@ OUR_USER=steve
 setup_file() {
     command -v meson >/dev/null || return 0
     export INSTALLED=$BATS_FILE_TMPDIR/root
-    export HOOK=$INSTALLED/usr/share/jobwrap/portage/bashrc SHIMS=$INSTALLED/usr/libexec/jobwrap/shims
+    export HOOK=$INSTALLED/usr/share/jobwrap/portage/bashrc
+    export SHIMS=$INSTALLED/usr/libexec/jobwrap/shims
     configure "$BATS_FILE_TMPDIR/build" -Dportage=enabled -Dopenrc=enabled -Dudev=enabled \
         -Dsystemd=enabled -Dsysusers=enabled -Dsteved-user=$OUR_USER
     meson install -C "$BATS_FILE_TMPDIR/build" --no-rebuild --tags service,portage
@@ -41,7 +42,7 @@ configure() {
         -Dsysusersdir="$INSTALLED/usr/lib/sysusers.d" "$@"
 }
 
-# would_install DIR: the files, without compiling them; less the manual pages, for which scdoc is needed.
+# would_install DIR: the files, without compiling them; less the manual pages, which need scdoc.
 would_install() {
     meson introspect "$1" --installed | python3 -c '
 import json, os, sys
@@ -126,8 +127,9 @@ builds_without() {
 
 @test 'make.conf sets only the options that may hold no -j, and each line in it can be enabled' {
     local conf=$INSTALLED/usr/share/jobwrap/portage/make.conf
-    run -0 env -i bash -euc '. "$1"; compgen -v | grep -E "^(MAKE|NINJA|EPYTEST|EMERGE|FEATURES)"; echo "[$MAKEOPTS$NINJAOPTS]"' \
-        - "$conf"
+    run -0 env -i bash -euc '
+        . "$1"; compgen -v | grep -E "^(MAKE|NINJA|EPYTEST|EMERGE|FEATURES)"
+        echo "[$MAKEOPTS$NINJAOPTS]"' - "$conf"
     [ "$output" = $'MAKEOPTS\nNINJAOPTS\n[]' ]
     sed 's/^#\([A-Z_]*=\)/\1/' "$conf" >"$BATS_TEST_TMPDIR/all"
     run -0 env -i FEATURES=sandbox bash -euc '. "$1"; echo "$FEATURES|$MAKEFLAGS|$EPYTEST_FLAGS"' \
@@ -147,7 +149,8 @@ builds_without() {
 @test 'systemd knows all that the unit says' {
     require systemd-analyze
     local unit=$BATS_TEST_TMPDIR/steved.service
-    sed "s|$INSTALLED/usr/sbin/steved|$STEVED|" "$INSTALLED/usr/lib/systemd/system/steved.service" >"$unit"
+    sed "s|$INSTALLED/usr/sbin/steved|$STEVED|" \
+        "$INSTALLED/usr/lib/systemd/system/steved.service" >"$unit"
     grep -q "^ExecStart=$STEVED --user=$OUR_USER " "$unit"
     run -0 systemd-analyze verify --man=no "$unit"
     [ -z "$output" ]
@@ -161,14 +164,21 @@ builds_without() {
     [[ $output == *"group 'jobserver'"*"user '$OUR_USER'"* ]]
 }
 
+# udevadm verify is of systemd 254.
 @test 'udev understands the rule' {
-    udevadm verify --help >/dev/null 2>&1 || skip 'no udevadm verify (systemd 254)'
-    udevadm verify "$INSTALLED/usr/lib/udev/rules.d/90-steve.rules"
+    local rule=$INSTALLED/usr/lib/udev/rules.d/90-steve.rules
+    if udevadm verify --help >/dev/null 2>&1; then
+        udevadm verify "$rule"
+    fi
+    run ! grep -vE '^(#.*|[A-Z]+==?"[^"]+"(, [A-Z]+(==?|\+=)"[^"]+")*)$' "$rule"
+    grep -q ' KERNEL=="steve", .*GROUP="jobserver", MODE="0660"' "$rule"
 }
 
-# openrc_run CODE: the service as openrc-run reads it, in which /dev/cuse is there and the rest pretended.
+# openrc_run CODE: the service as openrc-run reads it, in which /dev/cuse is there and the rest is
+# pretended.
 openrc_run() {
-    sed '1d; s|-c /dev/cuse|-c /dev/null|' "$INSTALLED/etc/init.d/steved" >"$BATS_TEST_TMPDIR/service"
+    sed '1d; s|-c /dev/cuse|-c /dev/null|' "$INSTALLED/etc/init.d/steved" \
+        >"$BATS_TEST_TMPDIR/service"
     RC_SVCNAME=steved sh -euc '
         need() { echo "need $*"; }; use() { echo "use $*"; }; after() { echo "after $*"; }
         eerror() { echo "eerror $*"; }; ewaitfile() { echo "ewaitfile $*"; [ -e "$2" ]; }
@@ -176,7 +186,8 @@ openrc_run() {
 }
 
 @test 'OpenRC: the service starts steved with its options, and has started when the node is there' {
-    STEVED_OPTIONS='--jobs=3 --verbose' run -0 openrc_run 'echo "$command $command_args"; depend; start_pre'
+    STEVED_OPTIONS='--jobs=3 --verbose' run -0 openrc_run \
+        'echo "$command $command_args"; depend; start_pre'
     [ "$output" = "$INSTALLED/usr/sbin/steved --user=$OUR_USER --jobs=3 --verbose
 need dev localmount
 use logger
@@ -187,15 +198,43 @@ after modules" ]
     [[ $output == *'eerror steved: /nowhere has not appeared'* ]]
 }
 
+# ours_in_table: of the tables of from-steve.md what stands in the column of ours.
+ours_in_table() {
+    sed -n 's/^| [^|]* | \([^|]*`[^|]*\) |.*/\1/p' "$ROOT/docs/from-steve.md" |
+        grep -o '`[^`]*`' | tr -d '`'
+}
+
+@test 'from-steve.md names only what there is' {
+    local word help
+    start_steved --jobs 4
+    help=$("$STEVED" --help)
+    ours_in_table >"$BATS_TEST_TMPDIR/ours"
+    [ "$(wc -l <"$BATS_TEST_TMPDIR/ours")" -gt 20 ]
+    while read -r word; do
+        echo "$word"
+        case $word in
+        'stevectl get '*) steved_get "${word##* }" ;;
+        'stevectl set '*=N)
+            word=${word#stevectl set }
+            "$STEVECTL" --server "$BATS_TEST_TMPDIR/steve0/jobserver" set "${word%N}1"
+            ;;
+        'stevectl set' | 'stevectl status [--json]' | 'jobwrap -- make') ;;
+        --*) grep -qF -- " $word " <<<"$help" ;;
+        -*) grep -qF -- " $word, --" <<<"$help" ;;
+        *) false ;;
+        esac
+    done <"$BATS_TEST_TMPDIR/ours"
+}
+
 # --- the hook for bashrc ---
 
-# phase PHASE CODE [NAME=VALUE...]: a phase with nothing else in its environment, as Portage begins it;
-# the hook may use no external command. Then CODE, which sees the PATH that the hook has made.
+# phase PHASE CODE [NAME=VALUE...]: a phase with nothing else in its environment, as Portage begins
+# it; the hook may use no external command. Then CODE, which sees the PATH that the hook has made.
 phase() {
     local phase=$1 code=$2
     shift 2
-    env -i PATH=/usr/bin:/bin EBUILD_PHASE="$phase" "$@" HOOK="$HOOK" CODE="$code" "$BASH" --noprofile \
-        --norc -uc '
+    env -i PATH=/usr/bin:/bin EBUILD_PHASE="$phase" "$@" HOOK="$HOOK" CODE="$code" \
+        "$BASH" --noprofile --norc -uc '
         addwrite() { export SANDBOX_WRITE=${SANDBOX_WRITE-}:$1; }
         ewarn() { echo "ewarn: $*"; }
         command_not_found_handle() { echo "the hook has run $*"; exit 99; }
@@ -205,36 +244,42 @@ phase() {
         eval "$CODE"'
 }
 
-SHOW='echo "$PATH|${MAKEFLAGS-}|${CARGO_MAKEFLAGS-}|${JOBWRAP_FIFO-}|${JOBWRAP_JOBS-}|${SANDBOX_WRITE-}"'
+SHOW='echo "$PATH|${MAKEFLAGS-}"
+    echo "${CARGO_MAKEFLAGS-}|${JOBWRAP_FIFO-}|${JOBWRAP_JOBS-}|${SANDBOX_WRITE-}"'
 
 @test 'hook: from MAKEFLAGS alone comes all that jobwrap gives to a build' {
-    local fifo=$BATS_TEST_TMPDIR/fifo phase
+    local fifo=$BATS_TEST_TMPDIR/fifo phase flags
     mkfifo "$fifo"
-    for phase in pretend setup unpack prepare configure compile test install preinst postinst prerm \
-        postrm config info nofetch clean; do
-        run -0 phase $phase "$SHOW" MAKEFLAGS="k -j4 --jobserver-auth=fifo:$fifo -- A=b"
-        [ "$output" = "$SHIMS:/usr/bin:/bin|k -j4 --jobserver-auth=fifo:$fifo -- A=b|-j4 --jobserver-auth=fifo:$fifo|$fifo|4|:$fifo" ]
+    flags="k -j4 --jobserver-auth=fifo:$fifo -- A=b"
+    for phase in pretend setup unpack prepare configure compile test install preinst postinst \
+        prerm postrm config info nofetch clean; do
+        run -0 phase $phase "$SHOW" MAKEFLAGS="$flags"
+        [ "$output" = "$SHIMS:/usr/bin:/bin|$flags
+-j4 --jobserver-auth=fifo:$fifo|$fifo|4|:$fifo" ]
     done
 }
 
 @test 'hook: the last jobserver counts, and words after -- are none' {
-    local fifo=$BATS_TEST_TMPDIR/fifo
+    local fifo=$BATS_TEST_TMPDIR/fifo flags
     mkfifo "$fifo"
-    run -0 phase compile "$SHOW" \
-        MAKEFLAGS="-l8 --jobserver-auth=fifo:/nowhere --jobserver-auth=fifo:$fifo -- X=1 --jobserver-auth=3,4"
-    [[ $output == *"|--jobserver-auth=fifo:$fifo|$fifo||:$fifo" ]]
+    flags="-l8 --jobserver-auth=fifo:/nowhere --jobserver-auth=fifo:$fifo -- --jobserver-auth=3,4"
+    run -0 phase compile "$SHOW" MAKEFLAGS="$flags"
+    [ "${lines[1]}" = "--jobserver-auth=fifo:$fifo|$fifo||:$fifo" ]
     # Descriptors do not come through Portage; they are make's to complain of.
-    run -0 phase compile "$SHOW" MAKEFLAGS=" -j4 --jobserver-auth=fifo:$fifo --jobserver-auth=3,4"
-    [ "$output" = "/usr/bin:/bin| -j4 --jobserver-auth=fifo:$fifo --jobserver-auth=3,4||||" ]
+    flags=" -j4 --jobserver-auth=fifo:$fifo --jobserver-auth=3,4"
+    run -0 phase compile "$SHOW" MAKEFLAGS="$flags"
+    [ "$output" = "/usr/bin:/bin|$flags"$'\n|||' ]
 }
 
 @test 'hook: a second time it changes nothing, and it leaves nothing behind' {
     local fifo=$BATS_TEST_TMPDIR/fifo
     mkfifo "$fifo"
-    run -0 phase compile 'export -p >"$OUT/1"; source "$HOOK"; export -p >"$OUT/2"; diff "$OUT/1" "$OUT/2"' \
-        MAKEFLAGS="--jobserver-auth=fifo:$fifo" OUT="$BATS_TEST_TMPDIR"
+    run -0 phase compile '
+        before=$(export -p)
+        source "$HOOK"
+        diff <(echo "$before") <(export -p)' MAKEFLAGS="--jobserver-auth=fifo:$fifo"
     # Neither names nor the shell's options nor IFS are other than they were.
-    run -0 env -i PATH=/usr/bin:/bin EBUILD_PHASE=compile HOOK="$HOOK" OUT="$BATS_TEST_TMPDIR" \
+    run -0 env -i PATH=/usr/bin:/bin EBUILD_PHASE=compile HOOK="$HOOK" \
         MAKEFLAGS="--jobserver-auth=fifo:$fifo" bash --norc -uc '
             before= after= IFS=:
             shopt -s failglob
@@ -247,18 +292,20 @@ SHOW='echo "$PATH|${MAKEFLAGS-}|${CARGO_MAKEFLAGS-}|${JOBWRAP_FIFO-}|${JOBWRAP_J
 END
 }
 
-@test 'hook: at a server MAKEFLAGS is all there is, and whether the slot is paid for stays to be asked' {
-    : >"$BATS_TEST_TMPDIR/jobserver"
-    run -0 phase compile "$SHOW" MAKEFLAGS="--jobserver-auth=fifo:$BATS_TEST_TMPDIR/jobserver" \
+@test 'hook: at a server MAKEFLAGS is all there is, and whether its slot is paid for is asked' {
+    local server=$BATS_TEST_TMPDIR/jobserver
+    : >"$server"
+    run -0 phase compile "$SHOW" MAKEFLAGS="--jobserver-auth=fifo:$server" \
         JOBWRAP_FIFO=/run/jobwrap/old/jobserver JOBWRAP_JOBS=7
-    [ "$output" = "$SHIMS:/usr/bin:/bin|--jobserver-auth=fifo:$BATS_TEST_TMPDIR/jobserver|--jobserver-auth=fifo:$BATS_TEST_TMPDIR/jobserver|||:$BATS_TEST_TMPDIR/jobserver" ]
+    [ "$output" = "$SHIMS:/usr/bin:/bin|--jobserver-auth=fifo:$server
+--jobserver-auth=fifo:$server|||:$server" ]
 }
 
 @test 'hook: without a jobserver it does nothing; without shims it leaves PATH alone' {
     local makeflags
     for makeflags in '' '-j4 -l8' 'k -- --jobserver-auth=fifo:/nowhere'; do
         run -0 phase compile "$SHOW" MAKEFLAGS="$makeflags"
-        [ "$output" = "/usr/bin:/bin|$makeflags||||" ]
+        [ "$output" = "/usr/bin:/bin|$makeflags"$'\n|||' ]
     done
     run -0 phase compile 'echo "${MAKEFLAGS-none}"'
     [ "$output" = none ]
@@ -269,19 +316,22 @@ END
     [ "$output" = "/usr/bin:/bin|$BATS_TEST_TMPDIR/fifo" ]
 }
 
-@test 'hook: of a jobserver that is no more nothing is left, and it is said where something is built' {
+@test 'hook: of a jobserver that is no more nothing is left, and builds say so' {
     local stale=(CARGO_MAKEFLAGS=--jobserver-auth=fifo:/nowhere/fifo JOBWRAP_FIFO=/nowhere/fifo
         JOBWRAP_JOBS=4)
     run -0 phase prerm "$SHOW" MAKEFLAGS='-j4 --jobserver-auth=fifo:/nowhere/fifo' "${stale[@]}"
-    [ "$output" = '/usr/bin:/bin|-j4||||:/nowhere/fifo' ]
+    [ "$output" = $'/usr/bin:/bin|-j4\n|||:/nowhere/fifo' ]
     run -0 phase compile 'echo "${MAKEFLAGS-none}"' MAKEFLAGS='--jobserver-auth=fifo:/nowhere/fifo'
-    [ "$output" = $'ewarn: jobserver /nowhere/fifo: there is no such file;\newarn: the package is built without.\nnone' ]
+    [ "$output" = 'ewarn: jobserver /nowhere/fifo: there is no such file;
+ewarn: the package is built without.
+none' ]
 }
 
 @test 'hook: when only metadata is wanted it does nothing' {
-    mkfifo "$BATS_TEST_TMPDIR/fifo"
-    run -0 phase depend "$SHOW" PATH=/dev/null MAKEFLAGS="--jobserver-auth=fifo:$BATS_TEST_TMPDIR/fifo"
-    [ "$output" = "/dev/null|--jobserver-auth=fifo:$BATS_TEST_TMPDIR/fifo||||" ]
+    local fifo=$BATS_TEST_TMPDIR/fifo
+    mkfifo "$fifo"
+    run -0 phase depend "$SHOW" PATH=/dev/null MAKEFLAGS="--jobserver-auth=fifo:$fifo"
+    [ "$output" = "/dev/null|--jobserver-auth=fifo:$fifo"$'\n|||' ]
 }
 
 @test 'hook: ninja in a phase below jobwrap has its jobs wait for tokens' {
@@ -297,7 +347,8 @@ END
     export HOOK
     declare -f phase >"$BATS_TEST_TMPDIR/phase"
     run -0 "$JOBWRAP" -j 2 --style=fifo --parent=none -- bash -euc '
-        . "$1/phase"; phase compile "type -P ninja; ninja -C $1" MAKEFLAGS="$MAKEFLAGS"' - "$BATS_TEST_TMPDIR"
+        . "$1/phase"
+        phase compile "type -P ninja; ninja -C $1" MAKEFLAGS="$MAKEFLAGS"' - "$BATS_TEST_TMPDIR"
     [[ $output == "$SHIMS/ninja"$'\n'* ]]
     "$LIB/concurrency" --expect-max 2 --expect-jobs 8 "$BATS_TEST_TMPDIR/log"
 }
@@ -311,7 +362,7 @@ as() {
     setpriv --reuid="$user" --regid="$group" --clear-groups "$@"
 }
 
-@test 'userpriv: a builder in the group can use the FIFO of a jobwrap by root, another cannot and is told' {
+@test 'userpriv: a builder in the group can use the FIFO of a jobwrap by root; another is told' {
     require_root
     require setpriv
     # Where others than root can read.
@@ -332,7 +383,7 @@ phase compile 'echo "jobserver: [${JOBWRAP_FIFO-}]"' MAKEFLAGS="$MAKEFLAGS" PORT
 END
     run -0 "$JOBWRAP" -j 2 --style=fifo --parent=none --group=nogroup -- bash -euc '
         cd /
-        as() { local user=$1 group=$2; shift 2; setpriv --reuid=$user --regid=$group --clear-groups "$@"; }
+        as() { setpriv --reuid="$1" --regid="$2" --clear-groups "${@:3}"; }
         as nobody nogroup bash "$1/take-and-return"
         as nobody nogroup bash "$1/build" nobody
         if as daemon daemon bash "$1/take-and-return"; then exit 9; fi

@@ -103,7 +103,7 @@ src_test() {
 
 src_install() {
 	meson_src_install
-	dodoc README.md docs/{accounting,from-steve,protocol}.md
+	dodoc README.md docs/{accounting,from-steve,portage,protocol}.md
 }
 
 pkg_postinst() {
