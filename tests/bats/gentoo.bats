@@ -74,6 +74,7 @@ usr/libexec/jobwrap/shims/samu
 usr/sbin/steved
 usr/share/jobwrap/portage/bashrc
 usr/share/jobwrap/portage/make.conf
+usr/share/pkgconfig/jobserver.pc
 END
 }
 
@@ -98,15 +99,48 @@ builds_without() {
             return 1
         fi
     done
-    # The others are all there: without those for Portage and service managers they are nine.
+    # The others are all there: without those for Portage and service managers they are ten.
     echo "$files"
-    [ "$(wc -l <<<"$files")" = $((9 - $#)) ]
+    [ "$(wc -l <<<"$files")" = $((10 - $#)) ]
 }
 
 @test 'each part can be left out, and the rest builds' {
     builds_without steved usr/sbin/steved usr/bin/stevectl
     builds_without jobwrap usr/bin/jobwrap
     builds_without ninja-shim usr/bin/jobgate usr/libexec/jobwrap/shims/{ninja,samu,make,gmake}
+}
+
+# configure_by_ebuild USE: what the ebuild has meson do, with the functions of its eclasses pretended.
+configure_by_ebuild() {
+    bash -euc '
+        use() { [[ " $USE " == *" $1 "* ]]; }
+        meson_feature() { use "$1" && echo "-D${2:-$1}=enabled" || echo "-D${2:-$1}=disabled"; }
+        inherit() { :; }
+        systemd_get_systemunitdir() { echo "$INSTALLED/usr/lib/systemd/system"; }
+        get_udevdir() { echo "$INSTALLED/usr/lib/udev"; }
+        meson_src_configure() {
+            meson setup "$build" "$ROOT" --prefix="$INSTALLED/usr" --libexecdir=libexec \
+                --sysconfdir="$INSTALLED/etc" "${emesonargs[@]}"
+        }
+        build=$1 USE=$2 EPREFIX=
+        source "$ROOT/packaging/gentoo/dev-build/steved/steved-9999.ebuild"
+        src_configure' - "$1" "$2"
+}
+
+@test 'the ebuild gives meson options that there are, and the user nothing that he has not asked for' {
+    configure_by_ebuild "$BATS_TEST_TMPDIR/all" 'steved jobwrap ninja-shim portage'
+    diff <(would_install "$BATS_TEST_TMPDIR/all") \
+        <(would_install "$BATS_FILE_TMPDIR/build" | grep -v sysusers)
+    configure_by_ebuild "$BATS_TEST_TMPDIR/one" jobwrap
+    run -0 --separate-stderr would_install "$BATS_TEST_TMPDIR/one"
+    [ "${lines[0]}" = usr/bin/jobwrap ]
+    run ! grep -E 'steve|shims|portage' <<<"$output"
+    # What it takes along besides is there, too.
+    (
+        cd "$ROOT"
+        eval "files=($(sed -n 's/^\tdodoc //p' packaging/gentoo/dev-build/steved/*.ebuild))"
+        ls "${files[@]}"
+    )
 }
 
 # --- is it what its readers understand? ---
