@@ -13,7 +13,7 @@
 #include "gate.h"
 #include "seccomp_listener.h"
 
-#define TREE_NAMES 8
+#define TREE_NAMES 8 /* of an inner shim */
 
 /* The processes below a shim, whose lazy clients' jobs are stopped: our own tree, or that of an inner
  * shim, whose own sidecar does all the rest. */
@@ -24,8 +24,9 @@ struct tree {
     pid_t root;
     int root_pidfd; /* owned */
     bool root_is_lazy;
-    char names[TREE_NAMES][CALLED_SIZE];
-    const char *name_list[TREE_NAMES + 1];
+    char copies[TREE_NAMES][CALLED_SIZE]; /* of an inner shim's names */
+    const char *copy_list[TREE_NAMES + 1];
+    const char *const *name_list; /* these, or our own ones, of which there may be more */
     bool had_lazy;
 };
 

@@ -220,10 +220,11 @@ tree_add(struct seccomp_gate *of, pid_t root, bool root_is_lazy, const char *con
     }
     *tree = (struct tree){
         .root = root, .root_pidfd = root_pidfd, .root_is_lazy = root_is_lazy, .peer = peer};
-    for (unsigned i = 0; i < TREE_NAMES && names[i]; i++) {
-        strncpy(tree->names[i], names[i], CALLED_SIZE - 1);
-        tree->name_list[i] = tree->names[i];
+    for (unsigned i = 0; peer && i < TREE_NAMES && names[i]; i++) {
+        strncpy(tree->copies[i], names[i], CALLED_SIZE - 1);
+        tree->copy_list[i] = tree->copies[i];
     }
+    tree->name_list = peer ? tree->copy_list : names;
     if (LIST_EMPTY(&of->trees))
         LIST_INSERT_HEAD(&of->trees, tree, in_gate);
     else
