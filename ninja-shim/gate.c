@@ -8,6 +8,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "descriptors.h"
 #include "end_status.h"
 #include "gate.h"
 #include "message.h"
@@ -157,7 +158,7 @@ create_process(struct gate *gate, pid_t pid, int *error)
     process->pidfd = process_open_pidfd(pid);
     *error = process->pidfd;
     if (process->pidfd >= 0)
-        *error = watch_end(gate, process);
+        *error = descriptors_are_scarce(process->pidfd) ? -EMFILE : watch_end(gate, process);
     if (*error == 0)
         *error = process->holding = holdings_add(gate->holdings, HOLDING_WAITING, process->pidfd);
     if (process->holding >= 0)

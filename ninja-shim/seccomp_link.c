@@ -14,6 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "descriptors.h"
 #include "packet.h"
 #include "seccomp_arrivals.h"
 #include "seccomp_stops.h"
@@ -175,7 +176,8 @@ on_connection(evutil_socket_t fd, short what, void *argument)
     if (connection < 0)
         return;
     struct peer *peer = calloc(1, sizeof(*peer));
-    if (!peer || read_credentials(connection, &credentials) < 0 ||
+    if (!peer || descriptors_are_scarce(connection) ||
+        read_credentials(connection, &credentials) < 0 ||
         (!is_trusted(credentials.uid) && geteuid() != 0)) {
         free(peer);
         close(connection);
@@ -285,8 +287,11 @@ register_root(const struct seccomp_gate *of, int fd, pid_t root)
         .type = LINK_REGISTER, .pid = root, .root_is_lazy = plan->root_is_lazy};
     int passed;
 
-    for (unsigned i = 0; i < TREE_NAMES && plan->names[i]; i++)
+    for (unsigned i = 0; plan->names[i]; i++) {
+        if (i == TREE_NAMES)
+            return -E2BIG;
         strncpy(message.names[i], plan->names[i], CALLED_SIZE - 1);
+    }
     int result = packet_send(fd, &message, sizeof(message), -1);
     if (result == 0)
         result = await_reply(of, fd);

@@ -246,6 +246,33 @@ EOF
     wait_for 10 tokens_are 2
 }
 
+@test 'jobgate: whatever number of names' {
+    require xargs
+    jobserver 1
+    run -0 timeout 60 "$JOBGATE" --gate=seccomp --jobs-of=a --jobs-of=b --jobs-of=c --jobs-of=d \
+        --jobs-of=e --jobs-of=f --jobs-of=g --jobs-of=h --jobs-of=xargs -- \
+        sh -c 'seq 8 | xargs -P8 -I{} "$STAMP" "$WORK/log" {} 0.02'
+    "$CONCURRENCY" --expect-jobs 8 --expect-exactly 2 log
+}
+
+# Who is a job is read in /proc, which takes a descriptor, too.
+@test 'descriptors run out: what cannot be held back is ended, nothing runs without a token' {
+    local limit
+    require ninja
+    without_leak_checker
+    stamps "$WORK/build" 0.02 30
+    for limit in 28 30 32 36; do
+        echo "$limit descriptors"
+        rm -f fifo log
+        jobserver 1
+        run -1 sh -c 'ulimit -n "$1"; exec 3>&-; exec timeout 60 "$2" -C "$3" -j16 -k0' sh \
+            "$limit" "$SHIM" "$WORK/build"
+        [[ $output == *'ninja-shim: hold back process '*': Too many open files; it is ended'* ]]
+        [ ! -e log ] || "$CONCURRENCY" --expect-max 2 log
+        wait_for 10 tokens_are 1
+    done
+}
+
 @test 'a daemon that a job has left behind executes something when the build is over' {
     require ninja setsid
     manifest "$WORK/build" \
