@@ -176,10 +176,11 @@ run_process(struct gate *gate, struct gate_process *process)
 {
     int token = process->job->job.pay == PAY_TOKEN ? process->job->token : HOLDINGS_NO_TOKEN;
 
-    /* Noted before it runs: if we are killed in between, it is killed as well, and its token goes
-     * home by its end. */
-    holdings_run(gate->holdings, process->holding, token);
+    /* Its token is noted before it runs, and that it runs after that: if we are killed in between, it
+     * is killed as well, so that it does not stay stopped, and its token goes home by its end. */
+    holdings_pay(gate->holdings, process->holding, token);
     gate->kind->run(gate, process);
+    holdings_run(gate->holdings, process->holding);
 }
 
 static void

@@ -61,7 +61,7 @@ count_held(struct state *state, nfds_t *n_polled)
     for (unsigned i = 0; i < holdings->end; i++) {
         const struct holding *holding = &holdings->holding[i];
         int token = holding->token;
-        if (holding->kind != HOLDING_RUNNING || token == HOLDINGS_NO_TOKEN ||
+        if (holding->kind == HOLDING_NONE || token == HOLDINGS_NO_TOKEN ||
             process_pidfd_has_exited(holding->pidfd))
             continue;
         if (!is_counted(state, held, token))
