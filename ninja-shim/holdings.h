@@ -24,7 +24,8 @@ enum holding_kind {
 
 struct holding {
     atomic_uchar kind;
-    atomic_int token; /* held while the process lives. A number; processes of one job share it. Or HOLDINGS_NO_TOKEN */
+    atomic_int token; /* held while the process lives: a number, which those of one job share; or
+                         HOLDINGS_NO_TOKEN */
     int pidfd;        /* owned by who has put it here */
 };
 

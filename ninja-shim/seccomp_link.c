@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -115,13 +114,11 @@ on_peer_end(evutil_socket_t fd, short what, void *argument)
 static bool
 may_register(const struct peer *peer, pid_t root)
 {
-    char path[sizeof("/proc/2147483647")];
-    struct stat status;
+    uid_t uid;
 
     if (is_trusted(peer->uid))
         return true;
-    snprintf(path, sizeof(path), "/proc/%d", (int)root);
-    return geteuid() == 0 && stat(path, &status) == 0 && status.st_uid == peer->uid;
+    return geteuid() == 0 && tree_owner_of(root, &uid) == 0 && uid == peer->uid;
 }
 
 static void
@@ -140,6 +137,10 @@ register_tree(struct peer *peer, struct link_message *message)
         reply.error = -EPERM;
     else if (!(peer->tree = tree_add(peer->of, message->pid, message->root_is_lazy, names, peer)))
         reply.error = -ESRCH;
+    if (peer->tree) {
+        peer->tree->is_foreign = !is_trusted(peer->uid);
+        peer->tree->uid = peer->uid;
+    }
     packet_send(peer->fd, &reply, sizeof(reply), -1);
 }
 

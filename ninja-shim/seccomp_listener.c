@@ -78,8 +78,8 @@ respond(const struct seccomp_listener *listener, struct seccomp_notif_resp respo
 void
 seccomp_listener_continue(const struct seccomp_listener *listener, uint64_t id)
 {
-    respond(listener, (struct seccomp_notif_resp){.id = id,
-                                                  .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE});
+    respond(listener,
+            (struct seccomp_notif_resp){.id = id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE});
 }
 
 void

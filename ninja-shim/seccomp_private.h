@@ -20,6 +20,8 @@
 struct tree {
     LIST_ENTRY(tree) in_gate;
     struct peer *peer; /* the inner sidecar; NULL: the tree is ours, or its sidecar has died */
+    bool is_foreign;   /* the peer is another user, whom root serves */
+    uid_t uid;         /* if so: who */
     bool abandoned;    /* its sidecar has died: nothing that is left of it may start a job */
     pid_t root;
     int root_pidfd; /* owned */

@@ -287,6 +287,45 @@ EOF
     wait_for 20 nothing_left
 }
 
+# Root's sidecar serves other users' shims. What one of them says of his jobs must not end root's.
+@test 'another user registers, and his lazy client, called as processes of root, ends' {
+    local shim
+    require_root
+    require ninja setpriv
+    setpriv --reuid=65534 --regid=65534 --clear-groups /usr/bin/python3 -c '' ||
+        missing 'a python3 for other users'
+    cat >register.py <<'EOF'
+import socket, struct, subprocess, sys
+names = [line.split()[-1] for line in open("/proc/net/unix") if f"@jobgate/{sys.argv[1]}/" in line]
+connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+connection.connect("\0" + names[0][1:])
+lazy = subprocess.Popen(["sleep", "60"])
+message = struct.pack("iiii?", 0, 0, lazy.pid, 0, True) + b"sh".ljust(8 * 16, b"\0")
+connection.send(message.ljust((len(message) + 3) // 4 * 4, b"\0"))
+print("registered:", struct.unpack("ii", connection.recv(1000)[:8]) == (1, 0), flush=True)
+lazy.kill()
+lazy.wait()
+open("ended", "w").close()
+open("stay").read()
+EOF
+    mkfifo -m 666 stay
+    manifest "$WORK/build" \
+        "(until [ -e $WORK/go ]; do sleep 0.02; done; exec touch $WORK/survived) >/dev/null 2>&1 & :"
+    jobserver 1
+    spawn "$SHIM" -C "$WORK/build" >/dev/null
+    shim=$spawned
+    status_of "$shim"
+    [ "$status" = 0 ]
+    wait_for 10 tokens_are 1
+    exec {STAY}<>stay
+    spawn setpriv --reuid=65534 --regid=65534 --clear-groups \
+        /usr/bin/python3 register.py "$shim" >registered
+    wait_for 10 test -e ended
+    grep -x 'registered: True' registered
+    touch go
+    wait_for 10 test -e survived
+}
+
 # --- ends ---
 
 @test 'a job fails: none that waits is run' {
