@@ -326,6 +326,32 @@ EOF
     wait_for 10 test -e survived
 }
 
+# keeper_is_not PID: another one has taken its place.
+keeper_is_not() {
+    keeper=$(gates jobgate-keeper "$WORK")
+    [ -n "$keeper" ] && [ "$keeper" != "$1" ]
+}
+
+@test 'the keeper is killed again and again: its successors leave no descriptors behind' {
+    local keeper='' sidecar before=''
+    require ninja
+    manifest "$WORK/build" "until [ -e $WORK/go ]; do sleep 0.02; done"
+    jobserver 1
+    spawn "$SHIM" -C "$WORK/build" >/dev/null
+    wait_for 10 keeper_is_not ''
+    sidecar=$(gates jobgate "$WORK")
+    for _ in 1 2 3 4 5; do
+        kill -s KILL "$keeper"
+        wait_for 10 keeper_is_not "$keeper"
+        [ -n "$before" ] || before=$(find "/proc/$sidecar/fd" | wc -l)
+    done
+    no_more() { [ "$(find "/proc/$sidecar/fd" | wc -l)" -le "$before" ]; }
+    wait_for 10 no_more
+    touch go
+    status_of "$spawned"
+    [ "$status" = 0 ]
+}
+
 # --- ends ---
 
 @test 'a job fails: none that waits is run' {
