@@ -1,0 +1,127 @@
+# Distributed under the terms of the GNU General Public License v2
+
+EAPI=8
+
+inherit git-r3 linux-info meson systemd udev
+
+DESCRIPTION="A jobserver for the machine, and one for each build, which pays back its tokens"
+# Stands for the real one. A clone is built with the EGIT_OVERRIDE_ variable that git-r3 names.
+HOMEPAGE="https://example.org/steved"
+EGIT_REPO_URI="https://example.org/steved.git"
+
+LICENSE="GPL-2+"
+SLOT="0"
+IUSE="+jobwrap man +ninja-shim +portage pytest +steved test"
+REQUIRED_USE="|| ( jobwrap ninja-shim steved )"
+# Allowed by ALLOW_TEST=privileged.
+RESTRICT="test"
+PROPERTIES="test? ( test_privileged )"
+
+COMMON_DEPEND="
+	dev-libs/json-c:=
+	dev-libs/libevent:=
+	sys-libs/libseccomp
+	steved? ( sys-fs/fuse:3= )
+"
+RDEPEND="
+	${COMMON_DEPEND}
+	jobwrap? ( acct-group/jobserver )
+	portage? (
+		>=acct-user/portage-0-r4
+		sys-apps/portage
+	)
+	steved? (
+		!dev-build/steve
+		acct-group/jobserver
+		acct-user/steve
+	)
+"
+DEPEND="
+	${COMMON_DEPEND}
+	dev-libs/uthash
+	test? ( dev-util/cmocka )
+"
+BDEPEND="
+	virtual/pkgconfig
+	man? ( app-text/scdoc )
+	test? (
+		dev-util/bats
+		steved? ( sys-fs/fuse:3 )
+	)
+"
+PDEPEND="pytest? ( ~dev-python/pytest-jobserver-9999 )"
+
+pkg_setup() {
+	local CONFIG_CHECK="" WARNING_CUSE WARNING_SECCOMP_FILTER
+	if use steved; then
+		CONFIG_CHECK+=" ~CUSE ~FUSE_FS"
+		WARNING_CUSE="Without CONFIG_CUSE there is no /dev/steve; steved --mount works."
+	fi
+	if use ninja-shim; then
+		CONFIG_CHECK+=" ~SECCOMP_FILTER"
+		WARNING_SECCOMP_FILTER="Without it ninja is held back by ptrace only."
+	fi
+	linux-info_pkg_setup
+}
+
+src_configure() {
+	local emesonargs=(
+		$(meson_feature steved)
+		$(meson_feature jobwrap)
+		$(meson_feature ninja-shim)
+		$(meson_feature portage)
+		$(meson_feature man)
+		$(meson_feature test tests)
+		# Small files that do nothing elsewhere.
+		$(meson_feature steved openrc)
+		$(meson_feature steved systemd)
+		$(meson_feature steved udev)
+		-Dsystemdsystemunitdir="$(systemd_get_systemunitdir)"
+		-Dudevdir="${EPREFIX}$(get_udevdir)"
+		# The accounts are packages.
+		-Dsysusers=disabled
+	)
+
+	meson_src_configure
+}
+
+# What neither loads something from the network nor serves /dev/steve, which may be in use.
+src_test() {
+	meson_src_test
+
+	local -x BUILD=${BUILD_DIR}
+	if use steved; then
+		addwrite /dev/fuse
+		[[ -w /dev/fuse ]] || die "The tests of steved need /dev/fuse"
+		bats tests/bats/{stevectl,steved}-*.bats || die "tests of steved have failed"
+	fi
+	if use jobwrap; then
+		addwrite /run/jobwrap
+		bats tests/bats/jobwrap-{command,signals}.bats || die "tests of jobwrap have failed"
+	fi
+}
+
+src_install() {
+	meson_src_install
+	dodoc README.md docs/{accounting,from-steve,protocol}.md
+}
+
+pkg_postinst() {
+	udev_reload
+
+	if use steved; then
+		elog "A pool of jobs for the whole machine is served from now on by"
+		elog "    rc-update add steved default && rc-service steved start"
+		elog "or  systemctl enable --now steved"
+	fi
+	if use portage; then
+		elog "What belongs into make.conf, and why, is in"
+		elog "    ${EPREFIX}/usr/share/jobwrap/portage/make.conf"
+		elog "Ebuilds find the shims of ninja if /etc/portage/bashrc has the line"
+		elog "    source ${EPREFIX}/usr/share/jobwrap/portage/bashrc"
+	fi
+}
+
+pkg_postrm() {
+	udev_reload
+}

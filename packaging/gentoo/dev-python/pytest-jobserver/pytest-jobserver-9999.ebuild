@@ -1,0 +1,22 @@
+# Distributed under the terms of the GNU General Public License v2
+
+EAPI=8
+
+DISTUTILS_USE_PEP517=hatchling
+PYTHON_COMPAT=( python3_{11..14} )
+
+inherit distutils-r1 git-r3
+
+DESCRIPTION="Has each test of pytest take a token from the jobserver"
+# Stands for the real one. A clone is built with the EGIT_OVERRIDE_ variable that git-r3 names.
+HOMEPAGE="https://example.org/steved"
+EGIT_REPO_URI="https://example.org/steved.git"
+S=${WORKDIR}/${P}/pytest-plugin
+
+LICENSE="GPL-2+"
+SLOT="0"
+
+RDEPEND=">=dev-python/pytest-7[${PYTHON_USEDEP}]"
+
+EPYTEST_PLUGINS=( "${PN}" pytest-xdist )
+distutils_enable_tests pytest

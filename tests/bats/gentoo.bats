@@ -1,0 +1,343 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What is installed for Portage and for service managers, and what it does. needs_the_plain_build
+
+# shellcheck disable=SC2016 # what is in single quotes is expanded by another shell
+
+load common
+
+OUR_USER=steve
+
+# Configured and installed once: the files that are tested need nothing compiled.
+setup_file() {
+    command -v meson >/dev/null || return 0
+    export INSTALLED=$BATS_FILE_TMPDIR/root
+    export HOOK=$INSTALLED/usr/share/jobwrap/portage/bashrc SHIMS=$INSTALLED/usr/libexec/jobwrap/shims
+    configure "$BATS_FILE_TMPDIR/build" -Dportage=enabled -Dopenrc=enabled -Dudev=enabled \
+        -Dsystemd=enabled -Dsysusers=enabled -Dsteved-user=$OUR_USER
+    meson install -C "$BATS_FILE_TMPDIR/build" --no-rebuild --tags service,portage
+    mkdir -p "$SHIMS"
+    ln -s "$BUILD"/ninja-shim/{ninja,make} "$SHIMS"
+}
+
+setup() {
+    common_setup
+    require meson
+    OPEN_TO_ALL=
+}
+
+teardown() {
+    common_teardown
+    [ -z "$OPEN_TO_ALL" ] || rm -rf "$OPEN_TO_ALL"
+}
+
+# configure DIR OPTION...: all that is installed comes below $INSTALLED.
+configure() {
+    local dir=$1
+    shift
+    meson setup "$dir" "$ROOT" --prefix="$INSTALLED/usr" --sysconfdir="$INSTALLED/etc" \
+        --libexecdir=libexec -Dudevdir="$INSTALLED/usr/lib/udev" \
+        -Dsystemdsystemunitdir="$INSTALLED/usr/lib/systemd/system" \
+        -Dsysusersdir="$INSTALLED/usr/lib/sysusers.d" "$@"
+}
+
+# would_install DIR: the files, without compiling them; less the manual pages, for which scdoc is needed.
+would_install() {
+    meson introspect "$1" --installed | python3 -c '
+import json, os, sys
+for file in sorted(json.load(sys.stdin).values()):
+    if "/man/" not in file:
+        print(os.path.relpath(file, os.environ["INSTALLED"]))'
+}
+
+# --- what is installed ---
+
+@test 'with everything enabled, these files are installed' {
+    run -0 --separate-stderr would_install "$BATS_FILE_TMPDIR/build"
+    diff <(echo "$output") - <<'END'
+etc/conf.d/steved
+etc/env.d/90jobserver
+etc/init.d/steved
+etc/sandbox.d/90steve
+usr/bin/jobgate
+usr/bin/jobwrap
+usr/bin/stevectl
+usr/include/jobserver/protocol.h
+usr/lib/systemd/system/steved.service
+usr/lib/sysusers.d/steved.conf
+usr/lib/udev/rules.d/90-steve.rules
+usr/libexec/jobwrap/shims/gmake
+usr/libexec/jobwrap/shims/make
+usr/libexec/jobwrap/shims/ninja
+usr/libexec/jobwrap/shims/samu
+usr/sbin/steved
+usr/share/jobwrap/portage/bashrc
+usr/share/jobwrap/portage/make.conf
+END
+}
+
+@test 'no value is left to be filled in, and what is executed is executable' {
+    run ! grep -rE '@[a-z]+@' "$INSTALLED/etc" "$INSTALLED/usr/lib" "$INSTALLED/usr/share"
+    [ -x "$INSTALLED/etc/init.d/steved" ]
+    [ -z "$(find "$INSTALLED/etc" "$INSTALLED/usr/lib" "$INSTALLED/usr/share" -type f -perm /0111 \
+        ! -path '*/init.d/*')" ]
+}
+
+# builds_without PART FILE-OF-IT...
+builds_without() {
+    local file files dir=$BATS_TEST_TMPDIR/without-$1
+    meson setup "$dir" "$ROOT" --prefix="$INSTALLED/usr" --libexecdir=libexec -Doptimization=0 \
+        -Dwerror=true -D{tests,portage,openrc,systemd,udev,sysusers}=disabled -D"$1"=disabled
+    meson compile -C "$dir" -j 2
+    files=$(would_install "$dir")
+    shift
+    for file in "$@"; do
+        if grep -qx "$file" <<<"$files"; then
+            echo "there is still $file"
+            return 1
+        fi
+    done
+    # The others are all there: without those for Portage and service managers they are nine.
+    echo "$files"
+    [ "$(wc -l <<<"$files")" = $((9 - $#)) ]
+}
+
+@test 'each part can be left out, and the rest builds' {
+    builds_without steved usr/sbin/steved usr/bin/stevectl
+    builds_without jobwrap usr/bin/jobwrap
+    builds_without ninja-shim usr/bin/jobgate usr/libexec/jobwrap/shims/{ninja,samu,make,gmake}
+}
+
+# --- is it what its readers understand? ---
+
+@test 'shells read the files without a complaint' {
+    bash -n "$HOOK"
+    bash -n "$INSTALLED/usr/share/jobwrap/portage/make.conf"
+    sh -n "$INSTALLED/etc/init.d/steved"
+    sh -n "$INSTALLED/etc/conf.d/steved"
+    require shellcheck
+    shellcheck -s bash "$HOOK"
+    # Read by openrc-run, which gives STEVED_... and RC_SVCNAME, and uses what is set.
+    shellcheck -s sh -e SC2034,SC2154 "$INSTALLED/etc/init.d/steved"
+    for file in "$ROOT"/packaging/gentoo/*/*/*.ebuild; do
+        bash -n "$file"
+    done
+}
+
+@test 'make.conf sets only the options that may hold no -j, and each line in it can be enabled' {
+    local conf=$INSTALLED/usr/share/jobwrap/portage/make.conf
+    run -0 env -i bash -euc '. "$1"; compgen -v | grep -E "^(MAKE|NINJA|EPYTEST|EMERGE|FEATURES)"; echo "[$MAKEOPTS$NINJAOPTS]"' \
+        - "$conf"
+    [ "$output" = $'MAKEOPTS\nNINJAOPTS\n[]' ]
+    sed 's/^#\([A-Z_]*=\)/\1/' "$conf" >"$BATS_TEST_TMPDIR/all"
+    run -0 env -i FEATURES=sandbox bash -euc '. "$1"; echo "$FEATURES|$MAKEFLAGS|$EPYTEST_FLAGS"' \
+        - "$BATS_TEST_TMPDIR/all"
+    [ "$output" = 'sandbox jobserver-token|--jobserver-auth=fifo:/dev/steve|-p jobserver' ]
+    run ! grep -E '^#?(MAKEOPTS|NINJAOPTS|MAKEFLAGS)=.*-j[0-9]' "$conf"
+}
+
+@test 'no shell gets an environment, and the sandbox lets builds write to jobservers' {
+    run ! grep -v '^#' "$INSTALLED/etc/env.d/90jobserver"
+    # What the sandbox's parser takes: assignments of a quoted value, nothing else.
+    run ! grep -vE '^(#.*|SANDBOX_WRITE="[^"]+")$' "$INSTALLED/etc/sandbox.d/90steve"
+    [ "$(sed -n 's/^SANDBOX_WRITE=//p' "$INSTALLED/etc/sandbox.d/90steve" | tr '\n' ' ')" = \
+        '"/dev/steve" "/run/jobwrap" "${JOBWRAP_FIFO}" ' ]
+}
+
+@test 'systemd knows all that the unit says' {
+    require systemd-analyze
+    local unit=$BATS_TEST_TMPDIR/steved.service
+    sed "s|$INSTALLED/usr/sbin/steved|$STEVED|" "$INSTALLED/usr/lib/systemd/system/steved.service" >"$unit"
+    grep -q "^ExecStart=$STEVED --user=$OUR_USER " "$unit"
+    run -0 systemd-analyze verify --man=no "$unit"
+    [ -z "$output" ]
+}
+
+@test 'sysusers makes the user and the group' {
+    require systemd-sysusers
+    mkdir "$BATS_TEST_TMPDIR/etc"
+    run -0 systemd-sysusers --dry-run --root="$BATS_TEST_TMPDIR" - \
+        <"$INSTALLED/usr/lib/sysusers.d/steved.conf"
+    [[ $output == *"group 'jobserver'"*"user '$OUR_USER'"* ]]
+}
+
+@test 'udev understands the rule' {
+    udevadm verify --help >/dev/null 2>&1 || skip 'no udevadm verify (systemd 254)'
+    udevadm verify "$INSTALLED/usr/lib/udev/rules.d/90-steve.rules"
+}
+
+# openrc_run CODE: the service as openrc-run reads it, in which /dev/cuse is there and the rest pretended.
+openrc_run() {
+    sed '1d; s|-c /dev/cuse|-c /dev/null|' "$INSTALLED/etc/init.d/steved" >"$BATS_TEST_TMPDIR/service"
+    RC_SVCNAME=steved sh -euc '
+        need() { echo "need $*"; }; use() { echo "use $*"; }; after() { echo "after $*"; }
+        eerror() { echo "eerror $*"; }; ewaitfile() { echo "ewaitfile $*"; [ -e "$2" ]; }
+        . "$1"; eval "$2"' - "$BATS_TEST_TMPDIR/service" "$1"
+}
+
+@test 'OpenRC: the service starts steved with its options, and has started when the node is there' {
+    STEVED_OPTIONS='--jobs=3 --verbose' run -0 openrc_run 'echo "$command $command_args"; depend; start_pre'
+    [ "$output" = "$INSTALLED/usr/sbin/steved --user=$OUR_USER --jobs=3 --verbose
+need dev localmount
+use logger
+after modules" ]
+    STEVED_NODE=/dev/null run -0 openrc_run start_post
+    STEVED_NODE=/nowhere run openrc_run 'start_post || exit 9'
+    [ "$status" = 9 ]
+    [[ $output == *'eerror steved: /nowhere has not appeared'* ]]
+}
+
+# --- the hook for bashrc ---
+
+# phase PHASE CODE [NAME=VALUE...]: a phase with nothing else in its environment, as Portage begins it;
+# the hook may use no external command. Then CODE, which sees the PATH that the hook has made.
+phase() {
+    local phase=$1 code=$2
+    shift 2
+    env -i PATH=/usr/bin:/bin EBUILD_PHASE="$phase" "$@" HOOK="$HOOK" CODE="$code" "$BASH" --noprofile \
+        --norc -uc '
+        addwrite() { export SANDBOX_WRITE=${SANDBOX_WRITE-}:$1; }
+        ewarn() { echo "ewarn: $*"; }
+        command_not_found_handle() { echo "the hook has run $*"; exit 99; }
+        try_source() { [[ ! -r $1 ]] || source "$1"; }
+        try_source "$HOOK"
+        unset -f command_not_found_handle
+        eval "$CODE"'
+}
+
+SHOW='echo "$PATH|${MAKEFLAGS-}|${CARGO_MAKEFLAGS-}|${JOBWRAP_FIFO-}|${JOBWRAP_JOBS-}|${SANDBOX_WRITE-}"'
+
+@test 'hook: from MAKEFLAGS alone comes all that jobwrap gives to a build' {
+    local fifo=$BATS_TEST_TMPDIR/fifo phase
+    mkfifo "$fifo"
+    for phase in pretend setup unpack prepare configure compile test install preinst postinst prerm \
+        postrm config info nofetch clean; do
+        run -0 phase $phase "$SHOW" MAKEFLAGS="k -j4 --jobserver-auth=fifo:$fifo -- A=b"
+        [ "$output" = "$SHIMS:/usr/bin:/bin|k -j4 --jobserver-auth=fifo:$fifo -- A=b|-j4 --jobserver-auth=fifo:$fifo|$fifo|4|:$fifo" ]
+    done
+}
+
+@test 'hook: the last jobserver counts, and words after -- are none' {
+    local fifo=$BATS_TEST_TMPDIR/fifo
+    mkfifo "$fifo"
+    run -0 phase compile "$SHOW" \
+        MAKEFLAGS="-l8 --jobserver-auth=fifo:/nowhere --jobserver-auth=fifo:$fifo -- X=1 --jobserver-auth=3,4"
+    [[ $output == *"|--jobserver-auth=fifo:$fifo|$fifo||:$fifo" ]]
+    # Descriptors do not come through Portage; they are make's to complain of.
+    run -0 phase compile "$SHOW" MAKEFLAGS=" -j4 --jobserver-auth=fifo:$fifo --jobserver-auth=3,4"
+    [ "$output" = "/usr/bin:/bin| -j4 --jobserver-auth=fifo:$fifo --jobserver-auth=3,4||||" ]
+}
+
+@test 'hook: a second time it changes nothing, and it leaves nothing behind' {
+    local fifo=$BATS_TEST_TMPDIR/fifo
+    mkfifo "$fifo"
+    run -0 phase compile 'export -p >"$OUT/1"; source "$HOOK"; export -p >"$OUT/2"; diff "$OUT/1" "$OUT/2"' \
+        MAKEFLAGS="--jobserver-auth=fifo:$fifo" OUT="$BATS_TEST_TMPDIR"
+    # Neither names nor the shell's options nor IFS are other than they were.
+    run -0 env -i PATH=/usr/bin:/bin EBUILD_PHASE=compile HOOK="$HOOK" OUT="$BATS_TEST_TMPDIR" \
+        MAKEFLAGS="--jobserver-auth=fifo:$fifo" bash --norc -uc '
+            before= after= IFS=:
+            shopt -s failglob
+            state() { compgen -v; compgen -A function; echo "$-" "$BASHOPTS" "${IFS@Q}"; }
+            before=$(state); source "$HOOK"; after=$(state)
+            diff <(echo "$before") <(echo "$after") || :'
+    diff <(grep '^[<>]' <<<"$output") - <<'END'
+> CARGO_MAKEFLAGS
+> JOBWRAP_FIFO
+END
+}
+
+@test 'hook: at a server MAKEFLAGS is all there is, and whether the slot is paid for stays to be asked' {
+    : >"$BATS_TEST_TMPDIR/jobserver"
+    run -0 phase compile "$SHOW" MAKEFLAGS="--jobserver-auth=fifo:$BATS_TEST_TMPDIR/jobserver" \
+        JOBWRAP_FIFO=/run/jobwrap/old/jobserver JOBWRAP_JOBS=7
+    [ "$output" = "$SHIMS:/usr/bin:/bin|--jobserver-auth=fifo:$BATS_TEST_TMPDIR/jobserver|--jobserver-auth=fifo:$BATS_TEST_TMPDIR/jobserver|||:$BATS_TEST_TMPDIR/jobserver" ]
+}
+
+@test 'hook: without a jobserver it does nothing; without shims it leaves PATH alone' {
+    local makeflags
+    for makeflags in '' '-j4 -l8' 'k -- --jobserver-auth=fifo:/nowhere'; do
+        run -0 phase compile "$SHOW" MAKEFLAGS="$makeflags"
+        [ "$output" = "/usr/bin:/bin|$makeflags||||" ]
+    done
+    run -0 phase compile 'echo "${MAKEFLAGS-none}"'
+    [ "$output" = none ]
+    mkfifo "$BATS_TEST_TMPDIR/fifo"
+    sed "s|$SHIMS|/nowhere/shims|" "$HOOK" >"$BATS_TEST_TMPDIR/hook"
+    HOOK=$BATS_TEST_TMPDIR/hook run -0 phase compile 'echo "$PATH|$JOBWRAP_FIFO"' \
+        MAKEFLAGS="--jobserver-auth=fifo:$BATS_TEST_TMPDIR/fifo"
+    [ "$output" = "/usr/bin:/bin|$BATS_TEST_TMPDIR/fifo" ]
+}
+
+@test 'hook: of a jobserver that is no more nothing is left, and it is said where something is built' {
+    local stale=(CARGO_MAKEFLAGS=--jobserver-auth=fifo:/nowhere/fifo JOBWRAP_FIFO=/nowhere/fifo
+        JOBWRAP_JOBS=4)
+    run -0 phase prerm "$SHOW" MAKEFLAGS='-j4 --jobserver-auth=fifo:/nowhere/fifo' "${stale[@]}"
+    [ "$output" = '/usr/bin:/bin|-j4||||:/nowhere/fifo' ]
+    run -0 phase compile 'echo "${MAKEFLAGS-none}"' MAKEFLAGS='--jobserver-auth=fifo:/nowhere/fifo'
+    [ "$output" = $'ewarn: jobserver /nowhere/fifo: there is no such file;\newarn: the package is built without.\nnone' ]
+}
+
+@test 'hook: when only metadata is wanted it does nothing' {
+    mkfifo "$BATS_TEST_TMPDIR/fifo"
+    run -0 phase depend "$SHOW" PATH=/dev/null MAKEFLAGS="--jobserver-auth=fifo:$BATS_TEST_TMPDIR/fifo"
+    [ "$output" = "/dev/null|--jobserver-auth=fifo:$BATS_TEST_TMPDIR/fifo||||" ]
+}
+
+@test 'hook: ninja in a phase below jobwrap has its jobs wait for tokens' {
+    require ninja
+    local i
+    # shellcheck disable=SC2016 # ninja's variable
+    {
+        printf 'rule job\n  command = "%s" "%s" ninja.$out 0.1\n' "$STAMP" "$BATS_TEST_TMPDIR/log"
+        for i in 1 2 3 4 5 6 7 8; do
+            printf 'build job%s: job\n' $i
+        done
+    } >"$BATS_TEST_TMPDIR/build.ninja"
+    export HOOK
+    declare -f phase >"$BATS_TEST_TMPDIR/phase"
+    run -0 "$JOBWRAP" -j 2 --style=fifo --parent=none -- bash -euc '
+        . "$1/phase"; phase compile "type -P ninja; ninja -C $1" MAKEFLAGS="$MAKEFLAGS"' - "$BATS_TEST_TMPDIR"
+    [[ $output == "$SHIMS/ninja"$'\n'* ]]
+    "$LIB/concurrency" --expect-max 2 --expect-jobs 8 "$BATS_TEST_TMPDIR/log"
+}
+
+# --- builders that have dropped root's privileges ---
+
+# as USER GROUP COMMAND...: with no other groups.
+as() {
+    local user=$1 group=$2
+    shift 2
+    setpriv --reuid="$user" --regid="$group" --clear-groups "$@"
+}
+
+@test 'userpriv: a builder in the group can use the FIFO of a jobwrap by root, another cannot and is told' {
+    require_root
+    require setpriv
+    # Where others than root can read.
+    OPEN_TO_ALL=$(mktemp -d /tmp/gentoo.bats.XXXXXX)
+    chmod 0755 "$OPEN_TO_ALL"
+    cp "$HOOK" "$OPEN_TO_ALL/hook"
+    declare -f phase >"$OPEN_TO_ALL/phase"
+    cat >"$OPEN_TO_ALL/take-and-return" <<'END'
+fifo=${MAKEFLAGS##*fifo:}
+[[ $fifo == /run/jobwrap/*/jobserver ]] || exit
+: <>"$fifo" || exit
+token=$(dd bs=1 count=1 <"$fifo" 2>/dev/null) && printf %s "$token" >"$fifo" && echo 'took a token'
+END
+    cat >"$OPEN_TO_ALL/build" <<'END'
+source "${BASH_SOURCE[0]%/*}/phase"
+HOOK=${BASH_SOURCE[0]%/*}/hook
+phase compile 'echo "jobserver: [${JOBWRAP_FIFO-}]"' MAKEFLAGS="$MAKEFLAGS" PORTAGE_BUILD_USER="$1"
+END
+    run -0 "$JOBWRAP" -j 2 --style=fifo --parent=none --group=nogroup -- bash -euc '
+        cd /
+        as() { local user=$1 group=$2; shift 2; setpriv --reuid=$user --regid=$group --clear-groups "$@"; }
+        as nobody nogroup bash "$1/take-and-return"
+        as nobody nogroup bash "$1/build" nobody
+        if as daemon daemon bash "$1/take-and-return"; then exit 9; fi
+        as daemon daemon bash "$1/build" daemon' - "$OPEN_TO_ALL"
+    echo "$output"
+    [[ $output == *$'took a token\njobserver: [/run/jobwrap/'* ]]
+    [[ $output == *'no access for daemon (group jobserver?);'*$'\njobserver: []' ]]
+}
