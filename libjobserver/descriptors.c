@@ -5,7 +5,10 @@
 #include <fcntl.h>
 #include <paths.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
+
+#define SPARE 8u
 
 void
 descriptors_guard_standard(void)
@@ -38,4 +41,13 @@ descriptors_drop_inherited(void)
         closedir(open_fds);
     if (chdir("/") < 0)
         return; /* then a mount stays busy as long as the build */
+}
+
+/* The lowest free number is taken always: below the newest there is none. */
+bool
+descriptors_are_scarce(int newest)
+{
+    struct rlimit limit;
+
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 && (rlim_t)newest + SPARE >= limit.rlim_cur;
 }

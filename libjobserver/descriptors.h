@@ -2,6 +2,8 @@
 #ifndef JOBSERVER_DESCRIPTORS_H
 #define JOBSERVER_DESCRIPTORS_H
 
+#include <stdbool.h>
+
 /* What a program does with the descriptors that it was started with, and that are not its own. */
 
 /* A closed stdin, stdout or stderr stays closed for the program that we become or start, but no file of
@@ -12,5 +14,9 @@ void descriptors_guard_standard(void);
  * another jobserver) must not stay open for its sake. Closes all that does not close on exec, opens
  * /dev/null as stdin, stdout and stderr, and leaves the working directory. */
 void descriptors_drop_inherited(void);
+
+/* Is this one, just opened, among the last that the process may have? Who keeps many must leave some
+ * for what is opened for a moment only (/proc). */
+bool descriptors_are_scarce(int newest);
 
 #endif

@@ -448,6 +448,20 @@ process_descendants(pid_t pid, struct process_info **descendants)
     return (ssize_t)living;
 }
 
+/* --- signals --- */
+
+bool
+process_ignores(pid_t pid, int signal_number)
+{
+    static const char key[] = "\nSigIgn:";
+    char text[4096]; /* the list of groups comes before it, of which there may be many */
+    ssize_t length = read_proc(pid, "status", text, sizeof(text));
+    const char *line = length > 0 ? strstr(text, key) : NULL;
+    uint64_t ignored = line ? strtoull(line + strlen(key), NULL, 16) : 0;
+
+    return ignored & UINT64_C(1) << (signal_number - 1);
+}
+
 /* --- the command line --- */
 
 static void

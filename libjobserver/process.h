@@ -59,6 +59,9 @@ size_t process_ancestors(pid_t pid, struct process_info *ancestors, size_t max);
  * *descendants is to be freed; returns their number or a negative errno. */
 ssize_t process_descendants(pid_t pid, struct process_info **descendants);
 
+/* Does it ignore this signal? false, too, if it cannot be read. */
+bool process_ignores(pid_t pid, int signal_number);
+
 /* The command line with blanks between the words and '?' for what cannot be printed, cut to `size`
  * with the NUL; the name in parentheses if there is none (kernel threads, zombies). */
 int process_command(pid_t pid, char *command, size_t size);

@@ -8,6 +8,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "descriptors.h"
 #include "end_status.h"
 #include "gate.h"
 #include "message.h"
@@ -157,7 +158,7 @@ create_process(struct gate *gate, pid_t pid, int *error)
     process->pidfd = process_open_pidfd(pid);
     *error = process->pidfd;
     if (process->pidfd >= 0)
-        *error = watch_end(gate, process);
+        *error = descriptors_are_scarce(process->pidfd) ? -EMFILE : watch_end(gate, process);
     if (*error == 0)
         *error = process->holding = holdings_add(gate->holdings, HOLDING_WAITING, process->pidfd);
     if (process->holding >= 0)
@@ -175,10 +176,11 @@ run_process(struct gate *gate, struct gate_process *process)
 {
     int token = process->job->job.pay == PAY_TOKEN ? process->job->token : HOLDINGS_NO_TOKEN;
 
-    /* Noted before it runs: if we are killed in between, it is killed as well, and its token goes
-     * home by its end. */
-    holdings_run(gate->holdings, process->holding, token);
+    /* Its token is noted before it runs, and that it runs after that: if we are killed in between, it
+     * is killed as well, so that it does not stay stopped, and its token goes home by its end. */
+    holdings_pay(gate->holdings, process->holding, token);
     gate->kind->run(gate, process);
+    holdings_run(gate->holdings, process->holding);
 }
 
 static void

@@ -61,7 +61,7 @@ count_held(struct state *state, nfds_t *n_polled)
     for (unsigned i = 0; i < holdings->end; i++) {
         const struct holding *holding = &holdings->holding[i];
         int token = holding->token;
-        if (holding->kind != HOLDING_RUNNING || token == HOLDINGS_NO_TOKEN ||
+        if (holding->kind == HOLDING_NONE || token == HOLDINGS_NO_TOKEN ||
             process_pidfd_has_exited(holding->pidfd))
             continue;
         if (!is_counted(state, held, token))
@@ -94,9 +94,9 @@ take_over(struct state *state)
 /* --- while it lives --- */
 
 static _Noreturn void
-keep(struct state *state, int sidecar, int ready_fd)
+keep(struct state *state, int ready_fd)
 {
-    struct pollfd polled = {.fd = sidecar, .events = POLLIN};
+    struct pollfd polled = {.fd = state->duties->sidecar_pidfd, .events = POLLIN};
     struct client *client = state->ledger.client;
 
     prctl(PR_SET_NAME, "jobgate-keeper");
@@ -141,22 +141,20 @@ int
 gate_keeper_start(const struct gate_keeper_duties *duties, pid_t *pid)
 {
     struct state *state = malloc(sizeof(*state));
-    int sidecar = process_open_pidfd(getpid());
     int ready_fd = eventfd(0, EFD_CLOEXEC);
 
     *pid = -1;
-    if (state && sidecar >= 0 && ready_fd >= 0) {
+    if (state && ready_fd >= 0) {
         state->duties = duties;
         state->ledger = *duties->ledger;
         *pid = fork_sharing_descriptors();
         if (*pid == 0)
-            keep(state, sidecar, ready_fd);
+            keep(state, ready_fd);
     }
     int result = *pid < 0 ? -errno : 0;
     if (*pid > 0)
         wait_until_ready(*pid, ready_fd);
     free(state);
-    /* `sidecar` stays open: it is the keeper's, too. */
     if (ready_fd >= 0)
         close(ready_fd);
     return result;

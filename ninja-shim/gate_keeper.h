@@ -11,6 +11,7 @@
  * runs on it has ended. It shares the sidecar's descriptors, not copies of them (CLONE_FILES).
  */
 struct gate_keeper_duties {
+    int sidecar_pidfd; /* shared, as all descriptors are */
     const struct ledger *ledger;
     struct holdings *holdings;
     /* What else must go on although the sidecar is dead, or NULL: called at once and whenever

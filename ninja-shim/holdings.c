@@ -35,9 +35,14 @@ holdings_add(struct holdings *holdings, enum holding_kind kind, int pidfd)
 }
 
 void
-holdings_run(struct holdings *holdings, int number, int token)
+holdings_pay(struct holdings *holdings, int number, int token)
 {
     holdings->holding[number].token = token;
+}
+
+void
+holdings_run(struct holdings *holdings, int number)
+{
     holdings->holding[number].kind = HOLDING_RUNNING;
 }
 

@@ -18,13 +18,14 @@
 enum holding_kind {
     HOLDING_NONE,
     HOLDING_LAZY_CLIENT, /* ends with the sidecar: its jobs would run without tokens */
-    HOLDING_WAITING,     /* a process at the gate: the same */
-    HOLDING_RUNNING,     /* runs; while it lives its token, if it has one, is held */
+    HOLDING_WAITING,     /* a process at the gate, or just leaving it: the same */
+    HOLDING_RUNNING,     /* runs */
 };
 
 struct holding {
     atomic_uchar kind;
-    atomic_int token; /* a number; processes of one job share it. Or HOLDINGS_NO_TOKEN */
+    atomic_int token; /* held while the process lives: a number, which those of one job share; or
+                         HOLDINGS_NO_TOKEN */
     int pidfd;        /* owned by who has put it here */
 };
 
@@ -39,7 +40,10 @@ struct holdings *holdings_create(void);
 
 /* Its number, or -ENOSPC. */
 int holdings_add(struct holdings *holdings, enum holding_kind kind, int pidfd);
-void holdings_run(struct holdings *holdings, int number, int token);
+/* What waits has a token now. */
+void holdings_pay(struct holdings *holdings, int number, int token);
+/* It runs, for certain. */
+void holdings_run(struct holdings *holdings, int number);
 /* The job goes on without its token. */
 void holdings_drop_token(struct holdings *holdings, int number);
 void holdings_remove(struct holdings *holdings, int number);

@@ -350,10 +350,19 @@ on_child_signal(struct gate *gate, const struct tracee *tracee)
     gate_settle_unknown(gate);
 }
 
+/* The kernel shows a tracer signals, too, that the process ignores: below nohup, samurai goes on. */
+static bool
+ends_lazy(const struct gate *gate, const struct tracee *tracee, int signal_number)
+{
+    return gate->plan->ends_on_signal && tracee->role == ROLE_LAZY &&
+           (signal_number == SIGINT || signal_number == SIGTERM || signal_number == SIGHUP) &&
+           !process_ignores(tracee->pid, signal_number);
+}
+
 static void
 on_signal(struct gate *gate, const struct tracee *tracee, int signal_number)
 {
-    bool lazy = tracee->role == ROLE_LAZY;
+    bool lazy = tracee->role == ROLE_LAZY, ends = ends_lazy(gate, tracee, signal_number);
 
     if (lazy && signal_number == SIGCHLD)
         on_child_signal(gate, tracee);
@@ -369,8 +378,7 @@ on_signal(struct gate *gate, const struct tracee *tracee, int signal_number)
         signal_number = 0;
     }
     go_on(tracee->pid, signal_number);
-    if (lazy && gate->plan->ends_on_signal &&
-        (signal_number == SIGINT || signal_number == SIGTERM || signal_number == SIGHUP))
+    if (ends)
         gate_interrupt(gate);
     else if (lazy && signal_number == SIGCHLD)
         gate_serve(gate);

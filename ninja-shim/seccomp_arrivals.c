@@ -224,10 +224,12 @@ void
 arrive(struct seccomp_gate *of, const struct seccomp_exec *exec)
 {
     struct process_info info;
-    bool first = seccomp_exec_is_first(exec, &info);
-    struct tree *tree = first ? tree_of_lazy(of, info.parent) : NULL;
+    int first = seccomp_exec_is_first(exec, &info);
+    struct tree *tree = first > 0 ? tree_of_lazy(of, info.parent) : NULL;
 
-    if (tree)
+    if (first < 0)
+        seccomp_listener_refuse(of->listener, exec->id, first);
+    else if (tree)
         arrive_from_lazy(of, exec, &info, tree);
     else if (first && tree_has_orphan(of, &info))
         end_process(of, exec, info.pid);

@@ -10,10 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "descriptors.h"
 #include "packet.h"
 #include "seccomp_arrivals.h"
 #include "seccomp_stops.h"
@@ -114,13 +114,11 @@ on_peer_end(evutil_socket_t fd, short what, void *argument)
 static bool
 may_register(const struct peer *peer, pid_t root)
 {
-    char path[sizeof("/proc/2147483647")];
-    struct stat status;
+    uid_t uid;
 
     if (is_trusted(peer->uid))
         return true;
-    snprintf(path, sizeof(path), "/proc/%d", (int)root);
-    return geteuid() == 0 && stat(path, &status) == 0 && status.st_uid == peer->uid;
+    return geteuid() == 0 && tree_owner_of(root, &uid) == 0 && uid == peer->uid;
 }
 
 static void
@@ -139,6 +137,10 @@ register_tree(struct peer *peer, struct link_message *message)
         reply.error = -EPERM;
     else if (!(peer->tree = tree_add(peer->of, message->pid, message->root_is_lazy, names, peer)))
         reply.error = -ESRCH;
+    if (peer->tree) {
+        peer->tree->is_foreign = !is_trusted(peer->uid);
+        peer->tree->uid = peer->uid;
+    }
     packet_send(peer->fd, &reply, sizeof(reply), -1);
 }
 
@@ -175,7 +177,8 @@ on_connection(evutil_socket_t fd, short what, void *argument)
     if (connection < 0)
         return;
     struct peer *peer = calloc(1, sizeof(*peer));
-    if (!peer || read_credentials(connection, &credentials) < 0 ||
+    if (!peer || descriptors_are_scarce(connection) ||
+        read_credentials(connection, &credentials) < 0 ||
         (!is_trusted(credentials.uid) && geteuid() != 0)) {
         free(peer);
         close(connection);
@@ -285,8 +288,11 @@ register_root(const struct seccomp_gate *of, int fd, pid_t root)
         .type = LINK_REGISTER, .pid = root, .root_is_lazy = plan->root_is_lazy};
     int passed;
 
-    for (unsigned i = 0; i < TREE_NAMES && plan->names[i]; i++)
+    for (unsigned i = 0; plan->names[i]; i++) {
+        if (i == TREE_NAMES)
+            return -E2BIG;
         strncpy(message.names[i], plan->names[i], CALLED_SIZE - 1);
+    }
     int result = packet_send(fd, &message, sizeof(message), -1);
     if (result == 0)
         result = await_reply(of, fd);

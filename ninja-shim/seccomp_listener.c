@@ -63,30 +63,45 @@ seccomp_listener_is_valid(const struct seccomp_listener *listener, uint64_t id)
     return ioctl(listener->fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
 }
 
-void
-seccomp_listener_continue(const struct seccomp_listener *listener, uint64_t id)
+static void
+respond(const struct seccomp_listener *listener, struct seccomp_notif_resp response)
 {
     union {
         struct seccomp_notif_resp response;
         unsigned char room[SECCOMP_RESPONSE_SIZE];
     } answer = {.room = {0}};
 
-    answer.response.id = id;
-    answer.response.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+    answer.response = response;
     ioctl(listener->fd, SECCOMP_IOCTL_NOTIF_SEND, &answer);
 }
 
-bool
+void
+seccomp_listener_continue(const struct seccomp_listener *listener, uint64_t id)
+{
+    respond(listener,
+            (struct seccomp_notif_resp){.id = id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE});
+}
+
+void
+seccomp_listener_refuse(const struct seccomp_listener *listener, uint64_t id, int error)
+{
+    respond(listener, (struct seccomp_notif_resp){.id = id, .error = error});
+}
+
+int
 seccomp_exec_is_first(const struct seccomp_exec *exec, struct process_info *info)
 {
     pid_t pid;
+    int result = process_info(exec->tid, info);
 
-    if (process_info(exec->tid, info) < 0 || info->has_executed)
-        return false;
-    if (process_has_thread(exec->tid, exec->tid))
-        return true;
-    return process_of_thread(exec->tid, &pid) == 0 && process_info(pid, info) == 0 &&
-           !info->has_executed;
+    if (result == 0 && !info->has_executed && !process_has_thread(exec->tid, exec->tid)) {
+        result = process_of_thread(exec->tid, &pid);
+        if (result == 0)
+            result = process_info(pid, info);
+    }
+    if (result < 0)
+        return result == -ESRCH ? 0 : result; /* it has died */
+    return !info->has_executed;
 }
 
 /* A page at a time: the next one may not be there. */
@@ -174,8 +189,11 @@ static void
 answer(const struct seccomp_listener *listener, const struct seccomp_exec *exec)
 {
     struct process_info info;
+    int first = seccomp_exec_is_first(exec, &info);
 
-    if (seccomp_exec_is_first(exec, &info) && is_job(listener, &info)) {
+    if (first < 0) {
+        seccomp_listener_refuse(listener, exec->id, first);
+    } else if (first && is_job(listener, &info)) {
         int pidfd = process_open_pidfd(info.pid);
         if (pidfd >= 0 && seccomp_listener_is_valid(listener, exec->id))
             pidfd_send_signal(pidfd, SIGKILL, NULL, 0);

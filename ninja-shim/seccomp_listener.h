@@ -45,8 +45,12 @@ bool seccomp_listener_is_valid(const struct seccomp_listener *listener, uint64_t
 /* Lets it go on. Nothing if it is dead. */
 void seccomp_listener_continue(const struct seccomp_listener *listener, uint64_t id);
 
-/* Is it the first program that a process executes after its fork? Fills *info for the process. */
-bool seccomp_exec_is_first(const struct seccomp_exec *exec, struct process_info *info);
+/* It fails with this negative errno. */
+void seccomp_listener_refuse(const struct seccomp_listener *listener, uint64_t id, int error);
+
+/* Is it the first program that a process executes after its fork? 1, and fills *info for the process; 0;
+ * or a negative errno: nobody can tell. */
+int seccomp_exec_is_first(const struct seccomp_exec *exec, struct process_info *info);
 
 /* Will it be called one of the names (the last is NULL) then? false, too, where its memory cannot be
  * read (Yama). */

@@ -13,19 +13,22 @@
 #include "gate.h"
 #include "seccomp_listener.h"
 
-#define TREE_NAMES 8
+#define TREE_NAMES 8 /* of an inner shim */
 
 /* The processes below a shim, whose lazy clients' jobs are stopped: our own tree, or that of an inner
  * shim, whose own sidecar does all the rest. */
 struct tree {
     LIST_ENTRY(tree) in_gate;
     struct peer *peer; /* the inner sidecar; NULL: the tree is ours, or its sidecar has died */
+    bool is_foreign;   /* the peer is another user, whom root serves */
+    uid_t uid;         /* if so: who */
     bool abandoned;    /* its sidecar has died: nothing that is left of it may start a job */
     pid_t root;
     int root_pidfd; /* owned */
     bool root_is_lazy;
-    char names[TREE_NAMES][CALLED_SIZE];
-    const char *name_list[TREE_NAMES + 1];
+    char copies[TREE_NAMES][CALLED_SIZE]; /* of an inner shim's names */
+    const char *copy_list[TREE_NAMES + 1];
+    const char *const *name_list; /* these, or our own ones, of which there may be more */
     bool had_lazy;
 };
 

@@ -7,6 +7,7 @@
 #include <sys/pidfd.h>
 #include <unistd.h>
 
+#include "descriptors.h"
 #include "seccomp_link.h"
 
 /* No event tells what is waited for here; it takes the target one turn on a CPU. */
@@ -100,6 +101,8 @@ create(struct seccomp_gate *of, const struct seccomp_exec *exec, const struct pr
     struct stop *stop = calloc(1, sizeof(*stop));
 
     *error = pidfd < 0 ? pidfd : stop ? 0 : -ENOMEM;
+    if (*error == 0 && descriptors_are_scarce(pidfd))
+        *error = -EMFILE;
     if (*error == 0 && !seccomp_listener_is_valid(of->listener, exec->id))
         *error = -ESRCH;
     if (*error == 0) {

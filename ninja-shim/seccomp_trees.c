@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "seccomp_trees.h"
 
+#include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -186,6 +189,29 @@ tree_has_living_lazy(const struct seccomp_gate *of, const struct tree *tree)
     return false;
 }
 
+int
+tree_owner_of(pid_t pid, uid_t *uid)
+{
+    char path[sizeof("/proc/2147483647")];
+    struct stat status;
+
+    snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+    if (stat(path, &status) < 0)
+        return -errno;
+    *uid = status.st_uid;
+    return 0;
+}
+
+/* Another user has told us his names, and they are for his processes only: called as ours are, they would
+ * end these. */
+static bool
+names_apply(const struct tree *tree, pid_t pid)
+{
+    uid_t uid;
+
+    return !tree->is_foreign || (tree_owner_of(pid, &uid) == 0 && uid == tree->uid);
+}
+
 /* Until it executes something, a process is called as the one that forked it. */
 bool
 tree_has_orphan(struct seccomp_gate *of, const struct process_info *info)
@@ -198,7 +224,8 @@ tree_has_orphan(struct seccomp_gate *of, const struct process_info *info)
         return true; /* just now */
     LIST_FOREACH (tree, &of->trees, in_gate) {
         if (tree->had_lazy && is_called(info->pid, tree->name_list) &&
-            !is_called(info->parent, tree->name_list) && !tree_has_living_lazy(of, tree))
+            !is_called(info->parent, tree->name_list) && names_apply(tree, info->pid) &&
+            !tree_has_living_lazy(of, tree))
             return true;
     }
     return false;
@@ -220,10 +247,11 @@ tree_add(struct seccomp_gate *of, pid_t root, bool root_is_lazy, const char *con
     }
     *tree = (struct tree){
         .root = root, .root_pidfd = root_pidfd, .root_is_lazy = root_is_lazy, .peer = peer};
-    for (unsigned i = 0; i < TREE_NAMES && names[i]; i++) {
-        strncpy(tree->names[i], names[i], CALLED_SIZE - 1);
-        tree->name_list[i] = tree->names[i];
+    for (unsigned i = 0; peer && i < TREE_NAMES && names[i]; i++) {
+        strncpy(tree->copies[i], names[i], CALLED_SIZE - 1);
+        tree->copy_list[i] = tree->copies[i];
     }
+    tree->name_list = peer ? tree->copy_list : names;
     if (LIST_EMPTY(&of->trees))
         LIST_INSERT_HEAD(&of->trees, tree, in_gate);
     else

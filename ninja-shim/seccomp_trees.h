@@ -10,12 +10,15 @@
 
 #include "seccomp_private.h"
 
-/* NULL: out of memory, or there is no such process. `names` ends with NULL; what has no room is left
- * out. */
+/* NULL: out of memory, or there is no such process. `names` ends with NULL; those of a
+ * peer are copied, as far as there is room, ours borrowed. */
 struct tree *tree_add(struct seccomp_gate *of, pid_t root, bool root_is_lazy,
                       const char *const *names, struct peer *peer);
 void tree_remove(struct seccomp_gate *of, struct tree *tree);
 void tree_remove_all(struct seccomp_gate *of);
+
+/* Whose process is it? 0 or a negative errno. */
+int tree_owner_of(pid_t pid, uid_t *uid);
 
 /* The tree in which the process is a lazy client, or NULL. */
 struct tree *tree_of_lazy(struct seccomp_gate *of, pid_t pid);

@@ -11,6 +11,7 @@
 #include "descriptors.h"
 #include "gate_keeper.h"
 #include "packet.h"
+#include "process.h"
 #include "ptrace_gate.h"
 #include "seccomp_gate.h"
 #include "sidecar.h"
@@ -91,7 +92,8 @@ on_children(evutil_socket_t fd, short what, void *argument)
     if (read(fd, &info, sizeof(info)) < 0)
         return;
     gate->kind->serve(gate);
-    if (gate->keeper == 0)
+    /* If that fails, it is tried again when something else happens. */
+    if (gate->keeper <= 0)
         start_keeper(sidecar);
 }
 
@@ -119,7 +121,11 @@ open_all(struct sidecar *sidecar, const struct gate_plan *plan)
     sidecar->listener = seccomp_listener_create(plan->names);
     if (!sidecar->listener)
         return -ENOMEM;
-    sidecar->duties = (struct gate_keeper_duties){.ledger = &gate->ledger,
+    int pidfd = process_open_pidfd(getpid());
+    if (pidfd < 0)
+        return pidfd;
+    sidecar->duties = (struct gate_keeper_duties){.sidecar_pidfd = pidfd,
+                                                  .ledger = &gate->ledger,
                                                   .holdings = gate->holdings,
                                                   .duty = seccomp_listener_duty,
                                                   .duty_argument = sidecar->listener,

@@ -13,6 +13,17 @@
 #include "sidecar.h"
 #include "start.h"
 
+/* Who is a job is read there; of a pid namespace above ours it would show others under our pids. */
+static int
+check_proc(void)
+{
+    char self[sizeof("2147483647")] = "";
+
+    if (readlink("/proc/self", self, sizeof(self) - 1) < 0)
+        return -errno;
+    return atoi(self) == getpid() ? 0 : -ESRCH;
+}
+
 /* Neither our child nor in our session: whoever waits for us, or ends what is in the terminal, has
  * nothing to do with it. Returns 0 or a negative errno. */
 static int
@@ -120,8 +131,13 @@ gate_start(const struct gate_plan *plan, enum gate_choice choice, char **why_not
     int ends[2];
 
     *why_not = NULL;
+    int result = check_proc();
+    if (result < 0) {
+        note(why_not, "/proc", result);
+        return result;
+    }
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
-        int result = -errno;
+        result = -errno;
         note(why_not, "socketpair", result);
         return result;
     }
@@ -129,7 +145,7 @@ gate_start(const struct gate_plan *plan, enum gate_choice choice, char **why_not
      * the sidecar founds one. */
     if (client_kind(plan->client) == CLIENT_STEVED)
         client_join_group(plan->client);
-    int result = fork_sidecar(plan, ends);
+    result = fork_sidecar(plan, ends);
     close(ends[1]);
     if (result < 0)
         note(why_not, "fork", result);

@@ -574,3 +574,15 @@ teardown() {
     [ "$output" = 0 ]
     all_is_well
 }
+
+@test 'the /proc of another pid namespace: nothing is run' {
+    require_root
+    require unshare xargs
+    below_fifo 1
+    for gate in ptrace seccomp; do
+        run -125 unshare --pid --fork "$JOBGATE" --gate=$gate --jobs-of=xargs -- touch run
+        [ "$output" = 'jobgate: cannot hold jobs back (/proc: No such process); nothing is run' ]
+        [ ! -e run ]
+    done
+    all_is_well
+}

@@ -246,6 +246,33 @@ EOF
     wait_for 10 tokens_are 2
 }
 
+@test 'jobgate: whatever number of names' {
+    require xargs
+    jobserver 1
+    run -0 timeout 60 "$JOBGATE" --gate=seccomp --jobs-of=a --jobs-of=b --jobs-of=c --jobs-of=d \
+        --jobs-of=e --jobs-of=f --jobs-of=g --jobs-of=h --jobs-of=xargs -- \
+        sh -c 'seq 8 | xargs -P8 -I{} "$STAMP" "$WORK/log" {} 0.02'
+    "$CONCURRENCY" --expect-jobs 8 --expect-exactly 2 log
+}
+
+# Who is a job is read in /proc, which takes a descriptor, too.
+@test 'descriptors run out: what cannot be held back is ended, nothing runs without a token' {
+    local limit
+    require ninja
+    without_leak_checker
+    stamps "$WORK/build" 0.02 30
+    for limit in 28 30 32 36; do
+        echo "$limit descriptors"
+        rm -f fifo log
+        jobserver 1
+        run -1 sh -c 'ulimit -n "$1"; exec 3>&-; exec timeout 60 "$2" -C "$3" -j16 -k0' sh \
+            "$limit" "$SHIM" "$WORK/build"
+        [[ $output == *'ninja-shim: hold back process '*': Too many open files; it is ended'* ]]
+        [ ! -e log ] || "$CONCURRENCY" --expect-max 2 log
+        wait_for 10 tokens_are 1
+    done
+}
+
 @test 'a daemon that a job has left behind executes something when the build is over' {
     require ninja setsid
     manifest "$WORK/build" \
@@ -258,6 +285,71 @@ EOF
     touch go
     wait_for 10 test -e finished
     wait_for 20 nothing_left
+}
+
+# Root's sidecar serves other users' shims. What one of them says of his jobs must not end root's.
+@test 'another user registers, and his lazy client, called as processes of root, ends' {
+    local shim
+    require_root
+    require ninja setpriv
+    setpriv --reuid=65534 --regid=65534 --clear-groups /usr/bin/python3 -c '' ||
+        missing 'a python3 for other users'
+    cat >register.py <<'EOF'
+import socket, struct, subprocess, sys
+names = [line.split()[-1] for line in open("/proc/net/unix") if f"@jobgate/{sys.argv[1]}/" in line]
+connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+connection.connect("\0" + names[0][1:])
+lazy = subprocess.Popen(["sleep", "60"])
+message = struct.pack("iiii?", 0, 0, lazy.pid, 0, True) + b"sh".ljust(8 * 16, b"\0")
+connection.send(message.ljust((len(message) + 3) // 4 * 4, b"\0"))
+print("registered:", struct.unpack("ii", connection.recv(1000)[:8]) == (1, 0), flush=True)
+lazy.kill()
+lazy.wait()
+open("ended", "w").close()
+open("stay").read()
+EOF
+    mkfifo -m 666 stay
+    manifest "$WORK/build" \
+        "(until [ -e $WORK/go ]; do sleep 0.02; done; exec touch $WORK/survived) >/dev/null 2>&1 & :"
+    jobserver 1
+    spawn "$SHIM" -C "$WORK/build" >/dev/null
+    shim=$spawned
+    status_of "$shim"
+    [ "$status" = 0 ]
+    wait_for 10 tokens_are 1
+    exec {STAY}<>stay
+    spawn setpriv --reuid=65534 --regid=65534 --clear-groups \
+        /usr/bin/python3 register.py "$shim" >registered
+    wait_for 10 test -e ended
+    grep -x 'registered: True' registered
+    touch go
+    wait_for 10 test -e survived
+}
+
+# keeper_is_not PID: another one has taken its place.
+keeper_is_not() {
+    keeper=$(gates jobgate-keeper "$WORK")
+    [ -n "$keeper" ] && [ "$keeper" != "$1" ]
+}
+
+@test 'the keeper is killed again and again: its successors leave no descriptors behind' {
+    local keeper='' sidecar before=''
+    require ninja
+    manifest "$WORK/build" "until [ -e $WORK/go ]; do sleep 0.02; done"
+    jobserver 1
+    spawn "$SHIM" -C "$WORK/build" >/dev/null
+    wait_for 10 keeper_is_not ''
+    sidecar=$(gates jobgate "$WORK")
+    for _ in 1 2 3 4 5; do
+        kill -s KILL "$keeper"
+        wait_for 10 keeper_is_not "$keeper"
+        [ -n "$before" ] || before=$(find "/proc/$sidecar/fd" | wc -l)
+    done
+    no_more() { [ "$(find "/proc/$sidecar/fd" | wc -l)" -le "$before" ]; }
+    wait_for 10 no_more
+    touch go
+    status_of "$spawned"
+    [ "$status" = 0 ]
 }
 
 # --- ends ---

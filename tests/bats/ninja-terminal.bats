@@ -118,3 +118,20 @@ signalled() {
         done
     done
 }
+
+# It has no handlers of its own, unlike ninja, which even below nohup ends by a hangup.
+@test 'a hangup that samurai ignores: the build goes on' {
+    use_ninja samu
+    tree 'until [ -e ../go ]; do sleep 0.01; done'
+    below_fifo 0
+    for gate in $SHIM_GATES; do
+        rm -rf "$LOG" go tree/out tree/.ninja_log
+        NINJA_SHIM_GATE=$gate spawn sh -c 'trap "" HUP; exec "$@"' sh "$NINJA_SHIM" -C tree
+        wait_for 10 lives_jobs 1
+        kill -s HUP "$spawned"
+        touch go
+        status_of "$spawned"
+        [ "$status" = 0 ]
+        all_back 0
+    done
+}

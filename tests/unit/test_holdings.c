@@ -41,7 +41,11 @@ test_tokens(void **state)
     assert_non_null(holdings);
     int number = holdings_add(holdings, HOLDING_WAITING, 7);
     assert_int_equal(holdings->holding[number].token, HOLDINGS_NO_TOKEN);
-    holdings_run(holdings, number, 5);
+    /* As long as it may be stopped yet, it is ended with the sidecar. */
+    holdings_pay(holdings, number, 5);
+    assert_int_equal(holdings->holding[number].kind, HOLDING_WAITING);
+    assert_int_equal(holdings->holding[number].token, 5);
+    holdings_run(holdings, number);
     assert_int_equal(holdings->holding[number].kind, HOLDING_RUNNING);
     assert_int_equal(holdings->holding[number].token, 5);
     holdings_drop_token(holdings, number);

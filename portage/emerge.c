@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * emerge: what stands before the real one on PATH, and jobserver-emerge, which is the same with options
+ * of its own. It becomes the real emerge, whatever wrappers that has, and leaves on PYTHONPATH what
+ * adapts a Portage that knows no jobserver. See jobserver-emerge(1).
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "implicit.h"
+#include "message.h"
+#include "program.h"
+#include "usage.h"
+
+#define PYTHON_PATH "PYTHONPATH"
+
+static void
+set(const char *name, const char *value)
+{
+    if (setenv(name, value, 1) < 0) {
+        message("start: %s", strerror(errno));
+        exit(EXIT_OURS);
+    }
+}
+
+/* --- what jobserver-emerge is told, before the first word that it does not know --- */
+
+static bool
+take_option(const char *word)
+{
+    static const char implicit[] = "--implicit=";
+    enum implicit_policy policy;
+
+    if (strcmp(word, "--strict") == 0) {
+        set("EMERGE_SHIM_STRICT", "1");
+        return true;
+    }
+    if (strncmp(word, implicit, strlen(implicit)) != 0)
+        return false;
+    const char *value = word + strlen(implicit);
+    if (implicit_parse(value, &policy) < 0)
+        usage_refuse("--implicit", value, "auto, inherit or acquire");
+    set("EMERGE_SHIM_IMPLICIT", value);
+    return true;
+}
+
+/* Returns the arguments that are emerge's, with its name before them. */
+static char **
+take_options(int argc, char **argv)
+{
+    static char name[] = "emerge";
+
+    if (argc == 0)
+        return argv;
+    while (argv[1] && take_option(argv[1]))
+        argv++;
+    if (argv[1] && strcmp(argv[1], "--") == 0)
+        argv++;
+    argv[0] = name;
+    return argv;
+}
+
+/* --- the adapter --- */
+
+/* That of the build tree lies beside us. */
+static const char *
+adapter_directory(void)
+{
+    static char path[PATH_MAX + sizeof("/sitecustomize.py")];
+    ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - 1);
+    char *slash;
+
+    if (length <= 0)
+        return ADAPTER_DIRECTORY;
+    path[length] = '\0';
+    slash = strrchr(path, '/');
+    strcpy(slash, "/sitecustomize.py");
+    bool is_beside = access(path, R_OK) == 0;
+    *slash = '\0';
+    return is_beside ? path : ADAPTER_DIRECTORY;
+}
+
+static void
+prepend_python_path(void)
+{
+    const char *old = getenv(PYTHON_PATH), *directory = adapter_directory();
+    char *path;
+
+    if (!old || !*old) {
+        set(PYTHON_PATH, directory);
+        return;
+    }
+    if (asprintf(&path, "%s:%s", directory, old) < 0) {
+        message("start: %s", strerror(ENOMEM));
+        exit(EXIT_OURS);
+    }
+    set(PYTHON_PATH, path);
+    free(path);
+}
+
+int
+main(int argc, char **argv)
+{
+    char *real, *error;
+
+    program_invocation_short_name = (char[]){"emerge-shim"};
+    if (HAS_OPTIONS)
+        argv = take_options(argc, argv);
+    int result = program_find_real("emerge", "EMERGE_SHIM_REAL", &real, &error);
+    if (result < 0) {
+        message("%s", error ? error : strerror(-result));
+        exit(program_exit_status(result));
+    }
+    if (program_shim_hops() == 0)
+        prepend_python_path();
+    result = program_exec_real(real, argv);
+    message("run %s: %s", real, strerror(-result));
+    exit(program_exit_status(result));
+}
