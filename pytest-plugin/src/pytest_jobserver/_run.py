@@ -128,7 +128,8 @@ class Controller(Run):
         message = getattr(node, "workeroutput", {}).get("jobserver_error")
         if message is not None and message not in self.errors:
             self.errors.append(message)
-        self.settle(node.gateway.id)
+        if error is not None:  # else it gives back what it holds, and is about to
+            self.settle(node.gateway.id)
 
     def settle(self, process: str | None = None) -> None:
         """What lies in the ledgers of a process that has ended, or of all, goes back."""
