@@ -37,7 +37,7 @@ def numbered(number: int) -> object:
     return pytest.param(number, marks=pytest.mark.xdist_group(f"group{number % 16}"))
 
 
-@pytest.mark.parametrize("number", map(numbered, range(int(setting("TESTS", 25)))))
+@pytest.mark.parametrize("number", [numbered(n) for n in range(int(setting("TESTS", 25)))])
 def test_stamped(number: int) -> None:
     with LOG.stamped(f"test.{NAME}.{number}"):
         if number == 0:
