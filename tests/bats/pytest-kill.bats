@@ -12,18 +12,6 @@ setup() {
     needs_the_plain_build
 }
 
-# below_steved JOBS: whose slot nobody has paid for.
-below_steved() {
-    start_steved --jobs "$1"
-    export MAKEFLAGS=" -j$1 --jobserver-auth=fifo:$SERVER"
-}
-
-# steved_is_whole: all tokens are free, none was dropped.
-steved_is_whole() {
-    wait_for 5 steved_has free "$(steved_get jobs)"
-    [ "$(steved_get dropped)" = 0 ]
-}
-
 worker_has_started() {
     [ -s "worker.$1" ]
 }

@@ -12,16 +12,6 @@ setup() {
     needs_the_plain_build
 }
 
-below_steved() {
-    start_steved --jobs "$1"
-    export MAKEFLAGS=" -j$1 --jobserver-auth=fifo:$SERVER"
-}
-
-steved_is_whole() {
-    wait_for 5 steved_has free "$(steved_get jobs)"
-    [ "$(steved_get dropped)" = 0 ]
-}
-
 @test 'steved: nobody has paid for the slot, so exactly as many as it has tokens' {
     suite many {a..h}
     below_steved 3
@@ -37,52 +27,37 @@ steved_is_whole() {
     steved_is_whole
 }
 
-@test 'jobwrap -j3: exactly 3, and a single token is enough' {
-    suite many {a..h}
-    unset MAKEFLAGS
-    PYTEST_PLAIN=$PYTEST
-    for style in fifo auto; do
-        MEET=3
-        [ $style = fifo ] || ! is_old_make || continue
-        wrapped=("$JOBWRAP" -j3 --parent=none --style=$style --)
-        PYTEST=$BATS_TEST_TMPDIR/wrapped
-        { echo '#!/bin/sh'; printf 'exec'; printf ' "%s"' "${wrapped[@]}" "$PYTEST_PLAIN"; echo ' "$@"'; } \
-            >"$PYTEST"
-        chmod +x "$PYTEST"
-        MEET=3 passes 200 -n 8
-        exactly 3
+# wrapped_run OPTION... -- ARGUMENT...: like pytest_run, by a jobwrap with these options.
+wrapped_run() {
+    local options=()
+    while [ "$1" != -- ]; do
+        options+=("$1")
+        shift
     done
-    sed -i 's/"-j3"/"-j1"/' "$PYTEST"
-    passes 200 -n 8
-    exactly 1
+    rm -rf "$LOG" "$LOG.met"
+    MAKEFLAGS='' run "$LIB/subreaper" "$JOBWRAP" "${options[@]}" -- \
+        "$PYTEST" -p no:cacheprovider "${@:2}" 3>&-
+    echo "$output"
+    [ "$status" = 0 ]
+    [[ $output == *' 200 passed in '* ]]
 }
 
-# --style=auto is R,W where a make of 4.3 may be called.
-is_old_make() {
-    ! make --version | head -n 1 | grep -qE ' 4\.([4-9]|[1-9][0-9])|[5-9]\.'
+@test 'jobwrap -j3, of each style: exactly 3; and a single token is enough' {
+    suite many {a..h}
+    for style in fifo pipe auto; do
+        MEET=3 wrapped_run -j3 --parent=none --style=$style -- -n 6
+        exactly 3
+    done
+    wrapped_run -j1 --parent=none -- -n 6
+    exactly 1
 }
 
 @test 'jobwrap at steved: exactly as many as there are tokens, and all come back' {
     suite many {a..h}
-    below_steved 3
-    unset MAKEFLAGS
-    MEET=3
-    export MEET
-    run "$LIB/subreaper" "$JOBWRAP" --parent="$SERVER" --style=fifo -- \
-        "$PYTEST" -p no:cacheprovider -n 6 3>&-
-    echo "$output"
-    [ "$status" = 0 ]
-    [[ $output == *' 200 passed in '* ]]
+    start_steved --jobs 3
+    MEET=3 wrapped_run --parent="$SERVER" --style=fifo -- -n 6
     exactly 3
     steved_is_whole
-}
-
-# together NAME COMMAND...: in the background, with a log of its own.
-together() {
-    local name=$1
-    shift
-    LOG=$BATS_TEST_TMPDIR/$name.log spawn "$@" >"$name.said" 2>&1
-    TOGETHER+=("$spawned")
 }
 
 @test 'two runs, a make and a ninja at one steved: all end, never more than the pool in all' {
@@ -92,17 +67,11 @@ together() {
     "$LIB/make-tree" made 0.02 "$LOG"
     "$LIB/make-ninja-tree" --jobs 60 ninja "$LOG"
     below_steved 4
-    TOGETHER=()
-    # One log, so that each start counts the jobs of all.
-    spawn "$JOBWRAP" --parent="$SERVER" --style=fifo -- "$MAKE441" -C made >make.said 2>&1
-    TOGETHER+=("$spawned")
-    MEET=1 spawn "$JOBWRAP" --parent="$SERVER" --style=fifo -- "$NINJA_SHIM" -C ninja >ninja.said 2>&1
-    TOGETHER+=("$spawned")
-    for number in 1 2; do
-        spawn "$PYTEST" -p no:cacheprovider -n 4 >"pytest$number.said" 2>&1
-        TOGETHER+=("$spawned")
-    done
-    for pid in "${TOGETHER[@]}"; do
+    spawn "$JOBWRAP" --parent="$SERVER" -- "$MAKE441" -C made >make.said 2>&1
+    spawn "$JOBWRAP" --parent="$SERVER" -- "$NINJA_SHIM" -C ninja >ninja.said 2>&1
+    spawn "$PYTEST" -p no:cacheprovider -n 4 >pytest1.said 2>&1
+    spawn "$PYTEST" -p no:cacheprovider -n 4 >pytest2.said 2>&1
+    for pid in "${SPAWNED[@]: -4}"; do
         status_of "$pid" 120
         [ "$status" = 0 ] || { tail -n 20 ./*.said && return 1; }
     done

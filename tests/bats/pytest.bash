@@ -81,3 +81,16 @@ ran() {
 runs() {
     grep -qs "^start test\.$1\." "$LOG"
 }
+
+# below_steved JOBS: whose slot nobody has paid for.
+below_steved() {
+    start_steved --jobs "$1"
+    # shellcheck disable=SC2153 # common.bash sets it
+    export MAKEFLAGS=" -j$1 --jobserver-auth=fifo:$SERVER"
+}
+
+# steved_is_whole: all its tokens are free, and nobody returned one that was not his.
+steved_is_whole() {
+    wait_for 5 steved_has free "$(steved_get jobs)"
+    [ "$(steved_get dropped)" = 0 ]
+}

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Stamps of tests, in the format of tests/lib/stamp.c and counted together with its own. A test is no
-process: each process of a run has the log open once, and holds a lock on it while a test runs or
+"""Stamps of tests, in the format of tests/lib/stamp.c and counted together with its own. A test is
+no process: each process of a run has the log open once, and holds a lock on it while a test runs or
 while it collects."""
 
 from __future__ import annotations
