@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Whatever ends a worker, or all of the run: each token is back, once.
 
-# shellcheck disable=SC2154 # common.bash sets spawned, run sets status and output
+# shellcheck disable=SC2153,SC2154 # common.bash sets SERVER and spawned, run sets status and output
 load common
 load shim
 load pytest
@@ -61,8 +61,8 @@ crashes() {
 
 @test 'a worker that is killed while it waits for a token' {
     suite many {a..d}
-    for server in fifo steved; do
-        if [ $server = fifo ]; then below_fifo 0; else below_steved 1; fi
+    for kind in fifo steved; do
+        if [ $kind = fifo ]; then below_fifo 0; else below_steved 1; fi
         HANG='a.0 b.0 c.0 d.0' pytest_spawn -n 2
         wait_for 30 runs '[a-d]\.0'
         wait_for 30 worker_has_started gw0
@@ -79,7 +79,7 @@ crashes() {
         [[ $(tail -n 1 said) == *' 1 failed, 99 passed in '* ]]
         "$LIB/concurrency" --killed --expect-exactly 1 "$LOG"
         ran 99
-        if [ $server = fifo ]; then all_back 0; else steved_is_whole; fi
+        if [ $kind = fifo ]; then all_back 0; else steved_is_whole; fi
     done
 }
 
@@ -155,8 +155,8 @@ waits() {
 @test 'SIGKILL of the controller' {
     suite many {a..d}
     below_fifo 2
-    for server in fifo steved; do
-        [ $server = fifo ] || below_steved 3
+    for kind in fifo steved; do
+        [ $kind = fifo ] || below_steved 3
         HANG='a.0 b.0 c.0 d.0' pytest_spawn -n 4
         wait_for 30 runs '[a-d]\.0'
         wait_for 30 worker_has_started gw3
@@ -165,7 +165,7 @@ waits() {
         : >go
         spawned_status
         [ "$status" = 137 ]
-        if [ $server = fifo ]; then all_back 2; else steved_is_whole; fi
+        if [ $kind = fifo ]; then all_back 2; else steved_is_whole; fi
     done
 }
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # pytest with its plugin: as many workers at once as there are tokens and the slot, in each mode.
 
-# shellcheck disable=SC2154 # common.bash sets spawned, run sets status and output
+# shellcheck disable=SC2153,SC2154 # common.bash sets SERVER and spawned, run sets status and output
 load common
 load shim
 load pytest
