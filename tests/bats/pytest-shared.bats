@@ -35,7 +35,7 @@ wrapped_run() {
         shift
     done
     rm -rf "$LOG" "$LOG.met"
-    MAKEFLAGS='' run "$LIB/subreaper" "$JOBWRAP" "${options[@]}" -- \
+    MAKEFLAGS='' run "$LIB/subreaper" timeout 60 "$JOBWRAP" "${options[@]}" -- \
         "$PYTEST" -p no:cacheprovider "${@:2}" 3>&-
     echo "$output"
     [ "$status" = 0 ]

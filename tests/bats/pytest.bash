@@ -41,10 +41,11 @@ suite() {
     done
 }
 
-# pytest_run [ARGUMENT...]: to its end, with nothing left behind. What it says is in `said`, too.
+# pytest_run [ARGUMENT...]: to its end, with nothing left behind; one that hangs is ended. What it says
+# is in `said`, too.
 pytest_run() {
     rm -rf "$LOG" "$LOG.met" worker.*
-    run "$LIB/subreaper" "$PYTEST" -p no:cacheprovider "$@" 3>&-
+    run "$LIB/subreaper" timeout 60 "$PYTEST" -p no:cacheprovider "$@" 3>&-
     echo "$output" | tee said
 }
 
