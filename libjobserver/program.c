@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -22,7 +23,7 @@
 
 #define ANSWER_TIMEOUT_MS 3000
 
-#define SHIM_VARIABLE "JOBSERVER_SHIM" /* PID:START:HOPS */
+#define SHIM_VARIABLE "JOBSERVER_SHIM" /* PID:START:HOPS:PLACE:SHIM */
 /* A make that has remade its makefiles executes itself again, by the name that is the shim's, and does
  * so as often as it must; a circle of shims takes 0.1 s to come so far. */
 #define SHIM_HOPS_MAX 100
@@ -172,6 +173,84 @@ program_find(const char *name)
     return NULL;
 }
 
+/* --- from shim to shim --- */
+
+/* What the shim that became us has noted. */
+struct hop {
+    unsigned hops;
+    unsigned place; /* on PATH, where it found us */
+};
+
+/* A pid alone would do, were there no pid namespaces, in each of which the first processes have the
+ * same. exec(2) keeps the start time. */
+static uint64_t
+start_ticks(void)
+{
+    struct process_info info;
+
+    return process_info(getpid(), &info) == 0 ? info.start_ticks : 0;
+}
+
+static struct hop
+read_hop(void)
+{
+    const char *text = getenv(SHIM_VARIABLE);
+    struct hop hop;
+    uint64_t start;
+    int pid, end = -1;
+
+    if (!text ||
+        sscanf(text, "%d:%" SCNu64 ":%u:%u:%n", &pid, &start, &hop.hops, &hop.place, &end) != 4 ||
+        end < 0 || strcmp(text + end, program_invocation_short_name) != 0 || pid != getpid() ||
+        start != start_ticks())
+        return (struct hop){.hops = 0};
+    return hop;
+}
+
+unsigned
+program_shim_hops(void)
+{
+    return read_hop().hops;
+}
+
+/* How many places on PATH are before and up to the one by which we were executed: what stands there
+ * may have led to us. The same shim may be there more than once, and a copy of it in between. */
+static unsigned
+places_up_to_us(const char *name)
+{
+    const char *executed = (const char *)getauxval(AT_EXECFN), *path = search_path();
+    const struct stat self = stat_self();
+    const struct hop hop = read_hop();
+    unsigned by_name = 0, by_file = 0;
+    char candidate[PATH_MAX];
+
+    for (unsigned place = 0; next_candidate(&path, name, candidate, sizeof(candidate)); place++) {
+        bool is_it = executed && strcmp(candidate, executed) == 0;
+        if (is_it && hop.hops > 0 && hop.place == place)
+            return place + 1;
+        if (is_it && by_name == 0)
+            by_name = place + 1;
+        if (by_file == 0 && judge(candidate, &self) == IS_SELF)
+            by_file = place + 1;
+    }
+    return by_name ? by_name : by_file;
+}
+
+/* Where on PATH, behind us, is what we become? */
+static unsigned
+place_behind_us(const char *next)
+{
+    const char *slash = strrchr(next, '/'), *path = search_path();
+    const char *name = slash ? slash + 1 : next;
+    unsigned skip = places_up_to_us(name);
+    char candidate[PATH_MAX];
+
+    for (unsigned place = 0; next_candidate(&path, name, candidate, sizeof(candidate)); place++)
+        if (place >= skip && strcmp(candidate, next) == 0)
+            return place;
+    return UINT_MAX;
+}
+
 /* --- behind a shim --- */
 
 /* Returns `error`. */
@@ -219,38 +298,36 @@ take_named(const char *variable, const char *named, char **path, char **error)
     return take(named, path);
 }
 
-static void
-note_first(char (*noted)[PATH_MAX], const char *candidate)
-{
-    if (!(*noted)[0])
-        snprintf(*noted, sizeof(*noted), "%s", candidate);
-}
-
-/* Behind our last place: were it the first, a link to us behind a copy of us would lead back to the copy.
- * Nothing behind us, or we are not on PATH: the first that is not us. */
-static int
-search_behind(const char *name, char **found, char **error)
+/* The first program that is not us, behind the first `skip` places on PATH. *barred: the first that
+ * cannot be executed. */
+static bool
+search_from(const char *name, unsigned skip, char (*found)[PATH_MAX], char (*barred)[PATH_MAX])
 {
     const struct stat self = stat_self();
     const char *path = search_path();
-    char candidate[PATH_MAX], first[PATH_MAX] = "", behind[PATH_MAX] = "", barred[PATH_MAX] = "";
-    bool seen_self = false;
+    char candidate[PATH_MAX];
 
-    while (next_candidate(&path, name, candidate, sizeof(candidate))) {
+    for (unsigned place = 0; next_candidate(&path, name, candidate, sizeof(candidate)); place++) {
         enum judgement judgement = judge(candidate, &self);
-        if (judgement == IS_SELF) {
-            seen_self = true;
-            behind[0] = '\0';
-        } else if (judgement == IS_PROGRAM) {
-            note_first(&first, candidate);
-            if (seen_self)
-                note_first(&behind, candidate);
-        } else if (judgement == IS_NOT_EXECUTABLE) {
-            note_first(&barred, candidate);
+        if (judgement == IS_PROGRAM && place >= skip) {
+            memcpy(*found, candidate, sizeof(*found));
+            return true;
         }
+        if (judgement == IS_NOT_EXECUTABLE && !(*barred)[0])
+            memcpy(*barred, candidate, sizeof(*barred));
     }
-    if (behind[0] || first[0])
-        return take(behind[0] ? behind : first, found);
+    return false;
+}
+
+/* Nothing behind us, or we are not on PATH: then the first that is not us. */
+static int
+search_behind(const char *name, char **path, char **error)
+{
+    char found[PATH_MAX], barred[PATH_MAX] = "";
+
+    if (search_from(name, places_up_to_us(name), &found, &barred) ||
+        search_from(name, 0, &found, &barred))
+        return take(found, path);
     if (barred[0])
         return refuse(-EACCES, error, "run %s: %s", barred, strerror(EACCES));
     return refuse(-ENOENT, error, "run %s: there is none on PATH besides this shim", name);
@@ -269,38 +346,13 @@ program_find_real(const char *name, const char *variable, char **path, char **er
     return search_behind(name, path, error);
 }
 
-/* A pid alone would do, were there no pid namespaces, in each of which the first processes have the
- * same. exec(2) keeps the start time. */
-static uint64_t
-start_ticks(void)
-{
-    struct process_info info;
-
-    return process_info(getpid(), &info) == 0 ? info.start_ticks : 0;
-}
-
-unsigned
-program_shim_hops(void)
-{
-    const char *text = getenv(SHIM_VARIABLE);
-    uint64_t start;
-    unsigned hops;
-    int pid, end = -1;
-
-    if (!text || sscanf(text, "%d:%" SCNu64 ":%u:%n", &pid, &start, &hops, &end) != 3 || end < 0 ||
-        strcmp(text + end, program_invocation_short_name) != 0 || pid != getpid() ||
-        start != start_ticks())
-        return 0;
-    return hops;
-}
-
 int
 program_exec_real(const char *path, char **argv)
 {
     char *text;
 
-    if (asprintf(&text, "%d:%" PRIu64 ":%u:%s", getpid(), start_ticks(), program_shim_hops() + 1,
-                 program_invocation_short_name) < 0)
+    if (asprintf(&text, "%d:%" PRIu64 ":%u:%u:%s", getpid(), start_ticks(), program_shim_hops() + 1,
+                 place_behind_us(path), program_invocation_short_name) < 0)
         return -ENOMEM;
     int result = setenv(SHIM_VARIABLE, text, 1) < 0 ? -errno : 0;
     free(text);

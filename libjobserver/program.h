@@ -7,8 +7,9 @@
  *
  * A shim becomes the real program in place, so that it keeps its pid. What it becomes may be another
  * copy of a shim (of a build tree, and an installed one), which then must only pass on. So the pid,
- * its start time, the number of such steps and what kind of shim took them (program_invocation_short_name)
- * are in JOBSERVER_SHIM: there it means the process itself, and nothing to the jobs that inherit it.
+ * its start time, the number of such steps, the place on PATH and what kind of shim it was
+ * (program_invocation_short_name) are in JOBSERVER_SHIM: there it means the process itself, and nothing
+ * to the jobs that inherit it.
  */
 
 #include <stdbool.h>
@@ -25,8 +26,8 @@ bool make_version_is_old(const char *text);
 char *program_find(const char *name);
 
 /* The program that a shim called `name` stands before. Where the environment variable `variable` is
- * set and not empty, it is the path that it holds. Otherwise the first on PATH behind the last place
- * of the running program; if there is none, the first on PATH that is not the running program. 0 and
+ * set and not empty, it is the path that it holds. Otherwise the first on PATH behind the place by
+ * which the running program was executed; if there is none, the first on PATH that is not the running program. 0 and
  * *path, to be freed; or a negative errno, and *error, to be freed (NULL: out of memory), says why. */
 int program_find_real(const char *name, const char *variable, char **path, char **error);
 

@@ -14,12 +14,18 @@
 #include "mount_point.h"
 #include "report.h"
 
+/* Linux 6.8: an id that is never used again. Kernels without it take no notice, and give the old one, which
+ * a mount that is made next may have. */
+#ifndef STATX_MNT_ID_UNIQUE
+#define STATX_MNT_ID_UNIQUE 0x4000U
+#endif
+
 /* Which mount is at `path`, asking no server: ours may be dead, or be the one who asks. */
 static bool
 identify(const char *path, struct statx *mount)
 {
-    return statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_SYMLINK_NOFOLLOW, STATX_MNT_ID, mount) ==
-           0;
+    return statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_SYMLINK_NOFOLLOW,
+                 STATX_MNT_ID | STATX_MNT_ID_UNIQUE, mount) == 0;
 }
 
 /* Somebody else may have unmounted ours, and another be there by now. */

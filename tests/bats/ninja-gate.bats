@@ -3,6 +3,7 @@
 # ninja-shim with K tokens and an implicit slot that somebody has paid for: exactly K + 1 of 300 mixed
 # jobs at once, every token back, and what ninja says and returns is what it does alone. The first
 # twelve jobs of the tree wait for K + 1 of them to live.
+# needs_the_plain_build: with sanitizers the other files about ninja go the same ways, in less time.
 
 # shellcheck disable=SC2016 # what single quotes hold is for another shell
 # shellcheck disable=SC2154 # common.bash sets spawned, run sets status

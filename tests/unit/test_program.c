@@ -6,6 +6,7 @@
  */
 
 #include <errno.h>
+#include <limits.h>
 #include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -235,7 +236,7 @@ set_hops(pid_t pid, uint64_t start_ticks, const char *rest)
 {
     char text[128];
 
-    snprintf(text, sizeof(text), "%d:%ju:%s:%s", pid, (uintmax_t)start_ticks, rest,
+    snprintf(text, sizeof(text), "%d:%ju:%s:%u:%s", pid, (uintmax_t)start_ticks, rest, UINT_MAX,
              program_invocation_short_name);
     setenv("JOBSERVER_SHIM", text, 1);
 }
@@ -254,7 +255,7 @@ test_hops(void **state)
     set_hops(getpid(), self.start_ticks, "3x");
     assert_int_equal(program_shim_hops(), 0);
     /* a shim of another kind: a script called make that becomes ninja */
-    set_hops(getpid(), self.start_ticks, "3:other");
+    set_hops(getpid(), self.start_ticks, "3:0:other");
     assert_int_equal(program_shim_hops(), 0);
     /* a job of a shim, also one with its pid in a pid namespace of its own */
     set_hops(getppid(), self.start_ticks, "3");
