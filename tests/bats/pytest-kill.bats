@@ -85,7 +85,7 @@ crashes() {
 
 # --- the run ---
 
-# is_interrupted K: the run that waits for `go` ends of ^C, with nothing left of it.
+# is_interrupted: the run that waits for `go` ends of ^C, with nothing left of it.
 is_interrupted() {
     kill -s INT -- "-$spawned"
     spawned_status
@@ -121,8 +121,10 @@ waits() {
 @test '^C while all wait for their first token' {
     suite many {a..d}
     below_steved 1
-    exec {holder}<>"$SERVER"
-    read -r -N 1 -u "$holder" _
+    # No ancestor, whose token would pay for the slot.
+    spawn python3 "$BATS_TEST_DIRNAME/steved_client.py" hold "$SERVER" 1 >held
+    holder=$spawned
+    wait_for 10 grep -q held held
     for arguments in '-n 2' ''; do
         # shellcheck disable=SC2086 # words
         pytest_spawn $arguments
@@ -133,7 +135,7 @@ waits() {
         [ ! -s "$LOG" ]
         wait_for 5 steved_has waiting 0
     done
-    printf + >&"$holder"
+    stop "$holder" KILL
     steved_is_whole
 }
 
