@@ -1,0 +1,683 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What libjobserver's auth, client and implicit are in C: a client of any jobserver, for Python.
+
+A jobserver is named as GNU make does it ("POSIX Jobserver Interaction" in its manual), and is a
+FIFO or pipe, steved's file, or another server's. Tokens are counted, their bytes mean nothing; the
+byte that was read is written back. Nothing here blocks, but release() where somebody has filled a
+FIFO.
+Errors are JobserverError, whose text names the operation, the thing and the reason.
+"""
+
+from __future__ import annotations
+
+import enum
+import errno
+import fcntl
+import os
+import re
+import select
+import stat
+import struct
+import termios
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class JobserverError(Exception):
+    """A line for the user."""
+
+
+# --- how a jobserver is named ---
+
+BLANKS = " \t"
+WHITESPACE = " \t\n\v\f\r"
+FIFO_PREFIX = "fifo:"
+QUOTED_MAX = 80
+INT_MIN, INT_MAX = -(2**31), 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Named:
+    """A jobserver that something names. `path` is None for inherited descriptors."""
+
+    path: str | None
+    read_fd: int = -1
+    write_fd: int = -1
+    from_environment: bool = False
+
+    def __str__(self) -> str:
+        if self.path is None:
+            return f"{self.read_fd},{self.write_fd}"
+        return FIFO_PREFIX + self.path
+
+    @property
+    def is_withheld(self) -> bool:
+        """A negative number: make keeps its jobserver from this command."""
+        return self.path is None and (self.read_fd < 0 or self.write_fd < 0)
+
+
+class _Word(NamedTuple):
+    text: str
+    places: list[int]  # where in the value each character begins, and at last where the word ends
+
+
+# The next character of a value as make quotes it. "$$" is expanded before the rest is unquoted, so
+# that "\$$" is one. A lone $ stays: make writes one where it should write two (4.3, 4.4.1).
+_CHARACTER = re.compile(r"(?:\\(?=.))?(?:\$(\$)|(.))", re.DOTALL)
+
+
+def _split_words(flags: str) -> list[_Word]:
+    words: list[_Word] = []
+    text, places = "", [0]
+    at = len(flags) - len(flags.lstrip(WHITESPACE))
+    while at < len(flags):
+        match = _CHARACTER.match(flags, at)
+        assert match is not None
+        if flags[at] in BLANKS:
+            if text:
+                words.append(_Word(text, [*places, at]))
+            text, places = "", []
+        else:
+            places = [*places, at] if text else [at]
+            text += match.group(1) or match.group(2)
+        at = at + 1 if flags[at] in BLANKS else match.end()
+    if text:
+        words.append(_Word(text, [*places, at]))
+    return words
+
+
+# Of make 4.4.1, which has all of 4.3's: for their arguments, and because a name may be cut short
+# as long as no other begins with the same letters.
+_REQUIRED = (
+    "assume-new assume-old directory eval file include-dir jobserver-auth jobserver-fds"
+    " jobserver-style makefile new-file old-file sync-mutex temp-stdin what-if"
+).split()
+_OPTIONAL = "debug load-average max-load output-sync shuffle".split()
+_NUMBER = ["jobs"]
+_NONE = (
+    "always-make check-symlink-times dry-run environment-overrides help ignore-errors just-print"
+    " keep-going no-builtin-rules no-builtin-variables no-keep-going no-print-directory no-silent"
+    " print-data-base print-directory question quiet recon silent stop touch trace"
+    " version warn-undefined-variables"
+).split()
+_LONG = {
+    **dict.fromkeys(_REQUIRED, "required"),
+    **dict.fromkeys(_OPTIONAL, "optional"),
+    **dict.fromkeys(_NUMBER, "number"),
+    **dict.fromkeys(_NONE, "none"),
+}
+_LETTERS = {
+    **dict.fromkeys("JCEIWfo", "required"),  # J is bmake's; make has none
+    **dict.fromkeys("Ol", "optional"),
+    "j": "number",
+}
+_LETTER_NAMES = {"j": "jobs", "J": "jobserver-auth"}
+
+
+class _Option(NamedTuple):
+    name: str
+    value: str | None
+    begin: int  # in the value of MAKEFLAGS
+    end: int
+
+
+class _Scan:
+    """Hands the words to the options as getopt_long() does it in make."""
+
+    def __init__(self, flags: str) -> None:
+        self.words = _split_words(flags)
+        self.at = 0
+
+    def argument(self, kind: str) -> _Word | None:
+        """Not attached: the next word, or there is none."""
+        if self.at >= len(self.words) or kind in ("none", "optional"):
+            return None
+        word = self.words[self.at]
+        if kind == "number" and not re.fullmatch("[0-9]+", word.text):
+            return None
+        self.at += 1
+        return word
+
+    def options(self) -> Iterator[_Option]:
+        while self.at < len(self.words):
+            word = self.words[self.at]
+            self.at += 1
+            if word.text == "--":
+                return
+            # As in make, a first word with neither a dash before it nor a '=' in it is a group.
+            implied = self.at == 1 and word.text[0] != "-" and "=" not in word.text
+            if word.text.startswith("--"):
+                yield from self.long_option(word)
+            elif implied or (word.text[0] == "-" and word.text != "-"):
+                yield from self.letters(word, 0 if implied else 1)
+
+    def long_option(self, word: _Word) -> Iterator[_Option]:
+        given, equals, attached = word.text[2:].partition("=")
+        known = [given] if given in _LONG else [n for n in _LONG if n.startswith(given)]
+        if len(known) != 1:
+            return
+        kind = _LONG[known[0]]
+        if equals and kind == "none":
+            return  # getopt refuses it
+        name = "jobserver-auth" if known[0] == "jobserver-fds" else known[0]
+        if equals:
+            yield _Option(name, attached, word.places[0], word.places[-1])
+            return
+        argument = self.argument(kind)
+        end = (argument or word).places[-1]
+        yield _Option(name, argument.text if argument else None, word.places[0], end)
+
+    def letters(self, word: _Word, first: int) -> Iterator[_Option]:
+        for i in range(first, len(word.text)):
+            letter, rest = word.text[i], word.text[i + 1 :]
+            kind = _LETTERS.get(letter, "none")
+            name = _LETTER_NAMES.get(letter, letter)
+            begin = word.places[0 if i == first else i]
+            if kind != "none" and rest:
+                yield _Option(name, rest, begin, word.places[-1])
+                return
+            argument = self.argument(kind) if not rest else None
+            value = argument.text if argument else None
+            yield _Option(name, value, begin, (argument or word).places[-1])
+
+
+def _describe_bad(flags: str, option: _Option) -> str:
+    raw = os.fsencode(flags[option.begin : option.end])[:QUOTED_MAX]
+    quoted = "".join(chr(byte) if 0x20 <= byte <= 0x7E else "?" for byte in raw)
+    return f"{quoted}: not R,W and not fifo:PATH"
+
+
+# As make's sscanf("%d,%d"): white space before a number and all after the second is passed over.
+_NUMBERS = re.compile(r"\s*([+-]?[0-9]+),\s*([+-]?[0-9]+)", re.ASCII)
+
+
+def _parse_value(value: str | None) -> Named | None:
+    if value is None:
+        return None
+    if value.startswith(FIFO_PREFIX):
+        path = value[len(FIFO_PREFIX) :]
+        return Named(path, from_environment=True) if path else None
+    match = _NUMBERS.match(value)
+    if match is None:
+        return None
+    read_fd, write_fd = int(match.group(1)), int(match.group(2))
+    if not all(INT_MIN <= fd <= INT_MAX for fd in (read_fd, write_fd)):
+        return None
+    return Named(None, read_fd, write_fd, from_environment=True)
+
+
+def parse_makeflags(flags: str) -> Named | None:
+    """What a value of MAKEFLAGS names; of several the last, as in make. None: none."""
+    last: _Option | None = None
+    for option in _Scan(flags).options():
+        if option.name == "jobserver-auth":
+            last = option
+    if last is None:
+        return None
+    named = _parse_value(last.value)
+    if named is None:
+        raise JobserverError(_describe_bad(flags, last))
+    return named
+
+
+def parse_named(text: str) -> Named:
+    """What a user names a jobserver by: "fifo:PATH", "R,W" or a path."""
+    match = re.fullmatch(r"([0-9]+),([0-9]+)", text, re.ASCII)
+    if match is not None:
+        return Named(None, int(match.group(1)), int(match.group(2)))
+    return Named(text[len(FIFO_PREFIX) :] if text.startswith(FIFO_PREFIX) else text)
+
+
+def _quote(text: str) -> str:
+    return re.sub(r"[ \t\\]", r"\\\g<0>", text).replace("$", "$$")
+
+
+def format_auth(named: Named) -> str:
+    """The option of MAKEFLAGS that names it, quoted as make does."""
+    return "--jobserver-auth=" + (str(named) if named.path is None else _quote(str(named)))
+
+
+def _find_in_makeflags(variable: str, flags: str, wrapper_fifo: str) -> Named | None:
+    """make 4.3 shows a recipe without '+' numbers that it has closed. The FIFO of a jobwrap around
+    us is still there, and our slot with it."""
+    try:
+        named = parse_makeflags(flags)
+        if named is None:
+            return None
+        if named.is_withheld:
+            raise JobserverError(f"the jobserver in {variable} is not for us")
+        if named.path is None:
+            _check_inherited(named)
+        return named
+    except JobserverError:
+        if not wrapper_fifo:
+            raise
+    return None
+
+
+def find(environ: Mapping[str, str], explicit: str | None = None) -> Named | None:
+    """The jobserver that `explicit` names ("fifo:PATH", "R,W" or a path), else MAKEFLAGS, else
+    CARGO_MAKEFLAGS; JOBWRAP_FIFO where these name descriptors that are not for us, or nothing.
+    JobserverError: one is named that is not for us."""
+    if explicit:
+        return parse_named(explicit)
+    wrapper_fifo = environ.get("JOBWRAP_FIFO", "")
+    for variable in ("MAKEFLAGS", "CARGO_MAKEFLAGS"):
+        named = _find_in_makeflags(variable, environ.get(variable, ""), wrapper_fifo)
+        if named is not None:
+            return named
+    return Named(wrapper_fifo, from_environment=True) if wrapper_fifo else None
+
+
+# --- what is there ---
+
+
+class Kind(enum.Enum):
+    """As enum client_kind."""
+
+    FIFO = "fifo"  # bytes in a FIFO or pipe; nobody keeps account
+    STEVED = "steved"  # steved's file: understands the ioctls of protocol.h
+    DEVICE = "device"  # some other server's file: read, write and poll only
+
+
+FIFO, STEVED, DEVICE = Kind.FIFO, Kind.STEVED, Kind.DEVICE
+
+PROTOCOL_VERSION = 1
+_STATUS = struct.Struct("=IiIIIIIIIIII6QI60x")
+_CLAIM = struct.Struct("=Ii24x")
+_IOC_READ = 2 << 30
+
+
+def _ioc(direction: int, number: int, size: int) -> int:
+    return direction | (size << 16) | (ord("J") << 8) | number
+
+
+IOC_STATUS = _ioc(_IOC_READ, 0x50, _STATUS.size)
+IOC_PAY_IMPLICIT = _ioc(0, 0x54, 0)
+IOC_CLAIM_IMPLICIT = _ioc(_IOC_READ, 0x55, _CLAIM.size)
+
+
+class Status(NamedTuple):
+    """struct steved_status of protocol.h."""
+
+    version: int
+    pid: int
+    jobs: int
+    free: int
+    held: int
+    reserved: int
+    debt: int
+    waiting: int
+    unpaid: int
+    min_jobs: int
+    per_process_limit: int
+    accounts: int
+    granted: int
+    returned: int
+    foreign: int
+    dropped: int
+    reclaimed: int
+    lapsed: int
+    recalled: int
+
+
+def _ioctl(fd: int, request: int, size: int) -> bytes:
+    while True:
+        try:
+            if size == 0:
+                fcntl.ioctl(fd, request)
+                return b""
+            return fcntl.ioctl(fd, request, bytes(size))
+        except InterruptedError:
+            continue
+
+
+def _ask_status(fd: int) -> Status | None:
+    try:
+        status = Status(*_STATUS.unpack(_ioctl(fd, IOC_STATUS, _STATUS.size)))
+    except OSError:
+        return None
+    return status if status.version != 0 else None
+
+
+_MEM_MAJOR = 1  # /dev/null, /dev/zero, /dev/full, /dev/random: see devices.txt of Linux
+
+
+def _identify(fd: int, name: str) -> Kind:
+    """A number from MAKEFLAGS may have become anything by now; a terminal's keys and /dev/zero's
+    zeros are no tokens."""
+    status = os.fstat(fd)
+    mode = status.st_mode
+    if stat.S_ISFIFO(mode):
+        return FIFO
+    if stat.S_ISDIR(mode):
+        raise _refuse(name, "a directory, not a jobserver")
+    if not stat.S_ISCHR(mode) and not stat.S_ISREG(mode):
+        raise _refuse(name, "neither a FIFO nor a device, not a jobserver")
+    if stat.S_ISCHR(mode) and (os.major(status.st_rdev) == _MEM_MAJOR or os.isatty(fd)):
+        raise _refuse(name, "a terminal or memory device, not a jobserver")
+    answer = _ask_status(fd)
+    if stat.S_ISREG(mode) and answer is None:
+        raise _refuse(name, "a regular file, not a jobserver")
+    return STEVED if answer is not None and answer.version == PROTOCOL_VERSION else DEVICE
+
+
+def _refuse(name: str, reason: str) -> JobserverError:
+    return JobserverError(f"open {name}: {reason}")
+
+
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno is not None else str(error)
+
+
+def _check_inherited(named: Named) -> Kind:
+    """Are the two the ends of one jobserver?"""
+    name = str(named)
+    ends = (named.read_fd, named.write_fd)
+    try:
+        read_flags, write_flags = (fcntl.fcntl(fd, fcntl.F_GETFL) for fd in ends)
+    except OSError as error:
+        raise _refuse(name, "not open here (a recipe without '+' does not get them)") from error
+    read_mode, write_mode = read_flags & os.O_ACCMODE, write_flags & os.O_ACCMODE
+    is_path = (read_flags | write_flags) & os.O_PATH
+    if is_path or read_mode == os.O_WRONLY or write_mode == os.O_RDONLY:
+        raise _refuse(name, "not a readable and a writable end")
+    if not os.path.samestat(*(os.fstat(fd) for fd in ends)):
+        raise _refuse(name, "not two ends of one FIFO or pipe")
+    return _identify(named.read_fd, name)
+
+
+# --- moving tokens between pipes ---
+
+_SPLICE_F_NONBLOCK = 2
+_F_SETPIPE_SZ, _F_GETPIPE_SZ = 1031, 1032  # fcntl has them since Python 3.10
+
+
+def _kernel_version() -> tuple[int, ...]:
+    match = re.match(r"([0-9]+)\.([0-9]+)", os.uname().release)
+    return tuple(map(int, match.groups())) if match else ()
+
+
+_SPLICE_IS_SILENT = _kernel_version() < (6, 6)
+
+
+def _is_readable(fd: int) -> bool:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return any(events & select.POLLIN for _, events in poll.poll(0))
+
+
+def _libc_splice(from_fd: int, to_fd: int) -> int:
+    """os.splice() came with Python 3.10."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    moved: int = libc.splice(from_fd, None, to_fd, None, ctypes.c_size_t(1), _SPLICE_F_NONBLOCK)
+    if moved < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+    return moved
+
+
+def splice_one(from_fd: int, to_fd: int) -> bool:
+    """One byte, without blocking whatever the descriptions' flags are: False if `from_fd` is empty
+    or `to_fd` full. OSError with EPIPE: `from_fd` is at its end."""
+    while True:
+        try:
+            if hasattr(os, "splice"):
+                moved = os.splice(from_fd, to_fd, 1, flags=_SPLICE_F_NONBLOCK)
+            else:
+                moved = _libc_splice(from_fd, to_fd)
+        except BlockingIOError:
+            return False
+        except InterruptedError:
+            continue
+        if moved == 0:
+            raise OSError(errno.EPIPE, os.strerror(errno.EPIPE))
+        return True
+
+
+# --- the client ---
+
+# How long a token waits for room in a FIFO that somebody has filled: a jobserver's never is, so
+# that something is wrong, and the caller must not hang on it.
+_ROOM_TIMEOUT_S = 1.0
+
+# O_RDWR opens a FIFO without waiting for another end, and keeps it from ever being at its end.
+_OPEN_FLAGS = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+
+
+class Client:
+    """An open jobserver. It has a description of its own wherever it can be opened again, so that
+    O_NONBLOCK is never set under somebody else's feet; else tokens pass through a pipe by
+    splice(2), which can be told not to block. close() returns no token: whoever acquired them
+    releases them."""
+
+    def __init__(self, name: str, kind: Kind, read_fd: int, write_fd: int) -> None:
+        self.name = name  # how messages name it: "fifo:PATH", "R,W"
+        self.kind = kind
+        self._read_fd = read_fd
+        self._write_fd = write_fd
+        self._transit: tuple[int, int] | None = None
+
+    @classmethod
+    def open(cls, named: Named) -> Client:
+        """JobserverError says why it cannot be used."""
+        name = str(named)
+        if named.path is None:
+            return cls._open_inherited(named)
+        try:
+            fd = os.open(named.path, _OPEN_FLAGS)
+        except IsADirectoryError as error:
+            raise _refuse(name, "a directory, not a jobserver") from error
+        except OSError as error:
+            raise _refuse(name, _reason(error)) from error
+        except ValueError as error:
+            raise _refuse(name, str(error)) from error
+        return cls._own(name, fd)
+
+    @classmethod
+    def _own(cls, name: str, fd: int) -> Client:
+        try:
+            return cls(name, _identify(fd, name), fd, fd)
+        except BaseException:
+            os.close(fd)
+            raise
+
+    @classmethod
+    def _open_inherited(cls, named: Named) -> Client:
+        name, kind = str(named), _check_inherited(named)
+        try:
+            fd = os.open(f"/proc/self/fd/{named.read_fd}", _OPEN_FLAGS)
+        except OSError as error:
+            if kind is not FIFO:  # knows no splice, and a read from it could block for ever
+                raise _refuse(name, f"reopen: {_reason(error)}") from error
+        else:
+            return cls._own(name, fd)
+        client = cls(name, FIFO, os.dup(named.read_fd), os.dup(named.write_fd))
+        client._transit = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        return client
+
+    def close(self) -> None:
+        for fd in {self._read_fd, self._write_fd, *(self._transit or ())} - {-1}:
+            os.close(fd)
+        self._read_fd = self._write_fd = -1
+        self._transit = None
+
+    def fileno(self) -> int:
+        """Readable, for poll and event loops, when a token may be there."""
+        return self._read_fd
+
+    def _failed(self, operation: str, error: OSError) -> JobserverError:
+        return JobserverError(f"{operation} {self.name}: {_reason(error)}")
+
+    def try_acquire(self) -> bytes | None:
+        """One token if one is there: the byte that is to be written back. Never blocks."""
+        fd = self._read_fd
+        try:
+            if self._transit is not None:
+                if not splice_one(fd, self._transit[1]):
+                    return None
+                fd = self._transit[0]
+            token = os.read(fd, 1)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise self._failed("read", error) from error
+        if not token:
+            raise JobserverError(f"read {self.name}: {os.strerror(errno.EPIPE)}")
+        return token
+
+    def _wait_for_room(self) -> None:
+        poll = select.poll()
+        poll.register(self._write_fd, select.POLLOUT)
+        deadline = time.monotonic() + _ROOM_TIMEOUT_S
+        events = poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
+        if not events:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    def release(self, token: bytes) -> None:
+        """Gives one back; JobserverError: the token is still the caller's. A written byte may block
+        only where the description is not our own, hence the poll before it."""
+        deadline = time.monotonic() + _ROOM_TIMEOUT_S
+        try:
+            while True:
+                if self._transit is not None:
+                    self._wait_for_room()
+                try:
+                    os.write(self._write_fd, token)
+                    return
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise
+                    self._wait_for_room()
+        except OSError as error:
+            raise self._failed("write", error) from error
+
+    def splice_to(self, pipe_fd: int) -> bool:
+        """For a FIFO: moves one token into a pipe in one step, so that no SIGKILL falls between
+        taking it and noting it. False: none is there, or the pipe is full."""
+        try:
+            moved = splice_one(self._read_fd, pipe_fd)
+        except OSError as error:
+            raise self._failed("splice from", error) from error
+        if moved:
+            self._announce()
+        return moved
+
+    def splice_from(self, pipe_fd: int) -> bool:
+        """And back. False: the pipe is empty. JobserverError: somebody has filled the FIFO."""
+        try:
+            moved = self._splice_back(pipe_fd)
+        except OSError as error:
+            raise self._failed("splice to", error) from error
+        if moved:
+            self._announce()
+        return moved
+
+    def _splice_back(self, pipe_fd: int) -> bool:
+        if not self._ensure_slots():
+            return self._copy_back(pipe_fd)
+        for _ in range(2):
+            if splice_one(pipe_fd, self._write_fd):
+                return True
+            if not _is_readable(pipe_fd):
+                return False
+            self._wait_for_room()
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    def _ensure_slots(self) -> bool:
+        """A spliced byte fills a slot of the FIFO, of which there are 16 at first, while written
+        ones share slots; and who writes to a FIFO with no free slot waits, a make that has got
+        enough tokens for ever. So half of the slots stay free. False: it cannot be made larger."""
+        size = fcntl.fcntl(self._write_fd, _F_GETPIPE_SZ)
+        free = self.count_free()
+        if free is None or free < size // os.sysconf("SC_PAGESIZE") // 2:
+            return True
+        try:
+            fcntl.fcntl(self._write_fd, _F_SETPIPE_SZ, 2 * size)
+        except OSError:
+            return False
+        return True
+
+    def _copy_back(self, pipe_fd: int) -> bool:
+        """Written bytes share slots. A SIGKILL between the two calls loses the token."""
+        self._wait_for_room()
+        if not _is_readable(pipe_fd):
+            return False
+        try:
+            self.release(os.read(pipe_fd, 1))
+        except BlockingIOError:
+            return False
+        return True
+
+    def _announce(self) -> None:
+        """Up to Linux 6.5 splice(2) sends no inotify event, so that the relay of a jobwrap around
+        us would not see that its float is gone. An open is one that it sees."""
+        if _SPLICE_IS_SILENT:
+            try:
+                fd = os.open(f"/proc/self/fd/{self._read_fd}", os.O_RDONLY | os.O_NONBLOCK)
+            except OSError:
+                return
+            os.close(fd)
+
+    def count_free(self) -> int | None:
+        """The number of tokens lying free; None where nobody can tell."""
+        status = self.status()
+        if status is not None:
+            return status.free
+        try:
+            answer = fcntl.ioctl(self._read_fd, termios.FIONREAD, bytes(4))
+        except OSError:
+            return None
+        free: int = struct.unpack("=i", answer)[0]
+        return free if free >= 0 else None
+
+    def status(self) -> Status | None:
+        """steved's; None of others, or of a server that has gone."""
+        return _ask_status(self._read_fd) if self.kind is STEVED else None
+
+    def waiting(self) -> int | None:
+        """How many wait whose turn has not come. None where nobody can tell."""
+        status = self.status()
+        return None if status is None else status.waiting
+
+    def claim_implicit(self) -> bool:
+        """Does an ancestor hold a token, not claimed by anybody, that pays for our implicit slot? A
+        server that cannot tell (it has gone, or is full) has promised nothing."""
+        if self.kind is not STEVED:
+            return False
+        try:
+            claim = _ioctl(self._read_fd, IOC_CLAIM_IMPLICIT, _CLAIM.size)
+        except OSError:
+            return False
+        return bool(_CLAIM.unpack(claim)[0])
+
+    def pay_implicit(self) -> None:
+        """One of our tokens is our implicit slot, so that it does not count against our share."""
+        if self.kind is STEVED:
+            try:
+                _ioctl(self._read_fd, IOC_PAY_IMPLICIT, 0)
+            except OSError as error:
+                raise self._failed("ioctl", error) from error
+
+
+# --- the implicit slot ---
+
+IMPLICIT_POLICIES = ("auto", "inherit", "acquire")
+
+
+def implicit_is_paid(client: Client, policy: str, from_environment: bool) -> bool:
+    """Is the implicit slot of this process paid for? False: acquire a token first, and run nothing
+    before. See implicit.h."""
+    if policy not in IMPLICIT_POLICIES:
+        raise ValueError(f"{policy!r} is not auto, inherit or acquire")
+    if policy != "auto":
+        return policy == "inherit"
+    if client.kind is FIFO:
+        return from_environment
+    # Another server's file stands in the environment of a whole system: who named it there started
+    # nobody.
+    return client.kind is STEVED and client.claim_implicit()
