@@ -121,8 +121,9 @@ open_jobserver(struct shim *shim)
     int result = client_open_inherited(&shim->auth, &shim->client, &error);
 
     if (result < 0 && !shim->options.jobs_given) {
-        message("%s; using -j1 (a make gives its jobserver to recipes with a '+')",
-                error ? error : "the jobserver in MAKEFLAGS is not for us");
+        message("%s; using -j1", error ? error
+                                       : "the jobserver in MAKEFLAGS is not for us (make gives it "
+                                         "to recipes with a '+')");
         become_real_with_jobs(shim, 1);
     }
     free(error);

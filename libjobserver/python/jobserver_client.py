@@ -392,6 +392,21 @@ def _check_inherited(named: Named) -> Kind:
 # --- moving tokens between pipes ---
 
 _SPLICE_F_NONBLOCK = 2
+_F_SETPIPE_SZ, _F_GETPIPE_SZ = 1031, 1032  # fcntl has them since Python 3.10
+
+
+def _kernel_version() -> tuple[int, ...]:
+    match = re.match(r"([0-9]+)\.([0-9]+)", os.uname().release)
+    return tuple(map(int, match.groups())) if match else ()
+
+
+_SPLICE_IS_SILENT = _kernel_version() < (6, 6)
+
+
+def _is_readable(fd: int) -> bool:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return any(events & select.POLLIN for _, events in poll.poll(0))
 
 
 def _libc_splice(from_fd: int, to_fd: int) -> int:
@@ -545,9 +560,68 @@ class Client:
         """For a FIFO: moves one token into a pipe in one step, so that no SIGKILL falls between
         taking it and noting it. False: none is there, or the pipe is full."""
         try:
-            return splice_one(self._read_fd, pipe_fd)
+            moved = splice_one(self._read_fd, pipe_fd)
         except OSError as error:
             raise self._failed("splice from", error) from error
+        if moved:
+            self._announce()
+        return moved
+
+    def splice_from(self, pipe_fd: int) -> bool:
+        """And back. False: the pipe is empty. JobserverError: somebody has filled the FIFO."""
+        try:
+            moved = self._splice_back(pipe_fd)
+        except OSError as error:
+            raise self._failed("splice to", error) from error
+        if moved:
+            self._announce()
+        return moved
+
+    def _splice_back(self, pipe_fd: int) -> bool:
+        if not self._ensure_slots():
+            return self._copy_back(pipe_fd)
+        for _ in range(2):
+            if splice_one(pipe_fd, self._write_fd):
+                return True
+            if not _is_readable(pipe_fd):
+                return False
+            self._wait_for_room()
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    def _ensure_slots(self) -> bool:
+        """A spliced byte fills a slot of the FIFO, of which there are 16 at first, while written
+        ones share slots; and who writes to a FIFO with no free slot waits, a make that has got
+        enough tokens for ever. So half of the slots stay free. False: it cannot be made larger."""
+        size = fcntl.fcntl(self._write_fd, _F_GETPIPE_SZ)
+        free = self.count_free()
+        if free is None or free < size // os.sysconf("SC_PAGESIZE") // 2:
+            return True
+        try:
+            fcntl.fcntl(self._write_fd, _F_SETPIPE_SZ, 2 * size)
+        except OSError:
+            return False
+        return True
+
+    def _copy_back(self, pipe_fd: int) -> bool:
+        """Written bytes share slots. A SIGKILL between the two calls loses the token."""
+        self._wait_for_room()
+        if not _is_readable(pipe_fd):
+            return False
+        try:
+            self.release(os.read(pipe_fd, 1))
+        except BlockingIOError:
+            return False
+        return True
+
+    def _announce(self) -> None:
+        """Up to Linux 6.5 splice(2) sends no inotify event, so that the relay of a jobwrap around
+        us would not see that its float is gone. An open is one that it sees."""
+        if _SPLICE_IS_SILENT:
+            try:
+                fd = os.open(f"/proc/self/fd/{self._read_fd}", os.O_RDONLY | os.O_NONBLOCK)
+            except OSError:
+                return
+            os.close(fd)
 
     def count_free(self) -> int | None:
         """The number of tokens lying free; None where nobody can tell."""

@@ -204,13 +204,43 @@ def test_a_full_fifo_does_not_hang(fifo: Path) -> None:
     client.close()
 
 
-def test_a_token_is_moved_in_one_step(fifo: Path, pipe: tuple[int, int]) -> None:
+@pytest.mark.parametrize("silent", [True, False])
+def test_a_token_is_moved_in_one_step(
+    fifo: Path, pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch, silent: bool
+) -> None:
+    monkeypatch.setattr(jobserver_client, "_SPLICE_IS_SILENT", silent)
     client = Client.open(Named(str(fifo)))
     assert not client.splice_to(pipe[1])
+    assert not client.splice_from(pipe[0])
     fill(client, b"x")
     assert client.splice_to(pipe[1])
     assert client.count_free() == 0
-    assert os.read(pipe[0], 1) == b"x"
+    assert client.splice_from(pipe[0])
+    assert not client.splice_from(pipe[0])
+    assert client.try_acquire() == b"x"
+    client.close()
+
+
+def test_many_tokens_moved_back_leave_room_to_write(fifo: Path, pipe: tuple[int, int]) -> None:
+    client = Client.open(Named(str(fifo)))
+    for _ in range(100):
+        os.write(pipe[1], b"x")
+        assert client.splice_from(pipe[0])
+        fill(client, b"+")
+        assert client.try_acquire() is not None
+    assert client.count_free() == 100
+    client.close()
+
+
+def test_moved_back_where_a_fifo_cannot_grow(
+    fifo: Path, pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Client, "_ensure_slots", lambda _: False)
+    client = Client.open(Named(str(fifo)))
+    assert not client.splice_from(pipe[0])
+    os.write(pipe[1], b"x")
+    assert client.splice_from(pipe[0])
+    assert client.try_acquire() == b"x"
     client.close()
 
 

@@ -1,0 +1,1 @@
+../../../libjobserver/python/jobserver_client.py

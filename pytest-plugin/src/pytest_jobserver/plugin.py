@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The plugin `jobserver`: finds the jobserver of the run, and says what it did."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pytest_jobserver import _run
+from pytest_jobserver._client import (
+    IMPLICIT_POLICIES,
+    Client,
+    JobserverError,
+    Named,
+    find,
+    implicit_is_paid,
+)
+from pytest_jobserver._fixture import Jobserver
+from pytest_jobserver._process import Process, Worker
+from pytest_jobserver._source import wait_for_any
+
+WITHOUT = "the run goes on without it"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("jobserver", "tokens of a jobserver")
+    group.addoption(
+        "--jobserver",
+        metavar="PATH",
+        help="the jobserver to take tokens from, a FIFO or device, or fifo:PATH, or R,W; default:"
+        " PYTEST_JOBSERVER, the ini option, MAKEFLAGS, CARGO_MAKEFLAGS, JOBWRAP_FIFO",
+    )
+    group.addoption(
+        "--jobserver-implicit",
+        metavar="HOW",
+        choices=IMPLICIT_POLICIES,
+        help="is the one job that the run may do without a token paid for: auto (find out; the"
+        " default), inherit (yes) or acquire (no)",
+    )
+    parser.addini("jobserver", "the jobserver to take tokens from, see --jobserver")
+
+
+# --- finding it ---
+
+
+def absolute(named: Named, directory: str) -> Named:
+    """Workers may have another working directory."""
+    if named.path is None:
+        return named
+    return replace(named, path=os.path.join(directory, named.path))
+
+
+def find_for(config: pytest.Config) -> Named | None:
+    started_in = str(config.invocation_params.dir)
+    chosen = config.getoption("--jobserver") or os.environ.get("PYTEST_JOBSERVER")
+    from_ini = config.getini("jobserver")
+    if chosen or not from_ini:
+        named = find(os.environ, chosen)
+        return named and absolute(named, started_in)
+    return absolute(find(os.environ, from_ini) or Named(from_ini), str(config.rootpath))
+
+
+def named_for_workers(named: Named) -> Named:
+    """They inherit no descriptors, but those of a jobwrap are its FIFO, which has a name too."""
+    wrapper_fifo = os.environ.get("JOBWRAP_FIFO")
+    if named.path is not None or not wrapper_fifo:
+        return named
+    try:
+        is_same = os.path.samestat(os.fstat(named.read_fd), os.stat(wrapper_fifo))
+    except OSError:
+        return named
+    return Named(wrapper_fifo, from_environment=named.from_environment) if is_same else named
+
+
+def policy_for(config: pytest.Config) -> str:
+    policy = config.getoption("--jobserver-implicit")
+    if policy is None:
+        policy = os.environ.get("PYTEST_JOBSERVER_IMPLICIT") or "auto"
+    if policy not in IMPLICIT_POLICIES:
+        raise pytest.UsageError(
+            f"PYTEST_JOBSERVER_IMPLICIT: {policy!r} is not auto, inherit or acquire"
+        )
+    return str(policy)
+
+
+# --- what it says ---
+
+
+class Report:
+    """In the controller, and in pytest alone."""
+
+    def __init__(self, run: _run.Run) -> None:
+        self.run = run
+
+    def pytest_report_header(self) -> str:
+        slot = "inherited" if self.run.slot_is_paid else "acquired like any other token"
+        return f"jobserver: {self.run.client.name}, implicit slot {slot}"
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        for error in self.run.errors:
+            terminalreporter.write_line(f"jobserver: {error}; {WITHOUT}", yellow=True)
+        totals = self.run.add_up()
+        if self.run.tests and terminalreporter.verbosity >= 0:
+            terminalreporter.write_line(
+                f"jobserver: {self.run.tests} tests, {totals.tokens} tokens taken,"
+                f" {totals.waited_s:.2f} s waited, at most {totals.highest} at once"
+            )
+
+
+def say(config: pytest.Config, line: str) -> None:
+    """Where -q leaves out the header, too."""
+    terminal: Any = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None:
+        terminal.write_line(f"jobserver: {line}", yellow=True)
+    else:
+        print(f"jobserver: {line}", file=sys.stderr)
+
+
+# --- starting and ending ---
+
+
+class Sessions:
+    """Those of this process: a test that runs pytest in its own process holds a token already."""
+
+    def __init__(self) -> None:
+        self.open = 0
+
+
+_sessions = Sessions()
+_process_key = pytest.StashKey[Process]()
+
+
+def start_controller(config: pytest.Config, client: Client, named: Named, is_paid: bool) -> None:
+    run = _run.Controller(client, named, is_paid)
+    config.stash[_run.run_key] = run
+    if not run.workers_take_tokens():
+        say(
+            config,
+            f"the workers do not inherit the descriptors {named}, so that they share one job slot;"
+            " name a fifo by --jobserver, or use jobwrap --style=fifo",
+        )
+        while not is_paid and not run.own.take():
+            wait_for_any([run.own])
+    if is_paid or run.own.tokens:
+        run.lend_slot()
+    config.pluginmanager.register(run, "jobserver-run")
+    config.pluginmanager.register(Report(run), "jobserver-report")
+
+
+def start_alone(config: pytest.Config, client: Client, named: Named, is_paid: bool) -> None:
+    run = _run.Run(client, named, is_paid)
+    config.stash[_run.run_key] = run
+    process = Process(_run.open_holder_alone(run), named, is_limited=False)
+    config.stash[_process_key] = process
+    config.pluginmanager.register(run, "jobserver-run")
+    config.pluginmanager.register(Report(run), "jobserver-report")
+    config.pluginmanager.register(process, "jobserver-process")
+
+
+def start_worker(config: pytest.Config, workerinput: dict[str, Any]) -> None:
+    holder = _run.open_holder_of_worker(workerinput)
+    path = workerinput["path"]
+    process = Worker(holder, Named(path) if path else None, is_limited=path is None)
+    config.stash[_process_key] = process
+    config.pluginmanager.register(process, "jobserver-process")
+
+
+def start(config: pytest.Config) -> None:
+    named = find_for(config)
+    if named is None:
+        return
+    is_controller = config.pluginmanager.hasplugin("dsession")
+    if is_controller:
+        named = named_for_workers(named)
+    client = Client.open(named)
+    policy = "inherit" if _sessions.open > 1 else policy_for(config)
+    is_paid = implicit_is_paid(client, policy, named.from_environment)
+    if is_controller:
+        start_controller(config, client, named, is_paid)
+    else:
+        start_alone(config, client, named, is_paid)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    config = session.config
+    _sessions.open += 1
+    workerinput = getattr(config, "workerinput", None)
+    try:
+        if workerinput is None:
+            start(config)
+        elif "jobserver" in workerinput:
+            start_worker(config, workerinput["jobserver"])
+    except JobserverError as error:
+        say(config, f"{error}; {WITHOUT}")
+
+
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_sessionfinish() -> Iterator[None]:
+    yield
+    _sessions.open -= 1
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    process = config.stash.get(_process_key, None)
+    if process is not None:
+        process.close()
+    run = config.stash.get(_run.run_key, None)
+    if run is not None:
+        run.close()
+
+
+@pytest.fixture
+def jobserver(request: pytest.FixtureRequest) -> Iterator[Jobserver]:
+    """Tokens for the jobs that a test starts: acquire(), try_acquire(), environ, pass_fds."""
+    process = request.config.stash.get(_process_key, None)
+    tokens = process.fixture() if process is not None else Jobserver(None, None, is_limited=False)
+    yield tokens
+    tokens.close()

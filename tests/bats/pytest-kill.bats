@@ -1,0 +1,199 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Whatever ends a worker, or all of the run: each token is back, once.
+
+# shellcheck disable=SC2153,SC2154 # common.bash sets SERVER and spawned, run sets status and output
+load common
+load shim
+load pytest
+
+setup() {
+    pytest_setup
+    needs_the_plain_build
+}
+
+worker_has_started() {
+    [ -s "worker.$1" ]
+}
+
+# --- a worker ---
+
+# crashes FAILED PASSED [ARGUMENT...]: so many workers are killed, and others take their place.
+crashes() {
+    local failed=$1 passed=$2
+    shift 2
+    pytest_run "$@"
+    [ "$status" = 1 ]
+    [[ ${lines[-1]} == *" $failed failed, $passed passed in "* ]]
+    [ "$(grep -c "worker '.*' crashed while running" said)" -ge "$failed" ]
+    run ! grep -iE 'internal ?error' said
+}
+
+@test 'workers that are killed in a test: a FIFO has its tokens back, and none more' {
+    suite many {a..d}
+    for name in newest oldest; do
+        use_pytest "$name"
+        below_fifo 2
+        KILL='a.3 b.7 c.11' MEET=3 crashes 3 97 -n 4
+        "$LIB/concurrency" --killed --expect-exactly 3 "$LOG"
+        ran 97
+        all_back 2
+    done
+}
+
+@test 'a worker that is killed on the slot: another has it then' {
+    suite many {a..d}
+    below_fifo 0
+    KILL='a.3 b.7 c.11' crashes 3 97 -n 2
+    "$LIB/concurrency" --killed --expect-exactly 1 "$LOG"
+    ran 97
+    all_back 0
+}
+
+@test 'workers that are killed in a test: steved gives their tokens to others' {
+    suite many {a..d}
+    below_steved 3
+    KILL='a.3 b.7 c.11' MEET=3 crashes 3 97 -n 4
+    "$LIB/concurrency" --killed --expect-exactly 3 "$LOG"
+    ran 97
+    steved_is_whole
+}
+
+@test 'a worker that is killed while it waits for a token' {
+    suite many {a..d}
+    for kind in fifo steved; do
+        if [ $kind = fifo ]; then below_fifo 0; else below_steved 1; fi
+        HANG='a.0 b.0 c.0 d.0' pytest_spawn -n 2
+        wait_for 30 runs '[a-d]\.0'
+        wait_for 30 worker_has_started gw0
+        wait_for 30 worker_has_started gw1
+        runner=$(sed -n 's/^start test.*\.\(gw[01]\) .*/\1/p' "$LOG" | head -n 1)
+        waiter=gw$((1 - ${runner#gw}))
+        kill -s KILL "$(cat "worker.$waiter")"
+        # Its place is taken before anybody may go on.
+        wait_for 30 worker_has_started gw2
+        : >go
+        spawned_status
+        [ "$status" = 1 ]
+        # What it had been about to run counts as failed, and nothing else.
+        [[ $(tail -n 1 said) == *' 1 failed, 99 passed in '* ]]
+        "$LIB/concurrency" --killed --expect-exactly 1 "$LOG"
+        ran 99
+        if [ $kind = fifo ]; then all_back 0; else steved_is_whole; fi
+    done
+}
+
+# --- the run ---
+
+# is_interrupted: the run that waits for `go` ends of ^C, with nothing left of it.
+is_interrupted() {
+    kill -s INT -- "-$spawned"
+    spawned_status
+    [ "$status" = 2 ]
+    grep -q KeyboardInterrupt said
+    run ! grep -iE 'internal ?error' said
+}
+
+@test '^C while workers run, and others wait' {
+    suite many {a..d}
+    below_fifo 1
+    for arguments in '-n 4' '-n 1' ''; do
+        # shellcheck disable=SC2086 # words
+        HANG='a.0 b.0 c.0 d.0 a.1 b.1 c.1 d.1' pytest_spawn $arguments
+        wait_for 30 runs '[a-d]\.[01]'
+        is_interrupted
+        wait_for 5 all_back 1
+    done
+    below_steved 2
+    for arguments in '-n 4' ''; do
+        # shellcheck disable=SC2086 # words
+        HANG='a.0 b.0 c.0 d.0 a.1 b.1 c.1 d.1' pytest_spawn $arguments
+        wait_for 30 runs '[a-d]\.[01]'
+        is_interrupted
+        steved_is_whole
+    done
+}
+
+waits() {
+    [ "$(steved_get waiting)" -gt 0 ]
+}
+
+@test '^C while all wait for their first token' {
+    suite many {a..d}
+    below_steved 1
+    # No ancestor, whose token would pay for the slot.
+    spawn python3 "$BATS_TEST_DIRNAME/steved_client.py" hold "$SERVER" 1 >held
+    holder=$spawned
+    wait_for 10 grep -q held held
+    for arguments in '-n 2' ''; do
+        # shellcheck disable=SC2086 # words
+        pytest_spawn $arguments
+        wait_for 30 waits
+        kill -s INT -- "-$spawned"
+        spawned_status
+        [ "$status" = 2 ]
+        [ ! -s "$LOG" ]
+        wait_for 5 steved_has waiting 0
+    done
+    stop "$holder" KILL
+    steved_is_whole
+}
+
+@test 'SIGTERM and SIGKILL of the whole run: steved has all back, a FIFO what is left' {
+    suite many {a..d}
+    for signal in TERM KILL; do
+        below_steved 3
+        HANG='a.0 b.0 c.0 d.0' pytest_spawn -n 4
+        wait_for 30 steved_has free 0
+        wait_for 30 runs '[a-d]\.0'
+        kill -s $signal -- "-$spawned"
+        spawned_status
+        [ "$status" != 0 ]
+        steved_is_whole
+    done
+}
+
+# The controller alone: its workers see that their channel is closed, and end.
+@test 'SIGKILL of the controller' {
+    suite many {a..d}
+    below_fifo 2
+    for kind in fifo steved; do
+        [ $kind = fifo ] || below_steved 3
+        HANG='a.0 b.0 c.0 d.0' pytest_spawn -n 4
+        wait_for 30 runs '[a-d]\.0'
+        wait_for 30 worker_has_started gw3
+        controller=$(ps -o ppid= -p "$(cat worker.gw0)")
+        kill -s KILL "$controller"
+        : >go
+        spawned_status
+        [ "$status" = 137 ]
+        if [ $kind = fifo ]; then all_back 2; else steved_is_whole; fi
+    done
+}
+
+# --- pytest-timeout ---
+
+@test 'a test that waits for its token is not late' {
+    suite many {a..d}
+    below_fifo 0
+    # Each in turn takes half of the time that it may, and so others wait for longer than that.
+    for method in signal thread; do
+        TESTS=2 JOB_SECONDS=0.6 passes 8 -n 4 --timeout=1.2 --timeout-method=$method
+        exactly 1
+        all_back 0
+    done
+}
+
+@test 'a test that is too late gives its token back' {
+    suite many {a..d}
+    below_fifo 1
+    HANG=b.2 pytest_run -n 2 --timeout=1 --timeout-method=signal
+    [ "$status" = 1 ]
+    [[ ${lines[-1]} == *' 1 failed, 99 passed in '* ]]
+    all_back 1
+    # This one ends the process.
+    HANG=b.2 pytest_run -n 2 --timeout=1 --timeout-method=thread
+    [ "$status" = 1 ]
+    [[ ${lines[-1]} == *' 1 failed, 99 passed in '* ]]
+    all_back 1
+}

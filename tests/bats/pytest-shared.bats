@@ -1,0 +1,143 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# pytest with its plugin beside others at one pool: steved, jobwrap, make and ninja.
+
+# shellcheck disable=SC2153,SC2154 # common.bash sets SERVER and spawned, run sets status and output
+load common
+load shim
+load pytest
+
+setup() {
+    pytest_setup
+    needs_the_plain_build
+}
+
+@test 'steved: nobody has paid for the slot, so exactly as many as it has tokens' {
+    suite many {a..h}
+    below_steved 3
+    for name in newest oldest; do
+        use_pytest "$name"
+        MEET=3 passes 200 -n 6
+        exactly 3
+        steved_is_whole
+        [ "$(steved_get reclaimed)" = 0 ]
+    done
+    passes 200
+    exactly 1
+    steved_is_whole
+}
+
+# wrapped_run OPTION... -- ARGUMENT...: like pytest_run, by a jobwrap with these options.
+wrapped_run() {
+    local options=()
+    while [ "$1" != -- ]; do
+        options+=("$1")
+        shift
+    done
+    rm -rf "$LOG" "$LOG.met"
+    MAKEFLAGS='' run "$LIB/subreaper" timeout 60 "$JOBWRAP" "${options[@]}" -- \
+        "$PYTEST" -p no:cacheprovider "${@:2}" 3>&-
+    echo "$output"
+    [ "$status" = 0 ]
+    [[ $output == *' 200 passed in '* ]]
+}
+
+@test 'jobwrap -j3, of each style: exactly 3; and a single token is enough' {
+    suite many {a..h}
+    for style in fifo pipe auto; do
+        MEET=3 wrapped_run -j3 --parent=none --style=$style -- -n 6
+        exactly 3
+    done
+    wrapped_run -j1 --parent=none -- -n 6
+    exactly 1
+}
+
+@test 'jobwrap at steved: exactly as many as there are tokens, and all come back' {
+    suite many {a..h}
+    start_steved --jobs 3
+    MEET=3 wrapped_run --parent="$SERVER" --style=fifo -- -n 6
+    exactly 3
+    steved_is_whole
+}
+
+@test 'two runs, a make and a ninja at one steved: all end, never more than the pool in all' {
+    require_tool MAKE441
+    suite many {a..h}
+    use_ninja 1.11
+    "$LIB/make-tree" made 0.02 "$LOG"
+    "$LIB/make-ninja-tree" --jobs 60 ninja "$LOG"
+    below_steved 4
+    spawn "$JOBWRAP" --parent="$SERVER" -- "$MAKE441" -C made >make.said 2>&1
+    spawn "$JOBWRAP" --parent="$SERVER" -- "$NINJA_SHIM" -C ninja >ninja.said 2>&1
+    spawn "$PYTEST" -p no:cacheprovider -n 4 >pytest1.said 2>&1
+    spawn "$PYTEST" -p no:cacheprovider -n 4 >pytest2.said 2>&1
+    for pid in "${SPAWNED[@]: -4}"; do
+        status_of "$pid" 120
+        [ "$status" = 0 ] || { tail -n 20 ./*.said && return 1; }
+    done
+    exactly 4
+    ran 400
+    [ "$(grep -c ' passed in ' pytest1.said pytest2.said)" = $'pytest1.said:1\npytest2.said:1' ]
+    steved_is_whole
+}
+
+# --- giving a token up to those who wait ---
+
+# a_make JOBS: its jobs meet, so that it cannot end on its slot alone.
+a_make() {
+    local number
+    {
+        echo 'all:'
+        for number in $(seq "$1"); do
+            printf 'all: %s\n%s:\n\t@"%s" make.log make.%s -- sh met.sh\n' \
+                "$number" "$number" "$STAMP" "$number"
+        done
+    } >Makefile
+    cat >met.sh <<END
+until [ -e make.met ]; do
+    [ "\$("$STAMP" --living make.log)" -lt $1 ] || : >make.met
+    sleep 0.01
+done
+END
+}
+
+# make_has_a_turn [ARGUMENT...]: beside a run that has enough to do for minutes, and all tokens.
+make_has_a_turn() {
+    TESTS=500 JOB_SECONDS=0.06 pytest_spawn "$@"
+    wait_for 30 runs '[a-d]\.3'
+    runner=$spawned
+    rm -f make.log make.met
+    spawn "$MAKE441" -s
+    # The slot is one job; the other needs a token, which the run does not need to have for ever.
+    status_of "$spawned" 40
+    [ "$status" = 0 ]
+    is_alive "$runner"
+    kill -s INT -- "-$runner"
+    spawned=$runner
+    spawned_status
+    [ "$status" = 2 ]
+}
+
+@test 'a make that waits gets a token between two tests, at a FIFO' {
+    require_tool MAKE441
+    suite many {a..d}
+    below_fifo 1
+    a_make 2
+    make_has_a_turn -n 2
+    wait_for 5 all_back 1
+    # One that is not distributed keeps no token that it does not need.
+    make_has_a_turn
+    wait_for 5 all_back 1
+}
+
+@test 'a make that waits gets a token between two tests, at steved' {
+    require_tool MAKE441
+    suite many {a..d}
+    a_make 2
+    below_steved 2
+    make_has_a_turn -n 2
+    steved_is_whole
+    below_steved 1
+    make_has_a_turn
+    steved_is_whole
+}
