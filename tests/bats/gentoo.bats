@@ -150,6 +150,14 @@ configure_by_ebuild() {
     )
 }
 
+@test 'the ebuild of the pytest plugin has it built by what its pyproject.toml names' {
+    local backend
+    backend=$(sed -n 's/^build-backend = "\([a-z]*\).*/\1/p' "$ROOT/pytest-plugin/pyproject.toml")
+    [ -n "$backend" ]
+    grep -qx "DISTUTILS_USE_PEP517=$backend" \
+        "$ROOT"/packaging/gentoo/dev-python/pytest-jobserver/*.ebuild
+}
+
 # --- is it what its readers understand? ---
 
 @test 'shells read the files without a complaint' {
