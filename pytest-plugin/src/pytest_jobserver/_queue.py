@@ -14,13 +14,13 @@ import pytest
 
 
 def _replaced_mark(interactor: Any) -> object:  # noqa: ANN401
-    """What lies in a queue after others have stolen from it."""
+    """What lies in a queue after others have stolen from it. The interactor's module is not the one
+    that can be imported: it was executed by execnet."""
     mark = getattr(interactor, "QUEUE_REPLACED_MARK", None)
     if mark is not None:
         return mark
-    from xdist import remote  # type: ignore[import-untyped,unused-ignore]
-
-    return getattr(getattr(remote, "Marker", None), "QUEUE_REPLACED", None)
+    names = type(interactor)._get_next_item_index.__globals__
+    return getattr(names.get("Marker"), "QUEUE_REPLACED", None)
 
 
 def _watch_fifo(interactor: Any, before_wait: Callable[[], None]) -> None:  # noqa: ANN401
@@ -60,9 +60,9 @@ def watch(config: pytest.Config, before_wait: Callable[[], None]) -> bool:
     """Calls `before_wait` whenever the worker is about to wait. False: this xdist is not known, and
     each end of a test may be such a time."""
     for plugin in config.pluginmanager.get_plugins():
-        torun = getattr(plugin, "torun", None)
-        if torun is None:
+        if type(plugin).__name__ != "WorkerInteractor":
             continue
+        torun = getattr(plugin, "torun", None)
         if hasattr(plugin, "_get_next_item_index") and hasattr(torun, "get"):
             _watch_fifo(plugin, before_wait)
         elif hasattr(torun, "lock") and hasattr(torun, "get"):
