@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from types import SimpleNamespace
 
+import portage.const  # noqa: F401 # the adapter looks for it
+
 Listener = Callable[["Task"], None]
 
 
@@ -22,8 +24,9 @@ class Package:
 class Task:
     def __init__(self, loop: asyncio.AbstractEventLoop, name: str, seconds: str) -> None:
         self.loop = loop
+        fails = name in os.environ.get("FAILING", "").split()
         self.command = [os.environ["STAMP"], os.environ["LOG"], name]
-        self.command += ["--", "false"] if name in os.environ.get("FAILING", "").split() else [seconds]
+        self.command += ["--", "false"] if fails else [seconds]
         self.returncode: int | None = None
         self.listeners: list[Listener] = []
         self.process: asyncio.Task[None] | None = None
