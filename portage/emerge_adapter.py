@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, Optional
+from typing import Any
 
 import jobserver_client
 from emerge_tokens import Tokens
@@ -22,7 +22,9 @@ FEATURE = "jobserver-token"
 STATUS_STRICT = 1
 
 Scheduler = Any  # Portage's, and what belongs to it
+SchedulerClass = Any
 Task = Any
+Package = Any
 
 
 class Choice:
@@ -57,8 +59,8 @@ class Jobs:
     def __init__(self, scheduler: Scheduler, tokens: Tokens, choice: Choice) -> None:
         self.scheduler = scheduler
         self.choice = choice
-        self.tokens: Optional[Tokens] = tokens
-        self.reserved: Optional[bytes] = None  # for the job that the scheduler is about to make
+        self.tokens: Tokens | None = tokens
+        self.reserved: bytes | None = None  # for the job that the scheduler is about to make
         self.building: dict[int, bytes] = {}
         self.ended: list[bytes] = []  # of builds and merges that have; and of the merges that run
         self.merges: set[int] = set()
@@ -88,7 +90,7 @@ class Jobs:
         queue.max_jobs = self.merges_at_most
         queue.schedule()
 
-    def take(self) -> Optional[bytes]:
+    def take(self) -> bytes | None:
         if self.tokens is None:
             return None
         try:
@@ -189,7 +191,7 @@ class Jobs:
 # --- which jobserver ---
 
 
-def open_tokens(scheduler: Scheduler, choice: Choice) -> Optional[Tokens]:
+def open_tokens(scheduler: Scheduler, choice: Choice) -> Tokens | None:
     """What MAKEFLAGS names, which emerge has from its environment or from make.conf. None: none."""
     flags = scheduler.settings.get("MAKEFLAGS") or ""
     if jobserver_client.parse_makeflags(flags) is None:
@@ -218,7 +220,7 @@ def portage_version() -> str:
     return str(getattr(sys.modules.get("portage"), "VERSION", "unknown version"))
 
 
-def find_jobs(scheduler: Scheduler, choice: Choice) -> Optional[Jobs]:
+def find_jobs(scheduler: Scheduler, choice: Choice) -> Jobs | None:
     """None: as if there were no adapter."""
     missing = names_missing(scheduler, NEEDED_OF_OBJECT)
     try:
@@ -249,25 +251,29 @@ def run_main_loop(
         sys.exit(STATUS_STRICT)
 
 
-def choose_package(scheduler: Scheduler, choose: Callable[[Scheduler], Any]) -> Any:
+def choose_package(
+    scheduler: Scheduler, choose: Callable[[Scheduler], Package]
+) -> Package | None:
     """One that cannot have a token yet is the next to be chosen. To uninstall is no job."""
     package = choose(scheduler)
-    jobs: Optional[Jobs] = getattr(scheduler, "jobserver_jobs", None)
+    jobs: Jobs | None = getattr(scheduler, "jobserver_jobs", None)
     if jobs is None or package is None or package.installed or jobs.may_start():
         return package
     scheduler._pkg_queue.insert(0, package)
     return None
 
 
-def make_task(scheduler: Scheduler, package: Any, make: Callable[[Scheduler, Any], Task]) -> Task:
+def make_task(
+    scheduler: Scheduler, package: Package, make: Callable[[Scheduler, Package], Task]
+) -> Task:
     task = make(scheduler, package)
-    jobs: Optional[Jobs] = getattr(scheduler, "jobserver_jobs", None)
+    jobs: Jobs | None = getattr(scheduler, "jobserver_jobs", None)
     if jobs is not None and not package.installed:
         jobs.started(task)
     return task
 
 
-def wrap(scheduler_class: Any, choice: Choice) -> None:
+def wrap(scheduler_class: SchedulerClass, choice: Choice) -> None:
     main_loop, choose = scheduler_class._main_loop, scheduler_class._choose_pkg
     make = scheduler_class._task
     scheduler_class._main_loop = lambda self: run_main_loop(self, main_loop, choice)
@@ -275,7 +281,7 @@ def wrap(scheduler_class: Any, choice: Choice) -> None:
     scheduler_class._task = lambda self, package: make_task(self, package, make)
 
 
-def complain_later(scheduler_class: Any, why: str, choice: Choice) -> None:
+def complain_later(scheduler_class: SchedulerClass, why: str, choice: Choice) -> None:
     """When something is to be built, and there is a jobserver: only then it matters."""
     main_loop = scheduler_class._main_loop
 
@@ -297,7 +303,7 @@ def names_jobserver(flags: str) -> bool:
 # --- Portage itself ---
 
 
-def advise(scheduler_class: Any) -> None:
+def advise(scheduler_class: SchedulerClass) -> None:
     """Portage can do it itself, if it is told to."""
     main_loop = scheduler_class._main_loop
 

@@ -9,7 +9,6 @@ import struct
 import subprocess
 import sys
 import termios
-from typing import Optional
 
 import jobserver_client
 from jobserver_client import Client, Kind
@@ -27,9 +26,9 @@ def count_bytes(fd: int) -> int:
 
 
 class Ledger:
-    """The tokens taken from a plain FIFO, one byte each in a pipe, which a keeper holds as well: they
-    are moved there and back in one step (splice(2)), so that it can return them whenever emerge
-    is killed. Each takes one of a pipe's slots."""
+    """The tokens taken from a plain FIFO, one byte each in a pipe, which a keeper holds as well:
+    they are moved there and back in one step (splice(2)), so that it can return them whenever
+    emerge is killed. Each takes one of a pipe's slots."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
@@ -94,11 +93,11 @@ class Tokens:
     def __init__(self, client: Client, has_implicit: bool) -> None:
         self.client = client
         self.has_implicit = has_implicit
-        self.ledger: Optional[Ledger] = None
+        self.ledger: Ledger | None = None
         if client.kind is Kind.FIFO:
             self.ledger = Ledger(client)
 
-    def take(self) -> Optional[bytes]:
+    def take(self) -> bytes | None:
         """None: there is none now. JobserverError: there will be none."""
         if self.has_implicit:
             self.has_implicit = False

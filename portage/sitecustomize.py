@@ -11,7 +11,6 @@ import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Optional
 
 DIRECTORY = os.path.dirname(os.path.abspath(__file__))
 SCHEDULER = "_emerge.Scheduler"
@@ -33,8 +32,8 @@ class SchedulerFinder:
 
     @classmethod
     def find_spec(
-        cls, name: str, path: Optional[Sequence[str]] = None, target: Optional[ModuleType] = None
-    ) -> Optional[importlib.machinery.ModuleSpec]:
+        cls, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
         if name != SCHEDULER:
             return None
         sys.meta_path.remove(cls)  # type: ignore[arg-type]

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# A real emerge 3.0.73, which knows no jobserver, and the adapter. All that it takes for its system lies
+# in a directory of the test.
+
+load common
+
+setup() {
+    common_setup
+    require_root
+    cd "$BATS_TEST_TMPDIR"
+    PORTAGE=$("$LIB/fetch-portage" 3.0.73) || missing 'no portage==3.0.73 by pip'
+    export LOG=$BATS_TEST_TMPDIR/log EMERGE_SHIM_REAL=$PORTAGE/bin/emerge NOCOLOR=true
+    unset EMERGE_SHIM_STRICT EMERGE_SHIM_IMPLICIT PYTHONPATH PYTHONHOME FEATURES MAKEOPTS
+    JOBSERVER_EMERGE=$BUILD/portage/jobserver-emerge
+    FIFO=$BATS_TEST_TMPDIR/fifo
+    make_fifo "$FIFO" 3
+    : >"$LOG"
+}
+
+# prepare PACKAGES [NAME VALUE]...: with these variables in make.conf, and the job that the test has written.
+prepare() {
+    local count=$1 variables
+    shift
+    chmod +x job
+    variables=$("$LIB/portage-prefix" "$PWD/system" "$PORTAGE" "$count" \
+        JOB "$PWD/job" LOG "$LOG" STAMP "$STAMP" "$@")
+    set -a
+    eval "$variables"
+    set +a
+    PACKAGES=$(printf 'app-test/p%02d ' $(seq "$count"))
+}
+
+# ROOT tells Portage where to install.
+emerge_all() {
+    # shellcheck disable=SC2086 # words
+    ROOT='' "$JOBSERVER_EMERGE" --strict --jobs=8 --nodeps "$@" $PACKAGES </dev/null >said 2>&1 3>&-
+}
+
+# job_meets N: all first N jobs live at once before one of them goes on; then they take SECONDS.
+job_meets() {
+    cat >job <<END
+#!/usr/bin/env bash
+if [ "\${2-}" = '' ]; then
+    exec "\$STAMP" "\$LOG" "\$1" -- "\$0" "\$1" begun
+fi
+until [ "\$(grep -c ^start "\$LOG")" -ge $1 ]; do
+    sleep 0.05
+done
+exec sleep $2
+END
+}
+
+# job_builds: three jobs of make's or ninja's.
+job_builds() {
+    printf '.PHONY: all a b c\nall: a b c\na b c:\n\t@%s %s %s-$@ 1.5\n' "$STAMP" "$LOG" '$(NAME)' \
+        >jobs.mk
+    cat >job <<END
+#!/usr/bin/env bash
+set -eu
+case \$1 in
+*[13579]) exec '$MAKE441' -f '$PWD/jobs.mk' NAME="\$1" ;;
+esac
+printf 'rule job\n command = $STAMP $LOG %s-\$out 1.5\nbuild a: job\nbuild b: job\nbuild c: job\n' \
+    "\$1" >build.ninja
+NINJA_SHIM_REAL='$NINJA113' '$BUILD/ninja-shim/ninja'
+[ "\$1" != p02 ]
+END
+}
+
+merged() {
+    find system/prefix/var/db/pkg/app-test -maxdepth 1 -name 'p*-1' 2>/dev/null | wc -l
+}
+
+@test 'emerge, and make and ninja in its jobs, share three tokens; a job that fails returns its own' {
+    require_tool MAKE441 NINJA113
+    job_builds
+    prepare 6 MAKEFLAGS "--jobserver-auth=fifo:$FIFO"
+    run -1 emerge_all --keep-going
+    "$LIB/concurrency" --expect-exactly 3 --expect-jobs 18 "$LOG"
+    fifo_has "$FIFO" 3
+    [ "$(merged)" = 5 ]
+}
+
+@test 'MAKEFLAGS of the environment: three tokens and the implicit slot' {
+    job_meets 4 1
+    prepare 5
+    MAKEFLAGS="--jobserver-auth=fifo:$FIFO" emerge_all
+    "$LIB/concurrency" --expect-exactly 4 --expect-jobs 5 "$LOG"
+    fifo_has "$FIFO" 3
+    [ "$(merged)" = 5 ]
+}
+
+has_begun() {
+    [ "$(grep -c ^start "$LOG")" -ge "$1" ]
+}
+
+# stopped_by SIGNAL PREFIX: while three jobs run; PREFIX '-' sends it to all that are in the foreground,
+# as ^C does.
+stopped_by() {
+    job_meets 3 600
+    prepare 5 MAKEFLAGS "--jobserver-auth=fifo:$FIFO"
+    # shellcheck disable=SC2086 # words
+    ROOT='' spawn setsid env --default-signal=INT "$JOBSERVER_EMERGE" --jobs=8 --nodeps $PACKAGES \
+        </dev/null >said 2>&1
+    wait_for 60 has_begun 3 || { cat said && return 1; }
+    fifo_has "$FIFO" 0
+    kill -s "$1" -- "${2-}$spawned"
+    status_of "$spawned"
+    wait_for 20 fifo_has "$FIFO" 3
+    "$LIB/concurrency" --killed --expect-exactly 3 --expect-jobs 3 "$LOG"
+}
+
+@test 'interrupted: three tokens back' {
+    stopped_by INT -
+    [ "$status" = 130 ]
+}
+
+@test 'killed: three tokens back' {
+    stopped_by KILL
+    [ "$status" = 137 ]
+    # Its jobs run on.
+    awk '$1 == "start" { print $3 }' "$LOG" | xargs kill
+}

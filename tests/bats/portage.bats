@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The adapter for a Portage that knows no jobserver: with a stand-in that has the names it uses, and
+# with a real one from PyPI.
+
+load common
+
+setup() {
+    common_setup
+    cd "$BATS_TEST_TMPDIR"
+    export LOG=$BATS_TEST_TMPDIR/log FEATURES=
+    unset EMERGE_SHIM_REAL EMERGE_SHIM_STRICT EMERGE_SHIM_IMPLICIT PYTHONPATH PYTHONHOME
+    unset FAILING MAKE_CONF
+    SHIM=$BUILD/portage/emerge JOBSERVER_EMERGE=$BUILD/portage/jobserver-emerge
+    STANDIN=$ROOT/tests/bats/portage-standin
+    export EMERGE_SHIM_REAL=$STANDIN/emerge PYTHONDONTWRITEBYTECODE=1
+    PACKAGES=$(printf 'p%02d ' {1..12})
+}
+
+# below_fifo K: MAKEFLAGS of make.conf, so that nobody has paid for a job of ours.
+below_fifo() {
+    make_fifo "$BATS_TEST_TMPDIR/fifo" "$1"
+    export MAKE_CONF="--jobserver-auth=fifo:$BATS_TEST_TMPDIR/fifo"
+}
+
+# emerge_all [OPTION...]: the stand-in, below the shim.
+emerge_all() {
+    # shellcheck disable=SC2086 # words
+    "$SHIM" --jobs=8 "$@" $PACKAGES 3>&-
+}
+
+# exactly N JOBS
+exactly() {
+    "$LIB/concurrency" --expect-exactly "$1" --expect-jobs "$2" "$LOG"
+}
+
+@test 'twelve packages and three tokens: three at once, merges included, and three back' {
+    below_fifo 3
+    emerge_all
+    exactly 3 24
+    fifo_has fifo 3
+}
+
+@test 'merges that wait for all builds leave no token idle, and have one when they come' {
+    below_fifo 3
+    FEATURES=merge-wait emerge_all
+    exactly 3 24
+    fifo_has fifo 3
+    # All builds were over before the first merge: no build waited for a token that a merge kept.
+    [ "$(grep -n -- -merge "$LOG" | head -n 1 | cut -d : -f 1)" -gt 8 ]
+}
+
+@test 'parallel merges have a token each' {
+    below_fifo 3
+    FEATURES='merge-wait parallel-install' emerge_all
+    exactly 3 24
+    fifo_has fifo 3
+}
+
+@test 'MAKEFLAGS of the environment: one job more, on the implicit slot' {
+    below_fifo 3
+    MAKEFLAGS=$MAKE_CONF emerge_all
+    exactly 4 24
+    fifo_has fifo 3
+}
+
+@test '--implicit=acquire: there is no such slot' {
+    below_fifo 3
+    # shellcheck disable=SC2086 # words
+    MAKEFLAGS=$MAKE_CONF "$JOBSERVER_EMERGE" --implicit=acquire -- --jobs=8 $PACKAGES 3>&-
+    exactly 3 24
+}
+
+@test '--jobs caps what tokens allow' {
+    below_fifo 6
+    emerge_all --jobs=2
+    # Two that build, and one that is merged.
+    exactly 3 24
+    fifo_has fifo 6
+}
+
+@test 'a build that fails returns its token' {
+    below_fifo 3
+    FAILING='p02 p05 p06' run -1 emerge_all
+    exactly 3 21
+    fifo_has fifo 3
+}
+
+@test 'at steved each job holds a token, that of the environment too' {
+    start_steved --jobs 3
+    MAKEFLAGS="--jobserver-auth=fifo:$SERVER" emerge_all
+    exactly 3 24
+    wait_for 5 steved_has free 3
+}
+
+@test 'below jobwrap one job uses its slot, with the others never above' {
+    "$JOBWRAP" -j 3 --style=fifo -- "$SHIM" --jobs=8 p01 p02 p03 p04 p05 p06 3>&-
+    exactly 3 12
+}
+
+@test 'killed at a plain FIFO: its keeper returns what it held' {
+    below_fifo 3
+    # shellcheck disable=SC2086 # words
+    STANDIN_SECONDS=60 spawn "$SHIM" --jobs=8 $PACKAGES
+    wait_for 20 fifo_has fifo 0
+    kill -s KILL "$spawned"
+    wait_for 20 fifo_has fifo 3
+    # The jobs of a killed emerge run on.
+    awk '$1 == "start" { print $3 }' "$LOG" | xargs -r kill 2>/dev/null || true
+}
+
+@test 'an unreachable jobserver: a message, and it goes on; --strict stops' {
+    export MAKE_CONF="--jobserver-auth=fifo:$BATS_TEST_TMPDIR/gone"
+    run -0 --separate-stderr emerge_all
+    # shellcheck disable=SC2154 # bats sets it
+    [[ $stderr == "emerge-shim: open fifo:$BATS_TEST_TMPDIR/gone: No such file or directory; goes on"* ]]
+    exactly 8 24
+    rm "$LOG"
+    run -1 --separate-stderr "$JOBSERVER_EMERGE" --strict --jobs=8 p01
+    [[ $stderr == *'stops, because of --strict' ]]
+    [ ! -e "$LOG" ]
+}
+
+@test 'a server that ends meanwhile: a message, and it goes on; --strict stops' {
+    start_steved --jobs 1
+    export MAKE_CONF="--jobserver-auth=fifo:$SERVER"
+    STANDIN_SECONDS=1 spawn "$SHIM" --jobs=2 p01 p02 2>said
+    wait_for 20 steved_has held 1
+    stop "$STEVED_PID"
+    status_of "$spawned"
+    [ "$status" = 0 ]
+    grep -q "^emerge-shim: .*$SERVER.*; goes on without a jobserver" said
+    "$LIB/concurrency" --expect-jobs 4 "$LOG"
+    rm "$LOG"
+    start_steved --jobs 1
+    export MAKE_CONF="--jobserver-auth=fifo:$SERVER"
+    STANDIN_SECONDS=1 spawn "$JOBSERVER_EMERGE" --strict --jobs=2 p01 p02 2>said
+    wait_for 20 steved_has held 1
+    stop "$STEVED_PID"
+    status_of "$spawned"
+    [ "$status" = 1 ]
+    grep -q 'stops, because of --strict' said
+    ! grep -q p02 "$LOG"
+}
+
+@test 'no jobserver: as if there were no shim' {
+    MAKE_CONF=-j4 run -0 --separate-stderr emerge_all
+    [ "$stderr" = '' ]
+    exactly 8 24
+}
+
+@test 'a Portage with the feature: left alone, with a hint where it is not set' {
+    below_fifo 3
+    export STANDIN_SUPPORTS=jobserver-token
+    run -0 --separate-stderr emerge_all
+    [[ $stderr == 'emerge-shim: this Portage acquires tokens itself with FEATURES="jobserver-token"'* ]]
+    exactly 8 24
+    FEATURES=jobserver-token run -0 --separate-stderr emerge_all
+    [ "$stderr" = '' ]
+}
+
+@test 'a Portage that lacks one of the names: a message, and it goes on; --strict stops' {
+    below_fifo 3
+    export STANDIN_LACKS=terminate
+    run -0 --separate-stderr emerge_all
+    [[ $stderr == 'emerge-shim: this Portage (0.stand-in) is not known to it: no terminate; goes on'* ]]
+    exactly 8 24
+    rm "$LOG"
+    run -1 --separate-stderr "$JOBSERVER_EMERGE" --strict --jobs=8 p01
+    [ ! -e "$LOG" ]
+}
+
+@test 'PYTHONPATH and a sitecustomize of the user are left as they were' {
+    mkdir path
+    echo 'print("customized")' >path/sitecustomize.py
+    run -0 "$SHIM" --print-environment
+    [ "$output" = unset ]
+    PYTHONPATH=$PWD/path run -0 "$SHIM" --print-environment
+    [ "$output" = $'customized\n'"$PWD/path" ]
+}
+
+@test 'the real emerge is found behind the shim on PATH, whatever wraps it' {
+    below_fifo 3
+    mkdir bin
+    printf '#!/bin/sh\nexec "%s" "$@"\n' "$STANDIN/emerge" >bin/emerge
+    chmod +x bin/emerge
+    unset EMERGE_SHIM_REAL
+    # shellcheck disable=SC2086 # words
+    PATH=$BUILD/portage:$PWD/bin:$PATH "$JOBSERVER_EMERGE" --jobs=8 $PACKAGES 3>&-
+    exactly 3 24
+}
+
+@test 'no emerge, or an option that makes no sense: a message' {
+    unset EMERGE_SHIM_REAL
+    PATH=/usr/bin:/bin run -127 "$SHIM" --version
+    [[ $output == 'emerge-shim: run emerge: '* ]]
+    run -2 "$JOBSERVER_EMERGE" --implicit=perhaps p01
+    [ "$output" = "emerge-shim: --implicit: 'perhaps' is not auto, inherit or acquire" ]
+}
