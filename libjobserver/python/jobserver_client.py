@@ -13,6 +13,7 @@ from __future__ import annotations
 import enum
 import errno
 import fcntl
+import functools
 import os
 import re
 import select
@@ -22,7 +23,7 @@ import termios
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 
 class JobserverError(Exception):
@@ -409,16 +410,22 @@ def _is_readable(fd: int) -> bool:
     return any(events & select.POLLIN for _, events in poll.poll(0))
 
 
-def _libc_splice(from_fd: int, to_fd: int) -> int:
+@functools.cache
+def _libc_splice() -> Callable[[int, int], int]:
     """os.splice() came with Python 3.10."""
     import ctypes
 
     libc = ctypes.CDLL(None, use_errno=True)
-    moved: int = libc.splice(from_fd, None, to_fd, None, ctypes.c_size_t(1), _SPLICE_F_NONBLOCK)
-    if moved < 0:
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error))
-    return moved
+
+    def splice(from_fd: int, to_fd: int) -> int:
+        one = ctypes.c_size_t(1)
+        moved: int = libc.splice(from_fd, None, to_fd, None, one, _SPLICE_F_NONBLOCK)
+        if moved < 0:
+            error = ctypes.get_errno()
+            raise OSError(error, os.strerror(error))
+        return moved
+
+    return splice
 
 
 def splice_one(from_fd: int, to_fd: int) -> bool:
@@ -429,7 +436,7 @@ def splice_one(from_fd: int, to_fd: int) -> bool:
             if hasattr(os, "splice"):
                 moved = os.splice(from_fd, to_fd, 1, flags=_SPLICE_F_NONBLOCK)
             else:
-                moved = _libc_splice(from_fd, to_fd)
+                moved = _libc_splice()(from_fd, to_fd)
         except BlockingIOError:
             return False
         except InterruptedError:

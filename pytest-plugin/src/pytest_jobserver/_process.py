@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,16 @@ from pytest_jobserver._holder import Holder
 from pytest_jobserver._run import run_key
 
 
+def set_implicit() -> list[str]:
+    """A pytest that a test starts has its slot paid for by the test's token; but who names the
+    jobserver by PYTEST_JOBSERVER says so to nobody."""
+    name = "PYTEST_JOBSERVER_IMPLICIT"
+    if not os.environ.get("PYTEST_JOBSERVER") or name in os.environ:
+        return []
+    os.environ[name] = "inherit"
+    return [name]
+
+
 class Process:
     """Holds a token while it collects and while it runs a test, fixtures included."""
 
@@ -23,6 +34,7 @@ class Process:
         self.named = named
         self.is_limited = is_limited
         self.may_keep = True
+        self.set_variables = set_implicit()
         atexit.register(holder.close)
 
     def fixture(self) -> Jobserver:
@@ -58,6 +70,9 @@ class Process:
     def close(self) -> None:
         self.holder.close()
         atexit.unregister(self.holder.close)
+        for name in self.set_variables:
+            os.environ.pop(name, None)
+        self.set_variables = []
 
 
 class Worker(Process):

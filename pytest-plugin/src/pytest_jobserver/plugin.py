@@ -55,6 +55,17 @@ def absolute(named: Named, directory: str) -> Named:
     return replace(named, path=os.path.join(directory, named.path))
 
 
+def with_path(named: Named) -> Named:
+    """Descriptors that jobwrap hands on are those of a FIFO with a name: workers find it so."""
+    try:
+        path = os.readlink(f"/proc/self/fd/{named.read_fd}")
+        if os.path.samestat(os.stat(path), os.fstat(named.read_fd)):
+            return replace(named, path=path)
+    except OSError:
+        pass
+    return named
+
+
 def find_for(config: pytest.Config) -> Named | None:
     started_in = str(config.invocation_params.dir)
     chosen = config.getoption("--jobserver") or os.environ.get("PYTEST_JOBSERVER")
@@ -175,8 +186,8 @@ def start(config: pytest.Config) -> None:
     if named is None:
         return
     is_controller = config.pluginmanager.hasplugin("dsession")
-    if is_controller:
-        named = named_for_workers(named)
+    if is_controller and named.path is None:
+        named = with_path(named)
     client = Client.open(named)
     policy = "inherit" if _sessions.open > 1 else policy_for(config)
     is_paid = implicit_is_paid(client, policy, named.from_environment)
