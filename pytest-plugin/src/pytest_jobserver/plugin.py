@@ -76,18 +76,6 @@ def find_for(config: pytest.Config) -> Named | None:
     return absolute(find(os.environ, from_ini) or Named(from_ini), str(config.rootpath))
 
 
-def named_for_workers(named: Named) -> Named:
-    """They inherit no descriptors, but those of a jobwrap are its FIFO, which has a name too."""
-    wrapper_fifo = os.environ.get("JOBWRAP_FIFO")
-    if named.path is not None or not wrapper_fifo:
-        return named
-    try:
-        is_same = os.path.samestat(os.fstat(named.read_fd), os.stat(wrapper_fifo))
-    except OSError:
-        return named
-    return Named(wrapper_fifo, from_environment=named.from_environment) if is_same else named
-
-
 def policy_for(config: pytest.Config) -> str:
     policy = config.getoption("--jobserver-implicit")
     if policy is None:
