@@ -79,7 +79,7 @@ adapter_directory(void)
         return ADAPTER_DIRECTORY;
     path[length] = '\0';
     slash = strrchr(path, '/');
-    strcpy(slash, "/sitecustomize.py");
+    memcpy(slash, "/sitecustomize.py", sizeof("/sitecustomize.py"));
     bool is_beside = access(path, R_OK) == 0;
     *slash = '\0';
     return is_beside ? path : ADAPTER_DIRECTORY;

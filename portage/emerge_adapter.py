@@ -194,13 +194,14 @@ class Jobs:
 def open_tokens(scheduler: Scheduler, choice: Choice) -> Tokens | None:
     """What MAKEFLAGS names, which emerge has from its environment or from make.conf. None: none."""
     flags = scheduler.settings.get("MAKEFLAGS") or ""
-    if jobserver_client.parse_makeflags(flags) is None:
+    in_flags = jobserver_client.parse_makeflags(flags)
+    if in_flags is None:
         return None
     environ = {"MAKEFLAGS": flags, "JOBWRAP_FIFO": os.environ.get("JOBWRAP_FIFO", "")}
     named = jobserver_client.find(environ)
     if named is None:
         return None
-    if jobserver_client.parse_makeflags(flags).path is None:
+    if in_flags.path is None:
         say(f"builds cannot use the jobserver {named}: only its path would reach them"
             " (jobwrap --style=fifo)")
     client = Client.open(named)

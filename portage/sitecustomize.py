@@ -36,7 +36,7 @@ class SchedulerFinder:
     ) -> importlib.machinery.ModuleSpec | None:
         if name != SCHEDULER:
             return None
-        sys.meta_path.remove(cls)  # type: ignore[arg-type]
+        sys.meta_path.remove(cls)
         leave_environment()
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
         if spec is None or spec.origin is None:
@@ -63,5 +63,5 @@ def run_shadowed() -> None:
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 
-sys.meta_path.insert(0, SchedulerFinder)  # type: ignore[arg-type]
+sys.meta_path.insert(0, SchedulerFinder)
 run_shadowed()

@@ -105,7 +105,10 @@ class Scheduler:
         return self._pkg_queue.pop(0) if self._pkg_queue else None
 
     def _task(self, package: Package) -> Task:
-        return Task(self._event_loop, package.name, os.environ.get("STANDIN_SECONDS", "0.3"))
+        seconds = os.environ.get("STANDIN_SECONDS", "0.3")
+        if package.name == os.environ.get("STANDIN_LONG"):
+            seconds = "2"
+        return Task(self._event_loop, package.name, seconds)
 
     def _schedule(self) -> None:
         if self.merge_wait and self.builds == 0:
