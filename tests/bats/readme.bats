@@ -158,17 +158,11 @@ END
 
 # A pytest of its own, beside the system.
 require_pytest() {
-    local venv=${STEVED_TEST_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/steved-tests}/pytest
-    mkdir -p "$venv"
-    (
-        flock 9
-        "$venv/bin/python3" -c 'import pytest, xdist, pytest_jobserver' 2>/dev/null && exit
-        python3 -m venv --clear "$venv" &&
-            "$venv/bin/python3" -m pip install -q pytest pytest-xdist pytest-jobserver
-    ) 9>"$venv.lock" >"$BATS_TEST_TMPDIR/pip.log" 2>&1 ||
-        { cat "$BATS_TEST_TMPDIR/pip.log" && missing 'no pytest-jobserver: see its pip.log above'; }
+    local lines
+    lines=$("$LIB/python-venvs" VENV_NEWEST) || missing 'no pytest: see tests/lib/python-venvs'
+    eval "$lines"
     # shellcheck disable=SC2031 # each test has a PATH of its own
-    PATH=$venv/bin:$PATH
+    PATH=$VENV_NEWEST/bin:$PATH
 }
 
 @test 'readme: pytest' {
@@ -183,7 +177,14 @@ def test_job(n):
 END
     run_block 'pytest'
     [[ $output == *'12 passed'* ]]
-    ran_within 4 12
+    ran_within "$(nproc)" 12
+}
+
+@test 'readme: pytest, and a single token is enough' {
+    require_pytest
+    echo 'def test_one(): pass' >test_one.py
+    run -0 timeout 100 "$JOBWRAP" -j1 -- pytest -p jobserver -n 4
+    [[ $output == *'1 passed'* ]]
 }
 
 @test 'readme: see and change what goes on' {
