@@ -2,6 +2,7 @@
 # A real emerge 3.0.73, which knows no jobserver, and the adapter. All that it takes for its system lies
 # in a directory of the test.
 
+# needs_the_plain_build: nearly all that runs is Python; portage.bats runs the shim under the sanitizers.
 load common
 
 setup() {
