@@ -72,6 +72,19 @@ merged() {
     find system/prefix/var/db/pkg/app-test -maxdepth 1 -name 'p*-1' 2>/dev/null | wc -l
 }
 
+# end_all_in DIRECTORY: whoever has its working directory there.
+end_all_in() {
+    local cwd pid
+    for cwd in /proc/[0-9]*/cwd; do
+        case $(readlink "$cwd" 2>/dev/null) in
+        "$1"/*)
+            pid=${cwd#/proc/}
+            kill -s KILL "${pid%/cwd}" 2>/dev/null || true
+            ;;
+        esac
+    done
+}
+
 @test 'emerge, and make and ninja in its jobs, share three tokens; a job that fails returns its own' {
     require_tool MAKE441 NINJA113
     job_builds
@@ -121,4 +134,6 @@ stopped_by() {
     [ "$status" = 137 ]
     # Its jobs run on.
     awk '$1 == "start" { print $3 }' "$LOG" | xargs kill
+    end_all_in "$PWD/system"
+    end_all_in "$PWD/system"
 }
