@@ -24,16 +24,16 @@ tree() {
     } >tree/build.ninja
 }
 
-# alike SCENARIO: with each ninja, without and with each gate.
+# alike SCENARIO: with each ninja, without and with each gate, where a third job waits.
 alike() {
     for version in $SHIM_NINJAS; do
         use_ninja "$version"
         below_fifo 1
-        typed alone "$1" "MAKEFLAGS= $REAL -j2 -C tree"
+        typed alone "$1" 2 "MAKEFLAGS= $REAL -j2 -C tree"
         for gate in $SHIM_GATES; do
             export NINJA_SHIM_GATE=$gate
             echo "ninja $version, $gate"
-            typed gated "$1" "$NINJA_SHIM -C tree"
+            typed gated "$1" 3 "$NINJA_SHIM -C tree"
             diff alone.typed gated.typed
             same jobs
             "$LIB/concurrency" --expect-max 2 --killed "$LOG"
@@ -42,10 +42,10 @@ alike() {
     done
 }
 
-# typed LABEL SCENARIO COMMAND: nothing is left behind, whatever was typed.
+# typed LABEL SCENARIO CHILDREN COMMAND: nothing is left behind, whatever was typed.
 typed() {
     rm -f "$LOG"
-    "$LIB/subreaper" "$BATS_TEST_DIRNAME/ninja-terminal" "$2" "$3" "$LOG" >"$1.typed"
+    "$LIB/subreaper" "$BATS_TEST_DIRNAME/ninja-terminal" "$2" "$3" "$4" "$LOG" >"$1.typed"
     # All are the same, and which of them comes first to the gate is open.
     grep -c ^start "$LOG" >"$1.jobs"
 }

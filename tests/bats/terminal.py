@@ -9,22 +9,36 @@ import re
 import select
 import sys
 import time
+from typing import Iterator, NamedTuple
 
 LIMIT_S = 15.0
 
 
-def group_states(group: int) -> set[str]:
-    states = set()
+class Process(NamedTuple):
+    pid: int
+    state: str
+    parent: int
+    group: int
+
+
+def processes() -> Iterator[Process]:
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             try:
                 with open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as file:
-                    fields = file.read().rsplit(")", 1)[1].split()
+                    state, parent, group = file.read().rsplit(")", 1)[1].split()[:3]
             except OSError:
                 continue
-            if int(fields[2]) == group:
-                states.add(fields[0])
-    return states
+            yield Process(int(entry), state, int(parent), int(group))
+
+
+def group_states(group: int) -> set[str]:
+    return {process.state for process in processes() if process.group == group}
+
+
+def count_grouped_children(parent: int) -> int:
+    """Its children that lead a process group of their own."""
+    return sum(each.parent == parent and each.group == each.pid for each in processes())
 
 
 class Terminal:
@@ -72,6 +86,14 @@ class Terminal:
         while not (states := group_states(group)) or not states <= set(stopped):
             if time.monotonic() > deadline:
                 sys.exit(f"the job did not stop: {states or 'it has ended'}")
+            time.sleep(0.01)
+
+    def wait_for_children(self, number: int) -> None:
+        """Until the shell's job in the foreground has so many, each in a group of its own."""
+        deadline = time.monotonic() + LIMIT_S
+        while (seen := count_grouped_children(os.tcgetpgrp(self.fd))) != number:
+            if time.monotonic() > deadline:
+                sys.exit(f"waited in vain for {number} children, there are {seen}")
             time.sleep(0.01)
 
     def status(self) -> int:
