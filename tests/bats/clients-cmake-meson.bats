@@ -6,52 +6,23 @@
 
 # shellcheck disable=SC2154 # common.bash sets spawned
 load common
-
-FILES=24
+load compiled
 
 setup() {
     common_setup
     LOG=$BATS_TEST_TMPDIR/log
-    TREE=$BATS_TEST_TMPDIR/tree
-    unset CMAKE_GENERATOR CMAKE_BUILD_PARALLEL_LEVEL NINJA CC CFLAGS LDFLAGS
-    mkdir "$TREE"
-    local i
-    for i in $(seq $FILES); do
-        printf '#include <stdio.h>\nint f%d(void);\nint f%d(void) { return puts(""); }\n' "$i" "$i" \
-            >"$TREE/f$i.c"
-    done
-    printf 'int main(void) { return 0; }\n' >"$TREE/main.c"
-}
-
-stamped() {
-    printf '%s;%s;%s;--' "$STAMP" "$LOG" "$1"
-}
-
-# with_cmake GENERATOR [OPTION...]: configured for `cmake --build "$TREE/build"`.
-with_cmake() {
-    require cmake
-    printf 'cmake_minimum_required(VERSION 3.21)\nproject(tree C)\nadd_executable(%s)\n' \
-        "tree main.c $(seq -s ' ' -f 'f%g.c' $FILES)" >"$TREE/CMakeLists.txt"
-    cmake -S "$TREE" -B "$TREE/build" -G "$@" -DCMAKE_C_COMPILER_LAUNCHER="$(stamped cc)" \
-        -DCMAKE_C_LINKER_LAUNCHER="$(stamped ld)" >/dev/null
-    rm -f "$LOG"
+    make_sources
 }
 
 with_cmake_and_ninja() {
     require_tool NINJA113
-    with_cmake Ninja -DCMAKE_MAKE_PROGRAM="$NINJA113"
+    configure_cmake Ninja -DCMAKE_MAKE_PROGRAM="$NINJA113"
 }
 
-# with_meson: configured for `meson compile -C "$TREE/build"`.
 with_meson() {
-    require meson
     require_tool NINJA113
     export NINJA=$NINJA113
-    printf "project('tree', 'c')\nexecutable('tree', 'main.c', %s)\n" \
-        "$(seq -s ', ' -f "'f%g.c'" $FILES)" >"$TREE/meson.build"
-    CC="$STAMP $LOG cc -- cc" meson setup "$TREE/build" "$TREE" >/dev/null
-    # The compiler was tried.
-    rm -f "$LOG"
+    configure_meson
 }
 
 # All were compiled and linked, never more than N at once, and N at times.
@@ -79,13 +50,13 @@ at_parents() {
 }
 
 @test 'jobwrap -j3 cmake --build, Makefiles: exactly 3 jobs' {
-    with_cmake 'Unix Makefiles'
+    configure_cmake 'Unix Makefiles'
     "$JOBWRAP" -j3 cmake --build "$TREE/build" >/dev/null
     exactly 3
 }
 
 @test 'cmake --build, Makefiles, below a FIFO and steved: exactly 3 jobs, and all tokens back' {
-    with_cmake 'Unix Makefiles'
+    configure_cmake 'Unix Makefiles'
     at_parents auto cmake --build "$TREE/build"
 }
 
@@ -119,7 +90,7 @@ at_parents() {
     [[ $output == *'#error broken'* ]]
     fifo_has "$BATS_TEST_TMPDIR/parent" 3
     rm -rf "$TREE/build"
-    with_cmake 'Unix Makefiles'
+    configure_cmake 'Unix Makefiles'
     run -2 "$JOBWRAP" --parent="$BATS_TEST_TMPDIR/parent" cmake --build "$TREE/build"
     [[ $output == *'#error broken'* ]]
     fifo_has "$BATS_TEST_TMPDIR/parent" 3
@@ -127,7 +98,7 @@ at_parents() {
 }
 
 @test 'cmake, meson and make at once below steved --jobs 4: together exactly 4 jobs' {
-    with_cmake 'Unix Makefiles'
+    configure_cmake 'Unix Makefiles'
     cp -r "$TREE" "$TREE.meson" && rm -rf "$TREE.meson/build"
     cmake_tree=$TREE TREE=$TREE.meson
     with_meson

@@ -21,17 +21,6 @@ teardown() {
     rm -rf "$OTHER"
 }
 
-# makefile NAME RECIPE...: each a target of its own, and a client, as a sub-make is.
-makefile() {
-    local name=$1 recipe number=0
-    shift
-    echo 'all:' >"$name"
-    for recipe in "$@"; do
-        number=$((number + 1))
-        printf 'all: %d\n%d:\n\t+@%s\n' $number $number "$recipe" >>"$name"
-    done
-}
-
 # ninja_file DIR: 24 jobs.
 ninja_file() {
     mkdir "$1"

@@ -201,3 +201,16 @@ tokens_in() {
 fifo_has() {
     [ "$(tokens_in "$1")" = "$2" ]
 }
+
+# --- builds ---
+
+# makefile NAME RECIPE...: each a target of its own, and a client, as a sub-make is.
+makefile() {
+    local name=$1 recipe number=0
+    shift
+    echo 'all:' >"$name"
+    for recipe in "$@"; do
+        number=$((number + 1))
+        printf 'all: %d\n%d:\n\t+@%s\n' $number $number "$recipe" >>"$name"
+    done
+}

@@ -31,17 +31,6 @@ ninja_file() {
     } >"$dir/build.ninja"
 }
 
-# makefile NAME RECIPE...: each a target of its own, and a client, as a sub-make is.
-makefile() {
-    local name=$1 recipe number=0
-    shift
-    echo 'all:' >"$name"
-    for recipe in "$@"; do
-        number=$((number + 1))
-        printf 'all: %d\n%d:\n\t+@%s\n' $number $number "$recipe" >>"$name"
-    done
-}
-
 # succeeds COMMAND...: and nothing is left of it.
 succeeds() {
     build gated "$@"

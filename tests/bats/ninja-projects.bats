@@ -7,43 +7,22 @@
 # shellcheck disable=SC2154 # common.bash sets spawned
 load common
 load shim
-
-FILES=24
+load compiled
 
 setup() {
     shim_setup
-    unset CMAKE_GENERATOR CMAKE_BUILD_PARALLEL_LEVEL NINJA CC CFLAGS LDFLAGS
-    TREE=$BATS_TEST_TMPDIR/tree
-    mkdir "$TREE"
-    local i
-    for i in $(seq $FILES); do
-        printf '#include <stdio.h>\nint f%d(void);\nint f%d(void) { return puts(""); }\n' "$i" "$i" \
-            >"$TREE/f$i.c"
-    done
-    printf 'int main(void) { return 0; }\n' >"$TREE/main.c"
-}
-
-stamped() {
-    printf '%s;%s;%s;--' "$STAMP" "$LOG" "$1"
+    make_sources
 }
 
 # The real one is what the shim finds, when cmake asks for its version, too.
 with_cmake() {
-    require cmake
-    printf 'cmake_minimum_required(VERSION 3.21)\nproject(tree C)\nadd_executable(%s)\n' \
-        "tree main.c $(seq -s ' ' -f 'f%g.c' $FILES)" >"$TREE/CMakeLists.txt"
-    cmake -S "$TREE" -B "$TREE/build" -G Ninja -DCMAKE_MAKE_PROGRAM="$NINJA_SHIM" \
-        -DCMAKE_C_COMPILER_LAUNCHER="$(stamped cc)" \
-        -DCMAKE_C_LINKER_LAUNCHER="$(stamped ld)" >/dev/null
+    configure_cmake Ninja -DCMAKE_MAKE_PROGRAM="$NINJA_SHIM"
     BUILD_IT=(cmake --build "$TREE/build")
 }
 
 with_meson() {
-    require meson
     PATH=${NINJA_SHIM%/*}:$PATH
-    printf "project('tree', 'c')\nexecutable('tree', 'main.c', %s)\n" \
-        "$(seq -s ', ' -f "'f%g.c'" $FILES)" >"$TREE/meson.build"
-    CC="$STAMP $LOG cc -- cc" meson setup "$TREE/build" "$TREE" >/dev/null
+    configure_meson
     BUILD_IT=(meson compile -C "$TREE/build")
 }
 

@@ -8,7 +8,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <grp.h>
 #include <poll.h>
 #include <pthread.h>
@@ -36,6 +35,7 @@
 #include <cmocka.h>
 
 #include "client.h"
+#include "remove_tree.h"
 
 #define NOBODY 65534
 #define HANG_S 100 /* a test that hangs has failed */
@@ -87,15 +87,6 @@ setup(void **state)
     return f->fifo_fd < 0 ? -1 : 0;
 }
 
-static int
-remove_entry(const char *path, const struct stat *status, int type, struct FTW *where)
-{
-    (void)status;
-    (void)type;
-    (void)where;
-    return remove(path);
-}
-
 /* Fails the test if it has left a descriptor open. */
 static int
 teardown(void **state)
@@ -106,7 +97,7 @@ teardown(void **state)
     int left = count_descriptors() - f->descriptors;
     if (left != 0)
         fprintf(stderr, "# %d descriptors left open\n", left);
-    int result = nftw(f->directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    int result = remove_tree(f->directory);
     test_free(f);
     return result || left ? -1 : 0;
 }

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,6 +21,7 @@
 
 #include "process.h"
 #include "program.h"
+#include "remove_tree.h"
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 #define VARIABLE "TEST_SHIM_REAL"
@@ -104,22 +104,13 @@ setup(void **state)
 }
 
 static int
-remove_entry(const char *path, const struct stat *status, int type, struct FTW *where)
-{
-    (void)status;
-    (void)type;
-    (void)where;
-    return remove(path);
-}
-
-static int
 teardown(void **state)
 {
     struct fixture *f = *state;
 
     setenv("PATH", f->path, 1);
     free(f->path);
-    int result = chdir("/") || nftw(f->directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    int result = chdir("/") || remove_tree(f->directory);
     test_free(f);
     return result ? -1 : 0;
 }
