@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ninja, samu: what stands before the real one on PATH. It puts a gate around itself and becomes the
- * real one, each of whose jobs then waits at the gate for a token. See ninja-shim(1).
+ * ninja, ninja-build, samu: what stands before the real one on PATH. It puts a gate around itself and
+ * becomes the real one, each of whose jobs then waits at the gate for a token. See ninja-shim(1).
  */
 #include <errno.h>
 #include <sched.h>
@@ -92,6 +92,13 @@ find_real(struct shim *shim, const char *name)
     char *error;
     int result = program_find_real(name, "NINJA_SHIM_REAL", &shim->real, &error);
 
+    /* CMake asks for a ninja-build, which Fedora has, before it asks for a ninja. */
+    if (result == -ENOENT && strcmp(name, "ninja-build") == 0) {
+        free(error);
+        /* Which may be a shim, and goes by this. */
+        shim->argv[0][strlen(shim->argv[0]) - strlen("-build")] = '\0';
+        result = program_find_real("ninja", "NINJA_SHIM_REAL", &shim->real, &error);
+    }
     if (result == 0)
         return;
     message("%s", error ? error : strerror(-result));

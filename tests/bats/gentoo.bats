@@ -77,6 +77,7 @@ usr/libexec/jobwrap/shims/emerge
 usr/libexec/jobwrap/shims/gmake
 usr/libexec/jobwrap/shims/make
 usr/libexec/jobwrap/shims/ninja
+usr/libexec/jobwrap/shims/ninja-build
 usr/libexec/jobwrap/shims/samu
 usr/sbin/steved
 usr/share/jobwrap/portage/bashrc
@@ -114,7 +115,7 @@ builds_without() {
 @test 'each part can be left out, and the rest builds' {
     builds_without steved usr/sbin/steved usr/bin/stevectl
     builds_without jobwrap usr/bin/jobwrap
-    builds_without ninja-shim usr/bin/jobgate usr/libexec/jobwrap/shims/{ninja,samu,make,gmake}
+    builds_without ninja-shim usr/bin/jobgate usr/libexec/jobwrap/shims/{ninja,ninja-build,samu,make,gmake}
 }
 
 # configure_by_ebuild USE: what the ebuild has meson do, with the functions of its eclasses pretended.

@@ -354,6 +354,26 @@ import subprocess, sys
     [ "$status" != 0 ]
 }
 
+@test 'ninja-build: the one that is there, else ninja; exactly K + 1 jobs' {
+    local build=${NINJA_SHIM%/*}/ninja-build
+    use_ninja 1.11
+    unset NINJA_SHIM_REAL
+    "$LIB/make-ninja-tree" --jobs 60 tree "$LOG"
+    below_fifo 3
+    # Beside a shim called ninja, which passes on what is gated already.
+    PATH=${NINJA_SHIM%/*}:${REAL%/*}:/usr/bin:/bin MEET=4 build gated "$build" -C tree
+    [ "$(cat gated.status)" = 0 ]
+    exactly 4 60
+    all_back 3
+    mkdir fedora
+    printf '#!/bin/sh\necho the other: "$1"\n' >fedora/ninja-build
+    chmod +x fedora/ninja-build
+    PATH=${NINJA_SHIM%/*}:$PWD/fedora:$PATH run -0 ninja-build --version
+    [ "$output" = 'the other: --version' ]
+    PATH=${NINJA_SHIM%/*} run -127 "$build" --version
+    [ "$output" = 'ninja-shim: run ninja: there is none on PATH besides this shim' ]
+}
+
 # --- who else is there ---
 
 @test 'a set-id program in a job keeps its privilege under ptrace' {
