@@ -107,6 +107,13 @@ clear_dead(const char *dir, char path[PATH_MAX])
     return error;
 }
 
+/* Or its server died while we asked it. */
+static bool
+says_dead(int error)
+{
+    return error == ENOTCONN || error == ECONNABORTED;
+}
+
 /* Only who answers like a steved is one; anything else may be mounted over. */
 static int
 refuse_live(const char *path)
@@ -129,15 +136,15 @@ refuse_live(const char *path)
 int
 mount_point_prepare(const char *dir, char path[PATH_MAX])
 {
-    if (mkdir(dir, 0700) < 0 && errno != EEXIST && errno != ENOTCONN)
+    if (mkdir(dir, 0700) < 0 && errno != EEXIST && !says_dead(errno))
         return say(errno, dir);
     /* Attributes that are still in the kernel's memory hide that the server is dead; opening the
      * directory asks for more than that. */
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
-        return errno == ENOTCONN ? clear_dead(dir, path) : say(errno, dir);
+        return says_dead(errno) ? clear_dead(dir, path) : say(errno, dir);
     close(fd);
     if (!realpath(dir, path))
-        return errno == ENOTCONN ? clear_dead(dir, path) : say(errno, dir);
+        return says_dead(errno) ? clear_dead(dir, path) : say(errno, dir);
     return refuse_live(path);
 }

@@ -193,6 +193,26 @@ END
     [ "$(steved_get free)" = 2 ]
 }
 
+# asks PID: it waits for a file system's server to answer.
+asks() {
+    grep -qs request_wait_answer "/proc/$1/wchan"
+}
+
+@test 'a server that dies while the next one looks at its mount: that is dead, and cleared away' {
+    require_root
+    require_fuse
+    grep -qs . /proc/self/wchan || skip 'the kernel does not tell where a process waits'
+    serve
+    kill -s KILL "$(unmounter_of "$STEVED_PID")"
+    kill -s STOP "$STEVED_PID"
+    spawn "$STEVED" --mount "$MOUNT" --jobs 1 2>"$BATS_TEST_TMPDIR/said"
+    wait_for 10 asks "$spawned"
+    kill -s KILL "$STEVED_PID"
+    wait_for 10 steved_has jobs 1 2>/dev/null
+    grep -q 'whose server is dead' "$BATS_TEST_TMPDIR/said"
+    stop "$spawned"
+}
+
 @test 'the unmounter leaves a mount of somebody else alone' {
     require_root
     require_fuse
