@@ -31,7 +31,7 @@ workspace() {
     printf 'jobs = 1 2 3 4 5 6 7 8\nall: $(jobs)\n$(jobs):; @"$(STAMP)" "$(LOG)" native.$@ 0.1\n' \
         >"$1/native.mk"
     # shellcheck disable=SC2016 # the wrapper's
-    printf '#!/bin/sh\nexec "$STAMP" "$LOG" rustc -- "$@"\n' >"$1/rustc-wrapper"
+    printf '#!/bin/sh\nexec env -u STAMP_MEET "$STAMP" "$LOG" rustc -- "$@"\n' >"$1/rustc-wrapper"
     chmod +x "$1/rustc-wrapper"
 }
 
@@ -77,11 +77,13 @@ exactly() {
 }
 
 @test 'jobwrap -j3 cargo build, style auto: exactly 3 jobs' {
+    at_once 3
     RUSTC_WRAPPER=$PWD/rustc-wrapper wrapped auto -j3 -- build --quiet
     exactly 3
 }
 
 @test 'jobwrap -j3 cargo build, style fifo: exactly 3 jobs' {
+    at_once 3
     if takes_fifo; then
         RUSTC_WRAPPER=$PWD/rustc-wrapper wrapped fifo -j3 -- build --quiet
         exactly 3
@@ -92,6 +94,7 @@ exactly() {
 }
 
 @test 'cargo below a FIFO of 3: exactly 3 jobs, and all tokens back' {
+    at_once 3
     make_fifo "$BATS_TEST_TMPDIR/parent" 3
     RUSTC_WRAPPER=$PWD/rustc-wrapper wrapped auto --parent="$BATS_TEST_TMPDIR/parent" -- build --quiet
     exactly 3
@@ -99,6 +102,7 @@ exactly() {
 }
 
 @test 'cargo below steved --jobs 3: exactly 3 jobs, and all tokens back' {
+    at_once 3
     start_steved --jobs 3
     RUSTC_WRAPPER=$PWD/rustc-wrapper wrapped auto --parent="$SERVER" -- build --quiet
     exactly 3

@@ -50,12 +50,14 @@ at_parents() {
 }
 
 @test 'jobwrap -j3 cmake --build, Makefiles: exactly 3 jobs' {
+    at_once 3
     configure_cmake 'Unix Makefiles'
     "$JOBWRAP" -j3 cmake --build "$TREE/build" >/dev/null
     exactly 3
 }
 
 @test 'cmake --build, Makefiles, below a FIFO and steved: exactly 3 jobs, and all tokens back' {
+    at_once 3
     configure_cmake 'Unix Makefiles'
     at_parents auto cmake --build "$TREE/build"
 }

@@ -64,11 +64,13 @@ build() {
 }
 
 @test 'jobwrap -j2 make, two links of 25 files by gcc -flto=jobserver: exactly 2 jobs' {
+    at_once 2
     build -j2
     exactly 2
 }
 
 @test 'gcc -flto=jobserver below a FIFO of 3: exactly 3 jobs, and all tokens back' {
+    at_once 3
     make_fifo "$BATS_TEST_TMPDIR/parent" 3
     build --parent="$BATS_TEST_TMPDIR/parent"
     exactly 3
@@ -76,6 +78,7 @@ build() {
 }
 
 @test 'gcc -flto=jobserver below steved --jobs 3: exactly 3 jobs, and all tokens back' {
+    at_once 3
     start_steved --jobs 3
     build --parent="$SERVER"
     exactly 3

@@ -43,6 +43,7 @@ says_nothing() {
 }
 
 @test 'jobwrap in jobwrap in make in jobwrap, two beside one another: exactly 4 jobs' {
+    at_once 4
     "$LIB/make-tree" a 0.03 "$LOG"
     "$LIB/make-tree" b 0.03 "$LOG"
     makefile outer.mk '"$(JOBWRAP)" "$(JOBWRAP)" make -C a' '"$(JOBWRAP)" "$(JOBWRAP)" make -C b'
@@ -54,6 +55,7 @@ says_nothing() {
 
 @test 'make 4.3 and 4.4.1 -j4, jobwrap, make, jobwrap, ninja 1.13: exactly 4 jobs, and all tokens back' {
     require_tool MAKE441 NINJA113
+    at_once 4
     ninja_file ninja
     "$LIB/make-tree" tree 0.03 "$LOG"
     makefile inner.mk '"$(JOBWRAP)" --style=fifo "$(NINJA113)" -C ninja' '$(MAKE) -C tree'
@@ -70,6 +72,7 @@ says_nothing() {
 
 @test 'the same below steved: exactly 4 jobs, and all tokens back' {
     require_tool MAKE441 NINJA113
+    at_once 4
     ninja_file ninja
     "$LIB/make-tree" tree 0.03 "$LOG"
     makefile inner.mk '"$(JOBWRAP)" --style=fifo "$(NINJA113)" -C ninja' '$(MAKE) -C tree'
@@ -83,11 +86,12 @@ says_nothing() {
 
 @test 'after a jobwrap that was killed inside a make, the make has all its tokens' {
     require_tool MAKE441
+    at_once 4
     "$LIB/make-tree" tree 0.03 "$LOG"
     # Killed while its jobs hold tokens; then a tree that needs all of them.
     printf 'all: tree\ntree: killed\n\t+@$(MAKE) -C tree\nkilled:\n\t+@-exec "$(JOBWRAP)" $(MAKE) %s\n' \
         '-f long.mk' >outer.mk
-    printf 'all: 1 2 3\n1 2 3:\n\t@"$(STAMP)" "$(LOG).long" $@ 30\n' >long.mk
+    printf 'all: 1 2 3\n1 2 3:\n\t@STAMP_MEET= "$(STAMP)" "$(LOG).long" $@ 30\n' >long.mk
     for make in make "$MAKE441"; do
         rm -f "$LOG" "$LOG.long"
         spawn "$make" -j4 -f outer.mk >said 2>&1
@@ -118,6 +122,7 @@ with_group_jobserver() {
 @test "builds of another user share a root's FIFO through the group jobserver, below steved" {
     require_root
     require setpriv unshare
+    at_once 4
     setpriv --reuid=65534 --regid=65534 --clear-groups test -x "$STAMP" ||
         missing 'another user cannot reach the programs'
     start_steved --jobs 4

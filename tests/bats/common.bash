@@ -22,6 +22,7 @@ teardown() {
 
 # No jobserver of whoever runs the tests, and a runtime directory that is nobody else's.
 common_setup() {
+    unset STAMP_MEET
     unset MAKEFLAGS MFLAGS MAKELEVEL CARGO_MAKEFLAGS JOBWRAP_FIFO JOBWRAP_JOBS
     XDG_RUNTIME_DIR=$BATS_TEST_TMPDIR/runtime
     export XDG_RUNTIME_DIR
@@ -203,6 +204,12 @@ fifo_has() {
 }
 
 # --- builds ---
+
+# at_once N: the jobs that stamp logs wait until as many of their log have lived at once. Only where
+# they can: not for one that is alone first, nor below ninja 1.13, which asks when a job has ended.
+at_once() {
+    export STAMP_MEET=$1
+}
 
 # makefile NAME RECIPE...: each a target of its own, and a client, as a sub-make is.
 makefile() {

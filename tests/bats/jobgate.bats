@@ -79,6 +79,7 @@ with_script() {
 
 # xargs_with K: twelve jobs on K tokens and the implicit slot.
 xargs_with() {
+    at_once $(($1 + 1))
     below_fifo "$1"
     twelve
     highest --expect-exactly $(($1 + 1)) --expect-jobs 12
@@ -98,6 +99,7 @@ xargs_with() {
 }
 
 @test 'xargs -P8, three tokens, an implicit slot that nobody has paid for: exactly 3 jobs' {
+    at_once 3
     below_fifo 3
     twelve --implicit=acquire
     highest --expect-exactly 3 --expect-jobs 12
@@ -106,6 +108,7 @@ xargs_with() {
 
 @test 'xargs -P8 at a pipe, which cannot be opened again' {
     local read_fd write_fd
+    at_once 3
     below_fifo 2
     exec {read_fd}<"$PARENT"
     exec {write_fd}>"$PARENT"
@@ -116,6 +119,7 @@ xargs_with() {
 }
 
 @test 'xargs -P8 at steved: exactly 3 jobs of 3 tokens, and all are back' {
+    at_once 3
     start_steved --jobs 3
     MAKEFLAGS=" --jobserver-auth=fifo:$SERVER" twelve
     highest --expect-exactly 3 --expect-jobs 12
@@ -128,6 +132,7 @@ gate_has_gone() {
 }
 
 @test 'below jobwrap -j3: exactly 3 jobs' {
+    at_once 3
     seq 12 | "$JOBWRAP" -j3 -- "$JOBGATE" --jobs-of=xargs -- \
         xargs -P8 -I{} "$STAMP" "$LOG" {} 0.1
     highest --expect-exactly 3 --expect-jobs 12
@@ -163,6 +168,7 @@ gate_has_gone() {
     require parallel
     for tokens in 0 1 3; do
         rm -f parent log
+        at_once $((tokens + 1))
         below_fifo "$tokens"
         HOME=$PWD "$JOBGATE" --jobs-of=parallel -- \
             parallel --will-cite -j8 "$STAMP" "$LOG" {} 0.1 ::: $(seq 12)
@@ -183,6 +189,7 @@ gate_has_gone() {
     env -u MAKEFLAGS cmake -G 'Unix Makefiles' -B tests . >cmake.log
     for tokens in 0 1 3; do
         rm -f parent log
+        at_once $((tokens + 1))
         below_fifo "$tokens"
         (cd tests && "$JOBGATE" --jobs-of=ctest -- ctest -j8 --output-on-failure)
         highest --expect-exactly $((tokens + 1)) --expect-jobs 12
@@ -191,6 +198,7 @@ gate_has_gone() {
 }
 
 @test 'a script is known by its own name' {
+    at_once 2
     with_script parts 'for i in 1 2 3 4 5 6; do "$STAMP" "$LOG" $i 0.1 & done; wait'
     below_fifo 1
     "$JOBGATE" --jobs-of=parts -- ./parts
@@ -199,6 +207,7 @@ gate_has_gone() {
 }
 
 @test 'a name of more than 15 characters' {
+    at_once 2
     with_script fifteen-and-some-more 'for i in 1 2 3 4; do "$STAMP" "$LOG" $i 0.1 & done; wait'
     below_fifo 1
     "$JOBGATE" --jobs-of=fifteen-and-some-more -- ./fifteen-and-some-more
@@ -207,6 +216,7 @@ gate_has_gone() {
 }
 
 @test 'several names: the jobs of all of them share the tokens' {
+    at_once 3
     with_script parts 'for i in a b c d; do "$STAMP" "$LOG" $i 0.1 & done; wait'
     below_fifo 2
     "$JOBGATE" --jobs-of=parts --jobs-of=xargs -- \
@@ -216,6 +226,7 @@ gate_has_gone() {
 }
 
 @test 'whoever is called otherwise is not held back' {
+    at_once 4
     below_fifo 0
     seq 4 | "$JOBGATE" --jobs-of=parts -- xargs -P4 -I{} "$STAMP" "$LOG" {} 0.3
     highest --expect-exactly 4 --expect-jobs 4
@@ -224,6 +235,7 @@ gate_has_gone() {
 
 @test 'a wrapper of the same name is no job, whether it becomes the real one or waits for it' {
     local how
+    at_once 2
     mkdir wrapper
     for how in exec command; do
         rm -f parent log
@@ -275,6 +287,7 @@ two_pipelines() {
 }
 
 @test 'two pipelines with such members are two jobs' {
+    at_once 2
     below_fifo 0
     "$JOBGATE" --jobs-of=bash -- bash -c 'for i in a b; do
             "$STAMP" "$LOG" $i.1 0.3 | while read -r _; do :; done | "$STAMP" "$LOG" $i.2 0.3 &
@@ -336,6 +349,7 @@ sys.exit(subprocess.run(sys.argv[1:], stdin=theirs, stdout=theirs).returncode)' 
 }
 
 @test 'jobgate in a job shares the tokens' {
+    at_once 3
     below_fifo 2
     seq 4 | "$JOBGATE" --jobs-of=xargs -- xargs -P4 -I{} sh -c \
         'seq 3 | "$JOBGATE" --jobs-of=xargs -- xargs -P3 -I[] "$STAMP" "$LOG" {}.[] 0.1'
@@ -351,6 +365,7 @@ ninja_file() {
 
 @test 'ninja, with its shim, in a job: exactly K + 1' {
     require ninja
+    at_once 3
     ninja_file
     below_fifo 2
     echo x | PATH=$BUILD/ninja-shim:$PATH "$JOBGATE" --jobs-of=xargs -- xargs -I{} ninja -j8
@@ -454,6 +469,7 @@ forking_and_killed() {
 
 @test 'without a jobserver the command runs as it is, and one line says so' {
     local mount=/dev/steve
+    at_once 8
     [ ! -e "$mount" ] || missing "there is a $mount"
     run -0 --separate-stderr twelve
     # shellcheck disable=SC2154 # bats sets it

@@ -21,6 +21,7 @@ exactly() {
 }
 
 @test 'jobwrap -j4 make, the system one: exactly 4 jobs' {
+    at_once 4
     tree
     "$JOBWRAP" -j4 make -C "$BATS_TEST_TMPDIR/tree"
     exactly 4 60 "$LOG"
@@ -28,6 +29,7 @@ exactly() {
 
 @test 'jobwrap -j4 make 4.4.1, by path and by descriptors: exactly 4 jobs' {
     require_tool MAKE441
+    at_once 4
     tree
     for style in fifo pipe auto; do
         rm -f "$LOG"
@@ -38,6 +40,7 @@ exactly() {
 
 @test 'jobwrap -j4 cmake --build: exactly 4 jobs' {
     require cmake
+    at_once 4
     tree --cmake
     cmake -S "$BATS_TEST_TMPDIR/tree" -B "$BATS_TEST_TMPDIR/tree/build" -G 'Unix Makefiles' >/dev/null
     "$JOBWRAP" -j4 cmake --build "$BATS_TEST_TMPDIR/tree/build" >/dev/null
@@ -51,12 +54,14 @@ exactly() {
 }
 
 @test 'jobwrap in jobwrap in jobwrap: exactly 4 jobs' {
+    at_once 4
     tree
     "$JOBWRAP" -j4 "$JOBWRAP" "$JOBWRAP" make -C "$BATS_TEST_TMPDIR/tree"
     exactly 4 60 "$LOG"
 }
 
 @test 'jobwrap below make -j4, the system one: exactly 4 jobs' {
+    at_once 4
     tree
     outer_makefile "$JOBWRAP" make -C "$BATS_TEST_TMPDIR/tree"
     make -j4 -f "$BATS_TEST_TMPDIR/outer.mk"
@@ -65,6 +70,7 @@ exactly() {
 
 @test 'jobwrap below make 4.4.1 -j4: exactly 4 jobs, and its jobserver is whole afterwards' {
     require_tool MAKE441
+    at_once 4
     tree
     # shellcheck disable=SC2016 # make's
     printf '%s\n' 'all: after' \
@@ -79,6 +85,7 @@ exactly() {
 
 @test 'jobwrap in make in jobwrap, mixed makes: exactly 4 jobs' {
     require_tool MAKE441
+    at_once 4
     tree
     outer_makefile "$JOBWRAP" make -C "$BATS_TEST_TMPDIR/tree"
     "$JOBWRAP" -j4 "$MAKE441" -f "$BATS_TEST_TMPDIR/outer.mk"
@@ -86,6 +93,7 @@ exactly() {
 }
 
 @test 'a recipe without + : JOBWRAP_FIFO is used where make shows descriptors that it has closed' {
+    at_once 4
     tree
     # shellcheck disable=SC2016 # make's
     printf 'all:\n\t@"$(JOBWRAP)" $(SUBMAKE) -C "$(TREE)"\n' >"$BATS_TEST_TMPDIR/outer.mk"
@@ -95,12 +103,14 @@ exactly() {
 }
 
 @test '-j2 below a parent of 8: exactly 2 jobs' {
+    at_once 2
     tree
     "$JOBWRAP" -j8 "$JOBWRAP" -j2 make -C "$BATS_TEST_TMPDIR/tree"
     exactly 2 60 "$LOG"
 }
 
 @test 'two builds at once on a FIFO of 4: together exactly 4 jobs, and all tokens back' {
+    at_once 4
     make_fifo "$BATS_TEST_TMPDIR/parent" 4
     for i in 1 2; do
         "$LIB/make-tree" "$BATS_TEST_TMPDIR/tree$i" 0.03 "$BATS_TEST_TMPDIR/log"
@@ -117,6 +127,7 @@ exactly() {
 }
 
 @test 'two builds at once under one steved --jobs 4: together exactly 4 jobs, and all tokens back' {
+    at_once 4
     start_steved --jobs 4
     for i in 1 2; do
         "$LIB/make-tree" "$BATS_TEST_TMPDIR/tree$i" 0.03 "$BATS_TEST_TMPDIR/log"
@@ -133,6 +144,7 @@ exactly() {
 }
 
 @test 'a pool that is found by itself: the steved in XDG_RUNTIME_DIR' {
+    at_once 3
     mkdir "$XDG_RUNTIME_DIR/steve"
     require_fuse
     STEVED_MOUNTS+=("$XDG_RUNTIME_DIR/steve")

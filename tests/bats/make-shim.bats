@@ -88,6 +88,7 @@ lives_jobs() {
     "$LIB/make-tree" tree 0.03 "$LOG"
     for tokens in 3 1 0; do
         rm -f "$LOG" "$PARENT"
+        at_once $((tokens + 1))
         make_fifo "$PARENT" $tokens
         named "-j5 --jobserver-auth=fifo:$PARENT" make -C tree
         exactly $((tokens + 1)) 60
@@ -111,6 +112,7 @@ lives_jobs() {
 
 @test 'a FIFO without a -jN beside it, and gmake: the same' {
     require_old_make
+    at_once 4
     "$LIB/make-tree" tree 0.03 "$LOG"
     make_fifo "$PARENT" 3
     for flags in '' '-j ' 'k '; do
@@ -124,9 +126,11 @@ lives_jobs() {
 @test 'jobwrap --style=fifo, with and without a parent: exactly its tokens, and all back' {
     require_old_make
     "$LIB/make-tree" tree 0.03 "$LOG"
+    at_once 4
     "$JOBWRAP" -j4 --style=fifo make -C tree
     exactly 4 60
     rm "$LOG"
+    at_once 3
     make_fifo "$PARENT" 3
     "$JOBWRAP" --parent="$PARENT" --style=fifo make -C tree
     exactly 3 60
@@ -135,6 +139,7 @@ lives_jobs() {
 
 @test 'steved: one job more than tokens, whose holders it knows, and all back' {
     require_old_make
+    at_once 4
     "$LIB/make-tree" tree 0.05 "$LOG"
     start_steved --jobs 3
     named "--jobserver-auth=fifo:$SERVER" make -C tree
@@ -146,6 +151,7 @@ lives_jobs() {
 @test 'old in new in old in new: exactly the tokens, and all back' {
     require_old_make
     require_tool MAKE441
+    at_once 4
     "$LIB/make-tree" tree 0.03 "$LOG"
     make_fifo "$PARENT" 3
     export MAKE441
@@ -239,6 +245,7 @@ END
 
 @test 'recipes without a +: a jobwrap in them is a client all the same' {
     require_old_make
+    at_once 4
     "$LIB/make-tree" tree 0.03 "$LOG"
     make_fifo "$PARENT" 3
     # Not $(MAKE): that is a '+' of its own.
@@ -317,6 +324,7 @@ END
     done
     # What the command line says is the user's own business.
     rm "$LOG"
+    at_once 3
     run -0 named "--jobserver-auth=fifo:/no/such" make -j3
     exactly 3 3
 }

@@ -41,6 +41,7 @@ succeeds() {
 
 @test 'make 4.4.1 -j4, and two ninjas below it: exactly 4 jobs' {
     require_tool MAKE441
+    at_once 4
     ninja_file a -- 30
     ninja_file b -- 30
     makefile outer.mk 'ninja -C a' 'ninja -C b'
@@ -55,6 +56,7 @@ succeeds() {
 
 @test 'ninja in make in ninja, beside its own jobs: exactly 4 jobs' {
     require_tool MAKE441
+    at_once 4
     "$LIB/make-tree" made 0.02 "$LOG"
     ninja_file inner -- 30
     makefile middle.mk 'ninja -C inner' '$(MAKE) -C made'
@@ -88,6 +90,7 @@ succeeds() {
 }
 
 @test 'jobwrap -- ninja in a job of ninja, and jobwrap around both: exactly 4 jobs' {
+    at_once 4
     use_ninja 1.11
     ninja_file inner -- 30
     ninja_file outer "$JOBWRAP -- ninja -C ../inner" -- 30
@@ -112,6 +115,7 @@ succeeds() {
 
 @test 'cargo in a job of ninja: exactly 3 jobs' {
     require cargo rustc
+    at_once 3
     export CARGO_HOME=$PWD/cargo-home CARGO_NET_OFFLINE=true CARGO_TARGET_DIR=$PWD/target
     unset RUSTC_WRAPPER RUSTFLAGS CARGO_BUILD_JOBS CARGO_ENCODED_RUSTFLAGS
     use_ninja 1.11

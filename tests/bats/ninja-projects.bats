@@ -32,6 +32,7 @@ builds() {
     shift
     touch "$TREE"/*.c
     rm -f "$TREE/build/tree"
+    [ "$most" = none ] || at_once "$most"
     build gated "$@"
     tail -n 5 gated.raw
     [ "$(cat gated.status)" = 0 ]

@@ -97,6 +97,7 @@ sixty_jobs() {
     stamps "$WORK/build" 0.02 60
     for k in 0 1 3; do
         rm -f fifo log
+        at_once $((k + 1))
         jobserver "$k"
         NINJA_SHIM_REAL=$1 run -0 "$SHIM" -C "$WORK/build" -j8
         [[ $output != *ninja-shim:* ]]
@@ -122,6 +123,7 @@ sixty_jobs() {
 
 @test 'as an unprivileged user' {
     require setpriv ninja
+    at_once 3
     [ "$(id -u)" = 0 ] || skip 'the other tests show that'
     setpriv --reuid=65534 --regid=65534 --clear-groups test -x "$SHIM" ||
         missing 'a build that others can read'
@@ -152,6 +154,7 @@ nest() {
     nest "$WORK/build" 3
     for k in 0 3; do
         rm -f fifo log
+        at_once $((k + 1))
         jobserver "$k"
         run -0 "$SHIM" -C "$WORK/build" -j8
         [[ $output != *ninja-shim:* ]]
@@ -167,6 +170,7 @@ without_leak_checker() {
 
 @test 'where ptrace is refused, seccomp takes its place' {
     require ninja python3
+    at_once 3
     without_leak_checker
     stamps "$WORK/build" 0.02 20
     jobserver 2
@@ -178,6 +182,7 @@ without_leak_checker() {
 
 @test 'under strace -f, which traces already' {
     require ninja strace
+    at_once 3
     without_leak_checker
     stamps "$WORK/build" 0.02 20
     jobserver 2
@@ -219,6 +224,7 @@ without_leak_checker() {
 # one file after the other.
 @test 'an exec that fails while its job waits' {
     require python3
+    at_once 2
     cat >jobs.py <<'EOF'
 import subprocess, sys
 jobs = [subprocess.Popen(["stamp", sys.argv[1], str(i), "0.02"], close_fds=False) for i in range(12)]
@@ -233,6 +239,7 @@ EOF
 
 @test 'jobgate: a job of a lazy client that is one itself, and one that only looks so' {
     require xargs
+    at_once 3
     seq 6 >six
     jobserver 2
     run -0 timeout 60 "$JOBGATE" --gate=seccomp --jobs-of=xargs -- sh -c 'seq 3 |
@@ -248,6 +255,7 @@ EOF
 
 @test 'jobgate: whatever number of names' {
     require xargs
+    at_once 2
     jobserver 1
     run -0 timeout 60 "$JOBGATE" --gate=seccomp --jobs-of=a --jobs-of=b --jobs-of=c --jobs-of=d \
         --jobs-of=e --jobs-of=f --jobs-of=g --jobs-of=h --jobs-of=xargs -- \
@@ -468,6 +476,7 @@ keeper_is_not() {
 @test 'the keeper is killed: there is another one' {
     local keeper
     require ninja
+    at_once 3
     manifest "$WORK/build" \
         "$STAMP $WORK/log \$out -- sh -c 'until [ -e $WORK/go ]; do sleep 0.01; done'" 30
     jobserver 2

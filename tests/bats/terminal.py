@@ -9,7 +9,8 @@ import re
 import select
 import sys
 import time
-from typing import Iterator, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 LIMIT_S = 15.0
 

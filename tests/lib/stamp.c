@@ -35,7 +35,7 @@
 #include <unistd.h>
 
 #define SLOTS 256
-#define MEET_MS 10000
+#define MEET_MS 20000
 #define FIRST_SLOT ((off_t)1 << 40) /* no log grows so long */
 
 static void

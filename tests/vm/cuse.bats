@@ -70,6 +70,7 @@ nothing_is_held() {
 @test 'two makes directly on the device: N jobs and two implicit slots that nobody paid for' {
     local first second
     require_tool MAKE441
+    at_once 5
     start_device --jobs 3
     tree a 0.3
     tree b 0.3
@@ -89,6 +90,7 @@ nothing_is_held() {
 @test 'two jobwraps at once, around make 4.3 and make 4.4.1: exactly N jobs' {
     local first second
     require_tool MAKE441
+    at_once 3
     start_device --jobs 3
     tree a 0.3
     tree b 0.3
@@ -256,18 +258,21 @@ shimmed() {
         "$@" NINJA_STATUS= "$BUILD/ninja-shim/ninja" -j5)
 }
 
-# ninja_file JOBS COMMAND [FAILING]: so many jobs, and perhaps one that fails before them.
+# ninja_file JOBS COMMAND [FAILING BEGUN]: so many jobs, and perhaps one that fails. It is there before
+# them, since they need one that waits for it: who comes first to the gate is open otherwise.
 ninja_file() {
     {
-        printf 'rule job\n  command = %s\nrule fail\n  command = %s\n' "$2" "${3-false}"
-        [ $# = 2 ] || printf 'build failing: fail\n'
-        printf 'build n%d: job\n' $(seq "$1")
+        printf 'rule job\n  command = %s\n' "$2"
+        [ $# = 2 ] || printf 'rule %s\n  command = %s\n' fail "$3" wait "$4"
+        [ $# = 2 ] || printf 'build failing: fail\nbuild begun: wait\n'
+        printf "build n%d: job ${3+|| begun}\n" $(seq "$1")
     } >"$BATS_TEST_TMPDIR/build.ninja"
 }
 
 # twelve_on_three GATE: of K tokens exactly K jobs, since nobody has paid for an implicit slot.
 twelve_on_three() {
     require ninja
+    at_once 3
     start_device --jobs 3
     ninja_file 12 "$STAMP $BATS_TEST_TMPDIR/log \$out 0.3"
     shimmed NINJA_SHIM_GATE="$1"
@@ -288,9 +293,10 @@ twelve_on_three() {
     local build dir=$BATS_TEST_TMPDIR
     require ninja
     start_device --jobs 3
-    mkfifo "$dir/fail" "$dir/go"
-    exec {fail}<>"$dir/fail" {go}<>"$dir/go"
-    ninja_file 6 "$STAMP $dir/log \$out -- sh -c 'read -r _ <$dir/go'" "read -r _ <$dir/fail; exit 3"
+    mkfifo "$dir/begun" "$dir/fail" "$dir/go"
+    exec {begun}<>"$dir/begun" {fail}<>"$dir/fail" {go}<>"$dir/go"
+    ninja_file 6 "$STAMP $dir/log \$out -- sh -c 'read -r _ <$dir/go'" \
+        "echo >$dir/begun; read -r _ <$dir/fail; exit 3" "read -r _ <$dir/begun"
     spawn shimmed NINJA_SHIM_GATE=ptrace && build=$spawned
     wait_for 30 lives_jobs 2
     printf '\n' >&"$fail"
@@ -305,6 +311,7 @@ twelve_on_three() {
 @test 'ninja by its shim, a make in each job shares the tokens' {
     require ninja
     require_tool MAKE441
+    at_once 3
     start_device --jobs 3
     printf 'all: a b\na b:; @%s %s $(N).$@ 0.1\n' "$STAMP" "$BATS_TEST_TMPDIR/log" \
         >"$BATS_TEST_TMPDIR/jobs.mk"
