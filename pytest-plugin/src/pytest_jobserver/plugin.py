@@ -172,9 +172,9 @@ def start_worker(config: pytest.Config, workerinput: dict[str, Any]) -> None:
 
 
 def join_group(client: Client) -> None:
-    """At steved the run is one account, as a jobwrap is, and no worker is taken for a direct client,
-    which runs one job more than it holds. A pytest that a test runs in its own process is in the
-    group of the outer one already."""
+    """At steved the run is one account, as a jobwrap is, and no worker is taken for a direct
+    client, which runs one job more than it holds. A pytest that a test runs in its own process is
+    in the group of the outer one already."""
     with contextlib.suppress(JobserverError):
         client.join_group()
 
