@@ -168,6 +168,15 @@ def test_the_stamps_of_all_workers_are_added_up(f: Fixture) -> None:
     assert (totals.tokens, totals.highest) == (2, 2)
 
 
+def test_a_dead_worker_counts_until_it_was_seen_to_be_dead(f: Fixture) -> None:
+    f.fifo.put(b"+")
+    for name in ("gw0", "gw1"):
+        start_worker(f.run, name).hold()
+        dies(f.run, name)
+    dies(f.run, "gw2")  # of another machine
+    assert f.run.add_up().highest == 1
+
+
 @pytest.mark.parametrize(("is_paid", "left"), [(True, 1), (False, 0)])
 def test_alone_it_runs_on_the_slot_that_is_paid_for(f: Fixture, is_paid: bool, left: int) -> None:
     f.fifo.put(b"+")

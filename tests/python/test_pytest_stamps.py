@@ -54,7 +54,7 @@ def test_a_token_changed_for_the_slot_is_one_job(written: AddUp) -> None:
     assert written([(1, 0, TOKEN), (2, 0, SLOT), (3, 0, GIVEN_BACK)]) == (1, 0, 1)
 
 
-def test_who_was_killed_held_it_to_the_end(written: AddUp) -> None:
+def test_who_ended_without_a_note_held_it_to_the_end(written: AddUp) -> None:
     assert written([(1, 0, TOKEN)], [(2, 0, TOKEN), (3, 0, GIVEN_BACK)]).highest == 2
 
 

@@ -15,7 +15,7 @@ from pytest_jobserver._client import FIFO, Client, JobserverError, Named
 from pytest_jobserver._holder import Holder
 from pytest_jobserver._nameless import NamelessFifo, NamelessFile
 from pytest_jobserver._source import Direct, Noted, Source, open_source
-from pytest_jobserver._stamps import Stamps, Totals, add_up
+from pytest_jobserver._stamps import GIVEN_BACK, Stamps, Totals, add_up
 
 
 class Run:
@@ -96,6 +96,7 @@ class Controller(Run):
     def __init__(self, client: Client, named: Named, slot_is_paid: bool) -> None:
         super().__init__(client, named, slot_is_paid)
         self.ledgers: dict[str, list[Ledger]] = {}  # of each worker
+        self.stamps_paths: dict[str, str] = {}
         self.own = Direct(client)
         self.slot = NamelessFifo()
 
@@ -112,6 +113,7 @@ class Controller(Run):
         if not spec.popen or getattr(spec, "via", None):
             return
         ledgers = self.ledgers.setdefault(node.gateway.id, [])
+        self.stamps_paths[node.gateway.id] = self.add_stamps().path
         ledgers.append(Ledger(self.slot.path))
         if self.named.path is not None and self.client.kind is FIFO:
             ledgers.append(Ledger(self.named.path))
@@ -119,7 +121,7 @@ class Controller(Run):
             "path": self.named.path,
             "slot": self.slot.path,
             "ledgers": [ledger.path for ledger in ledgers],
-            "stamps": self.add_stamps().path,
+            "stamps": self.stamps_paths[node.gateway.id],
         }
 
     @pytest.hookimpl(optionalhook=True)
@@ -128,7 +130,15 @@ class Controller(Run):
         if message is not None and message not in self.errors:
             self.errors.append(message)
         if error is not None:  # else it gives back what it holds, and is about to
+            self.note_end(node.gateway.id)
             self.settle(node.gateway.id)
+
+    def note_end(self, process: str) -> None:
+        """In its place, before others have what it held."""
+        if process in self.stamps_paths:
+            stamps = Stamps(self.stamps_paths[process])
+            stamps.note(GIVEN_BACK)
+            stamps.close()
 
     def settle(self, process: str | None = None) -> None:
         """What lies in the ledgers of a process that has ended, or of all, goes back."""

@@ -38,7 +38,7 @@ def _read(path: str) -> list[tuple[int, int, int]]:
 
 
 def add_up(paths: list[str]) -> Totals:
-    """One file a process. One that was killed has its last token to the end."""
+    """One file a process. One that ended without a note has its last token to the end."""
     tokens = waited_ns = 0
     changes: list[tuple[int, int]] = []
     for path in paths:
