@@ -76,7 +76,7 @@ struct pool_client {
     unsigned weight;
     pid_t pid, keeper; /* keeper: the second member of a group, else 0 */
     unsigned held, reserved, waiting;
-    unsigned claims;    /* of what it holds, claimed as implicit slots by processes below it */
+    unsigned claims;    /* of what it holds or has claimed, by processes below it */
     bool group;         /* a registered group: a jobwrap or a gate, with its keeper */
     bool pays_implicit; /* one of the tokens it holds is its own implicit slot */
     bool unpaid;        /* runs one job more than it holds: a direct client nobody paid for */
@@ -171,9 +171,10 @@ int pool_group_join(struct pool *pool, struct pool_opening *opening, struct pool
  * is not counted in its account's share. 0, or -EINVAL if none is held. */
 int pool_pay_implicit(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
                       int64_t now_ns);
-/* `process` asks whether `ancestor`, or the group it is in, holds a token that nobody has claimed;
- * if so, claims it until one of the two dies or the token is returned, and its own implicit slot is
- * paid. A second claim of the same process is granted by the first. */
+/* `process` asks whether `ancestor`, or the group it is in, holds a token that nobody has claimed, or
+ * has itself claimed one that nobody below has claimed on; if so, claims it until one of the two dies
+ * or the token is returned, and its own implicit slot is paid. A second claim of the same process is
+ * granted by the first. */
 bool pool_claim_implicit(struct pool *pool, struct pool_process *process,
                          struct pool_process *ancestor);
 

@@ -82,6 +82,7 @@ claim_end(struct pool_holder *claimer)
     TAILQ_REMOVE(&ancestor->claimers, claimer, in_claimers);
     ancestor->claims--;
     claimer->claimed_from = NULL;
+    pool_trim_claims(claimer);
 }
 
 static void
@@ -92,10 +93,28 @@ claim_begin(struct pool_holder *claimer, struct pool_holder *ancestor)
     TAILQ_INSERT_TAIL(&ancestor->claimers, claimer, in_claimers);
 }
 
+/* What it holds, and what it has claimed itself: else processes that start one another, each of which
+ * waits for the next, would need a token each, and wait for ever once all are taken so. */
+unsigned
+pool_holder_claimable(const struct pool_holder *holder)
+{
+    return holder->held + (holder->claimed_from != NULL);
+}
+
+/* No claim may end up below itself, as one of a group of two could. */
+static bool
+may_claim(const struct pool_holder *claimer, const struct pool_holder *ancestor)
+{
+    for (const struct pool_holder *up = ancestor; up; up = up->claimed_from)
+        if (up == claimer)
+            return false;
+    return ancestor->claims < pool_holder_claimable(ancestor);
+}
+
 void
 pool_trim_claims(struct pool_holder *holder)
 {
-    while (holder->claims > holder->held)
+    while (holder->claims > pool_holder_claimable(holder))
         claim_end(TAILQ_LAST(&holder->claimers, pool_holders));
 }
 
@@ -342,7 +361,8 @@ pool_group_join(struct pool *pool, struct pool_opening *opening, struct pool_pro
     if (process->holder.claimed_from && !process->group->holder.claimed_from) {
         struct pool_holder *ancestor = process->holder.claimed_from;
         claim_end(&process->holder);
-        claim_begin(&process->group->holder, ancestor);
+        if (may_claim(&process->group->holder, ancestor))
+            claim_begin(&process->group->holder, ancestor);
     }
     /* Who waited here because the opener was at its limit is charged to the group now. */
     pool_serve(pool, now_ns);
@@ -376,7 +396,7 @@ pool_claim_implicit(struct pool *pool, struct pool_process *process, struct pool
         return true;
     for (size_t i = 0; i < 2; i++) {
         struct pool_holder *holder = candidates[i];
-        if (!holder || holder == claimer || holder->claims >= holder->held)
+        if (!holder || !may_claim(claimer, holder))
             continue;
         claim_begin(claimer, holder);
         return true;

@@ -208,6 +208,7 @@ void pool_waiter_recharge(struct pool *pool, struct pool_waiter *waiter);
 struct pool_holder *pool_holder_of(struct pool_opening *opening, struct pool_process *process);
 /* Claims never exceed what is held. */
 void pool_trim_claims(struct pool_holder *holder);
+unsigned pool_holder_claimable(const struct pool_holder *holder);
 void pool_holder_set_pays_implicit(struct pool *pool, struct pool_holder *holder, bool pays);
 
 #endif

@@ -141,8 +141,8 @@ check_holder(const struct pool *pool, const struct pool_holder *holder)
     }
     if (held != holder->held)
         return "a holder's count of tokens is wrong";
-    if (claims != holder->claims || claims > held)
-        return "a holder's claims are wrong, or more than it holds";
+    if (claims != holder->claims || claims > pool_holder_claimable(holder))
+        return "a holder's claims are wrong, or more than it holds or has claimed";
     if (holder->pays_implicit && held == 0)
         return "an implicit slot is paid for by no token";
     if (holder->parked > 0 && pool->per_process_limit == 0)

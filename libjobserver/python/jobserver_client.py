@@ -296,6 +296,7 @@ def _ioc(direction: int, number: int, size: int) -> int:
 
 
 IOC_STATUS = _ioc(_IOC_READ, 0x50, _STATUS.size)
+IOC_JOIN_GROUP = _ioc(0, 0x53, 0)
 IOC_PAY_IMPLICIT = _ioc(0, 0x54, 0)
 IOC_CLAIM_IMPLICIT = _ioc(_IOC_READ, 0x55, _CLAIM.size)
 
@@ -540,9 +541,7 @@ class Client:
     def _wait_for_room(self) -> None:
         poll = select.poll()
         poll.register(self._write_fd, select.POLLOUT)
-        deadline = time.monotonic() + _ROOM_TIMEOUT_S
-        events = poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
-        if not events:
+        if not poll.poll(_ROOM_TIMEOUT_S * 1000):
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
     def release(self, token: bytes) -> None:
@@ -662,13 +661,21 @@ class Client:
             return False
         return bool(_CLAIM.unpack(claim)[0])
 
-    def pay_implicit(self) -> None:
-        """One of our tokens is our implicit slot, so that it does not count against our share."""
+    def _tell(self, request: int) -> None:
         if self.kind is STEVED:
             try:
-                _ioctl(self._read_fd, IOC_PAY_IMPLICIT, 0)
+                _ioctl(self._read_fd, request, 0)
             except OSError as error:
                 raise self._failed("ioctl", error) from error
+
+    def join_group(self) -> None:
+        """What is read here belongs to a group, of which this process becomes a member; all that is
+        started below it shares one account, and is no direct client."""
+        self._tell(IOC_JOIN_GROUP)
+
+    def pay_implicit(self) -> None:
+        """One of our tokens is our implicit slot, so that it does not count against our share."""
+        self._tell(IOC_PAY_IMPLICIT)
 
 
 # --- the implicit slot ---

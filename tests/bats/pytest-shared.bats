@@ -27,6 +27,47 @@ setup() {
     steved_is_whole
 }
 
+@test 'steved: the status counts no worker as a job that nobody has paid for' {
+    suite many {a..d}
+    below_steved 3
+    for arguments in '-n 4' ''; do
+        # shellcheck disable=SC2086 # words
+        HANG='a.0 b.0 c.0 d.0' pytest_spawn $arguments
+        wait_for 30 runs '[a-d]\.0'
+        [ "$(steved_get held)" -ge 1 ]
+        [ "$(steved_get unpaid)" = 0 ]
+        : >go
+        spawned_status
+        [ "$status" = 0 ]
+        steved_is_whole
+    done
+}
+
+@test 'steved: a pytest in a test, and a jobwrap in a test of that, need no token but the first' {
+    below_steved 1
+    cat >test_outer.py <<'END'
+import subprocess
+import sys
+
+
+def test_outer():
+    for workers in "0", "2":
+        words = ["-m", "pytest", "-p", "no:cacheprovider", "-n", workers, "inner.py"]
+        subprocess.run([sys.executable, *words], check=True)
+END
+    cat >inner.py <<'END'
+import os
+import subprocess
+
+
+def test_inner():
+    subprocess.run([os.environ["JOBWRAP"], "--", "true"], check=True)
+END
+    passes 1
+    passes 1 -n 2
+    steved_is_whole
+}
+
 # wrapped_run OPTION... -- ARGUMENT...: like pytest_run, by a jobwrap with these options.
 wrapped_run() {
     local options=()

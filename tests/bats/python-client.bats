@@ -1,11 +1,11 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
-# What the Python packages share, libjobserver/python, has unit tests of its own.
+# The Python packages and what they share have unit tests of their own.
 # needs_the_plain_build: no program of ours runs in them.
 
 load common
 
-@test 'jobserver_client' {
+@test "what the packages share, and the plugin's own modules" {
     eval "$("$LIB/python-venvs" VENV_NEWEST)" || missing 'no VENV_NEWEST: see tests/lib/python-venvs'
     [ -n "${VENV_NEWEST-}" ] || missing 'no VENV_NEWEST: see tests/lib/python-venvs'
     "$VENV_NEWEST/bin/python" -m pytest -p no:cacheprovider -p no:jobserver -q "$ROOT/tests/python"

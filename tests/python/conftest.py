@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The module is tested where it stands, not as the packages carry it."""
+"""The modules are tested where they stand, not as the packages carry them."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "libjobserver" / "python"))
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT / "libjobserver" / "python"), str(ROOT / "pytest-plugin" / "src")]

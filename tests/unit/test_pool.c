@@ -549,6 +549,39 @@ test_rule2_claim_ends_with_the_ancestor(void **state)
 }
 
 static void
+test_rule2_what_is_claimed_may_be_claimed_on(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT(f, pytest, 1);
+    take(f, &pytest);
+    struct actor inner = born(f, "inner", 1, true), jobwrap = born(f, "jobwrap", 1, true);
+    struct actor other = born(f, "other", 1, true);
+    assert_true(pool_claim_implicit(f->pool, inner.process, pytest.process));
+    assert_false(pool_claim_implicit(f->pool, jobwrap.process, pytest.process));
+    assert_true(pool_claim_implicit(f->pool, jobwrap.process, inner.process));
+    assert_false(pool_claim_implicit(f->pool, other.process, inner.process));
+    assert_int_equal(line_of(f, &pytest).claims, 1);
+    give(f, &pytest, 1);
+    take(f, &pytest);
+    /* All ended with the token. */
+    assert_false(pool_claim_implicit(f->pool, other.process, inner.process));
+    assert_true(pool_claim_implicit(f->pool, other.process, pytest.process));
+}
+
+static void
+test_rule2_no_claim_is_below_itself(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT(f, one, 1);
+    take(f, &one);
+    struct actor two = born(f, "two", 1, true);
+    assert_true(pool_claim_implicit(f->pool, two.process, one.process));
+    assert_false(pool_claim_implicit(f->pool, one.process, two.process));
+    give(f, &one, 1);
+    assert_false(pool_claim_implicit(f->pool, one.process, two.process));
+}
+
+static void
 test_rule2_claiming_pays_the_slot_of_the_claimant(void **state)
 {
     struct fixture *f = begin(state, 4);
@@ -2258,6 +2291,8 @@ main(void)
         POOL_TEST(test_rule2_claim_ends_with_the_claimant),
         POOL_TEST(test_rule2_claim_ends_with_the_token),
         POOL_TEST(test_rule2_claim_ends_with_the_ancestor),
+        POOL_TEST(test_rule2_what_is_claimed_may_be_claimed_on),
+        POOL_TEST(test_rule2_no_claim_is_below_itself),
         POOL_TEST(test_rule2_claiming_pays_the_slot_of_the_claimant),
         POOL_TEST(test_rule2_tokens_of_a_group_can_be_claimed_through_any_member),
         POOL_TEST(test_recall_group_with_the_larger_share_is_asked),

@@ -211,7 +211,7 @@ observe(struct random_test *t, const struct pool_status *s, struct seen *seen)
             held += page[i].held;
             reserved += page[i].reserved;
             waiting += page[i].waiting;
-            if (page[i].claims > page[i].held)
+            if (page[i].claims > page[i].held + 1) /* it may have claimed one itself */
                 complain(t, "pid %d holds %u but %u are claimed", (int)page[i].pid, page[i].held,
                          page[i].claims);
             int holder = holder_by_pid(t, &page[i]);
@@ -825,9 +825,11 @@ op_claim(struct random_test *t)
         return false;
     int group = t->processes[ancestor].group;
     unsigned held = t->held[ancestor] + (group != NOBODY ? t->held[PROCESSES + group] : 0);
+    /* what one member of a group claims is the group's, and may be claimed on */
+    bool may_have_claimed = group != NOBODY || t->processes[ancestor].has_claimed;
+    bool is_first = !t->processes[p].has_claimed && t->processes[p].group == NOBODY;
     bool paid = pool_claim_implicit(t->pool, t->processes[p].handle, t->processes[ancestor].handle);
-    /* what one member of a group claims is the group's */
-    if (paid && held == 0 && !t->processes[p].has_claimed && t->processes[p].group == NOBODY)
+    if (paid && held == 0 && is_first && !may_have_claimed)
         complain(t, "a slot was claimed of a process that holds nothing");
     t->processes[p].has_claimed = t->processes[p].has_claimed || paid;
     return true;

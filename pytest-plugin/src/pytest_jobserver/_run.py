@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What belongs to the run: its directory, its implicit slot, and what its dead workers leave.
+"""What belongs to the run: its implicit slot, and what its dead workers leave.
 
 The slot is a FIFO with one byte, from which whoever needs it first takes it. So it can be waited
 for together with the jobserver, and is noted in a ledger as a token is.
@@ -7,28 +7,15 @@ for together with the jobserver, and is noted in a ledger as a token is.
 
 from __future__ import annotations
 
-import glob
-import os
-import shutil
-import tempfile
 from typing import Any
 
 import pytest
 
 from pytest_jobserver._client import FIFO, Client, JobserverError, Named
 from pytest_jobserver._holder import Holder
-from pytest_jobserver._source import Direct, Noted, open_source
-from pytest_jobserver._stamps import Stamps, Totals, add_up
-
-SLOT_NAME = "slot"
-
-
-def stamps_of(directory: str, process: str) -> str:
-    return os.path.join(directory, f"{process}.stamps")
-
-
-def ledger_of(directory: str, process: str, source: str) -> str:
-    return os.path.join(directory, f"{process}.{source}")
+from pytest_jobserver._nameless import NamelessFifo, NamelessFile
+from pytest_jobserver._source import Direct, Noted, Source, open_source
+from pytest_jobserver._stamps import GIVEN_BACK, Stamps, Totals, add_up
 
 
 class Run:
@@ -40,18 +27,23 @@ class Run:
         self.slot_is_paid = slot_is_paid
         self.tests = 0
         self.errors: list[str] = []
-        self.totals: Totals | None = None
-        self.directory = tempfile.mkdtemp(prefix="pytest-jobserver-")
+        self.stamps: list[NamelessFile] = []
 
     @pytest.hookimpl
     def pytest_runtest_logstart(self) -> None:
         self.tests += 1
 
+    def add_stamps(self) -> NamelessFile:
+        self.stamps.append(NamelessFile())
+        return self.stamps[-1]
+
     def add_up(self) -> Totals:
-        return add_up(glob.glob(os.path.join(glob.escape(self.directory), "*.stamps")))
+        return add_up([file.path for file in self.stamps])
 
     def close(self) -> None:
-        shutil.rmtree(self.directory, ignore_errors=True)
+        for file in self.stamps:
+            file.close()
+        self.stamps = []
 
 
 run_key = pytest.StashKey[Run]()
@@ -59,7 +51,7 @@ run_key = pytest.StashKey[Run]()
 
 def open_holder_alone(run: Run) -> Holder:
     """A slot that is paid for is all that a process by itself needs."""
-    stamps = Stamps(stamps_of(run.directory, "main"))
+    stamps = Stamps(run.add_stamps().path)
     source = Direct(run.client)
     return Holder(PaidSlot() if run.slot_is_paid else None, source, stamps)
 
@@ -85,19 +77,31 @@ class PaidSlot:
         pass
 
 
+class Ledger:
+    """The controller's view of it: what a dead worker has left there it gives back."""
+
+    def __init__(self, source_path: str) -> None:
+        self.fifo = NamelessFifo()
+        self.path = self.fifo.path
+        self.noted = Noted(Client.open(Named(source_path)), self.path)
+
+    def close(self) -> None:
+        self.noted.close()
+        self.fifo.close()
+
+
 class Controller(Run):
     """Gives each worker what it needs to share the slot, and returns what a dead one held."""
 
     def __init__(self, client: Client, named: Named, slot_is_paid: bool) -> None:
         super().__init__(client, named, slot_is_paid)
-        self.ledgers: list[Noted] = []
+        self.ledgers: dict[str, list[Ledger]] = {}  # of each worker
+        self.stamps_paths: dict[str, str] = {}
         self.own = Direct(client)
-        slot_path = os.path.join(self.directory, SLOT_NAME)
-        os.mkfifo(slot_path, 0o600)
-        self.slot = Client.open(Named(slot_path))
+        self.slot = NamelessFifo()
 
     def lend_slot(self) -> None:
-        self.slot.release(b"+")
+        self.slot.put(b"+")
 
     def workers_take_tokens(self) -> bool:
         return self.named.path is not None
@@ -108,20 +112,17 @@ class Controller(Run):
         spec = node.gateway.spec
         if not spec.popen or getattr(spec, "via", None):
             return
-        process = node.gateway.id
-        self.add_ledger(process, SLOT_NAME, self.slot.name)
-        if self.workers_take_tokens() and self.client.kind is FIFO:
-            self.add_ledger(process, "tokens", self.client.name)
+        ledgers = self.ledgers.setdefault(node.gateway.id, [])
+        self.stamps_paths[node.gateway.id] = self.add_stamps().path
+        ledgers.append(Ledger(self.slot.path))
+        if self.named.path is not None and self.client.kind is FIFO:
+            ledgers.append(Ledger(self.named.path))
         node.workerinput["jobserver"] = {
-            "directory": self.directory,
-            "process": process,
             "path": self.named.path,
+            "slot": self.slot.path,
+            "ledgers": [ledger.path for ledger in ledgers],
+            "stamps": self.stamps_paths[node.gateway.id],
         }
-
-    def add_ledger(self, process: str, source: str, name: str) -> None:
-        path = ledger_of(self.directory, process, source)
-        os.mkfifo(path, 0o600)
-        self.ledgers.append(Noted(Client.open(Named(name.partition(":")[2])), path))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object | None) -> None:  # noqa: ANN401
@@ -129,38 +130,45 @@ class Controller(Run):
         if message is not None and message not in self.errors:
             self.errors.append(message)
         if error is not None:  # else it gives back what it holds, and is about to
+            self.note_end(node.gateway.id)
             self.settle(node.gateway.id)
+
+    def note_end(self, process: str) -> None:
+        """In its place, before others have what it held."""
+        if process in self.stamps_paths:
+            stamps = Stamps(self.stamps_paths[process])
+            stamps.note(GIVEN_BACK)
+            stamps.close()
 
     def settle(self, process: str | None = None) -> None:
         """What lies in the ledgers of a process that has ended, or of all, goes back."""
-        start = ledger_of(self.directory, process or "", "")
-        for ledger in self.ledgers:
-            if process is None or ledger.path.startswith(start):
-                try:
-                    while ledger.give_back():
-                        pass
-                except JobserverError as error:
-                    self.errors.append(str(error))
+        for owner, ledgers in self.ledgers.items():
+            if process is None or process == owner:
+                for ledger in ledgers:
+                    self.give_all_back(ledger.noted)
 
-    def close(self) -> None:
-        self.settle()
+    def give_all_back(self, source: Source) -> None:
         try:
-            while self.own.give_back():
+            while source.give_back():
                 pass
         except JobserverError as error:
             self.errors.append(str(error))
-        for ledger in self.ledgers:
-            ledger.close()
-        self.ledgers = []
+
+    def close(self) -> None:
+        self.settle()
+        self.give_all_back(self.own)
+        for ledgers in self.ledgers.values():
+            for ledger in ledgers:
+                ledger.close()
+        self.ledgers = {}
         self.slot.close()
         self.client.close()
         super().close()
 
 
 def open_holder_of_worker(workerinput: dict[str, Any]) -> Holder:
-    directory, process = workerinput["directory"], workerinput["process"]
-    slot_path = os.path.join(directory, SLOT_NAME)
-    slot = open_source(slot_path, ledger_of(directory, process, SLOT_NAME))
+    slot_ledger, *token_ledger = workerinput["ledgers"]
+    slot = open_source(workerinput["slot"], slot_ledger)
     path = workerinput["path"]
-    source = open_source(path, ledger_of(directory, process, "tokens")) if path else None
-    return Holder(slot, source, Stamps(stamps_of(directory, process)))
+    source = open_source(path, *token_ledger) if path is not None else None
+    return Holder(slot, source, Stamps(workerinput["stamps"]))

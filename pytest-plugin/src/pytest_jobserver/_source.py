@@ -110,9 +110,10 @@ class Noted:
         os.close(self.ledger)
 
 
-def open_source(path: str, ledger_path: str) -> Source:
+def open_source(path: str, ledger_path: str | None = None) -> Source:
+    """At a FIFO a ledger is needed."""
     client = Client.open(Named(path))
-    if client.kind is not FIFO:
+    if client.kind is not FIFO or ledger_path is None:
         return Direct(client)
     try:
         return Noted(client, ledger_path)

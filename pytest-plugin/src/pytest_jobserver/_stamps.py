@@ -14,7 +14,7 @@ GIVEN_BACK, TOKEN, SLOT = range(3)
 
 class Stamps:
     def __init__(self, path: str) -> None:
-        self.fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
 
     def note(self, what: int, waited_ns: int = 0) -> None:
         os.write(self.fd, RECORD.pack(time.monotonic_ns(), waited_ns, what))
@@ -38,7 +38,7 @@ def _read(path: str) -> list[tuple[int, int, int]]:
 
 
 def add_up(paths: list[str]) -> Totals:
-    """One file a process. One that was killed has its last token to the end."""
+    """One file a process. One that ended without a note has its last token to the end."""
     tokens = waited_ns = 0
     changes: list[tuple[int, int]] = []
     for path in paths:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from pytest_jobserver._client import (
     Named,
     find,
     implicit_is_paid,
+    parse_named,
 )
 from pytest_jobserver._fixture import Jobserver
 from pytest_jobserver._process import Process, Worker
@@ -73,7 +75,7 @@ def find_for(config: pytest.Config) -> Named | None:
     if chosen or not from_ini:
         named = find(os.environ, chosen)
         return named and absolute(named, started_in)
-    return absolute(find(os.environ, from_ini) or Named(from_ini), str(config.rootpath))
+    return absolute(parse_named(from_ini), str(config.rootpath))
 
 
 def policy_for(config: pytest.Config) -> str:
@@ -169,6 +171,14 @@ def start_worker(config: pytest.Config, workerinput: dict[str, Any]) -> None:
     config.pluginmanager.register(process, "jobserver-process")
 
 
+def join_group(client: Client) -> None:
+    """At steved the run is one account, as a jobwrap is, and no worker is taken for a direct
+    client, which runs one job more than it holds. A pytest that a test runs in its own process is
+    in the group of the outer one already."""
+    with contextlib.suppress(JobserverError):
+        client.join_group()
+
+
 def start(config: pytest.Config) -> None:
     named = find_for(config)
     if named is None:
@@ -179,6 +189,7 @@ def start(config: pytest.Config) -> None:
     client = Client.open(named)
     policy = "inherit" if _sessions.open > 1 else policy_for(config)
     is_paid = implicit_is_paid(client, policy, named.from_environment)
+    join_group(client)
     if is_controller:
         start_controller(config, client, named, is_paid)
     else:
@@ -195,7 +206,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             start(config)
         elif "jobserver" in workerinput:
             start_worker(config, workerinput["jobserver"])
-    except JobserverError as error:
+    except (JobserverError, OSError) as error:
         say(config, f"{error}; {WITHOUT}")
 
 
