@@ -72,17 +72,28 @@ holder_init(struct pool *pool, struct pool_holder *holder, struct pool_account *
     TAILQ_INSERT_TAIL(&pool->holders, holder, in_pool);
 }
 
+/* What it holds, and what it has claimed itself: else processes that start one another, each of which
+ * waits for the next, would need a token each, and wait for ever once all are taken so. */
+unsigned
+pool_holder_claimable(const struct pool_holder *holder)
+{
+    return holder->held + (holder->claimed_from != NULL);
+}
+
+/* And with it those that were claimed on, from one to the next: it was one token's worth. */
 static void
 claim_end(struct pool_holder *claimer)
 {
-    struct pool_holder *ancestor = claimer->claimed_from;
+    while (claimer && claimer->claimed_from) {
+        struct pool_holder *ancestor = claimer->claimed_from;
 
-    if (!ancestor)
-        return;
-    TAILQ_REMOVE(&ancestor->claimers, claimer, in_claimers);
-    ancestor->claims--;
-    claimer->claimed_from = NULL;
-    pool_trim_claims(claimer);
+        TAILQ_REMOVE(&ancestor->claimers, claimer, in_claimers);
+        ancestor->claims--;
+        claimer->claimed_from = NULL;
+        claimer = claimer->claims > pool_holder_claimable(claimer)
+                      ? TAILQ_LAST(&claimer->claimers, pool_holders)
+                      : NULL;
+    }
 }
 
 static void
@@ -91,14 +102,6 @@ claim_begin(struct pool_holder *claimer, struct pool_holder *ancestor)
     claimer->claimed_from = ancestor;
     ancestor->claims++;
     TAILQ_INSERT_TAIL(&ancestor->claimers, claimer, in_claimers);
-}
-
-/* What it holds, and what it has claimed itself: else processes that start one another, each of which
- * waits for the next, would need a token each, and wait for ever once all are taken so. */
-unsigned
-pool_holder_claimable(const struct pool_holder *holder)
-{
-    return holder->held + (holder->claimed_from != NULL);
 }
 
 /* No claim may end up below itself, as one of a group of two could. */
