@@ -144,7 +144,7 @@ lives_jobs() {
     start_steved --jobs 3
     named "--jobserver-auth=fifo:$SERVER" make -C tree
     exactly 4 60
-    wait_for 5 steved_has free 3
+    wait_for 10 steved_has free 3
     [ "$(steved_get reclaimed) $(steved_get dropped)" = '0 0' ]
 }
 
@@ -179,13 +179,13 @@ lives_jobs() {
         wait_for 10 lives_jobs 4
         fifo_has "$PARENT" 0
         end_by $signal
-        wait_for 5 fifo_has "$PARENT" 3
+        wait_for 10 fifo_has "$PARENT" 3
         rm "$LOG"
         named "--jobserver-auth=fifo:$SERVER" spawn_gated env --default-signal=INT make
         wait_for 10 lives_jobs 4
         steved_has held 3
         end_by $signal
-        wait_for 5 steved_has free 3
+        wait_for 10 steved_has free 3
     done
 }
 

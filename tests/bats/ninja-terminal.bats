@@ -37,7 +37,7 @@ alike() {
             diff alone.typed gated.typed
             same jobs
             "$LIB/concurrency" --expect-max 2 --killed "$LOG"
-            wait_for 5 all_back 1
+            wait_for 10 all_back 1
         done
     done
 }
@@ -113,7 +113,7 @@ signalled() {
                 NINJA_SHIM_GATE=$gate signalled gated $signal "$NINJA_SHIM" -C tree
                 same jobs status
                 [ "$(grep 'build stopped' alone.raw)" = "$(grep 'build stopped' gated.raw)" ]
-                wait_for 5 all_back 1
+                wait_for 10 all_back 1
             done
         done
     done
