@@ -2,11 +2,13 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "pipes.h"
 
 #define CHILDREN_MAX 256
+#define LOOKS_MAX 100 /* at what never stops changing */
 #define PATH_SIZE sizeof("/proc/2147483647/task/2147483647/children")
 
 void
@@ -39,22 +41,51 @@ add(struct pipe_set *set, unsigned long long pipe)
         set->pipes[set->size++] = pipe;
 }
 
-/* Under whatever number: who has just been forked may not have moved them to 0 and 1 yet. */
-static void
-read_all(struct pipe_set *set, pid_t pid)
+static unsigned long long
+mix(unsigned long long seen, unsigned long long number)
+{
+    return (seen ^ number) * 0x100000001b3;
+}
+
+/* Adds the pipes that it has, under whatever number: who has just been forked may not have moved them
+ * to 0 and 1 yet. Returns what differs if something else is seen the next time. */
+static unsigned long long
+look_at(struct pipe_set *set, pid_t pid)
 {
     char path[PATH_SIZE];
     struct dirent *entry;
     struct stat status;
+    unsigned long long seen = 0;
 
-    set->size = 0;
     snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
     DIR *fds = opendir(path);
-    while (fds && (entry = readdir(fds)))
-        if (fstatat(dirfd(fds), entry->d_name, &status, 0) == 0 && S_ISFIFO(status.st_mode))
+    while (fds && (entry = readdir(fds))) {
+        if (entry->d_name[0] == '.')
+            continue;
+        bool there = fstatat(dirfd(fds), entry->d_name, &status, 0) == 0;
+        seen = mix(mix(seen, strtoul(entry->d_name, NULL, 10)), there ? status.st_ino : 0);
+        if (there && S_ISFIFO(status.st_mode))
             add(set, status.st_ino);
+    }
     if (fds)
         closedir(fds);
+    return seen;
+}
+
+/* It runs meanwhile, and a pipe that goes from a number still to be read to one that has been is seen
+ * nowhere. After two looks that saw the same, nothing has gone past them. */
+static void
+read_all(struct pipe_set *set, pid_t pid)
+{
+    unsigned long long former, seen;
+    int looks = 1;
+
+    set->size = 0;
+    seen = look_at(set, pid);
+    do {
+        former = seen;
+        seen = look_at(set, pid);
+    } while (seen != former && ++looks < LOOKS_MAX);
 }
 
 static unsigned
@@ -73,7 +104,7 @@ read_children_of_thread(pid_t process, const char *thread, pid_t *children, unsi
 }
 
 static unsigned
-read_children(pid_t process, pid_t *children)
+look_for_children(pid_t process, pid_t *children)
 {
     char path[PATH_SIZE];
     struct dirent *entry;
@@ -86,6 +117,24 @@ read_children(pid_t process, pid_t *children)
             n = read_children_of_thread(process, entry->d_name, children, n);
     if (threads)
         closedir(threads);
+    return n;
+}
+
+/* The kernel may pass one by when another is reaped meanwhile (proc(5), "children"). */
+static unsigned
+read_children(pid_t process, pid_t *children)
+{
+    pid_t former[CHILDREN_MAX];
+    unsigned n_former, n;
+    int looks = 1;
+
+    n = look_for_children(process, children);
+    do {
+        n_former = n;
+        memcpy(former, children, n * sizeof(*children));
+        n = look_for_children(process, children);
+    } while ((n != n_former || memcmp(former, children, n * sizeof(*children)) != 0) &&
+             ++looks < LOOKS_MAX);
     return n;
 }
 

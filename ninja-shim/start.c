@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,14 +71,25 @@ try_ptrace(int socket, pid_t sidecar)
     return result < 0 ? result : receive(socket, SIDECAR_OUTCOME, &message);
 }
 
+static bool
+is_gone(int socket)
+{
+    struct pollfd polled = {.fd = socket};
+
+    return poll(&polled, 1, 0) == 1 && (polled.revents & POLLHUP);
+}
+
 /* The sidecar stands already: it must not be under the filter itself. From the filter on there is no way
  * back: if the sidecar is killed before it listens, we cannot execute anything. */
 static int
 try_seccomp(int socket)
 {
     struct sidecar_message message = {.type = SIDECAR_LISTEN};
-    int listener = seccomp_filter_install();
 
+    /* It may have been killed when it was to trace. */
+    if (is_gone(socket))
+        return -EPIPE;
+    int listener = seccomp_filter_install();
     if (listener == -EBUSY)
         message.type = SIDECAR_JOIN;
     else if (listener < 0)

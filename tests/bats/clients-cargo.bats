@@ -106,7 +106,7 @@ exactly() {
     start_steved --jobs 3
     RUSTC_WRAPPER=$PWD/rustc-wrapper wrapped auto --parent="$SERVER" -- build --quiet
     exactly 3
-    wait_for 5 steved_has free 3
+    wait_for 10 steved_has free 3
     [ "$(steved_get reclaimed) $(steved_get dropped)" = '0 0' ]
 }
 
@@ -121,7 +121,7 @@ break_a_crate() {
     break_a_crate
     run -101 wrapped auto --parent="$BATS_TEST_TMPDIR/parent" -- build --quiet
     [[ $output == *broken* ]]
-    wait_for 5 fifo_has "$BATS_TEST_TMPDIR/parent" 4
+    wait_for 10 fifo_has "$BATS_TEST_TMPDIR/parent" 4
 }
 
 @test 'a cargo build that fails: its status, and all tokens back at steved' {
@@ -129,7 +129,7 @@ break_a_crate() {
     break_a_crate
     run -101 wrapped auto --parent="$SERVER" -- build --quiet
     [[ $output == *broken* ]]
-    wait_for 5 steved_has free 4
+    wait_for 10 steved_has free 4
 }
 
 @test 'a cargo build that is interrupted or killed: all tokens back at a FIFO' {

@@ -45,7 +45,7 @@ at_parents() {
     start_steved --jobs 3
     "$JOBWRAP" --style="$style" --parent="$SERVER" "$@" >/dev/null
     exactly 3
-    wait_for 5 steved_has free 3
+    wait_for 10 steved_has free 3
     [ "$(steved_get reclaimed) $(steved_get dropped)" = '0 0' ]
 }
 
@@ -114,5 +114,5 @@ at_parents() {
     status_of "$two" 60
     [ "$status" = 0 ]
     "$LIB/concurrency" --expect-exactly 4 --expect-jobs $((60 + 2 * (FILES + 2))) "$LOG"
-    wait_for 5 steved_has free 4
+    wait_for 10 steved_has free 4
 }

@@ -65,7 +65,7 @@ set_jobs() {
     status_of "$second"
     [ "$status" = 0 ]
     exactly 5 120
-    wait_for 5 steved_has free 3
+    wait_for 10 steved_has free 3
     steved_has unpaid 0
     [ "$(steved_get reclaimed) $(steved_get dropped)" = '0 0' ]
 }
@@ -81,7 +81,7 @@ set_jobs() {
     # What runs runs on; what ends is not followed by another, until the debt is paid.
     let_end 3
     wait_for 10 lives_jobs 2
-    wait_for 5 steved_has debt 0
+    wait_for 10 steved_has debt 0
     steved_has held 1
     started 5
     let_end 1
@@ -89,14 +89,14 @@ set_jobs() {
     lives_jobs 2
     # Nothing ends now: that there are more is the doing of the new number alone.
     set_jobs 8
-    wait_for 5 lives_jobs 9
+    wait_for 10 lives_jobs 9
     started 13
     steved_has held 8
     let_end 20
     status_of "$spawned"
     [ "$status" = 0 ]
     exactly 9 24
-    wait_for 5 steved_has free 8
+    wait_for 10 steved_has free 8
 }
 
 # A job that ends may be followed by another before jobwrap has its token, which is why they end one
@@ -110,21 +110,21 @@ wrapped_jobs_follow() {
     let_out=0
     set_jobs 1
     wait_for 30 debt_is_paid
-    wait_for 5 lives_jobs 1
+    wait_for 10 lives_jobs 1
     steved_has held 1
     before=$(grep -c ^start "$LOG")
     echo "$let_out jobs ended until one was left"
     [ "$let_out" -le 15 ]
     # Nothing ends now.
     set_jobs 8
-    wait_for 5 lives_jobs 8
+    wait_for 10 lives_jobs 8
     started $((before + 7))
     steved_has held 8
     let_end $((60 - let_out))
     status_of "$spawned"
     [ "$status" = 0 ]
     exactly 8 60
-    wait_for 5 steved_has free 8
+    wait_for 10 steved_has free 8
 }
 
 # If not, and the last job that was told to has ended, lets another one end.

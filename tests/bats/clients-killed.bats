@@ -51,14 +51,14 @@ random_process() {
         wait_for 20 has_ended "$spawned"
         # A killed make's jobs run on, and are no longer counted (rule 2).
         pkill -KILL -s "$spawned" || true
-        wait_for 5 steved_has free 3 || { echo "round $round, victim $victim" && cat said && false; }
+        wait_for 10 steved_has free 3 || { echo "round $round, victim $victim" && cat said && false; }
     done
     echo "$killed rounds had a victim"
     [ $((2 * killed)) -gt "${JOBWRAP_ROUNDS:-100}" ]
     rm -f "$LOG"
     "$MAKE441" -s -C tree
     exactly 4
-    wait_for 5 steved_has free 3
+    wait_for 10 steved_has free 3
     [ "$(steved_get waiting) $(steved_get debt) $(steved_get reserved)" = '0 0 0' ]
 }
 
@@ -95,7 +95,7 @@ build_after() {
     rm -f "$LOG"
     STAMP_MEET=4 "$JOBWRAP" "$@" make -s -C tree
     exactly 4
-    wait_for 5 "${test[@]}"
+    wait_for 10 "${test[@]}"
 }
 
 @test 'after SIGKILL of jobwrap, keeper, command, client: the next build has all of a FIFO' {

@@ -82,7 +82,7 @@ build() {
     start_steved --jobs 3
     build --parent="$SERVER"
     exactly 3
-    wait_for 5 steved_has free 3
+    wait_for 10 steved_has free 3
     [ "$(steved_get reclaimed) $(steved_get dropped)" = '0 0' ]
 }
 

@@ -80,7 +80,7 @@ says_nothing() {
     start_steved --jobs 4
     says_nothing "$JOBWRAP" --parent="$SERVER" "$MAKE441" -f outer.mk
     exactly 4 84
-    wait_for 5 steved_has free 4
+    wait_for 10 steved_has free 4
     [ "$(steved_get reclaimed) $(steved_get dropped)" = '0 0' ]
 }
 
@@ -135,7 +135,7 @@ with_group_jobserver() {
     gid=$(with_group_jobserver getent group jobserver | cut -d: -f3)
     says_nothing with_group_jobserver "$JOBWRAP" --parent="$SERVER" make -f outer.mk GID="$gid"
     exactly 4 60
-    wait_for 5 steved_has free 4
+    wait_for 10 steved_has free 4
     # Without the group there is no way in.
     run ! with_group_jobserver "$JOBWRAP" --parent="$SERVER" \
         setpriv --reuid=65534 --regid=65534 --clear-groups sh -c ': <>"$JOBWRAP_FIFO"'

@@ -64,6 +64,10 @@ sidecar() {
 
 # --- programs ---
 
+# The rest of a job, with a number: as many have started, and live for a while then. However slow the
+# machine is, they are there at once.
+MEETING='until [ "$(grep -c ^start "$LOG")" -ge "$1" ]; do sleep 0.01; done; sleep 0.1'
+
 # twelve: jobs of xargs.
 twelve() {
     seq 12 | "$JOBGATE" "$@" --jobs-of=xargs -- xargs -P8 -I{} "$STAMP" "$LOG" {} 0.1
@@ -228,7 +232,8 @@ gate_has_gone() {
 @test 'whoever is called otherwise is not held back' {
     at_once 4
     below_fifo 0
-    seq 4 | "$JOBGATE" --jobs-of=parts -- xargs -P4 -I{} "$STAMP" "$LOG" {} 0.3
+    seq 4 | "$JOBGATE" --jobs-of=parts -- \
+        xargs -P4 -I{} "$STAMP" "$LOG" {} -- sh -c "$MEETING" sh 4
     highest --expect-exactly 4 --expect-jobs 4
     all_is_well
 }
@@ -258,8 +263,10 @@ gate_has_gone() {
 # two_pipelines: in parallel, of two members each.
 two_pipelines() {
     below_fifo "$1"
-    "$JOBGATE" --jobs-of=bash -- bash -c \
-        'for i in a b; do "$STAMP" "$LOG" $i.1 0.3 | "$STAMP" "$LOG" $i.2 0.3 & done; wait'
+    "$JOBGATE" --jobs-of=bash -- bash -c 'for i in a b; do
+            "$STAMP" "$LOG" $i.1 -- sh -c "$0" sh "$1" | "$STAMP" "$LOG" $i.2 -- sh -c "$0" sh "$1" &
+        done
+        wait' "$MEETING" "$2"
     highest --expect-exactly "$2" --expect-jobs 4
     all_is_well
 }
@@ -471,7 +478,9 @@ forking_and_killed() {
     local mount=/dev/steve
     at_once 8
     [ ! -e "$mount" ] || missing "there is a $mount"
-    run -0 --separate-stderr twelve
+    seq 12 >names
+    run -0 --separate-stderr "$JOBGATE" --jobs-of=xargs -- \
+        xargs -a names -P8 -I{} "$STAMP" "$LOG" {} -- sh -c "$MEETING" sh 8
     # shellcheck disable=SC2154 # bats sets it
     [ "$stderr" = 'jobgate: there is no jobserver; jobs do not wait' ]
     highest --expect-exactly 8 --expect-jobs 12

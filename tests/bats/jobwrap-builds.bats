@@ -140,7 +140,7 @@ exactly() {
     status_of "$spawned"
     [ "$status" = 0 ]
     exactly 4 120 "$BATS_TEST_TMPDIR/log"
-    wait_for 2 steved_has free 4
+    wait_for 10 steved_has free 4
 }
 
 @test 'a pool that is found by itself: the steved in XDG_RUNTIME_DIR' {
@@ -149,7 +149,7 @@ exactly() {
     require_fuse
     STEVED_MOUNTS+=("$XDG_RUNTIME_DIR/steve")
     spawn "$STEVED" --mount "$XDG_RUNTIME_DIR/steve" --jobs 3
-    wait_for 5 test -e "$XDG_RUNTIME_DIR/steve/jobserver"
+    wait_for 10 test -e "$XDG_RUNTIME_DIR/steve/jobserver"
     tree
     "$JOBWRAP" make -C "$BATS_TEST_TMPDIR/tree"
     exactly 3 60 "$LOG"
@@ -191,7 +191,7 @@ exactly() {
     # A FIFO of the test's own stands for a device: nothing of the system is at stake.
     spawn cat fifo >seen
     "$JOBWRAP" -j2 --report=fifo true
-    wait_for 5 grep -q '"jobs": *2' seen
+    wait_for 10 grep -q '"jobs": *2' seen
     [ -p fifo ]
     "$JOBWRAP" -j2 --report=link true
     [ -L link ]

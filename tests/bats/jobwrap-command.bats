@@ -148,23 +148,24 @@ for jobwrap in ([], [sys.argv[1]]):
 
 @test "grandchildren are reaped, and a daemon does not keep jobwrap" {
     make_fifo "$BATS_TEST_TMPDIR/parent" 3
-    run -0 timeout 10 "$JOBWRAP" --parent="$BATS_TEST_TMPDIR/parent" sh -c '
-        setsid sleep 60 >/dev/null 2>&1 3>&- & echo $!; (true &) ; (true &)'
+    run -0 timeout 30 "$JOBWRAP" --parent="$BATS_TEST_TMPDIR/parent" sh -c '
+        setsid sleep 1000 >/dev/null 2>&1 3>&- & echo $!; (true &) ; (true &)'
     daemon=$output
     is_alive "$daemon"
     kill "$daemon"
-    wait_for 2 fifo_has "$BATS_TEST_TMPDIR/parent" 3
-    wait_for 2 has_ended "$daemon"
+    wait_for 10 fifo_has "$BATS_TEST_TMPDIR/parent" 3
+    wait_for 10 has_ended "$daemon"
 }
 
 @test "jobwrap | tee ends with jobwrap, even if jobs hold tokens in the background" {
     make_fifo "$BATS_TEST_TMPDIR/parent" 3
     # The command is killed with a job that has closed its output and runs on.
-    run timeout 10 sh -c '"$1" --parent="$2" sh -c "sleep 2 >/dev/null 2>&1 3>&- & kill -9 \$\$" 2>&1 |
-        cat' sh "$JOBWRAP" "$BATS_TEST_TMPDIR/parent"
+    run timeout 30 sh -c '"$1" --parent="$2" sh -c "sleep 1000 >/dev/null 2>&1 3>&- &
+        echo \$! >$2.job; kill -9 \$\$" 2>&1 | cat' sh "$JOBWRAP" "$BATS_TEST_TMPDIR/parent"
     [ "$status" = 0 ]
     [[ $output == *'have left behind run on; process '*' holds 1 of its tokens'* || \
         $output == *'has left behind run on; process '*' holds 1 of its tokens'* ]]
     run ! fifo_has "$BATS_TEST_TMPDIR/parent" 3
-    wait_for 5 fifo_has "$BATS_TEST_TMPDIR/parent" 3
+    kill "$(cat "$BATS_TEST_TMPDIR/parent.job")"
+    wait_for 10 fifo_has "$BATS_TEST_TMPDIR/parent" 3
 }

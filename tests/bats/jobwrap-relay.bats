@@ -92,29 +92,29 @@ assert os.read(fd, 1) + os.read(fd, 1) == b"++"'
     make_fifo "$PARENT" 4
     # Three are read and forgotten; then only this shell lives, and the sleep.
     spawn "$JOBWRAP" --parent="$PARENT" sh -c 'dd bs=1 count=3 of=/dev/null status=none <"$JOBWRAP_FIFO"
-        exec sleep 30' 2>said
+        exec sleep 1000' 2>said
     wait_for 10 grep -q '^jobwrap: 2 tokens were lost' said
-    wait_for 5 eval '[ "$(tokens_in "$PARENT")" -ge 1 ]'
+    wait_for 10 eval '[ "$(tokens_in "$PARENT")" -ge 1 ]'
     stop "$spawned"
-    wait_for 5 fifo_has "$PARENT" 4
+    wait_for 10 fifo_has "$PARENT" 4
 }
 
 @test 'an idle float goes home when the parent has no other token, and comes back on demand' {
     make_fifo "$PARENT" 2
     spawn "$JOBWRAP" --parent="$PARENT" sh -c 'echo "$JOBWRAP_FIFO" >where; exec sleep 60'
-    wait_for 5 fifo_has "$PARENT" 1
-    wait_for 5 test -s where
+    wait_for 10 fifo_has "$PARENT" 1
+    wait_for 10 test -s where
     # Somebody who blocks on the FIFO gets it, though it was at home.
-    timeout 5 dd bs=1 count=1 status=none <"$(cat where)" >token
+    timeout 30 dd bs=1 count=1 status=none <"$(cat where)" >token
     [ "$(cat token)" = + ]
     stop "$spawned"
-    wait_for 5 fifo_has "$PARENT" 2
+    wait_for 10 fifo_has "$PARENT" 2
 }
 
 @test 'an idle jobwrap hardly wakes up' {
     make_fifo "$PARENT" 4
     spawn "$JOBWRAP" --parent="$PARENT" sh -c 'touch began; exec sleep 60'
-    wait_for 5 test -e began
+    wait_for 10 test -e began
     switches() {
         awk '/ctxt_switches/ { n += $2 } END { print n }' "/proc/$spawned/status"
     }
@@ -130,12 +130,12 @@ assert os.read(fd, 1) + os.read(fd, 1) == b"++"'
     # They join as soon as they can: once would prove nothing.
     for _ in {1..20}; do
         spawn "$JOBWRAP" --parent="$SERVER" sleep 60
-        wait_for 5 steved_has held 1
+        wait_for 10 steved_has held 1
         run -0 --separate-stderr "$STEVECTL" --server "$SERVER" status --json
         [ "$(python3 -c 'import json, sys
 print([c["pid"] for c in json.loads(sys.argv[1])["clients"] if c["held"]])' "$output")" = "[$spawned]" ]
         stop "$spawned"
-        wait_for 5 steved_has free 1
+        wait_for 10 steved_has free 1
     done
 }
 
@@ -192,7 +192,7 @@ print(len(os.read(fd, 9)))"' sh "$JOBWRAP" "$PARENT"
         ASAN_OPTIONS=detect_leaks=0 run sh -c 'ulimit -n "$3"; exec "$1" --parent="$2" true' sh "$JOBWRAP" "$PARENT" "$limit"
         [ "$status" = 0 ] || [ "$status" = 125 ]
         [ "$status" = 0 ] || [ -n "$output" ]
-        wait_for 5 fifo_has "$PARENT" 3
+        wait_for 10 fifo_has "$PARENT" 3
     done
     [ "$status" = 0 ]
 }

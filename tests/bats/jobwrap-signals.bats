@@ -23,7 +23,7 @@ os.execv(sys.argv[1], sys.argv[1:])' "$@"
 
 terminal() {
     "$BATS_TEST_DIRNAME/jobwrap-terminal" --parent "$PARENT" "$1"
-    wait_for 5 fifo_has "$PARENT" 3
+    wait_for 10 fifo_has "$PARENT" 3
 }
 
 @test 'a signal to jobwrap alone reaches the command, once, and its status is what counts' {
@@ -31,29 +31,29 @@ terminal() {
         rm -f began got
         spawn_with_default_signals "$JOBWRAP" --parent="$PARENT" sh -c "trap 'echo $signal >>got; exit 9' $signal
             touch began; while :; do sleep 0.02; done"
-        wait_for 5 test -e began
+        wait_for 10 test -e began
         kill -s $signal "$spawned"
         status_of "$spawned"
         [ "$status" = 9 ]
         [ "$(cat got)" = $signal ]
-        wait_for 5 fifo_has "$PARENT" 3
+        wait_for 10 fifo_has "$PARENT" 3
     done
 }
 
 @test 'a command that dies of the signal: so does jobwrap' {
     spawn "$JOBWRAP" --parent="$PARENT" sh -c 'touch began; exec sleep 60'
-    wait_for 5 test -e began
+    wait_for 10 test -e began
     kill "$spawned"
     status_of "$spawned"
     [ "$status" = 143 ]
-    wait_for 5 fifo_has "$PARENT" 3
+    wait_for 10 fifo_has "$PARENT" 3
 }
 
 @test 'a signal that was ignored from the start stays so (nohup)' {
+    mkfifo go
     (trap '' HUP; exec "$JOBWRAP" --parent="$PARENT" sh -c 'touch began; read -r line <go; exit 4') 3>&- &
     pid=$!
-    mkfifo go
-    wait_for 5 test -e began
+    wait_for 10 test -e began
     kill -HUP $pid
     echo >go
     status=0
@@ -65,7 +65,7 @@ terminal() {
     make_fifo empty 0
     for signal in INT TERM HUP; do
         spawn_with_default_signals "$JOBWRAP" --parent=empty touch run 2>said
-        wait_for 5 grep -q '^jobwrap: waiting for a token from fifo:empty$' said
+        wait_for 10 grep -q '^jobwrap: waiting for a token from fifo:empty$' said
         kill -s $signal "$spawned"
         status_of "$spawned"
         [ "$status" = $((128 + $(kill -l $signal))) ]
@@ -75,21 +75,21 @@ terminal() {
     fifo_has empty 0
     start_steved --jobs 1
     spawn "$JOBWRAP" --parent="$SERVER" sleep 60
-    wait_for 5 steved_has held 1
+    wait_for 10 steved_has held 1
     holder=$spawned
     spawn "$JOBWRAP" --parent="$SERVER" touch run 2>said
-    wait_for 5 grep -q "^jobwrap: waiting for a token .*, held by .* (pid $holder): 1$" said
+    wait_for 10 grep -q "^jobwrap: waiting for a token .*, held by .* (pid $holder): 1$" said
     stop "$holder"
     status_of "$spawned"
     [ "$status" = 0 ]
     [ -e run ]
-    wait_for 5 steved_has free 1
+    wait_for 10 steved_has free 1
 }
 
 @test 'a command that stops by itself, with no shell above: jobwrap does not stop for ever' {
     spawn setsid "$JOBWRAP" --parent="$PARENT" sh -c 'echo $$ >pid; kill -STOP $$; exit 8'
-    wait_for 5 test -s pid
-    wait_for 5 grep -q 'State:.T' "/proc/$(cat pid)/status"
+    wait_for 10 test -s pid
+    wait_for 10 grep -q 'State:.T' "/proc/$(cat pid)/status"
     kill -CONT "$(cat pid)"
     status_of "$spawned"
     [ "$status" = 8 ]
@@ -99,11 +99,11 @@ terminal() {
     # Who looks for leaks at the end stops all threads for it, and a SIGCONT then makes it wait for ever.
     export ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0
     spawn "$JOBWRAP" --parent="$PARENT" sh -c 'echo $$ >pid; kill -STOP $$; exit 8'
-    wait_for 5 test -s pid
-    wait_for 5 grep -q 'State:.T' "/proc/$(cat pid)/status"
+    wait_for 10 test -s pid
+    wait_for 10 grep -q 'State:.T' "/proc/$(cat pid)/status"
     kill -CONT "$spawned"
     # It may come before jobwrap has stopped; the second one cannot.
-    wait_for 5 eval '! is_alive "$spawned" || kill -CONT "$spawned"; has_ended "$spawned"'
+    wait_for 10 eval '! is_alive "$spawned" || kill -CONT "$spawned"; has_ended "$spawned"'
     status_of "$spawned"
     [ "$status" = 8 ]
 }
@@ -113,15 +113,15 @@ terminal() {
     spawn python3 -c 'import os, sys
 os.setpgid(0, 0)
 os.execv(sys.argv[1], sys.argv[1:])' "$JOBWRAP" --parent="$PARENT" sh -c 'echo $$ >pid; read -r line <go; exit 4'
-    wait_for 5 test -s pid
+    wait_for 10 test -s pid
     keeper=$(cut -d ' ' -f 4 "/proc/$(cat pid)/stat")
     kill -STOP -- "-$spawned"
     for pid in "$spawned" "$keeper" "$(cat pid)"; do
-        wait_for 5 grep -q 'State:.T' "/proc/$pid/status"
+        wait_for 10 grep -q 'State:.T' "/proc/$pid/status"
     done
     kill -CONT "$spawned"
-    wait_for 5 eval '! grep -q "State:.T" "/proc/$(cat pid)/status"'
-    timeout 5 sh -c 'echo >go'
+    wait_for 10 eval '! grep -q "State:.T" "/proc/$(cat pid)/status"'
+    timeout 30 sh -c 'echo >go'
     status_of "$spawned"
     [ "$status" = 4 ]
 }

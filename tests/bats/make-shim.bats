@@ -144,7 +144,7 @@ lives_jobs() {
     start_steved --jobs 3
     named "--jobserver-auth=fifo:$SERVER" make -C tree
     exactly 4 60
-    wait_for 5 steved_has free 3
+    wait_for 10 steved_has free 3
     [ "$(steved_get reclaimed) $(steved_get dropped)" = '0 0' ]
 }
 
@@ -179,13 +179,13 @@ lives_jobs() {
         wait_for 10 lives_jobs 4
         fifo_has "$PARENT" 0
         end_by $signal
-        wait_for 5 fifo_has "$PARENT" 3
+        wait_for 10 fifo_has "$PARENT" 3
         rm "$LOG"
         named "--jobserver-auth=fifo:$SERVER" spawn_gated env --default-signal=INT make
         wait_for 10 lives_jobs 4
         steved_has held 3
         end_by $signal
-        wait_for 5 steved_has free 3
+        wait_for 10 steved_has free 3
     done
 }
 
@@ -234,7 +234,7 @@ found = {int(n) for n in os.listdir("/proc/self/fd") if os.path.exists("/proc/se
          and os.path.samestat(os.stat("/proc/self/fd/" + n), fifo)}
 assert found == ({r, w} if sys.argv[1] == "+" else set()), (found, r, w)
 assert sys.argv[1] != "+" or os.get_blocking(w)
-print("seen")
+os.write(1, b"seen\n")  # print() may take two writes, and the other recipe's come between
 END
     printf 'all: with without\nwith:; +@python3 see.py + "$(PARENT)"\n%s\n' \
         'without:; @python3 see.py - "$(PARENT)"' >Makefile

@@ -232,7 +232,7 @@ alike() {
     clean tree
     MEET=2 gated -C tree -j2
     exactly 2 60
-    wait_for 5 steved_has free 3
+    wait_for 10 steved_has free 3
 }
 
 @test '-l: a load that is never reached, and one that always is' {

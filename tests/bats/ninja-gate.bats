@@ -122,7 +122,7 @@ at_steved() {
     start_steved --jobs "$2"
     export MAKEFLAGS="--jobserver-auth=fifo:$SERVER"
     build_of "$2"
-    wait_for 5 steved_has free "$2"
+    wait_for 10 steved_has free "$2"
     [ "$(steved_get reclaimed) $(steved_get dropped) $(steved_get unpaid)" = '0 0 0' ]
 }
 

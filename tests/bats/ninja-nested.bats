@@ -105,10 +105,10 @@ succeeds() {
         start_steved --jobs 4
         MAKEFLAGS="--jobserver-auth=fifo:$SERVER" succeeds ninja -C outer
         exactly 4 60
-        wait_for 5 steved_has free 4
+        wait_for 10 steved_has free 4
         MAKEFLAGS='' succeeds "$JOBWRAP" --parent="$SERVER" -- ninja -C outer
         exactly 4 60
-        wait_for 5 steved_has free 4
+        wait_for 10 steved_has free 4
         [ "$(steved_get reclaimed) $(steved_get dropped)" = '0 0' ]
     done
 }

@@ -64,7 +64,7 @@ everywhere() {
     start_steved --jobs 3
     export MAKEFLAGS="--jobserver-auth=fifo:$SERVER"
     builds 3 "${BUILD_IT[@]}"
-    wait_for 5 steved_has free 3
+    wait_for 10 steved_has free 3
     [ "$(steved_get reclaimed) $(steved_get dropped)" = '0 0' ]
 }
 

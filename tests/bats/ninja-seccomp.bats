@@ -208,6 +208,18 @@ without_leak_checker() {
     tokens_are 3
 }
 
+@test 'the sidecar is killed before it traces: a line, and -j1' {
+    require ninja python3
+    without_leak_checker
+    stamps "$WORK/build" 0.02 10
+    jobserver 3
+    ulimit -c 0
+    run -0 env -u NINJA_SHIM_GATE "$BATS_TEST_DIRNAME/without-gates" killed "$SHIM" -C "$WORK/build"
+    [[ $output == *'ninja-shim: cannot hold jobs back (ptrace: '*'; seccomp: Broken pipe); using -j1'* ]]
+    "$CONCURRENCY" --expect-jobs 10 --expect-exactly 1 log
+    tokens_are 3
+}
+
 # --- what is a job ---
 
 @test 'what a job executes after its first program is its own business' {

@@ -37,7 +37,7 @@ alike() {
             diff alone.typed gated.typed
             same jobs
             "$LIB/concurrency" --expect-max 2 --killed "$LOG"
-            wait_for 5 all_back 1
+            wait_for 10 all_back 1
         done
     done
 }
@@ -57,13 +57,14 @@ typed() {
 }
 
 @test '^\: the status is the same, and no job that waits is run' {
-    # ninja leaves its jobs alone then; they end by themselves.
-    tree 'exec sleep 1'
+    tree 'read -r line <../go'
+    mkfifo go
     alike quit
 }
 
 @test '^Z and fg: it stops, goes on and completes' {
-    tree 'sleep 0.2'
+    tree 'read -r line <../go'
+    mkfifo go
     alike suspend
     [ "$(cat gated.jobs)" = 12 ]
 }
@@ -113,7 +114,7 @@ signalled() {
                 NINJA_SHIM_GATE=$gate signalled gated $signal "$NINJA_SHIM" -C tree
                 same jobs status
                 [ "$(grep 'build stopped' alone.raw)" = "$(grep 'build stopped' gated.raw)" ]
-                wait_for 5 all_back 1
+                wait_for 10 all_back 1
             done
         done
     done

@@ -95,7 +95,7 @@ all_at_once() {
     start_steved --jobs 3
     MAKEFLAGS="--jobserver-auth=fifo:$SERVER" emerge_all
     exactly 3 24
-    wait_for 5 steved_has free 3
+    wait_for 10 steved_has free 3
 }
 
 @test 'below jobwrap one job uses its slot, with the others never above' {

@@ -102,7 +102,7 @@ is_interrupted() {
         HANG='a.0 b.0 c.0 d.0 a.1 b.1 c.1 d.1' pytest_spawn $arguments
         wait_for 30 runs '[a-d]\.[01]'
         is_interrupted
-        wait_for 5 all_back 1
+        wait_for 10 all_back 1
     done
     below_steved 2
     for arguments in '-n 4' ''; do
@@ -133,7 +133,7 @@ waits() {
         spawned_status
         [ "$status" = 2 ]
         [ ! -s "$LOG" ]
-        wait_for 5 steved_has waiting 0
+        wait_for 10 steved_has waiting 0
     done
     stop "$holder" KILL
     steved_is_whole
@@ -176,9 +176,9 @@ waits() {
 @test 'a test that waits for its token is not late' {
     suite many {a..d}
     below_fifo 0
-    # Each in turn takes half of the time that it may, and so others wait for longer than that.
+    # Each in turn takes far less than the time that it may, but the last waits for longer than that.
     for method in signal thread; do
-        TESTS=2 JOB_SECONDS=0.6 passes 8 -n 4 --timeout=1.2 --timeout-method=$method
+        TESTS=1 JOB_SECONDS=1.5 passes 4 -n 4 --timeout=4 --timeout-method=$method
         exactly 1
         all_back 0
     done
@@ -187,12 +187,12 @@ waits() {
 @test 'a test that is too late gives its token back' {
     suite many {a..d}
     below_fifo 1
-    HANG=b.2 pytest_run -n 2 --timeout=1 --timeout-method=signal
+    HANG=b.2 pytest_run -n 2 --timeout=4 --timeout-method=signal
     [ "$status" = 1 ]
     [[ ${lines[-1]} == *' 1 failed, 99 passed in '* ]]
     all_back 1
     # This one ends the process.
-    HANG=b.2 pytest_run -n 2 --timeout=1 --timeout-method=thread
+    HANG=b.2 pytest_run -n 2 --timeout=4 --timeout-method=thread
     [ "$status" = 1 ]
     [[ ${lines[-1]} == *' 1 failed, 99 passed in '* ]]
     all_back 1

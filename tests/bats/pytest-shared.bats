@@ -165,10 +165,10 @@ make_has_a_turn() {
     below_fifo 1
     a_make 2
     make_has_a_turn -n 2
-    wait_for 5 all_back 1
+    wait_for 10 all_back 1
     # One that is not distributed keeps no token that it does not need.
     make_has_a_turn
-    wait_for 5 all_back 1
+    wait_for 10 all_back 1
 }
 
 @test 'a make that waits gets a token between two tests, at steved' {

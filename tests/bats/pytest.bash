@@ -92,6 +92,6 @@ below_steved() {
 
 # steved_is_whole: all its tokens are free, and nobody returned one that was not his.
 steved_is_whole() {
-    wait_for 5 steved_has free "$(steved_get jobs)"
+    wait_for 10 steved_has free "$(steved_get jobs)"
     [ "$(steved_get dropped)" = 0 ]
 }

@@ -196,7 +196,7 @@ END
     [[ $output == *'tokens borrowed'*'+ stevectl status'*'free'* ]]
     ran_within 4 12
     [ "$(stevectl get jobs)" = 4 ]
-    wait_for 5 all_free
+    wait_for 10 all_free
     stop "$(pgrep -f -- "--mount $XDG_RUNTIME_DIR/steve")"
 }
 

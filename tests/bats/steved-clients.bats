@@ -137,7 +137,7 @@ load steved
     [ "$(steved_get dropped)" = 0 ]
     # With the shell it is gone.
     bash -c 'exec 3<>"$1" && token=$(dd bs=1 count=1 <&3 2>/dev/null) && [ "$token" = + ]' - "$SERVER"
-    wait_for 5 steved_has reclaimed 1
+    wait_for 10 steved_has reclaimed 1
     [ "$(steved_get free)" = 2 ]
 }
 
@@ -150,7 +150,7 @@ load steved
     run -0 "$STEVECTL" --server "$SERVER" status --json
     [[ $output == *'"command"'* && $output != *'"pid":0,'* ]]
     stop "$spawned" KILL
-    wait_for 5 steved_has free 2
+    wait_for 10 steved_has free 2
     [ "$(steved_get reclaimed)" = 1 ]
 }
 
@@ -168,7 +168,7 @@ load steved
     read -r -N 1 -u "$other" token
     [ "$(steved_get held)" = 2 ]
     exec {other}>&-
-    wait_for 5 steved_has held 1
+    wait_for 10 steved_has held 1
     printf + >&"$fd"
     [ "$(steved_get free)" = 2 ]
     # unshare heeds no SIGTERM.
@@ -184,7 +184,7 @@ load steved
     MAKEFLAGS="-j --jobserver-auth=fifo:$SERVER" "$MAKE441" -C "$BATS_TEST_TMPDIR"
     # Nobody has paid for its implicit slot.
     "$LIB/concurrency" --expect-exactly 4 --expect-jobs 12 "$LOG"
-    wait_for 5 steved_has free 3
+    wait_for 10 steved_has free 3
     [ "$(steved_get dropped)" = 0 ]
     [ "$(steved_get reclaimed)" = 0 ]
     [ "$(steved_get granted)" = "$(steved_get returned)" ]

@@ -311,16 +311,16 @@ asks() {
 @test 'SIGUSR1 logs the status, --verbose each step' {
     start_steved --jobs 2 --verbose
     dd if="$SERVER" of=/dev/null bs=1 count=1 2>/dev/null
-    wait_for 5 steved_has reclaimed 1
+    wait_for 10 steved_has reclaimed 1
     steved_log | grep -q 'grant to [0-9]'
     steved_log | grep -q 'reclaim of 1 from [0-9]'
     kill -USR1 "$STEVED_PID"
-    wait_for 5 grep -q 'jobs 2, free 2, held 0, .*reclaimed 1' "$BATS_TEST_TMPDIR/steved.log"
+    wait_for 10 grep -q 'jobs 2, free 2, held 0, .*reclaimed 1' "$BATS_TEST_TMPDIR/steved.log"
     exec {fd}<>"$SERVER"
     read -r -N 1 -u "$fd"
     printf ++ >&"$fd"
-    wait_for 5 grep -q 'return of 1 from' "$BATS_TEST_TMPDIR/steved.log"
-    wait_for 5 grep -q 'drop 1 from' "$BATS_TEST_TMPDIR/steved.log"
+    wait_for 10 grep -q 'return of 1 from' "$BATS_TEST_TMPDIR/steved.log"
+    wait_for 10 grep -q 'drop 1 from' "$BATS_TEST_TMPDIR/steved.log"
 }
 
 @test 'per-process-limit holds for one client only' {
@@ -329,7 +329,7 @@ asks() {
     read -r -N 1 -u "$fd"
     run ! timeout 0.2 dd bs=1 count=1 <&"$fd"
     dd if="$SERVER" bs=1 count=1 2>/dev/null
-    [ "$(steved_get held)" = 1 ]
+    wait_for 10 steved_has held 1
     "$STEVECTL" --server "$SERVER" set per-process-limit=0
     read -r -N 1 -u "$fd"
     [ "$(steved_get held)" = 2 ]

@@ -13,7 +13,7 @@ client() {
 run_client() {
     start_steved --jobs 4
     client "$@"
-    wait_for 5 steved_has free "$(steved_get jobs)"
+    wait_for 10 steved_has free "$(steved_get jobs)"
 }
 
 # mount_of: the directory of the server that was started last.

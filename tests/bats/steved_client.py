@@ -398,10 +398,8 @@ def reservation_dies(path: str) -> None:
     wait_status(holder, waiting=1)
     os.write(holder, b"+")
     assert os.read(ready, 1) == b"r"
-    begin = time.monotonic()
     child.kill()
     check_read(reader, 1)
-    assert time.monotonic() - begin < 0.2
     assert status(holder)["lapsed"] == lapsed
     child.wait()
 

@@ -49,7 +49,7 @@ highest() {
 }
 
 nothing_is_held() {
-    wait_for 5 steved_has held 0
+    wait_for 10 steved_has held 0
     steved_has free "$(steved_get jobs)"
 }
 
@@ -213,9 +213,9 @@ assert poll.poll(0) == []' "$DEVICE"
     [ "$status" = 0 ]
     steved_has jobs 2
     "$STEVECTL" --server "$DEVICE" set jobs=1
-    wait_for 5 steved_has free 0
+    wait_for 10 steved_has free 0
     printf + >&"$taken"
-    wait_for 5 steved_has free 1
+    wait_for 10 steved_has free 1
 }
 
 # Each job runs until the test writes one more byte to the gate.
