@@ -98,8 +98,8 @@ all_at_once() {
     wait_for 5 steved_has free 3
 }
 
-@test 'below jobwrap one job uses its slot, with the others never above' {
-    "$JOBWRAP" -j 3 --style=fifo -- "$SHIM" --jobs=8 p01 p02 p03 p04 p05 p06 3>&-
+@test 'below jobwrap a plain emerge is the shim; one job uses its slot, with the others never above' {
+    "$JOBWRAP" -j 3 --style=fifo -- emerge --jobs=8 p01 p02 p03 p04 p05 p06 3>&-
     exactly 3 12
 }
 
