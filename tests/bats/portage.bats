@@ -103,6 +103,36 @@ all_at_once() {
     exactly 3 12
 }
 
+# by_descriptors MAKE: the option for them, where there is one.
+by_descriptors() {
+    ! "$1" --help | grep -o -- '--jobserver-style=' || echo pipe
+}
+
+@test 'in a recipe of make its descriptors serve emerge, and a line says that they serve no builds' {
+    require_tool MAKE441
+    local make
+    export SHIM
+    # make itself looks at its tokens when it ends.
+    printf 'all:\n\t+@"$(SHIM)" --jobs=8 p01 p02 p03 p04 p05 p06\n' >recipe.mk
+    for make in make "$MAKE441"; do
+        # shellcheck disable=SC2046 # one word or none
+        run -0 --separate-stderr "$make" -j3 $(by_descriptors "$make" | tr -d '\n') -f recipe.mk
+        [[ $stderr == 'emerge-shim: builds cannot use the jobserver '+([0-9]),+([0-9])': only its path '* ]]
+        [ "${#stderr_lines[@]}" = 1 ]
+        exactly 3 12
+        rm "$LOG"
+    done
+}
+
+@test 'in a recipe of make without its + they are not for emerge: a message, and it goes on' {
+    export SHIM STANDIN_SECONDS=0.1
+    printf 'all:\n\t@"$(SHIM)" --jobs=8 p01\n' >recipe.mk
+    # shellcheck disable=SC2046 # one word or none
+    run -0 --separate-stderr make -j3 $(by_descriptors make | tr -d '\n') -f recipe.mk
+    echo "$stderr"
+    [[ $stderr == 'emerge-shim: open '+([0-9]),+([0-9])': not '*'; goes on without a jobserver' ]]
+}
+
 @test 'killed at a plain FIFO: its keeper returns what it held' {
     below_fifo 3
     # shellcheck disable=SC2086 # words
