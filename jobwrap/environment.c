@@ -58,7 +58,6 @@ environment_prepend_path(const char *directory)
     return result;
 }
 
-/* The build directory of the shims holds other files as well. */
 static bool
 holds_programs(const char *directory)
 {
@@ -79,7 +78,7 @@ holds_programs(const char *directory)
 char *
 environment_find_shims(void)
 {
-    char program[PATH_MAX], beside[PATH_MAX + sizeof("/../ninja-shim")];
+    char program[PATH_MAX], beside[PATH_MAX + sizeof("/shims")];
     ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
     char *slash;
 
@@ -87,7 +86,7 @@ environment_find_shims(void)
         program[length] = '\0';
         if ((slash = strrchr(program, '/')))
             *slash = '\0';
-        snprintf(beside, sizeof(beside), "%s/../ninja-shim", program);
+        snprintf(beside, sizeof(beside), "%s/shims", program);
         if (holds_programs(beside))
             return realpath(beside, NULL);
     }

@@ -12,12 +12,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "auth.h"
 #include "implicit.h"
 #include "message.h"
 #include "program.h"
+#include "script.h"
 #include "usage.h"
 
 #define PYTHON_PATH "PYTHONPATH"
+#define STRICT "EMERGE_SHIM_STRICT"
+#define STATUS_STRICT 1
 
 static void
 set(const char *name, const char *value)
@@ -37,7 +41,7 @@ take_option(const char *word)
     enum implicit_policy policy;
 
     if (strcmp(word, "--strict") == 0) {
-        set("EMERGE_SHIM_STRICT", "1");
+        set(STRICT, "1");
         return true;
     }
     if (strncmp(word, implicit, strlen(implicit)) != 0)
@@ -103,6 +107,65 @@ prepend_python_path(void)
     free(path);
 }
 
+/* --- where it cannot get in --- */
+
+/* As far as we can see, who do not read make.conf: jobserver-emerge is called for a jobserver there. */
+static bool
+has_jobserver(void)
+{
+    struct auth auth;
+    char *error;
+
+    if (HAS_OPTIONS)
+        return true;
+    int result = auth_parse(getenv("MAKEFLAGS"), &auth, &error);
+    if (result < 0) {
+        free(error);
+        return true;
+    }
+    bool is_named = auth.kind != AUTH_NONE;
+    auth_clear(&auth);
+    return is_named;
+}
+
+/* Only asked where the adapter cannot be: it takes a second. */
+static bool
+portage_acquires_tokens(const char *real)
+{
+    char answer[256];
+    unsigned major, minor, patch = 0;
+
+    return program_ask_version(real, "emerge", answer, sizeof(answer)) == 0 &&
+           sscanf(answer, "Portage %u.%u.%u", &major, &minor, &patch) >= 2 &&
+           (major > 3 || (major == 3 && (minor > 0 || patch >= 74)));
+}
+
+/* The same words as those of the adapter. */
+static void
+do_without(const char *script)
+{
+    const char *strict = getenv(STRICT);
+    bool stops = strict && *strict;
+
+    message("the first line of %s has Python ignore PYTHONPATH (-I, -E or -S), and the adapter on "
+            "it; %s",
+            script, stops ? "stops, because of --strict" : "goes on without a jobserver");
+    if (stops)
+        exit(STATUS_STRICT);
+}
+
+static void
+adapt(const char *real)
+{
+    char *script = script_that_ignores_path(real);
+
+    if (!script)
+        prepend_python_path();
+    else if (has_jobserver() && !portage_acquires_tokens(real))
+        do_without(script);
+    free(script);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -117,7 +180,7 @@ main(int argc, char **argv)
         exit(program_exit_status(result));
     }
     if (program_shim_hops() == 0)
-        prepend_python_path();
+        adapt(real);
     result = program_exec_real(real, argv);
     message("run %s: %s", real, strerror(-result));
     exit(program_exit_status(result));

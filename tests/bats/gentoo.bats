@@ -369,12 +369,18 @@ END
 @test 'hook: of a jobserver that is no more nothing is left, and builds say so' {
     local stale=(CARGO_MAKEFLAGS=--jobserver-auth=fifo:/nowhere/fifo JOBWRAP_FIFO=/nowhere/fifo
         JOBWRAP_JOBS=4)
-    run -0 phase prerm "$SHOW" MAKEFLAGS='-j4 --jobserver-auth=fifo:/nowhere/fifo' "${stale[@]}"
-    [ "$output" = $'/usr/bin:/bin|-j4\n|||:/nowhere/fifo' ]
-    run -0 phase compile 'echo "${MAKEFLAGS-none}"' MAKEFLAGS='--jobserver-auth=fifo:/nowhere/fifo'
+    # Nor of the number of jobs that it had.
+    run -0 phase prerm "$SHOW" MAKEFLAGS='-k -j4 --jobserver-auth=fifo:/nowhere/fifo' "${stale[@]}"
+    [ "$output" = $'/usr/bin:/bin|-k\n|||:/nowhere/fifo' ]
+    # As often as there is a phase that finds it so: later ones have what is exported here.
+    run -0 phase setup 'EBUILD_PHASE=compile; source "$HOOK"; echo "[${MAKEFLAGS-none}]"' \
+        MERGE_TYPE=source MAKEFLAGS='-j4 --jobserver-auth=fifo:/nowhere/fifo'
     [ "$output" = 'ewarn: jobserver /nowhere/fifo: there is no such file;
 ewarn: the package is built without.
-none' ]
+[]' ]
+    run -0 phase setup 'echo "[${MAKEFLAGS-none}]"' MERGE_TYPE=binary \
+        MAKEFLAGS='--jobserver-auth=fifo:/nowhere/fifo'
+    [ "$output" = '[]' ]
 }
 
 @test 'hook: when only metadata is wanted it does nothing' {
@@ -440,5 +446,11 @@ END
         as daemon daemon bash "$1/build" daemon' - "$OPEN_TO_ALL"
     echo "$output"
     [[ $output == *$'took a token\njobserver: [/run/jobwrap/'* ]]
+    [[ $output == *'no access for daemon (group jobserver?);'*$'\njobserver: []' ]]
+    # As where there is no group jobserver.
+    run -0 "$JOBWRAP" -j 2 --style=fifo --parent=none -- bash -euc '
+        chmod 0700 "${JOBWRAP_FIFO%/*}"
+        setpriv --reuid=daemon --regid=daemon --clear-groups bash "$1/build" daemon' - "$OPEN_TO_ALL"
+    echo "$output"
     [[ $output == *'no access for daemon (group jobserver?);'*$'\njobserver: []' ]]
 }

@@ -98,9 +98,39 @@ all_at_once() {
     wait_for 10 steved_has free 3
 }
 
-@test 'below jobwrap one job uses its slot, with the others never above' {
-    "$JOBWRAP" -j 3 --style=fifo -- "$SHIM" --jobs=8 p01 p02 p03 p04 p05 p06 3>&-
+@test 'below jobwrap a plain emerge is the shim; one job uses its slot, with the others never above' {
+    "$JOBWRAP" -j 3 --style=fifo -- emerge --jobs=8 p01 p02 p03 p04 p05 p06 3>&-
     exactly 3 12
+}
+
+# by_descriptors MAKE: the option for them, where there is one.
+by_descriptors() {
+    ! "$1" --help | grep -o -- '--jobserver-style=' || echo pipe
+}
+
+@test 'in a recipe of make its descriptors serve emerge, and a line says that they serve no builds' {
+    require_tool MAKE441
+    local make
+    export SHIM
+    # make itself looks at its tokens when it ends.
+    printf 'all:\n\t+@"$(SHIM)" --jobs=8 p01 p02 p03 p04 p05 p06\n' >recipe.mk
+    for make in make "$MAKE441"; do
+        # shellcheck disable=SC2046 # one word or none
+        run -0 --separate-stderr "$make" -j3 $(by_descriptors "$make" | tr -d '\n') -f recipe.mk
+        [[ $stderr == 'emerge-shim: builds cannot use the jobserver '+([0-9]),+([0-9])': only its path '* ]]
+        [ "${#stderr_lines[@]}" = 1 ]
+        exactly 3 12
+        rm "$LOG"
+    done
+}
+
+@test 'in a recipe of make without its + they are not for emerge: a message, and it goes on' {
+    export SHIM STANDIN_SECONDS=0.1
+    printf 'all:\n\t@"$(SHIM)" --jobs=8 p01\n' >recipe.mk
+    # shellcheck disable=SC2046 # one word or none
+    run -0 --separate-stderr make -j3 $(by_descriptors make | tr -d '\n') -f recipe.mk
+    echo "$stderr"
+    [[ $stderr == 'emerge-shim: open '+([0-9]),+([0-9])': not '*'; goes on without a jobserver' ]]
 }
 
 @test 'killed at a plain FIFO: its keeper returns what it held' {
@@ -193,6 +223,70 @@ all_at_once() {
     # shellcheck disable=SC2086 # words
     PATH=$BUILD/portage:$PWD/bin:$PATH "$JOBSERVER_EMERGE" --jobs=8 $PACKAGES 3>&-
     exactly 3 24
+}
+
+# installed_by_gentoo OPTIONS: bin/emerge, which is python-exec, and the script that this chooses, whose #!
+# line has these options.
+installed_by_gentoo() {
+    local scripts=lib/python-exec
+    mkdir -p bin $scripts/python3.9
+    printf '#!/bin/sh\nexec "%s/${0##*/}" "$@"\n' "$PWD/$scripts/python3.9" >$scripts/python-exec2
+    ln -sfn ../$scripts/python-exec2 bin/emerge
+    cat >$scripts/python3.9/emerge <<END
+#!$(python3 -c 'import sys; print(sys.executable)')${1:+ $1}
+import os, runpy, sys
+if sys.argv[1:] == ["--version"]:
+    sys.exit("Portage of no version" if "MAKEFLAGS" in os.environ else print("Portage", os.environ["VERSION"]))
+sys.path.insert(0, "$STANDIN")
+runpy.run_path("$STANDIN/emerge", run_name="__main__")
+END
+    chmod +x $scripts/python-exec2 $scripts/python3.9/emerge
+    export VERSION=3.0.73.1
+}
+
+@test 'as Gentoo installs it: python-exec chooses the script' {
+    below_fifo 3
+    installed_by_gentoo -bs
+    EMERGE_SHIM_REAL=$PWD/bin/emerge run -0 --separate-stderr emerge_all
+    [ "$stderr" = '' ]
+    exactly 3 24
+}
+
+@test 'a #! line that keeps the adapter out: a message, and it goes on; --strict stops' {
+    local options
+    below_fifo 3
+    export EMERGE_SHIM_REAL=$PWD/bin/emerge
+    for options in -I -bE -S; do
+        installed_by_gentoo "$options"
+        STANDIN_SECONDS=1 MAKEFLAGS=$MAKE_CONF run -0 --separate-stderr emerge_all
+        [[ $stderr == "emerge-shim: the first line of $PWD/lib/python-exec/python3.9/emerge has "* ]]
+        [[ ${#stderr_lines[@]} = 1 && $stderr == *'; goes on without a jobserver' ]]
+        all_at_once
+        rm "$LOG"
+        run -1 --separate-stderr "$JOBSERVER_EMERGE" --strict --jobs=8 p01
+        [[ $stderr == *'stops, because of --strict' ]]
+        [ ! -e "$LOG" ]
+    done
+    # The same without a wrapper, and with another one.
+    EMERGE_SHIM_REAL=$PWD/lib/python-exec/python3.9/emerge run -1 "$JOBSERVER_EMERGE" --strict p01
+    sed -i '1s|.*|#!/usr/bin/env -S python3 -I|' lib/python-exec/python3.9/emerge
+    run -1 "$JOBSERVER_EMERGE" --strict p01
+    [[ $output == *' has Python ignore PYTHONPATH '* ]]
+}
+
+@test 'a #! line that keeps the adapter out, where none is needed: nothing is said' {
+    below_fifo 3
+    export EMERGE_SHIM_REAL=$PWD/bin/emerge STANDIN_SECONDS=0.1
+    installed_by_gentoo -I
+    # No jobserver that the shim could know of.
+    run -0 --separate-stderr "$SHIM" p01
+    [ "$stderr" = '' ]
+    # shellcheck disable=SC2030,SC2031 # a test is a subshell
+    for VERSION in 3.0.74 3.1 4.0.1; do
+        MAKEFLAGS=$MAKE_CONF run -0 --separate-stderr "$JOBSERVER_EMERGE" --strict p01
+        echo "$VERSION: $stderr"
+        [ "$stderr" = '' ]
+    done
 }
 
 @test 'no emerge, or an option that makes no sense: a message' {

@@ -27,6 +27,7 @@ RDEPEND="
 	${COMMON_DEPEND}
 	jobwrap? ( acct-group/jobserver )
 	portage? (
+		!dev-build/steve
 		>=acct-user/portage-0-r4
 		sys-apps/portage
 	)
