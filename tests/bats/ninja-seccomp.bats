@@ -38,20 +38,17 @@ tokens_are() {
 # The pids of the gates' processes that this test has started, a name (jobgate, jobgate-keeper) and a
 # pattern for the command line of the shim that they come from.
 gates() {
-    local status pid
-    for status in /proc/[0-9]*/status; do
-        pid=${status#/proc/}
-        pid=${pid%/status}
+    local pid
+    for pid in $(pgrep -x -- "$1"); do
         # A zombie has no command line.
-        if grep -qx "Name:[[:space:]]*$1" "$status" && tr '\0' ' ' <"/proc/$pid/cmdline" |
-            grep -q -- "$2"; then
+        if tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q -- "$2"; then
             echo "$pid"
         fi
     done 2>/dev/null
 }
 
 sidecars() {
-    gates 'jobgate\(-keeper\)\?' "$WORK"
+    gates 'jobgate(-keeper)?' "$WORK"
 }
 
 nothing_left() {

@@ -18,15 +18,28 @@ worker_has_started() {
 
 # --- a worker ---
 
-# crashes FAILED PASSED [ARGUMENT...]: so many workers are killed, and others take their place.
+# xdist sends tests to a worker whose end it has not seen yet, and ends by that: an error of its own
+# (3.0 to 3.8), which is no reason to lose a token.
+xdist_gave_up() {
+    [ "$status" = 3 ] && grep -q 'OSError: cannot send (already closed?)' said
+}
+
+# crashes MOST FAILED PASSED [ARGUMENT...]: so many run at once; workers are killed, and others take
+# their place.
 crashes() {
-    local failed=$1 passed=$2
-    shift 2
-    pytest_run "$@"
+    local most=$1 failed=$2 passed=$3
+    shift 3
+    MEET=$most pytest_run "$@"
+    if xdist_gave_up; then
+        "$LIB/concurrency" --killed --expect-max "$most" "$LOG"
+        return
+    fi
     [ "$status" = 1 ]
     [[ ${lines[-1]} == *" $failed failed, $passed passed in "* ]]
     [ "$(grep -c "worker '.*' crashed while running" said)" -ge "$failed" ]
     run ! grep -iE 'internal ?error' said
+    "$LIB/concurrency" --killed --expect-exactly "$most" "$LOG"
+    ran "$passed"
 }
 
 @test 'workers that are killed in a test: a FIFO has its tokens back, and none more' {
@@ -34,9 +47,7 @@ crashes() {
     for name in newest oldest; do
         use_pytest "$name"
         below_fifo 2
-        KILL='a.3 b.7 c.11' MEET=3 crashes 3 97 -n 4
-        "$LIB/concurrency" --killed --expect-exactly 3 "$LOG"
-        ran 97
+        KILL='a.3 b.7 c.11' crashes 3 3 97 -n 4
         all_back 2
     done
 }
@@ -44,18 +55,14 @@ crashes() {
 @test 'a worker that is killed on the slot: another has it then' {
     suite many {a..d}
     below_fifo 0
-    KILL='a.3 b.7 c.11' crashes 3 97 -n 2
-    "$LIB/concurrency" --killed --expect-exactly 1 "$LOG"
-    ran 97
+    KILL='a.3 b.7 c.11' crashes 1 3 97 -n 2
     all_back 0
 }
 
 @test 'workers that are killed in a test: steved gives their tokens to others' {
     suite many {a..d}
     below_steved 3
-    KILL='a.3 b.7 c.11' MEET=3 crashes 3 97 -n 4
-    "$LIB/concurrency" --killed --expect-exactly 3 "$LOG"
-    ran 97
+    KILL='a.3 b.7 c.11' crashes 3 3 97 -n 4
     steved_is_whole
 }
 
