@@ -5,6 +5,7 @@ NEEDED and uses them from outside; a Portage that lacks one goes on without us, 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -206,6 +207,9 @@ def open_tokens(scheduler: Scheduler, choice: Choice) -> Tokens | None:
             " (jobwrap --style=fifo)")
     client = Client.open(named)
     paid = jobserver_client.implicit_is_paid(client, choice.implicit, "MAKEFLAGS" in os.environ)
+    # At steved an emerge is one account, as a jobwrap is, and runs as many jobs as it has tokens.
+    with contextlib.suppress(JobserverError):
+        client.join_group()
     return Tokens(client, paid)
 
 

@@ -98,6 +98,18 @@ all_at_once() {
     wait_for 10 steved_has free 3
 }
 
+@test 'at steved an emerge is one client, a group, and runs nothing that is not paid for' {
+    start_steved --jobs 2
+    export MAKEFLAGS="--jobserver-auth=fifo:$SERVER"
+    STANDIN_SECONDS=30 spawn "$SHIM" --jobs=4 p01 p02 p03 p04
+    wait_for 20 steved_has held 2
+    [ "$(steved_get unpaid)" = 0 ]
+    run -0 "$STEVECTL" --server "$SERVER" status
+    [[ ${lines[-1]} =~ 2\ .*' group ' ]]
+    stop "$spawned"
+    wait_for 10 steved_has free 2
+}
+
 @test 'below jobwrap a plain emerge is the shim; one job uses its slot, with the others never above' {
     "$JOBWRAP" -j 3 --style=fifo -- emerge --jobs=8 p01 p02 p03 p04 p05 p06 3>&-
     exactly 3 12
