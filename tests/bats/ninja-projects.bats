@@ -34,6 +34,7 @@ builds() {
     rm -f "$TREE/build/tree"
     [ "$most" = none ] || at_once "$most"
     build gated "$@"
+    unset STAMP_MEET
     tail -n 5 gated.raw
     [ "$(cat gated.status)" = 0 ]
     [ -x "$TREE/build/tree" ]
