@@ -3,26 +3,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import struct
 import subprocess
 import sys
-import termios
 
-import jobserver_client
 from jobserver_client import Client, Kind
 
 IMPLICIT = b""
 NOTED = b"noted"  # its byte lies in the ledger
 
-F_SETPIPE_SZ, F_GETPIPE_SZ = 1031, 1032  # of fcntl(2); Python has them since 3.10
 KEEPER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "emerge_keeper.py")
-
-
-def count_bytes(fd: int) -> int:
-    number: int = struct.unpack("=i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))[0]
-    return number
 
 
 class Ledger:
@@ -54,37 +44,11 @@ class Ledger:
         os.close(self.read_fd)
         os.close(self.write_fd)
 
-    def announce(self) -> None:
-        """Up to Linux 6.5 splice(2) between pipes sends no inotify event, and a jobwrap would not
-        see that its float is gone; an open it does see."""
-        os.close(os.open(f"/proc/self/fd/{self.client.fileno()}", os.O_RDONLY | os.O_NONBLOCK))
-
     def borrow(self) -> bool:
-        if not self.client.splice_to(self.write_fd):
-            return False
-        self.announce()
-        return True
+        return self.client.splice_to(self.write_fd)
 
     def repay(self) -> None:
-        if not (has_room(self.client.fileno()) and self.splice_back()):
-            self.client.release(os.read(self.read_fd, 1))
-        self.announce()
-
-    def splice_back(self) -> bool:
-        return jobserver_client.splice_one(self.read_fd, self.client.fileno())
-
-
-def has_room(fifo: int) -> bool:
-    """A byte that was spliced in takes a slot, and writers find no room when all are taken."""
-    page = os.sysconf("SC_PAGESIZE")
-    size = fcntl.fcntl(fifo, F_GETPIPE_SZ)
-    if count_bytes(fifo) < size // page // 2:
-        return True
-    try:
-        fcntl.fcntl(fifo, F_SETPIPE_SZ, 2 * size)
-    except OSError:
-        return False
-    return True
+        self.client.splice_from(self.read_fd)
 
 
 class Tokens:
