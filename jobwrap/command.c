@@ -5,9 +5,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "command.h"
-#include "process.h"
-#include "signals.h"
+#include "jobwrap/command.h"
+#include "jobwrap/signals.h"
+#include "libjobserver/process.h"
 
 void
 command_signal(const struct command *command, int signal_number)

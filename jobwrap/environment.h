@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "auth.h"
+#include "libjobserver/auth.h"
 
 /* MAKEFLAGS, CARGO_MAKEFLAGS, JOBWRAP_FIFO and JOBWRAP_JOBS name the jobserver `auth`, which is the
  * FIFO at `path` with `jobs` tokens (implicit slot included). 0 or a negative errno. */

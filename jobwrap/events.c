@@ -6,10 +6,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "events.h"
-#include "usage.h"
-#include "keeper_link.h"
-#include "message.h"
+#include "jobwrap/events.h"
+#include "jobwrap/keeper_link.h"
+#include "libjobserver/message.h"
+#include "libjobserver/usage.h"
 
 /* --- children --- */
 

@@ -2,7 +2,7 @@
 #ifndef JOBWRAP_EVENTS_H
 #define JOBWRAP_EVENTS_H
 
-#include "jobwrap.h"
+#include "jobwrap/jobwrap.h"
 
 /* What signals, and the keeper, tell jobwrap while it waits. */
 

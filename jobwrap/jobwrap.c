@@ -5,13 +5,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "events.h"
-#include "usage.h"
-#include "jobwrap.h"
-#include "keeper_link.h"
-#include "message.h"
-#include "tree.h"
-#include "waiting.h"
+#include "jobwrap/events.h"
+#include "jobwrap/jobwrap.h"
+#include "jobwrap/keeper_link.h"
+#include "jobwrap/tree.h"
+#include "jobwrap/waiting.h"
+#include "libjobserver/message.h"
+#include "libjobserver/usage.h"
 
 /* --- before the command --- */
 

@@ -6,16 +6,16 @@
 #include <signal.h>
 #include <stdbool.h>
 
-#include "command.h"
-#include "keeper.h"
-#include "launch.h"
-#include "ledger.h"
-#include "options.h"
-#include "parent.h"
-#include "private_fifo.h"
-#include "relay.h"
-#include "report.h"
-#include "signals.h"
+#include "jobwrap/command.h"
+#include "jobwrap/keeper.h"
+#include "jobwrap/launch.h"
+#include "jobwrap/options.h"
+#include "jobwrap/parent.h"
+#include "jobwrap/private_fifo.h"
+#include "jobwrap/relay.h"
+#include "jobwrap/report.h"
+#include "jobwrap/signals.h"
+#include "libjobserver/ledger.h"
 
 /* The state of the program. */
 struct jobwrap {

@@ -11,11 +11,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "descriptors.h"
-#include "keeper.h"
-#include "keeper_link.h"
-#include "process.h"
-#include "tree.h"
+#include "jobwrap/keeper.h"
+#include "jobwrap/keeper_link.h"
+#include "jobwrap/tree.h"
+#include "libjobserver/descriptors.h"
+#include "libjobserver/process.h"
 
 #define GRACE_MS 2000
 /* When processes come and go while we look at them, nobody tells when it is worth another look. */

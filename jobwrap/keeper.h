@@ -4,9 +4,9 @@
 
 #include <sys/types.h>
 
-#include "launch.h"
-#include "ledger.h"
-#include "private_fifo.h"
+#include "jobwrap/launch.h"
+#include "jobwrap/private_fifo.h"
+#include "libjobserver/ledger.h"
 
 /*
  * The keeper stands between jobwrap and the command: it starts the command and all that the command

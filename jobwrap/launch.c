@@ -4,10 +4,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "auth.h"
-#include "environment.h"
-#include "usage.h"
-#include "launch.h"
+#include "jobwrap/environment.h"
+#include "jobwrap/launch.h"
+#include "libjobserver/auth.h"
+#include "libjobserver/usage.h"
 
 /* Two descriptions, so that nobody's O_NONBLOCK at one end changes the other; both block. */
 static int

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "signals.h"
+#include "jobwrap/signals.h"
 
 /* All that the command's process needs to know. Borrows all but the shims. */
 struct launch {

@@ -10,12 +10,12 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "descriptors.h"
-#include "environment.h"
-#include "usage.h"
-#include "jobwrap.h"
-#include "make_version.h"
-#include "message.h"
+#include "jobwrap/environment.h"
+#include "jobwrap/jobwrap.h"
+#include "jobwrap/make_version.h"
+#include "libjobserver/descriptors.h"
+#include "libjobserver/message.h"
+#include "libjobserver/usage.h"
 
 #define LEDGER_ROOM 1024u /* where nobody says how many tokens the parent has */
 

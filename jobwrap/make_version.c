@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "make_version.h"
-#include "program.h"
+#include "jobwrap/make_version.h"
+#include "libjobserver/program.h"
 
 static bool
 is_old(const char *path)

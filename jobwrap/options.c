@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "message.h"
-#include "options.h"
-#include "usage.h"
+#include "jobwrap/options.h"
+#include "libjobserver/message.h"
+#include "libjobserver/usage.h"
 
 static const char help[] =
     "usage: jobwrap [OPTION]... [--] COMMAND [ARGUMENT]...\n"

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "implicit.h"
+#include "libjobserver/implicit.h"
 
 #define JOBS_MAX 65536u
 

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "inherited.h"
-#include "message.h"
-#include "parent.h"
+#include "jobwrap/parent.h"
+#include "libjobserver/inherited.h"
+#include "libjobserver/message.h"
 
 static void
 say(char *error, int result)

@@ -4,9 +4,9 @@
 
 #include <stdbool.h>
 
-#include "auth.h"
-#include "client.h"
-#include "options.h"
+#include "jobwrap/options.h"
+#include "libjobserver/auth.h"
+#include "libjobserver/client.h"
 
 /* The jobserver that tokens are borrowed from. */
 struct parent {

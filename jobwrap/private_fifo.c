@@ -12,8 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "message.h"
-#include "private_fifo.h"
+#include "jobwrap/private_fifo.h"
+#include "libjobserver/message.h"
 
 #define ROOT_DIRECTORY "/run/jobwrap"
 

@@ -2,7 +2,7 @@
 #ifndef JOBWRAP_PRIVATE_FIFO_H
 #define JOBWRAP_PRIVATE_FIFO_H
 
-#include "client.h"
+#include "libjobserver/client.h"
 
 /*
  * The command's jobserver: a FIFO in a directory of its own. The names of all the directories that

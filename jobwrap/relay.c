@@ -6,9 +6,9 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#include "message.h"
-#include "relay.h"
-#include "tree.h"
+#include "jobwrap/relay.h"
+#include "jobwrap/tree.h"
+#include "libjobserver/message.h"
 
 /* --- looking --- */
 

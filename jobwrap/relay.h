@@ -4,11 +4,11 @@
 
 #include <event2/event.h>
 
-#include "collector.h"
-#include "ledger.h"
-#include "private_fifo.h"
-#include "relay_policy.h"
-#include "report.h"
+#include "jobwrap/collector.h"
+#include "jobwrap/private_fifo.h"
+#include "jobwrap/relay_policy.h"
+#include "jobwrap/report.h"
+#include "libjobserver/ledger.h"
 
 /* Carries tokens between the parent and the private FIFO, as relay_policy says. */
 struct relay {

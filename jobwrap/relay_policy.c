@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <limits.h>
 
-#include "relay_policy.h"
+#include "jobwrap/relay_policy.h"
 
 #define MS INT64_C(1000000)
 

@@ -10,8 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "message.h"
-#include "report.h"
+#include "jobwrap/report.h"
+#include "libjobserver/message.h"
 
 int64_t
 report_now_ns(void)

@@ -6,8 +6,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "process.h"
-#include "tree.h"
+#include "jobwrap/tree.h"
+#include "libjobserver/process.h"
 
 /* Ends a race against something that forks as fast as it can. */
 #define STOP_PASSES 100

@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "message.h"
-#include "waiting.h"
+#include "jobwrap/waiting.h"
+#include "libjobserver/message.h"
 
 static const struct timeval patience = {.tv_sec = 1};
 

@@ -5,7 +5,7 @@
 #include <event2/event.h>
 #include <stdbool.h>
 
-#include "ledger.h"
+#include "libjobserver/ledger.h"
 
 /* Waits until one token is borrowed, while the events of `base` are served. Longer than a second, and
  * it is said who holds the tokens. 0; -EINTR once *ended is true; or a negative errno of the parent. */

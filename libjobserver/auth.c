@@ -7,7 +7,7 @@
  * from.
  */
 
-#include "auth.h"
+#include "libjobserver/auth.h"
 
 #include <errno.h>
 #include <limits.h>

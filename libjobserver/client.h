@@ -15,8 +15,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "auth.h"
-#include "protocol.h"
+#include "libjobserver/auth.h"
+#include "libjobserver/protocol.h"
 
 enum client_kind {
     CLIENT_FIFO,   /* bytes in a FIFO or pipe; nobody keeps account */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "implicit.h"
+#include "libjobserver/implicit.h"
 
 #include <errno.h>
 #include <stddef.h>

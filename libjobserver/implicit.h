@@ -10,8 +10,8 @@
  * system-wide server in its environment acquired nothing.
  */
 
-#include "auth.h"
-#include "client.h"
+#include "libjobserver/auth.h"
+#include "libjobserver/client.h"
 
 enum implicit_policy {
     IMPLICIT_AUTO,    /* find out */

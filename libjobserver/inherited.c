@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "inherited.h"
+#include "libjobserver/inherited.h"
 
 #include <errno.h>
 #include <stdio.h>

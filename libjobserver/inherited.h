@@ -6,8 +6,8 @@
  * The jobserver in our environment: what whoever started us wants us to use.
  */
 
-#include "auth.h"
-#include "client.h"
+#include "libjobserver/auth.h"
+#include "libjobserver/client.h"
 
 /* Opens the jobserver that MAKEFLAGS names; where it names descriptors that are not for us, the FIFO in
  * JOBWRAP_FIFO, of the jobwrap around us.

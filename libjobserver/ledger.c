@@ -6,7 +6,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "ledger.h"
+#include "libjobserver/ledger.h"
 
 /* What an unprivileged process may ask for (fs.pipe-max-size). A spliced byte takes a slot, that is
  * a page, however short it is. */

@@ -2,7 +2,7 @@
 #ifndef JOBSERVER_LEDGER_H
 #define JOBSERVER_LEDGER_H
 
-#include "client.h"
+#include "libjobserver/client.h"
 
 /*
  * The tokens that are borrowed from the parent, known to a program and its keeper alike: one byte for

@@ -13,8 +13,8 @@
 
 #include <sys/queue.h>
 
-#include "heap.h"
-#include "pool.h"
+#include "libjobserver/heap.h"
+#include "libjobserver/pool.h"
 
 #define container_of(pointer, type, member)                                                        \
     ((type *)(void *)((char *)(pointer)-offsetof(type, member)))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "process.h"
+#include "libjobserver/process.h"
 
 #include <ctype.h>
 #include <dirent.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "program.h"
+#include "libjobserver/program.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "process.h"
+#include "libjobserver/process.h"
 
 #define ANSWER_TIMEOUT_MS 3000
 

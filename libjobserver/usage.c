@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "usage.h"
+#include "libjobserver/usage.h"
 
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "message.h"
+#include "libjobserver/message.h"
 
 _Noreturn void
 usage_refuse(const char *option, const char *text, const char *wanted)

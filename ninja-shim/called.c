@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "called.h"
+#include "ninja-shim/called.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -8,11 +8,11 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "descriptors.h"
-#include "end_status.h"
-#include "gate.h"
-#include "message.h"
-#include "process.h"
+#include "libjobserver/descriptors.h"
+#include "libjobserver/message.h"
+#include "libjobserver/process.h"
+#include "ninja-shim/end_status.h"
+#include "ninja-shim/gate.h"
 
 /* Where nobody says how many jobs the lazy client will start. */
 #define LEDGER_ROOM 1024u

@@ -14,11 +14,11 @@
 #include <sys/types.h>
 #include <uthash.h>
 
-#include "client.h"
-#include "holdings.h"
-#include "ledger.h"
-#include "pipes.h"
-#include "queue.h"
+#include "libjobserver/client.h"
+#include "libjobserver/ledger.h"
+#include "ninja-shim/holdings.h"
+#include "ninja-shim/pipes.h"
+#include "ninja-shim/queue.h"
 
 /* What the shim has decided before there is a gate. Borrowed by the gate. */
 struct gate_plan {

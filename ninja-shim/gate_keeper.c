@@ -9,8 +9,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "gate_keeper.h"
-#include "process.h"
+#include "libjobserver/process.h"
+#include "ninja-shim/gate_keeper.h"
 
 struct state {
     const struct gate_keeper_duties *duties;

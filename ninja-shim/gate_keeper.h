@@ -2,8 +2,8 @@
 #ifndef NINJA_SHIM_GATE_KEEPER_H
 #define NINJA_SHIM_GATE_KEEPER_H
 
-#include "holdings.h"
-#include "ledger.h"
+#include "libjobserver/ledger.h"
+#include "ninja-shim/holdings.h"
 
 /*
  * The keeper outlives the sidecar, if that is killed: it ends the lazy client and what waits at the

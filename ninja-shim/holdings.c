@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include <sys/mman.h>
 
-#include "holdings.h"
+#include "ninja-shim/holdings.h"
 
 struct holdings *
 holdings_create(void)

@@ -8,15 +8,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "auth.h"
-#include "client.h"
-#include "descriptors.h"
-#include "implicit.h"
-#include "inherited.h"
-#include "jobgate_options.h"
-#include "message.h"
-#include "start.h"
-#include "usage.h"
+#include "libjobserver/auth.h"
+#include "libjobserver/client.h"
+#include "libjobserver/descriptors.h"
+#include "libjobserver/implicit.h"
+#include "libjobserver/inherited.h"
+#include "libjobserver/message.h"
+#include "libjobserver/usage.h"
+#include "ninja-shim/jobgate_options.h"
+#include "ninja-shim/start.h"
 
 /* The state of the program. */
 struct jobgate {

@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "gate_choice.h"
-#include "implicit.h"
+#include "libjobserver/implicit.h"
+#include "ninja-shim/gate_choice.h"
 
 struct jobgate_options {
     const char **names; /* --jobs-of, one at least, then NULL. Lives as long as the program */

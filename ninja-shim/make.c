@@ -11,11 +11,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "auth.h"
-#include "client.h"
-#include "message.h"
-#include "program.h"
-#include "usage.h"
+#include "libjobserver/auth.h"
+#include "libjobserver/client.h"
+#include "libjobserver/message.h"
+#include "libjobserver/program.h"
+#include "libjobserver/usage.h"
 
 /* The state of the program. */
 struct shim {

@@ -11,17 +11,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "auth.h"
-#include "client.h"
-#include "descriptors.h"
-#include "implicit.h"
-#include "inherited.h"
-#include "message.h"
-#include "ninja_options.h"
-#include "ninja_version.h"
-#include "program.h"
-#include "start.h"
-#include "usage.h"
+#include "libjobserver/auth.h"
+#include "libjobserver/client.h"
+#include "libjobserver/descriptors.h"
+#include "libjobserver/implicit.h"
+#include "libjobserver/inherited.h"
+#include "libjobserver/message.h"
+#include "libjobserver/program.h"
+#include "libjobserver/usage.h"
+#include "ninja-shim/ninja_options.h"
+#include "ninja-shim/ninja_version.h"
+#include "ninja-shim/start.h"
 
 /* The state of the program. */
 struct shim {

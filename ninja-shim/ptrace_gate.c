@@ -13,10 +13,10 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "called.h"
-#include "process.h"
-#include "ptrace_exit.h"
-#include "ptrace_gate.h"
+#include "libjobserver/process.h"
+#include "ninja-shim/called.h"
+#include "ninja-shim/ptrace_exit.h"
+#include "ninja-shim/ptrace_gate.h"
 
 #define TRACE_OPTIONS                                                                              \
     (PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC |         \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "seccomp_arrivals.h"
+#include "ninja-shim/seccomp_arrivals.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,10 +11,10 @@
 #include <sys/pidfd.h>
 #include <unistd.h>
 
-#include "process.h"
-#include "seccomp_exit.h"
-#include "seccomp_stops.h"
-#include "seccomp_trees.h"
+#include "libjobserver/process.h"
+#include "ninja-shim/seccomp_exit.h"
+#include "ninja-shim/seccomp_stops.h"
+#include "ninja-shim/seccomp_trees.h"
 
 /* Soon after something has come: has its exec failed? */
 #define WATCH_MS_MIN 2

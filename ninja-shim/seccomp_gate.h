@@ -16,8 +16,8 @@
  * The gate must outlive everything under the filter, or nothing there could execute a program.
  */
 
-#include "gate.h"
-#include "seccomp_listener.h"
+#include "ninja-shim/gate.h"
+#include "ninja-shim/seccomp_listener.h"
 
 /* `listener` (shared with the keeper) gets the descriptor, from now on ours. 0 or a negative errno. */
 int seccomp_gate_open(struct gate *gate, pid_t root, struct seccomp_listener *listener, int fd);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "seccomp_link.h"
+#include "ninja-shim/seccomp_link.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,11 +13,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "descriptors.h"
-#include "packet.h"
-#include "seccomp_arrivals.h"
-#include "seccomp_stops.h"
-#include "seccomp_trees.h"
+#include "libjobserver/descriptors.h"
+#include "libjobserver/packet.h"
+#include "ninja-shim/seccomp_arrivals.h"
+#include "ninja-shim/seccomp_stops.h"
+#include "ninja-shim/seccomp_trees.h"
 
 #define ANCESTORS_MAX 256
 #define BACKLOG 128

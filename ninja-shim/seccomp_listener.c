@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "seccomp_listener.h"
+#include "ninja-shim/seccomp_listener.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -14,7 +14,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "called.h"
+#include "ninja-shim/called.h"
 
 struct seccomp_listener *
 seccomp_listener_create(const char *const *names)

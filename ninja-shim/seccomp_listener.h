@@ -14,7 +14,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "process.h"
+#include "libjobserver/process.h"
 
 #define SECCOMP_LAZY_MAX 1024
 /* Room for the kernel's structures, which may grow. */

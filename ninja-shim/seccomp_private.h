@@ -9,9 +9,9 @@
 #include <sys/queue.h>
 #include <uthash.h>
 
-#include "called.h"
-#include "gate.h"
-#include "seccomp_listener.h"
+#include "ninja-shim/called.h"
+#include "ninja-shim/gate.h"
+#include "ninja-shim/seccomp_listener.h"
 
 #define TREE_NAMES 8 /* of an inner shim */
 

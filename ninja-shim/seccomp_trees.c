@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "seccomp_trees.h"
+#include "ninja-shim/seccomp_trees.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -11,8 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "end_status.h"
-#include "process.h"
+#include "libjobserver/process.h"
+#include "ninja-shim/end_status.h"
 
 #define ANCESTORS_MAX 256
 

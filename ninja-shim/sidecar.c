@@ -8,13 +8,13 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "descriptors.h"
-#include "gate_keeper.h"
-#include "packet.h"
-#include "process.h"
-#include "ptrace_gate.h"
-#include "seccomp_gate.h"
-#include "sidecar.h"
+#include "libjobserver/descriptors.h"
+#include "libjobserver/packet.h"
+#include "libjobserver/process.h"
+#include "ninja-shim/gate_keeper.h"
+#include "ninja-shim/ptrace_gate.h"
+#include "ninja-shim/seccomp_gate.h"
+#include "ninja-shim/sidecar.h"
 
 /* The state of the program. */
 struct sidecar {

@@ -9,10 +9,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "packet.h"
-#include "seccomp_filter.h"
-#include "sidecar.h"
-#include "start.h"
+#include "libjobserver/packet.h"
+#include "ninja-shim/seccomp_filter.h"
+#include "ninja-shim/sidecar.h"
+#include "ninja-shim/start.h"
 
 /* Who is a job is read there; of a pid namespace above ours it would show others under our pids. */
 static int

@@ -12,12 +12,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "auth.h"
-#include "implicit.h"
-#include "message.h"
-#include "program.h"
-#include "script.h"
-#include "usage.h"
+#include "libjobserver/auth.h"
+#include "libjobserver/implicit.h"
+#include "libjobserver/message.h"
+#include "libjobserver/program.h"
+#include "libjobserver/usage.h"
+#include "portage/script.h"
 
 #define PYTHON_PATH "PYTHONPATH"
 #define STRICT "EMERGE_SHIM_STRICT"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "script.h"
+#include "portage/script.h"
 
 #include <glob.h>
 #include <stdbool.h>

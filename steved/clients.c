@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "clients.h"
+#include "steved/clients.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "report.h"
+#include "steved/report.h"
 
 /* Nobody nests deeper; a chain that does is a client's own loss. */
 #define ANCESTORS_MAX 64

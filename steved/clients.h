@@ -4,7 +4,7 @@
 
 /* Who is asking: the processes that have used the file, from their first request until they die. */
 
-#include "server.h"
+#include "steved/server.h"
 
 struct client {
     LIST_ENTRY(client) in_bucket;

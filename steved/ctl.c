@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /* stevectl: shows and sets what a running steved does. */
-#include "ctl.h"
+#include "steved/ctl.h"
 
 #include <errno.h>
 #include <getopt.h>

@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "client.h"
+#include "libjobserver/client.h"
 
 enum { CTL_DONE = 0, CTL_FAILED = 1, CTL_USAGE = 2 };
 

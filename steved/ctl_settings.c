@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /* stevectl get and set. */
-#include "ctl.h"
+#include "steved/ctl.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /* stevectl status: a table to be read, or JSON. */
-#include "ctl.h"
+#include "steved/ctl.h"
 
 #include <errno.h>
 #include <inttypes.h>

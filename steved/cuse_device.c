@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "cuse_device.h"
+#include "steved/cuse_device.h"
 
 #include <cuse_lowlevel.h>
 #include <errno.h>
@@ -9,9 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "ioctls.h"
-#include "report.h"
-#include "requests.h"
+#include "steved/ioctls.h"
+#include "steved/report.h"
+#include "steved/requests.h"
 
 #define PATH_SIZE 128
 

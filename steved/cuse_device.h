@@ -2,7 +2,7 @@
 #ifndef STEVED_CUSE_DEVICE_H
 #define STEVED_CUSE_DEVICE_H
 
-#include "server.h"
+#include "steved/server.h"
 
 /* Asks for /dev/NAME (options.device) and makes it the session of the server; the node appears when
  * the kernel has been greeted. 0, or a negative errno after having said what went wrong. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "daemon.h"
+#include "steved/daemon.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +10,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
-#include "report.h"
+#include "steved/report.h"
 
 /* The child has said what is wrong if it ends without a byte. */
 static _Noreturn void

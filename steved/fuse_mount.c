@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "fuse_mount.h"
+#include "steved/fuse_mount.h"
 
 #include <errno.h>
 #include <linux/fuse.h>
@@ -9,9 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "ioctls.h"
-#include "report.h"
-#include "requests.h"
+#include "steved/ioctls.h"
+#include "steved/report.h"
+#include "steved/requests.h"
 
 #define DIRECTORY_INO FUSE_ROOT_ID
 #define FILE_INO 2

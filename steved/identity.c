@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "identity.h"
+#include "steved/identity.h"
 
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
 #include <unistd.h>
 
-#include "report.h"
+#include "steved/report.h"
 
 #define EXIT_USAGE 2
 

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "server.h"
+#include "steved/server.h"
 
 /* Who the server is once the file is served. */
 struct identity {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "ioctls.h"
+#include "steved/ioctls.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -8,9 +8,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "protocol.h"
-#include "report.h"
-#include "requests.h"
+#include "libjobserver/protocol.h"
+#include "steved/report.h"
+#include "steved/requests.h"
 
 #define ANCESTORS_MAX 64
 

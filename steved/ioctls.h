@@ -2,7 +2,7 @@
 #ifndef STEVED_IOCTLS_H
 #define STEVED_IOCTLS_H
 
-#include "server.h"
+#include "steved/server.h"
 
 /* The ioctls of protocol.h, and FIONREAD. A CUSE device asks for them without their data first: then
  * `argument` is where the data is in the client. Answers the request. */

@@ -2,7 +2,7 @@
 #ifndef STEVED_LOCKDOWN_H
 #define STEVED_LOCKDOWN_H
 
-#include "identity.h"
+#include "steved/identity.h"
 
 /* Becomes `identity`, gives up every capability, and lets a seccomp filter forbid what a server never
  * does: no exec, no sockets, no file opened for writing, no signal sent. Whatever needs more must have

@@ -4,16 +4,16 @@
 #include <limits.h>
 #include <stdlib.h>
 
-#include "cuse_device.h"
-#include "daemon.h"
-#include "fuse_mount.h"
-#include "identity.h"
-#include "lockdown.h"
-#include "mount_point.h"
-#include "notify.h"
-#include "report.h"
-#include "server.h"
-#include "unmounter.h"
+#include "steved/cuse_device.h"
+#include "steved/daemon.h"
+#include "steved/fuse_mount.h"
+#include "steved/identity.h"
+#include "steved/lockdown.h"
+#include "steved/mount_point.h"
+#include "steved/notify.h"
+#include "steved/report.h"
+#include "steved/server.h"
+#include "steved/unmounter.h"
 
 /* What has to be ended in its own way, besides the server. */
 struct program {

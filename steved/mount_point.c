@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "mount_point.h"
+#include "steved/mount_point.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,8 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "protocol.h"
-#include "report.h"
+#include "libjobserver/protocol.h"
+#include "steved/report.h"
 
 #define OUR_TYPE "fuse.steved"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "notify.h"
+#include "steved/notify.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -10,8 +10,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "report.h"
-#include "server.h"
+#include "steved/report.h"
+#include "steved/server.h"
 
 int
 notify_open(struct notify *notify)

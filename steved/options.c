@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "options.h"
+#include "steved/options.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pool.h"
-#include "report.h"
+#include "libjobserver/pool.h"
+#include "steved/report.h"
 
 #define EXIT_USAGE 2
 

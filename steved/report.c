@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "report.h"
+#include "steved/report.h"
 
 #include <stdarg.h>
 #include <stdio.h>

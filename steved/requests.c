@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "requests.h"
+#include "steved/requests.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 
-#include "report.h"
+#include "steved/report.h"
 
 /* Rule 4: all bytes are the same. */
 static const char token[1] = {'+'};

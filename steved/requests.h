@@ -5,8 +5,8 @@
 /* What a client does with the open file; the same on a FUSE mount and on a CUSE device. Each function
  * answers the request, now or later. */
 
-#include "clients.h"
-#include "server.h"
+#include "steved/clients.h"
+#include "steved/server.h"
 
 /* An open file description of the file; fi->fh holds it. */
 struct opening {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "server.h"
+#include "steved/server.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,9 +11,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "clients.h"
-#include "report.h"
-#include "requests.h"
+#include "steved/clients.h"
+#include "steved/report.h"
+#include "steved/requests.h"
 
 /* Requests that are read in a row, before deaths and deadlines have their turn again. */
 #define REQUESTS_PER_WAKE 64

@@ -14,9 +14,9 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
-#include "options.h"
-#include "pool.h"
-#include "process.h"
+#include "libjobserver/pool.h"
+#include "libjobserver/process.h"
+#include "steved/options.h"
 
 struct client;
 struct opening;

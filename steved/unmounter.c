@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "unmounter.h"
+#include "steved/unmounter.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,8 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "mount_point.h"
-#include "report.h"
+#include "steved/mount_point.h"
+#include "steved/report.h"
 
 /* Linux 6.8: an id that is never used again. Kernels without it take no notice, and give the old one, which
  * a mount that is made next may have. */

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "auth.h"
+#include "libjobserver/auth.h"
 
 #define PROPERTY(condition)                                                                        \
     do {                                                                                           \

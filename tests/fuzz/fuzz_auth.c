@@ -2,7 +2,7 @@
 
 /*
  * MAKEFLAGS comes from whoever started us. With clang:
- *     clang -g -O1 -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined -Ilibjobserver \
+ *     clang -g -O1 -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined -I. \
  *         tests/fuzz/fuzz_auth.c libjobserver/auth.c -o fuzz_auth
  *     ./fuzz_auth tests/fuzz/corpus-auth
  * Built with -DFUZZ_REPLAY instead of -fsanitize=fuzzer it replays the files that it is given.
@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "auth_properties.h"
+#include "tests/fuzz/auth_properties.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -25,7 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../fuzz/auth_properties.h"
+#include "tests/fuzz/auth_properties.h"
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 

@@ -34,8 +34,8 @@
 
 #include <cmocka.h>
 
-#include "client.h"
-#include "remove_tree.h"
+#include "libjobserver/client.h"
+#include "tests/unit/remove_tree.h"
 
 #define NOBODY 65534
 #define HANG_S 100 /* a test that hangs has failed */

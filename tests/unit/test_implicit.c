@@ -13,7 +13,7 @@
 
 #include <errno.h>
 
-#include "implicit.h"
+#include "libjobserver/implicit.h"
 
 struct client {
     enum client_kind kind;

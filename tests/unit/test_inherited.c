@@ -20,7 +20,7 @@
 
 #include <cmocka.h>
 
-#include "inherited.h"
+#include "libjobserver/inherited.h"
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 #define NAMED_TOKENS 2u

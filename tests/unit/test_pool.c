@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-#include "pool.h"
+#include "libjobserver/pool.h"
 
 #define MS INT64_C(1000000)
 #define CROWD 200

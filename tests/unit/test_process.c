@@ -18,7 +18,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "process.h"
+#include "libjobserver/process.h"
 
 #define NOBODY 65534
 #define DEADLINE_MS 20000

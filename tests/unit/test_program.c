@@ -19,9 +19,9 @@
 
 #include <cmocka.h>
 
-#include "process.h"
-#include "program.h"
-#include "remove_tree.h"
+#include "libjobserver/process.h"
+#include "libjobserver/program.h"
+#include "tests/unit/remove_tree.h"
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 #define VARIABLE "TEST_SHIM_REAL"

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "relay_policy.h"
+#include "jobwrap/relay_policy.h"
 
 #define MS INT64_C(1000000)
 
