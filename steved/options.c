@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "libjobserver/pool.h"
+#include "libjobserver/pool/pool.h"
 #include "steved/report.h"
 
 #define EXIT_USAGE 2

@@ -14,7 +14,7 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
-#include "libjobserver/pool.h"
+#include "libjobserver/pool/pool.h"
 #include "libjobserver/process.h"
 #include "steved/options.h"
 

@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-#include "libjobserver/pool.h"
+#include "libjobserver/pool/pool.h"
 
 #define MS INT64_C(1000000)
 #define CROWD 200

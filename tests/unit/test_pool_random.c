@@ -24,7 +24,7 @@
 
 #include <cmocka.h>
 
-#include "libjobserver/pool.h"
+#include "libjobserver/pool/pool.h"
 
 #define PROCESSES 320
 #define OPENINGS 384

@@ -15,7 +15,7 @@
  * the sum of passed_over_step from it to the end of the list), and adding one to all that stand
  * before somebody is one addition.
  */
-#include "libjobserver/pool_private.h"
+#include "libjobserver/pool/private.h"
 
 #include <assert.h>
 #include <stdlib.h>

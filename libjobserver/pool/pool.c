@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /* Tokens: how they are taken, returned, offered and set aside; how many there are. */
-#include "libjobserver/pool_private.h"
+#include "libjobserver/pool/private.h"
 
 #include <assert.h>
 #include <errno.h>

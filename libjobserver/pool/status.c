@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /* What can be seen of a pool, and the check that everything in it hangs together. */
-#include "libjobserver/pool_private.h"
+#include "libjobserver/pool/private.h"
 
 #include <stdlib.h>
 

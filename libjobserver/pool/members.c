@@ -2,7 +2,7 @@
 
 /* Who comes and goes: accounts, processes, groups, open file descriptions, and the claims on implicit
  * slots (rules 2 and 6). */
-#include "libjobserver/pool_private.h"
+#include "libjobserver/pool/private.h"
 
 #include <assert.h>
 #include <errno.h>

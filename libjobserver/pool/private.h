@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #ifndef JOBSERVER_POOL_PRIVATE_H
-#define JOBSERVER_POOL_PRIVATE_H
+#define JOBSERVER_JOBSERVER_POOL_PRIVATE_H
 
 /*
  * What the files of the pool share, and nobody else includes.
  *
- *   pool.c          tokens: read, write, poll, settings, time
- *   pool_queue.c    who waits, and whose turn it is
- *   pool_members.c  accounts, processes, groups, descriptions, claims: who comes and goes
- *   pool_status.c   what can be seen, and the check of all invariants
+ *   pool.c     tokens: read, write, poll, settings, time
+ *   queue.c    who waits, and whose turn it is
+ *   members.c  accounts, processes, groups, descriptions, claims: who comes and goes
+ *   status.c   what can be seen, and the check of all invariants
  */
 
 #include <sys/queue.h>
 
-#include "libjobserver/heap.h"
-#include "libjobserver/pool.h"
+#include "libjobserver/pool/heap.h"
+#include "libjobserver/pool/pool.h"
 
 #define container_of(pointer, type, member)                                                        \
     ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
@@ -171,7 +171,7 @@ void pool_serve(struct pool *pool, int64_t now_ns);
 /* The holder of `loan` holds it no more; the token pays a debt or is free. */
 void pool_loan_end(struct pool *pool, struct pool_loan *loan);
 
-/* --- pool_queue.c --- */
+/* --- queue.c --- */
 
 /* The orders of pool->by_share and pool->deadlines. */
 bool pool_account_before(struct heap_node *a, struct heap_node *b);
@@ -202,7 +202,7 @@ void pool_unpark(struct pool *pool, struct pool_holder *holder);
 /* Charges the waiter to who is the holder now, if that has changed. */
 void pool_waiter_recharge(struct pool *pool, struct pool_waiter *waiter);
 
-/* --- pool_members.c --- */
+/* --- members.c --- */
 
 /* Rule 6: who owes, or will owe, a token that `process` reads through `opening`. */
 struct pool_holder *pool_holder_of(struct pool_opening *opening, struct pool_process *process);

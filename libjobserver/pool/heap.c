@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "libjobserver/heap.h"
+#include "libjobserver/pool/heap.h"
 
 #include <assert.h>
 #include <errno.h>
