@@ -8,8 +8,8 @@
 
 #include "jobwrap/events.h"
 #include "jobwrap/keeper_link.h"
-#include "libjobserver/message.h"
-#include "libjobserver/usage.h"
+#include "libjobserver/program/message.h"
+#include "libjobserver/program/usage.h"
 
 /* --- children --- */
 

@@ -10,8 +10,8 @@
 #include "jobwrap/keeper_link.h"
 #include "jobwrap/tree.h"
 #include "jobwrap/waiting.h"
-#include "libjobserver/message.h"
-#include "libjobserver/usage.h"
+#include "libjobserver/program/message.h"
+#include "libjobserver/program/usage.h"
 
 /* --- before the command --- */
 

@@ -14,8 +14,8 @@
 #include "jobwrap/keeper.h"
 #include "jobwrap/keeper_link.h"
 #include "jobwrap/tree.h"
-#include "libjobserver/descriptors.h"
 #include "libjobserver/process.h"
+#include "libjobserver/program/descriptors.h"
 
 #define GRACE_MS 2000
 /* When processes come and go while we look at them, nobody tells when it is worth another look. */

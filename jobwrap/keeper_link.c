@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "jobwrap/keeper_link.h"
-#include "libjobserver/packet.h"
+#include "libjobserver/program/packet.h"
 
 int
 keeper_link_send(int socket, const struct keeper_message *message, int pidfd)

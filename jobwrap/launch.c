@@ -7,7 +7,7 @@
 #include "jobwrap/environment.h"
 #include "jobwrap/launch.h"
 #include "libjobserver/auth.h"
-#include "libjobserver/usage.h"
+#include "libjobserver/program/usage.h"
 
 /* Two descriptions, so that nobody's O_NONBLOCK at one end changes the other; both block. */
 static int

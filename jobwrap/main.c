@@ -13,9 +13,9 @@
 #include "jobwrap/environment.h"
 #include "jobwrap/jobwrap.h"
 #include "jobwrap/make_version.h"
-#include "libjobserver/descriptors.h"
-#include "libjobserver/message.h"
-#include "libjobserver/usage.h"
+#include "libjobserver/program/descriptors.h"
+#include "libjobserver/program/message.h"
+#include "libjobserver/program/usage.h"
 
 #define LEDGER_ROOM 1024u /* where nobody says how many tokens the parent has */
 

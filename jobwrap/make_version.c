@@ -3,7 +3,7 @@
 #include <sys/stat.h>
 
 #include "jobwrap/make_version.h"
-#include "libjobserver/program.h"
+#include "libjobserver/program/program.h"
 
 static bool
 is_old(const char *path)

@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "jobwrap/options.h"
-#include "libjobserver/message.h"
-#include "libjobserver/usage.h"
+#include "libjobserver/program/message.h"
+#include "libjobserver/program/usage.h"
 
 static const char help[] =
     "usage: jobwrap [OPTION]... [--] COMMAND [ARGUMENT]...\n"

@@ -6,7 +6,7 @@
 
 #include "jobwrap/parent.h"
 #include "libjobserver/inherited.h"
-#include "libjobserver/message.h"
+#include "libjobserver/program/message.h"
 
 static void
 say(char *error, int result)

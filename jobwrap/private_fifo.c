@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "jobwrap/private_fifo.h"
-#include "libjobserver/message.h"
+#include "libjobserver/program/message.h"
 
 #define ROOT_DIRECTORY "/run/jobwrap"
 

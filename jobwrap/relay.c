@@ -8,7 +8,7 @@
 
 #include "jobwrap/relay.h"
 #include "jobwrap/tree.h"
-#include "libjobserver/message.h"
+#include "libjobserver/program/message.h"
 
 /* --- looking --- */
 

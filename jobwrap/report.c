@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "jobwrap/report.h"
-#include "libjobserver/message.h"
+#include "libjobserver/program/message.h"
 
 int64_t
 report_now_ns(void)

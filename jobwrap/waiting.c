@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "jobwrap/waiting.h"
-#include "libjobserver/message.h"
+#include "libjobserver/program/message.h"
 
 static const struct timeval patience = {.tv_sec = 1};
 

@@ -8,9 +8,9 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "libjobserver/descriptors.h"
-#include "libjobserver/message.h"
 #include "libjobserver/process.h"
+#include "libjobserver/program/descriptors.h"
+#include "libjobserver/program/message.h"
 #include "ninja-shim/end_status.h"
 #include "ninja-shim/gate.h"
 

@@ -10,11 +10,11 @@
 
 #include "libjobserver/auth.h"
 #include "libjobserver/client.h"
-#include "libjobserver/descriptors.h"
 #include "libjobserver/implicit.h"
 #include "libjobserver/inherited.h"
-#include "libjobserver/message.h"
-#include "libjobserver/usage.h"
+#include "libjobserver/program/descriptors.h"
+#include "libjobserver/program/message.h"
+#include "libjobserver/program/usage.h"
 #include "ninja-shim/jobgate_options.h"
 #include "ninja-shim/start.h"
 

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "libjobserver/message.h"
-#include "libjobserver/usage.h"
+#include "libjobserver/program/message.h"
+#include "libjobserver/program/usage.h"
 
 static const char help[] =
     "usage: jobgate --jobs-of=NAME... [OPTION]... [--] COMMAND [ARGUMENT]...\n"

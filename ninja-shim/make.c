@@ -13,9 +13,9 @@
 
 #include "libjobserver/auth.h"
 #include "libjobserver/client.h"
-#include "libjobserver/message.h"
-#include "libjobserver/program.h"
-#include "libjobserver/usage.h"
+#include "libjobserver/program/message.h"
+#include "libjobserver/program/program.h"
+#include "libjobserver/program/usage.h"
 
 /* The state of the program. */
 struct shim {

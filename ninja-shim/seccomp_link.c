@@ -13,8 +13,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "libjobserver/descriptors.h"
-#include "libjobserver/packet.h"
+#include "libjobserver/program/descriptors.h"
+#include "libjobserver/program/packet.h"
 #include "ninja-shim/seccomp_arrivals.h"
 #include "ninja-shim/seccomp_stops.h"
 #include "ninja-shim/seccomp_trees.h"

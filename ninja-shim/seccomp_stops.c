@@ -7,7 +7,7 @@
 #include <sys/pidfd.h>
 #include <unistd.h>
 
-#include "libjobserver/descriptors.h"
+#include "libjobserver/program/descriptors.h"
 #include "ninja-shim/seccomp_link.h"
 
 /* No event tells what is waited for here; it takes the target one turn on a CPU. */

@@ -8,9 +8,9 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "libjobserver/descriptors.h"
-#include "libjobserver/packet.h"
 #include "libjobserver/process.h"
+#include "libjobserver/program/descriptors.h"
+#include "libjobserver/program/packet.h"
 #include "ninja-shim/gate_keeper.h"
 #include "ninja-shim/ptrace_gate.h"
 #include "ninja-shim/seccomp_gate.h"

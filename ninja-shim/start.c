@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "libjobserver/packet.h"
+#include "libjobserver/program/packet.h"
 #include "ninja-shim/seccomp_filter.h"
 #include "ninja-shim/sidecar.h"
 #include "ninja-shim/start.h"

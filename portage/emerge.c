@@ -14,9 +14,9 @@
 
 #include "libjobserver/auth.h"
 #include "libjobserver/implicit.h"
-#include "libjobserver/message.h"
-#include "libjobserver/program.h"
-#include "libjobserver/usage.h"
+#include "libjobserver/program/message.h"
+#include "libjobserver/program/program.h"
+#include "libjobserver/program/usage.h"
 #include "portage/script.h"
 
 #define PYTHON_PATH "PYTHONPATH"

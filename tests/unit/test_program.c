@@ -20,7 +20,7 @@
 #include <cmocka.h>
 
 #include "libjobserver/process.h"
-#include "libjobserver/program.h"
+#include "libjobserver/program/program.h"
 #include "tests/unit/remove_tree.h"
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))

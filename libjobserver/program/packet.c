@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "libjobserver/packet.h"
+#include "libjobserver/program/packet.h"
 
 #include <errno.h>
 #include <stdint.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "libjobserver/usage.h"
+#include "libjobserver/program/usage.h"
 
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "libjobserver/message.h"
+#include "libjobserver/program/message.h"
 
 _Noreturn void
 usage_refuse(const char *option, const char *text, const char *wanted)

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "libjobserver/message.h"
+#include "libjobserver/program/message.h"
 
 void
 message_to(int fd, const char *format, va_list arguments)

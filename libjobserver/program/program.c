@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "libjobserver/program.h"
+#include "libjobserver/program/program.h"
 
 #include <errno.h>
 #include <fcntl.h>

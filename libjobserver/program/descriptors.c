@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "libjobserver/descriptors.h"
+#include "libjobserver/program/descriptors.h"
 
 #include <dirent.h>
 #include <fcntl.h>
