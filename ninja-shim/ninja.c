@@ -19,9 +19,9 @@
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/program.h"
 #include "libjobserver/program/usage.h"
+#include "ninja-shim/gate/start.h"
 #include "ninja-shim/ninja_options.h"
 #include "ninja-shim/ninja_version.h"
-#include "ninja-shim/start.h"
 
 /* The state of the program. */
 struct shim {

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "libjobserver/process.h"
-#include "ninja-shim/called.h"
+#include "ninja-shim/gate/called.h"
 #include "ninja-shim/ptrace_exit.h"
 #include "ninja-shim/ptrace_gate.h"
 

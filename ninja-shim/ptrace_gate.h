@@ -10,7 +10,7 @@
  * What a tracer must not change, it does not: signals are handed on, stops stay stops.
  */
 
-#include "ninja-shim/gate.h"
+#include "ninja-shim/gate/gate.h"
 
 /* Seizes `root`. 0 or a negative errno (-EPERM: something else traces it, or Yama forbids it); then
  * nothing is traced. */

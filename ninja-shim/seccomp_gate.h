@@ -16,7 +16,7 @@
  * The gate must outlive everything under the filter, or nothing there could execute a program.
  */
 
-#include "ninja-shim/gate.h"
+#include "ninja-shim/gate/gate.h"
 #include "ninja-shim/seccomp_listener.h"
 
 /* `listener` (shared with the keeper) gets the descriptor, from now on ours. 0 or a negative errno. */

@@ -14,7 +14,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "ninja-shim/called.h"
+#include "ninja-shim/gate/called.h"
 
 struct seccomp_listener *
 seccomp_listener_create(const char *const *names)

@@ -9,8 +9,8 @@
 #include <sys/queue.h>
 #include <uthash.h>
 
-#include "ninja-shim/called.h"
-#include "ninja-shim/gate.h"
+#include "ninja-shim/gate/called.h"
+#include "ninja-shim/gate/gate.h"
 #include "ninja-shim/seccomp_listener.h"
 
 #define TREE_NAMES 8 /* of an inner shim */

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "libjobserver/process.h"
-#include "ninja-shim/end_status.h"
+#include "ninja-shim/gate/end_status.h"
 
 #define ANCESTORS_MAX 256
 

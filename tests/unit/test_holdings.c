@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "ninja-shim/holdings.h"
+#include "ninja-shim/gate/holdings.h"
 
 static void
 test_numbers_are_used_again(void **state)

@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "ninja-shim/jobgate_options.h"
+#include "ninja-shim/gate/jobgate_options.h"
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 #define ARGUMENTS_MAX 8

@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "ninja-shim/pipes.h"
+#include "ninja-shim/gate/pipes.h"
 
 #define ROUNDS 500
 #define LOOKS 20 /* at each member, while it moves its pipe */

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "ninja-shim/queue.h"
+#include "ninja-shim/gate/queue.h"
 
 #define EXITED(code) ((code) << 8)
 #define KILLED(signal) (signal)

@@ -11,10 +11,10 @@
 #include "libjobserver/process.h"
 #include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/packet.h"
-#include "ninja-shim/gate_keeper.h"
+#include "ninja-shim/gate/keeper.h"
+#include "ninja-shim/gate/sidecar.h"
 #include "ninja-shim/ptrace_gate.h"
 #include "ninja-shim/seccomp_gate.h"
-#include "ninja-shim/sidecar.h"
 
 /* The state of the program. */
 struct sidecar {

@@ -8,7 +8,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "ninja-shim/end_status.h"
+#include "ninja-shim/gate/end_status.h"
 
 /* The first version of struct pidfd_info, PIDFD_GET_INFO and PIDFD_INFO_EXIT of <linux/pidfd.h>, which
  * older headers lack. */

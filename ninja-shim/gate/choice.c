@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "ninja-shim/gate_choice.h"
+#include "ninja-shim/gate/choice.h"
 
 #include <errno.h>
 #include <string.h>

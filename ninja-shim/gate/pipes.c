@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "ninja-shim/pipes.h"
+#include "ninja-shim/gate/pipes.h"
 
 #define CHILDREN_MAX 256
 #define LOOKS_MAX 100 /* at what never stops changing */

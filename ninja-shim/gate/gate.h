@@ -16,9 +16,9 @@
 
 #include "libjobserver/client.h"
 #include "libjobserver/ledger.h"
-#include "ninja-shim/holdings.h"
-#include "ninja-shim/pipes.h"
-#include "ninja-shim/queue.h"
+#include "ninja-shim/gate/holdings.h"
+#include "ninja-shim/gate/pipes.h"
+#include "ninja-shim/gate/queue.h"
 
 /* What the shim has decided before there is a gate. Borrowed by the gate. */
 struct gate_plan {

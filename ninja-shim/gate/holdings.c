@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include <sys/mman.h>
 
-#include "ninja-shim/holdings.h"
+#include "ninja-shim/gate/holdings.h"
 
 struct holdings *
 holdings_create(void)

@@ -2,8 +2,8 @@
 #ifndef NINJA_SHIM_START_H
 #define NINJA_SHIM_START_H
 
-#include "ninja-shim/gate.h"
-#include "ninja-shim/gate_choice.h"
+#include "ninja-shim/gate/choice.h"
+#include "ninja-shim/gate/gate.h"
 
 /* Puts a gate around this process: the program that it executes next is the root of plan.names. From
  * here on it must do nothing but that. 0; or a negative errno, and *why_not (to be freed; NULL: out of

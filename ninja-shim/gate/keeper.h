@@ -3,7 +3,7 @@
 #define NINJA_SHIM_GATE_KEEPER_H
 
 #include "libjobserver/ledger.h"
-#include "ninja-shim/holdings.h"
+#include "ninja-shim/gate/holdings.h"
 
 /*
  * The keeper outlives the sidecar, if that is killed: it ends the lazy client and what waits at the

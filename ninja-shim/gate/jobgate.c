@@ -15,8 +15,8 @@
 #include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/usage.h"
-#include "ninja-shim/jobgate_options.h"
-#include "ninja-shim/start.h"
+#include "ninja-shim/gate/jobgate_options.h"
+#include "ninja-shim/gate/start.h"
 
 /* The state of the program. */
 struct jobgate {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "ninja-shim/called.h"
+#include "ninja-shim/gate/called.h"
 
 #include <fcntl.h>
 #include <stdio.h>

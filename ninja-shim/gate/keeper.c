@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "libjobserver/process.h"
-#include "ninja-shim/gate_keeper.h"
+#include "ninja-shim/gate/keeper.h"
 
 struct state {
     const struct gate_keeper_duties *duties;

@@ -10,7 +10,7 @@
 
 #include <sys/types.h>
 
-#include "ninja-shim/gate.h"
+#include "ninja-shim/gate/gate.h"
 
 enum sidecar_message_type {
     /* from the sidecar */

@@ -11,8 +11,8 @@
 #include "libjobserver/process.h"
 #include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
-#include "ninja-shim/end_status.h"
-#include "ninja-shim/gate.h"
+#include "ninja-shim/gate/end_status.h"
+#include "ninja-shim/gate/gate.h"
 
 /* Where nobody says how many jobs the lazy client will start. */
 #define LEDGER_ROOM 1024u

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "ninja-shim/queue.h"
+#include "ninja-shim/gate/queue.h"
 
 #include <signal.h>
 #include <sys/wait.h>

@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 #include "libjobserver/implicit.h"
-#include "ninja-shim/gate_choice.h"
+#include "ninja-shim/gate/choice.h"
 
 struct jobgate_options {
     const char **names; /* --jobs-of, one at least, then NULL. Lives as long as the program */
