@@ -15,8 +15,8 @@
 
 #include "libjobserver/process.h"
 #include "ninja-shim/gate/called.h"
-#include "ninja-shim/ptrace_exit.h"
-#include "ninja-shim/ptrace_gate.h"
+#include "ninja-shim/gate/ptrace/exit.h"
+#include "ninja-shim/gate/ptrace/gate.h"
 
 #define TRACE_OPTIONS                                                                              \
     (PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC |         \

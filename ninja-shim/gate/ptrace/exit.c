@@ -9,7 +9,7 @@
 #include <sys/uio.h>
 #include <sys/user.h>
 
-#include "ninja-shim/ptrace_exit.h"
+#include "ninja-shim/gate/ptrace/exit.h"
 
 /* From <linux/ptrace.h>, which cannot be included beside <sys/ptrace.h>. */
 #define GET_SYSCALL_INFO 0x420e /* Linux 5.3 */
