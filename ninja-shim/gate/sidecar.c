@@ -13,8 +13,8 @@
 #include "libjobserver/program/packet.h"
 #include "ninja-shim/gate/keeper.h"
 #include "ninja-shim/gate/ptrace/gate.h"
+#include "ninja-shim/gate/seccomp/gate.h"
 #include "ninja-shim/gate/sidecar.h"
-#include "ninja-shim/seccomp_gate.h"
 
 /* The state of the program. */
 struct sidecar {

@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include "libjobserver/program/packet.h"
+#include "ninja-shim/gate/seccomp/filter.h"
 #include "ninja-shim/gate/sidecar.h"
 #include "ninja-shim/gate/start.h"
-#include "ninja-shim/seccomp_filter.h"
 
 /* Who is a job is read there; of a pid namespace above ours it would show others under our pids. */
 static int

@@ -11,7 +11,7 @@
 
 #include "ninja-shim/gate/called.h"
 #include "ninja-shim/gate/gate.h"
-#include "ninja-shim/seccomp_listener.h"
+#include "ninja-shim/gate/seccomp/listener.h"
 
 #define TREE_NAMES 8 /* of an inner shim */
 

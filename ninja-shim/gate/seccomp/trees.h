@@ -8,7 +8,7 @@
  * its ancestors on the way to the root (a daemon) is not recognised.
  */
 
-#include "ninja-shim/seccomp_private.h"
+#include "ninja-shim/gate/seccomp/private.h"
 
 /* NULL: out of memory, or there is no such process. `names` ends with NULL; those of a
  * peer are copied, as far as there is room, ours borrowed. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "ninja-shim/seccomp_link.h"
+#include "ninja-shim/gate/seccomp/link.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,9 +15,9 @@
 
 #include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/packet.h"
-#include "ninja-shim/seccomp_arrivals.h"
-#include "ninja-shim/seccomp_stops.h"
-#include "ninja-shim/seccomp_trees.h"
+#include "ninja-shim/gate/seccomp/arrivals.h"
+#include "ninja-shim/gate/seccomp/stops.h"
+#include "ninja-shim/gate/seccomp/trees.h"
 
 #define ANCESTORS_MAX 256
 #define BACKLOG 128

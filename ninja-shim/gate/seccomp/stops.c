@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "ninja-shim/seccomp_stops.h"
+#include "ninja-shim/gate/seccomp/stops.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "libjobserver/program/descriptors.h"
-#include "ninja-shim/seccomp_link.h"
+#include "ninja-shim/gate/seccomp/link.h"
 
 /* No event tells what is waited for here; it takes the target one turn on a CPU. */
 static const struct timeval look_interval = {.tv_usec = 1000};

@@ -11,7 +11,7 @@
  * other, or root's; root's sidecar serves whoever owns the process that is to be stopped.
  */
 
-#include "ninja-shim/seccomp_private.h"
+#include "ninja-shim/gate/seccomp/private.h"
 
 /* Without the socket the inner shims do not find us, and do without a gate. */
 void link_open(struct seccomp_gate *of, pid_t root);

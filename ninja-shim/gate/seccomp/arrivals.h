@@ -4,7 +4,7 @@
 
 /* What comes to a seccomp gate, and what happens to it while it waits there. */
 
-#include "ninja-shim/seccomp_private.h"
+#include "ninja-shim/gate/seccomp/private.h"
 
 /* Something executes a program. */
 void arrive(struct seccomp_gate *of, const struct seccomp_exec *exec);

@@ -8,7 +8,7 @@
  * vfork(2), and on its way back the process stops. Whether it runs later is a matter of SIGCONT.
  */
 
-#include "ninja-shim/seccomp_private.h"
+#include "ninja-shim/gate/seccomp/private.h"
 
 /* 0 or a negative errno (-ESRCH: it is dead; or begins its exec anew). */
 int stop_begin(struct seccomp_gate *of, const struct seccomp_exec *exec,

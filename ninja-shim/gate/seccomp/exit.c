@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "ninja-shim/seccomp_exit.h"
+#include "ninja-shim/gate/seccomp/exit.h"
 
 #include <elf.h>
 #include <fcntl.h>

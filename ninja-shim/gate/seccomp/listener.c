@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "ninja-shim/seccomp_listener.h"
+#include "ninja-shim/gate/seccomp/listener.h"
 
 #include <errno.h>
 #include <limits.h>

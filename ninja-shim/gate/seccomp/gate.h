@@ -17,7 +17,7 @@
  */
 
 #include "ninja-shim/gate/gate.h"
-#include "ninja-shim/seccomp_listener.h"
+#include "ninja-shim/gate/seccomp/listener.h"
 
 /* `listener` (shared with the keeper) gets the descriptor, from now on ours. 0 or a negative errno. */
 int seccomp_gate_open(struct gate *gate, pid_t root, struct seccomp_listener *listener, int fd);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "ninja-shim/seccomp_trees.h"
+#include "ninja-shim/gate/seccomp/trees.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "ninja-shim/seccomp_gate.h"
+#include "ninja-shim/gate/seccomp/gate.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -7,10 +7,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "ninja-shim/seccomp_arrivals.h"
-#include "ninja-shim/seccomp_link.h"
-#include "ninja-shim/seccomp_stops.h"
-#include "ninja-shim/seccomp_trees.h"
+#include "ninja-shim/gate/seccomp/arrivals.h"
+#include "ninja-shim/gate/seccomp/link.h"
+#include "ninja-shim/gate/seccomp/stops.h"
+#include "ninja-shim/gate/seccomp/trees.h"
 
 /* So many notifications before other events have their turn. */
 #define AT_A_TIME 16u

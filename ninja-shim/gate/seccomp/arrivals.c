@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "ninja-shim/seccomp_arrivals.h"
+#include "ninja-shim/gate/seccomp/arrivals.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 #include "libjobserver/process.h"
-#include "ninja-shim/seccomp_exit.h"
-#include "ninja-shim/seccomp_stops.h"
-#include "ninja-shim/seccomp_trees.h"
+#include "ninja-shim/gate/seccomp/exit.h"
+#include "ninja-shim/gate/seccomp/stops.h"
+#include "ninja-shim/gate/seccomp/trees.h"
 
 /* Soon after something has come: has its exec failed? */
 #define WATCH_MS_MIN 2
