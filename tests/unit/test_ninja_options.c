@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ninja-shim/ninja_options.h"
+#include "ninja-shim/shims/ninja_options.h"
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 

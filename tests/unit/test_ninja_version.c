@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "ninja-shim/ninja_version.h"
+#include "ninja-shim/shims/ninja_version.h"
 
 static void
 test_waits(void **state)

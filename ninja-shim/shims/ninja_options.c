@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "ninja-shim/ninja_options.h"
+#include "ninja-shim/shims/ninja_options.h"
 
 #include <errno.h>
 #include <getopt.h>

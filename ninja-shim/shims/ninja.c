@@ -20,8 +20,8 @@
 #include "libjobserver/program/program.h"
 #include "libjobserver/program/usage.h"
 #include "ninja-shim/gate/start.h"
-#include "ninja-shim/ninja_options.h"
-#include "ninja-shim/ninja_version.h"
+#include "ninja-shim/shims/ninja_options.h"
+#include "ninja-shim/shims/ninja_version.h"
 
 /* The state of the program. */
 struct shim {

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "ninja-shim/ninja_version.h"
+#include "ninja-shim/shims/ninja_version.h"
 
 bool
 ninja_version_waits(const char *version)
