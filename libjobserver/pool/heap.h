@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBSERVER_HEAP_H
-#define JOBSERVER_HEAP_H
+#ifndef JOBSERVER_POOL_HEAP_H
+#define JOBSERVER_POOL_HEAP_H
 
 /*
  * A binary heap of nodes that are members of the caller's structures and know their own place, so

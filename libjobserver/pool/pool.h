@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBSERVER_POOL_H
-#define JOBSERVER_POOL_H
+#ifndef JOBSERVER_POOL_POOL_H
+#define JOBSERVER_POOL_POOL_H
 
 /*
  * The accounting of one jobserver: how many tokens there are, who holds them, who waits, for whom

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #ifndef JOBSERVER_POOL_PRIVATE_H
-#define JOBSERVER_JOBSERVER_POOL_PRIVATE_H
+#define JOBSERVER_POOL_PRIVATE_H
 
 /*
  * What the files of the pool share, and nobody else includes.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBSERVER_DESCRIPTORS_H
-#define JOBSERVER_DESCRIPTORS_H
+#ifndef JOBSERVER_PROGRAM_DESCRIPTORS_H
+#define JOBSERVER_PROGRAM_DESCRIPTORS_H
 
 #include <stdbool.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBSERVER_MESSAGE_H
-#define JOBSERVER_MESSAGE_H
+#ifndef JOBSERVER_PROGRAM_MESSAGE_H
+#define JOBSERVER_PROGRAM_MESSAGE_H
 
 #include <stdarg.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBSERVER_PACKET_H
-#define JOBSERVER_PACKET_H
+#ifndef JOBSERVER_PROGRAM_PACKET_H
+#define JOBSERVER_PROGRAM_PACKET_H
 
 /* What the processes of one program say to each other, over a SOCK_SEQPACKET pair: a structure, and a
  * descriptor along with it. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBSERVER_PROGRAM_H
-#define JOBSERVER_PROGRAM_H
+#ifndef JOBSERVER_PROGRAM_PROGRAM_H
+#define JOBSERVER_PROGRAM_PROGRAM_H
 
 /*
  * Programs on PATH: which version they are, and which one a shim stands before.

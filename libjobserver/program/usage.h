@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBSERVER_USAGE_H
-#define JOBSERVER_USAGE_H
+#ifndef JOBSERVER_PROGRAM_USAGE_H
+#define JOBSERVER_PROGRAM_USAGE_H
 
 /* How programs that run a command refuse bad input, and what they exit with on their own account; else
  * it is the command's status. */

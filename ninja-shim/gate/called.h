@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_CALLED_H
-#define NINJA_SHIM_CALLED_H
+#ifndef NINJA_SHIM_GATE_CALLED_H
+#define NINJA_SHIM_GATE_CALLED_H
 
 #include <stdbool.h>
 #include <sys/types.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_END_STATUS_H
-#define NINJA_SHIM_END_STATUS_H
+#ifndef NINJA_SHIM_GATE_END_STATUS_H
+#define NINJA_SHIM_GATE_END_STATUS_H
 
 #include <sys/types.h>
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_GATE_H
-#define NINJA_SHIM_GATE_H
+#ifndef NINJA_SHIM_GATE_GATE_H
+#define NINJA_SHIM_GATE_GATE_H
 
 /*
  * The gate: holds back what a lazy client starts, each job until a token has been waited for. This is
  * the sidecar's state, and what all kinds of gates share; how processes are stopped, run and ended
- * is a matter of struct gate_kind (ptrace_gate.h, seccomp_gate.h).
+ * is a matter of struct gate_kind (ptrace/gate.h, seccomp/gate.h).
  */
 
 #include <event2/event.h>

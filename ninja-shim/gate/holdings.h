@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_HOLDINGS_H
-#define NINJA_SHIM_HOLDINGS_H
+#ifndef NINJA_SHIM_GATE_HOLDINGS_H
+#define NINJA_SHIM_GATE_HOLDINGS_H
 
 /*
  * What the sidecar and its keeper both know: whose end gives which token back, and who must not

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_PIPES_H
-#define NINJA_SHIM_PIPES_H
+#ifndef NINJA_SHIM_GATE_PIPES_H
+#define NINJA_SHIM_GATE_PIPES_H
 
 /*
  * By which pipes processes are joined, as /proc shows it. A pipe is its inode; 0: none. Who cannot

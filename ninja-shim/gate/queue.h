@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_QUEUE_H
-#define NINJA_SHIM_QUEUE_H
+#ifndef NINJA_SHIM_GATE_QUEUE_H
+#define NINJA_SHIM_GATE_QUEUE_H
 
 /*
  * Which job of a lazy client may run, and on what: the decisions of the gate. Pure: no I/O, no clock.

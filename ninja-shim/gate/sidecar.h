@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_SIDECAR_H
-#define NINJA_SHIM_SIDECAR_H
+#ifndef NINJA_SHIM_GATE_SIDECAR_H
+#define NINJA_SHIM_GATE_SIDECAR_H
 
 /*
  * The sidecar is the process that keeps the gate for one lazy client, beside it: in a session of its

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_START_H
-#define NINJA_SHIM_START_H
+#ifndef NINJA_SHIM_GATE_START_H
+#define NINJA_SHIM_GATE_START_H
 
 #include "ninja-shim/gate/choice.h"
 #include "ninja-shim/gate/gate.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_NINJA_VERSION_H
-#define NINJA_SHIM_NINJA_VERSION_H
+#ifndef NINJA_SHIM_SHIMS_NINJA_VERSION_H
+#define NINJA_SHIM_SHIMS_NINJA_VERSION_H
 
 #include <stdbool.h>
 

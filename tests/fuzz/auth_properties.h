@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef AUTH_PROPERTIES_H
-#define AUTH_PROPERTIES_H
+#ifndef TESTS_FUZZ_AUTH_PROPERTIES_H
+#define TESTS_FUZZ_AUTH_PROPERTIES_H
 
 /*
  * What must hold for every value of MAKEFLAGS, whoever wrote it. The oracle is getopt_long() itself

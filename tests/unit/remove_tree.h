@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef TEST_REMOVE_TREE_H
-#define TEST_REMOVE_TREE_H
+#ifndef TESTS_UNIT_REMOVE_TREE_H
+#define TESTS_UNIT_REMOVE_TREE_H
 
 #include <ftw.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_PTRACE_EXIT_H
-#define NINJA_SHIM_PTRACE_EXIT_H
+#ifndef NINJA_SHIM_GATE_PTRACE_EXIT_H
+#define NINJA_SHIM_GATE_PTRACE_EXIT_H
 
 /*
  * Ends a traced process that has stopped at its exec with an exit status of our choice: the first

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_PTRACE_GATE_H
-#define NINJA_SHIM_PTRACE_GATE_H
+#ifndef NINJA_SHIM_GATE_PTRACE_GATE_H
+#define NINJA_SHIM_GATE_PTRACE_GATE_H
 
 /*
  * The gate by ptrace(2). The lazy client is traced, and what it forks with it; a child that executes

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_SECCOMP_ARRIVALS_H
-#define NINJA_SHIM_SECCOMP_ARRIVALS_H
+#ifndef NINJA_SHIM_GATE_SECCOMP_ARRIVALS_H
+#define NINJA_SHIM_GATE_SECCOMP_ARRIVALS_H
 
 /* What comes to a seccomp gate, and what happens to it while it waits there. */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_SECCOMP_EXIT_H
-#define NINJA_SHIM_SECCOMP_EXIT_H
+#ifndef NINJA_SHIM_GATE_SECCOMP_EXIT_H
+#define NINJA_SHIM_GATE_SECCOMP_EXIT_H
 
 /*
  * Ends a process that has stopped before the first instruction of its program with an exit status of our

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_SECCOMP_FILTER_H
-#define NINJA_SHIM_SECCOMP_FILTER_H
+#ifndef NINJA_SHIM_GATE_SECCOMP_FILTER_H
+#define NINJA_SHIM_GATE_SECCOMP_FILTER_H
 
 /*
  * Puts this process, and all that it will ever start, under a filter by which each execve(2) waits

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_SECCOMP_GATE_H
-#define NINJA_SHIM_SECCOMP_GATE_H
+#ifndef NINJA_SHIM_GATE_SECCOMP_GATE_H
+#define NINJA_SHIM_GATE_SECCOMP_GATE_H
 
 /*
  * The gate by seccomp_unotify(2), for where ptrace is refused. Each execve below the shim is heard of;
  * a child of a lazy client that executes its first program and must wait for a token is stopped by
- * SIGSTOP before the first instruction of that. It runs by SIGCONT and is ended as seccomp_exit.h
+ * SIGSTOP before the first instruction of that. It runs by SIGCONT and is ended as exit.h
  * says, else by SIGKILL.
  *
  * What this kind cannot do: what somebody else continues runs until it is stopped again. The kernel

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_SECCOMP_LINK_H
-#define NINJA_SHIM_SECCOMP_LINK_H
+#ifndef NINJA_SHIM_GATE_SECCOMP_LINK_H
+#define NINJA_SHIM_GATE_SECCOMP_LINK_H
 
 /*
  * Only one listener can exist in a tree of processes. So a shim below another one registers at the

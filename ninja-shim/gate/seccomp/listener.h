@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_SECCOMP_LISTENER_H
-#define NINJA_SHIM_SECCOMP_LISTENER_H
+#ifndef NINJA_SHIM_GATE_SECCOMP_LISTENER_H
+#define NINJA_SHIM_GATE_SECCOMP_LISTENER_H
 
 /*
  * The end of a seccomp filter at which each execve(2) under it is heard of (seccomp_unotify(2)). It

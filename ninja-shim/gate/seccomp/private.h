@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_SECCOMP_PRIVATE_H
-#define NINJA_SHIM_SECCOMP_PRIVATE_H
+#ifndef NINJA_SHIM_GATE_SECCOMP_PRIVATE_H
+#define NINJA_SHIM_GATE_SECCOMP_PRIVATE_H
 
 /* The state of a seccomp gate, for the files that it consists of. */
 

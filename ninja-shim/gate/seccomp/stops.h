@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_SECCOMP_STOPS_H
-#define NINJA_SHIM_SECCOMP_STOPS_H
+#ifndef NINJA_SHIM_GATE_SECCOMP_STOPS_H
+#define NINJA_SHIM_GATE_SECCOMP_STOPS_H
 
 /*
  * Stopping a process between its execve(2) and the first instruction of the new program: SIGSTOP is

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_SECCOMP_TREES_H
-#define NINJA_SHIM_SECCOMP_TREES_H
+#ifndef NINJA_SHIM_GATE_SECCOMP_TREES_H
+#define NINJA_SHIM_GATE_SECCOMP_TREES_H
 
 /*
  * Whose children are jobs. Who is a lazy client is not followed but asked when a child of it executes
