@@ -204,9 +204,7 @@ say_launch_error(const struct jobwrap *jobwrap)
     int error = jobwrap->launch_error;
 
     message("run %s: %s", jobwrap->options.command[0], strerror(abs(error)));
-    if (error < 0)
-        return EXIT_OURS;
-    return error == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
+    return error < 0 ? EXIT_OURS : usage_exec_status(error);
 }
 
 static void

@@ -15,6 +15,7 @@
 #include "jobwrap/keeper_link.h"
 #include "jobwrap/tree.h"
 #include "libjobserver/process.h"
+#include "libjobserver/program/clock.h"
 #include "libjobserver/program/descriptors.h"
 
 #define GRACE_MS 2000
@@ -50,6 +51,7 @@ launch(struct state *state, int candidate)
                                       : launch_command(keeper->launch, keeper->fifo->path, &pid);
     }
     descriptors_drop_inherited();
+    descriptors_drop_stderr();
     if (result != 0) {
         tell(state, (struct keeper_message){.type = KEEPER_LAUNCH_FAILED, .value = result}, -1);
         return;
@@ -180,25 +182,16 @@ finish(struct state *state, int hold)
     leave(state);
 }
 
-static int64_t
-now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
-}
-
 /* jobwrap was killed: so is its build, and nothing is returned before it is gone. */
 static _Noreturn void
 end_tree(struct state *state)
 {
-    int64_t deadline_ms = now_ms() + GRACE_MS;
+    int64_t deadline_ns = clock_now_ns() + GRACE_MS * NS_PER_MS;
 
     stay_in_background();
     tree_end(getpid(), SIGTERM);
     while (tree_reap(0)) {
-        int64_t left_ms = deadline_ms - now_ms();
+        int64_t left_ms = (deadline_ns - clock_now_ns()) / NS_PER_MS;
         if (left_ms <= 0)
             tree_end(getpid(), SIGKILL);
         wait_for_change(state->child_fd, -1, left_ms > 0 ? (int)left_ms : RESCAN_MS);

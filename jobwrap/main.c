@@ -4,7 +4,6 @@
  * See jobwrap(1); keeper.h says who stands between us and the command, and why.
  */
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -13,6 +12,7 @@
 #include "jobwrap/environment.h"
 #include "jobwrap/jobwrap.h"
 #include "jobwrap/make_version.h"
+#include "libjobserver/program/cpus.h"
 #include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/usage.h"
@@ -20,24 +20,13 @@
 #define LEDGER_ROOM 1024u /* where nobody says how many tokens the parent has */
 
 static unsigned
-count_cpus(void)
-{
-    cpu_set_t cpus;
-
-    if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0)
-        return (unsigned)CPU_COUNT(&cpus);
-    long online = sysconf(_SC_NPROCESSORS_ONLN);
-    return online > 0 ? (unsigned)online : 1;
-}
-
-static unsigned
 decide_jobs(const struct jobwrap *jobwrap)
 {
     if (jobwrap->options.jobs)
         return jobwrap->options.jobs;
     if (jobwrap->parent.client)
-        return parent_total(&jobwrap->parent, jobwrap->implicit_paid, count_cpus());
-    return jobwrap->parent.withheld ? 1 : count_cpus();
+        return parent_total(&jobwrap->parent, jobwrap->implicit_paid, cpus_count());
+    return jobwrap->parent.withheld ? 1 : cpus_count();
 }
 
 static void

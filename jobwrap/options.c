@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include <ctype.h>
-#include <errno.h>
 #include <getopt.h>
 #include <grp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,18 +45,6 @@ static const struct option long_options[] = {
     {0},
 };
 
-static unsigned
-parse_jobs(const char *text)
-{
-    char *end;
-
-    errno = 0;
-    unsigned long jobs = strtoul(text, &end, 10);
-    if (!isdigit((unsigned char)*text) || *end || errno || jobs < 1 || jobs > JOBS_MAX)
-        usage_refuse("-j", text, "a number from 1 to 65536");
-    return (unsigned)jobs;
-}
-
 static void
 parse_parent(struct options *options, const char *text)
 {
@@ -86,7 +71,8 @@ parse_option(struct options *options, int option)
 {
     switch (option) {
     case 'j':
-        options->jobs = parse_jobs(optarg);
+        if (!usage_parse_number(optarg, 1, JOBS_MAX, &options->jobs))
+            usage_refuse("-j", optarg, "a number from 1 to 65536");
         break;
     case OPT_PARENT:
         parse_parent(options, optarg);
@@ -114,11 +100,9 @@ parse_option(struct options *options, int option)
         options->shims = false;
         break;
     case 'h':
-        fputs(help, stdout);
-        exit(fflush(stdout) == 0 ? 0 : EXIT_OURS);
+        usage_show(help, EXIT_OURS);
     case 'V':
-        puts("jobwrap " PROJECT_VERSION);
-        exit(fflush(stdout) == 0 ? 0 : EXIT_OURS);
+        usage_show("jobwrap " PROJECT_VERSION "\n", EXIT_OURS);
     }
 }
 

@@ -8,6 +8,7 @@
 
 #include "jobwrap/relay.h"
 #include "jobwrap/tree.h"
+#include "libjobserver/program/clock.h"
 #include "libjobserver/program/message.h"
 
 /* --- looking --- */
@@ -166,8 +167,7 @@ wait_for(struct relay *relay, const struct relay_step *step, int64_t now_ns)
         event_del(relay->timer);
         return;
     }
-    int64_t left_us = (step->deadline_ns - now_ns + 999) / 1000;
-    struct timeval left = {.tv_sec = left_us / 1000000, .tv_usec = left_us % 1000000};
+    struct timeval left = clock_until(step->deadline_ns, now_ns);
     event_add(relay->timer, &left);
 }
 
@@ -175,7 +175,7 @@ static void
 run(struct relay *relay, bool touched)
 {
     struct relay_step step;
-    int64_t now_ns = report_now_ns();
+    int64_t now_ns = clock_now_ns();
 
     relay->view.parent = RELAY_NEED_UNKNOWN;
     relay->view.living = -1;
@@ -353,7 +353,7 @@ relay_start(struct relay *relay, struct event_base *base, unsigned cap)
     struct relay_config config = relay_config_default;
 
     config.cap = cap;
-    relay_policy_init(&relay->policy, &config, report_now_ns());
+    relay_policy_init(&relay->policy, &config, clock_now_ns());
     relay->inotify_fd = open_inotify(relay->fifo->path);
     if (relay->inotify_fd < 0) {
         lend_fixed(relay, cap, relay->inotify_fd);
@@ -375,7 +375,7 @@ on_watched_fifo(evutil_socket_t fd, short what, void *argument)
     (void)what;
     drain_events(relay);
     look(relay);
-    note(relay, report_now_ns());
+    note(relay, clock_now_ns());
 }
 
 int
@@ -390,7 +390,7 @@ relay_start_watching(struct relay *relay, struct event_base *base)
     relay->fifo_event =
         event_new(base, relay->inotify_fd, EV_READ | EV_PERSIST, on_watched_fifo, relay);
     look(relay);
-    note(relay, report_now_ns());
+    note(relay, clock_now_ns());
     return relay->fifo_event && event_add(relay->fifo_event, NULL) == 0 ? 0 : -ENOMEM;
 }
 

@@ -7,25 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "jobwrap/report.h"
+#include "libjobserver/program/clock.h"
 #include "libjobserver/program/message.h"
-
-int64_t
-report_now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
 
 void
 report_start(struct report *report)
 {
-    report->start_ns = report->since_ns = report_now_ns();
+    report->start_ns = report->since_ns = clock_now_ns();
     report->starved = true; /* until there is a token for the implicit slot */
 }
 
@@ -174,7 +165,7 @@ replace(const char *file, const char *text)
 int
 report_write(struct report *report, const char *file, unsigned jobs, const char *parent)
 {
-    report_note(report, report->jobs > 0 ? report->jobs - 1 : 0, report->starved, report_now_ns());
+    report_note(report, report->jobs > 0 ? report->jobs - 1 : 0, report->starved, clock_now_ns());
     if (!file) {
         print(report, jobs, parent);
         return 0;

@@ -18,7 +18,6 @@ struct report {
     uint64_t lost;       /* tokens that the build lost, known for certain */
 };
 
-int64_t report_now_ns(void);
 /* jobwrap starts: no job runs yet. */
 void report_start(struct report *report);
 /* A token was borrowed; so many are now. */

@@ -12,8 +12,9 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "libjobserver/program/clock.h"
 
 /* How long a token waits for room in a FIFO that somebody has filled: a jobserver's never is, so
  * that something is wrong, and the caller must not hang on it. */
@@ -22,8 +23,6 @@
 /* /dev/null, /dev/zero, /dev/full, /dev/random: see devices.txt of Linux. */
 #define MEM_MAJOR 1
 
-#define NS_PER_MS INT64_C(1000000)
-#define NS_PER_S INT64_C(1000000000)
 #define NO_DEADLINE INT64_MAX
 
 struct client {
@@ -37,18 +36,9 @@ struct client {
 /* --- waiting --- */
 
 static int64_t
-now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * NS_PER_S + now.tv_nsec;
-}
-
-static int64_t
 deadline_in_ms(int timeout_ms)
 {
-    return timeout_ms < 0 ? NO_DEADLINE : now_ns() + timeout_ms * NS_PER_MS;
+    return timeout_ms < 0 ? NO_DEADLINE : clock_now_ns() + timeout_ms * NS_PER_MS;
 }
 
 /* Returns the events that poll(2) tells, 0 after the deadline, or -errno. */
@@ -59,7 +49,7 @@ wait_for(int fd, short events, int64_t deadline_ns)
     struct timespec left = {0};
 
     if (deadline_ns != NO_DEADLINE) {
-        int64_t left_ns = deadline_ns - now_ns();
+        int64_t left_ns = deadline_ns - clock_now_ns();
         if (left_ns > 0)
             left = (struct timespec){.tv_sec = left_ns / NS_PER_S, .tv_nsec = left_ns % NS_PER_S};
     }

@@ -177,11 +177,11 @@ main(int argc, char **argv)
     int result = program_find_real("emerge", "EMERGE_SHIM_REAL", &real, &error);
     if (result < 0) {
         message("%s", error ? error : strerror(-result));
-        exit(program_exit_status(result));
+        exit(usage_exec_status(result));
     }
     if (program_shim_hops() == 0)
         adapt(real);
     result = program_exec_real(real, argv);
     message("run %s: %s", real, strerror(-result));
-    exit(program_exit_status(result));
+    exit(usage_exec_status(result));
 }

@@ -7,7 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "steved/report.h"
+#include "libjobserver/program/clock.h"
+#include "libjobserver/program/message.h"
 
 /* Nobody nests deeper; a chain that does is a client's own loss. */
 #define ANCESTORS_MAX 64
@@ -101,10 +102,10 @@ client_died(struct client *client)
     uint64_t before = count_reclaimed(server);
 
     process_cache_forget(server->threads, client->pid);
-    pool_process_died(server->pool, client->process, server_now_ns());
+    pool_process_died(server->pool, client->process, clock_now_ns());
     uint64_t reclaimed = count_reclaimed(server) - before;
     if (reclaimed > 0)
-        report("reclaim of %llu from %d", (unsigned long long)reclaimed, (int)client->pid);
+        message("reclaim of %llu from %d", (unsigned long long)reclaimed, (int)client->pid);
     client_free(client);
 }
 
@@ -141,7 +142,7 @@ on_death(evutil_socket_t pidfd, short what, void *data)
 static bool
 is_alive(struct client *client)
 {
-    int64_t now_ns = server_now_ns();
+    int64_t now_ns = clock_now_ns();
 
     if (now_ns - client->seen_alive_ns < PID_REST_NS)
         return true;
@@ -235,8 +236,8 @@ introduce(struct server *server, pid_t pid)
 
     if (pidfd < 0) {
         if (pidfd != -ESRCH && !server->is_short_of_pidfds)
-            report_errno(-pidfd, "watch process %d, which is charged by its descriptor only",
-                         (int)pid);
+            message_errno(-pidfd, "watch process %d, which is charged by its descriptor only",
+                          (int)pid);
         server->is_short_of_pidfds |= pidfd != -ESRCH;
         return NULL;
     }

@@ -5,10 +5,12 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "libjobserver/program/message.h"
+#include "libjobserver/program/usage.h"
 
 static const struct {
     const char *name;
@@ -20,18 +22,6 @@ static const struct {
     {"set", ctl_set, "NAME=VALUE...", "change settings, all of them or none"},
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
-
-void
-ctl_report(const char *format, ...)
-{
-    va_list arguments;
-
-    fputs("stevectl: ", stderr);
-    va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    fputc('\n', stderr);
-}
 
 static void
 print_usage(void)
@@ -53,14 +43,14 @@ connect_path(struct ctl_server *server, const char *path)
     char *error = NULL;
 
     if (client_open_path(path, &server->client, &error) < 0) {
-        ctl_report("%s", error ? error : "out of memory");
+        message("%s", error ? error : "out of memory");
         free(error);
-        return CTL_FAILED;
+        return EXIT_FAILURE;
     }
     if (client_kind(server->client) == CLIENT_STEVED)
-        return CTL_DONE;
-    ctl_report("open %s: not a steved", path);
-    return CTL_FAILED;
+        return EXIT_SUCCESS;
+    message("open %s: not a steved", path);
+    return EXIT_FAILURE;
 }
 
 int
@@ -72,10 +62,10 @@ ctl_connect(struct ctl_server *server)
         return connect_path(server, server->path);
     int error = client_find_server(&found);
     if (error == -ENOENT)
-        ctl_report("find a server: none is running; name its file with --server PATH");
+        message("find a server: none is running; name its file with --server PATH");
     else if (error < 0)
-        ctl_report("find a server: %s", strerror(-error));
-    int status = error < 0 ? CTL_FAILED : connect_path(server, found);
+        message("find a server: %s", strerror(-error));
+    int status = error < 0 ? EXIT_FAILURE : connect_path(server, found);
     free(found);
     return status;
 }
@@ -84,14 +74,14 @@ static int
 run_command(struct ctl_server *server, int argc, char **argv)
 {
     if (argc == 0) {
-        ctl_report("a command is missing: status, get or set");
-        return CTL_USAGE;
+        message("a command is missing: status, get or set");
+        return EXIT_USAGE;
     }
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         if (strcmp(argv[0], commands[i].name) == 0)
             return commands[i].run(server, argc - 1, argv + 1);
-    ctl_report("there is no command '%s': status, get or set", argv[0]);
-    return CTL_USAGE;
+    message("there is no command '%s': status, get or set", argv[0]);
+    return EXIT_USAGE;
 }
 
 static int
@@ -99,8 +89,8 @@ close_output(int status)
 {
     if (fflush(stdout) == 0 && !ferror(stdout))
         return status;
-    ctl_report("write the output: %s", strerror(errno));
-    return CTL_FAILED;
+    message("write the output: %s", strerror(errno));
+    return EXIT_FAILURE;
 }
 
 /* '+' keeps the options of the commands for them. */
@@ -113,20 +103,20 @@ parse_options(int argc, char **argv, struct ctl_server *server)
                                             {NULL, 0, NULL, 0}};
     int option;
 
-    argv[0] = program_invocation_short_name; /* how getopt_long() begins its messages */
-    while ((option = getopt_long(argc, argv, "+s:hV", options, NULL)) != -1) {
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, "+:s:hV", options, NULL)) != -1) {
         switch (option) {
         case 's':
             server->path = optarg;
             break;
         case 'h':
             print_usage();
-            return close_output(CTL_DONE);
+            return close_output(EXIT_SUCCESS);
         case 'V':
             puts("stevectl " PROJECT_VERSION);
-            return close_output(CTL_DONE);
+            return close_output(EXIT_SUCCESS);
         default:
-            return CTL_USAGE;
+            usage_refuse_option(option, argv);
         }
     }
     return -1;

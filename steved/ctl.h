@@ -9,21 +9,17 @@
 
 #include "libjobserver/client.h"
 
-enum { CTL_DONE = 0, CTL_FAILED = 1, CTL_USAGE = 2 };
-
 /* A place where the sub-command connects once its arguments are known to be right. */
 struct ctl_server {
     const char *path; /* --server; NULL: the one that client_find_server() finds */
     struct client *client;
 };
 
-/* CTL_DONE, or CTL_FAILED after having said why. */
+/* EXIT_SUCCESS, or EXIT_FAILURE after having said why. */
 int ctl_connect(struct ctl_server *server);
 
 int ctl_status(struct ctl_server *server, int argc, char **argv);
 int ctl_get(struct ctl_server *server, int argc, char **argv);
 int ctl_set(struct ctl_server *server, int argc, char **argv);
-
-__attribute__((format(printf, 1, 2))) void ctl_report(const char *format, ...);
 
 #endif

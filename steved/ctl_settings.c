@@ -11,6 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libjobserver/program/message.h"
+#include "libjobserver/program/usage.h"
+
 /* As POOL_CAPACITY_MAX of the server. */
 #define JOBS_MAX 65536u
 
@@ -78,36 +81,23 @@ ctl_get(struct ctl_server *server, int argc, char **argv)
     struct steved_status status;
 
     if (argc != 1) {
-        ctl_report("get takes one name");
-        return CTL_USAGE;
+        message("get takes one name");
+        return EXIT_USAGE;
     }
     const struct setting *setting = find_setting(argv[0], strlen(argv[0]));
     if (!setting) {
-        ctl_report("get: there is no '%s'", argv[0]);
-        return CTL_USAGE;
+        message("get: there is no '%s'", argv[0]);
+        return EXIT_USAGE;
     }
-    if (ctl_connect(server) != CTL_DONE)
-        return CTL_FAILED;
+    if (ctl_connect(server) != EXIT_SUCCESS)
+        return EXIT_FAILURE;
     int error = client_get_status(server->client, &status);
     if (error < 0) {
-        ctl_report("get %s: %s", argv[0], strerror(-error));
-        return CTL_FAILED;
+        message("get %s: %s", argv[0], strerror(-error));
+        return EXIT_FAILURE;
     }
     printf("%" PRIu64 "\n", value_of(setting, &status));
-    return CTL_DONE;
-}
-
-static bool
-parse_value(const char *text, unsigned min, unsigned *value)
-{
-    char *end;
-
-    if (!isdigit((unsigned char)text[0]))
-        return false;
-    errno = 0;
-    unsigned long number = strtoul(text, &end, 10);
-    *value = (unsigned)number;
-    return !errno && !*end && number >= min && number <= JOBS_MAX;
+    return EXIT_SUCCESS;
 }
 
 static bool
@@ -118,19 +108,19 @@ parse_assignment(const char *text, struct steved_settings *wanted)
     unsigned value;
 
     if (!equals) {
-        ctl_report("set takes NAME=VALUE, not '%s'", text);
+        message("set takes NAME=VALUE, not '%s'", text);
         return false;
     }
     if (!setting || setting->named == READ_ONLY) {
-        ctl_report("set '%s': only jobs, min-jobs and per-process-limit can be set", text);
+        message("set '%s': only jobs, min-jobs and per-process-limit can be set", text);
         return false;
     }
     if (wanted->named & setting->named) {
-        ctl_report("set '%s': %s is given twice", text, setting->name);
+        message("set '%s': %s is given twice", text, setting->name);
         return false;
     }
-    if (!parse_value(equals + 1, setting->min, &value)) {
-        ctl_report("set '%s': a number from %u to %u is needed", text, setting->min, JOBS_MAX);
+    if (!usage_parse_number(equals + 1, setting->min, JOBS_MAX, &value)) {
+        message("set '%s': a number from %u to %u is needed", text, setting->min, JOBS_MAX);
         return false;
     }
     wanted->named |= setting->named;
@@ -157,18 +147,18 @@ ctl_set(struct ctl_server *server, int argc, char **argv)
     struct steved_settings wanted = {0};
 
     if (argc == 0) {
-        ctl_report("set takes NAME=VALUE...");
-        return CTL_USAGE;
+        message("set takes NAME=VALUE...");
+        return EXIT_USAGE;
     }
     for (int i = 0; i < argc; i++)
         if (!parse_assignment(argv[i], &wanted))
-            return CTL_USAGE;
-    if (ctl_connect(server) != CTL_DONE)
-        return CTL_FAILED;
+            return EXIT_USAGE;
+    if (ctl_connect(server) != EXIT_SUCCESS)
+        return EXIT_FAILURE;
     int error = client_set(server->client, &wanted);
     if (error < 0) {
-        ctl_report("set %s%s: %s", argv[0], argc > 1 ? " ..." : "", reason_of(error));
-        return CTL_FAILED;
+        message("set %s%s: %s", argv[0], argc > 1 ? " ..." : "", reason_of(error));
+        return EXIT_FAILURE;
     }
-    return CTL_DONE;
+    return EXIT_SUCCESS;
 }

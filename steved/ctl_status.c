@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libjobserver/program/message.h"
+#include "libjobserver/program/usage.h"
+
 /* All that the server tells. */
 struct snapshot {
     struct steved_status status;
@@ -165,7 +168,7 @@ print_json(const struct snapshot *snapshot)
     if (text)
         puts(text);
     json_object_put(object);
-    return text ? CTL_DONE : CTL_FAILED;
+    return text ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 int
@@ -175,21 +178,21 @@ ctl_status(struct ctl_server *server, int argc, char **argv)
     bool is_json = argc == 1 && strcmp(argv[0], "--json") == 0;
 
     if (argc > 0 && !is_json) {
-        ctl_report("status takes --json or nothing, not '%s'", argv[argc > 1]);
-        return CTL_USAGE;
+        message("status takes --json or nothing, not '%s'", argv[argc > 1]);
+        return EXIT_USAGE;
     }
-    if (ctl_connect(server) != CTL_DONE)
-        return CTL_FAILED;
+    if (ctl_connect(server) != EXIT_SUCCESS)
+        return EXIT_FAILURE;
     int error = take_snapshot(server->client, &snapshot);
-    int result = CTL_FAILED;
+    int result = EXIT_FAILURE;
     if (error < 0) {
-        ctl_report("status: %s", strerror(-error));
+        message("status: %s", strerror(-error));
     } else if (is_json) {
         result = print_json(&snapshot);
     } else {
         print_totals(&snapshot.status);
         print_clients(&snapshot);
-        result = CTL_DONE;
+        result = EXIT_SUCCESS;
     }
     free(snapshot.clients);
     return result;

@@ -9,8 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "libjobserver/program/message.h"
 #include "steved/ioctls.h"
-#include "steved/report.h"
 #include "steved/requests.h"
 
 #define PATH_SIZE 128
@@ -107,10 +107,11 @@ open_cuse(void)
     if (fd >= 0)
         return fd;
     if (errno == EACCES || errno == EPERM)
-        report_errno(errno, "open /dev/cuse (serve a device as root, or a directory: --mount DIR)");
+        message_errno(errno,
+                      "open /dev/cuse (serve a device as root, or a directory: --mount DIR)");
     else
-        report_errno(errno, "open /dev/cuse (load it: modprobe cuse, or serve a directory: "
-                            "--mount DIR)");
+        message_errno(errno, "open /dev/cuse (load it: modprobe cuse, or serve a directory: "
+                             "--mount DIR)");
     return -errno;
 }
 
@@ -130,7 +131,7 @@ start_session(struct server *server, int cuse_fd)
     snprintf(fd_path, sizeof(fd_path), "/dev/fd/%d", cuse_fd);
     server->session = cuse_lowlevel_new(&fuse_arguments, &info, &operations, server);
     if (!server->session || fuse_session_mount(server->session, fd_path) != 0) {
-        report("serve /dev/%s: libfuse refuses", server->options.device);
+        message("serve /dev/%s: libfuse refuses", server->options.device);
         return -EIO;
     }
     return 0;
@@ -144,7 +145,7 @@ cuse_device_open(struct server *server)
 
     node_path(server, path);
     if (lstat(path, &attributes) == 0) {
-        report("serve %s: it exists already, another server may own it", path);
+        message("serve %s: it exists already, another server may own it", path);
         return -EEXIST;
     }
     int cuse_fd = open_cuse();
@@ -166,15 +167,15 @@ cuse_device_give(const struct server *server)
 
     node_path(server, path);
     if (lstat(path, &attributes) < 0 || !S_ISCHR(attributes.st_mode)) {
-        report("serve %s: the node has not appeared", path);
+        message("serve %s: the node has not appeared", path);
         return -ENODEV;
     }
     if (geteuid() != 0) {
-        report("%s stays as the system makes it: only root can give it to a group", path);
+        message("%s stays as the system makes it: only root can give it to a group", path);
         return 0;
     }
     if (chown(path, server->file_uid, server->file_gid) < 0 || chmod(path, server->file_mode) < 0) {
-        report_errno(errno, "give %s to its group", path);
+        message_errno(errno, "give %s to its group", path);
         return -errno;
     }
     return 0;

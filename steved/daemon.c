@@ -7,10 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
-#include <syslog.h>
 #include <unistd.h>
 
-#include "steved/report.h"
+#include "libjobserver/program/message.h"
 
 /* The child has said what is wrong if it ends without a byte. */
 static _Noreturn void
@@ -33,12 +32,12 @@ daemon_start(struct daemon_start *daemon, bool is_daemon)
     if (!is_daemon)
         return 0;
     if (pipe2(ends, O_CLOEXEC) < 0) {
-        report_errno(errno, "start: pipe");
+        message_errno(errno, "start: pipe");
         return -errno;
     }
     pid_t child = fork();
     if (child < 0) {
-        report_errno(errno, "start: fork");
+        message_errno(errno, "start: fork");
         return -errno;
     }
     if (child > 0) {
@@ -59,39 +58,11 @@ daemon_prepare(struct daemon_start *daemon)
         return 0;
     daemon->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (daemon->null_fd < 0 || chdir("/") < 0) {
-        report_errno(errno, "start: open /dev/null");
+        message_errno(errno, "start: open /dev/null");
         return -errno;
     }
-    openlog("steved", LOG_PID | LOG_NDELAY, LOG_DAEMON);
+    message_open_syslog();
     return 0;
-}
-
-/* report() ends each message with a newline, and stderr is flushed there. */
-static ssize_t
-write_to_syslog(void *none, const char *text, size_t size)
-{
-    const char *message = text;
-    size_t length = size;
-    const size_t prefix = strlen("steved: ");
-
-    (void)none;
-    if (length >= prefix && memcmp(message, "steved: ", prefix) == 0) {
-        message += prefix;
-        length -= prefix;
-    }
-    syslog(LOG_NOTICE, "%.*s", (int)length, message);
-    return (ssize_t)size;
-}
-
-static void
-redirect_stderr(void)
-{
-    FILE *log = fopencookie(NULL, "w", (cookie_io_functions_t){.write = write_to_syslog});
-
-    if (!log)
-        return;
-    setvbuf(log, NULL, _IOLBF, BUFSIZ);
-    stderr = log;
 }
 
 void
@@ -101,13 +72,13 @@ daemon_ready(struct daemon_start *daemon)
 
     if (!daemon->is_daemon)
         return;
-    redirect_stderr();
+    message_to_syslog();
     for (int fd = 0; fd <= 2; fd++)
         dup2(daemon->null_fd, fd);
     close(daemon->null_fd);
     /* If nobody reads it, nobody waits. */
     if (write(daemon->ready_fd, &byte, 1) < 0 && errno != EPIPE)
-        report_errno(errno, "start: tell the parent");
+        message_errno(errno, "start: tell the parent");
     close(daemon->ready_fd);
     daemon->ready_fd = -1;
 }

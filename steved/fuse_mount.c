@@ -9,8 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "libjobserver/program/message.h"
 #include "steved/ioctls.h"
-#include "steved/report.h"
 #include "steved/requests.h"
 
 #define DIRECTORY_INO FUSE_ROOT_ID
@@ -283,11 +283,11 @@ fuse_mount_open(struct server *server)
         server->session = fuse_session_new(&arguments, &operations, sizeof(operations), server);
     fuse_opt_free_args(&arguments);
     if (!server->session) {
-        report("mount %s: out of memory", server->options.mount_dir);
+        message("mount %s: out of memory", server->options.mount_dir);
         return -ENOMEM;
     }
     if (fuse_session_mount(server->session, server->options.mount_dir) == 0)
         return 0;
-    report("mount %s: failed", server->options.mount_dir);
+    message("mount %s: failed", server->options.mount_dir);
     return -EIO;
 }

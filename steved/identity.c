@@ -6,9 +6,7 @@
 #include <pwd.h>
 #include <unistd.h>
 
-#include "steved/report.h"
-
-#define EXIT_USAGE 2
+#include "libjobserver/program/message.h"
 
 /* getpwnam() and getgrnam() tell "there is none" from "could not look" by errno alone, and not even
  * that reliably: one message serves both. */
@@ -20,12 +18,12 @@ resolve_user(struct identity *identity, const char *user)
     if (!user)
         return true;
     if (geteuid() != 0) {
-        report("--user '%s': only root can become another user", user);
+        message("--user '%s': only root can become another user", user);
         return false;
     }
     const struct passwd *entry = getpwnam(user);
     if (!entry) {
-        report("--user '%s': there is no such user", user);
+        message("--user '%s': there is no such user", user);
         return false;
     }
     identity->changes = true;
@@ -44,7 +42,7 @@ resolve_group(struct server *server)
     server->file_mode = 0600;
     if (geteuid() != 0) {
         if (options->group_is_named)
-            report("--group '%s': only root can serve a group", options->group);
+            message("--group '%s': only root can serve a group", options->group);
         return !options->group_is_named;
     }
     const struct group *entry = getgrnam(options->group);
@@ -54,13 +52,12 @@ resolve_group(struct server *server)
         return true;
     }
     if (options->group_is_named)
-        report("--group '%s': there is no such group", options->group);
+        message("--group '%s': there is no such group", options->group);
     return !options->group_is_named;
 }
 
 bool
-identity_resolve(struct identity *identity, struct server *server, int *exit_status)
+identity_resolve(struct identity *identity, struct server *server)
 {
-    *exit_status = EXIT_USAGE;
     return resolve_user(identity, server->options.user) && resolve_group(server);
 }

@@ -15,8 +15,8 @@ struct identity {
 };
 
 /* From --user, --group and who we are: the identity, and whose the file will be. To be called before
- * anything is changed: the name service may need sockets. false: exit with *exit_status, it has been
- * said why. */
-bool identity_resolve(struct identity *identity, struct server *server, int *exit_status);
+ * anything is changed: the name service may need sockets. false: a usage error, and it has been
+ * said. */
+bool identity_resolve(struct identity *identity, struct server *server);
 
 #endif

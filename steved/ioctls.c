@@ -8,8 +8,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "libjobserver/program/clock.h"
+#include "libjobserver/program/message.h"
 #include "libjobserver/protocol.h"
-#include "steved/report.h"
 #include "steved/requests.h"
 
 #define ANCESTORS_MAX 64
@@ -155,12 +156,12 @@ set(struct call *call, union argument *argument)
     if (min_jobs < 1 || jobs < min_jobs || limit > POOL_CAPACITY_MAX)
         return -EINVAL;
     /* The one that can fail comes first: all or none. */
-    int error = pool_set_capacity(server->pool, jobs, server_now_ns());
+    int error = pool_set_capacity(server->pool, jobs, clock_now_ns());
     if (error < 0)
         return error;
     server->options.min_jobs = min_jobs;
     server->options.per_process_limit = limit;
-    pool_set_per_process_limit(server->pool, limit, server_now_ns());
+    pool_set_per_process_limit(server->pool, limit, clock_now_ns());
     server_trace(server, "set jobs=%u min-jobs=%u per-process-limit=%u", jobs, min_jobs, limit);
     return 0;
 }
@@ -176,7 +177,7 @@ join_group(struct call *call, union argument *argument)
     /* Below another group it stays in that one's account. */
     uint64_t key = client && client->is_below_group ? 0 : clients_key_of_group(call->server);
     int error = pool_group_join(call->server->pool, call->opening->pool, call->process, key,
-                                server_now_ns());
+                                clock_now_ns());
     if (error < 0)
         return error;
     opening_mark_used(call->opening, client);
@@ -192,7 +193,7 @@ pay_implicit(struct call *call, union argument *argument)
 {
     (void)argument;
     return pool_pay_implicit(call->server->pool, call->opening->pool, call->process,
-                             server_now_ns());
+                             clock_now_ns());
 }
 
 static int

@@ -10,7 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "steved/report.h"
+#include "libjobserver/program/message.h"
 
 static int
 become(const struct identity *identity)
@@ -19,7 +19,7 @@ become(const struct identity *identity)
         return 0;
     if (setgroups(0, NULL) < 0 || setresgid(identity->gid, identity->gid, identity->gid) < 0 ||
         setresuid(identity->uid, identity->uid, identity->uid) < 0) {
-        report_errno(errno, "become user %u", (unsigned)identity->uid);
+        message_errno(errno, "become user %u", (unsigned)identity->uid);
         return -errno;
     }
     return 0;
@@ -33,7 +33,7 @@ drop_capabilities(void)
     struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}};
 
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || syscall(SYS_capset, &header, none) < 0) {
-        report_errno(errno, "drop privileges");
+        message_errno(errno, "drop privileges");
         return -errno;
     }
     return 0;
@@ -125,7 +125,7 @@ filter_system_calls(void)
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 
     if (!filter) {
-        report("filter system calls: out of memory");
+        message("filter system calls: out of memory");
         return -ENOMEM;
     }
     /* A binary tree: each request asks whether its process is there. Without, it is only slower. */
@@ -136,11 +136,11 @@ filter_system_calls(void)
     seccomp_release(filter);
     /* A kernel may be built without seccomp (User Mode Linux); the rest still holds. */
     if (error == -EINVAL || error == -ENOSYS || error == -EOPNOTSUPP) {
-        report("this kernel filters no system calls: serving without a filter");
+        message("this kernel filters no system calls: serving without a filter");
         return 0;
     }
     if (error < 0)
-        report_errno(-error, "filter system calls");
+        message_errno(-error, "filter system calls");
     return error;
 }
 

@@ -4,6 +4,8 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "libjobserver/program/message.h"
+#include "libjobserver/program/usage.h"
 #include "steved/cuse_device.h"
 #include "steved/daemon.h"
 #include "steved/fuse_mount.h"
@@ -11,7 +13,6 @@
 #include "steved/lockdown.h"
 #include "steved/mount_point.h"
 #include "steved/notify.h"
-#include "steved/report.h"
 #include "steved/server.h"
 #include "steved/unmounter.h"
 
@@ -58,7 +59,7 @@ start(struct program *program)
         return false;
     server->uid = program->identity.uid;
     if (server->file_uid == 0 && server->file_mode == 0600)
-        report("there is no group '%s': only root can use the file", options->group);
+        message("there is no group '%s': only root can use the file", options->group);
     daemon_ready(&program->daemon);
     notify_ready(&program->notify, server);
     return true;
@@ -78,12 +79,10 @@ main(int argc, char **argv)
 {
     static struct program program = {
         .daemon = {.ready_fd = -1}, .notify = {.fd = -1}, .unmounter = {.pipe_fd = -1}};
-    int exit_status;
 
-    if (!options_parse(argc, argv, &program.server.options, &exit_status))
-        return exit_status;
-    if (!identity_resolve(&program.identity, &program.server, &exit_status))
-        return exit_status;
+    options_parse(&program.server.options, argc, argv);
+    if (!identity_resolve(&program.identity, &program.server))
+        return EXIT_USAGE;
     bool is_served = start(&program) && server_run(&program.server) == 0;
     end(&program);
     return is_served ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -14,15 +14,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "libjobserver/program/message.h"
+#include "libjobserver/program/usage.h"
 #include "libjobserver/protocol.h"
-#include "steved/report.h"
 
 #define OUR_TYPE "fuse.steved"
 
 static int
 say(int error, const char *dir)
 {
-    report_errno(error, "mount %s", dir);
+    message_errno(error, "mount %s", dir);
     return -error;
 }
 
@@ -74,7 +75,7 @@ run_fusermount(const char *path)
         return -errno;
     if (child == 0) {
         execlp("fusermount3", "fusermount3", "-u", "-z", "-q", "--", path, (char *)NULL);
-        _exit(127);
+        _exit(EXIT_NOT_FOUND);
     }
     while (waitpid(child, &status, 0) < 0)
         if (errno != EINTR)
@@ -101,9 +102,9 @@ clear_dead(const char *dir, char path[PATH_MAX])
         return say(-error, dir);
     error = mount_point_clear(path);
     if (error < 0)
-        report_errno(-error, "unmount %s, whose server is dead", path);
+        message_errno(-error, "unmount %s, whose server is dead", path);
     else
-        report("unmounted %s, whose server is dead", path);
+        message("unmounted %s, whose server is dead", path);
     return error;
 }
 
@@ -129,7 +130,7 @@ refuse_live(const char *path)
     close(fd);
     if (!is_served)
         return 0;
-    report("mount %s: a steved serves it already (process %d)", path, (int)status.pid);
+    message("mount %s: a steved serves it already (process %d)", path, (int)status.pid);
     return -EBUSY;
 }
 

@@ -10,7 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "steved/report.h"
+#include "libjobserver/program/message.h"
 #include "steved/server.h"
 
 int
@@ -23,7 +23,7 @@ notify_open(struct notify *notify)
         return 0;
     size_t length = strlen(path);
     if ((path[0] != '/' && path[0] != '@') || length >= sizeof(address.sun_path)) {
-        report("NOTIFY_SOCKET '%s' is neither a path nor an abstract name", path);
+        message("NOTIFY_SOCKET '%s' is neither a path nor an abstract name", path);
         return -EINVAL;
     }
     memcpy(address.sun_path, path, length);
@@ -32,7 +32,7 @@ notify_open(struct notify *notify)
     socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
     notify->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (notify->fd < 0 || connect(notify->fd, (const struct sockaddr *)&address, size) < 0) {
-        report_errno(errno, "notify %s", path);
+        message_errno(errno, "notify %s", path);
         return -errno;
     }
     return 0;
@@ -45,7 +45,7 @@ send_state(const struct notify *notify, const char *state)
     if (notify->fd < 0)
         return;
     if (write(notify->fd, state, strlen(state)) < 0)
-        report_errno(errno, "notify the service manager");
+        message_errno(errno, "notify the service manager");
 }
 
 void

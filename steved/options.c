@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "steved/options.h"
 
-#include <ctype.h>
-#include <errno.h>
 #include <getopt.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "libjobserver/pool/pool.h"
-#include "steved/report.h"
-
-#define EXIT_USAGE 2
+#include "libjobserver/program/cpus.h"
+#include "libjobserver/program/message.h"
+#include "libjobserver/program/usage.h"
 
 #define DEFAULT_DEVICE "steve"
 #define DEFAULT_GROUP "jobserver"
@@ -53,132 +50,107 @@ static const struct option long_options[] = {
 };
 
 static unsigned
-usable_cpus(void)
+parse_number(const char *option, const char *text, unsigned min)
 {
-    cpu_set_t *cpus = CPU_ALLOC(POOL_CAPACITY_MAX);
-    size_t size = CPU_ALLOC_SIZE(POOL_CAPACITY_MAX);
-    int count = 0;
+    char wanted[64];
+    unsigned number;
 
-    if (cpus && sched_getaffinity(0, size, cpus) == 0)
-        count = CPU_COUNT_S(size, cpus);
-    CPU_FREE(cpus);
-    return count > 0 ? (unsigned)count : 1;
+    if (usage_parse_number(text, min, POOL_CAPACITY_MAX, &number))
+        return number;
+    snprintf(wanted, sizeof(wanted), "a number from %u to %u", min, POOL_CAPACITY_MAX);
+    usage_refuse(option, text, wanted);
 }
 
-/* strtoul() alone would take "-1", " 1" and "1x". */
-static bool
-parse_number(const char *name, const char *text, unsigned min, unsigned max, unsigned *number)
+static const char *
+parse_device(const char *text)
 {
-    char *end;
-
-    errno = 0;
-    unsigned long value = isdigit((unsigned char)text[0]) ? strtoul(text, &end, 10) : 0;
-    if (!isdigit((unsigned char)text[0]) || *end || errno || value < min || value > max) {
-        report("--%s takes a number from %u to %u, not '%s'", name, min, max, text);
-        return false;
-    }
-    *number = (unsigned)value;
-    return true;
-}
-
-static bool
-parse_device(const char *text, const char **device)
-{
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
     const char *name = strncmp(text, "/dev/", 5) == 0 ? text + 5 : text;
     size_t length = strlen(name);
 
-    if (length == 0 || length > DEVICE_NAME_MAX || name[0] == '.') {
-        report("--device takes a name below /dev, not '%s'", text);
-        return false;
-    }
-    for (size_t i = 0; i < length; i++) {
-        if (isalnum((unsigned char)name[i]) || strchr("._-", name[i]))
-            continue;
-        report("--device takes letters, digits, '.', '_' and '-', not '%s'", text);
-        return false;
-    }
-    *device = name;
-    return true;
+    if (length == 0 || length > DEVICE_NAME_MAX || name[0] == '.')
+        usage_refuse("--device", text, "a name below /dev");
+    if (name[strspn(name, allowed)])
+        usage_refuse("--device", text, "a name of letters, digits, '.', '_' and '-'");
+    return name;
 }
 
-static bool
-parse_text(const char *name, const char *text, const char **value)
+static const char *
+parse_text(const char *option, const char *text)
 {
-    if (!text[0]) {
-        report("--%s takes a name, not ''", name);
-        return false;
-    }
-    *value = text;
-    return true;
+    if (!text[0])
+        usage_refuse(option, text, "a name");
+    return text;
 }
 
-static bool
-parse_option(int option, struct options *options)
+static void
+parse_option(struct options *options, int option, char *const *argv)
 {
     switch (option) {
     case 'd':
-        return parse_device(optarg, &options->device);
+        options->device = parse_device(optarg);
+        break;
     case 'm':
-        return parse_text("mount", optarg, &options->mount_dir);
+        options->mount_dir = parse_text("--mount", optarg);
+        break;
     case 'j':
-        return parse_number("jobs", optarg, 1, POOL_CAPACITY_MAX, &options->jobs);
+        options->jobs = parse_number("--jobs", optarg, 1);
+        break;
     case 'k':
-        return parse_number("min-jobs", optarg, 1, POOL_CAPACITY_MAX, &options->min_jobs);
+        options->min_jobs = parse_number("--min-jobs", optarg, 1);
+        break;
     case 'l':
-        return parse_number("per-process-limit", optarg, 0, POOL_CAPACITY_MAX,
-                            &options->per_process_limit);
+        options->per_process_limit = parse_number("--per-process-limit", optarg, 0);
+        break;
     case 'g':
         options->group_is_named = true;
-        return parse_text("group", optarg, &options->group);
+        options->group = parse_text("--group", optarg);
+        break;
     case 'u':
-        return parse_text("user", optarg, &options->user);
+        options->user = parse_text("--user", optarg);
+        break;
     case 'b':
-        return options->daemon = true;
+        options->daemon = true;
+        break;
     case 'v':
-        return options->verbose = true;
-    default: /* getopt_long() has said what */
-        return false;
+        options->verbose = true;
+        break;
+    case 'h':
+        usage_show(usage, EXIT_FAILURE);
+    case 'V':
+        usage_show("steved " PROJECT_VERSION "\n", EXIT_FAILURE);
+    default:
+        usage_refuse_option(option, argv);
     }
 }
 
 /* What no single option can tell. */
-static bool
+static void
 check_together(struct options *options, char *const *rest)
 {
-    if (*rest) {
-        report("there is no argument '%s' to be given", *rest);
-        return false;
-    }
-    if (options->device && options->mount_dir) {
-        report("--device '%s' and --mount '%s': there can be only one of them", options->device,
-               options->mount_dir);
-        return false;
-    }
-    if (options->min_jobs > options->jobs) {
-        report("--min-jobs '%u' is more than --jobs '%u'", options->min_jobs, options->jobs);
-        return false;
-    }
-    if (!options->device && !options->mount_dir)
-        options->device = DEFAULT_DEVICE;
-    return true;
+    if (*rest)
+        message("there is no argument '%s' to be given", *rest);
+    else if (options->device && options->mount_dir)
+        message("--device '%s' and --mount '%s': there can be only one of them", options->device,
+                options->mount_dir);
+    else if (options->min_jobs > options->jobs)
+        message("--min-jobs '%u' is more than --jobs '%u'", options->min_jobs, options->jobs);
+    else
+        return;
+    exit(EXIT_USAGE);
 }
 
-bool
-options_parse(int argc, char **argv, struct options *options, int *exit_status)
+void
+options_parse(struct options *options, int argc, char **argv)
 {
     int option;
 
-    *options = (struct options){.group = DEFAULT_GROUP, .jobs = usable_cpus(), .min_jobs = 1};
-    *exit_status = EXIT_USAGE;
-    argv[0] = program_invocation_short_name; /* how getopt_long() begins its messages */
-    while ((option = getopt_long(argc, argv, "d:m:j:k:l:g:u:bvhV", long_options, NULL)) != -1) {
-        if (option == 'h' || option == 'V') {
-            fputs(option == 'h' ? usage : "steved " PROJECT_VERSION "\n", stdout);
-            *exit_status = fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-            return false;
-        }
-        if (!parse_option(option, options))
-            return false;
-    }
-    return check_together(options, argv + optind);
+    *options = (struct options){.group = DEFAULT_GROUP, .jobs = cpus_count(), .min_jobs = 1};
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, ":d:m:j:k:l:g:u:bvhV", long_options, NULL)) != -1)
+        parse_option(options, option, argv);
+    check_together(options, argv + optind);
+    if (!options->device && !options->mount_dir)
+        options->device = DEFAULT_DEVICE;
 }

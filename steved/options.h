@@ -17,8 +17,7 @@ struct options {
     bool verbose;
 };
 
-/* true: go on. false: there is nothing more to do but to exit with *exit_status; what was wrong, or
- * asked for (--help, --version), has been printed. */
-bool options_parse(int argc, char **argv, struct options *options, int *exit_status);
+/* Ends the program for --help, --version and bad usage. */
+void options_parse(struct options *options, int argc, char **argv);
 
 #endif

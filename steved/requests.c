@@ -6,7 +6,8 @@
 #include <poll.h>
 #include <stdlib.h>
 
-#include "steved/report.h"
+#include "libjobserver/program/clock.h"
+#include "libjobserver/program/message.h"
 
 /* Rule 4: all bytes are the same. */
 static const char token[1] = {'+'};
@@ -61,9 +62,9 @@ opening_release(struct opening *opening)
     struct server *server = opening->server;
 
     if (opening->pool)
-        pool_close(server->pool, opening->pool, server_now_ns());
+        pool_close(server->pool, opening->pool, clock_now_ns());
     if (opening->anonymous)
-        pool_process_died(server->pool, opening->anonymous, server_now_ns());
+        pool_process_died(server->pool, opening->anonymous, clock_now_ns());
     if (opening->pollhandle)
         fuse_pollhandle_destroy(opening->pollhandle);
     LIST_REMOVE(opening, in_server);
@@ -130,7 +131,7 @@ on_interrupt(fuse_req_t request, void *data)
 {
     struct reader *reader = data;
 
-    pool_interrupt(reader->server->pool, reader->waiter, server_now_ns());
+    pool_interrupt(reader->server->pool, reader->waiter, clock_now_ns());
     free(reader);
     fuse_reply_err(request, EINTR);
 }
@@ -144,7 +145,7 @@ answer_granted(struct opening *opening, struct pool_process *process, fuse_req_t
     server_trace(server, "grant to %d%s", (int)pool_process_pid(process),
                  is_delivered ? "" : ", which is gone");
     if (!is_delivered)
-        pool_grant_failed(server->pool, opening->pool, process, server_now_ns());
+        pool_grant_failed(server->pool, opening->pool, process, clock_now_ns());
 }
 
 /* Edge-triggered epoll does not poll again after a read in vain: it waits for the notice that its last
@@ -153,7 +154,7 @@ static void
 answer_again(struct opening *opening, struct pool_process *process, fuse_req_t request)
 {
     if (opening->pollhandle && opening->poller == process)
-        pool_poll(opening->server->pool, opening->pool, process, true, server_now_ns());
+        pool_poll(opening->server->pool, opening->pool, process, true, clock_now_ns());
     fuse_reply_err(request, EAGAIN);
 }
 
@@ -175,7 +176,7 @@ read_token(struct opening *opening, struct pool_process *process, fuse_req_t req
             (struct reader){.request = request, .server = server, .pid = pool_process_pid(process)};
     }
     enum pool_answer answer = pool_read(server->pool, opening->pool, process, is_nonblocking,
-                                        reader, &waiter, server_now_ns());
+                                        reader, &waiter, clock_now_ns());
     if (answer == POOL_WAITS) {
         reader->waiter = waiter;
         fuse_req_interrupt_func(request, on_interrupt, reader);
@@ -234,7 +235,7 @@ request_write(fuse_req_t request, size_t size, const struct fuse_file_info *fi)
     fuse_reply_write(request, size);
     if (size == 0)
         return;
-    size_t credited = pool_write(server->pool, opening->pool, process, size, server_now_ns());
+    size_t credited = pool_write(server->pool, opening->pool, process, size, clock_now_ns());
     if (credited)
         server_trace(server, "return of %zu from %d", credited, (int)pid);
     if (credited < size)
@@ -295,7 +296,7 @@ request_poll(fuse_req_t request, const struct fuse_file_info *fi,
     if (wants_token) {
         opening_mark_used(opening, client);
         if (pool_poll(opening->server->pool, opening->pool, process, pollhandle != NULL,
-                      server_now_ns()))
+                      clock_now_ns()))
             ready |= POLLIN | POLLRDNORM;
     }
     if (fi->poll_events & POLLPRI && pool_recalled(opening->server->pool, opening->pool) > 0)

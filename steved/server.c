@@ -8,24 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "libjobserver/program/clock.h"
+#include "libjobserver/program/message.h"
 #include "steved/clients.h"
-#include "steved/report.h"
 #include "steved/requests.h"
 
 /* Requests that are read in a row, before deaths and deadlines have their turn again. */
 #define REQUESTS_PER_WAKE 64
-
-int64_t
-server_now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
 
 /* --- events --- */
 
@@ -83,7 +74,7 @@ on_deadline(evutil_socket_t none, short what, void *data)
     (void)none;
     (void)what;
     server->armed_ns = POOL_NO_DEADLINE;
-    pool_expire(server->pool, server_now_ns());
+    pool_expire(server->pool, clock_now_ns());
     server_arm_deadline(server);
 }
 
@@ -99,10 +90,7 @@ server_arm_deadline(struct server *server)
         event_del(server->deadline);
         return;
     }
-    int64_t left_ns = deadline_ns - server_now_ns();
-    if (left_ns < 0)
-        left_ns = 0;
-    struct timeval left = {.tv_sec = left_ns / 1000000000, .tv_usec = left_ns % 1000000000 / 1000};
+    struct timeval left = clock_until(deadline_ns, clock_now_ns());
     event_add(server->deadline, &left);
 }
 
@@ -123,11 +111,12 @@ on_status_signal(evutil_socket_t signal_number, short what, void *data)
     (void)signal_number;
     (void)what;
     pool_get_status(server->pool, &status);
-    report("jobs %u, free %u, held %u, reserved %u, debt %u, waiting %u, unpaid implicit slots %u, "
-           "reclaimed %llu, dropped %llu, processes %u",
-           status.capacity, status.free, status.held, status.reserved, status.debt, status.waiting,
-           status.unpaid, (unsigned long long)status.reclaimed, (unsigned long long)status.dropped,
-           status.processes);
+    message(
+        "jobs %u, free %u, held %u, reserved %u, debt %u, waiting %u, unpaid implicit slots %u, "
+        "reclaimed %llu, dropped %llu, processes %u",
+        status.capacity, status.free, status.held, status.reserved, status.debt, status.waiting,
+        status.unpaid, (unsigned long long)status.reclaimed, (unsigned long long)status.dropped,
+        status.processes);
 }
 
 /* --- begin and end --- */
@@ -183,7 +172,7 @@ on_fuse_message(enum fuse_log_level level, const char *format, va_list arguments
     (void)level;
     vsnprintf(line, sizeof(line), format, arguments);
     line[strcspn(line, "\n")] = '\0';
-    report("%s", line);
+    message("%s", line);
 }
 
 int
@@ -201,11 +190,10 @@ server_init(struct server *server)
     server->threads = process_cache_create();
     server->base = create_base();
     if (server->pool && server->threads && server->base && create_events(server)) {
-        pool_set_per_process_limit(server->pool, server->options.per_process_limit,
-                                   server_now_ns());
+        pool_set_per_process_limit(server->pool, server->options.per_process_limit, clock_now_ns());
         return 0;
     }
-    report("start: out of memory");
+    message("start: out of memory");
     return -ENOMEM;
 }
 
@@ -256,7 +244,7 @@ server_greet(struct server *server)
     while (!server->is_initialised) {
         int served = serve_one(server);
         if (served < 0) {
-            report("start: the kernel has closed the session");
+            message("start: the kernel has closed the session");
             return -ENODEV;
         }
     }
@@ -270,14 +258,14 @@ server_run(struct server *server)
     int flags = fcntl(session_fd, F_GETFL);
 
     if (flags < 0 || fcntl(session_fd, F_SETFL, flags | O_NONBLOCK) < 0) {
-        report_errno(errno, "serve: fcntl");
+        message_errno(errno, "serve: fcntl");
         return -errno;
     }
     server->readable =
         event_new(server->base, session_fd, EV_READ | EV_PERSIST, on_readable, server);
     if (!server->readable || event_add(server->readable, NULL) < 0 ||
         event_base_dispatch(server->base) < 0) {
-        report("serve: the event loop has failed");
+        message("serve: the event loop has failed");
         return -EIO;
     }
     return 0;

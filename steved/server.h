@@ -69,13 +69,11 @@ int server_run(struct server *server);
 /* To be called after whatever may have changed the pool's next deadline. */
 void server_arm_deadline(struct server *server);
 
-int64_t server_now_ns(void);
-
 /* Lines of --verbose. */
 #define server_trace(server, ...)                                                                  \
     do {                                                                                           \
         if ((server)->options.verbose)                                                             \
-            report(__VA_ARGS__);                                                                   \
+            message(__VA_ARGS__);                                                                  \
     } while (0)
 
 #endif

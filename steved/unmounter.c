@@ -11,8 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "libjobserver/program/message.h"
 #include "steved/mount_point.h"
-#include "steved/report.h"
 
 /* Linux 6.8: an id that is never used again. Kernels without it take no notice, and give the old one, which
  * a mount that is made next may have. */
@@ -98,7 +98,7 @@ unmounter_start(struct unmounter *unmounter, const char *path)
         unmounter->pipe_fd = ends[1];
     }
     if (error < 0) {
-        report_errno(-error, "start the process that unmounts %s", path);
+        message_errno(-error, "start the process that unmounts %s", path);
         mount_point_clear(path);
     }
     return error;
@@ -119,5 +119,5 @@ unmounter_finish(struct unmounter *unmounter)
         if (errno != EINTR)
             return;
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        report("the mount could not be taken away; the next start will");
+        message("the mount could not be taken away; the next start will");
 }

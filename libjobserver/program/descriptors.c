@@ -22,15 +22,25 @@ descriptors_guard_standard(void)
         close(fd);
 }
 
+static void
+become_null(int fd)
+{
+    int null = open(_PATH_DEVNULL, O_RDWR | O_CLOEXEC);
+
+    if (null < 0 || null == fd)
+        return;
+    dup3(null, fd, O_CLOEXEC);
+    close(null);
+}
+
 void
 descriptors_drop_inherited(void)
 {
     struct dirent *entry;
-    int null = open(_PATH_DEVNULL, O_RDWR | O_CLOEXEC);
     DIR *open_fds = opendir("/proc/self/fd");
 
-    for (int fd = 0; fd < 3 && null >= 0; fd++)
-        dup3(null, fd, O_CLOEXEC);
+    become_null(STDIN_FILENO);
+    become_null(STDOUT_FILENO);
     while (open_fds && (entry = readdir(open_fds))) {
         int fd = atoi(entry->d_name);
         int flags = fd > 2 ? fcntl(fd, F_GETFD) : -1;
@@ -41,6 +51,12 @@ descriptors_drop_inherited(void)
         closedir(open_fds);
     if (chdir("/") < 0)
         return; /* then a mount stays busy as long as the build */
+}
+
+void
+descriptors_drop_stderr(void)
+{
+    become_null(STDERR_FILENO);
 }
 
 /* The lowest free number is taken always: below the newest there is none. */

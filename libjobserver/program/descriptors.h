@@ -11,9 +11,11 @@
 void descriptors_guard_standard(void);
 
 /* For a process that outlives the command beside it: what the user's shell gave (a pipe to tee,
- * another jobserver) must not stay open for its sake. Closes all that does not close on exec, opens
- * /dev/null as stdin, stdout and stderr, and leaves the working directory. */
+ * another jobserver) must not stay open for its sake. Closes all that does not close on exec but
+ * stderr, opens /dev/null as stdin and stdout, and leaves the working directory. */
 void descriptors_drop_inherited(void);
+/* Nothing is left to be said: stderr is /dev/null, too. */
+void descriptors_drop_stderr(void);
 
 /* Is this one, just opened, among the last that the process may have? Who keeps many must leave some
  * for what is opened for a moment only (/proc). */

@@ -16,10 +16,11 @@
 #include <sys/auxv.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "libjobserver/process.h"
+#include "libjobserver/program/clock.h"
+#include "libjobserver/program/usage.h"
 
 #define ANSWER_TIMEOUT_MS 3000
 
@@ -54,28 +55,19 @@ become_asked(const char *path, const char *name, int output)
     dup2(output, STDOUT_FILENO);
     unsetenv("MAKEFLAGS");
     execv(path, arguments);
-    _exit(127);
-}
-
-static int64_t
-now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
+    _exit(EXIT_NOT_FOUND);
 }
 
 static void
 read_answer(int fd, char *answer, size_t size)
 {
-    int64_t deadline = now_ms() + ANSWER_TIMEOUT_MS;
+    int64_t deadline_ns = clock_now_ns() + ANSWER_TIMEOUT_MS * NS_PER_MS;
     size_t length = 0;
 
     while (length < size - 1) {
         struct pollfd output = {.fd = fd, .events = POLLIN};
-        int64_t left = deadline - now_ms();
-        if (left <= 0 || poll(&output, 1, (int)left) <= 0)
+        int64_t left_ms = (deadline_ns - clock_now_ns()) / NS_PER_MS;
+        if (left_ms <= 0 || poll(&output, 1, (int)left_ms) <= 0)
             break;
         ssize_t got = read(fd, answer + length, size - 1 - length);
         if (got <= 0)
@@ -360,10 +352,4 @@ program_exec_real(const char *path, char **argv)
         return result;
     execv(path, argv);
     return -errno;
-}
-
-int
-program_exit_status(int error)
-{
-    return error == -ENOENT ? 127 : 126;
 }

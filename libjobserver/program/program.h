@@ -35,7 +35,5 @@ int program_find_real(const char *name, const char *variable, char **path, char 
 unsigned program_shim_hops(void);
 /* Becomes `path`, and notes one such step. Returns a negative errno. */
 int program_exec_real(const char *path, char **argv);
-/* What a shell exits with for such an errno: 127 if there is no program, else 126. */
-int program_exit_status(int error);
 
 #endif

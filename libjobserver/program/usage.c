@@ -1,11 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "libjobserver/program/usage.h"
 
+#include <ctype.h>
+#include <errno.h>
 #include <getopt.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "libjobserver/program/message.h"
+
+int
+usage_exec_status(int error)
+{
+    return abs(error) == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
+}
 
 _Noreturn void
 usage_refuse(const char *option, const char *text, const char *wanted)
@@ -28,4 +37,26 @@ usage_refuse_option(int kind, char *const *argv)
     else
         message("unknown or ambiguous option '%s' (see --help)", word);
     exit(EXIT_USAGE);
+}
+
+bool
+usage_parse_number(const char *text, unsigned min, unsigned max, unsigned *number)
+{
+    char *end;
+
+    if (!isdigit((unsigned char)text[0]))
+        return false;
+    errno = 0;
+    unsigned long value = strtoul(text, &end, 10);
+    if (*end || errno || value < min || value > max)
+        return false;
+    *number = (unsigned)value;
+    return true;
+}
+
+_Noreturn void
+usage_show(const char *text, int failure)
+{
+    fputs(text, stdout);
+    exit(fflush(stdout) == 0 ? EXIT_SUCCESS : failure);
 }

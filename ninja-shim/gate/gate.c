@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,18 +18,6 @@
 #define ENDS_AT_ONCE 64
 /* The load is no event; the kernel counts it anew every five seconds. */
 static const struct timeval load_interval = {.tv_sec = 1};
-
-void
-gate_message(const struct gate *gate, const char *format, ...)
-{
-    va_list arguments;
-
-    if (gate->message_fd < 0)
-        return;
-    va_start(arguments, format);
-    message_to(gate->message_fd, format, arguments);
-    va_end(arguments);
-}
 
 /* --- jobs and processes --- */
 
@@ -229,8 +216,8 @@ static void
 lose_server(struct gate *gate, int error)
 {
     if (!gate->server_gone)
-        gate_message(gate, "jobserver %s: %s; going on with one job at a time",
-                     client_name(gate->plan->client), strerror(-error));
+        message("jobserver %s: %s; going on with one job at a time",
+                client_name(gate->plan->client), strerror(-error));
     gate->server_gone = true;
     queue_serialize(&gate->queue);
 }
@@ -513,7 +500,7 @@ gate_is_busy(const struct gate *gate)
 int
 gate_open(struct gate *gate, const struct gate_plan *plan)
 {
-    *gate = (struct gate){.plan = plan, .message_fd = -1, .ended_fd = -1};
+    *gate = (struct gate){.plan = plan, .ended_fd = -1};
     queue_init(&gate->queue, &plan->rules);
     int result = ledger_open(&gate->ledger, plan->client, plan->jobs ? plan->jobs : LEDGER_ROOM);
     if (result < 0)

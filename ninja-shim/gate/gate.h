@@ -92,16 +92,12 @@ struct gate {
     struct queue queue;
     unsigned jobs_alive, tokens_numbered;
     struct gate_process *processes; /* uthash */
-    int message_fd;                 /* the standard error of the shim; -1: no more */
 };
 
 /* 0 or a negative errno; then gate_close() too. */
 int gate_open(struct gate *gate, const struct gate_plan *plan);
 /* Returns whatever is still borrowed. */
 void gate_close(struct gate *gate);
-/* One line to the standard error that the shim had. */
-__attribute__((format(printf, 2, 3))) void gate_message(const struct gate *gate, const char *format,
-                                                        ...);
 
 /* A process has stopped at the gate, a child of `lazy`. It is run as soon as that is allowed, perhaps
  * before this returns. 0, or a negative errno: nobody knows it, and it must be ended. */

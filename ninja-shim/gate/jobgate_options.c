@@ -83,11 +83,9 @@ parse_option(struct jobgate_options *options, int option)
         parse_gate(options, optarg);
         break;
     case 'h':
-        fputs(help, stdout);
-        exit(fflush(stdout) == 0 ? 0 : EXIT_OURS);
+        usage_show(help, EXIT_OURS);
     case 'V':
-        puts("jobgate " PROJECT_VERSION);
-        exit(fflush(stdout) == 0 ? 0 : EXIT_OURS);
+        usage_show("jobgate " PROJECT_VERSION "\n", EXIT_OURS);
     }
 }
 

@@ -107,7 +107,6 @@ open_all(struct sidecar *sidecar, const struct gate_plan *plan)
 
     if (result < 0)
         return result;
-    gate->message_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
     descriptors_drop_inherited();
     sidecar->child_fd = open_children();
     if (sidecar->child_fd < 0)

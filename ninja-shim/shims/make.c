@@ -82,7 +82,7 @@ find_real(struct shim *shim)
         return;
     }
     message("%s", error ? error : strerror(-result));
-    exit(program_exit_status(result));
+    exit(usage_exec_status(result));
 }
 
 /* What configure scripts ask for; a make says it before it looks at its jobserver. */
@@ -243,7 +243,7 @@ become_real(const struct shim *shim, char **argv)
     int result = program_exec_real(shim->real, argv);
 
     message("run %s: %s", shim->real, strerror(-result));
-    exit(program_exit_status(result));
+    exit(usage_exec_status(result));
 }
 
 int

@@ -4,7 +4,6 @@
  * becomes the real one, each of whose jobs then waits at the gate for a token. See ninja-shim(1).
  */
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 #include "libjobserver/client.h"
 #include "libjobserver/implicit.h"
 #include "libjobserver/inherited.h"
+#include "libjobserver/program/cpus.h"
 #include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/program.h"
@@ -43,7 +43,7 @@ become_real(const struct shim *shim, char **argv)
     int result = program_exec_real(shim->real, argv);
 
     message("run %s: %s", shim->real, strerror(-result));
-    exit(program_exit_status(result));
+    exit(usage_exec_status(result));
 }
 
 /* With one more -j, which wins. */
@@ -102,7 +102,7 @@ find_real(struct shim *shim, const char *name)
     if (result == 0)
         return;
     message("%s", error ? error : strerror(-result));
-    exit(program_exit_status(result));
+    exit(usage_exec_status(result));
 }
 
 static void
@@ -142,11 +142,8 @@ open_jobserver(struct shim *shim)
 static unsigned
 default_jobs(void)
 {
-    cpu_set_t cpus;
-    unsigned n = 1;
+    unsigned n = cpus_count();
 
-    if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0)
-        n = (unsigned)CPU_COUNT(&cpus);
     return n < 2 ? 2 : n == 2 ? 3 : n + 2;
 }
 

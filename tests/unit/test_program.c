@@ -21,6 +21,7 @@
 
 #include "libjobserver/process.h"
 #include "libjobserver/program/program.h"
+#include "libjobserver/program/usage.h"
 #include "tests/unit/remove_tree.h"
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
@@ -287,9 +288,9 @@ test_exec(void **state)
     assert_int_equal(program_shim_hops(), 1);
     assert_int_equal(program_exec_real("n/tool", argv), -EACCES);
     assert_int_equal(program_shim_hops(), 2);
-    assert_int_equal(program_exit_status(-ENOENT), 127);
-    assert_int_equal(program_exit_status(-EACCES), 126);
-    assert_int_equal(program_exit_status(-ENOEXEC), 126);
+    assert_int_equal(usage_exec_status(-ENOENT), 127);
+    assert_int_equal(usage_exec_status(-EACCES), 126);
+    assert_int_equal(usage_exec_status(-ENOEXEC), 126);
 }
 
 /* --- asking --- */

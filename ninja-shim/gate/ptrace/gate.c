@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include "libjobserver/process.h"
+#include "libjobserver/program/descriptors.h"
+#include "libjobserver/program/message.h"
 #include "ninja-shim/gate/called.h"
 #include "ninja-shim/gate/ptrace/exit.h"
 #include "ninja-shim/gate/ptrace/gate.h"
@@ -173,11 +175,9 @@ refuse_set_id(struct gate *gate, struct tracee *tracee)
     char command[80] = "?";
 
     process_command(tracee->pid, command, sizeof(command));
-    gate_message(
-        gate,
-        "'%s' needs the privilege of a set-id program, which a job that is held back itself "
-        "does not get; run it below a shell (sh -c)",
-        command);
+    message("'%s' needs the privilege of a set-id program, which a job that is held back itself "
+            "does not get; run it below a shell (sh -c)",
+            command);
     tracee->role = ROLE_ENDING;
     tracee->end_status = 126;
     if (!ptrace_exit_begin(tracee->pid))
@@ -186,15 +186,14 @@ refuse_set_id(struct gate *gate, struct tracee *tracee)
 
 /* It may do without, or else says so itself, but not why. */
 static void
-warn_of_set_id(const struct gate *gate, pid_t pid)
+warn_of_set_id(pid_t pid)
 {
     char command[80] = "?";
 
     process_command(pid, command, sizeof(command));
-    gate_message(gate,
-                 "'%s' runs without the privilege of a set-id program, which only the jobs' own "
-                 "children get",
-                 command);
+    message("'%s' runs without the privilege of a set-id program, which only the jobs' own "
+            "children get",
+            command);
 }
 
 /* It stands at the gate now. */
@@ -217,7 +216,7 @@ stand_at_gate(struct gate *gate, struct tracee *tracee)
     int result = gate_admit(gate, pid, tracee->lazy);
     if (result == 0)
         return;
-    gate_message(gate, "hold back process %d: %s; it is ended", (int)pid, strerror(-result));
+    message("hold back process %d: %s; it is ended", (int)pid, strerror(-result));
     kill(pid, SIGKILL);
     let_go(gate, tracee);
 }
@@ -246,7 +245,7 @@ on_exec(struct gate *gate, struct tracee *tracee)
         return;
     }
     if (has_lost_privilege(tracee->pid))
-        warn_of_set_id(gate, tracee->pid);
+        warn_of_set_id(tracee->pid);
     go_on(tracee->pid, 0);
 }
 
@@ -444,11 +443,9 @@ on_gone(struct gate *gate, struct tracee *tracee, int status)
     pid_t pid = tracee->pid;
 
     forget(gate, tracee);
-    if (pid == tracer_of(gate)->root && gate->message_fd >= 0) {
-        /* What the lazy client has written to does not stay open for our sake. */
-        close(gate->message_fd);
-        gate->message_fd = -1;
-    }
+    /* What the lazy client has written to does not stay open for our sake. */
+    if (pid == tracer_of(gate)->root)
+        descriptors_drop_stderr();
     if (!lazy)
         return;
     gate_settle_unknown(gate);

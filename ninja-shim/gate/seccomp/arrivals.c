@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "libjobserver/process.h"
+#include "libjobserver/program/message.h"
 #include "ninja-shim/gate/seccomp/exit.h"
 #include "ninja-shim/gate/seccomp/stops.h"
 #include "ninja-shim/gate/seccomp/trees.h"
@@ -149,9 +150,9 @@ seccomp_end(struct gate *gate, struct gate_process *process, int status)
 /* --- coming --- */
 
 static void
-refuse(struct seccomp_gate *of, pid_t pid, int error)
+refuse(pid_t pid, int error)
 {
-    gate_message(of->gate, "hold back process %d: %s; it is ended", (int)pid, strerror(-error));
+    message("hold back process %d: %s; it is ended", (int)pid, strerror(-error));
     kill(pid, SIGKILL);
 }
 
@@ -162,7 +163,7 @@ stop(struct seccomp_gate *of, const struct seccomp_exec *exec, const struct proc
     int result = stop_begin(of, exec, info, tree);
 
     if (result < 0 && result != -ESRCH)
-        refuse(of, info->pid, result);
+        refuse(info->pid, result);
 }
 
 /* A job of our own: stopped only if it must wait. */
@@ -180,7 +181,7 @@ arrive_at_own(struct seccomp_gate *of, const struct seccomp_exec *exec,
         process = gate_find(of->gate, info->pid);
     }
     if (result < 0) {
-        refuse(of, info->pid, result);
+        refuse(info->pid, result);
         return;
     }
     if (!process || process->job->job.state == JOB_RUNNING) {
@@ -251,7 +252,7 @@ arrive_stopped(struct seccomp_gate *of, pid_t pid, pid_t lazy)
     } else {
         int result = gate_admit(of->gate, pid, lazy);
         if (result < 0)
-            refuse(of, pid, result);
+            refuse(pid, result);
         watch_soon(of);
     }
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "libjobserver/program/descriptors.h"
 #include "ninja-shim/gate/seccomp/gate.h"
 
 #include <errno.h>
@@ -45,9 +46,7 @@ on_root_end(evutil_socket_t fd, short what, void *argument)
     event_free(of->root_event);
     of->root_event = NULL;
     /* What the lazy client has written to does not stay open for our sake. */
-    if (of->gate->message_fd >= 0)
-        close(of->gate->message_fd);
-    of->gate->message_fd = -1;
+    descriptors_drop_stderr();
 }
 
 /* --- the kind's part of a gate --- */

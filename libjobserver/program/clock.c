@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "libjobserver/program/clock.h"
+
+#include <time.h>
+
+int64_t
+clock_now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * NS_PER_S + now.tv_nsec;
+}
+
+struct timeval
+clock_until(int64_t deadline_ns, int64_t now_ns)
+{
+    int64_t left_us = (deadline_ns - now_ns + NS_PER_US - 1) / NS_PER_US;
+
+    if (left_us < 0)
+        left_us = 0;
+    return (struct timeval){.tv_sec = left_us / 1000000, .tv_usec = left_us % 1000000};
+}
