@@ -4,8 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "jobwrap/environment.h"
 #include "jobwrap/launch.h"
+#include "jobwrap/shims.h"
 #include "libjobserver/auth.h"
 #include "libjobserver/program/usage.h"
 

@@ -9,9 +9,9 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "jobwrap/environment.h"
 #include "jobwrap/jobwrap.h"
 #include "jobwrap/make_version.h"
+#include "jobwrap/shims.h"
 #include "libjobserver/program/cpus.h"
 #include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "jobwrap/parent.h"
-#include "libjobserver/inherited.h"
+#include "libjobserver/environment.h"
 #include "libjobserver/program/message.h"
 
 static void

@@ -10,8 +10,8 @@
 
 #include "libjobserver/auth.h"
 #include "libjobserver/client.h"
+#include "libjobserver/environment.h"
 #include "libjobserver/implicit.h"
-#include "libjobserver/inherited.h"
 #include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/usage.h"

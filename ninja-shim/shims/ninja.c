@@ -12,8 +12,8 @@
 
 #include "libjobserver/auth.h"
 #include "libjobserver/client.h"
+#include "libjobserver/environment.h"
 #include "libjobserver/implicit.h"
-#include "libjobserver/inherited.h"
 #include "libjobserver/program/cpus.h"
 #include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "libjobserver/inherited.h"
+#include "libjobserver/environment.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBWRAP_ENVIRONMENT_H
-#define JOBWRAP_ENVIRONMENT_H
+#ifndef JOBWRAP_SHIMS_H
+#define JOBWRAP_SHIMS_H
 
 #include <stdbool.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBSERVER_INHERITED_H
-#define JOBSERVER_INHERITED_H
+#ifndef JOBSERVER_ENVIRONMENT_H
+#define JOBSERVER_ENVIRONMENT_H
 
 /*
  * The jobserver in our environment: what whoever started us wants us to use.

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "jobwrap/environment.h"
+#include "jobwrap/shims.h"
 
 static int
 set(const char *name, const char *value)

@@ -20,7 +20,7 @@
 
 #include <cmocka.h>
 
-#include "libjobserver/inherited.h"
+#include "libjobserver/environment.h"
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 #define NAMED_TOKENS 2u
@@ -53,7 +53,7 @@ setup(void **state)
     struct fixture *f = test_calloc(1, sizeof(*f));
 
     *state = f;
-    snprintf(f->directory, sizeof(f->directory), "/tmp/test_inherited.XXXXXX");
+    snprintf(f->directory, sizeof(f->directory), "/tmp/test_environment.XXXXXX");
     if (!mkdtemp(f->directory) || chdir(f->directory) < 0)
         return -1;
     int named_fd = make_fifo("named", NAMED_TOKENS);
