@@ -30,7 +30,7 @@ wait_for_keeper(struct jobwrap *jobwrap)
 static int
 acquire_implicit(struct jobwrap *jobwrap)
 {
-    struct client *client = jobwrap->parent.client;
+    struct client *client = jobwrap->parent.jobserver.client;
 
     if (!client || jobwrap->implicit_paid)
         return 0;
@@ -41,8 +41,7 @@ acquire_implicit(struct jobwrap *jobwrap)
         return result;
     }
     report_borrowed(&jobwrap->report, 1);
-    if (client_kind(client) == CLIENT_STEVED)
-        client_pay_implicit(client);
+    client_pay_implicit(client);
     return 0;
 }
 
@@ -69,8 +68,9 @@ start_relay(struct jobwrap *jobwrap)
     relay->fifo = &jobwrap->fifo;
     relay->report = &jobwrap->report;
     relay->not_a_job = jobwrap->keeper.pid;
-    if (!jobwrap->parent.client)
+    if (!jobwrap->parent.jobserver.client)
         return fill(jobwrap);
+    relay->parent = &jobwrap->parent;
     relay->ledger = &jobwrap->ledger;
     relay->implicit = implicit;
     if (jobwrap->options.jobs && jobwrap->options.jobs - 1 < cap)
@@ -143,7 +143,7 @@ count_to_hold(struct jobwrap *jobwrap)
 {
     unsigned outstanding, borrowed;
 
-    if (!jobwrap->parent.client || !jobwrap->command.pid || jobwrap->tree_empty)
+    if (!jobwrap->parent.jobserver.client || !jobwrap->command.pid || jobwrap->tree_empty)
         return 0;
     outstanding = relay_collect(&jobwrap->relay);
     if (outstanding == 0 && !was_killed(jobwrap))
@@ -190,7 +190,7 @@ jobwrap_finish(struct jobwrap *jobwrap)
     if (jobwrap->keeper_holds > 0)
         return;
     /* There is no keeper any more. If it has done all of this, nothing is left to be done. */
-    if (jobwrap->parent.client) {
+    if (jobwrap->parent.jobserver.client) {
         if (hold > 0)
             keeper_hold(&jobwrap->ledger, &jobwrap->fifo, getpid(), hold, jobwrap->signals.fd);
         ledger_repay_all_but(&jobwrap->ledger, 0);
@@ -219,7 +219,7 @@ release(struct jobwrap *jobwrap)
 int
 jobwrap_exit(struct jobwrap *jobwrap)
 {
-    struct client *client = jobwrap->parent.client;
+    struct client *client = jobwrap->parent.jobserver.client;
 
     if (jobwrap->command.ended && !jobwrap->launch_error && jobwrap->options.report)
         report_write(&jobwrap->report, jobwrap->options.report_file, jobwrap->jobs,

@@ -230,7 +230,7 @@ run(struct keeper *keeper, pid_t jobwrap)
     state.child_fd = signals_open_children();
     if (state.child_fd < 0)
         joined = state.child_fd;
-    else if (keeper->ledger && client_kind(keeper->ledger->client) == CLIENT_STEVED)
+    else if (keeper->ledger)
         joined = client_join_group(keeper->ledger->client);
     tell(&state, (struct keeper_message){.type = KEEPER_READY, .value = joined}, -1);
     for (;;) {

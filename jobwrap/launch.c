@@ -6,19 +6,8 @@
 
 #include "jobwrap/launch.h"
 #include "jobwrap/shims.h"
-#include "libjobserver/auth.h"
+#include "libjobserver/environment.h"
 #include "libjobserver/program/usage.h"
-
-/* Two descriptions, so that nobody's O_NONBLOCK at one end changes the other; both block. */
-static int
-open_ends(const char *path, struct auth *auth)
-{
-    auth->read_fd = open(path, O_RDONLY | O_NONBLOCK);
-    auth->write_fd = open(path, O_WRONLY);
-    if (auth->read_fd < 0 || auth->write_fd < 0 || fcntl(auth->read_fd, F_SETFL, 0) < 0)
-        return -errno;
-    return 0;
-}
 
 static int
 prepare(const struct launch *launch, const char *fifo_path)
@@ -32,14 +21,14 @@ prepare(const struct launch *launch, const char *fifo_path)
     if (!auth.path)
         return -ENOMEM;
     if (launch->by_descriptors) {
-        auth.kind = AUTH_PIPE;
-        int result = open_ends(fifo_path, &auth);
+        char *error;
+        int result = environment_open_ends(fifo_path, &auth, &error);
         if (result < 0)
             return result;
     }
     int result = environment_name_jobserver(&auth, fifo_path, launch->jobs);
     if (result == 0 && launch->shims)
-        result = environment_prepend_path(launch->shims);
+        result = shims_prepend_path(launch->shims);
     return result;
 }
 

@@ -24,7 +24,7 @@ decide_jobs(const struct jobwrap *jobwrap)
 {
     if (jobwrap->options.jobs)
         return jobwrap->options.jobs;
-    if (jobwrap->parent.client)
+    if (jobwrap->parent.jobserver.client)
         return parent_total(&jobwrap->parent, jobwrap->implicit_paid, cpus_count());
     return jobwrap->parent.withheld ? 1 : cpus_count();
 }
@@ -34,7 +34,7 @@ plan_launch(struct jobwrap *jobwrap)
 {
     const struct options *options = &jobwrap->options;
     const struct parent *parent = &jobwrap->parent;
-    bool inherited = parent->client && parent->auth.kind == AUTH_PIPE;
+    bool inherited = parent->jobserver.client && parent->jobserver.auth.kind == AUTH_PIPE;
 
     jobwrap->launch = (struct launch){
         .command = options->command,
@@ -42,9 +42,9 @@ plan_launch(struct jobwrap *jobwrap)
         .by_descriptors = options->style == STYLE_PIPE ||
                           (options->style == STYLE_AUTO && make_version_wants_pipe()),
         .jobs = jobwrap->jobs,
-        .shims = options->shims ? environment_find_shims() : NULL,
-        .inherited_fds = {inherited ? parent->auth.read_fd : -1,
-                          inherited ? parent->auth.write_fd : -1},
+        .shims = options->shims ? shims_find() : NULL,
+        .inherited_fds = {inherited ? parent->jobserver.auth.read_fd : -1,
+                          inherited ? parent->jobserver.auth.write_fd : -1},
     };
 }
 
@@ -53,7 +53,7 @@ static void
 plan(struct jobwrap *jobwrap)
 {
     const struct options *options = &jobwrap->options;
-    struct client *client = jobwrap->parent.client;
+    struct client *client = jobwrap->parent.jobserver.client;
     unsigned room = jobwrap->jobs > LEDGER_ROOM || options->jobs ? jobwrap->jobs : LEDGER_ROOM;
     int result = private_fifo_plan(&jobwrap->fifo);
 
@@ -72,11 +72,9 @@ plan(struct jobwrap *jobwrap)
 static void
 found_group(const struct jobwrap *jobwrap)
 {
-    struct client *client = jobwrap->parent.client;
+    struct client *client = jobwrap->parent.jobserver.client;
 
-    if (!client || client_kind(client) != CLIENT_STEVED)
-        return;
-    int result = client_join_group(client);
+    int result = client ? client_join_group(client) : 0;
     if (result == 0)
         return;
     message("join a group at %s: %s", client_name(client), strerror(-result));
@@ -91,7 +89,7 @@ start_keeper(struct jobwrap *jobwrap)
     /* What a killed keeper leaves behind becomes ours. */
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     jobwrap->keeper = (struct keeper){
-        .ledger = jobwrap->parent.client ? &jobwrap->ledger : NULL,
+        .ledger = jobwrap->parent.jobserver.client ? &jobwrap->ledger : NULL,
         .fifo = &jobwrap->fifo,
         .launch = &jobwrap->launch,
     };
@@ -116,9 +114,10 @@ main(int argc, char **argv)
         parent_close(&jobwrap.parent);
         return EXIT_OURS;
     }
-    if (jobwrap.parent.client)
-        jobwrap.implicit_paid = implicit_is_paid(jobwrap.parent.client, jobwrap.options.implicit,
-                                                 jobwrap.parent.from_environment);
+    if (jobwrap.parent.jobserver.client)
+        jobwrap.implicit_paid =
+            implicit_is_paid(jobwrap.parent.jobserver.client, jobwrap.options.implicit,
+                             jobwrap.parent.jobserver.from_environment);
     jobwrap.jobs = decide_jobs(&jobwrap);
     plan_launch(&jobwrap);
     plan(&jobwrap);

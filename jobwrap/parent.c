@@ -3,30 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
 #include "jobwrap/parent.h"
 #include "libjobserver/environment.h"
 #include "libjobserver/program/message.h"
-
-static void
-say(char *error, int result)
-{
-    message("%s", error ? error : strerror(-result));
-    free(error);
-}
-
-static int
-open_named(struct parent *parent, const char *text)
-{
-    char *error = NULL;
-    int result = auth_parse_named(text, &parent->auth);
-
-    if (result == 0)
-        result = client_open(&parent->auth, &parent->client, &error);
-    if (result < 0)
-        say(error, result);
-    return result;
-}
 
 /* As make does: one line, and then one job at a time. */
 static void
@@ -37,64 +19,83 @@ withhold(struct parent *parent, const struct options *options, const char *why)
             options->jobs ? "so that -j is the number of jobs" : "using -j1");
 }
 
-static void
-open_environment(struct parent *parent, const struct options *options)
-{
-    char *error;
-    int result = client_open_inherited(&parent->auth, &parent->client, &error);
-
-    parent->from_environment = result != 0;
-    if (result < 0)
-        withhold(parent, options, error);
-    free(error);
-}
-
-static void
-open_server(struct parent *parent)
-{
-    char *path, *error = NULL;
-
-    if (client_find_server(&path) < 0)
-        return;
-    int result = client_open_path(path, &parent->client, &error);
-    if (result < 0)
-        say(error, result);
-    free(path);
-}
-
 int
 parent_find(struct parent *parent, const struct options *options)
 {
-    *parent = (struct parent){.auth = {.read_fd = -1, .write_fd = -1}};
+    char *error = NULL;
+
+    *parent = (struct parent){.jobserver = {.auth = {.read_fd = -1, .write_fd = -1}}};
     if (options->root)
         return 0;
-    if (options->parent)
-        return open_named(parent, options->parent);
-    open_environment(parent, options);
-    if (!parent->client && !parent->withheld)
-        open_server(parent);
-    return 0;
+    int result = environment_find(options->parent, &parent->jobserver, &error);
+    if (result < 0 && parent->jobserver.from_environment) {
+        withhold(parent, options, error);
+        result = 0;
+    } else if (result < 0) {
+        message("%s", error ? error : strerror(-result));
+    }
+    free(error);
+    return result < 0 ? result : 0;
 }
 
 void
 parent_close(struct parent *parent)
 {
-    if (parent->client)
-        client_close(parent->client);
-    parent->client = NULL;
-    auth_clear(&parent->auth);
+    environment_close(&parent->jobserver);
 }
 
 unsigned
 parent_total(const struct parent *parent, bool implicit_paid, unsigned cpus)
 {
-    const char *wrapper_jobs = parent->from_environment ? getenv("JOBWRAP_JOBS") : NULL;
-    unsigned total = client_total_jobs(parent->client, NULL, wrapper_jobs);
+    struct client *client = parent->jobserver.client;
+    const char *wrapper_jobs = parent->jobserver.from_environment ? getenv("JOBWRAP_JOBS") : NULL;
+    unsigned total = environment_total_jobs(client, NULL, wrapper_jobs);
 
     if (total > 0)
         return total;
-    if (client_count_free(parent->client, &total) < 0 || total >= JOBS_MAX)
+    if (client_count_free(client, &total) < 0 || total >= JOBS_MAX)
         return cpus;
     total += implicit_paid ? 1 : 0;
     return total > cpus ? total : cpus;
+}
+
+bool
+parent_is_needed(const struct parent *parent)
+{
+    struct client *client = parent->jobserver.client;
+    struct steved_status status;
+    unsigned tokens_free;
+
+    if (client_get_status(client, &status) == 0)
+        return status.waiting > 0;
+    return client_count_free(client, &tokens_free) < 0 || tokens_free == 0;
+}
+
+/* libevent knows no POLLPRI; and as the answer stays the same until the wish is granted, it has to be
+ * told by its edge. */
+int
+parent_open_recall(const struct parent *parent)
+{
+    struct epoll_event event = {.events = EPOLLPRI | EPOLLET};
+
+    if (client_kind(parent->jobserver.client) != CLIENT_STEVED)
+        return -EOPNOTSUPP;
+    int fd = epoll_create1(EPOLL_CLOEXEC);
+    if (fd >= 0 && epoll_ctl(fd, EPOLL_CTL_ADD, client_fd(parent->jobserver.client), &event) == 0)
+        return fd;
+    int result = -errno;
+    if (fd >= 0)
+        close(fd);
+    return result;
+}
+
+unsigned
+parent_recalled(const struct parent *parent, int recall_fd)
+{
+    struct steved_status status;
+    struct epoll_event event;
+
+    while (epoll_wait(recall_fd, &event, 1, 0) > 0)
+        continue;
+    return client_get_status(parent->jobserver.client, &status) == 0 ? status.recalled : 0;
 }

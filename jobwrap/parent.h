@@ -2,18 +2,17 @@
 #ifndef JOBWRAP_PARENT_H
 #define JOBWRAP_PARENT_H
 
+/* The jobserver that tokens are borrowed from: how it is found, and what it tells. The tokens themselves
+ * go through the ledger. */
+
 #include <stdbool.h>
 
 #include "jobwrap/options.h"
-#include "libjobserver/auth.h"
-#include "libjobserver/client.h"
+#include "libjobserver/environment.h"
 
-/* The jobserver that tokens are borrowed from. */
 struct parent {
-    struct client *client; /* NULL: there is none */
-    struct auth auth;
-    bool from_environment; /* MAKEFLAGS named it: a client of it has started us */
-    bool withheld;         /* MAKEFLAGS names one that cannot be used: go on as with -j1 */
+    struct jobserver jobserver; /* client: NULL: there is none */
+    bool withheld;              /* MAKEFLAGS names one that cannot be used: go on as with -j1 */
 };
 
 /* By --parent; else MAKEFLAGS, the user's steved, /dev/steve. 0, or a negative errno and a message was
@@ -24,5 +23,15 @@ void parent_close(struct parent *parent);
 /* How many jobs run at most, the implicit slot included, if the parent lends all that it has; where
  * nobody can tell, what is free now, or `cpus` if that is more. */
 unsigned parent_total(const struct parent *parent, bool implicit_paid, unsigned cpus);
+
+/* May somebody else need tokens now? A server tells who waits; of a FIFO that is empty somebody may be
+ * waiting for. */
+bool parent_is_needed(const struct parent *parent);
+
+/* A descriptor that becomes readable when the parent may ask for tokens: the caller's, to be read by
+ * parent_recalled(). -EOPNOTSUPP: it never asks; or another negative errno. */
+int parent_open_recall(const struct parent *parent);
+/* How many it asks for now. */
+unsigned parent_recalled(const struct parent *parent, int recall_fd);
 
 #endif

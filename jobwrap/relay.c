@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
@@ -34,29 +33,12 @@ drain_events(struct relay *relay)
     return any;
 }
 
-/* A server may tell who waits; of a FIFO that is empty somebody may be waiting for. */
-static enum relay_need
-ask_parent(struct relay *relay)
-{
-    struct steved_status status;
-    unsigned tokens_free;
-
-    if (client_get_status(relay->ledger->client, &status) == 0)
-        return status.waiting > 0 ? RELAY_NEEDED : RELAY_NOT_NEEDED;
-    if (client_count_free(relay->ledger->client, &tokens_free) < 0)
-        return RELAY_NEEDED;
-    return tokens_free == 0 ? RELAY_NEEDED : RELAY_NOT_NEEDED;
-}
-
 /* While it asks for tokens there is none to be had, but for what it may tell by its readability. */
 static void
 ask_recalled(struct relay *relay)
 {
-    struct steved_status status;
-
-    relay->view.recalled = 0;
-    if (relay->recall_fd >= 0 && client_get_status(relay->ledger->client, &status) == 0)
-        relay->view.recalled = status.recalled;
+    relay->view.recalled =
+        relay->recall_fd >= 0 ? parent_recalled(relay->parent, relay->recall_fd) : 0;
     if (relay->view.recalled > 0)
         relay->view.parent_empty = true;
 }
@@ -74,7 +56,7 @@ borrow(struct relay *relay, unsigned count, int64_t now_ns)
             relay->policy.config.cap = relay->view.borrowed;
         } else if (result < 0) {
             message("acquire from %s: %s; going on with what was lent",
-                    client_name(relay->ledger->client), strerror(-result));
+                    client_name(relay->parent->jobserver.client), strerror(-result));
             relay->view.parent_gone = true;
         }
         relay->view.parent_empty = result == 0;
@@ -132,7 +114,7 @@ do_step(struct relay *relay, const struct relay_step *step, int64_t now_ns)
         write_off(relay, step->count);
         break;
     case RELAY_ASK:
-        relay->view.parent = ask_parent(relay);
+        relay->view.parent = parent_is_needed(relay->parent) ? RELAY_NEEDED : RELAY_NOT_NEEDED;
         break;
     case RELAY_COUNT:
         relay->view.living = tree_count_threads(getpid(), relay->not_a_job, 0);
@@ -231,11 +213,9 @@ static void
 on_recall(evutil_socket_t fd, short what, void *argument)
 {
     struct relay *relay = argument;
-    struct epoll_event event;
 
+    (void)fd;
     (void)what;
-    while (epoll_wait(fd, &event, 1, 0) > 0)
-        continue;
     ask_recalled(relay);
     run(relay, false);
 }
@@ -260,28 +240,12 @@ on_collected(evutil_socket_t fd, short what, void *argument)
     run(relay, drain_events(relay));
 }
 
-/* libevent knows no POLLPRI; and as the answer stays the same until the wish is granted, it has to be
- * told by its edge. */
-static int
-open_recall(struct client *client)
-{
-    struct epoll_event event = {.events = EPOLLPRI | EPOLLET};
-    int fd = epoll_create1(EPOLL_CLOEXEC);
-
-    if (fd >= 0 && epoll_ctl(fd, EPOLL_CTL_ADD, client_fd(client), &event) == 0)
-        return fd;
-    int result = -errno;
-    if (fd >= 0)
-        close(fd);
-    return result;
-}
-
 static int
 make_recall_events(struct relay *relay, struct event_base *base)
 {
-    if (client_kind(relay->ledger->client) != CLIENT_STEVED)
+    relay->recall_fd = parent_open_recall(relay->parent);
+    if (relay->recall_fd == -EOPNOTSUPP)
         return 0;
-    relay->recall_fd = open_recall(relay->ledger->client);
     if (relay->recall_fd < 0)
         return relay->recall_fd;
     int result = collector_start(&relay->collector, relay->fifo->path);
@@ -304,7 +268,7 @@ open_inotify(const char *path)
 
     if (fd < 0)
         return -errno;
-    /* IN_OPEN: see ledger.c, announce(). */
+    /* IN_OPEN: see client.c, announce(). */
     if (inotify_add_watch(fd, path, IN_ACCESS | IN_MODIFY | IN_OPEN) < 0) {
         int result = -errno;
         close(fd);
@@ -340,8 +304,8 @@ make_events(struct relay *relay, struct event_base *base)
     if (!relay->ledger)
         return 0;
     relay->timer = evtimer_new(base, on_timer, relay);
-    relay->parent_event =
-        event_new(base, client_fd(relay->ledger->client), EV_READ | EV_PERSIST, on_parent, relay);
+    relay->parent_event = event_new(base, client_fd(relay->parent->jobserver.client),
+                                    EV_READ | EV_PERSIST, on_parent, relay);
     if (!relay->timer || !relay->parent_event)
         return -ENOMEM;
     return make_recall_events(relay, base);

@@ -5,6 +5,7 @@
 #include <event2/event.h>
 
 #include "jobwrap/collector.h"
+#include "jobwrap/parent.h"
 #include "jobwrap/private_fifo.h"
 #include "jobwrap/relay_policy.h"
 #include "jobwrap/report.h"
@@ -15,6 +16,7 @@ struct relay {
     struct relay_policy policy;
     struct relay_view view;
     struct private_fifo *fifo;
+    const struct parent *parent;
     struct ledger *ledger; /* NULL: no parent, it only looks, for the report */
     unsigned fixed;        /* without a parent: tokens that were put in */
     unsigned implicit;     /* tokens in the ledger that are not for the FIFO: 0 or 1 */

@@ -2,58 +2,24 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <paths.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "jobwrap/shims.h"
-
-static int
-set(const char *name, const char *value)
-{
-    return setenv(name, value, 1) < 0 ? -errno : 0;
-}
-
-/* cargo reads its own variable before MAKEFLAGS. */
-static int
-set_flags(const char *name, const char *old, const struct auth *auth, unsigned jobs)
-{
-    char *flags = auth_replace(old, auth, jobs);
-
-    if (!flags)
-        return -ENOMEM;
-    int result = set(name, flags);
-    free(flags);
-    return result;
-}
+#include "libjobserver/program/program.h"
 
 int
-environment_name_jobserver(const struct auth *auth, const char *path, unsigned jobs)
-{
-    char number[sizeof("4294967295")];
-    int result = set_flags("MAKEFLAGS", getenv("MAKEFLAGS"), auth, jobs);
-
-    if (result == 0)
-        result = set_flags("CARGO_MAKEFLAGS", NULL, auth, jobs);
-    if (result == 0)
-        result = set("JOBWRAP_FIFO", path);
-    snprintf(number, sizeof(number), "%u", jobs);
-    return result < 0 ? result : set("JOBWRAP_JOBS", number);
-}
-
-int
-environment_prepend_path(const char *directory)
+shims_prepend_path(const char *directory)
 {
     const char *old = getenv("PATH");
     char *path;
 
     if (asprintf(&path, "%s:%s", directory, old ? old : _PATH_DEFPATH) < 0)
         return -ENOMEM;
-    int result = set("PATH", path);
+    int result = setenv("PATH", path, 1) < 0 ? -errno : 0;
     free(path);
     return result;
 }
@@ -76,19 +42,15 @@ holds_programs(const char *directory)
 }
 
 char *
-environment_find_shims(void)
+shims_find(void)
 {
-    char program[PATH_MAX], beside[PATH_MAX + sizeof("/shims")];
-    ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
-    char *slash;
+    char *program = program_directory(), *beside = NULL;
 
-    if (length > 0) {
-        program[length] = '\0';
-        if ((slash = strrchr(program, '/')))
-            *slash = '\0';
-        snprintf(beside, sizeof(beside), "%s/shims", program);
-        if (holds_programs(beside))
-            return realpath(beside, NULL);
-    }
+    if (program && asprintf(&beside, "%s/shims", program) < 0)
+        beside = NULL;
+    free(program);
+    if (beside && holds_programs(beside))
+        return beside;
+    free(beside);
     return holds_programs(SHIMS_DIRECTORY) ? strdup(SHIMS_DIRECTORY) : NULL;
 }

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "libjobserver/program/clock.h"
@@ -28,6 +29,7 @@
 struct client {
     enum client_kind kind;
     bool own;              /* the description is ours and non-blocking */
+    bool is_silent;        /* splice(2) does not tell inotify */
     int read_fd, write_fd; /* one description, if it is our own */
     int transit[2];        /* a pipe that tokens pass through where read(2) could block; else -1 */
     char *name;
@@ -153,6 +155,18 @@ reopen(int fd)
     return open_description(path);
 }
 
+/* Up to Linux 6.5 splice(2) between pipes sends no inotify event, so that the relay of a jobwrap
+ * around us would not see that its float is gone. */
+static bool
+splice_is_silent(void)
+{
+    struct utsname name;
+    int major, minor;
+
+    return uname(&name) == 0 && sscanf(name.release, "%d.%d", &major, &minor) == 2 &&
+           (major < 6 || (major == 6 && minor < 6));
+}
+
 static struct client *
 create(const char *name)
 {
@@ -160,7 +174,8 @@ create(const char *name)
 
     if (!client)
         return NULL;
-    *client = (struct client){.read_fd = -1, .write_fd = -1, .transit = {-1, -1}};
+    *client = (struct client){
+        .is_silent = splice_is_silent(), .read_fd = -1, .write_fd = -1, .transit = {-1, -1}};
     client->name = strdup(name);
     if (!client->name) {
         free(client);
@@ -471,13 +486,11 @@ client_release(struct client *client, char token)
     }
 }
 
-/* --- a ledger in a pipe --- */
+/* --- to a pipe, and back --- */
 
-int
-client_splice_to(struct client *client, int pipe_fd)
+static int
+splice_to(struct client *client, int pipe_fd)
 {
-    if (client->kind != CLIENT_FIFO)
-        return -EOPNOTSUPP;
     for (;;) {
         int moved = splice_one(client->read_fd, pipe_fd);
         if (moved == 0)
@@ -511,13 +524,11 @@ copy_from(struct client *client, int pipe_fd)
     return result < 0 ? result : 1;
 }
 
-int
-client_splice_from(struct client *client, int pipe_fd)
+static int
+splice_from(struct client *client, int pipe_fd)
 {
     int64_t deadline_ns = deadline_in_ms(ROOM_TIMEOUT_MS);
 
-    if (client->kind != CLIENT_FIFO)
-        return -EOPNOTSUPP;
     if (ensure_slots(client->write_fd) < 0)
         return copy_from(client, pipe_fd);
     for (;;) {
@@ -530,6 +541,60 @@ client_splice_from(struct client *client, int pipe_fd)
         if (room < 0)
             return room;
     }
+}
+
+/* An open is an event that inotify does tell. */
+static void
+announce(const struct client *client)
+{
+    int fd = client->is_silent ? reopen(client->read_fd) : -1;
+
+    if (fd >= 0)
+        close(fd);
+}
+
+int
+client_move_to(struct client *client, int pipe_fd)
+{
+    char token;
+
+    if (client->kind == CLIENT_FIFO) {
+        int moved = splice_to(client, pipe_fd);
+        if (moved == 1)
+            announce(client);
+        return moved;
+    }
+    int result = client_try_acquire(client, &token);
+    if (result <= 0)
+        return result;
+    if (write(pipe_fd, &token, 1) == 1)
+        return 1;
+    client_release(client, token);
+    return -ENOSPC;
+}
+
+int
+client_move_from(struct client *client, int pipe_fd)
+{
+    char token;
+
+    if (client->kind == CLIENT_FIFO) {
+        int moved = splice_from(client, pipe_fd);
+        if (moved == 1)
+            announce(client);
+        return moved;
+    }
+    if (read(pipe_fd, &token, 1) != 1)
+        return 0;
+    int result = client_release(client, token);
+    return result < 0 ? result : 1;
+}
+
+unsigned
+client_tokens_in_pipe(const struct client *client, unsigned bytes)
+{
+    /* A spliced byte takes a slot, that is a page, however short it is. */
+    return client->kind == CLIENT_FIFO ? bytes / (unsigned)sysconf(_SC_PAGESIZE) : bytes;
 }
 
 /* --- asking --- */
@@ -594,13 +659,13 @@ client_set(struct client *client, const struct steved_settings *settings)
 int
 client_join_group(struct client *client)
 {
-    return ask_steved(client, STEVED_IOC_JOIN_GROUP, NULL);
+    return client->kind == CLIENT_STEVED ? ask_steved(client, STEVED_IOC_JOIN_GROUP, NULL) : 0;
 }
 
 int
 client_pay_implicit(struct client *client)
 {
-    return ask_steved(client, STEVED_IOC_PAY_IMPLICIT, NULL);
+    return client->kind == CLIENT_STEVED ? ask_steved(client, STEVED_IOC_PAY_IMPLICIT, NULL) : 0;
 }
 
 int
@@ -608,44 +673,4 @@ client_claim_implicit(struct client *client, struct steved_claim *claim)
 {
     *claim = (struct steved_claim){0};
     return ask_steved(client, STEVED_IOC_CLAIM_IMPLICIT, claim);
-}
-
-/* --- finding --- */
-
-/* 0 if there is a server at `path`, which then belongs to *found. */
-static int
-find_at(char *path, char **found)
-{
-    struct client *client;
-    char *error;
-
-    int result = client_open_path(path, &client, &error);
-    free(error);
-    if (result < 0)
-        return result;
-    bool is_server = client_kind(client) != CLIENT_FIFO;
-    client_close(client);
-    if (!is_server)
-        return -ENOENT;
-    *found = path;
-    return 0;
-}
-
-int
-client_find_server(char **path)
-{
-    const char *runtime = getenv("XDG_RUNTIME_DIR");
-    char *candidates[] = {NULL, strdup("/dev/steve")};
-
-    /* The specification of XDG_RUNTIME_DIR: a relative path is to be ignored. */
-    if (runtime && runtime[0] == '/' && asprintf(&candidates[0], "%s/steve/jobserver", runtime) < 0)
-        candidates[0] = NULL;
-    int result = -ENOENT;
-    for (size_t i = 0; i < 2; i++) {
-        if (result != 0 && candidates[i] && find_at(candidates[i], path) == 0)
-            result = 0;
-        else
-            free(candidates[i]);
-    }
-    return result;
 }

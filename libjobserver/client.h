@@ -56,30 +56,31 @@ int client_acquire(struct client *client, int timeout_ms, char *token);
  * token is still the caller's. */
 int client_release(struct client *client, char token);
 
-/* For a FIFO: moves one token into `pipe_fd` in one step, so that no SIGKILL falls between taking it
- * and noting it (splice(2)): 1, 0 if none is there, -ENOSPC if the pipe is full (each token takes one
- * of its slots, 16 at first: F_SETPIPE_SZ). And back: 1, or 0 if the pipe is empty, or -EAGAIN as
- * above. For the other kinds -EOPNOTSUPP: there the server keeps account. `pipe_fd` is the fitting
- * end of a pipe that nobody else reads at the time. Given back so, each token takes a slot of the FIFO too; it is made larger
- * before more than half are taken, and if that is not allowed (pipe(7)), read and write take the
- * place of the one step. */
-int client_splice_to(struct client *client, int pipe_fd);
-int client_splice_from(struct client *client, int pipe_fd);
+/* Moves one token into a pipe, where it lies as a byte: 1; 0 if none is there; -ENOSPC if the pipe is
+ * full. And back: 1; 0 if the pipe is empty; -EAGAIN as above. `pipe_fd` is the fitting end, non-blocking,
+ * of a pipe that nobody else reads at the time.
+ *   - A FIFO's own byte is moved in one step, so that no SIGKILL falls between taking it and noting it
+ *     (splice(2)). Given back so, each token takes a slot of the FIFO; it is made larger before more
+ *     than half are taken, and if that is not allowed (pipe(7)), read and write take the place of
+ *     the one step.
+ *   - At steved the server keeps the account, and the byte only counts.
+ *   - At another server's file a token is lost if the SIGKILL falls between the read and the note. */
+int client_move_to(struct client *client, int pipe_fd);
+int client_move_from(struct client *client, int pipe_fd);
+/* How many tokens client_move_to() can put into a pipe of so many bytes (F_SETPIPE_SZ). */
+unsigned client_tokens_in_pipe(const struct client *client, unsigned bytes);
 
 /* The number of tokens lying free, if it can be known: FIONREAD, or steved's status. */
 int client_count_free(struct client *client, unsigned *tokens_free);
 
-/* Only for CLIENT_STEVED, else -ENOTTY: the ioctls of protocol.h. */
+/* For a server that keeps accounts, the ioctls of protocol.h; where there is none that could be told
+ * (another kind), they do nothing: 0. */
+int client_join_group(struct client *client);
+int client_pay_implicit(struct client *client);
+/* Only for CLIENT_STEVED, else -ENOTTY. */
 int client_get_status(struct client *client, struct steved_status *status);
 int client_get_clients(struct client *client, struct steved_clients *page);
 int client_set(struct client *client, const struct steved_settings *settings);
-int client_join_group(struct client *client);
-int client_pay_implicit(struct client *client);
 int client_claim_implicit(struct client *client, struct steved_claim *claim);
-
-/* The steved that a program finds when nothing names one: the user's
- * ($XDG_RUNTIME_DIR/steve/jobserver), else /dev/steve; the first that answers STEVED_IOC_STATUS, or
- * is a character device that can be opened. *path is to be freed. -ENOENT: neither. */
-int client_find_server(char **path);
 
 #endif

@@ -2,46 +2,115 @@
 #include "libjobserver/environment.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #define TOTAL_MAX 65536u /* what says more than that is mistaken */
+
+/* --- finding --- */
+
+void
+environment_close(struct jobserver *found)
+{
+    client_close(found->client);
+    found->client = NULL;
+    auth_clear(&found->auth);
+}
 
 /* make 4.3 shows a recipe without '+' numbers that it has closed. The FIFO of a jobwrap around us is
  * still there, and our slot with it. */
 static int
-open_wrapper_fifo(struct auth *auth, struct client **client)
+open_wrapper_fifo(struct jobserver *found)
 {
     const char *path = getenv("JOBWRAP_FIFO");
     char *error = NULL;
 
-    if (!path || !*path || auth->kind == AUTH_FIFO)
+    if (!path || !*path || found->auth.kind == AUTH_FIFO)
         return -ENOENT;
-    int result = client_open_path(path, client, &error);
+    int result = client_open_path(path, &found->client, &error);
     free(error);
     if (result == 0)
-        auth_clear(auth); /* the descriptors may be something else's */
+        auth_clear(&found->auth); /* the descriptors may be something else's */
     return result;
 }
 
 int
-client_open_inherited(struct auth *auth, struct client **client, char **error)
+environment_find_inherited(struct jobserver *found, char **error)
 {
-    *auth = (struct auth){.kind = AUTH_NONE, .read_fd = -1, .write_fd = -1};
-    int result = auth_parse(getenv("MAKEFLAGS"), auth, error);
+    *found = (struct jobserver){.auth = {.kind = AUTH_NONE, .read_fd = -1, .write_fd = -1}};
+    int result = auth_parse(getenv("MAKEFLAGS"), &found->auth, error);
 
-    if (result == 0 && auth->kind == AUTH_NONE)
+    if (result == 0 && found->auth.kind == AUTH_NONE)
         return 0;
-    if (result == 0 && auth->kind == AUTH_CLOSED)
+    found->from_environment = true;
+    if (result == 0 && found->auth.kind == AUTH_CLOSED)
         result = -EBADF;
     else if (result == 0)
-        result = client_open(auth, client, error);
-    if (result < 0 && open_wrapper_fifo(auth, client) == 0) {
+        result = client_open(&found->auth, &found->client, error);
+    if (result < 0 && open_wrapper_fifo(found) == 0) {
         free(*error);
         *error = NULL;
         return 1;
     }
     return result < 0 ? result : 1;
+}
+
+static struct client *
+open_server(const char *path)
+{
+    struct client *client = NULL;
+    char *error = NULL;
+
+    int result = client_open_path(path, &client, &error);
+    free(error);
+    if (result < 0)
+        return NULL;
+    if (client_kind(client) != CLIENT_FIFO)
+        return client;
+    client_close(client);
+    return NULL;
+}
+
+struct client *
+environment_find_server(void)
+{
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    struct client *client = NULL;
+    char *path;
+
+    /* The specification of XDG_RUNTIME_DIR: a relative path is to be ignored. */
+    if (runtime && runtime[0] == '/' && asprintf(&path, "%s/steve/jobserver", runtime) >= 0) {
+        client = open_server(path);
+        free(path);
+    }
+    return client ? client : open_server("/dev/steve");
+}
+
+static int
+find_named(const char *named, struct jobserver *found, char **error)
+{
+    *error = NULL;
+    *found = (struct jobserver){.auth = {.kind = AUTH_NONE, .read_fd = -1, .write_fd = -1}};
+    int result = auth_parse_named(named, &found->auth);
+
+    if (result == 0)
+        result = client_open(&found->auth, &found->client, error);
+    return result < 0 ? result : 1;
+}
+
+int
+environment_find(const char *named, struct jobserver *found, char **error)
+{
+    if (named)
+        return find_named(named, found, error);
+    int result = environment_find_inherited(found, error);
+    if (result != 0)
+        return result;
+    found->client = environment_find_server();
+    return found->client ? 1 : 0;
 }
 
 static unsigned
@@ -55,7 +124,7 @@ parse_total(const char *text)
 /* A make around us that has a jobserver of its own says so in MAKEFLAGS, and leaves JOBWRAP_JOBS as it
  * is. */
 unsigned
-client_total_jobs(struct client *client, const char *makeflags, const char *wrapper_jobs)
+environment_total_jobs(struct client *client, const char *makeflags, const char *wrapper_jobs)
 {
     struct steved_status status;
 
@@ -65,4 +134,123 @@ client_total_jobs(struct client *client, const char *makeflags, const char *wrap
     if (total == 0 || total > TOTAL_MAX)
         total = parse_total(wrapper_jobs);
     return total <= TOTAL_MAX ? total : 0;
+}
+
+bool
+environment_names_jobserver(const char *flags)
+{
+    struct auth auth;
+    char *error;
+
+    if (auth_parse(flags, &auth, &error) < 0) {
+        free(error);
+        return false;
+    }
+    bool named = auth.kind == AUTH_FIFO || auth.kind == AUTH_PIPE;
+    auth_clear(&auth);
+    return named;
+}
+
+/* --- telling --- */
+
+static int
+set(const char *variable, const char *value)
+{
+    return setenv(variable, value, 1) < 0 ? -errno : 0;
+}
+
+int
+environment_set_flags(const char *variable, const char *old, const struct auth *auth, unsigned jobs)
+{
+    char *flags = auth_replace(old, auth, jobs);
+
+    if (!flags)
+        return -ENOMEM;
+    int result = set(variable, flags);
+    free(flags);
+    return result;
+}
+
+/* jobs: 0: nobody knows. */
+static int
+name_fifo(const char *path, unsigned jobs)
+{
+    char number[sizeof("4294967295")];
+    int result = set("JOBWRAP_FIFO", path);
+
+    if (result < 0)
+        return result;
+    snprintf(number, sizeof(number), "%u", jobs);
+    if (jobs > 0)
+        return set("JOBWRAP_JOBS", number);
+    return unsetenv("JOBWRAP_JOBS") < 0 ? -errno : 0;
+}
+
+/* cargo reads its own variable before MAKEFLAGS. */
+int
+environment_name_jobserver(const struct auth *auth, const char *path, unsigned jobs)
+{
+    int result = environment_set_flags("MAKEFLAGS", getenv("MAKEFLAGS"), auth, jobs);
+
+    if (result == 0)
+        result = environment_set_flags("CARGO_MAKEFLAGS", NULL, auth, jobs);
+    return result < 0 ? result : name_fifo(path, jobs);
+}
+
+int
+environment_publish_path(const struct auth *auth, unsigned jobs)
+{
+    const char *known = getenv("JOBWRAP_FIFO");
+    char *absolute = auth->path[0] == '/' ? strdup(auth->path) : realpath(auth->path, NULL);
+    int result = 0;
+
+    if (!absolute)
+        return -errno;
+    /* A jobwrap's number is about another FIFO than this one. */
+    if (!known || strcmp(known, absolute) != 0)
+        result = name_fifo(absolute, jobs);
+    free(absolute);
+    if (result == 0 && !environment_names_jobserver(getenv("CARGO_MAKEFLAGS")))
+        result = environment_set_flags("CARGO_MAKEFLAGS", NULL, auth, jobs);
+    return result;
+}
+
+/* A description of its own. stdin, stdout and stderr may be closed: what is written there is no token.
+ * Returns the descriptor or a negative errno. */
+static int
+open_end(const char *path, enum client_kind *kind, char **error)
+{
+    struct client *client;
+    int fd = client_open_path(path, &client, error);
+
+    if (fd < 0)
+        return fd;
+    *kind = client_kind(client);
+    fd = fcntl(client_fd(client), F_DUPFD, STDERR_FILENO + 1);
+    if (fd < 0 || fcntl(fd, F_SETFL, 0) < 0)
+        fd = -errno;
+    client_close(client);
+    return fd;
+}
+
+int
+environment_open_ends(const char *path, struct auth *ends, char **error)
+{
+    enum client_kind kind;
+    int fd = open_end(path, &kind, error);
+
+    if (fd < 0)
+        return fd;
+    ends->kind = AUTH_PIPE;
+    ends->read_fd = fd;
+    if (kind == CLIENT_FIFO)
+        fd = open_end(path, &kind, error);
+    else if ((fd = fcntl(ends->read_fd, F_DUPFD, STDERR_FILENO + 1)) < 0)
+        fd = -errno;
+    if (fd < 0) {
+        close(ends->read_fd);
+        return fd;
+    }
+    ends->write_fd = fd;
+    return 0;
 }

@@ -3,25 +3,72 @@
 #define JOBSERVER_ENVIRONMENT_H
 
 /*
- * The jobserver in our environment: what whoever started us wants us to use.
+ * What a process is told of its jobserver: MAKEFLAGS, CARGO_MAKEFLAGS, JOBWRAP_FIFO and JOBWRAP_JOBS,
+ * written and read here alone; and the one order in which a server is looked for. Functions return 0
+ * or a negative errno unless they say otherwise.
  */
+
+#include <stdbool.h>
 
 #include "libjobserver/auth.h"
 #include "libjobserver/client.h"
 
-/* Opens the jobserver that MAKEFLAGS names; where it names descriptors that are not for us, the FIFO in
- * JOBWRAP_FIFO, of the jobwrap around us.
- *   - 1: *client is open. `auth` says how it was named; AUTH_NONE: by JOBWRAP_FIFO, and the descriptors
- *     in MAKEFLAGS, whatever they are by now, are not it.
- *   - 0: none is named.
- *   - a negative errno: one is named that is not for us. *error, to be freed, says why; NULL: it is
- *     AUTH_CLOSED, or there is no memory.
- * `auth` is to be cleared in all three cases. */
-int client_open_inherited(struct auth *auth, struct client **client, char **error);
+/* --- finding --- */
+
+/* A jobserver that was found. environment_close() frees what it holds. */
+struct jobserver {
+    struct client *client; /* NULL: none */
+    struct auth auth;      /* how MAKEFLAGS, or the user, named it; else AUTH_NONE */
+    bool from_environment; /* MAKEFLAGS names one: a client of it has started us */
+};
+
+/* The one that the user names ("fifo:PATH", "R,W", a path); where `named` is NULL, the one in the
+ * environment, the user's steved, /dev/steve; the first that there is.
+ *   - 1: found->client is open.
+ *   - 0: there is none.
+ *   - a negative errno: the one that is named is not for us. *error, to be freed, says why; NULL: make
+ *     withholds it (AUTH_CLOSED), or there is no memory.
+ * `found` is to be closed in all three cases. */
+int environment_find(const char *named, struct jobserver *found, char **error);
+void environment_close(struct jobserver *found);
+
+/* Of these only the one in the environment: that which MAKEFLAGS names; where it names descriptors that
+ * are not for us, the FIFO in JOBWRAP_FIFO, of the jobwrap around us, and found->auth is AUTH_NONE: the
+ * descriptors, whatever they are by now, are not it. Returns as environment_find(). */
+int environment_find_inherited(struct jobserver *found, char **error);
+
+/* Of these only a steved that nobody has to name: the user's ($XDG_RUNTIME_DIR/steve/jobserver), else
+ * /dev/steve; the first that answers STEVED_IOC_STATUS, or is a character device that can be opened.
+ * NULL: neither. The caller's, as from client_open_path(). */
+struct client *environment_find_server(void);
 
 /* How many jobs run at most, implicit slot included, if this jobserver lends all that it has. A steved
  * knows it; of others MAKEFLAGS says it by -jN (`makeflags`), or jobwrap by JOBWRAP_JOBS
  * (`wrapper_jobs`). NULL: not known, or not about this jobserver. 0: nobody can tell. */
-unsigned client_total_jobs(struct client *client, const char *makeflags, const char *wrapper_jobs);
+unsigned environment_total_jobs(struct client *client, const char *makeflags,
+                                const char *wrapper_jobs);
+
+/* Does this value of a variable name a jobserver that may be opened? What makes no sense does not. */
+bool environment_names_jobserver(const char *flags);
+
+/* --- telling --- */
+
+/* `variable` becomes `old` (NULL: "") with this jobserver and -jN instead of any other: auth_replace(). */
+int environment_set_flags(const char *variable, const char *old, const struct auth *auth,
+                          unsigned jobs);
+
+/* All four variables name the jobserver `auth`, which is the FIFO at `path` with `jobs` tokens (implicit
+ * slot included). */
+int environment_name_jobserver(const struct auth *auth, const char *path, unsigned jobs);
+
+/* For a jobserver at a path (AUTH_FIFO) that MAKEFLAGS names by descriptors, which make does not give to
+ * all of its jobs: where to find it all the same, for our own tools (JOBWRAP_FIFO) and for cargo. */
+int environment_publish_path(const struct auth *auth, unsigned jobs);
+
+/* The two ends of the jobserver at `path`, to be inherited: AUTH_PIPE, above stderr, blocking; the
+ * caller closes them. Of a FIFO they are two descriptions, so that nobody's O_NONBLOCK at one end changes
+ * the other; of a server's file one: who returns a token through the description that it came from is
+ * known. On an error *error as from client_open(). */
+int environment_open_ends(const char *path, struct auth *ends, char **error);
 
 #endif

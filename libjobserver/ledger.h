@@ -6,10 +6,8 @@
 
 /*
  * The tokens that are borrowed from the parent, known to a program and its keeper alike: one byte for
- * each lies in pipes that both hold, so that whoever survives can return them. From a FIFO the
- * parent's own bytes are moved there in one step (splice(2)), and back in one step. At steved the
- * server keeps the account itself, and the bytes only count. At another server's file, which allows
- * neither, a token is lost if the SIGKILL falls between the read and the note.
+ * each lies in pipes that both hold, so that whoever survives can return them. How a token gets there
+ * and back, and what a SIGKILL in between costs, is a matter of the client: client_move_to().
  */
 #define LEDGER_PIPES 16
 
@@ -18,7 +16,6 @@ struct ledger {
     int pipes[LEDGER_PIPES][2];
     unsigned n_pipes;
     unsigned capacity; /* the most tokens that can be noted, if the kernel lets the pipes grow */
-    bool announce;     /* the kernel's splice(2) does not tell inotify */
 };
 
 /* Room for `wanted` tokens; may end up with less, see capacity. 0 or a negative errno. `client` must

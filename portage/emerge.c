@@ -5,7 +5,6 @@
  * adapts a Portage that knows no jobserver. See jobserver-emerge(1).
  */
 #include <errno.h>
-#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,40 +70,35 @@ take_options(int argc, char **argv)
 
 /* --- the adapter --- */
 
-/* That of the build tree lies beside us. */
-static const char *
+/* That of the build tree lies beside us. To be freed. */
+static char *
 adapter_directory(void)
 {
-    static char path[PATH_MAX + sizeof("/sitecustomize.py")];
-    ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - 1);
-    char *slash;
+    char *beside = program_directory(), *module = NULL;
+    bool is_beside = beside && asprintf(&module, "%s/sitecustomize.py", beside) >= 0 &&
+                     access(module, R_OK) == 0;
 
-    if (length <= 0)
-        return ADAPTER_DIRECTORY;
-    path[length] = '\0';
-    slash = strrchr(path, '/');
-    memcpy(slash, "/sitecustomize.py", sizeof("/sitecustomize.py"));
-    bool is_beside = access(path, R_OK) == 0;
-    *slash = '\0';
-    return is_beside ? path : ADAPTER_DIRECTORY;
+    free(module);
+    if (is_beside)
+        return beside;
+    free(beside);
+    return strdup(ADAPTER_DIRECTORY);
 }
 
 static void
 prepend_python_path(void)
 {
-    const char *old = getenv(PYTHON_PATH), *directory = adapter_directory();
-    char *path;
+    const char *old = getenv(PYTHON_PATH);
+    char *directory = adapter_directory(), *path = NULL;
 
-    if (!old || !*old) {
-        set(PYTHON_PATH, directory);
-        return;
-    }
-    if (asprintf(&path, "%s:%s", directory, old) < 0) {
+    if (!directory ||
+        asprintf(&path, "%s%s%s", directory, old && *old ? ":" : "", old ? old : "") < 0) {
         message("start: %s", strerror(ENOMEM));
         exit(EXIT_OURS);
     }
     set(PYTHON_PATH, path);
     free(path);
+    free(directory);
 }
 
 /* --- where it cannot get in --- */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libjobserver/environment.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/usage.h"
 
@@ -38,6 +39,15 @@ print_usage(void)
 }
 
 static int
+check_kind(const struct ctl_server *server)
+{
+    if (client_kind(server->client) == CLIENT_STEVED)
+        return EXIT_SUCCESS;
+    message("open %s: not a steved", client_name(server->client));
+    return EXIT_FAILURE;
+}
+
+static int
 connect_path(struct ctl_server *server, const char *path)
 {
     char *error = NULL;
@@ -47,27 +57,19 @@ connect_path(struct ctl_server *server, const char *path)
         free(error);
         return EXIT_FAILURE;
     }
-    if (client_kind(server->client) == CLIENT_STEVED)
-        return EXIT_SUCCESS;
-    message("open %s: not a steved", path);
-    return EXIT_FAILURE;
+    return check_kind(server);
 }
 
 int
 ctl_connect(struct ctl_server *server)
 {
-    char *found = NULL;
-
     if (server->path)
         return connect_path(server, server->path);
-    int error = client_find_server(&found);
-    if (error == -ENOENT)
-        message("find a server: none is running; name its file with --server PATH");
-    else if (error < 0)
-        message("find a server: %s", strerror(-error));
-    int status = error < 0 ? EXIT_FAILURE : connect_path(server, found);
-    free(found);
-    return status;
+    server->client = environment_find_server();
+    if (server->client)
+        return check_kind(server);
+    message("find a server: none is running; name its file with --server PATH");
+    return EXIT_FAILURE;
 }
 
 static int

@@ -11,7 +11,7 @@
 
 /* A place where the sub-command connects once its arguments are known to be right. */
 struct ctl_server {
-    const char *path; /* --server; NULL: the one that client_find_server() finds */
+    const char *path; /* --server; NULL: the one that environment_find_server() finds */
     struct client *client;
 };
 

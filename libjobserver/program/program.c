@@ -153,6 +153,16 @@ judge(const char *candidate, const struct stat *self)
 }
 
 char *
+program_directory(void)
+{
+    char path[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof(path));
+    const char *slash = length > 0 ? memrchr(path, '/', (size_t)length) : NULL;
+
+    return slash ? strndup(path, (size_t)(slash - path)) : NULL;
+}
+
+char *
 program_find(const char *name)
 {
     const struct stat nobody = {0};

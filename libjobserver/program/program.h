@@ -22,6 +22,9 @@ int program_ask_version(const char *path, const char *name, char *answer, size_t
 /* The text that `make --version` prints: is it a GNU make older than 4.4? */
 bool make_version_is_old(const char *text);
 
+/* The directory that the running program lies in, without links. To be freed; NULL: nobody knows. */
+char *program_directory(void);
+
 /* The first executable file of that name on PATH. To be freed; NULL: there is none. */
 char *program_find(const char *name);
 

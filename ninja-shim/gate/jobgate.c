@@ -21,9 +21,7 @@
 /* The state of the program. */
 struct jobgate {
     struct jobgate_options options;
-    struct auth auth;
-    struct client *client; /* NULL: no jobserver */
-    bool from_environment;
+    struct jobserver jobserver;
 };
 
 static _Noreturn void
@@ -34,46 +32,24 @@ become_command(const struct jobgate *jobgate)
     execvp(command[0], command);
     int error = errno;
     message("run %s: %s", command[0], strerror(error));
-    exit(error == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE);
+    exit(usage_exec_status(error));
 }
 
 /* --- the jobserver --- */
 
-static _Noreturn void
-refuse_jobserver(const char *error, int result)
-{
-    message("%s; nothing is run", error ? error : strerror(-result));
-    exit(EXIT_OURS);
-}
-
-static void
-open_named(struct jobgate *jobgate, const char *text)
-{
-    char *error = NULL;
-    int result = auth_parse_named(text, &jobgate->auth);
-
-    if (result == 0)
-        result = client_open(&jobgate->auth, &jobgate->client, &error);
-    if (result < 0)
-        refuse_jobserver(error, result);
-}
-
-/* The one that MAKEFLAGS names, the user's steved, /dev/steve. */
 static void
 find_jobserver(struct jobgate *jobgate)
 {
-    char *path, *error = NULL;
-    int result = client_open_inherited(&jobgate->auth, &jobgate->client, &error);
+    char *error;
+    int result = environment_find(jobgate->options.server, &jobgate->jobserver, &error);
 
-    jobgate->from_environment = result != 0;
-    if (result < 0)
-        refuse_jobserver(error ? error : "the jobserver in MAKEFLAGS is not for us", result);
-    if (result > 0 || client_find_server(&path) < 0)
+    if (result >= 0)
         return;
-    result = client_open_path(path, &jobgate->client, &error);
-    if (result < 0)
-        refuse_jobserver(error, result);
-    free(path);
+    const char *reason = error ? error : strerror(-result);
+    if (!error && jobgate->jobserver.from_environment)
+        reason = "the jobserver in MAKEFLAGS is not for us";
+    message("%s; nothing is run", reason);
+    exit(EXIT_OURS);
 }
 
 /* --- the gate --- */
@@ -83,9 +59,9 @@ put_up_gate(struct jobgate *jobgate)
 {
     const struct jobgate_options *options = &jobgate->options;
     struct gate_plan plan = {
-        .client = jobgate->client,
-        .rules = {.implicit_paid = implicit_is_paid(jobgate->client, options->implicit,
-                                                    jobgate->from_environment)},
+        .client = jobgate->jobserver.client,
+        .rules = {.implicit_paid = implicit_is_paid(jobgate->jobserver.client, options->implicit,
+                                                    jobgate->jobserver.from_environment)},
         .names = options->names,
     };
     char *why_not;
@@ -99,15 +75,12 @@ put_up_gate(struct jobgate *jobgate)
 int
 main(int argc, char **argv)
 {
-    struct jobgate jobgate = {.auth = {.read_fd = -1, .write_fd = -1}};
+    struct jobgate jobgate = {0};
 
     descriptors_guard_standard();
     jobgate_options_parse(&jobgate.options, argc, argv);
-    if (jobgate.options.server)
-        open_named(&jobgate, jobgate.options.server);
-    else
-        find_jobserver(&jobgate);
-    if (jobgate.client)
+    find_jobserver(&jobgate);
+    if (jobgate.jobserver.client)
         put_up_gate(&jobgate);
     else
         message("there is no jobserver; jobs do not wait");

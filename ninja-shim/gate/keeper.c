@@ -100,8 +100,7 @@ keep(struct state *state, int ready_fd)
     struct client *client = state->ledger.client;
 
     prctl(PR_SET_NAME, "jobgate-keeper");
-    if (client_kind(client) == CLIENT_STEVED)
-        client_join_group(client);
+    client_join_group(client);
     eventfd_write(ready_fd, 1);
     while (poll(&polled, 1, -1) < 0 && errno == EINTR)
         continue;

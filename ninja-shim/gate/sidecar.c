@@ -115,8 +115,7 @@ open_all(struct sidecar *sidecar, const struct gate_plan *plan)
         event_new(gate->base, sidecar->child_fd, EV_READ | EV_PERSIST, on_children, sidecar);
     if (!sidecar->child_event || event_add(sidecar->child_event, NULL) < 0)
         return -ENOMEM;
-    if (client_kind(plan->client) == CLIENT_STEVED)
-        client_join_group(plan->client);
+    client_join_group(plan->client);
     sidecar->listener = seccomp_listener_create(plan->names);
     if (!sidecar->listener)
         return -ENOMEM;

@@ -155,8 +155,7 @@ gate_start(const struct gate_plan *plan, enum gate_choice choice, char **why_not
     }
     /* The first member of the group is who is shown as the holder. If we are in another group (-EBUSY),
      * the sidecar founds one. */
-    if (client_kind(plan->client) == CLIENT_STEVED)
-        client_join_group(plan->client);
+    client_join_group(plan->client);
     result = fork_sidecar(plan, ends);
     close(ends[1]);
     if (result < 0)

@@ -31,8 +31,7 @@ struct shim {
     struct ninja_options options; /* of its command line */
     enum gate_choice choice;
     enum implicit_policy implicit;
-    struct auth auth;
-    struct client *client; /* NULL: no jobserver */
+    struct jobserver jobserver;
     bool implicit_paid;
     char jobs_word[sizeof("-j4294967295")];
 };
@@ -125,7 +124,7 @@ static void
 open_jobserver(struct shim *shim)
 {
     char *error = NULL;
-    int result = client_open_inherited(&shim->auth, &shim->client, &error);
+    int result = environment_find_inherited(&shim->jobserver, &error);
 
     if (result < 0 && !shim->options.jobs_given) {
         message("%s; using -j1", error ? error
@@ -152,10 +151,11 @@ static unsigned
 decide_jobs(const struct shim *shim)
 {
     unsigned own = default_jobs();
-    unsigned pool = client_total_jobs(shim->client, getenv("MAKEFLAGS"), getenv("JOBWRAP_JOBS"));
+    unsigned pool =
+        environment_total_jobs(shim->jobserver.client, getenv("MAKEFLAGS"), getenv("JOBWRAP_JOBS"));
 
     /* Of a FIFO nobody says more than what lies in it now. */
-    if (pool == 0 && client_count_free(shim->client, &pool) == 0)
+    if (pool == 0 && client_count_free(shim->jobserver.client, &pool) == 0)
         pool += shim->implicit_paid ? 1 : 0;
     return pool >= own ? pool + 1 : own;
 }
@@ -168,8 +168,8 @@ is_proper_client(const struct shim *shim)
     char version[64];
     struct stat status;
 
-    if (shim->options.jobs_given || shim->auth.kind != AUTH_FIFO ||
-        fstat(client_fd(shim->client), &status) < 0 ||
+    if (shim->options.jobs_given || shim->jobserver.auth.kind != AUTH_FIFO ||
+        fstat(client_fd(shim->jobserver.client), &status) < 0 ||
         (!S_ISFIFO(status.st_mode) && !S_ISCHR(status.st_mode)))
         return false;
     return program_ask_version(shim->real, "ninja", version, sizeof(version)) == 0 &&
@@ -183,14 +183,14 @@ acquire_for_life(const struct shim *shim)
 {
     char token;
 
-    if (shim->implicit_paid || client_kind(shim->client) != CLIENT_STEVED)
+    if (shim->implicit_paid || client_kind(shim->jobserver.client) != CLIENT_STEVED)
         return;
-    int result = client_acquire(shim->client, -1, &token);
+    int result = client_acquire(shim->jobserver.client, -1, &token);
     if (result == 1) {
-        client_pay_implicit(shim->client);
+        client_pay_implicit(shim->jobserver.client);
         return;
     }
-    message("acquire from %s: %s", client_name(shim->client), strerror(-result));
+    message("acquire from %s: %s", client_name(shim->jobserver.client), strerror(-result));
     exit(EXIT_OURS);
 }
 
@@ -201,7 +201,7 @@ become_gated(struct shim *shim)
     const struct ninja_options *options = &shim->options;
     unsigned jobs = options->jobs_given ? options->jobs : decide_jobs(shim);
     struct gate_plan plan = {
-        .client = shim->client,
+        .client = shim->jobserver.client,
         .rules = {.implicit_paid = shim->implicit_paid,
                   .failures_allowed = options->failures_allowed ? options->failures_allowed : ~0u,
                   .load_max = options->load_max},
@@ -240,9 +240,9 @@ main(int argc, char **argv)
     if (!shim.options.builds || shim.choice == GATE_NONE)
         become_real(&shim, argv);
     open_jobserver(&shim);
-    if (!shim.client)
+    if (!shim.jobserver.client)
         become_real(&shim, argv);
-    shim.implicit_paid = implicit_is_paid(shim.client, shim.implicit, true);
+    shim.implicit_paid = implicit_is_paid(shim.jobserver.client, shim.implicit, true);
     if (shim.implicit_paid && shim.options.jobs_given && shim.options.jobs == 1)
         become_real(&shim, argv);
     if (is_proper_client(&shim)) {

@@ -393,13 +393,13 @@ test_a_foreign_device(void **state)
     }
     assert_int_equal(client_kind(client), CLIENT_DEVICE);
     assert_true(client_is_own(client));
-    assert_int_equal(client_splice_to(client, 1), -EOPNOTSUPP);
-    assert_int_equal(client_splice_from(client, 0), -EOPNOTSUPP);
+    assert_true(client_move_to(client, 1) < 0); /* no file system is mounted through it */
+    assert_int_equal(client_tokens_in_pipe(client, 65536), 65536);
     assert_int_equal(client_get_status(client, &status), -ENOTTY);
     assert_int_equal(client_get_clients(client, &page), -ENOTTY);
     assert_int_equal(client_set(client, &settings), -ENOTTY);
-    assert_int_equal(client_join_group(client), -ENOTTY);
-    assert_int_equal(client_pay_implicit(client), -ENOTTY);
+    assert_int_equal(client_join_group(client), 0);
+    assert_int_equal(client_pay_implicit(client), 0);
     assert_int_equal(client_claim_implicit(client, &claim), -ENOTTY);
     client_close(client);
 }
@@ -689,38 +689,39 @@ test_another_users_fifo_is_full(void **state)
     assert_int_equal(run_in_child(use_borrowed_full, ends), 0);
 }
 
-/* --- a ledger in a pipe --- */
+/* --- to a pipe, and back --- */
 
 static void
-test_splice_to_and_from(void **state)
+test_move_to_and_from(void **state)
 {
     struct fixture *f = *state;
     struct client *client = open_fifo(f);
     int ledger[2];
 
+    assert_int_equal(client_tokens_in_pipe(client, 65536), 65536 / (unsigned)sysconf(_SC_PAGESIZE));
     assert_int_equal(pipe2(ledger, O_CLOEXEC), 0);
-    assert_int_equal(client_splice_to(client, ledger[1]), 0);
-    assert_int_equal(client_splice_from(client, ledger[0]), 0);
+    assert_int_equal(client_move_to(client, ledger[1]), 0);
+    assert_int_equal(client_move_from(client, ledger[0]), 0);
     put(f->fifo_fd, "abc");
     for (unsigned i = 1; i <= 3; i++) {
-        assert_int_equal(client_splice_to(client, ledger[1]), 1);
+        assert_int_equal(client_move_to(client, ledger[1]), 1);
         assert_int_equal(bytes_in(ledger[0]), i);
         assert_int_equal(bytes_in(f->fifo_fd), 3 - i);
     }
-    assert_int_equal(client_splice_to(client, ledger[1]), 0);
+    assert_int_equal(client_move_to(client, ledger[1]), 0);
     for (unsigned i = 1; i <= 3; i++) {
-        assert_int_equal(client_splice_from(client, ledger[0]), 1);
+        assert_int_equal(client_move_from(client, ledger[0]), 1);
         assert_int_equal(bytes_in(f->fifo_fd), i);
     }
-    assert_int_equal(client_splice_from(client, ledger[0]), 0);
+    assert_int_equal(client_move_from(client, ledger[0]), 0);
     close(ledger[1]);
-    assert_int_equal(client_splice_from(client, ledger[0]), 0); /* empty, and at its end */
+    assert_int_equal(client_move_from(client, ledger[0]), 0); /* empty, and at its end */
     close(ledger[0]);
     client_close(client);
 }
 
 static void
-test_splice_to_a_full_ledger(void **state)
+test_move_to_a_full_pipe(void **state)
 {
     struct fixture *f = *state;
     struct client *client = open_fifo(f);
@@ -729,12 +730,12 @@ test_splice_to_a_full_ledger(void **state)
     assert_int_equal(pipe2(ledger, O_CLOEXEC), 0);
     assert_true(fcntl(ledger[1], F_SETPIPE_SZ, 4096) == 4096);
     put(f->fifo_fd, "ab");
-    assert_int_equal(client_splice_to(client, ledger[1]), 1);
-    assert_int_equal(client_splice_to(client, ledger[1]), -ENOSPC);
+    assert_int_equal(client_move_to(client, ledger[1]), 1);
+    assert_int_equal(client_move_to(client, ledger[1]), -ENOSPC);
     assert_int_equal(bytes_in(f->fifo_fd), 1);
     assert_true(fcntl(ledger[1], F_SETPIPE_SZ, 8192) == 8192);
-    assert_int_equal(client_splice_to(client, ledger[1]), 1);
-    assert_int_equal(client_splice_to(client, ledger[1]), 0);
+    assert_int_equal(client_move_to(client, ledger[1]), 1);
+    assert_int_equal(client_move_to(client, ledger[1]), 0);
     close(ledger[0]);
     close(ledger[1]);
     client_close(client);
@@ -753,10 +754,10 @@ test_spliced_tokens_leave_room_for_others(void **state)
     assert_true(fcntl(ledger[1], F_SETPIPE_SZ, 64 * 4096) > 0);
     for (int i = 0; i < 64; i++) {
         put(f->fifo_fd, "+");
-        assert_int_equal(client_splice_to(client, ledger[1]), 1);
+        assert_int_equal(client_move_to(client, ledger[1]), 1);
     }
     for (unsigned i = 1; i <= 64; i++) {
-        assert_int_equal(client_splice_from(client, ledger[0]), 1);
+        assert_int_equal(client_move_from(client, ledger[0]), 1);
         assert_int_equal(bytes_in(f->fifo_fd), i);
         assert_int_equal(poll(&writer, 1, 0), 1);
     }
@@ -785,11 +786,11 @@ give_many_back(void *argument)
     EXPECT(write(many->ledger[1], tokens, sizeof(tokens)) == sizeof(tokens));
     for (size_t i = 0; i < sizeof(tokens); i++) {
         struct pollfd writer = {.fd = many->fifo_fd, .events = POLLOUT};
-        EXPECT(client_splice_from(client, many->ledger[0]) == 1);
+        EXPECT(client_move_from(client, many->ledger[0]) == 1);
         EXPECT(poll(&writer, 1, 0) == 1);
     }
     EXPECT(ioctl(many->fifo_fd, FIONREAD, &before) == 0 && before == sizeof(tokens));
-    EXPECT(client_splice_from(client, many->ledger[0]) == 0);
+    EXPECT(client_move_from(client, many->ledger[0]) == 0);
     for (size_t i = 0; i < sizeof(tokens); i++)
         EXPECT(client_try_acquire(client, &token) == 1);
     EXPECT(ioctl(many->fifo_fd, FIONREAD, &after) == 0 && after == 0);
@@ -822,15 +823,15 @@ splice_borrowed(void *argument)
     EXPECT(open_pair(ends[0], ends[1], &client, &error) == 0);
     EXPECT(!client_is_own(client));
     EXPECT(pipe2(ledger, O_CLOEXEC) == 0);
-    EXPECT(client_splice_to(client, ledger[1]) == 0);
-    EXPECT(client_splice_from(client, ledger[0]) == 0);
+    EXPECT(client_move_to(client, ledger[1]) == 0);
+    EXPECT(client_move_from(client, ledger[0]) == 0);
     EXPECT(write(ends[1], "ab", 2) == 2);
-    EXPECT(client_splice_to(client, ledger[1]) == 1);
-    EXPECT(client_splice_to(client, ledger[1]) == 1);
-    EXPECT(client_splice_to(client, ledger[1]) == 0);
-    EXPECT(client_splice_from(client, ledger[0]) == 1);
-    EXPECT(client_splice_from(client, ledger[0]) == 1);
-    EXPECT(client_splice_from(client, ledger[0]) == 0);
+    EXPECT(client_move_to(client, ledger[1]) == 1);
+    EXPECT(client_move_to(client, ledger[1]) == 1);
+    EXPECT(client_move_to(client, ledger[1]) == 0);
+    EXPECT(client_move_from(client, ledger[0]) == 1);
+    EXPECT(client_move_from(client, ledger[0]) == 1);
+    EXPECT(client_move_from(client, ledger[0]) == 0);
     client_close(client);
     return 0;
 }
@@ -990,86 +991,6 @@ test_processes(void **state)
     munmap(crowd, sizeof(*crowd));
 }
 
-/* --- finding --- */
-
-/* What is found if XDG_RUNTIME_DIR names nothing. */
-static const char *
-system_server(void)
-{
-    struct client *client;
-    char *error;
-
-    int result = client_open_path("/dev/steve", &client, &error);
-    free(error);
-    if (result < 0)
-        return NULL;
-    bool is_server = client_kind(client) != CLIENT_FIFO;
-    client_close(client);
-    return is_server ? "/dev/steve" : NULL;
-}
-
-static void
-expect_server(const char *expected)
-{
-    char unchanged[] = "unchanged", *path = unchanged;
-    int result = client_find_server(&path);
-
-    if (!expected) {
-        assert_int_equal(result, -ENOENT);
-        assert_ptr_equal(path, unchanged);
-        return;
-    }
-    assert_int_equal(result, 0);
-    assert_string_equal(path, expected);
-    free(path);
-}
-
-static void
-test_find_server(void **state)
-{
-    struct fixture *f = *state;
-    char steve[96], path[128];
-
-    snprintf(steve, sizeof(steve), "%s/steve", f->directory);
-    snprintf(path, sizeof(path), "%s/jobserver", steve);
-    unsetenv("XDG_RUNTIME_DIR");
-    expect_server(system_server());
-    setenv("XDG_RUNTIME_DIR", "", 1);
-    expect_server(system_server());
-    setenv("XDG_RUNTIME_DIR", f->directory, 1);
-    expect_server(system_server()); /* nothing there */
-    assert_int_equal(mkdir(steve, 0700), 0);
-    assert_int_equal(mkfifo(path, 0600), 0);
-    expect_server(system_server()); /* somebody's FIFO is no server */
-    assert_int_equal(unlink(path), 0);
-    close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
-    expect_server(system_server()); /* nor is what a server that is gone has left behind */
-    unsetenv("XDG_RUNTIME_DIR");
-}
-
-static void
-test_find_the_users_server(void **state)
-{
-    struct fixture *f = *state;
-    char steve[96], path[128];
-
-    if (access("/dev/fuse", R_OK | W_OK) < 0) {
-        print_message("# no character device to stand for a server\n");
-        skip();
-    }
-    snprintf(steve, sizeof(steve), "%s/steve", f->directory);
-    snprintf(path, sizeof(path), "%s/jobserver", steve);
-    assert_int_equal(mkdir(steve, 0700), 0);
-    assert_int_equal(symlink("/dev/fuse", path), 0);
-    setenv("XDG_RUNTIME_DIR", f->directory, 1);
-    expect_server(path);
-    assert_int_equal(chdir(f->directory), 0);
-    setenv("XDG_RUNTIME_DIR", ".", 1);
-    expect_server(system_server()); /* relative: to be ignored */
-    assert_int_equal(chdir("/"), 0);
-    unsetenv("XDG_RUNTIME_DIR");
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -1092,16 +1013,14 @@ main(void)
         TEST(test_another_users_fifo),
         TEST(test_another_users_pipe_is_full),
         TEST(test_another_users_fifo_is_full),
-        TEST(test_splice_to_and_from),
-        TEST(test_splice_to_a_full_ledger),
+        TEST(test_move_to_and_from),
+        TEST(test_move_to_a_full_pipe),
         TEST(test_spliced_tokens_leave_room_for_others),
         TEST(test_more_tokens_than_slots),
         TEST(test_splice_another_users_pipe),
         TEST(test_threads_with_a_client_each),
         TEST(test_threads_share_another_users_fifo),
         TEST(test_processes),
-        TEST(test_find_server),
-        TEST(test_find_the_users_server),
     };
 
     alarm(HANG_S);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Two FIFOs: one that MAKEFLAGS names, by its path or by descriptors, and a jobwrap's. Each holds
- * another number of tokens, which is how the test sees which one was opened. What a steved says of
- * itself is tested with it, in ../bats.
+ * What the environment says of a jobserver, read and written. Two FIFOs: one that MAKEFLAGS names, by its
+ * path or by descriptors, and a jobwrap's. Each holds another number of tokens, which is how the test
+ * sees which one was opened. What a steved says of itself is tested with it, in ../bats.
  */
 
 #include <errno.h>
@@ -21,6 +21,7 @@
 #include <cmocka.h>
 
 #include "libjobserver/environment.h"
+#include "tests/unit/remove_tree.h"
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 #define NAMED_TOKENS 2u
@@ -31,6 +32,9 @@
 #define NAMED_WRITE 201
 #define OTHER_FILE 202
 #define NOT_OPEN 203
+
+static const char *const variables[] = {"MAKEFLAGS", "CARGO_MAKEFLAGS", "JOBWRAP_FIFO",
+                                        "JOBWRAP_JOBS", "XDG_RUNTIME_DIR"};
 
 struct fixture {
     char directory[64];
@@ -74,11 +78,14 @@ teardown(void **state)
     close(NAMED_WRITE);
     close(OTHER_FILE);
     close(f->wrapper_fd);
-    int result = unlink("named") || unlink("wrapper") || unlink("other") || chdir("/") ||
-                 rmdir(f->directory);
+    for (size_t i = 0; i < COUNT(variables); i++)
+        unsetenv(variables[i]);
+    int result = chdir("/") < 0 ? -1 : remove_tree(f->directory);
     test_free(f);
-    return result ? -1 : 0;
+    return result;
 }
+
+/* --- what MAKEFLAGS names --- */
 
 static const struct {
     const char *makeflags, *wrapper;
@@ -126,25 +133,23 @@ static void
 check_open(size_t i)
 {
     const char *flags = cases[i].makeflags ? cases[i].makeflags : "(none)";
-    struct client *client = NULL;
+    struct jobserver found;
     unsigned tokens = 0;
-    struct auth auth;
     char *error;
 
     set("MAKEFLAGS", cases[i].makeflags);
     set("JOBWRAP_FIFO", cases[i].wrapper);
-    int result = client_open_inherited(&auth, &client, &error);
-    if (client)
-        assert_int_equal(client_count_free(client, &tokens), 0);
+    int result = environment_find_inherited(&found, &error);
+    if (found.client)
+        assert_int_equal(client_count_free(found.client, &tokens), 0);
     if (result != cases[i].result && !(result < 0 && cases[i].result < 0))
         fail_msg("case %zu, %s: %d", i, flags, result);
-    if (auth.kind != cases[i].kind || tokens != cases[i].tokens ||
-        (client != NULL) != (result == 1))
-        fail_msg("case %zu, %s: kind %d, %u tokens", i, flags, (int)auth.kind, tokens);
+    if (found.auth.kind != cases[i].kind || tokens != cases[i].tokens ||
+        (found.client != NULL) != (result == 1) || found.from_environment != (result != 0))
+        fail_msg("case %zu, %s: kind %d, %u tokens", i, flags, (int)found.auth.kind, tokens);
     if ((error != NULL) != cases[i].reason)
         fail_msg("case %zu, %s: says '%s'", i, flags, error ? error : "(nothing)");
-    client_close(client);
-    auth_clear(&auth);
+    environment_close(&found);
     free(error);
 }
 
@@ -185,17 +190,220 @@ test_total(void **state)
     (void)state;
     assert_int_equal(client_open_path("named", &client, &error), 0);
     for (size_t i = 0; i < COUNT(totals); i++)
-        assert_int_equal(client_total_jobs(client, totals[i].makeflags, totals[i].wrapper_jobs),
-                         totals[i].total);
+        assert_int_equal(
+            environment_total_jobs(client, totals[i].makeflags, totals[i].wrapper_jobs),
+            totals[i].total);
     client_close(client);
 }
+
+/* --- the server that nobody names --- */
+
+/* What is found if XDG_RUNTIME_DIR names nothing. */
+static const char *
+system_server(void)
+{
+    struct client *client;
+    char *error;
+
+    int result = client_open_path("/dev/steve", &client, &error);
+    free(error);
+    if (result < 0)
+        return NULL;
+    bool is_server = client_kind(client) != CLIENT_FIFO;
+    client_close(client);
+    return is_server ? "fifo:/dev/steve" : NULL;
+}
+
+static void
+expect_server(const char *expected)
+{
+    struct client *client = environment_find_server();
+
+    assert_int_equal(client != NULL, expected != NULL);
+    if (expected)
+        assert_string_equal(client_name(client), expected);
+    client_close(client);
+}
+
+static void
+test_find_server(void **state)
+{
+    struct fixture *f = *state;
+
+    unsetenv("XDG_RUNTIME_DIR");
+    expect_server(system_server());
+    setenv("XDG_RUNTIME_DIR", "", 1);
+    expect_server(system_server());
+    setenv("XDG_RUNTIME_DIR", f->directory, 1);
+    expect_server(system_server()); /* nothing there */
+    assert_int_equal(mkdir("steve", 0700), 0);
+    assert_int_equal(mkfifo("steve/jobserver", 0600), 0);
+    expect_server(system_server()); /* somebody's FIFO is no server */
+    assert_int_equal(unlink("steve/jobserver"), 0);
+    close(open("steve/jobserver", O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    expect_server(system_server()); /* nor is what a server that is gone has left behind */
+    unsetenv("XDG_RUNTIME_DIR");
+}
+
+static void
+test_find_the_users_server(void **state)
+{
+    struct fixture *f = *state;
+    char name[128];
+
+    if (access("/dev/fuse", R_OK | W_OK) < 0) {
+        print_message("# no character device to stand for a server\n");
+        skip();
+    }
+    snprintf(name, sizeof(name), "fifo:%s/steve/jobserver", f->directory);
+    assert_int_equal(mkdir("steve", 0700), 0);
+    assert_int_equal(symlink("/dev/fuse", "steve/jobserver"), 0);
+    setenv("XDG_RUNTIME_DIR", f->directory, 1);
+    expect_server(name);
+    setenv("XDG_RUNTIME_DIR", ".", 1);
+    expect_server(system_server()); /* relative: to be ignored */
+    unsetenv("XDG_RUNTIME_DIR");
+}
+
+/* --- the one order --- */
+
+/* 1 and the name of what was found; 0; or -1 for all errors. */
+static void
+expect_order(const char *named, int expected, const char *name)
+{
+    struct jobserver found;
+    char *error;
+    int result = environment_find(named, &found, &error);
+
+    assert_int_equal(result < 0 ? -1 : result, expected);
+    assert_int_equal(found.client != NULL, expected == 1);
+    if (name)
+        assert_string_equal(client_name(found.client), name);
+    assert_int_equal(error != NULL, expected == -1);
+    environment_close(&found);
+    free(error);
+}
+
+static void
+test_order(void **state)
+{
+    struct fixture *f = *state;
+    char server[128];
+
+    if (access("/dev/fuse", R_OK | W_OK) < 0) {
+        print_message("# no character device to stand for a server\n");
+        skip();
+    }
+    snprintf(server, sizeof(server), "fifo:%s/steve/jobserver", f->directory);
+    assert_int_equal(mkdir("steve", 0700), 0);
+    assert_int_equal(symlink("/dev/fuse", "steve/jobserver"), 0);
+    setenv("XDG_RUNTIME_DIR", f->directory, 1);
+    setenv("MAKEFLAGS", "--jobserver-auth=fifo:wrapper", 1);
+    expect_order("named", 1, "fifo:named");
+    expect_order("gone", -1, NULL);
+    expect_order(NULL, 1, "fifo:wrapper");
+    setenv("MAKEFLAGS", "--jobserver-auth=fifo:gone", 1);
+    expect_order(NULL, -1, NULL); /* not the server: MAKEFLAGS names another one */
+    unsetenv("MAKEFLAGS");
+    expect_order(NULL, 1, server);
+    unsetenv("XDG_RUNTIME_DIR");
+    expect_order(NULL, system_server() ? 1 : 0, system_server());
+}
+
+/* --- telling --- */
+
+static void
+expect_variable(const char *name, const char *expected)
+{
+    const char *value = getenv(name);
+
+    assert_int_equal(value != NULL, expected != NULL);
+    if (expected)
+        assert_string_equal(value, expected);
+}
+
+static void
+test_tell(void **state)
+{
+    struct auth fifo = {.kind = AUTH_FIFO, .path = (char[]){"/a/b"}, .read_fd = -1, .write_fd = -1};
+
+    (void)state;
+    setenv("MAKEFLAGS", "k -j2 --jobserver-auth=5,6", 1);
+    setenv("CARGO_MAKEFLAGS", "--jobserver-auth=5,6", 1);
+    assert_int_equal(environment_name_jobserver(&fifo, "/a/b", 7), 0);
+    expect_variable("MAKEFLAGS", "k -j7 --jobserver-auth=fifo:/a/b");
+    expect_variable("CARGO_MAKEFLAGS", " -j7 --jobserver-auth=fifo:/a/b");
+    expect_variable("JOBWRAP_FIFO", "/a/b");
+    expect_variable("JOBWRAP_JOBS", "7");
+    assert_true(environment_names_jobserver(getenv("MAKEFLAGS")));
+    assert_false(environment_names_jobserver("k -j7"));
+    assert_false(environment_names_jobserver("--jobserver-auth=-2,-2"));
+    assert_false(environment_names_jobserver("--jobserver-auth=nonsense"));
+    assert_false(environment_names_jobserver(NULL));
+}
+
+/* Whose number JOBWRAP_JOBS is, is known by the path beside it. */
+static void
+test_publish(void **state)
+{
+    struct fixture *f = *state;
+    struct auth fifo = {
+        .kind = AUTH_FIFO, .path = (char[]){"named"}, .read_fd = -1, .write_fd = -1};
+    char absolute[96];
+
+    snprintf(absolute, sizeof(absolute), "%s/named", f->directory);
+    setenv("JOBWRAP_FIFO", "/elsewhere", 1);
+    setenv("JOBWRAP_JOBS", "9", 1);
+    setenv("CARGO_MAKEFLAGS", "--jobserver-auth=fifo:/its/own", 1);
+    assert_int_equal(environment_publish_path(&fifo, 0), 0);
+    expect_variable("JOBWRAP_FIFO", absolute);
+    expect_variable("JOBWRAP_JOBS", NULL);
+    expect_variable("CARGO_MAKEFLAGS", "--jobserver-auth=fifo:/its/own");
+    unsetenv("CARGO_MAKEFLAGS");
+    setenv("JOBWRAP_JOBS", "9", 1);
+    assert_int_equal(environment_publish_path(&fifo, 4), 0);
+    expect_variable("JOBWRAP_JOBS", "9");
+    expect_variable("CARGO_MAKEFLAGS", " -j4 --jobserver-auth=fifo:named");
+    setenv("JOBWRAP_FIFO", "/elsewhere", 1);
+    assert_int_equal(environment_publish_path(&fifo, 4), 0);
+    expect_variable("JOBWRAP_JOBS", "4");
+    fifo.path[0] = 'N'; /* there is no such path */
+    assert_int_equal(environment_publish_path(&fifo, 4), -ENOENT);
+}
+
+static void
+test_ends(void **state)
+{
+    struct auth ends = {.read_fd = -1, .write_fd = -1};
+    char *error, token;
+
+    (void)state;
+    assert_int_equal(environment_open_ends("named", &ends, &error), 0);
+    assert_int_equal(ends.kind, AUTH_PIPE);
+    assert_true(ends.read_fd > STDERR_FILENO && ends.write_fd > STDERR_FILENO);
+    assert_int_equal(fcntl(ends.read_fd, F_GETFD), 0); /* inherited */
+    assert_int_equal(fcntl(ends.read_fd, F_SETFL, O_NONBLOCK), 0);
+    assert_int_equal(fcntl(ends.write_fd, F_GETFL) & O_NONBLOCK, 0);
+    for (unsigned i = 0; i < NAMED_TOKENS; i++)
+        assert_int_equal(read(ends.read_fd, &token, 1), 1);
+    assert_int_equal(write(ends.write_fd, "ab", 2), 2);
+    close(ends.read_fd);
+    close(ends.write_fd);
+    assert_int_equal(environment_open_ends("gone", &ends, &error), -ENOENT);
+    assert_string_equal(error, "open fifo:gone: No such file or directory");
+    free(error);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_open, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_total, setup, teardown),
+        TEST(test_open),        TEST(test_total),
+        TEST(test_find_server), TEST(test_find_the_users_server),
+        TEST(test_order),       TEST(test_tell),
+        TEST(test_publish),     TEST(test_ends),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
