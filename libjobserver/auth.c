@@ -87,7 +87,6 @@ enum role {
     ROLE_OTHER, /* an option that we only keep */
     ROLE_JOBS,
     ROLE_JOBSERVER,
-    ROLE_DRY_RUN,
     ROLE_WORD, /* no option: a variable definition, a goal */
     ROLE_END,  /* "--" */
 };
@@ -114,7 +113,7 @@ static const struct syntax long_options[] = {
     {"check-symlink-times", ARGUMENT_NONE, ROLE_OTHER},
     {"debug", ARGUMENT_OPTIONAL, ROLE_OTHER},
     {"directory", ARGUMENT_REQUIRED, ROLE_OTHER},
-    {"dry-run", ARGUMENT_NONE, ROLE_DRY_RUN},
+    {"dry-run", ARGUMENT_NONE, ROLE_OTHER},
     {"environment-overrides", ARGUMENT_NONE, ROLE_OTHER},
     {"eval", ARGUMENT_REQUIRED, ROLE_OTHER},
     {"file", ARGUMENT_REQUIRED, ROLE_OTHER},
@@ -125,7 +124,7 @@ static const struct syntax long_options[] = {
     {"jobserver-auth", ARGUMENT_REQUIRED, ROLE_JOBSERVER},
     {"jobserver-fds", ARGUMENT_REQUIRED, ROLE_JOBSERVER},
     {"jobserver-style", ARGUMENT_REQUIRED, ROLE_OTHER},
-    {"just-print", ARGUMENT_NONE, ROLE_DRY_RUN},
+    {"just-print", ARGUMENT_NONE, ROLE_OTHER},
     {"keep-going", ARGUMENT_NONE, ROLE_OTHER},
     {"load-average", ARGUMENT_OPTIONAL, ROLE_OTHER},
     {"makefile", ARGUMENT_REQUIRED, ROLE_OTHER},
@@ -142,7 +141,7 @@ static const struct syntax long_options[] = {
     {"print-directory", ARGUMENT_NONE, ROLE_OTHER},
     {"question", ARGUMENT_NONE, ROLE_OTHER},
     {"quiet", ARGUMENT_NONE, ROLE_OTHER},
-    {"recon", ARGUMENT_NONE, ROLE_DRY_RUN},
+    {"recon", ARGUMENT_NONE, ROLE_OTHER},
     {"shuffle", ARGUMENT_OPTIONAL, ROLE_OTHER},
     {"silent", ARGUMENT_NONE, ROLE_OTHER},
     {"stop", ARGUMENT_NONE, ROLE_OTHER},
@@ -182,8 +181,6 @@ short_syntax(char letter)
         return (struct syntax){"jobs", ARGUMENT_NUMBER, ROLE_JOBS};
     case 'J': /* bmake's; make has none */
         return (struct syntax){"jobserver", ARGUMENT_REQUIRED, ROLE_JOBSERVER};
-    case 'n':
-        return (struct syntax){"dry-run", ARGUMENT_NONE, ROLE_DRY_RUN};
     case 'C':
     case 'E':
     case 'I':
@@ -458,23 +455,6 @@ auth_jobs(const char *makeflags)
             jobs = parse_jobs(option.value);
     words_clear(&words);
     return jobs;
-}
-
-bool
-auth_dry_run(const char *makeflags)
-{
-    struct option option;
-    struct words words;
-    struct scan scan;
-    bool found = false;
-
-    if (makeflags == NULL || words_split(&words, makeflags) < 0)
-        return false;
-    scan_start(&scan, &words);
-    while (!found && scan_next(&scan, &option))
-        found = option.role == ROLE_DRY_RUN;
-    words_clear(&words);
-    return found;
 }
 
 /* --- writing --- */

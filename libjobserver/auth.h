@@ -49,8 +49,4 @@ char *auth_replace(const char *makeflags, const struct auth *auth, unsigned jobs
  * its jobserver: so many jobs it has, implicit slot included. 0: there is none, or no number. */
 unsigned auth_jobs(const char *makeflags);
 
-/* Does `makeflags` ask for a dry run: an 'n' in the first word if that is a group of single-letter
- * flags, or -n, --just-print, --dry-run, --recon? */
-bool auth_dry_run(const char *makeflags);
-
 #endif

@@ -344,12 +344,6 @@ client_fd(const struct client *client)
     return client->read_fd;
 }
 
-bool
-client_is_own(const struct client *client)
-{
-    return client->own;
-}
-
 /* --- moving tokens between pipes --- */
 
 /* One byte, without blocking whatever the descriptions' flags are: 1, 0 if `from` is at its end

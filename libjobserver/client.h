@@ -41,11 +41,9 @@ enum client_kind client_kind(const struct client *client);
 /* How messages name it: "fifo:PATH", "R,W". Valid as long as the client. */
 const char *client_name(const struct client *client);
 
-/* Readable when a token may be there, by poll, epoll or libevent. Close-on-exec, non-blocking where
- * client_is_own(). */
+/* Readable when a token may be there, by poll, epoll or libevent. Close-on-exec; non-blocking, but where
+ * the descriptors could not be reopened (another user's pipe) and it is an inherited one. */
 int client_fd(const struct client *client);
-/* false: the descriptors could not be reopened (another user's pipe) and are the inherited ones. */
-bool client_is_own(const struct client *client);
 
 /* Takes one token if one is there: 1 and *token, the byte to be written back; 0 if none. Never
  * blocks, on inherited descriptors either. -EPIPE: the jobserver is at its end. */

@@ -136,21 +136,6 @@ environment_total_jobs(struct client *client, const char *makeflags, const char 
     return total <= TOTAL_MAX ? total : 0;
 }
 
-bool
-environment_names_jobserver(const char *flags)
-{
-    struct auth auth;
-    char *error;
-
-    if (auth_parse(flags, &auth, &error) < 0) {
-        free(error);
-        return false;
-    }
-    bool named = auth.kind == AUTH_FIFO || auth.kind == AUTH_PIPE;
-    auth_clear(&auth);
-    return named;
-}
-
 /* --- telling --- */
 
 static int
@@ -197,6 +182,22 @@ environment_name_jobserver(const struct auth *auth, const char *path, unsigned j
     return result < 0 ? result : name_fifo(path, jobs);
 }
 
+/* What makes no sense names none. */
+static bool
+names_jobserver(const char *flags)
+{
+    struct auth auth;
+    char *error;
+
+    if (auth_parse(flags, &auth, &error) < 0) {
+        free(error);
+        return false;
+    }
+    bool named = auth.kind == AUTH_FIFO || auth.kind == AUTH_PIPE;
+    auth_clear(&auth);
+    return named;
+}
+
 int
 environment_publish_path(const struct auth *auth, unsigned jobs)
 {
@@ -210,7 +211,7 @@ environment_publish_path(const struct auth *auth, unsigned jobs)
     if (!known || strcmp(known, absolute) != 0)
         result = name_fifo(absolute, jobs);
     free(absolute);
-    if (result == 0 && !environment_names_jobserver(getenv("CARGO_MAKEFLAGS")))
+    if (result == 0 && !names_jobserver(getenv("CARGO_MAKEFLAGS")))
         result = environment_set_flags("CARGO_MAKEFLAGS", NULL, auth, jobs);
     return result;
 }

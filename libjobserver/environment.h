@@ -48,9 +48,6 @@ struct client *environment_find_server(void);
 unsigned environment_total_jobs(struct client *client, const char *makeflags,
                                 const char *wrapper_jobs);
 
-/* Does this value of a variable name a jobserver that may be opened? What makes no sense does not. */
-bool environment_names_jobserver(const char *flags);
-
 /* --- telling --- */
 
 /* `variable` becomes `old` (NULL: "") with this jobserver and -jN instead of any other: auth_replace(). */

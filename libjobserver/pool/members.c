@@ -52,12 +52,6 @@ pool_account_set_weight(struct pool *pool, struct pool_account *account, unsigne
     pool_serve(pool, now_ns);
 }
 
-uint64_t
-pool_account_key(const struct pool_account *account)
-{
-    return account->key;
-}
-
 /* --- holders --- */
 
 static void

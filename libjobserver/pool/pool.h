@@ -97,7 +97,6 @@ struct pool_account *pool_account(struct pool *pool, uint64_t key);
 void pool_account_set_weight(struct pool *pool, struct pool_account *account, unsigned weight,
                              int64_t now_ns);
 struct pool_account *pool_process_account(const struct pool_process *process);
-uint64_t pool_account_key(const struct pool_account *account);
 
 /* A process that nobody has seen before. `paid_by_parent`: it has an ancestor that is a client of
  * this server, which therefore started it with a slot. The pointer is valid until

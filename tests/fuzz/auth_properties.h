@@ -80,7 +80,6 @@ static const struct option oracle_options[] = {
 struct oracle {
     char *kept;
     char *named; /* NULL: none */
-    bool dry_run;
 };
 
 /* Words are where make has them; "$$" is expanded first. Returns argc. */
@@ -129,8 +128,6 @@ oracle_note(FILE *kept, struct oracle *oracle, int c, const char *argument)
     } else if (c != 'j' && !(c == 1 && strcmp(argument, "-") == 0)) {
         fprintf(kept, "%d %s\n", c, argument != NULL ? argument : "(none)");
     }
-    if (c == 'n')
-        oracle->dry_run = true;
 }
 
 static struct oracle
@@ -218,7 +215,6 @@ check_replace(const char *flags, const struct auth *auth, unsigned jobs,
 
     PROPERTY(replaced != NULL);
     PROPERTY(auth_parse(replaced, &parsed, &error) == 0 && auth_equal(auth, &parsed));
-    PROPERTY(auth_dry_run(replaced) == oracle->dry_run);
     PROPERTY(auth_jobs(replaced) == jobs);
     after = oracle_read(replaced);
     PROPERTY(strcmp(after.kept, oracle->kept) == 0);
@@ -241,7 +237,6 @@ check_auth_properties(const char *flags, const char *path, unsigned jobs)
     const struct auth closed = {AUTH_CLOSED, NULL, -2, -2};
 
     PROPERTY(fifo.path != NULL);
-    PROPERTY(auth_dry_run(flags) == oracle.dry_run);
     check_parse(flags, &oracle);
     check_replace(flags, &none, jobs, &oracle);
     check_replace(flags, &pair, jobs, &oracle);

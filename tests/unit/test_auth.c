@@ -372,58 +372,6 @@ test_replace_parts(void **state)
     }
 }
 
-/* --- auth_dry_run --- */
-
-static const struct {
-    const char *flags;
-    bool dry_run;
-} dry_run_cases[] = {
-    {NULL, false},
-    {"", false},
-    {"n", true},
-    {"kn", true},
-    {"kn -j4 --jobserver-auth=3,4", true},
-    {" n", true},
-    {"k\\n", true},
-    {"-n", true},
-    {"-k -sn", true},
-    {" -j4 -n", true},
-    {"--dry-run", true},
-    {"--dry", true},
-    {"k --just-print", true},
-    {"--just", true},
-    {"--recon", true},
-    {"k-n", true}, /* 4.4.1 ends with an error */
-    {"k", false},
-    {" -j4 --jobserver-auth=fifo:/n", false},
-    {"--no-print-directory", false},
-    {"--dry-run=3", false},
-    {"FOO=n", false},
-    {"k FOO=n", false},
-    {"k n", false}, /* a goal */
-    {" - n", false},
-    {"k -- -n", false},
-    {"-- n", false},
-    {"In", false}, /* a directory */
-    {"I n", false},
-    {"-I -n", false},
-    {"kln", false},
-    {"kfn", false},
-    {"--eval -n", false},
-    {"-Ofn", false},
-    {"\"-n\"", true}, /* a group of letters, among them n */
-    {" -k \"-n\"", false},
-};
-
-static void
-test_dry_run(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < COUNT(dry_run_cases); i++)
-        if (auth_dry_run(dry_run_cases[i].flags) != dry_run_cases[i].dry_run)
-            fail_msg("'%s'", dry_run_cases[i].flags);
-}
-
 /* --- auth_jobs --- */
 
 static const struct {
@@ -575,9 +523,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parse),         cmocka_unit_test(test_parse_errors),
         cmocka_unit_test(test_format),        cmocka_unit_test(test_replace),
-        cmocka_unit_test(test_replace_parts), cmocka_unit_test(test_dry_run),
-        cmocka_unit_test(test_jobs),          cmocka_unit_test(test_properties),
-        cmocka_unit_test(test_long),
+        cmocka_unit_test(test_replace_parts), cmocka_unit_test(test_jobs),
+        cmocka_unit_test(test_properties),    cmocka_unit_test(test_long),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

