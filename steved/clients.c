@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "libjobserver/pool/pool.h"
 #include "libjobserver/program/clock.h"
 #include "libjobserver/program/message.h"
 

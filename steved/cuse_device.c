@@ -15,10 +15,17 @@
 
 #define PATH_SIZE 128
 
+static struct opening *
+opening_of(const struct fuse_file_info *fi)
+{
+    return (struct opening *)(uintptr_t)fi->fh;
+}
+
 static void
 on_open(fuse_req_t request, struct fuse_file_info *fi)
 {
-    struct opening *opening = opening_create(fuse_req_userdata(request), request);
+    const struct request asked = session_request(request, NULL);
+    struct opening *opening = opening_create(session_of(request)->server, &asked);
 
     if (!opening) {
         fuse_reply_err(request, ENOMEM);
@@ -34,36 +41,51 @@ on_open(fuse_req_t request, struct fuse_file_info *fi)
 static void
 on_read(fuse_req_t request, size_t size, off_t offset, struct fuse_file_info *fi)
 {
+    const struct request asked = session_request(request, fi);
+
     (void)offset;
-    request_read(request, size, fi);
+    request_read(opening_of(fi), &asked, size);
 }
 
 static void
 on_write(fuse_req_t request, const char *bytes, size_t size, off_t offset,
          struct fuse_file_info *fi)
 {
+    const struct request asked = session_request(request, fi);
+
     (void)bytes;
     (void)offset;
-    request_write(request, size, fi);
+    request_write(opening_of(fi), &asked, size);
 }
 
 static void
 on_release(fuse_req_t request, struct fuse_file_info *fi)
 {
-    request_release(request, fi);
+    opening_release(opening_of(fi));
+    fuse_reply_err(request, 0);
 }
 
 static void
 on_poll(fuse_req_t request, struct fuse_file_info *fi, struct fuse_pollhandle *pollhandle)
 {
-    request_poll(request, fi, pollhandle);
+    const struct request asked = session_request(request, fi);
+
+    request_poll(opening_of(fi), &asked, pollhandle);
 }
 
 static void
 on_ioctl(fuse_req_t request, int command, void *argument, struct fuse_file_info *fi, unsigned flags,
          const void *in, size_t in_size, size_t out_size)
 {
-    request_ioctl(request, (unsigned)command, argument, fi, flags, in, in_size, out_size);
+    const struct request asked = session_request(request, fi);
+    const struct ioctl_call call = {.command = (unsigned)command,
+                                    .argument = argument,
+                                    .in = in,
+                                    .in_size = in_size,
+                                    .out_size = out_size,
+                                    .may_retry = flags & FUSE_IOCTL_UNRESTRICTED};
+
+    request_ioctl(opening_of(fi), &asked, &call);
 }
 
 static void
@@ -77,9 +99,9 @@ on_init(void *userdata, struct fuse_conn_info *connection)
 static void
 on_init_done(void *userdata)
 {
-    struct server *server = userdata;
+    struct session *session = userdata;
 
-    server->is_initialised = true;
+    session->is_initialised = true;
 }
 
 static const struct cuse_lowlevel_ops operations = {
@@ -94,9 +116,9 @@ static const struct cuse_lowlevel_ops operations = {
 };
 
 static void
-node_path(const struct server *server, char path[PATH_SIZE])
+node_path(const char *device, char path[PATH_SIZE])
 {
-    snprintf(path, PATH_SIZE, "/dev/%s", server->options.device);
+    snprintf(path, PATH_SIZE, "/dev/%s", device);
 }
 
 static int
@@ -118,7 +140,7 @@ open_cuse(void)
 /* libfuse would open /dev/cuse itself only together with signal handlers and a daemon of its own;
  * "/dev/fd/N" is its way of taking a descriptor over. */
 static int
-start_session(struct server *server, int cuse_fd)
+start_session(struct session *session, const char *device, int cuse_fd)
 {
     char name[PATH_SIZE], fd_path[PATH_SIZE];
     const char *arguments[] = {name};
@@ -127,23 +149,23 @@ start_session(struct server *server, int cuse_fd)
     char program[] = "steved", *argv[] = {program, NULL};
     struct fuse_args fuse_arguments = FUSE_ARGS_INIT(1, argv);
 
-    snprintf(name, sizeof(name), "DEVNAME=%s", server->options.device);
+    snprintf(name, sizeof(name), "DEVNAME=%s", device);
     snprintf(fd_path, sizeof(fd_path), "/dev/fd/%d", cuse_fd);
-    server->session = cuse_lowlevel_new(&fuse_arguments, &info, &operations, server);
-    if (!server->session || fuse_session_mount(server->session, fd_path) != 0) {
-        message("serve /dev/%s: libfuse refuses", server->options.device);
+    session->fuse = cuse_lowlevel_new(&fuse_arguments, &info, &operations, session);
+    if (!session->fuse || fuse_session_mount(session->fuse, fd_path) != 0) {
+        message("serve /dev/%s: libfuse refuses", device);
         return -EIO;
     }
     return 0;
 }
 
 int
-cuse_device_open(struct server *server)
+cuse_device_open(struct session *session, const char *device)
 {
     char path[PATH_SIZE];
     struct stat attributes;
 
-    node_path(server, path);
+    node_path(device, path);
     if (lstat(path, &attributes) == 0) {
         message("serve %s: it exists already, another server may own it", path);
         return -EEXIST;
@@ -151,7 +173,7 @@ cuse_device_open(struct server *server)
     int cuse_fd = open_cuse();
     if (cuse_fd < 0)
         return cuse_fd;
-    int error = start_session(server, cuse_fd);
+    int error = start_session(session, device, cuse_fd);
     if (error < 0)
         close(cuse_fd);
     return error;
@@ -165,7 +187,7 @@ cuse_device_give(const struct server *server)
     char path[PATH_SIZE];
     struct stat attributes;
 
-    node_path(server, path);
+    node_path(server->options.device, path);
     if (lstat(path, &attributes) < 0 || !S_ISCHR(attributes.st_mode)) {
         message("serve %s: the node has not appeared", path);
         return -ENODEV;

@@ -3,10 +3,11 @@
 #define STEVED_CUSE_DEVICE_H
 
 #include "steved/server.h"
+#include "steved/session.h"
 
-/* Asks for /dev/NAME (options.device) and makes it the session of the server; the node appears when
- * the kernel has been greeted. 0, or a negative errno after having said what went wrong. */
-int cuse_device_open(struct server *server);
+/* Asks for /dev/DEVICE and opens the session of it; the node appears when the kernel has been greeted. 0, or a
+ * negative errno after having said what went wrong. */
+int cuse_device_open(struct session *session, const char *device);
 /* Gives the node to root and the group. */
 int cuse_device_give(const struct server *server);
 

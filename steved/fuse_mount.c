@@ -25,7 +25,13 @@
 static struct server *
 server_of(fuse_req_t request)
 {
-    return fuse_req_userdata(request);
+    return session_of(request)->server;
+}
+
+static struct opening *
+opening_of(const struct fuse_file_info *fi)
+{
+    return (struct opening *)(uintptr_t)fi->fh;
 }
 
 /* --- the directory and the file's attributes --- */
@@ -174,7 +180,8 @@ on_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
         fuse_reply_err(request, EISDIR);
         return;
     }
-    struct opening *opening = opening_create(server_of(request), request);
+    const struct request asked = session_request(request, NULL);
+    struct opening *opening = opening_create(server_of(request), &asked);
     if (!opening) {
         fuse_reply_err(request, ENOMEM);
         return;
@@ -192,44 +199,59 @@ static void
 on_release(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)ino;
-    request_release(request, fi);
+    opening_release(opening_of(fi));
+    fuse_reply_err(request, 0);
 }
 
 static void
 on_read(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
+    const struct request asked = session_request(request, fi);
+
     (void)ino;
     (void)offset;
-    request_read(request, size, fi);
+    request_read(opening_of(fi), &asked, size);
 }
 
 static void
 on_write(fuse_req_t request, fuse_ino_t ino, const char *bytes, size_t size, off_t offset,
          struct fuse_file_info *fi)
 {
+    const struct request asked = session_request(request, fi);
+
     (void)ino;
     (void)bytes;
     (void)offset;
-    request_write(request, size, fi);
+    request_write(opening_of(fi), &asked, size);
 }
 
 static void
 on_poll(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi,
         struct fuse_pollhandle *pollhandle)
 {
+    const struct request asked = session_request(request, fi);
+
     (void)ino;
-    request_poll(request, fi, pollhandle);
+    request_poll(opening_of(fi), &asked, pollhandle);
 }
 
 static void
 on_ioctl(fuse_req_t request, fuse_ino_t ino, int command, void *argument, struct fuse_file_info *fi,
          unsigned flags, const void *in, size_t in_size, size_t out_size)
 {
+    const struct request asked = session_request(request, fi);
+    const struct ioctl_call call = {.command = (unsigned)command,
+                                    .argument = argument,
+                                    .in = in,
+                                    .in_size = in_size,
+                                    .out_size = out_size,
+                                    .may_retry = flags & FUSE_IOCTL_UNRESTRICTED};
+
     /* A directory has no description that we know of. */
     if (ino != FILE_INO)
         fuse_reply_err(request, ENOTTY);
     else
-        request_ioctl(request, (unsigned)command, argument, fi, flags, in, in_size, out_size);
+        request_ioctl(opening_of(fi), &asked, &call);
 }
 
 /* --- the session --- */
@@ -238,13 +260,13 @@ on_ioctl(fuse_req_t request, fuse_ino_t ino, int command, void *argument, struct
 static void
 on_init(void *userdata, struct fuse_conn_info *connection)
 {
-    struct server *server = userdata;
+    struct session *session = userdata;
 
     connection->want &=
         ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
     connection->max_write = 4096;
     connection->max_readahead = 0;
-    server->is_initialised = true;
+    session->is_initialised = true;
 }
 
 static const struct fuse_lowlevel_ops operations = {
@@ -269,7 +291,7 @@ static const struct fuse_lowlevel_ops operations = {
 };
 
 int
-fuse_mount_open(struct server *server)
+fuse_mount_open(struct session *session, const char *directory)
 {
     struct fuse_args arguments = FUSE_ARGS_INIT(0, NULL);
     char mount_options[OPTIONS_SIZE];
@@ -280,14 +302,14 @@ fuse_mount_open(struct server *server)
              geteuid() == 0 ? ",allow_other" : "");
     if (fuse_opt_add_arg(&arguments, "steved") == 0 &&
         fuse_opt_add_arg(&arguments, mount_options) == 0)
-        server->session = fuse_session_new(&arguments, &operations, sizeof(operations), server);
+        session->fuse = fuse_session_new(&arguments, &operations, sizeof(operations), session);
     fuse_opt_free_args(&arguments);
-    if (!server->session) {
-        message("mount %s: out of memory", server->options.mount_dir);
+    if (!session->fuse) {
+        message("mount %s: out of memory", directory);
         return -ENOMEM;
     }
-    if (fuse_session_mount(server->session, server->options.mount_dir) == 0)
+    if (fuse_session_mount(session->fuse, directory) == 0)
         return 0;
-    message("mount %s: failed", server->options.mount_dir);
+    message("mount %s: failed", directory);
     return -EIO;
 }

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
+#include "libjobserver/pool/pool.h"
 #include "libjobserver/program/clock.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/protocol.h"
@@ -235,50 +235,38 @@ find_handler(unsigned command)
     return NULL;
 }
 
-/* A CUSE device gets no data unless it says where it is. */
-static void
-ask_for_data(fuse_req_t request, const struct handler *handler, void *argument)
-{
-    struct iovec in = {argument, handler->in_size}, out = {argument, handler->out_size};
-
-    fuse_reply_ioctl_retry(request, &in, handler->in_size ? 1 : 0, &out, handler->out_size ? 1 : 0);
-}
-
 static int
-call_handler(const struct handler *handler, fuse_req_t request, const struct fuse_file_info *fi,
+call_handler(const struct handler *handler, struct opening *opening, const struct request *request,
              union argument *argument)
 {
-    struct opening *opening = opening_of(fi);
-    struct call call = {
-        .server = opening->server, .opening = opening, .uid = fuse_req_ctx(request)->uid};
+    struct call call = {.server = opening->server, .opening = opening, .uid = request->uid};
 
     call.process = opening_process(opening, request, &call.client);
     return call.process ? handler->handle(&call, argument) : -ENOMEM;
 }
 
 void
-request_ioctl(fuse_req_t request, unsigned command, void *argument, const struct fuse_file_info *fi,
-              unsigned flags, const void *in, size_t in_size, size_t out_size)
+request_ioctl(struct opening *opening, const struct request *request, const struct ioctl_call *call)
 {
-    const struct handler *handler = find_handler(command);
+    const struct handler *handler = find_handler(call->command);
     union argument data = {0};
 
     if (!handler) {
-        fuse_reply_err(request, ENOTTY);
+        answer_error(request, ENOTTY);
         return;
     }
-    if (in_size < handler->in_size || out_size < handler->out_size) {
-        if (flags & FUSE_IOCTL_UNRESTRICTED)
-            ask_for_data(request, handler, argument);
+    if (call->in_size < handler->in_size || call->out_size < handler->out_size) {
+        if (call->may_retry)
+            answer_ioctl_retry(request, call->argument, handler->in_size, handler->out_size);
         else
-            fuse_reply_err(request, EINVAL);
+            answer_error(request, EINVAL);
         return;
     }
     if (handler->in_size)
-        memcpy(&data, in, handler->in_size);
-    int error = call_handler(handler, request, fi, &data);
+        memcpy(&data, call->in, handler->in_size);
+    int error = call_handler(handler, opening, request, &data);
     if (error < 0)
-        fuse_reply_err(request, -error);
+        answer_error(request, -error);
     else
-        fuse_reply_ioctl(request, 0, handler->out_size ? &data : NULL, handler->out_size);
+        answer_ioctl(request, &data, handler->out_size);
 }

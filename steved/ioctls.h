@@ -2,12 +2,20 @@
 #ifndef STEVED_IOCTLS_H
 #define STEVED_IOCTLS_H
 
-#include "steved/server.h"
+#include "steved/requests.h"
 
-/* The ioctls of protocol.h, and FIONREAD. A CUSE device asks for them without their data first: then
- * `argument` is where the data is in the client. Answers the request. */
-void request_ioctl(fuse_req_t request, unsigned command, void *argument,
-                   const struct fuse_file_info *fi, unsigned flags, const void *in, size_t in_size,
-                   size_t out_size);
+/* What came with an ioctl. A CUSE device asks for them without their data first (`may_retry`): then
+ * `argument` is where the data is in the client. */
+struct ioctl_call {
+    unsigned command;
+    void *argument;
+    const void *in;
+    size_t in_size, out_size;
+    bool may_retry;
+};
+
+/* The ioctls of protocol.h, and FIONREAD. Answers the request. */
+void request_ioctl(struct opening *opening, const struct request *request,
+                   const struct ioctl_call *call);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/usage.h"
+#include "steved/clients.h"
 #include "steved/cuse_device.h"
 #include "steved/daemon.h"
 #include "steved/fuse_mount.h"
@@ -13,12 +14,15 @@
 #include "steved/lockdown.h"
 #include "steved/mount_point.h"
 #include "steved/notify.h"
+#include "steved/requests.h"
 #include "steved/server.h"
+#include "steved/session.h"
 #include "steved/unmounter.h"
 
-/* What has to be ended in its own way, besides the server. */
+/* The state of the program. */
 struct program {
     struct server server;
+    struct session session;
     struct identity identity;
     struct daemon_start daemon;
     struct notify notify;
@@ -30,14 +34,16 @@ struct program {
 static bool
 open_file(struct program *program)
 {
-    struct server *server = &program->server;
+    const struct server *server = &program->server;
+    const struct options *options = &server->options;
+    struct session *session = &program->session;
 
-    if (!server->options.mount_dir)
-        return cuse_device_open(server) == 0 && server_greet(server) == 0 &&
+    if (!options->mount_dir)
+        return cuse_device_open(session, options->device) == 0 && session_greet(session) == 0 &&
                cuse_device_give(server) == 0;
-    return fuse_mount_open(server) == 0 &&
-           unmounter_start(&program->unmounter, server->options.mount_dir) == 0 &&
-           server_greet(server) == 0;
+    return fuse_mount_open(session, options->mount_dir) == 0 &&
+           unmounter_start(&program->unmounter, options->mount_dir) == 0 &&
+           session_greet(session) == 0;
 }
 
 static bool
@@ -53,7 +59,9 @@ start(struct program *program)
     }
     if (daemon_start(&program->daemon, options->daemon) < 0)
         return false;
-    if (server_init(server) < 0 || notify_open(&program->notify) < 0 || !open_file(program))
+    session_init(&program->session, server);
+    if (server_init(server, &request_events) < 0 || notify_open(&program->notify) < 0 ||
+        !open_file(program))
         return false;
     if (daemon_prepare(&program->daemon) < 0 || lockdown(&program->identity) < 0)
         return false;
@@ -65,11 +73,27 @@ start(struct program *program)
     return true;
 }
 
+static bool
+serve(struct program *program)
+{
+    struct server *server = &program->server;
+
+    return session_serve(&program->session, server->base, server_arm_deadline, server_leave) == 0 &&
+           server_run(server) == 0;
+}
+
+/* Who waits gets an error before the kernel hears that nobody serves any more. */
 static void
 end(struct program *program)
 {
+    struct server *server = &program->server;
+
     notify_stopping(&program->notify);
-    server_end(&program->server);
+    server_stop(server);
+    requests_end(server);
+    session_end(&program->session);
+    clients_end(server);
+    server_end(server);
     unmounter_finish(&program->unmounter);
     notify_close(&program->notify);
 }
@@ -83,7 +107,7 @@ main(int argc, char **argv)
     options_parse(&program.server.options, argc, argv);
     if (!identity_resolve(&program.identity, &program.server))
         return EXIT_USAGE;
-    bool is_served = start(&program) && server_run(&program.server) == 0;
+    bool is_served = start(&program) && serve(&program);
     end(&program);
     return is_served ? EXIT_SUCCESS : EXIT_FAILURE;
 }

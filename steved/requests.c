@@ -2,19 +2,16 @@
 #include "steved/requests.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 
+#include "libjobserver/pool/pool.h"
 #include "libjobserver/program/clock.h"
 #include "libjobserver/program/message.h"
 
-/* Rule 4: all bytes are the same. */
-static const char token[1] = {'+'};
-
 /* A read that is blocked. */
 struct reader {
-    fuse_req_t request;
+    struct fuse_req *request;
     struct server *server;
     struct pool_waiter *waiter;
     pid_t pid;
@@ -23,18 +20,17 @@ struct reader {
 /* --- descriptions --- */
 
 static struct pool_process *
-add_anonymous(struct server *server, fuse_req_t request)
+add_anonymous(struct server *server, const struct request *request)
 {
-    struct pool_account *account =
-        pool_account(server->pool, clients_key_of_user(fuse_req_ctx(request)->uid));
+    struct pool_account *account = pool_account(server->pool, clients_key_of_user(request->uid));
 
     return account ? pool_process_add(server->pool, 0, account, false) : NULL;
 }
 
 struct opening *
-opening_create(struct server *server, fuse_req_t request)
+opening_create(struct server *server, const struct request *request)
 {
-    struct client *client = clients_of_thread(server, fuse_req_ctx(request)->pid);
+    struct client *client = clients_of_thread(server, request->tid);
     struct opening *opening = calloc(1, sizeof(*opening));
 
     if (!opening)
@@ -66,15 +62,15 @@ opening_release(struct opening *opening)
     if (opening->anonymous)
         pool_process_died(server->pool, opening->anonymous, clock_now_ns());
     if (opening->pollhandle)
-        fuse_pollhandle_destroy(opening->pollhandle);
+        answer_forget(opening->pollhandle);
     LIST_REMOVE(opening, in_server);
     free(opening);
 }
 
 struct pool_process *
-opening_process(struct opening *opening, fuse_req_t request, struct client **client)
+opening_process(struct opening *opening, const struct request *request, struct client **client)
 {
-    *client = clients_of_thread(opening->server, fuse_req_ctx(request)->pid);
+    *client = clients_of_thread(opening->server, request->tid);
     if (*client)
         return (*client)->process;
     if (!opening->anonymous)
@@ -96,10 +92,12 @@ opening_mark_used(struct opening *opening, struct client *client)
 }
 
 void
-request_release(fuse_req_t request, const struct fuse_file_info *fi)
+requests_end(struct server *server)
 {
-    opening_release(opening_of(fi));
-    fuse_reply_err(request, 0);
+    struct opening *opening;
+
+    while ((opening = LIST_FIRST(&server->openings)))
+        opening_release(opening);
 }
 
 /* --- read --- */
@@ -109,7 +107,7 @@ on_grant(void *data, void *reader_data)
 {
     struct server *server = data;
     struct reader *reader = reader_data;
-    bool is_delivered = fuse_reply_buf(reader->request, token, sizeof(token)) == 0;
+    bool is_delivered = answer_token(reader->request);
 
     server_trace(server, "grant to %d%s", (int)reader->pid, is_delivered ? "" : ", which is gone");
     free(reader);
@@ -122,25 +120,25 @@ on_cancel(void *data, void *reader_data)
     const struct server *server = data;
     struct reader *reader = reader_data;
 
-    fuse_reply_err(reader->request, server->is_ending ? ECONNABORTED : EINTR);
+    answer_waiting(reader->request, server->is_ending ? ECONNABORTED : EINTR);
     free(reader);
 }
 
 static void
-on_interrupt(fuse_req_t request, void *data)
+on_interrupt(struct fuse_req *request, void *data)
 {
     struct reader *reader = data;
 
     pool_interrupt(reader->server->pool, reader->waiter, clock_now_ns());
     free(reader);
-    fuse_reply_err(request, EINTR);
+    answer_waiting(request, EINTR);
 }
 
 static void
-answer_granted(struct opening *opening, struct pool_process *process, fuse_req_t request)
+answer_granted(struct opening *opening, struct pool_process *process, const struct request *request)
 {
     struct server *server = opening->server;
-    bool is_delivered = fuse_reply_buf(request, token, sizeof(token)) == 0;
+    bool is_delivered = answer_token(request->handle);
 
     server_trace(server, "grant to %d%s", (int)pool_process_pid(process),
                  is_delivered ? "" : ", which is gone");
@@ -151,35 +149,34 @@ answer_granted(struct opening *opening, struct pool_process *process, fuse_req_t
 /* Edge-triggered epoll does not poll again after a read in vain: it waits for the notice that its last
  * poll has asked for. So the read itself stands in the queue in its place. */
 static void
-answer_again(struct opening *opening, struct pool_process *process, fuse_req_t request)
+answer_again(struct opening *opening, struct pool_process *process, const struct request *request)
 {
     if (opening->pollhandle && opening->poller == process)
         pool_poll(opening->server->pool, opening->pool, process, true, clock_now_ns());
-    fuse_reply_err(request, EAGAIN);
+    answer_error(request, EAGAIN);
 }
 
 static void
-read_token(struct opening *opening, struct pool_process *process, fuse_req_t request,
-           bool is_nonblocking)
+read_token(struct opening *opening, struct pool_process *process, const struct request *request)
 {
     struct server *server = opening->server;
     struct reader *reader = NULL;
     struct pool_waiter *waiter;
 
-    if (!is_nonblocking) {
+    if (!request->is_nonblocking) {
         reader = malloc(sizeof(*reader));
         if (!reader) {
-            fuse_reply_err(request, ENOMEM);
+            answer_error(request, ENOMEM);
             return;
         }
-        *reader =
-            (struct reader){.request = request, .server = server, .pid = pool_process_pid(process)};
+        *reader = (struct reader){
+            .request = request->handle, .server = server, .pid = pool_process_pid(process)};
     }
-    enum pool_answer answer = pool_read(server->pool, opening->pool, process, is_nonblocking,
-                                        reader, &waiter, clock_now_ns());
+    enum pool_answer answer = pool_read(server->pool, opening->pool, process,
+                                        request->is_nonblocking, reader, &waiter, clock_now_ns());
     if (answer == POOL_WAITS) {
         reader->waiter = waiter;
-        fuse_req_interrupt_func(request, on_interrupt, reader);
+        answer_on_interrupt(request, on_interrupt, reader);
         return;
     }
     free(reader);
@@ -188,51 +185,49 @@ read_token(struct opening *opening, struct pool_process *process, fuse_req_t req
     else if (answer == POOL_TRY_AGAIN)
         answer_again(opening, process, request);
     else
-        fuse_reply_err(request, ENOMEM);
+        answer_error(request, ENOMEM);
 }
 
 void
-request_read(fuse_req_t request, size_t size, const struct fuse_file_info *fi)
+request_read(struct opening *opening, const struct request *request, size_t size)
 {
-    struct opening *opening = opening_of(fi);
     struct client *client;
     struct pool_process *process = opening_process(opening, request, &client);
 
     if (!process) {
-        fuse_reply_err(request, ENOMEM);
+        answer_error(request, ENOMEM);
         return;
     }
     if (size == 0) {
-        fuse_reply_buf(request, NULL, 0);
+        answer_empty(request);
         return;
     }
     /* libfuse knows of the interrupt already: it would call on_interrupt() at once, and touch the
      * request after that has answered it. */
-    if (fuse_req_interrupted(request)) {
-        fuse_reply_err(request, EINTR);
+    if (answer_is_interrupted(request)) {
+        answer_error(request, EINTR);
         return;
     }
     opening_mark_used(opening, client);
-    read_token(opening, process, request, fi->flags & O_NONBLOCK);
+    read_token(opening, process, request);
 }
 
 /* --- write --- */
 
 void
-request_write(fuse_req_t request, size_t size, const struct fuse_file_info *fi)
+request_write(struct opening *opening, const struct request *request, size_t size)
 {
-    struct opening *opening = opening_of(fi);
     struct server *server = opening->server;
     struct client *client;
     struct pool_process *process = opening_process(opening, request, &client);
 
     if (!process) {
-        fuse_reply_err(request, ENOMEM);
+        answer_error(request, ENOMEM);
         return;
     }
     pid_t pid = pool_process_pid(process);
     /* Before others are served, which takes its time: the writer has nothing to wait for. */
-    fuse_reply_write(request, size);
+    answer_written(request, size);
     if (size == 0)
         return;
     size_t credited = pool_write(server->pool, opening->pool, process, size, clock_now_ns());
@@ -250,7 +245,7 @@ replace_pollhandle(struct opening *opening, struct fuse_pollhandle *pollhandle,
                    struct pool_process *poller)
 {
     if (opening->pollhandle)
-        fuse_pollhandle_destroy(opening->pollhandle);
+        answer_forget(opening->pollhandle);
     opening->pollhandle = pollhandle;
     opening->poller = poller;
 }
@@ -263,8 +258,9 @@ on_notify(void *data, void *opening_owner)
     (void)data;
     if (!opening->pollhandle)
         return;
-    fuse_lowlevel_notify_poll(opening->pollhandle);
-    replace_pollhandle(opening, NULL, NULL);
+    answer_notify(opening->pollhandle);
+    opening->pollhandle = NULL;
+    opening->poller = NULL;
 }
 
 /* Who polls for POLLPRI is asked for tokens by that. */
@@ -275,22 +271,21 @@ on_recall(void *data, void *opening_owner)
 }
 
 void
-request_poll(fuse_req_t request, const struct fuse_file_info *fi,
+request_poll(struct opening *opening, const struct request *request,
              struct fuse_pollhandle *pollhandle)
 {
-    struct opening *opening = opening_of(fi);
     unsigned ready = POLLOUT | POLLWRNORM;
     struct client *client;
     struct pool_process *process = opening_process(opening, request, &client);
 
     if (!process) {
         if (pollhandle)
-            fuse_pollhandle_destroy(pollhandle);
-        fuse_reply_err(request, ENOMEM);
+            answer_forget(pollhandle);
+        answer_error(request, ENOMEM);
         return;
     }
     /* Who is interested in writing alone does not stand in the queue. */
-    bool wants_token = !fi->poll_events || fi->poll_events & (POLLIN | POLLRDNORM);
+    bool wants_token = !request->poll_events || request->poll_events & (POLLIN | POLLRDNORM);
     if (pollhandle)
         replace_pollhandle(opening, pollhandle, process);
     if (wants_token) {
@@ -299,9 +294,9 @@ request_poll(fuse_req_t request, const struct fuse_file_info *fi,
                       clock_now_ns()))
             ready |= POLLIN | POLLRDNORM;
     }
-    if (fi->poll_events & POLLPRI && pool_recalled(opening->server->pool, opening->pool) > 0)
+    if (request->poll_events & POLLPRI && pool_recalled(opening->server->pool, opening->pool) > 0)
         ready |= POLLPRI;
-    fuse_reply_poll(request, ready);
+    answer_poll(request, ready);
 }
 
 const struct pool_events request_events = {

@@ -2,13 +2,14 @@
 #ifndef STEVED_REQUESTS_H
 #define STEVED_REQUESTS_H
 
-/* What a client does with the open file; the same on a FUSE mount and on a CUSE device. Each function
- * answers the request, now or later. */
+/* What a client does with the open file, told to the pool; the same on a FUSE mount and on a CUSE device.
+ * Each function answers the request, now or later. */
 
+#include "steved/answers.h"
 #include "steved/clients.h"
 #include "steved/server.h"
 
-/* An open file description of the file; fi->fh holds it. */
+/* An open file description of the file. */
 struct opening {
     LIST_ENTRY(opening) in_server;
     struct server *server;
@@ -24,30 +25,26 @@ struct opening {
     bool is_used;     /* its opener is known as a client */
 };
 
-static inline struct opening *
-opening_of(const struct fuse_file_info *fi)
-{
-    return (struct opening *)(uintptr_t)fi->fh;
-}
-
 /* For the open request; unlike the others it does not answer. NULL: out of memory. */
-struct opening *opening_create(struct server *server, fuse_req_t request);
+struct opening *opening_create(struct server *server, const struct request *request);
 /* At the last close, or when the open did not reach the client. */
 void opening_release(struct opening *opening);
 
 /* Who sends the request: its process in the pool, and *client, or NULL for one that cannot be told.
  * NULL: out of memory. */
-struct pool_process *opening_process(struct opening *opening, fuse_req_t request,
+struct pool_process *opening_process(struct opening *opening, const struct request *request,
                                      struct client **client);
 /* From now on it is one that tokens are counted for, and so is the opener. */
 void opening_mark_used(struct opening *opening, struct client *client);
 
-void request_read(fuse_req_t request, size_t size, const struct fuse_file_info *fi);
-void request_write(fuse_req_t request, size_t size, const struct fuse_file_info *fi);
-/* Takes over `pollhandle`. */
-void request_poll(fuse_req_t request, const struct fuse_file_info *fi,
+void request_read(struct opening *opening, const struct request *request, size_t size);
+void request_write(struct opening *opening, const struct request *request, size_t size);
+/* Takes over `pollhandle`, which may be NULL: then nobody waits for another answer. */
+void request_poll(struct opening *opening, const struct request *request,
                   struct fuse_pollhandle *pollhandle);
-void request_release(fuse_req_t request, const struct fuse_file_info *fi);
+
+/* The server ends: who waits gets an error, and no description is left. */
+void requests_end(struct server *server);
 
 /* What the pool asks for. */
 extern const struct pool_events request_events;

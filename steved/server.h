@@ -2,24 +2,23 @@
 #ifndef STEVED_SERVER_H
 #define STEVED_SERVER_H
 
-/* The one state of the daemon, and the loop that serves it. Every rule of accounting is the pool's;
- * the files around it translate what the kernel says into its words and back. */
-
-#define FUSE_USE_VERSION 34
+/* The state of a server, and its event loop. Every rule of accounting is the pool's; requests.h and
+ * ioctls.h translate what clients ask for into its words, session.h and answers.h what the kernel says. */
 
 #include <event2/event.h>
-#include <fuse_lowlevel.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
 #include <sys/types.h>
 
-#include "libjobserver/pool/pool.h"
 #include "libjobserver/process.h"
+#include "libjobserver/program/message.h"
 #include "steved/options.h"
 
 struct client;
 struct opening;
+struct pool;
+struct pool_events;
 LIST_HEAD(client_bucket, client);
 LIST_HEAD(openings, opening);
 /* 10,000 clients make chains of five; 8 KiB in all, so that it never has to grow. */
@@ -42,29 +41,24 @@ struct server {
     struct client_bucket clients[CLIENT_BUCKETS];
     uint64_t next_serial;    /* of clients, and of groups */
     bool is_short_of_pidfds; /* has been said */
-
-    struct fuse_session *session; /* also of a CUSE device */
-    struct fuse_buf request;      /* the one that is being looked at; libfuse allocates */
-    bool is_initialised;          /* the kernel has greeted us */
-    int burst;                    /* how many requests are read in a row */
     bool is_ending;
 
     struct event_base *base;
-    struct event *readable;
     struct event *deadline;
     struct event *signals[SERVER_SIGNALS];
     int64_t armed_ns; /* what `deadline` waits for, or POOL_NO_DEADLINE */
 };
 
-/* Pool, tables and event loop, no session yet: 0, or a negative errno after having said it. */
-int server_init(struct server *server);
-/* Ends the session (whoever waits gets an error), then all the rest. */
-void server_end(struct server *server);
-
-/* Answers the kernel's greeting, which comes first on every session: 0 or a negative errno. */
-int server_greet(struct server *server);
-/* Serves until a signal or an unmount ends it: 0 or a negative errno. */
+/* Pool, tables and event loop; `events` is what the pool asks for. 0, or a negative errno after having
+ * said it. */
+int server_init(struct server *server, const struct pool_events *events);
+/* Serves until a signal or server_leave() ends it: 0, or a negative errno after having said it. */
 int server_run(struct server *server);
+void server_leave(struct server *server);
+/* Nothing is served any more; what still waits is told so by requests_end(). */
+void server_stop(struct server *server);
+/* Frees all that is left, when there are no clients any more. */
+void server_end(struct server *server);
 
 /* To be called after whatever may have changed the pool's next deadline. */
 void server_arm_deadline(struct server *server);

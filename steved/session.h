@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef STEVED_SESSION_H
+#define STEVED_SESSION_H
+
+/*
+ * The connection to the kernel, of a FUSE mount (fuse_mount.h) or a CUSE device (cuse_device.h): reads
+ * requests and hands them on. It knows nothing of tokens.
+ */
+
+#define FUSE_USE_VERSION 34
+
+#include <event2/event.h>
+#include <fuse_lowlevel.h>
+#include <stdbool.h>
+
+#include "steved/answers.h"
+
+struct server;
+
+struct session {
+    struct server *server;     /* for requests.h */
+    struct fuse_session *fuse; /* also of a CUSE device; NULL: none yet */
+    struct fuse_buf request;   /* the one that is being looked at; libfuse allocates */
+    bool is_initialised;       /* the kernel has greeted us */
+    int burst;                 /* how many requests are read in a row */
+    struct event *readable;
+    void (*served)(struct server *server); /* after each burst */
+    void (*ended)(struct server *server);
+};
+
+static inline struct session *
+session_of(fuse_req_t request)
+{
+    return fuse_req_userdata(request);
+}
+
+/* Who asks, and how. fi: NULL: no open file is asked for. */
+struct request session_request(fuse_req_t request, const struct fuse_file_info *fi);
+
+/* libfuse's own messages become ours. */
+void session_init(struct session *session, struct server *server);
+/* Answers the kernel's greeting, which comes first on every session: 0, or a negative errno after having
+ * said it. */
+int session_greet(struct session *session);
+/* Serves from now on, as part of the event loop. `served` is called when something was, `ended` once the
+ * kernel has closed the session. 0, or a negative errno after having said it. */
+int session_serve(struct session *session, struct event_base *base,
+                  void (*served)(struct server *server), void (*ended)(struct server *server));
+/* Who still waits gets an error. */
+void session_end(struct session *session);
+
+#endif
