@@ -10,22 +10,14 @@
 #include <unistd.h>
 
 #include "libjobserver/program/message.h"
-#include "steved/ioctls.h"
 #include "steved/requests.h"
 
 #define PATH_SIZE 128
 
-static struct opening *
-opening_of(const struct fuse_file_info *fi)
-{
-    return (struct opening *)(uintptr_t)fi->fh;
-}
-
 static void
 on_open(fuse_req_t request, struct fuse_file_info *fi)
 {
-    const struct request asked = session_request(request, NULL);
-    struct opening *opening = opening_create(session_of(request)->server, &asked);
+    struct opening *opening = session_open(request);
 
     if (!opening) {
         fuse_reply_err(request, ENOMEM);
@@ -41,51 +33,17 @@ on_open(fuse_req_t request, struct fuse_file_info *fi)
 static void
 on_read(fuse_req_t request, size_t size, off_t offset, struct fuse_file_info *fi)
 {
-    const struct request asked = session_request(request, fi);
-
     (void)offset;
-    request_read(opening_of(fi), &asked, size);
+    session_read(request, size, fi);
 }
 
 static void
 on_write(fuse_req_t request, const char *bytes, size_t size, off_t offset,
          struct fuse_file_info *fi)
 {
-    const struct request asked = session_request(request, fi);
-
     (void)bytes;
     (void)offset;
-    request_write(opening_of(fi), &asked, size);
-}
-
-static void
-on_release(fuse_req_t request, struct fuse_file_info *fi)
-{
-    opening_release(opening_of(fi));
-    fuse_reply_err(request, 0);
-}
-
-static void
-on_poll(fuse_req_t request, struct fuse_file_info *fi, struct fuse_pollhandle *pollhandle)
-{
-    const struct request asked = session_request(request, fi);
-
-    request_poll(opening_of(fi), &asked, pollhandle);
-}
-
-static void
-on_ioctl(fuse_req_t request, int command, void *argument, struct fuse_file_info *fi, unsigned flags,
-         const void *in, size_t in_size, size_t out_size)
-{
-    const struct request asked = session_request(request, fi);
-    const struct ioctl_call call = {.command = (unsigned)command,
-                                    .argument = argument,
-                                    .in = in,
-                                    .in_size = in_size,
-                                    .out_size = out_size,
-                                    .may_retry = flags & FUSE_IOCTL_UNRESTRICTED};
-
-    request_ioctl(opening_of(fi), &asked, &call);
+    session_write(request, size, fi);
 }
 
 static void
@@ -110,9 +68,9 @@ static const struct cuse_lowlevel_ops operations = {
     .open = on_open,
     .read = on_read,
     .write = on_write,
-    .release = on_release,
-    .poll = on_poll,
-    .ioctl = on_ioctl,
+    .release = session_release,
+    .poll = session_poll,
+    .ioctl = session_ioctl,
 };
 
 static void

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "libjobserver/program/message.h"
-#include "steved/ioctls.h"
 #include "steved/requests.h"
 
 #define DIRECTORY_INO FUSE_ROOT_ID
@@ -25,13 +24,9 @@
 static struct server *
 server_of(fuse_req_t request)
 {
-    return session_of(request)->server;
-}
+    const struct session *session = fuse_req_userdata(request);
 
-static struct opening *
-opening_of(const struct fuse_file_info *fi)
-{
-    return (struct opening *)(uintptr_t)fi->fh;
+    return session->server;
 }
 
 /* --- the directory and the file's attributes --- */
@@ -180,8 +175,7 @@ on_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
         fuse_reply_err(request, EISDIR);
         return;
     }
-    const struct request asked = session_request(request, NULL);
-    struct opening *opening = opening_create(server_of(request), &asked);
+    struct opening *opening = session_open(request);
     if (!opening) {
         fuse_reply_err(request, ENOMEM);
         return;
@@ -199,59 +193,44 @@ static void
 on_release(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)ino;
-    opening_release(opening_of(fi));
-    fuse_reply_err(request, 0);
+    session_release(request, fi);
 }
 
 static void
 on_read(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
-    const struct request asked = session_request(request, fi);
-
     (void)ino;
     (void)offset;
-    request_read(opening_of(fi), &asked, size);
+    session_read(request, size, fi);
 }
 
 static void
 on_write(fuse_req_t request, fuse_ino_t ino, const char *bytes, size_t size, off_t offset,
          struct fuse_file_info *fi)
 {
-    const struct request asked = session_request(request, fi);
-
     (void)ino;
     (void)bytes;
     (void)offset;
-    request_write(opening_of(fi), &asked, size);
+    session_write(request, size, fi);
 }
 
 static void
 on_poll(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi,
         struct fuse_pollhandle *pollhandle)
 {
-    const struct request asked = session_request(request, fi);
-
     (void)ino;
-    request_poll(opening_of(fi), &asked, pollhandle);
+    session_poll(request, fi, pollhandle);
 }
 
 static void
 on_ioctl(fuse_req_t request, fuse_ino_t ino, int command, void *argument, struct fuse_file_info *fi,
          unsigned flags, const void *in, size_t in_size, size_t out_size)
 {
-    const struct request asked = session_request(request, fi);
-    const struct ioctl_call call = {.command = (unsigned)command,
-                                    .argument = argument,
-                                    .in = in,
-                                    .in_size = in_size,
-                                    .out_size = out_size,
-                                    .may_retry = flags & FUSE_IOCTL_UNRESTRICTED};
-
     /* A directory has no description that we know of. */
     if (ino != FILE_INO)
         fuse_reply_err(request, ENOTTY);
     else
-        request_ioctl(opening_of(fi), &asked, &call);
+        session_ioctl(request, command, argument, fi, flags, in, in_size, out_size);
 }
 
 /* --- the session --- */

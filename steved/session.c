@@ -9,23 +9,88 @@
 #include <unistd.h>
 
 #include "libjobserver/program/message.h"
+#include "steved/ioctls.h"
+#include "steved/requests.h"
 
 /* Requests that are read in a row, before deaths and deadlines have their turn again. */
 #define REQUESTS_PER_WAKE 64
 
-struct request
-session_request(fuse_req_t request, const struct fuse_file_info *fi)
+/* --- what is asked for --- */
+
+static struct opening *
+opening_of(const struct fuse_file_info *fi)
+{
+    return (struct opening *)(uintptr_t)fi->fh;
+}
+
+static struct request
+describe(fuse_req_t request, const struct fuse_file_info *fi)
 {
     const struct fuse_ctx *caller = fuse_req_ctx(request);
 
-    return (struct request){
-        .handle = request,
-        .tid = caller->pid,
-        .uid = caller->uid,
-        .is_nonblocking = fi && fi->flags & O_NONBLOCK,
-        .poll_events = fi ? fi->poll_events : 0,
-    };
+    return (struct request){.handle = request,
+                            .tid = caller->pid,
+                            .uid = caller->uid,
+                            .is_nonblocking = fi->flags & O_NONBLOCK,
+                            .poll_events = fi->poll_events};
 }
+
+struct opening *
+session_open(fuse_req_t request)
+{
+    const struct session *session = fuse_req_userdata(request);
+    const struct request asked = describe(request, &(struct fuse_file_info){0});
+
+    return opening_create(session->server, &asked);
+}
+
+void
+session_release(fuse_req_t request, struct fuse_file_info *fi)
+{
+    opening_release(opening_of(fi));
+    fuse_reply_err(request, 0);
+}
+
+void
+session_read(fuse_req_t request, size_t size, struct fuse_file_info *fi)
+{
+    const struct request asked = describe(request, fi);
+
+    request_read(opening_of(fi), &asked, size);
+}
+
+void
+session_write(fuse_req_t request, size_t size, struct fuse_file_info *fi)
+{
+    const struct request asked = describe(request, fi);
+
+    request_write(opening_of(fi), &asked, size);
+}
+
+void
+session_poll(fuse_req_t request, struct fuse_file_info *fi, struct fuse_pollhandle *pollhandle)
+{
+    const struct request asked = describe(request, fi);
+
+    request_poll(opening_of(fi), &asked, pollhandle);
+}
+
+void
+session_ioctl(fuse_req_t request, int command, void *argument, struct fuse_file_info *fi,
+              unsigned flags, const void *in, size_t in_size, size_t out_size)
+{
+    const struct request asked = describe(request, fi);
+    const struct ioctl_call call = {.command = (unsigned)command,
+                                    .argument = argument,
+                                    .in = in,
+                                    .in_size = in_size,
+                                    .out_size = out_size,
+                                    .may_retry = flags & FUSE_IOCTL_UNRESTRICTED};
+
+    request_ioctl(opening_of(fi), &asked, &call);
+}
+
+/* --- the session --- */
 
 /* 1: one has been answered, or put off; 0: there is none; -1: the session has ended. */
 static int

@@ -15,6 +15,7 @@
 
 #include "steved/answers.h"
 
+struct opening;
 struct server;
 
 struct session {
@@ -28,14 +29,15 @@ struct session {
     void (*ended)(struct server *server);
 };
 
-static inline struct session *
-session_of(fuse_req_t request)
-{
-    return fuse_req_userdata(request);
-}
-
-/* Who asks, and how. fi: NULL: no open file is asked for. */
-struct request session_request(fuse_req_t request, const struct fuse_file_info *fi);
+/* What is asked for with the open file, the same for both kinds: handed on to requests.h and ioctls.h. */
+struct opening *session_open(fuse_req_t request); /* does not answer; NULL: out of memory */
+void session_release(fuse_req_t request, struct fuse_file_info *fi);
+void session_read(fuse_req_t request, size_t size, struct fuse_file_info *fi);
+void session_write(fuse_req_t request, size_t size, struct fuse_file_info *fi);
+void session_poll(fuse_req_t request, struct fuse_file_info *fi,
+                  struct fuse_pollhandle *pollhandle);
+void session_ioctl(fuse_req_t request, int command, void *argument, struct fuse_file_info *fi,
+                   unsigned flags, const void *in, size_t in_size, size_t out_size);
 
 /* libfuse's own messages become ours. */
 void session_init(struct session *session, struct server *server);
