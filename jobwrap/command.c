@@ -35,7 +35,7 @@ command_stopped(struct command *command)
     if (process_info(command->pid, &info) < 0 || (info.state != 'T' && info.state != 't'))
         return;
     pid_t foreground = open_terminal(&terminal);
-    command->gave_terminal = foreground == info.process_group && foreground != getpgrp();
+    command->has_given_terminal = foreground == info.process_group && foreground != getpgrp();
     if (terminal >= 0)
         close(terminal);
     /* Not SIGSTOP: where no shell is that could continue us, the kernel ignores this one. */
@@ -56,13 +56,13 @@ return_terminal(struct command *command)
     }
     if (terminal >= 0)
         close(terminal);
-    command->gave_terminal = false;
+    command->has_given_terminal = false;
 }
 
 void
 command_continue(struct command *command)
 {
-    if (command->gave_terminal)
+    if (command->has_given_terminal)
         return_terminal(command);
     command_signal(command, SIGCONT);
 }

@@ -9,9 +9,9 @@
 struct command {
     pid_t pid; /* 0: not launched */
     int pidfd; /* or -1 */
-    bool ended;
-    int status;         /* then: the wait status */
-    bool gave_terminal; /* it was stopped in the foreground with a process group of its own */
+    bool has_ended;
+    int status;              /* then: the wait status */
+    bool has_given_terminal; /* it was stopped in the foreground with a process group of its own */
 };
 
 void command_signal(const struct command *command, int signal_number);

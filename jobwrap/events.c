@@ -16,9 +16,9 @@
 static void
 end_command(struct jobwrap *jobwrap, int status, bool tree_empty)
 {
-    jobwrap->command.ended = true;
+    jobwrap->command.has_ended = true;
     jobwrap->command.status = status;
-    jobwrap->tree_empty = tree_empty;
+    jobwrap->is_tree_empty = tree_empty;
 }
 
 /* The keeper is dead, and we are what it was. */
@@ -30,7 +30,7 @@ reap_tree(struct jobwrap *jobwrap)
     pid_t pid;
 
     while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED)) > 0) {
-        if (pid != command->pid || command->ended)
+        if (pid != command->pid || command->has_ended)
             continue;
         if (WIFSTOPPED(status))
             command_stopped(command);
@@ -38,14 +38,14 @@ reap_tree(struct jobwrap *jobwrap)
             end_command(jobwrap, status, false);
     }
     if (pid < 0 && errno == ECHILD)
-        jobwrap->tree_empty = true;
+        jobwrap->is_tree_empty = true;
 }
 
 /* While the keeper lives it is our only child. */
 static void
 on_child(struct jobwrap *jobwrap)
 {
-    if (jobwrap->keeper_alive)
+    if (jobwrap->is_keeper_alive)
         waitpid(jobwrap->keeper.pid, NULL, WNOHANG);
     else
         reap_tree(jobwrap);
@@ -56,11 +56,11 @@ on_child(struct jobwrap *jobwrap)
 static void
 on_keeper_gone(struct jobwrap *jobwrap)
 {
-    jobwrap->keeper_alive = false;
+    jobwrap->is_keeper_alive = false;
     event_free(jobwrap->keeper_event);
     jobwrap->keeper_event = NULL;
     close(jobwrap->keeper.socket);
-    if (jobwrap->command.pid && !jobwrap->command.ended)
+    if (jobwrap->command.pid && !jobwrap->command.has_ended)
         message("the keeper (pid %d) has been killed; going on without it", jobwrap->keeper.pid);
     reap_tree(jobwrap);
 }
@@ -80,7 +80,7 @@ on_message(struct jobwrap *jobwrap, const struct keeper_message *message, int pi
 {
     switch (message->type) {
     case KEEPER_READY:
-        jobwrap->keeper_ready = true;
+        jobwrap->is_keeper_ready = true;
         jobwrap->keeper_joined = message->value;
         break;
     case KEEPER_LAUNCHED:
@@ -94,7 +94,7 @@ on_message(struct jobwrap *jobwrap, const struct keeper_message *message, int pi
         command_stopped(&jobwrap->command);
         break;
     case KEEPER_ENDED:
-        end_command(jobwrap, message->value, message->empty);
+        end_command(jobwrap, message->value, message->is_empty);
         break;
     case KEEPER_FINISHED:
         jobwrap->keeper_holds = (unsigned)message->value;
@@ -130,9 +130,9 @@ continue_all(struct jobwrap *jobwrap)
 {
     if (jobwrap->command.pid)
         command_continue(&jobwrap->command);
-    else if (jobwrap->launching)
+    else if (jobwrap->is_launching)
         sigaddset(&jobwrap->early, SIGCONT);
-    if (jobwrap->keeper_alive)
+    if (jobwrap->is_keeper_alive)
         kill(jobwrap->keeper.pid, SIGCONT);
 }
 
@@ -143,10 +143,10 @@ on_signal_for_command(struct jobwrap *jobwrap, const struct signalfd_siginfo *in
 
     if (number == SIGCONT) {
         continue_all(jobwrap);
-    } else if (!jobwrap->launching) {
+    } else if (!jobwrap->is_launching) {
         if (number == SIGWINCH)
             return;
-        jobwrap->ended = true;
+        jobwrap->has_ended = true;
         jobwrap->end_signal = number;
     } else if (!jobwrap->command.pid) {
         sigaddset(&jobwrap->early, number);

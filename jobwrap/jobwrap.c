@@ -18,12 +18,12 @@
 static int
 wait_for_keeper(struct jobwrap *jobwrap)
 {
-    while (jobwrap->keeper_alive && !jobwrap->keeper_ready)
+    while (jobwrap->is_keeper_alive && !jobwrap->is_keeper_ready)
         events_serve(jobwrap);
-    if (jobwrap->keeper_ready && jobwrap->keeper_joined == 0)
+    if (jobwrap->is_keeper_ready && jobwrap->keeper_joined == 0)
         return 0;
     message("start the keeper: %s",
-            jobwrap->keeper_ready ? strerror(-jobwrap->keeper_joined) : "it was killed");
+            jobwrap->is_keeper_ready ? strerror(-jobwrap->keeper_joined) : "it was killed");
     return -ECHILD;
 }
 
@@ -32,11 +32,11 @@ acquire_implicit(struct jobwrap *jobwrap)
 {
     struct client *client = jobwrap->parent.jobserver.client;
 
-    if (!client || jobwrap->implicit_paid)
+    if (!client || jobwrap->is_implicit_paid)
         return 0;
-    int result = waiting_borrow(&jobwrap->ledger, jobwrap->base, &jobwrap->ended);
+    int result = waiting_borrow(&jobwrap->ledger, jobwrap->base, &jobwrap->has_ended);
     if (result < 0) {
-        if (!jobwrap->ended)
+        if (!jobwrap->has_ended)
             message("acquire from %s: %s", client_name(client), strerror(-result));
         return result;
     }
@@ -55,14 +55,14 @@ fill(struct jobwrap *jobwrap)
     for (unsigned i = 0; i < relay->fixed; i++)
         if (!private_fifo_put(&jobwrap->fifo))
             return -errno;
-    return jobwrap->options.report ? relay_start_watching(relay, jobwrap->base) : 0;
+    return jobwrap->options.wants_report ? relay_start_watching(relay, jobwrap->base) : 0;
 }
 
 static int
 start_relay(struct jobwrap *jobwrap)
 {
     struct relay *relay = &jobwrap->relay;
-    unsigned implicit = jobwrap->implicit_paid ? 0 : 1;
+    unsigned implicit = jobwrap->is_implicit_paid ? 0 : 1;
     unsigned cap = jobwrap->ledger.capacity - implicit;
 
     relay->fifo = &jobwrap->fifo;
@@ -104,10 +104,10 @@ static void
 abandon(struct jobwrap *jobwrap)
 {
     message("the keeper (pid %d) was killed before the command ran", jobwrap->keeper.pid);
-    jobwrap->ended = true;
+    jobwrap->has_ended = true;
     do
         tree_end(getpid(), SIGKILL);
-    while (!jobwrap->tree_empty && (events_serve(jobwrap), true));
+    while (!jobwrap->is_tree_empty && (events_serve(jobwrap), true));
 }
 
 void
@@ -115,13 +115,13 @@ jobwrap_run(struct jobwrap *jobwrap)
 {
     struct keeper_message launch = {.type = KEEPER_LAUNCH, .value = jobwrap->fifo.chosen};
 
-    if (jobwrap->ended)
+    if (jobwrap->has_ended)
         return;
-    jobwrap->launching = true;
+    jobwrap->is_launching = true;
     keeper_link_send(jobwrap->keeper.socket, &launch, -1);
-    while (!jobwrap->command.ended && (jobwrap->keeper_alive || jobwrap->command.pid))
+    while (!jobwrap->command.has_ended && (jobwrap->is_keeper_alive || jobwrap->command.pid))
         events_serve(jobwrap);
-    if (!jobwrap->command.ended)
+    if (!jobwrap->command.has_ended)
         abandon(jobwrap);
 }
 
@@ -133,7 +133,7 @@ was_killed(const struct jobwrap *jobwrap)
 {
     int status = jobwrap->command.status;
 
-    return jobwrap->command.ended && (WIFSIGNALED(status) || WEXITSTATUS(status) > 128);
+    return jobwrap->command.has_ended && (WIFSIGNALED(status) || WEXITSTATUS(status) > 128);
 }
 
 /* A build that ended as it should has all its tokens in the FIFO; what it leaves behind then is a
@@ -143,7 +143,7 @@ count_to_hold(struct jobwrap *jobwrap)
 {
     unsigned outstanding, borrowed;
 
-    if (!jobwrap->parent.jobserver.client || !jobwrap->command.pid || jobwrap->tree_empty)
+    if (!jobwrap->parent.jobserver.client || !jobwrap->command.pid || jobwrap->is_tree_empty)
         return 0;
     outstanding = relay_collect(&jobwrap->relay);
     if (outstanding == 0 && !was_killed(jobwrap))
@@ -153,7 +153,7 @@ count_to_hold(struct jobwrap *jobwrap)
     if (outstanding > borrowed)
         outstanding = borrowed;
     int living =
-        tree_count_threads(getpid(), jobwrap->keeper_alive ? jobwrap->keeper.pid : 0, getsid(0));
+        tree_count_threads(getpid(), jobwrap->is_keeper_alive ? jobwrap->keeper.pid : 0, getsid(0));
     return living >= 0 && (unsigned)living < outstanding ? (unsigned)living : outstanding;
 }
 
@@ -163,8 +163,8 @@ say_what_is_held(const struct jobwrap *jobwrap, unsigned hold)
     if (hold > 0)
         message("jobs that %s has left behind run on; process %d holds %u of its tokens until "
                 "they end",
-                jobwrap->options.command[0], jobwrap->keeper_alive ? jobwrap->keeper.pid : getpid(),
-                hold);
+                jobwrap->options.command[0],
+                jobwrap->is_keeper_alive ? jobwrap->keeper.pid : getpid(), hold);
 }
 
 static void
@@ -173,7 +173,7 @@ finish_by_keeper(struct jobwrap *jobwrap, unsigned hold)
     struct keeper_message finish = {.type = KEEPER_FINISH, .value = (int)hold};
 
     keeper_link_send(jobwrap->keeper.socket, &finish, -1);
-    while (jobwrap->keeper_alive && jobwrap->keeper_holds == 0)
+    while (jobwrap->is_keeper_alive && jobwrap->keeper_holds == 0)
         events_serve(jobwrap);
 }
 
@@ -185,7 +185,7 @@ jobwrap_finish(struct jobwrap *jobwrap)
     relay_stop(&jobwrap->relay);
     hold = count_to_hold(jobwrap);
     say_what_is_held(jobwrap, hold);
-    if (jobwrap->keeper_alive && jobwrap->base)
+    if (jobwrap->is_keeper_alive && jobwrap->base)
         finish_by_keeper(jobwrap, hold);
     if (jobwrap->keeper_holds > 0)
         return;
@@ -221,7 +221,7 @@ jobwrap_exit(struct jobwrap *jobwrap)
 {
     struct client *client = jobwrap->parent.jobserver.client;
 
-    if (jobwrap->command.ended && !jobwrap->launch_error && jobwrap->options.report)
+    if (jobwrap->command.has_ended && !jobwrap->launch_error && jobwrap->options.wants_report)
         report_write(&jobwrap->report, jobwrap->options.report_file, jobwrap->jobs,
                      client ? client_name(client) : NULL);
     release(jobwrap);
@@ -229,7 +229,7 @@ jobwrap_exit(struct jobwrap *jobwrap)
         return say_launch_error(jobwrap);
     if (jobwrap->end_signal)
         signals_die(jobwrap->end_signal);
-    if (!jobwrap->command.ended)
+    if (!jobwrap->command.has_ended)
         return EXIT_OURS;
     return command_exit_like(&jobwrap->command);
 }

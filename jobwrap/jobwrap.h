@@ -23,14 +23,14 @@ struct jobwrap {
     struct options options;
     struct parent parent;
     unsigned jobs; /* at most so many at once, the implicit slot included */
-    bool implicit_paid;
+    bool is_implicit_paid;
     struct signals signals;
     struct launch launch;
     struct ledger ledger; /* under a parent only */
     struct private_fifo fifo;
 
     struct keeper keeper;
-    bool keeper_alive, keeper_ready;
+    bool is_keeper_alive, is_keeper_ready;
     int keeper_joined;     /* how its start went: 0 or a negative errno */
     unsigned keeper_holds; /* tokens that it has taken over */
 
@@ -40,12 +40,12 @@ struct jobwrap {
     struct report report;
 
     struct command command;
-    bool launching;   /* from when on signals are the command's */
-    sigset_t early;   /* signals that came when it did not run yet */
-    int launch_error; /* as launch_command() */
-    bool tree_empty;  /* when the command ended, nothing else was left */
-    bool ended;       /* a signal, or a failure of ours, has ended it before it ran */
-    int end_signal;   /* 0: it was a failure */
+    bool is_launching;  /* from when on signals are the command's */
+    sigset_t early;     /* signals that came when it did not run yet */
+    int launch_error;   /* as launch_command() */
+    bool is_tree_empty; /* when the command ended, nothing else was left */
+    bool has_ended;     /* a signal, or a failure of ours, has ended it before it ran */
+    int end_signal;     /* 0: it was a failure */
 };
 
 /* From here on the keeper is there, and whatever happens, jobwrap_finish() must be called. */

@@ -93,7 +93,7 @@ watch_command(struct state *state)
         bool empty = !tree_reap(0);
         tell(state,
              (struct keeper_message){
-                 .type = KEEPER_ENDED, .value = status, .pid = pid, .empty = empty},
+                 .type = KEEPER_ENDED, .value = status, .pid = pid, .is_empty = empty},
              -1);
     }
 }

@@ -24,7 +24,7 @@ struct keeper_message {
     enum keeper_message_type type;
     int value;
     pid_t pid;
-    bool empty;
+    bool is_empty;
 };
 
 /* pidfd: -1, or a descriptor to send along. 0 or a negative errno (-EPIPE: the other one is dead). */

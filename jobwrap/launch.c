@@ -20,7 +20,7 @@ prepare(const struct launch *launch, const char *fifo_path)
     auth.path = strdup(fifo_path);
     if (!auth.path)
         return -ENOMEM;
-    if (launch->by_descriptors) {
+    if (launch->uses_descriptors) {
         char *error;
         int result = environment_open_ends(fifo_path, &auth, &error);
         if (result < 0)

@@ -11,7 +11,7 @@
 struct launch {
     char **command;
     const struct signals *signals;
-    bool by_descriptors; /* R,W instead of fifo:PATH */
+    bool uses_descriptors; /* R,W instead of fifo:PATH */
     unsigned jobs;
     char *shims;          /* owned; NULL: leave PATH alone */
     int inherited_fds[2]; /* of the parent's jobserver, not for the command; or -1 */

@@ -25,8 +25,8 @@ decide_jobs(const struct jobwrap *jobwrap)
     if (jobwrap->options.jobs)
         return jobwrap->options.jobs;
     if (jobwrap->parent.jobserver.client)
-        return parent_total(&jobwrap->parent, jobwrap->implicit_paid, cpus_count());
-    return jobwrap->parent.withheld ? 1 : cpus_count();
+        return parent_total(&jobwrap->parent, jobwrap->is_implicit_paid, cpus_count());
+    return jobwrap->parent.is_withheld ? 1 : cpus_count();
 }
 
 static void
@@ -39,10 +39,10 @@ plan_launch(struct jobwrap *jobwrap)
     jobwrap->launch = (struct launch){
         .command = options->command,
         .signals = &jobwrap->signals,
-        .by_descriptors = options->style == STYLE_PIPE ||
-                          (options->style == STYLE_AUTO && make_version_wants_pipe()),
+        .uses_descriptors = options->style == STYLE_PIPE ||
+                            (options->style == STYLE_AUTO && make_version_wants_pipe()),
         .jobs = jobwrap->jobs,
-        .shims = options->shims ? shims_find() : NULL,
+        .shims = options->wants_shims ? shims_find() : NULL,
         .inherited_fds = {inherited ? parent->jobserver.auth.read_fd : -1,
                           inherited ? parent->jobserver.auth.write_fd : -1},
     };
@@ -95,7 +95,7 @@ start_keeper(struct jobwrap *jobwrap)
     };
     result = keeper_start(&jobwrap->keeper);
     if (result == 0) {
-        jobwrap->keeper_alive = true;
+        jobwrap->is_keeper_alive = true;
         return;
     }
     message("fork: %s", strerror(-result));
@@ -115,9 +115,9 @@ main(int argc, char **argv)
         return EXIT_OURS;
     }
     if (jobwrap.parent.jobserver.client)
-        jobwrap.implicit_paid =
+        jobwrap.is_implicit_paid =
             implicit_is_paid(jobwrap.parent.jobserver.client, jobwrap.options.implicit,
-                             jobwrap.parent.jobserver.from_environment);
+                             jobwrap.parent.jobserver.is_from_environment);
     jobwrap.jobs = decide_jobs(&jobwrap);
     plan_launch(&jobwrap);
     plan(&jobwrap);

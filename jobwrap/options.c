@@ -50,8 +50,8 @@ parse_parent(struct options *options, const char *text)
 {
     if (!*text)
         usage_refuse("--parent", text, "auto, none or a jobserver");
-    options->root = strcmp(text, "none") == 0;
-    options->parent = options->root || strcmp(text, "auto") == 0 ? NULL : text;
+    options->is_root = strcmp(text, "none") == 0;
+    options->parent = options->is_root || strcmp(text, "auto") == 0 ? NULL : text;
 }
 
 static enum style
@@ -85,19 +85,19 @@ parse_option(struct options *options, int option)
             usage_refuse("--implicit", optarg, "auto, inherit or acquire");
         break;
     case OPT_REPORT:
-        options->report = true;
+        options->wants_report = true;
         options->report_file = optarg;
         if (optarg && !*optarg)
             usage_refuse("--report", optarg, "a file");
         break;
     case OPT_GROUP:
         options->group = optarg;
-        options->group_named = true;
+        options->is_group_named = true;
         if (!getgrnam(optarg))
             usage_refuse("--group", optarg, "a group");
         break;
     case OPT_NO_SHIMS:
-        options->shims = false;
+        options->wants_shims = false;
         break;
     case 'h':
         usage_show(help, EXIT_OURS);
@@ -111,7 +111,7 @@ options_parse(struct options *options, int argc, char **argv)
 {
     int option;
 
-    *options = (struct options){.shims = true, .group = "jobserver"};
+    *options = (struct options){.wants_shims = true, .group = "jobserver"};
     opterr = 0;
     /* '+': what follows the command's name is the command's. */
     while ((option = getopt_long(argc, argv, "+:j:hV", long_options, NULL)) != -1) {

@@ -12,15 +12,15 @@ enum style { STYLE_AUTO, STYLE_FIFO, STYLE_PIPE };
 
 struct options {
     unsigned jobs;      /* 0: not given */
-    bool root;          /* --parent=none */
+    bool is_root;       /* --parent=none */
     const char *parent; /* NULL: find one */
     enum style style;
     enum implicit_policy implicit;
-    bool report;
+    bool wants_report;
     const char *report_file; /* NULL: stderr */
-    bool shims;
+    bool wants_shims;
     const char *group;
-    bool group_named; /* by the user, who wants to hear if there is none */
+    bool is_group_named; /* by the user, who wants to hear if there is none */
     char **command;
 };
 

@@ -14,7 +14,7 @@
 static void
 withhold(struct parent *parent, const struct options *options, const char *why)
 {
-    parent->withheld = true;
+    parent->is_withheld = true;
     message("%s; no parent jobserver, %s", why ? why : "the jobserver in MAKEFLAGS is not for us",
             options->jobs ? "so that -j is the number of jobs" : "using -j1");
 }
@@ -25,10 +25,10 @@ parent_find(struct parent *parent, const struct options *options)
     char *error = NULL;
 
     *parent = (struct parent){.jobserver = {.auth = {.read_fd = -1, .write_fd = -1}}};
-    if (options->root)
+    if (options->is_root)
         return 0;
     int result = environment_find(options->parent, &parent->jobserver, &error);
-    if (result < 0 && parent->jobserver.from_environment) {
+    if (result < 0 && parent->jobserver.is_from_environment) {
         withhold(parent, options, error);
         result = 0;
     } else if (result < 0) {
@@ -48,7 +48,8 @@ unsigned
 parent_total(const struct parent *parent, bool implicit_paid, unsigned cpus)
 {
     struct client *client = parent->jobserver.client;
-    const char *wrapper_jobs = parent->jobserver.from_environment ? getenv("JOBWRAP_JOBS") : NULL;
+    const char *wrapper_jobs =
+        parent->jobserver.is_from_environment ? getenv("JOBWRAP_JOBS") : NULL;
     unsigned total = environment_total_jobs(client, NULL, wrapper_jobs);
 
     if (total > 0)

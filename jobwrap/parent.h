@@ -12,7 +12,7 @@
 
 struct parent {
     struct jobserver jobserver; /* client: NULL: there is none */
-    bool withheld;              /* MAKEFLAGS names one that cannot be used: go on as with -j1 */
+    bool is_withheld;           /* MAKEFLAGS names one that cannot be used: go on as with -j1 */
 };
 
 /* By --parent; else MAKEFLAGS, the user's steved, /dev/steve. 0, or a negative errno and a message was

@@ -40,7 +40,7 @@ ask_recalled(struct relay *relay)
     relay->view.recalled =
         relay->recall_fd >= 0 ? parent_recalled(relay->parent, relay->recall_fd) : 0;
     if (relay->view.recalled > 0)
-        relay->view.parent_empty = true;
+        relay->view.is_parent_empty = true;
 }
 
 /* --- doing --- */
@@ -57,9 +57,9 @@ borrow(struct relay *relay, unsigned count, int64_t now_ns)
         } else if (result < 0) {
             message("acquire from %s: %s; going on with what was lent",
                     client_name(relay->parent->jobserver.client), strerror(-result));
-            relay->view.parent_gone = true;
+            relay->view.is_parent_gone = true;
         }
-        relay->view.parent_empty = result == 0;
+        relay->view.is_parent_empty = result == 0;
         if (result <= 0)
             return;
         if (!private_fifo_put(relay->fifo)) {
@@ -131,7 +131,7 @@ do_step(struct relay *relay, const struct relay_step *step, int64_t now_ns)
 static void
 note(struct relay *relay, int64_t now_ns)
 {
-    bool starved = relay->view.lying == 0 && !relay->policy.resting;
+    bool starved = relay->view.lying == 0 && !relay->policy.is_resting;
 
     report_note(relay->report, relay_view_lent(&relay->view), starved, now_ns);
 }
@@ -139,11 +139,11 @@ note(struct relay *relay, int64_t now_ns)
 static void
 wait_for(struct relay *relay, const struct relay_step *step, int64_t now_ns)
 {
-    if (step->watch_parent)
+    if (step->watches_parent)
         event_add(relay->parent_event, NULL);
     else
         event_del(relay->parent_event);
-    if (step->watch_fifo)
+    if (step->watches_fifo)
         collector_ask(&relay->collector);
     if (step->deadline_ns == RELAY_NO_DEADLINE) {
         event_del(relay->timer);
@@ -161,12 +161,12 @@ run(struct relay *relay, bool touched)
 
     relay->view.parent = RELAY_NEED_UNKNOWN;
     relay->view.living = -1;
-    relay->view.touched = touched;
+    relay->view.is_touched = touched;
     for (;;) {
         look(relay);
         note(relay, now_ns);
         step = relay_policy_next(&relay->policy, &relay->view, now_ns);
-        relay->view.touched = false;
+        relay->view.is_touched = false;
         if (step.action == RELAY_WAIT)
             break;
         do_step(relay, &step, now_ns);
@@ -197,7 +197,7 @@ on_parent(evutil_socket_t fd, short what, void *argument)
 
     (void)fd;
     (void)what;
-    relay->view.parent_empty = false;
+    relay->view.is_parent_empty = false;
     run(relay, false);
 }
 

@@ -51,10 +51,10 @@ notice(struct relay_policy *policy, const struct relay_view *view, int64_t now_n
 {
     unsigned lent = relay_view_lent(view);
 
-    if (!view->touched && lent == policy->lent)
+    if (!view->is_touched && lent == policy->lent)
         return;
     if (lent > policy->lent) { /* a token was taken: there is demand */
-        policy->resting = policy->probing = false;
+        policy->is_resting = policy->is_probing = false;
         policy->probe_ns = policy->config.probe_min_ns;
     }
     policy->lent = lent;
@@ -67,7 +67,7 @@ void
 relay_policy_laid(struct relay_policy *policy, int64_t now_ns)
 {
     policy->idle_since_ns = now_ns;
-    policy->probing = policy->resting;
+    policy->is_probing = policy->is_resting;
 }
 
 /* What lies in the FIFO goes home at once; else what is put back next, if the build is not faster. */
@@ -78,7 +78,7 @@ decide_recall(const struct relay_view *view, struct relay_step *step)
 
     if (asked == 0)
         return false;
-    step->watch_fifo = true;
+    step->watches_fifo = true;
     if (view->lying == 0)
         return false;
     step->action = RELAY_TAKE_HOME;
@@ -115,14 +115,14 @@ decide_borrowing(const struct relay_policy *policy, const struct relay_view *vie
                  struct relay_step *step)
 {
     if (view->lying >= policy->config.floating || view->borrowed >= policy->config.cap ||
-        view->parent_gone)
+        view->is_parent_gone)
         return false;
-    if (policy->resting && now_ns < policy->probe_at_ns) {
+    if (policy->is_resting && now_ns < policy->probe_at_ns) {
         step->deadline_ns = min_ns(step->deadline_ns, policy->probe_at_ns);
         return false;
     }
-    if (view->parent_empty) {
-        step->watch_parent = true;
+    if (view->is_parent_empty) {
+        step->watches_parent = true;
         return false;
     }
     unsigned missing = policy->config.floating - view->lying;
@@ -138,8 +138,8 @@ go_home(struct relay_policy *policy, const struct relay_view *view, int64_t now_
 {
     step->action = RELAY_TAKE_HOME;
     step->count = view->lying;
-    policy->resting = true;
-    policy->probing = false;
+    policy->is_resting = true;
+    policy->is_probing = false;
     policy->probe_at_ns = now_ns + policy->probe_ns;
     policy->probe_ns = min_ns(2 * policy->probe_ns, policy->config.probe_max_ns);
 }
@@ -150,7 +150,7 @@ decide_idle(struct relay_policy *policy, const struct relay_view *view, int64_t 
 {
     if (view->lying == 0)
         return false;
-    int64_t hold_ns = policy->probing ? policy->config.probe_hold_ns : policy->linger_ns;
+    int64_t hold_ns = policy->is_probing ? policy->config.probe_hold_ns : policy->linger_ns;
     if (now_ns < policy->idle_since_ns + hold_ns) {
         step->deadline_ns = min_ns(step->deadline_ns, policy->idle_since_ns + hold_ns);
         return false;

@@ -36,10 +36,10 @@ enum relay_need { RELAY_NEED_UNKNOWN, RELAY_NEEDED, RELAY_NOT_NEEDED };
 struct relay_view {
     unsigned lying;    /* tokens in the FIFO */
     unsigned borrowed; /* from the parent for the build; the implicit slot's is not counted */
-    bool touched;      /* a client has read or written since the last time */
-    bool
-        parent_empty; /* borrowing was tried in vain, and the parent has not become readable since */
-    bool parent_gone;
+    bool is_touched;   /* a client has read or written since the last time */
+    /* borrowing was tried in vain, and the parent has not become readable since */
+    bool is_parent_empty;
+    bool is_parent_gone;
     enum relay_need parent; /* does somebody at the parent need tokens? */
     unsigned recalled;      /* tokens that the parent asks for, ours being more than our share */
     int living; /* threads in the build, each of which may hold a token; -1: not counted */
@@ -58,8 +58,8 @@ enum relay_action {
 struct relay_step {
     enum relay_action action;
     unsigned count;
-    bool watch_parent;
-    bool watch_fifo; /* take the next token that is put back: it is wanted at the parent */
+    bool watches_parent;
+    bool watches_fifo; /* take the next token that is put back: it is wanted at the parent */
     int64_t deadline_ns;
 };
 
@@ -71,8 +71,8 @@ struct relay_policy {
     int64_t surplus_since_ns; /* -1: there is none */
     int64_t loss_since_ns;
     int64_t linger_ns, probe_ns, loss_ns; /* they grow while nothing happens */
-    bool resting;                         /* the float is at home */
-    bool probing;                         /* it lies there to see whether somebody waits */
+    bool is_resting;                      /* the float is at home */
+    bool is_probing;                      /* it lies there to see whether somebody waits */
     int64_t probe_at_ns;
 };
 

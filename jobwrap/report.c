@@ -17,7 +17,7 @@ void
 report_start(struct report *report)
 {
     report->start_ns = report->since_ns = clock_now_ns();
-    report->starved = true; /* until there is a token for the implicit slot */
+    report->is_starved = true; /* until there is a token for the implicit slot */
 }
 
 void
@@ -34,11 +34,11 @@ report_note(struct report *report, unsigned lent, bool starved, int64_t now_ns)
     int64_t passed_ns = now_ns - report->since_ns;
 
     report->job_ns += (double)report->jobs * (double)passed_ns;
-    if (report->starved)
+    if (report->is_starved)
         report->starved_ns += passed_ns;
     report->since_ns = now_ns;
     report->jobs = lent + 1;
-    report->starved = starved;
+    report->is_starved = starved;
     if (report->jobs > report->highest)
         report->highest = report->jobs;
 }
@@ -165,7 +165,8 @@ replace(const char *file, const char *text)
 int
 report_write(struct report *report, const char *file, unsigned jobs, const char *parent)
 {
-    report_note(report, report->jobs > 0 ? report->jobs - 1 : 0, report->starved, clock_now_ns());
+    report_note(report, report->jobs > 0 ? report->jobs - 1 : 0, report->is_starved,
+                clock_now_ns());
     if (!file) {
         print(report, jobs, parent);
         return 0;

@@ -9,7 +9,7 @@
 struct report {
     int64_t start_ns, since_ns; /* since when `jobs` and `starved` are as they are */
     unsigned jobs;              /* now, implicit slot included */
-    bool starved;               /* no token lies there for who may want one */
+    bool is_starved;            /* no token lies there for who may want one */
     double job_ns;              /* the integral of `jobs` */
     int64_t starved_ns;
     unsigned highest, most_borrowed;

@@ -32,7 +32,7 @@ signals_take(struct signals *signals)
     blocked = read;
     sigaddset(&blocked, SIGPIPE); /* a parent's pipe without readers */
     sigaddset(&blocked, SIGTTOU); /* the terminal is handed on from the background */
-    signals->child_ignored = is_ignored(SIGCHLD);
+    signals->is_child_ignored = is_ignored(SIGCHLD);
     signal(SIGCHLD, SIG_DFL);
     if (sigprocmask(SIG_BLOCK, &blocked, &signals->original) < 0)
         return -errno;
@@ -54,7 +54,7 @@ signals_open_children(void)
 void
 signals_give_back(const struct signals *signals)
 {
-    if (signals->child_ignored)
+    if (signals->is_child_ignored)
         signal(SIGCHLD, SIG_IGN);
     sigprocmask(SIG_SETMASK, &signals->original, NULL);
 }

@@ -11,9 +11,9 @@
  * action: ^Z stops all of us together.
  */
 struct signals {
-    sigset_t original;  /* the mask that the command gets */
-    bool child_ignored; /* SIGCHLD was ignored, which would keep us from waiting */
-    int fd;             /* signalfd; of the process that opened it only */
+    sigset_t original;     /* the mask that the command gets */
+    bool is_child_ignored; /* SIGCHLD was ignored, which would keep us from waiting */
+    int fd;                /* signalfd; of the process that opened it only */
 };
 
 /* 0 or a negative errno. Signals that were ignored from the start (nohup) stay so. */

@@ -45,7 +45,7 @@ environment_find_inherited(struct jobserver *found, char **error)
 
     if (result == 0 && found->auth.kind == AUTH_NONE)
         return 0;
-    found->from_environment = true;
+    found->is_from_environment = true;
     if (result == 0 && found->auth.kind == AUTH_CLOSED)
         result = -EBADF;
     else if (result == 0)

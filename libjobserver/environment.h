@@ -17,9 +17,9 @@
 
 /* A jobserver that was found. environment_close() frees what it holds. */
 struct jobserver {
-    struct client *client; /* NULL: none */
-    struct auth auth;      /* how MAKEFLAGS, or the user, named it; else AUTH_NONE */
-    bool from_environment; /* MAKEFLAGS names one: a client of it has started us */
+    struct client *client;    /* NULL: none */
+    struct auth auth;         /* how MAKEFLAGS, or the user, named it; else AUTH_NONE */
+    bool is_from_environment; /* MAKEFLAGS names one: a client of it has started us */
 };
 
 /* The one that the user names ("fifo:PATH", "R,W", a path); where `named` is NULL, the one in the

@@ -90,7 +90,7 @@ count_reclaimed(const struct server *server)
 {
     struct pool_status status;
 
-    if (!server->options.verbose) /* the status walks over all processes */
+    if (!server->options.is_verbose) /* the status walks over all processes */
         return 0;
     pool_get_status(server->pool, &status);
     return status.reclaimed;

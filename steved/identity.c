@@ -41,9 +41,9 @@ resolve_group(struct server *server)
     server->file_gid = getegid();
     server->file_mode = 0600;
     if (geteuid() != 0) {
-        if (options->group_is_named)
+        if (options->is_group_named)
             message("--group '%s': only root can serve a group", options->group);
-        return !options->group_is_named;
+        return !options->is_group_named;
     }
     const struct group *entry = getgrnam(options->group);
     if (entry) {
@@ -51,9 +51,9 @@ resolve_group(struct server *server)
         server->file_mode = 0660;
         return true;
     }
-    if (options->group_is_named)
+    if (options->is_group_named)
         message("--group '%s': there is no such group", options->group);
-    return !options->group_is_named;
+    return !options->is_group_named;
 }
 
 bool

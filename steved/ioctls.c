@@ -89,9 +89,9 @@ describe_client(const struct pool_client *client, struct steved_client *describe
         .account = client->account,
         .pid = client->pid,
         .keeper = client->keeper,
-        .flags = (client->group ? STEVED_CLIENT_GROUP : 0) |
+        .flags = (client->is_group ? STEVED_CLIENT_GROUP : 0) |
                  (client->pays_implicit ? STEVED_CLIENT_PAYS_IMPLICIT : 0) |
-                 (client->unpaid ? STEVED_CLIENT_UNPAID : 0),
+                 (client->is_unpaid ? STEVED_CLIENT_UNPAID : 0),
         .weight = client->weight,
         .held = client->held,
         .reserved = client->reserved,

@@ -57,7 +57,7 @@ start(struct program *program)
             return false;
         options->mount_dir = program->mount_path;
     }
-    if (daemon_start(&program->daemon, options->daemon) < 0)
+    if (daemon_start(&program->daemon, options->is_daemon) < 0)
         return false;
     session_init(&program->session, server);
     if (server_init(server, &request_events) < 0 || notify_open(&program->notify) < 0 ||

@@ -104,17 +104,17 @@ parse_option(struct options *options, int option, char *const *argv)
         options->per_process_limit = parse_number("--per-process-limit", optarg, 0);
         break;
     case 'g':
-        options->group_is_named = true;
+        options->is_group_named = true;
         options->group = parse_text("--group", optarg);
         break;
     case 'u':
         options->user = parse_text("--user", optarg);
         break;
     case 'b':
-        options->daemon = true;
+        options->is_daemon = true;
         break;
     case 'v':
-        options->verbose = true;
+        options->is_verbose = true;
         break;
     case 'h':
         usage_show(usage, EXIT_FAILURE);

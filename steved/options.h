@@ -9,12 +9,12 @@ struct options {
     const char *device;    /* the name below /dev, without a slash; NULL: a mount */
     const char *mount_dir; /* NULL: a device */
     const char *group;
-    bool group_is_named; /* on the command line: then it has to exist */
+    bool is_group_named; /* on the command line: then it has to exist */
     const char *user;    /* NULL: stay who we are */
     unsigned jobs, min_jobs;
     unsigned per_process_limit; /* 0: none */
-    bool daemon;
-    bool verbose;
+    bool is_daemon;
+    bool is_verbose;
 };
 
 /* Ends the program for --help, --version and bad usage. */

@@ -66,7 +66,7 @@ void server_arm_deadline(struct server *server);
 /* Lines of --verbose. */
 #define server_trace(server, ...)                                                                  \
     do {                                                                                           \
-        if ((server)->options.verbose)                                                             \
+        if ((server)->options.is_verbose)                                                          \
             message(__VA_ARGS__);                                                                  \
     } while (0)
 

@@ -180,7 +180,7 @@ pool_process_add(struct pool *pool, pid_t pid, struct pool_account *account, boo
         return NULL;
     }
     process->pid = pid;
-    process->paid_by_parent = paid_by_parent;
+    process->is_paid_by_parent = paid_by_parent;
     TAILQ_INIT(&process->openings);
     TAILQ_INIT(&process->waiters);
     holder_init(pool, &process->holder, account);
@@ -191,7 +191,7 @@ pool_process_add(struct pool *pool, pid_t pid, struct pool_account *account, boo
 void
 pool_process_set_paid(struct pool_process *process)
 {
-    process->paid_by_parent = true;
+    process->is_paid_by_parent = true;
 }
 
 pid_t

@@ -87,7 +87,7 @@ is_granting(const struct pool *pool)
 {
     if (pool->free == 0)
         return false;
-    return !pool->throttled || pool->held + pool->reserved < pool->min_jobs;
+    return !pool->is_throttled || pool->held + pool->reserved < pool->min_jobs;
 }
 
 static int64_t
@@ -520,7 +520,7 @@ pool_set_per_process_limit(struct pool *pool, unsigned limit, int64_t now_ns)
 void
 pool_set_throttle(struct pool *pool, bool throttled, unsigned min_jobs, int64_t now_ns)
 {
-    pool->throttled = throttled;
+    pool->is_throttled = throttled;
     pool->min_jobs = min_jobs;
     pool_serve(pool, now_ns);
 }
@@ -573,7 +573,7 @@ pool_destroy(struct pool *pool)
     if (!pool)
         return;
     pool->events = &quiet;
-    pool->throttled = true; /* nobody is served any more */
+    pool->is_throttled = true; /* nobody is served any more */
     pool->min_jobs = 0;
     while ((opening = TAILQ_FIRST(&pool->openings)))
         pool_close(pool, opening, 0);

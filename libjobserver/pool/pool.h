@@ -77,9 +77,9 @@ struct pool_client {
     pid_t pid, keeper; /* keeper: the second member of a group, else 0 */
     unsigned held, reserved, waiting;
     unsigned claims;    /* of what it holds or has claimed, by processes below it */
-    bool group;         /* a registered group: a jobwrap or a gate, with its keeper */
+    bool is_group;      /* a registered group: a jobwrap or a gate, with its keeper */
     bool pays_implicit; /* one of the tokens it holds is its own implicit slot */
-    bool unpaid;        /* runs one job more than it holds: a direct client nobody paid for */
+    bool is_unpaid;     /* runs one job more than it holds: a direct client nobody paid for */
 };
 
 /* Returns NULL with errno set: EINVAL (capacity not in 1..POOL_CAPACITY_MAX) or ENOMEM. `events`

@@ -65,7 +65,7 @@ struct pool_process {
     struct pool_holder holder;
     pid_t pid;
     bool is_client; /* a token was read, or asked for, that it is charged for */
-    bool paid_by_parent;
+    bool is_paid_by_parent;
     bool has_polled;
     struct pool_group *group;
     TAILQ_ENTRY(pool_process) in_group;
@@ -139,7 +139,7 @@ struct pool {
 
     unsigned capacity, free, held, reserved, debt;
     unsigned per_process_limit; /* 0: none */
-    bool throttled;
+    bool is_throttled;
     unsigned min_jobs; /* not below this does `throttled` hold anything back */
 
     struct pool_loans spare_loans;

@@ -9,7 +9,7 @@
 static bool
 is_unpaid(const struct pool_process *process)
 {
-    return process->is_client && !process->paid_by_parent && !process->group &&
+    return process->is_client && !process->is_paid_by_parent && !process->group &&
            !process->holder.claimed_from && !process->holder.pays_implicit;
 }
 
@@ -65,9 +65,9 @@ describe(struct pool_holder *holder)
         .reserved = holder->reserved,
         .waiting = holder->queued + holder->parked,
         .claims = holder->claims,
-        .group = holder->is_group,
+        .is_group = holder->is_group,
         .pays_implicit = holder->pays_implicit,
-        .unpaid = !holder->is_group && is_unpaid(first),
+        .is_unpaid = !holder->is_group && is_unpaid(first),
     };
 }
 
@@ -230,7 +230,7 @@ check_rule_1(const struct pool *pool, const struct totals *totals)
         return "there is a debt, and tokens are free or reserved";
     if (totals->reserved + totals->queued + totals->parked != pool->waiter_count)
         return "the number of waiters is wrong";
-    if (pool->free > 0 && !pool->throttled && totals->queued > 0)
+    if (pool->free > 0 && !pool->is_throttled && totals->queued > 0)
         return "a token is free, and somebody waits";
     return NULL;
 }

@@ -46,7 +46,7 @@ find_jobserver(struct jobgate *jobgate)
     if (result >= 0)
         return;
     const char *reason = error ? error : strerror(-result);
-    if (!error && jobgate->jobserver.from_environment)
+    if (!error && jobgate->jobserver.is_from_environment)
         reason = "the jobserver in MAKEFLAGS is not for us";
     message("%s; nothing is run", reason);
     exit(EXIT_OURS);
@@ -61,7 +61,7 @@ put_up_gate(struct jobgate *jobgate)
     struct gate_plan plan = {
         .client = jobgate->jobserver.client,
         .rules = {.implicit_paid = implicit_is_paid(jobgate->jobserver.client, options->implicit,
-                                                    jobgate->jobserver.from_environment)},
+                                                    jobgate->jobserver.is_from_environment)},
         .names = options->names,
     };
     char *why_not;

@@ -145,7 +145,7 @@ check_open(size_t i)
     if (result != cases[i].result && !(result < 0 && cases[i].result < 0))
         fail_msg("case %zu, %s: %d", i, flags, result);
     if (found.auth.kind != cases[i].kind || tokens != cases[i].tokens ||
-        (found.client != NULL) != (result == 1) || found.from_environment != (result != 0))
+        (found.client != NULL) != (result == 1) || found.is_from_environment != (result != 0))
         fail_msg("case %zu, %s: kind %d, %u tokens", i, flags, (int)found.auth.kind, tokens);
     if ((error != NULL) != cases[i].reason)
         fail_msg("case %zu, %s: says '%s'", i, flags, error ? error : "(nothing)");

@@ -439,7 +439,7 @@ test_rule2_direct_client_is_shown_as_unpaid(void **state)
     take(f, &a);
     take(f, &b);
     assert_int_equal(status(f).unpaid, 2);
-    assert_true(line_of(f, &a).unpaid);
+    assert_true(line_of(f, &a).is_unpaid);
     die(f, &a);
     assert_int_equal(status(f).unpaid, 1);
     die(f, &b);
@@ -456,7 +456,7 @@ test_rule2_client_below_a_client_is_paid(void **state)
     opens(f, &sub);
     take(f, &sub);
     assert_int_equal(status(f).unpaid, 1);
-    assert_false(line_of(f, &sub).unpaid);
+    assert_false(line_of(f, &sub).is_unpaid);
 }
 
 static void
@@ -469,7 +469,7 @@ test_rule2_paying_takes_one_of_the_held_tokens(void **state)
     assert_int_equal(pool_pay_implicit(f->pool, a.opening, a.process, tick(f)), 0);
     expect_tokens(f, 3, 1, 0, 0);
     assert_true(line_of(f, &a).pays_implicit);
-    assert_false(line_of(f, &a).unpaid);
+    assert_false(line_of(f, &a).is_unpaid);
     assert_int_equal(status(f).unpaid, 0);
 }
 
@@ -592,7 +592,7 @@ test_rule2_claiming_pays_the_slot_of_the_claimant(void **state)
     unsigned before = status(f).unpaid;
     assert_true(pool_claim_implicit(f->pool, make.process, emerge.process));
     assert_int_equal(status(f).unpaid, before - 1);
-    assert_false(line_of(f, &make).unpaid);
+    assert_false(line_of(f, &make).is_unpaid);
 }
 
 static void
@@ -908,7 +908,7 @@ test_rule6_holder_is_the_reader(void **state)
     assert_int_equal(line.held, 1);
     assert_int_equal(line.account, 7);
     assert_int_equal(line.weight, POOL_WEIGHT_DEFAULT);
-    assert_false(line.group);
+    assert_false(line.is_group);
 }
 
 static void
@@ -1055,7 +1055,7 @@ test_rule6_group_holds_until_its_last_member_died(void **state)
     take(f, &wrap);
     take(f, &keeper);
     struct pool_client line = line_of(f, &wrap);
-    assert_true(line.group);
+    assert_true(line.is_group);
     assert_int_equal(line.held, 2);
     assert_int_equal(line.account, 1000);
     assert_int_equal(line.keeper, pool_process_pid(keeper.process));

@@ -178,7 +178,7 @@ model_total(const struct random_test *t)
 static int
 holder_by_pid(const struct random_test *t, const struct pool_client *client)
 {
-    if (client->group) {
+    if (client->is_group) {
         for (int g = 0; g < GROUPS; g++) {
             for (int m = 0; t->members[g] > 0 && m < 4; m++) {
                 if (t->group_pids[g][m] == client->pid)
@@ -764,7 +764,7 @@ is_waiting(const struct random_test *t, int p)
     struct pool_client client;
     uint64_t cursor = 0;
     while (pool_get_clients(t->pool, &cursor, &client, 1) == 1) {
-        if (client.pid == t->processes[p].pid && !client.group)
+        if (client.pid == t->processes[p].pid && !client.is_group)
             return client.waiting > 0 || client.reserved > 0;
     }
     return false;

@@ -39,8 +39,8 @@ static void
 borrow(struct world *world, unsigned count)
 {
     for (; count > 0; count--) {
-        world->view.parent_empty = world->parent_free == 0;
-        if (world->view.parent_empty)
+        world->view.is_parent_empty = world->parent_free == 0;
+        if (world->view.is_parent_empty)
             return;
         world->parent_free--;
         world->view.borrowed++;
@@ -105,13 +105,13 @@ wake(struct world *world)
     world->view.living = -1;
     do {
         step = relay_policy_next(&world->policy, &world->view, world->now_ns);
-        world->view.touched = false;
+        world->view.is_touched = false;
         do_step(world, &step);
         assert_true(++steps < 100);
     } while (step.action != RELAY_WAIT);
     assert_true(step.deadline_ns > world->now_ns);
     world->deadline_ns = step.deadline_ns;
-    world->watches_parent = step.watch_parent;
+    world->watches_parent = step.watches_parent;
 }
 
 static void
@@ -119,7 +119,7 @@ parent_gets(struct world *world, unsigned tokens)
 {
     world->parent_free += tokens;
     if (world->watches_parent) {
-        world->view.parent_empty = false;
+        world->view.is_parent_empty = false;
         wake(world);
     }
 }
@@ -148,7 +148,7 @@ take(struct world *world)
     if (world->view.lying == 0)
         return false;
     world->view.lying--;
-    world->view.touched = true;
+    world->view.is_touched = true;
     wake(world);
     return true;
 }
@@ -157,7 +157,7 @@ static void
 put(struct world *world)
 {
     world->view.lying++;
-    world->view.touched = true;
+    world->view.is_touched = true;
     wake(world);
 }
 
@@ -328,7 +328,7 @@ test_probe_serves_who_waits_here(void **state)
     }
     assert_true(waited_ns <= 325 * MS);
     /* Demand was seen: the next token comes without a probe's delay. */
-    assert_false(world.policy.resting);
+    assert_false(world.policy.is_resting);
     parent_gets(&world, 1);
     assert_int_equal(world.view.lying, 1);
 }
@@ -407,7 +407,7 @@ test_parent_that_is_gone_is_left_alone(void **state)
     wake(&world);
     assert_true(take(&world));
     assert_true(take(&world));
-    world.view.parent_gone = true;
+    world.view.is_parent_gone = true;
     wake(&world);
     assert_false(world.watches_parent);
     put(&world);
@@ -445,7 +445,7 @@ test_random_builds_conserve_tokens(void **state)
         /* Work conserving: the parent has one and none lies here only if the float rests, or we
          * have all that we may have. */
         if (world.view.lying == 0 && world.parent_free > 0 && world.view.borrowed < 4)
-            assert_true(world.policy.resting || world.watches_parent);
+            assert_true(world.policy.is_resting || world.watches_parent);
     }
 }
 
