@@ -2,6 +2,8 @@
 #ifndef JOBWRAP_JOBWRAP_H
 #define JOBWRAP_JOBWRAP_H
 
+/* The state of the program, and the four steps of its life. */
+
 #include <event2/event.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -17,7 +19,6 @@
 #include "jobwrap/signals.h"
 #include "libjobserver/ledger.h"
 
-/* The state of the program. */
 struct jobwrap {
     /* settled before the keeper is forked */
     struct options options;

@@ -2,18 +2,19 @@
 #ifndef JOBWRAP_KEEPER_H
 #define JOBWRAP_KEEPER_H
 
-#include <sys/types.h>
-
-#include "jobwrap/launch.h"
-#include "jobwrap/private_fifo.h"
-#include "libjobserver/ledger.h"
-
 /*
  * The keeper stands between jobwrap and the command: it starts the command and all that the command
  * leaves behind becomes its child, so that the kernel tells it when nothing is left (ECHILD). If
  * jobwrap is killed, it ends the tree, and then, and not before, returns the borrowed tokens and
  * removes the directory. If the keeper is killed, its children become jobwrap's, which goes on.
  */
+
+#include <sys/types.h>
+
+#include "jobwrap/launch.h"
+#include "jobwrap/private_fifo.h"
+#include "libjobserver/ledger.h"
+
 struct keeper {
     struct ledger *ledger;     /* NULL without a parent */
     struct private_fifo *fifo; /* planned, not made */

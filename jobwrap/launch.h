@@ -2,6 +2,8 @@
 #ifndef JOBWRAP_LAUNCH_H
 #define JOBWRAP_LAUNCH_H
 
+/* Starts the command with its jobserver in its environment. */
+
 #include <stdbool.h>
 #include <sys/types.h>
 

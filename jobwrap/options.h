@@ -2,6 +2,8 @@
 #ifndef JOBWRAP_OPTIONS_H
 #define JOBWRAP_OPTIONS_H
 
+/* The command line of jobwrap. */
+
 #include <stdbool.h>
 
 #include "libjobserver/implicit.h"

@@ -2,6 +2,9 @@
 #ifndef JOBWRAP_RELAY_H
 #define JOBWRAP_RELAY_H
 
+/* Carries tokens between the parent and the private FIFO, as relay_policy says: from the parent by the
+ * ledger into the FIFO, and back the same way. */
+
 #include <event2/event.h>
 
 #include "jobwrap/collector.h"
@@ -11,7 +14,6 @@
 #include "jobwrap/report.h"
 #include "libjobserver/ledger.h"
 
-/* Carries tokens between the parent and the private FIFO, as relay_policy says. */
 struct relay {
     struct relay_policy policy;
     struct relay_view view;

@@ -2,6 +2,8 @@
 #ifndef JOBWRAP_WAITING_H
 #define JOBWRAP_WAITING_H
 
+/* Waiting for the token of the command's implicit slot. */
+
 #include <event2/event.h>
 #include <stdbool.h>
 

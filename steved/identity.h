@@ -2,6 +2,8 @@
 #ifndef STEVED_IDENTITY_H
 #define STEVED_IDENTITY_H
 
+/* Whom the server becomes, and whose its file will be. */
+
 #include <stdbool.h>
 #include <sys/types.h>
 
