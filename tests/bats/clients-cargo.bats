@@ -4,7 +4,7 @@
 # jobs of a make that one of them starts. cargo itself loses tokens when a build fails.
 
 # shellcheck disable=SC2154 # common.bash sets spawned
-load common
+load ../lib/bash/common
 
 setup() {
     common_setup

@@ -5,8 +5,8 @@
 # its jobs ends; it takes `fifo:` alone.
 
 # shellcheck disable=SC2154 # common.bash sets spawned
-load common
-load compiled
+load ../lib/bash/common
+load ../lib/bash/compiled
 
 setup() {
     common_setup

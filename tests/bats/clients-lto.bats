@@ -5,7 +5,7 @@
 # gcc finds before its own.
 
 # shellcheck disable=SC2154 # common.bash sets spawned
-load common
+load ../lib/bash/common
 
 FILES=24
 

@@ -5,7 +5,7 @@
 
 # shellcheck disable=SC2016 # what single quotes hold is make's, or another shell's
 # shellcheck disable=SC2154 # common.bash sets spawned
-load common
+load ../lib/bash/common
 
 setup() {
     common_setup

@@ -4,7 +4,7 @@
 
 # shellcheck disable=SC2016 # what is in single quotes is another shell's
 
-load common
+load ../lib/bash/common
 
 setup() {
     common_setup

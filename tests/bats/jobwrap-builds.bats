@@ -4,7 +4,7 @@
 # of sub-makes prove it by their own stamps.
 
 # shellcheck disable=SC2154 # common.bash sets spawned, run sets status
-load common
+load ../lib/bash/common
 
 tree() {
     "$LIB/make-tree" "$@" "$BATS_TEST_TMPDIR/tree" 0.03

@@ -3,7 +3,7 @@
 # SIGKILL at random moments, 100 times each ($JOBWRAP_ROUNDS): every token is back at the parent, none
 # was back before its job had ended, the statuses are right, no process and no directory is left.
 
-load common
+load ../lib/bash/common
 
 rounds() {
     local server=()

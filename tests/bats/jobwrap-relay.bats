@@ -4,7 +4,7 @@
 
 # shellcheck disable=SC2016 # what single quotes hold is for the command's shell
 # shellcheck disable=SC2153,SC2154 # common.bash sets SERVER and spawned, run sets status
-load common
+load ../lib/bash/common
 
 setup() {
     common_setup

@@ -7,8 +7,8 @@
 
 # shellcheck disable=SC2016 # what single quotes hold is for another shell
 # shellcheck disable=SC2154 # common.bash sets spawned, run sets status
-load common
-load shim
+load ../lib/bash/common
+load ../lib/bash/shim
 
 JOBS=300
 

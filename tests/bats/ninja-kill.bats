@@ -5,8 +5,8 @@
 # prints of a round that has failed, the seed and all, shows that round again.
 
 # shellcheck disable=SC2154 # common.bash sets spawned
-load common
-load shim
+load ../lib/bash/common
+load ../lib/bash/shim
 
 setup() {
     shim_setup

@@ -4,7 +4,7 @@
 
 # shellcheck disable=SC2016 # what single quotes hold is for the command's shell
 # shellcheck disable=SC2154 # common.bash sets spawned and status, run sets output
-load common
+load ../lib/bash/common
 
 : "${SHIM:=$BUILD/ninja-shim/ninja}" "${JOBGATE:=$BUILD/ninja-shim/jobgate}"
 CONCURRENCY=$LIB/concurrency

@@ -2,7 +2,7 @@
 # The adapter for a Portage that knows no jobserver: with a stand-in that has the names it uses, and
 # with a real one from PyPI.
 
-load common
+load ../lib/bash/common
 
 setup() {
     common_setup

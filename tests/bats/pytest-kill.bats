@@ -3,9 +3,9 @@
 # Whatever ends a worker, or all of the run: each token is back, once.
 
 # shellcheck disable=SC2153,SC2154 # common.bash sets SERVER and spawned, run sets status and output
-load common
-load shim
-load pytest
+load ../lib/bash/common
+load ../lib/bash/shim
+load ../lib/bash/pytest
 
 setup() {
     pytest_setup

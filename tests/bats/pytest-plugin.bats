@@ -3,9 +3,9 @@
 # pytest with its plugin: as many workers at once as there are tokens and the slot, in each mode.
 
 # shellcheck disable=SC2153,SC2154 # common.bash sets SERVER and spawned, run sets status and output
-load common
-load shim
-load pytest
+load ../lib/bash/common
+load ../lib/bash/shim
+load ../lib/bash/pytest
 
 setup() {
     pytest_setup

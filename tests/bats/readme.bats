@@ -4,7 +4,7 @@
 # test names its block by the heading or the bold words before it; the first test fails if a block has
 # no test.
 
-load common
+load ../lib/bash/common
 
 setup() {
     common_setup

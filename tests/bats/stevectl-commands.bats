@@ -3,8 +3,8 @@
 
 # shellcheck disable=SC2016 # what is in single quotes is make's, or another shell's
 
-load common
-load steved
+load ../lib/bash/common
+load ../lib/bash/steved
 
 @test 'wrong usage is one line, and status 2' {
     start_steved --jobs 4 --min-jobs 2

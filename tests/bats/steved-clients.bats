@@ -4,8 +4,8 @@
 
 # shellcheck disable=SC2016 # what is in single quotes is make's, or another shell's
 
-load common
-load steved
+load ../lib/bash/common
+load ../lib/bash/steved
 
 @test 'a blocked read is served by a returned token' {
     run_client blocking

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash
-# What all tests share: `load common`. A file that has a setup() or teardown() of its own calls
-# common_setup or common_teardown in it.
+# What all tests share: `load ../lib/bash/common`. A file that has a setup() or teardown() of its own
+# calls common_setup or common_teardown in it.
 
 bats_require_minimum_version 1.5.0
 
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
 LIB=$ROOT/tests/lib
 : "${BUILD:=$ROOT/build}"
 : "${STEVED:=$BUILD/steved/steved}" "${STEVECTL:=$BUILD/steved/stevectl}"
