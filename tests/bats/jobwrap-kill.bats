@@ -12,7 +12,7 @@ rounds() {
         start_steved --jobs 4
         server=(--server "$SERVER")
     fi
-    "$BATS_TEST_DIRNAME/jobwrap-rounds" --rounds "${JOBWRAP_ROUNDS:-100}" "${server[@]}" "$1" "$2" \
+    "$LIB/jobwrap-rounds" --rounds "${JOBWRAP_ROUNDS:-100}" "${server[@]}" "$1" "$2" \
         "$BATS_TEST_TMPDIR/rounds"
 }
 

@@ -23,7 +23,7 @@ rounds() {
     done
     unset NINJA_SHIM_REAL
     mkdir rounds
-    PYTHONPATH=$LIB "$BATS_TEST_DIRNAME/shim-rounds" --rounds "$number" "${real[@]}" \
+    "$LIB/shim-rounds" --rounds "$number" "${real[@]}" \
         ${SERVER:+--server "$SERVER"} "$@" "$parent" rounds
 }
 
