@@ -22,7 +22,7 @@ os.execv(sys.argv[1], sys.argv[1:])' "$@"
 }
 
 terminal() {
-    "$BATS_TEST_DIRNAME/jobwrap-terminal" --parent "$PARENT" "$1"
+    "$LIB/terminal/jobwrap-terminal" --parent "$PARENT" "$1"
     wait_for 10 fifo_has "$PARENT" 3
 }
 

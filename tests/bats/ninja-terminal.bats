@@ -45,7 +45,7 @@ alike() {
 # typed LABEL SCENARIO CHILDREN COMMAND: nothing is left behind, whatever was typed.
 typed() {
     rm -f "$LOG"
-    "$LIB/subreaper" "$BATS_TEST_DIRNAME/ninja-terminal" "$2" "$3" "$4" "$LOG" >"$1.typed"
+    "$LIB/subreaper" "$LIB/terminal/ninja-terminal" "$2" "$3" "$4" "$LOG" >"$1.typed"
     # All are the same, and which of them comes first to the gate is open.
     grep -c ^start "$LOG" >"$1.jobs"
 }
