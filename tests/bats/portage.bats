@@ -11,7 +11,7 @@ setup() {
     unset EMERGE_SHIM_REAL EMERGE_SHIM_STRICT EMERGE_SHIM_IMPLICIT PYTHONPATH PYTHONHOME
     unset FAILING MAKE_CONF
     SHIM=$BUILD/portage/emerge JOBSERVER_EMERGE=$BUILD/portage/jobserver-emerge
-    STANDIN=$ROOT/tests/bats/portage-standin
+    STANDIN=$LIB/portage-standin
     export EMERGE_SHIM_REAL=$STANDIN/emerge PYTHONDONTWRITEBYTECODE=1
     PACKAGES=$(printf 'p%02d ' {1..12})
 }

@@ -35,9 +35,9 @@ suite() {
     local name kind=$1
     shift
     [ $# -gt 0 ] || set -- a
-    cp "$ROOT/tests/bats/pytest-suite"/{stamps,conftest}.py .
+    cp "$LIB/pytest-suite"/{stamps,conftest}.py .
     for name in "$@"; do
-        cp "$ROOT/tests/bats/pytest-suite/$kind.py" "test_$name.py"
+        cp "$LIB/pytest-suite/$kind.py" "test_$name.py"
     done
 }
 
