@@ -129,7 +129,7 @@ waits() {
     suite many {a..d}
     below_steved 1
     # No ancestor, whose token would pay for the slot.
-    spawn python3 "$BATS_TEST_DIRNAME/steved_client.py" hold "$SERVER" 1 >held
+    spawn python3 "$LIB/steved_client.py" hold "$SERVER" 1 >held
     holder=$spawned
     wait_for 10 grep -q held held
     for arguments in '-n 2' ''; do

@@ -144,7 +144,7 @@ load ../lib/bash/steved
 @test 'a reader in a child pid namespace is a process like others' {
     require_root
     start_steved --jobs 2
-    spawn unshare --pid --fork --kill-child python3 "$ROOT/tests/bats/steved_client.py" \
+    spawn unshare --pid --fork --kill-child python3 "$LIB/steved_client.py" \
         hold "$SERVER" 1 >"$BATS_TEST_TMPDIR/said"
     wait_for 10 grep -q held "$BATS_TEST_TMPDIR/said"
     run -0 "$STEVECTL" --server "$SERVER" status --json

@@ -8,7 +8,7 @@
 load ../lib/bash/common
 
 DEVICE=/dev/steve
-CLIENT=$ROOT/tests/bats/steved_client.py
+CLIENT=$LIB/steved_client.py
 
 setup_file() {
     [ -c /dev/cuse ]
