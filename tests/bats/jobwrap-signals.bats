@@ -15,10 +15,7 @@ setup() {
 
 # In the background of a script, SIGINT and SIGQUIT are ignored from the start.
 spawn_with_default_signals() {
-    spawn python3 -c 'import os, signal, sys
-for number in (signal.SIGINT, signal.SIGQUIT):
-    signal.signal(number, signal.SIG_DFL)
-os.execv(sys.argv[1], sys.argv[1:])' "$@"
+    spawn env --default-signal=INT,QUIT "$@"
 }
 
 terminal() {

@@ -82,11 +82,7 @@ typed() {
 
 # In the background of a script, SIGINT and SIGQUIT are ignored from the start.
 spawn_with_default_signals() {
-    spawn "$LIB/subreaper" python3 -c 'import os, signal, sys
-for number in (signal.SIGINT, signal.SIGQUIT):
-    signal.signal(number, signal.SIG_DFL)
-print(os.getpid(), file=open("pid", "w"))
-os.execv(sys.argv[1], sys.argv[1:])' "$@"
+    spawn "$LIB/subreaper" sh -c 'echo $$ >pid; exec env --default-signal=INT,QUIT "$@"' - "$@"
 }
 
 # signalled LABEL SIGNAL COMMAND...: to ninja alone, while two of its jobs run.
