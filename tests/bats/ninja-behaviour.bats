@@ -8,15 +8,6 @@
 load ../lib/bash/common
 load ../lib/bash/shim
 
-setup() {
-    shim_setup
-}
-
-teardown() {
-    common_teardown
-    [ -z "${OTHER-}" ] || rm -rf "$OTHER"
-}
-
 # job NAME [COMMAND]: one more in build.ninja; the command is a shell's, and may use $LOG and $STAMP.
 # Its parent is the stamp, which is ninja's own child.
 job() {
@@ -377,7 +368,7 @@ import subprocess, sys
 # --- who else is there ---
 
 @test 'a set-id program in a job keeps its privilege under ptrace' {
-    require_nobody
+    require_nobody "$NINJA_SHIM"
     use_ninja 1.11
     directory_for_all
     cp "$(command -v id)" "$OTHER/id"

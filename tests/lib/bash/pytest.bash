@@ -2,6 +2,11 @@
 # shellcheck shell=bash
 # What the tests of pytest-plugin share, besides common.bash and shim.bash.
 
+setup() {
+    pytest_setup
+    needs_the_plain_build
+}
+
 # In a directory of its own, with a suite that logs its jobs to $LOG; nothing of the tester's pytest.
 pytest_setup() {
     shim_setup
