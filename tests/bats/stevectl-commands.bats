@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
+# stevectl: what it shows of a server, what it sets, and how it refuses.
 
 # shellcheck disable=SC2016 # what is in single quotes is make's, or another shell's
 

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* What /proc says of processes: our own, other users', hidden ones, zombies, and names that deceive. */
+
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
