@@ -56,8 +56,8 @@ breaks() {
 @test 'a clean tree passes, and its longest chain is told' {
     run -0 "$ROOT/tests/static/house" .
     echo "$output"
-    [ "$(grep -c '^ok' <<<"$output")" = 11 ]
-    [ "$(grep '^1\.\.' <<<"$output")" = 1..11 ]
+    [ "$(grep -c '^ok' <<<"$output")" = 12 ]
+    [ "$(grep '^1\.\.' <<<"$output")" = 1..12 ]
     grep -qx '# circles: 1, of which 1 in libjobserver/pool/' <<<"$output"
     grep -qx '# longest chain of includes: 3 files: .* > .* > .*' <<<"$output"
 }
@@ -101,6 +101,17 @@ breaks() {
 @test "a private header in another folder's file" {
     file libjobserver/client.c '#include "libjobserver/pool/private.h"'
     breaks 'private headers stay in their folder' 'libjobserver/client.c:2: '
+}
+
+@test 'a file that sees both the pool and FUSE, be it through another header' {
+    file steved/session.h '#include <fuse_lowlevel.h>'
+    file steved/server.c '#include "libjobserver/pool/pool.h"' '#include <stdio.h>'
+    "$ROOT/tests/static/house"
+    file steved/server.c '#include "libjobserver/pool/pool.h"' '#include <stdio.h>' \
+        '#include "steved/session.h"'
+    breaks 'no file sees both the pool and FUSE' 'steved/server.c:2: '
+    grep -qF '# steved/server.c:4: ' <<<"$output"
+    run ! grep -F '# steved/server.c:3: ' <<<"$output"
 }
 
 @test 'a circle of files: a .c and its .h are one' {
