@@ -4,7 +4,7 @@
 # jobs of a make that one of them starts. cargo itself loses tokens when a build fails.
 
 # shellcheck disable=SC2154 # common.bash sets spawned
-load common
+load ../lib/bash/common
 
 setup() {
     common_setup
@@ -69,7 +69,7 @@ wrapped() {
 }
 
 # Scripts and rustc each of eight crates, make's eight jobs, and rustc when it is asked who it is.
-exactly() {
+all_built_by() {
     "$LIB/concurrency" --expect-exactly "$1" "$LOG"
     [ "$(grep -c '^end script ' "$LOG")" = 7 ]
     [ "$(grep -c '^end native' "$LOG")" = 8 ]
@@ -79,14 +79,14 @@ exactly() {
 @test 'jobwrap -j3 cargo build, style auto: exactly 3 jobs' {
     at_once 3
     RUSTC_WRAPPER=$PWD/rustc-wrapper wrapped auto -j3 -- build --quiet
-    exactly 3
+    all_built_by 3
 }
 
 @test 'jobwrap -j3 cargo build, style fifo: exactly 3 jobs' {
     at_once 3
     if takes_fifo; then
         RUSTC_WRAPPER=$PWD/rustc-wrapper wrapped fifo -j3 -- build --quiet
-        exactly 3
+        all_built_by 3
     else
         # It makes a pool of its own, and its build still is what it would be without us.
         wrapped fifo -j3 -- build --quiet
@@ -97,7 +97,7 @@ exactly() {
     at_once 3
     make_fifo "$BATS_TEST_TMPDIR/parent" 3
     RUSTC_WRAPPER=$PWD/rustc-wrapper wrapped auto --parent="$BATS_TEST_TMPDIR/parent" -- build --quiet
-    exactly 3
+    all_built_by 3
     fifo_has "$BATS_TEST_TMPDIR/parent" 3
 }
 
@@ -105,7 +105,7 @@ exactly() {
     at_once 3
     start_steved --jobs 3
     RUSTC_WRAPPER=$PWD/rustc-wrapper wrapped auto --parent="$SERVER" -- build --quiet
-    exactly 3
+    all_built_by 3
     wait_for 10 steved_has free 3
     [ "$(steved_get reclaimed) $(steved_get dropped)" = '0 0' ]
 }

@@ -5,8 +5,8 @@
 # its jobs ends; it takes `fifo:` alone.
 
 # shellcheck disable=SC2154 # common.bash sets spawned
-load common
-load compiled
+load ../lib/bash/common
+load ../lib/bash/compiled
 
 setup() {
     common_setup
@@ -26,7 +26,7 @@ with_meson() {
 }
 
 # All were compiled and linked, never more than N at once, and N at times.
-exactly() {
+all_built_by() {
     "$LIB/concurrency" --expect-exactly "$1" --expect-jobs $((FILES + 2)) "$LOG"
     [ -x "$TREE/build/tree" ]
 }
@@ -37,14 +37,14 @@ at_parents() {
     shift
     make_fifo "$BATS_TEST_TMPDIR/parent" 3
     "$JOBWRAP" --style="$style" --parent="$BATS_TEST_TMPDIR/parent" "$@" >/dev/null
-    exactly 3
+    all_built_by 3
     fifo_has "$BATS_TEST_TMPDIR/parent" 3
 
     rm -f "$LOG"
     touch "$TREE"/*.c
     start_steved --jobs 3
     "$JOBWRAP" --style="$style" --parent="$SERVER" "$@" >/dev/null
-    exactly 3
+    all_built_by 3
     wait_for 10 steved_has free 3
     [ "$(steved_get reclaimed) $(steved_get dropped)" = '0 0' ]
 }
@@ -53,7 +53,7 @@ at_parents() {
     at_once 3
     configure_cmake 'Unix Makefiles'
     "$JOBWRAP" -j3 cmake --build "$TREE/build" >/dev/null
-    exactly 3
+    all_built_by 3
 }
 
 @test 'cmake --build, Makefiles, below a FIFO and steved: exactly 3 jobs, and all tokens back' {
@@ -65,7 +65,7 @@ at_parents() {
 @test 'jobwrap -j3 cmake --build, ninja 1.13: exactly 3 jobs' {
     with_cmake_and_ninja
     "$JOBWRAP" -j3 --style=fifo cmake --build "$TREE/build" >/dev/null
-    exactly 3
+    all_built_by 3
 }
 
 @test 'cmake --build, ninja 1.13, below a FIFO and steved: exactly 3 jobs, and all tokens back' {
@@ -76,7 +76,7 @@ at_parents() {
 @test 'jobwrap -j3 meson compile, ninja 1.13: exactly 3 jobs' {
     with_meson
     "$JOBWRAP" -j3 --style=fifo meson compile -C "$TREE/build" >/dev/null
-    exactly 3
+    all_built_by 3
 }
 
 @test 'meson compile, ninja 1.13, below a FIFO and steved: exactly 3 jobs, and all tokens back' {

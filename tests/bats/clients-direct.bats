@@ -4,39 +4,13 @@
 
 # shellcheck disable=SC2016 # what single quotes hold is make's
 # shellcheck disable=SC2154 # common.bash sets spawned
-load common
+load ../lib/bash/common
 
 setup() {
     common_setup
     require_tool MAKE441
     cd "$BATS_TEST_TMPDIR" || return
     export LOG=$BATS_TEST_TMPDIR/log
-}
-
-exactly() {
-    "$LIB/concurrency" --expect-exactly "$1" --expect-jobs "$2" "$LOG"
-}
-
-# Jobs that run, each until the test writes one more line to the gate.
-gated_jobs() {
-    mkfifo gate
-    exec {gate}<>gate
-    printf 'jobs = %s\nall: $(jobs)\n$(jobs):; @"$(STAMP)" "$(LOG)" $@ -- sh -c "read -r _ <gate"\n' \
-        "$(seq -s ' ' "$1")" >Makefile
-}
-
-# spawn_gated COMMAND...: without the gate's other end, so that its jobs end with the test.
-spawn_gated() {
-    spawn bash -c "exec $gate>&-"' && exec "$@"' - "$@"
-}
-
-# let_end NUMBER
-let_end() {
-    yes '' | head -n "$1" >&"$gate"
-}
-
-lives_jobs() {
-    [ -e "$LOG" ] && [ "$("$STAMP" --living "$LOG")" = "$1" ]
 }
 
 # started NUMBER: that many jobs began, and no others.

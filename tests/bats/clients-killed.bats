@@ -5,7 +5,7 @@
 
 # shellcheck disable=SC2016 # what single quotes hold is make's
 # shellcheck disable=SC2154 # common.bash sets spawned
-load common
+load ../lib/bash/common
 
 setup() {
     common_setup
@@ -15,14 +15,6 @@ setup() {
     export ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0
     "$LIB/make-tree" tree 0.02 "$LOG"
     printf 'all: 1 2 3 4\n1 2 3 4:\n\t@"$(STAMP)" "$(LOG)" $@ 60\n' >long.mk
-}
-
-exactly() {
-    "$LIB/concurrency" --expect-exactly "$1" --expect-jobs 60 "$LOG"
-}
-
-lives_jobs() {
-    [ -e "$LOG" ] && [ "$("$STAMP" --living "$LOG")" = "$1" ]
 }
 
 # A process of the session of the build, the build's first one as likely as any.
@@ -57,7 +49,7 @@ random_process() {
     [ $((2 * killed)) -gt "${JOBWRAP_ROUNDS:-100}" ]
     rm -f "$LOG"
     "$MAKE441" -s -C tree
-    exactly 4
+    exactly 4 60
     wait_for 10 steved_has free 3
     [ "$(steved_get waiting) $(steved_get debt) $(steved_get reserved)" = '0 0 0' ]
 }
@@ -94,7 +86,7 @@ build_after() {
     lives_jobs 0
     rm -f "$LOG"
     STAMP_MEET=4 "$JOBWRAP" "$@" make -s -C tree
-    exactly 4
+    exactly 4 60
     wait_for 10 "${test[@]}"
 }
 

@@ -5,7 +5,7 @@
 # gcc finds before its own.
 
 # shellcheck disable=SC2154 # common.bash sets spawned
-load common
+load ../lib/bash/common
 
 FILES=24
 
@@ -48,7 +48,7 @@ sources() {
 }
 
 # No more than N at once, neither compiling nor linking, and N at the time of the links.
-exactly() {
+all_built_by() {
     "$LIB/concurrency" --expect-exactly "$1" "$LOG"
     grep ' lto1 ' "$LOG" >"$LOG.lto1"
     "$LIB/concurrency" --expect-exactly "$1" "$LOG.lto1"
@@ -66,14 +66,14 @@ build() {
 @test 'jobwrap -j2 make, two links of 25 files by gcc -flto=jobserver: exactly 2 jobs' {
     at_once 2
     build -j2
-    exactly 2
+    all_built_by 2
 }
 
 @test 'gcc -flto=jobserver below a FIFO of 3: exactly 3 jobs, and all tokens back' {
     at_once 3
     make_fifo "$BATS_TEST_TMPDIR/parent" 3
     build --parent="$BATS_TEST_TMPDIR/parent"
-    exactly 3
+    all_built_by 3
     fifo_has "$BATS_TEST_TMPDIR/parent" 3
 }
 
@@ -81,7 +81,7 @@ build() {
     at_once 3
     start_steved --jobs 3
     build --parent="$SERVER"
-    exactly 3
+    all_built_by 3
     wait_for 10 steved_has free 3
     [ "$(steved_get reclaimed) $(steved_get dropped)" = '0 0' ]
 }

@@ -5,20 +5,12 @@
 
 # shellcheck disable=SC2016 # what single quotes hold is make's, or another shell's
 # shellcheck disable=SC2154 # common.bash sets spawned
-load common
+load ../lib/bash/common
 
 setup() {
     common_setup
     cd "$BATS_TEST_TMPDIR" || return
     export LOG=$BATS_TEST_TMPDIR/log
-    # Other users cannot reach into bats' directories.
-    OTHER=$(mktemp -d /tmp/jobwrap-test.XXXXXX)
-    chmod 0755 "$OTHER"
-}
-
-teardown() {
-    common_teardown
-    rm -rf "$OTHER"
 }
 
 # ninja_file DIR: 24 jobs.
@@ -29,10 +21,6 @@ ninja_file() {
         printf 'build %d: job\n' $(seq 24)
         # A job touches no file, and so is run each time.
     } >"$1/build.ninja"
-}
-
-exactly() {
-    "$LIB/concurrency" --expect-exactly "$1" --expect-jobs "$2" "$LOG"
 }
 
 # says_nothing COMMAND...: of tokens or jobservers, but for ninja, which has found one.
@@ -106,11 +94,6 @@ says_nothing() {
     done
 }
 
-# lives_jobs NUMBER [LOG]: for wait_for.
-lives_jobs() {
-    [ -e "${2-$LOG}" ] && [ "$("$STAMP" --living "${2-$LOG}")" = "$1" ]
-}
-
 # with_group_jobserver COMMAND...: where there is one, as there is with a server in /dev.
 with_group_jobserver() {
     cp /etc/group group
@@ -120,11 +103,10 @@ with_group_jobserver() {
 }
 
 @test "builds of another user share a root's FIFO through the group jobserver, below steved" {
-    require_root
-    require setpriv unshare
+    require unshare
     at_once 4
-    setpriv --reuid=65534 --regid=65534 --clear-groups test -x "$STAMP" ||
-        missing 'another user cannot reach the programs'
+    require_nobody "$STAMP"
+    directory_for_all
     start_steved --jobs 4
     LOG=$OTHER/log
     touch "$LOG"

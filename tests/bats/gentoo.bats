@@ -4,7 +4,7 @@
 
 # shellcheck disable=SC2016 # what is in single quotes is expanded by another shell
 
-load common
+load ../lib/bash/common
 
 OUR_USER=steve
 

@@ -4,7 +4,7 @@
 
 # shellcheck disable=SC2016 # what is in single quotes is another shell's
 
-load common
+load ../lib/bash/common
 
 setup() {
     common_setup
@@ -16,14 +16,7 @@ setup() {
     export JOBGATE LOG=$BATS_TEST_TMPDIR/log JOBGATE_TEST=$BATS_TEST_TMPDIR
 }
 
-# --- jobservers ---
-
-# below_fifo K: as somebody's client, with a token for the implicit slot.
-below_fifo() {
-    PARENT=$BATS_TEST_TMPDIR/parent TOKENS=$1
-    make_fifo "$PARENT" "$1"
-    export MAKEFLAGS=" -j$(($1 + 1)) --jobserver-auth=fifo:$PARENT"
-}
+# --- what is left ---
 
 # Those that have the test's mark in their environment, but for zombies and whoever asks.
 processes_left() {
@@ -48,10 +41,6 @@ all_is_well() {
 # highest OPTION...: of the jobs' stamps.
 highest() {
     "$LIB/concurrency" "$@" "$LOG"
-}
-
-lives_jobs() {
-    [ "$("$STAMP" --living "$LOG")" = "$1" ]
 }
 
 # sidecar: the process that keeps the gate of this test.
@@ -86,7 +75,7 @@ xargs_with() {
     at_once $(($1 + 1))
     below_fifo "$1"
     twelve
-    highest --expect-exactly $(($1 + 1)) --expect-jobs 12
+    exactly $(($1 + 1)) 12
     all_is_well
 }
 
@@ -106,7 +95,7 @@ xargs_with() {
     at_once 3
     below_fifo 3
     twelve --implicit=acquire
-    highest --expect-exactly 3 --expect-jobs 12
+    exactly 3 12
     all_is_well
 }
 
@@ -118,7 +107,7 @@ xargs_with() {
     exec {write_fd}>"$PARENT"
     export MAKEFLAGS=" -j3 --jobserver-auth=$read_fd,$write_fd"
     twelve
-    highest --expect-exactly 3 --expect-jobs 12
+    exactly 3 12
     all_is_well
 }
 
@@ -126,7 +115,7 @@ xargs_with() {
     at_once 3
     start_steved --jobs 3
     MAKEFLAGS=" --jobserver-auth=fifo:$SERVER" twelve
-    highest --expect-exactly 3 --expect-jobs 12
+    exactly 3 12
     wait_for 10 steved_has free 3
     wait_for 10 gate_has_gone
 }
@@ -139,7 +128,7 @@ gate_has_gone() {
     at_once 3
     seq 12 | "$JOBWRAP" -j3 -- "$JOBGATE" --jobs-of=xargs -- \
         xargs -P8 -I{} "$STAMP" "$LOG" {} 0.1
-    highest --expect-exactly 3 --expect-jobs 12
+    exactly 3 12
     wait_for 10 nothing_is_left
 }
 
@@ -176,7 +165,7 @@ gate_has_gone() {
         below_fifo "$tokens"
         HOME=$PWD "$JOBGATE" --jobs-of=parallel -- \
             parallel --will-cite -j8 "$STAMP" "$LOG" {} 0.1 ::: $(seq 12)
-        highest --expect-exactly $((tokens + 1)) --expect-jobs 12
+        exactly $((tokens + 1)) 12
         all_is_well
     done
 }
@@ -196,7 +185,7 @@ gate_has_gone() {
         at_once $((tokens + 1))
         below_fifo "$tokens"
         (cd tests && "$JOBGATE" --jobs-of=ctest -- ctest -j8 --output-on-failure)
-        highest --expect-exactly $((tokens + 1)) --expect-jobs 12
+        exactly $((tokens + 1)) 12
         all_is_well
     done
 }
@@ -206,7 +195,7 @@ gate_has_gone() {
     with_script parts 'for i in 1 2 3 4 5 6; do "$STAMP" "$LOG" $i 0.1 & done; wait'
     below_fifo 1
     "$JOBGATE" --jobs-of=parts -- ./parts
-    highest --expect-exactly 2 --expect-jobs 6
+    exactly 2 6
     all_is_well
 }
 
@@ -215,7 +204,7 @@ gate_has_gone() {
     with_script fifteen-and-some-more 'for i in 1 2 3 4; do "$STAMP" "$LOG" $i 0.1 & done; wait'
     below_fifo 1
     "$JOBGATE" --jobs-of=fifteen-and-some-more -- ./fifteen-and-some-more
-    highest --expect-exactly 2 --expect-jobs 4
+    exactly 2 4
     all_is_well
 }
 
@@ -225,7 +214,7 @@ gate_has_gone() {
     below_fifo 2
     "$JOBGATE" --jobs-of=parts --jobs-of=xargs -- \
         sh -c './parts & seq 8 | xargs -P8 -I{} "$STAMP" "$LOG" {} 0.1; wait'
-    highest --expect-exactly 3 --expect-jobs 12
+    exactly 3 12
     all_is_well
 }
 
@@ -234,7 +223,7 @@ gate_has_gone() {
     below_fifo 0
     seq 4 | "$JOBGATE" --jobs-of=parts -- \
         xargs -P4 -I{} "$STAMP" "$LOG" {} -- sh -c "$MEETING" sh 4
-    highest --expect-exactly 4 --expect-jobs 4
+    exactly 4 4
     all_is_well
 }
 
@@ -247,7 +236,7 @@ gate_has_gone() {
         below_fifo 1
         (cd wrapper && with_script xargs "$how $(command -v xargs) \"\$@\"")
         PATH=$PWD/wrapper:$PATH twelve
-        highest --expect-exactly 2 --expect-jobs 12
+        exactly 2 12
         all_is_well
     done
 }
@@ -267,7 +256,7 @@ two_pipelines() {
             "$STAMP" "$LOG" $i.1 -- sh -c "$0" sh "$1" | "$STAMP" "$LOG" $i.2 -- sh -c "$0" sh "$1" &
         done
         wait' "$MEETING" "$2"
-    highest --expect-exactly "$2" --expect-jobs 4
+    exactly "$2" 4
     all_is_well
 }
 
@@ -300,7 +289,7 @@ two_pipelines() {
             "$STAMP" "$LOG" $i.1 0.3 | while read -r _; do :; done | "$STAMP" "$LOG" $i.2 0.3 &
         done
         wait'
-    highest --expect-exactly 2 --expect-jobs 4
+    exactly 2 4
     all_is_well
 }
 
@@ -330,7 +319,7 @@ two_pipelines() {
 ours, theirs = socket.socketpair()
 sys.exit(subprocess.run(sys.argv[1:], stdin=theirs, stdout=theirs).returncode)' \
         "$JOBGATE" --jobs-of=parts -- ./parts
-    highest --expect-exactly 1 --expect-jobs 4
+    exactly 1 4
     all_is_well
 }
 
@@ -352,7 +341,7 @@ sys.exit(subprocess.run(sys.argv[1:], stdin=theirs, stdout=theirs).returncode)' 
     below_fifo 0
     "$JOBGATE" --jobs-of=bash -- bash -c 'for i in 1 2 3; do "$STAMP" "$LOG" $i 0.1 & done'
     all_is_well
-    highest --expect-exactly 1 --expect-jobs 3
+    exactly 1 3
 }
 
 @test 'jobgate in a job shares the tokens' {
@@ -360,7 +349,7 @@ sys.exit(subprocess.run(sys.argv[1:], stdin=theirs, stdout=theirs).returncode)' 
     below_fifo 2
     seq 4 | "$JOBGATE" --jobs-of=xargs -- xargs -P4 -I{} sh -c \
         'seq 3 | "$JOBGATE" --jobs-of=xargs -- xargs -P3 -I[] "$STAMP" "$LOG" {}.[] 0.1'
-    highest --expect-exactly 3 --expect-jobs 12
+    exactly 3 12
     all_is_well
 }
 
@@ -376,7 +365,7 @@ ninja_file() {
     ninja_file
     below_fifo 2
     echo x | PATH=$BUILD/ninja-shim:$PATH "$JOBGATE" --jobs-of=xargs -- xargs -I{} ninja -j8
-    highest --expect-exactly 3 --expect-jobs 12
+    exactly 3 12
     all_is_well
 }
 
@@ -483,7 +472,7 @@ forking_and_killed() {
         xargs -a names -P8 -I{} "$STAMP" "$LOG" {} -- sh -c "$MEETING" sh 8
     # shellcheck disable=SC2154 # bats sets it
     [ "$stderr" = 'jobgate: there is no jobserver; jobs do not wait' ]
-    highest --expect-exactly 8 --expect-jobs 12
+    exactly 8 12
 }
 
 @test 'a jobserver that cannot be opened is refused, and nothing is run' {
@@ -519,7 +508,7 @@ ended_with() {
     fifo_has "$PARENT" 0
     printf '\n\n\n\n' >&"$go"
     "$LIB/pool-watch" "$PARENT" "$TOKENS" "$LOG"
-    highest --expect-exactly "$TOKENS" --expect-jobs "$TOKENS"
+    exactly "$TOKENS" "$TOKENS"
     all_is_well
 }
 
@@ -543,30 +532,20 @@ ended_with() {
 
 # --- set-id programs ---
 
-# as_nobody COMMAND...: in a directory that everybody may enter, with `id` set-uid root and jobgate.
-as_nobody() {
-    setpriv --reuid nobody --regid nogroup --clear-groups --inh-caps=-all -- "$@"
-}
-
+# In a directory that everybody may enter, with `id` set-uid root and jobgate.
 set_id_setup() {
     require_root
     require setpriv
-    OPEN=$(mktemp -d "${TMPDIR:-/tmp}/jobgate-set-id.XXXXXX")
-    chmod 0755 "$OPEN"
-    cd "$OPEN" || return
+    directory_for_all
+    cd "$OTHER" || return
     cp "$JOBGATE" "$(command -v id)" .
     chmod 4755 id
     make_fifo parent 1
     chmod 0666 parent
-    PARENT=$OPEN/parent TOKENS=1
+    PARENT=$OTHER/parent TOKENS=1
     export MAKEFLAGS=" -j2 --jobserver-auth=fifo:$PARENT"
     echo -u >argument
-    [ "$(as_nobody ./id -u)" = 0 ] || missing "set-id programs have no privilege in $OPEN"
-}
-
-teardown() {
-    common_teardown
-    [ -z "${OPEN-}" ] || rm -rf "$OPEN"
+    [ "$(as_nobody ./id -u)" = 0 ] || missing "set-id programs have no privilege in $OTHER"
 }
 
 @test 'a set-id program that is itself a job of an unprivileged user is refused with a line' {

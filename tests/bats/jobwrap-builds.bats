@@ -4,7 +4,7 @@
 # of sub-makes prove it by their own stamps.
 
 # shellcheck disable=SC2154 # common.bash sets spawned, run sets status
-load common
+load ../lib/bash/common
 
 tree() {
     "$LIB/make-tree" "$@" "$BATS_TEST_TMPDIR/tree" 0.03
@@ -16,15 +16,11 @@ outer_makefile() {
     printf 'all:\n\t+@%s\n' "$*" >"$BATS_TEST_TMPDIR/outer.mk"
 }
 
-exactly() {
-    "$LIB/concurrency" --expect-exactly "$1" --expect-jobs "$2" "${@:3}"
-}
-
 @test 'jobwrap -j4 make, the system one: exactly 4 jobs' {
     at_once 4
     tree
     "$JOBWRAP" -j4 make -C "$BATS_TEST_TMPDIR/tree"
-    exactly 4 60 "$LOG"
+    exactly 4 60
 }
 
 @test 'jobwrap -j4 make 4.4.1, by path and by descriptors: exactly 4 jobs' {
@@ -44,20 +40,20 @@ exactly() {
     tree --cmake
     cmake -S "$BATS_TEST_TMPDIR/tree" -B "$BATS_TEST_TMPDIR/tree/build" -G 'Unix Makefiles' >/dev/null
     "$JOBWRAP" -j4 cmake --build "$BATS_TEST_TMPDIR/tree/build" >/dev/null
-    exactly 4 60 "$LOG"
+    exactly 4 60
 }
 
 @test 'jobwrap -j1: one job at a time' {
     "$LIB/make-tree" "$BATS_TEST_TMPDIR/tree" 0
     "$JOBWRAP" -j1 make -C "$BATS_TEST_TMPDIR/tree"
-    exactly 1 60 "$BATS_TEST_TMPDIR/tree/log"
+    LOG=$BATS_TEST_TMPDIR/tree/log exactly 1 60
 }
 
 @test 'jobwrap in jobwrap in jobwrap: exactly 4 jobs' {
     at_once 4
     tree
     "$JOBWRAP" -j4 "$JOBWRAP" "$JOBWRAP" make -C "$BATS_TEST_TMPDIR/tree"
-    exactly 4 60 "$LOG"
+    exactly 4 60
 }
 
 @test 'jobwrap below make -j4, the system one: exactly 4 jobs' {
@@ -65,7 +61,7 @@ exactly() {
     tree
     outer_makefile "$JOBWRAP" make -C "$BATS_TEST_TMPDIR/tree"
     make -j4 -f "$BATS_TEST_TMPDIR/outer.mk"
-    exactly 4 60 "$LOG"
+    exactly 4 60
 }
 
 @test 'jobwrap below make 4.4.1 -j4: exactly 4 jobs, and its jobserver is whole afterwards' {
@@ -80,7 +76,7 @@ exactly() {
         tee "$BATS_TEST_TMPDIR/out"
     # make says so if a token is missing or too many.
     run ! grep -i 'token\|jobserver' "$BATS_TEST_TMPDIR/out"
-    exactly 4 120 "$LOG"
+    exactly 4 120
 }
 
 @test 'jobwrap in make in jobwrap, mixed makes: exactly 4 jobs' {
@@ -89,7 +85,7 @@ exactly() {
     tree
     outer_makefile "$JOBWRAP" make -C "$BATS_TEST_TMPDIR/tree"
     "$JOBWRAP" -j4 "$MAKE441" -f "$BATS_TEST_TMPDIR/outer.mk"
-    exactly 4 60 "$LOG"
+    exactly 4 60
 }
 
 @test 'a recipe without + : JOBWRAP_FIFO is used where make shows descriptors that it has closed' {
@@ -99,47 +95,43 @@ exactly() {
     printf 'all:\n\t@"$(JOBWRAP)" $(SUBMAKE) -C "$(TREE)"\n' >"$BATS_TEST_TMPDIR/outer.mk"
     "$JOBWRAP" -j4 --style=pipe make -f "$BATS_TEST_TMPDIR/outer.mk" SUBMAKE=make \
         TREE="$BATS_TEST_TMPDIR/tree"
-    exactly 4 60 "$LOG"
+    exactly 4 60
 }
 
 @test '-j2 below a parent of 8: exactly 2 jobs' {
     at_once 2
     tree
     "$JOBWRAP" -j8 "$JOBWRAP" -j2 make -C "$BATS_TEST_TMPDIR/tree"
-    exactly 2 60 "$LOG"
+    exactly 2 60
+}
+
+# two_builds PARENT: at once.
+two_builds() {
+    LOG=$BATS_TEST_TMPDIR/log
+    "$LIB/make-tree" "$BATS_TEST_TMPDIR/tree1" 0.03 "$LOG"
+    "$LIB/make-tree" "$BATS_TEST_TMPDIR/tree2" 0.03 "$LOG"
+    spawn "$JOBWRAP" --parent="$1" make -C "$BATS_TEST_TMPDIR/tree1"
+    one=$spawned
+    spawn "$JOBWRAP" --parent="$1" make -C "$BATS_TEST_TMPDIR/tree2"
+    status_of "$one"
+    [ "$status" = 0 ]
+    status_of "$spawned"
+    [ "$status" = 0 ]
 }
 
 @test 'two builds at once on a FIFO of 4: together exactly 4 jobs, and all tokens back' {
     at_once 4
     make_fifo "$BATS_TEST_TMPDIR/parent" 4
-    for i in 1 2; do
-        "$LIB/make-tree" "$BATS_TEST_TMPDIR/tree$i" 0.03 "$BATS_TEST_TMPDIR/log"
-    done
-    spawn "$JOBWRAP" --parent="$BATS_TEST_TMPDIR/parent" make -C "$BATS_TEST_TMPDIR/tree1"
-    one=$spawned
-    spawn "$JOBWRAP" --parent="$BATS_TEST_TMPDIR/parent" make -C "$BATS_TEST_TMPDIR/tree2"
-    status_of "$one"
-    [ "$status" = 0 ]
-    status_of "$spawned"
-    [ "$status" = 0 ]
-    exactly 4 120 "$BATS_TEST_TMPDIR/log"
+    two_builds "$BATS_TEST_TMPDIR/parent"
+    exactly 4 120
     fifo_has "$BATS_TEST_TMPDIR/parent" 4
 }
 
 @test 'two builds at once under one steved --jobs 4: together exactly 4 jobs, and all tokens back' {
     at_once 4
     start_steved --jobs 4
-    for i in 1 2; do
-        "$LIB/make-tree" "$BATS_TEST_TMPDIR/tree$i" 0.03 "$BATS_TEST_TMPDIR/log"
-    done
-    spawn "$JOBWRAP" --parent="$SERVER" make -C "$BATS_TEST_TMPDIR/tree1"
-    one=$spawned
-    spawn "$JOBWRAP" --parent="$SERVER" make -C "$BATS_TEST_TMPDIR/tree2"
-    status_of "$one"
-    [ "$status" = 0 ]
-    status_of "$spawned"
-    [ "$status" = 0 ]
-    exactly 4 120 "$BATS_TEST_TMPDIR/log"
+    two_builds "$SERVER"
+    exactly 4 120
     wait_for 10 steved_has free 4
 }
 
@@ -152,7 +144,7 @@ exactly() {
     wait_for 10 test -e "$XDG_RUNTIME_DIR/steve/jobserver"
     tree
     "$JOBWRAP" make -C "$BATS_TEST_TMPDIR/tree"
-    exactly 3 60 "$LOG"
+    exactly 3 60
 }
 
 @test 'make with 40 tokens: a FIFO has 16 slots, and nobody hangs' {

@@ -3,7 +3,7 @@
 # What jobwrap hands to its command, and what it makes of its end.
 
 # shellcheck disable=SC2016 # what single quotes hold is for the command's shell
-load common
+load ../lib/bash/common
 
 @test "the exit status is the command's" {
     for code in 0 1 2 7 125 126 127 200 255; do

@@ -3,7 +3,7 @@
 # SIGKILL at random moments, 100 times each ($JOBWRAP_ROUNDS): every token is back at the parent, none
 # was back before its job had ended, the statuses are right, no process and no directory is left.
 
-load common
+load ../lib/bash/common
 
 rounds() {
     local server=()
@@ -12,7 +12,7 @@ rounds() {
         start_steved --jobs 4
         server=(--server "$SERVER")
     fi
-    "$BATS_TEST_DIRNAME/jobwrap-rounds" --rounds "${JOBWRAP_ROUNDS:-100}" "${server[@]}" "$1" "$2" \
+    "$LIB/jobwrap-rounds" --rounds "${JOBWRAP_ROUNDS:-100}" "${server[@]}" "$1" "$2" \
         "$BATS_TEST_TMPDIR/rounds"
 }
 

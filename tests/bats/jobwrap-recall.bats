@@ -3,7 +3,7 @@
 # Tokens that the parent asks for come home, although the build could use them.
 
 # shellcheck disable=SC2154 # common.bash sets spawned, run sets status
-load common
+load ../lib/bash/common
 
 # A build that has all tokens in use, and at a word ends one job while another of its jobs already
 # waits for the token.

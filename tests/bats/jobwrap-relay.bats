@@ -4,25 +4,18 @@
 
 # shellcheck disable=SC2016 # what single quotes hold is for the command's shell
 # shellcheck disable=SC2153,SC2154 # common.bash sets SERVER and spawned, run sets status
-load common
+load ../lib/bash/common
 
 setup() {
     common_setup
     PARENT=$BATS_TEST_TMPDIR/parent
     cd "$BATS_TEST_TMPDIR" || return
-    # Other users cannot reach into bats' directories.
-    OTHER=$(mktemp -d /tmp/jobwrap-test.XXXXXX)
-    chmod 777 "$OTHER"
-}
-
-teardown() {
-    common_teardown
-    rm -rf "$OTHER"
+    directory_for_all
 }
 
 as_user() {
     if [ "$(id -u)" = 0 ]; then
-        setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
+        as_nobody "$@"
     else
         "$@"
     fi

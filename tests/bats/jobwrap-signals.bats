@@ -4,7 +4,7 @@
 
 # shellcheck disable=SC2016 # what single quotes hold is for the command's shell
 # shellcheck disable=SC2154 # common.bash sets spawned, run sets status
-load common
+load ../lib/bash/common
 
 setup() {
     common_setup
@@ -15,14 +15,11 @@ setup() {
 
 # In the background of a script, SIGINT and SIGQUIT are ignored from the start.
 spawn_with_default_signals() {
-    spawn python3 -c 'import os, signal, sys
-for number in (signal.SIGINT, signal.SIGQUIT):
-    signal.signal(number, signal.SIG_DFL)
-os.execv(sys.argv[1], sys.argv[1:])' "$@"
+    spawn env --default-signal=INT,QUIT "$@"
 }
 
 terminal() {
-    "$BATS_TEST_DIRNAME/jobwrap-terminal" --parent "$PARENT" "$1"
+    "$LIB/terminal/jobwrap-terminal" --parent "$PARENT" "$1"
     wait_for 10 fifo_has "$PARENT" 3
 }
 

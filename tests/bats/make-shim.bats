@@ -5,7 +5,7 @@
 
 # shellcheck disable=SC2016 # what single quotes hold is make's or another shell's
 # shellcheck disable=SC2153,SC2154 # common.bash sets SERVER and spawned, run sets status and stderr
-load common
+load ../lib/bash/common
 
 setup() {
     common_setup
@@ -21,10 +21,6 @@ require_old_make() {
     require make
     [[ $(env -u MAKEFLAGS make --version) =~ ^'GNU Make '(3|4\.[0-3]) ]] ||
         missing 'the system has no make older than 4.4'
-}
-
-exactly() {
-    "$LIB/concurrency" --expect-exactly "$1" --expect-jobs "$2" "$LOG"
 }
 
 # named MAKEFLAGS COMMAND...
@@ -55,30 +51,13 @@ times_asked() {
     [ "$(wc -l <asked)" = "$1" ]
 }
 
-# Jobs that run, each until the test writes one more line to the gate.
-gated_jobs() {
-    mkfifo gate
-    exec {gate}<>gate
-    printf 'jobs = %s\nall: $(jobs)\n$(jobs):; @"$(STAMP)" "%s" $@ -- sh -c "read -r _ <gate"\n' \
-        "$(seq -s ' ' "$1")" "$LOG" >Makefile
-}
-
-# spawn_gated COMMAND...: without the gate's other end, so that its jobs end with the test.
-spawn_gated() {
-    spawn bash -c "exec $gate>&-"' && exec "$@"' - "$@"
-}
-
 # end_by SIGNAL: sends it to the make that was spawned, with four jobs; they end by a line from the gate,
 # since make waits for them (INT) or has ended only their stamps (TERM).
 end_by() {
     kill -s "$1" "$spawned"
-    yes '' | head -n 4 >&"$gate"
+    let_end 4
     wait_for 10 has_ended "$spawned"
     wait_for 10 lives_jobs 0
-}
-
-lives_jobs() {
-    [ -e "$LOG" ] && [ "$("$STAMP" --living "$LOG")" = "$1" ]
 }
 
 # --- builds ---
@@ -103,7 +82,7 @@ lives_jobs() {
     named "-j5 --jobserver-auth=fifo:$PARENT" spawn_gated make
     wait_for 10 lives_jobs 9
     fifo_has "$PARENT" 0
-    yes '' | head -n 20 >&"$gate"
+    let_end 20
     status_of "$spawned"
     [ "$status" = 0 ]
     exactly 9 20

@@ -5,17 +5,8 @@
 
 # shellcheck disable=SC2016 # what single quotes hold is for another shell
 # shellcheck disable=SC2154 # common.bash sets spawned, run sets status and output
-load common
-load shim
-
-setup() {
-    shim_setup
-}
-
-teardown() {
-    common_teardown
-    [ -z "${OTHER-}" ] || rm -rf "$OTHER"
-}
+load ../lib/bash/common
+load ../lib/bash/shim
 
 # job NAME [COMMAND]: one more in build.ninja; the command is a shell's, and may use $LOG and $STAMP.
 # Its parent is the stamp, which is ninja's own child.
@@ -377,7 +368,7 @@ import subprocess, sys
 # --- who else is there ---
 
 @test 'a set-id program in a job keeps its privilege under ptrace' {
-    require_nobody
+    require_nobody "$NINJA_SHIM"
     use_ninja 1.11
     directory_for_all
     cp "$(command -v id)" "$OTHER/id"

@@ -7,19 +7,10 @@
 
 # shellcheck disable=SC2016 # what single quotes hold is for another shell
 # shellcheck disable=SC2154 # common.bash sets spawned, run sets status
-load common
-load shim
+load ../lib/bash/common
+load ../lib/bash/shim
 
 JOBS=300
-
-setup() {
-    shim_setup
-}
-
-teardown() {
-    common_teardown
-    [ -z "${OTHER-}" ] || rm -rf "$OTHER"
-}
 
 # tree_alone: what the real one makes of the tree.
 tree_alone() {
@@ -134,7 +125,7 @@ at_steved() {
 }
 
 @test 'another user: a FIFO, and the pipe of a root, which cannot be opened again' {
-    require_nobody
+    require_nobody "$NINJA_SHIM"
     use_ninja 1.11
     as_nobody "$REAL" --version || missing 'another user cannot reach ninja'
     directory_for_all

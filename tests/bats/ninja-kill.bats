@@ -5,8 +5,8 @@
 # prints of a round that has failed, the seed and all, shows that round again.
 
 # shellcheck disable=SC2154 # common.bash sets spawned
-load common
-load shim
+load ../lib/bash/common
+load ../lib/bash/shim
 
 setup() {
     shim_setup
@@ -23,7 +23,7 @@ rounds() {
     done
     unset NINJA_SHIM_REAL
     mkdir rounds
-    PYTHONPATH=$LIB "$BATS_TEST_DIRNAME/shim-rounds" --rounds "$number" "${real[@]}" \
+    "$LIB/shim-rounds" --rounds "$number" "${real[@]}" \
         ${SERVER:+--server "$SERVER"} "$@" "$parent" rounds
 }
 

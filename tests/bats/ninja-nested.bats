@@ -5,8 +5,8 @@
 
 # shellcheck disable=SC2016 # what single quotes hold is make's, or another shell's
 # shellcheck disable=SC2154 # common.bash sets spawned
-load common
-load shim
+load ../lib/bash/common
+load ../lib/bash/shim
 
 setup() {
     shim_setup

@@ -5,9 +5,9 @@
 # jobwrap, under a bare FIFO.
 
 # shellcheck disable=SC2154 # common.bash sets spawned
-load common
-load shim
-load compiled
+load ../lib/bash/common
+load ../lib/bash/shim
+load ../lib/bash/compiled
 
 setup() {
     shim_setup

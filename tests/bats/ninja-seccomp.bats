@@ -4,7 +4,7 @@
 
 # shellcheck disable=SC2016 # what single quotes hold is for the command's shell
 # shellcheck disable=SC2154 # common.bash sets spawned and status, run sets output
-load common
+load ../lib/bash/common
 
 : "${SHIM:=$BUILD/ninja-shim/ninja}" "${JOBGATE:=$BUILD/ninja-shim/jobgate}"
 CONCURRENCY=$LIB/concurrency
@@ -171,7 +171,7 @@ without_leak_checker() {
     without_leak_checker
     stamps "$WORK/build" 0.02 20
     jobserver 2
-    run -0 env -u NINJA_SHIM_GATE "$BATS_TEST_DIRNAME/without-gates" no-ptrace \
+    run -0 env -u NINJA_SHIM_GATE "$LIB/without-gates" no-ptrace \
         "$SHIM" -C "$WORK/build" -j8
     [[ $output != *ninja-shim:* ]]
     "$CONCURRENCY" --expect-jobs 20 --expect-exactly 3 log
@@ -197,7 +197,7 @@ without_leak_checker() {
     jobserver 3
     for how in refused listener; do
         rm -f log
-        run -0 env -u NINJA_SHIM_GATE "$BATS_TEST_DIRNAME/without-gates" "$how" \
+        run -0 env -u NINJA_SHIM_GATE "$LIB/without-gates" "$how" \
             "$SHIM" -C "$WORK/build"
         [[ $output == *'ninja-shim: cannot hold jobs back (ptrace: '*'; seccomp: '*'); using -j1'* ]]
         "$CONCURRENCY" --expect-jobs 10 --expect-exactly 1 log
@@ -211,7 +211,7 @@ without_leak_checker() {
     stamps "$WORK/build" 0.02 10
     jobserver 3
     ulimit -c 0
-    run -0 env -u NINJA_SHIM_GATE "$BATS_TEST_DIRNAME/without-gates" killed "$SHIM" -C "$WORK/build"
+    run -0 env -u NINJA_SHIM_GATE "$LIB/without-gates" killed "$SHIM" -C "$WORK/build"
     [[ $output == *'ninja-shim: cannot hold jobs back (ptrace: '*'; seccomp: Broken pipe); using -j1'* ]]
     "$CONCURRENCY" --expect-jobs 10 --expect-exactly 1 log
     tokens_are 3

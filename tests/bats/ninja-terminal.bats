@@ -5,8 +5,8 @@
 
 # shellcheck disable=SC2016 # what single quotes hold is for another shell
 # shellcheck disable=SC2154 # common.bash sets spawned and status
-load common
-load shim
+load ../lib/bash/common
+load ../lib/bash/shim
 
 setup() {
     shim_setup
@@ -45,7 +45,7 @@ alike() {
 # typed LABEL SCENARIO CHILDREN COMMAND: nothing is left behind, whatever was typed.
 typed() {
     rm -f "$LOG"
-    "$LIB/subreaper" "$BATS_TEST_DIRNAME/ninja-terminal" "$2" "$3" "$4" "$LOG" >"$1.typed"
+    "$LIB/subreaper" "$LIB/terminal/ninja-terminal" "$2" "$3" "$4" "$LOG" >"$1.typed"
     # All are the same, and which of them comes first to the gate is open.
     grep -c ^start "$LOG" >"$1.jobs"
 }
@@ -82,11 +82,7 @@ typed() {
 
 # In the background of a script, SIGINT and SIGQUIT are ignored from the start.
 spawn_with_default_signals() {
-    spawn "$LIB/subreaper" python3 -c 'import os, signal, sys
-for number in (signal.SIGINT, signal.SIGQUIT):
-    signal.signal(number, signal.SIG_DFL)
-print(os.getpid(), file=open("pid", "w"))
-os.execv(sys.argv[1], sys.argv[1:])' "$@"
+    spawn "$LIB/subreaper" sh -c 'echo $$ >pid; exec env --default-signal=INT,QUIT "$@"' - "$@"
 }
 
 # signalled LABEL SIGNAL COMMAND...: to ninja alone, while two of its jobs run.

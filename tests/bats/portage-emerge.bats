@@ -3,7 +3,7 @@
 # in a directory of the test.
 
 # needs_the_plain_build: nearly all that runs is Python; portage.bats runs the shim under the sanitizers.
-load common
+load ../lib/bash/common
 
 setup() {
     common_setup

@@ -2,7 +2,7 @@
 # The adapter for a Portage that knows no jobserver: with a stand-in that has the names it uses, and
 # with a real one from PyPI.
 
-load common
+load ../lib/bash/common
 
 setup() {
     common_setup
@@ -11,13 +11,13 @@ setup() {
     unset EMERGE_SHIM_REAL EMERGE_SHIM_STRICT EMERGE_SHIM_IMPLICIT PYTHONPATH PYTHONHOME
     unset FAILING MAKE_CONF
     SHIM=$BUILD/portage/emerge JOBSERVER_EMERGE=$BUILD/portage/jobserver-emerge
-    STANDIN=$ROOT/tests/bats/portage-standin
+    STANDIN=$LIB/portage-standin
     export EMERGE_SHIM_REAL=$STANDIN/emerge PYTHONDONTWRITEBYTECODE=1
     PACKAGES=$(printf 'p%02d ' {1..12})
 }
 
-# below_fifo K: MAKEFLAGS of make.conf, so that nobody has paid for a job of ours.
-below_fifo() {
+# configured_fifo K: MAKEFLAGS of make.conf, so that nobody has paid for a job of ours.
+configured_fifo() {
     make_fifo "$BATS_TEST_TMPDIR/fifo" "$1"
     export MAKE_CONF="--jobserver-auth=fifo:$BATS_TEST_TMPDIR/fifo"
 }
@@ -28,11 +28,6 @@ emerge_all() {
     "$SHIM" --jobs=8 "$@" $PACKAGES 3>&-
 }
 
-# exactly N JOBS
-exactly() {
-    "$LIB/concurrency" --expect-exactly "$1" --expect-jobs "$2" "$LOG"
-}
-
 # all_at_once: as without a jobserver.
 all_at_once() {
     "$LIB/concurrency" --expect-jobs 24 "$LOG"
@@ -40,14 +35,14 @@ all_at_once() {
 }
 
 @test 'twelve packages and three tokens: three at once, merges included, and three back' {
-    below_fifo 3
+    configured_fifo 3
     emerge_all
     exactly 3 24
     fifo_has fifo 3
 }
 
 @test 'merges that wait for all builds leave no token idle, and have one when they come' {
-    below_fifo 3
+    configured_fifo 3
     FEATURES=merge-wait STANDIN_LONG=p01 emerge_all
     exactly 3 24
     fifo_has fifo 3
@@ -56,28 +51,28 @@ all_at_once() {
 }
 
 @test 'parallel merges have a token each' {
-    below_fifo 3
+    configured_fifo 3
     FEATURES='merge-wait parallel-install' emerge_all
     exactly 3 24
     fifo_has fifo 3
 }
 
 @test 'MAKEFLAGS of the environment: one job more, on the implicit slot' {
-    below_fifo 3
+    configured_fifo 3
     MAKEFLAGS=$MAKE_CONF emerge_all
     exactly 4 24
     fifo_has fifo 3
 }
 
 @test '--implicit=acquire: there is no such slot' {
-    below_fifo 3
+    configured_fifo 3
     # shellcheck disable=SC2086 # words
     MAKEFLAGS=$MAKE_CONF "$JOBSERVER_EMERGE" --implicit=acquire -- --jobs=8 $PACKAGES 3>&-
     exactly 3 24
 }
 
 @test '--jobs caps what tokens allow' {
-    below_fifo 6
+    configured_fifo 6
     emerge_all --jobs=2
     # Two that build, and one that is merged.
     exactly 3 24
@@ -85,7 +80,7 @@ all_at_once() {
 }
 
 @test 'a build that fails returns its token' {
-    below_fifo 3
+    configured_fifo 3
     FAILING='p02 p05 p06' run -1 emerge_all
     exactly 3 21
     fifo_has fifo 3
@@ -146,7 +141,7 @@ by_descriptors() {
 }
 
 @test 'killed at a plain FIFO: its keeper returns what it held' {
-    below_fifo 3
+    configured_fifo 3
     # shellcheck disable=SC2086 # words
     STANDIN_SECONDS=60 spawn "$SHIM" --jobs=8 $PACKAGES
     wait_for 20 fifo_has fifo 0
@@ -197,7 +192,7 @@ by_descriptors() {
 }
 
 @test 'a Portage with the feature: left alone, with a hint where it is not set' {
-    below_fifo 3
+    configured_fifo 3
     export STANDIN_SUPPORTS=jobserver-token
     STANDIN_SECONDS=1 run -0 --separate-stderr emerge_all
     [[ $stderr == 'emerge-shim: this Portage acquires tokens itself with FEATURES="jobserver-token"'* ]]
@@ -207,7 +202,7 @@ by_descriptors() {
 }
 
 @test 'a Portage that lacks one of the names: a message, and it goes on; --strict stops' {
-    below_fifo 3
+    configured_fifo 3
     export STANDIN_LACKS=terminate
     STANDIN_SECONDS=1 run -0 --separate-stderr emerge_all
     [[ $stderr == 'emerge-shim: this Portage (0.stand-in) is not known to it: no terminate; goes on'* ]]
@@ -227,7 +222,7 @@ by_descriptors() {
 }
 
 @test 'the real emerge is found behind the shim on PATH, whatever wraps it' {
-    below_fifo 3
+    configured_fifo 3
     mkdir bin
     printf '#!/bin/sh\nexec "%s" "$@"\n' "$STANDIN/emerge" >bin/emerge
     chmod +x bin/emerge
@@ -257,7 +252,7 @@ END
 }
 
 @test 'as Gentoo installs it: python-exec chooses the script' {
-    below_fifo 3
+    configured_fifo 3
     installed_by_gentoo -bs
     EMERGE_SHIM_REAL=$PWD/bin/emerge run -0 --separate-stderr emerge_all
     [ "$stderr" = '' ]
@@ -266,7 +261,7 @@ END
 
 @test 'a #! line that keeps the adapter out: a message, and it goes on; --strict stops' {
     local options
-    below_fifo 3
+    configured_fifo 3
     export EMERGE_SHIM_REAL=$PWD/bin/emerge
     for options in -I -bE -S; do
         installed_by_gentoo "$options"
@@ -287,7 +282,7 @@ END
 }
 
 @test 'a #! line that keeps the adapter out, where none is needed: nothing is said' {
-    below_fifo 3
+    configured_fifo 3
     export EMERGE_SHIM_REAL=$PWD/bin/emerge STANDIN_SECONDS=0.1
     installed_by_gentoo -I
     # No jobserver that the shim could know of.

@@ -1,16 +1,12 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Whatever ends a worker, or all of the run: each token is back, once.
+# needs_the_plain_build: sanitizers see nothing of Python programs.
 
 # shellcheck disable=SC2153,SC2154 # common.bash sets SERVER and spawned, run sets status and output
-load common
-load shim
-load pytest
-
-setup() {
-    pytest_setup
-    needs_the_plain_build
-}
+load ../lib/bash/common
+load ../lib/bash/shim
+load ../lib/bash/pytest
 
 worker_has_started() {
     [ -s "worker.$1" ]
@@ -129,7 +125,7 @@ waits() {
     suite many {a..d}
     below_steved 1
     # No ancestor, whose token would pay for the slot.
-    spawn python3 "$BATS_TEST_DIRNAME/steved_client.py" hold "$SERVER" 1 >held
+    spawn python3 "$LIB/steved_client.py" hold "$SERVER" 1 >held
     holder=$spawned
     wait_for 10 grep -q held held
     for arguments in '-n 2' ''; do

@@ -1,16 +1,12 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 # pytest with its plugin: how the jobserver is named, what it says of it, and the results of the tests.
+# needs_the_plain_build: sanitizers see nothing of Python programs.
 
 # shellcheck disable=SC2153,SC2154 # common.bash sets SERVER and spawned, run sets status and output
-load common
-load shim
-load pytest
-
-setup() {
-    pytest_setup
-    needs_the_plain_build
-}
+load ../lib/bash/common
+load ../lib/bash/shim
+load ../lib/bash/pytest
 
 # --- where the jobserver is named ---
 

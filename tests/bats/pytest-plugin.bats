@@ -1,16 +1,12 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 # pytest with its plugin: as many workers at once as there are tokens and the slot, in each mode.
+# needs_the_plain_build: sanitizers see nothing of Python programs.
 
 # shellcheck disable=SC2153,SC2154 # common.bash sets SERVER and spawned, run sets status and output
-load common
-load shim
-load pytest
-
-setup() {
-    pytest_setup
-    needs_the_plain_build
-}
+load ../lib/bash/common
+load ../lib/bash/shim
+load ../lib/bash/pytest
 
 # in_modes MODE...: 400 tests by 8 workers with 3 tokens, in these ways to share them out.
 in_modes() {

@@ -1,16 +1,12 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 # pytest with its plugin beside others at one pool: steved, jobwrap, make and ninja.
+# needs_the_plain_build: sanitizers see nothing of Python programs.
 
 # shellcheck disable=SC2153,SC2154 # common.bash sets SERVER and spawned, run sets status and output
-load common
-load shim
-load pytest
-
-setup() {
-    pytest_setup
-    needs_the_plain_build
-}
+load ../lib/bash/common
+load ../lib/bash/shim
+load ../lib/bash/pytest
 
 @test 'steved: nobody has paid for the slot, so exactly as many as it has tokens' {
     suite many {a..h}

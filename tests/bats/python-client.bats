@@ -3,7 +3,7 @@
 # The Python packages and what they share have unit tests of their own.
 # needs_the_plain_build: no program of ours runs in them.
 
-load common
+load ../lib/bash/common
 
 @test "what the packages share, and the plugin's own modules" {
     eval "$("$LIB/python-venvs" VENV_NEWEST)" || missing 'no VENV_NEWEST: see tests/lib/python-venvs'

@@ -3,10 +3,10 @@
 # The first command of the README, for real, in a clean copy of the repository: one full run, one by
 # the other way, and one in which it must find that too many jobs ran.
 
-load common
+load ../lib/bash/common
 
 setup_file() {
-    load common
+    load ../lib/bash/common
     CLONE=$BATS_FILE_TMPDIR/clone
     if [ -e "$ROOT/.git" ]; then
         git clone --quiet "$ROOT" "$CLONE"

@@ -1,10 +1,12 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Every command of the README is run here as it stands there, in a directory with tiny projects. Each
-# test names its block by the heading or the bold words before it; the first test fails if a block has
-# no test.
+# Every command of the README is run here as it stands there, in a directory with tiny projects. The
+# first test fails if a block has no test.
 
-load common
+load ../lib/bash/common
+load ../lib/bash/documented
+
+DOCUMENT=$ROOT/README.md
 
 setup() {
     common_setup
@@ -15,36 +17,6 @@ setup() {
     PATH=$BATS_TEST_TMPDIR/bin:$PATH
     export LOG
     cd "$PROJECT" || return
-}
-
-# Each command block of the README: its name, then its lines, indented.
-command_blocks() {
-    awk '
-        /^## / { name = substr($0, 4) }
-        /^\*\*/ { split($0, part, /\*\*/); name = part[2] }
-        /^```sh$/ { inside = 1; print name; next }
-        /^```/ { inside = 0 }
-        inside { print "    " $0 }' "$ROOT/README.md"
-}
-
-block() {
-    command_blocks |
-        awk -v name="$1" '/^[^ ]/ { inside = $0 == name; next } inside { print substr($0, 5) }'
-}
-
-# A daemon that kept bats' own descriptor would keep bats waiting.
-without_fd3() {
-    "$@" 3>&-
-}
-
-# run_block NAME: as a user would paste it; the commands are in the output.
-run_block() {
-    local commands
-    commands=$(block "$1")
-    [ -n "$commands" ] || { echo "no block '$1' in the README" && return 1; }
-    run without_fd3 timeout 100 bash -euxc "$commands"
-    echo "$output"
-    [ "$status" = 0 ]
 }
 
 # Twelve jobs, which prove when they ran.
@@ -59,15 +31,9 @@ ran_within() {
 }
 
 @test 'readme: every command block has its test' {
-    local name
-    command_blocks | grep -v '^ ' >"$BATS_TEST_TMPDIR/names"
-    [ "$(wc -l <"$BATS_TEST_TMPDIR/names")" = "$(grep -c '^```sh$' "$ROOT/README.md")" ]
-    while read -r name; do
-        grep -qF "run_block '$name'" "$BATS_TEST_FILENAME" || { echo "untested: $name" && return 1; }
-    done <"$BATS_TEST_TMPDIR/names"
+    every_block_has_its_test
     # No block of commands hides behind another mark or none.
     [ "$(grep -c '^```$' "$ROOT/README.md")" = $(($(grep -c '^```sh$' "$ROOT/README.md") + 2)) ]
-    [ -z "$(sort "$BATS_TEST_TMPDIR/names" | uniq -d)" ]
 }
 
 # The quickstart has tests of its own, which take minutes, and ./check is what runs this: here they

@@ -1,10 +1,11 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
+# stevectl: what it shows of a server, what it sets, and how it refuses.
 
 # shellcheck disable=SC2016 # what is in single quotes is make's, or another shell's
 
-load common
-load steved
+load ../lib/bash/common
+load ../lib/bash/steved
 
 @test 'wrong usage is one line, and status 2' {
     start_steved --jobs 4 --min-jobs 2

@@ -4,8 +4,8 @@
 
 # shellcheck disable=SC2016 # what is in single quotes is make's, or another shell's
 
-load common
-load steved
+load ../lib/bash/common
+load ../lib/bash/steved
 
 @test 'a blocked read is served by a returned token' {
     run_client blocking
@@ -144,7 +144,7 @@ load steved
 @test 'a reader in a child pid namespace is a process like others' {
     require_root
     start_steved --jobs 2
-    spawn unshare --pid --fork --kill-child python3 "$ROOT/tests/bats/steved_client.py" \
+    spawn unshare --pid --fork --kill-child python3 "$LIB/steved_client.py" \
         hold "$SERVER" 1 >"$BATS_TEST_TMPDIR/said"
     wait_for 10 grep -q held "$BATS_TEST_TMPDIR/said"
     run -0 "$STEVECTL" --server "$SERVER" status --json

@@ -4,8 +4,8 @@
 
 # shellcheck disable=SC2016 # what is in single quotes is make's, or another shell's
 
-load common
-load steved
+load ../lib/bash/common
+load ../lib/bash/steved
 
 setup() {
     common_setup
@@ -259,7 +259,7 @@ asks() {
     [ "$(stat -c '%a %U %G' "$SERVER")" = '660 root nogroup' ]
     for scenario in may_not_set blocking; do
         setpriv --reuid nobody --regid nogroup --clear-groups -- \
-            /usr/bin/python3 - "$scenario" "$SERVER" <"$ROOT/tests/bats/steved_client.py"
+            /usr/bin/python3 - "$scenario" "$SERVER" <"$LIB/steved_client.py"
     done
     run -1 --separate-stderr setpriv --reuid nobody --regid daemon --clear-groups -- \
         dd if="$SERVER" bs=1 count=1
@@ -273,7 +273,7 @@ asks() {
     home=$(mktemp -d /tmp/steved-user.XXXXXX)
     cp "$STEVED" "$STEVECTL" "$home"
     chown -R nobody "$home"
-    run -0 with_fuse_for_all bash "$ROOT/tests/bats/steved-user.sh" "$home"
+    run -0 with_fuse_for_all bash "$LIB/steved-user.sh" "$home"
     rm -r "$home"
 }
 
@@ -294,7 +294,7 @@ asks() {
 @test 'it tells the service manager' {
     require_fuse
     for address in "$BATS_TEST_TMPDIR/notify" "@steved-test-$$"; do
-        spawn python3 "$ROOT/tests/bats/steved_client.py" listen "$address" \
+        spawn python3 "$LIB/steved_client.py" listen "$address" \
             >"$BATS_TEST_TMPDIR/notices"
         listener=$spawned
         wait_for 10 grep -q bound "$BATS_TEST_TMPDIR/notices"

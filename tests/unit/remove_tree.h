@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* The end of a test's own directory. */
 #ifndef TESTS_UNIT_REMOVE_TREE_H
 #define TESTS_UNIT_REMOVE_TREE_H
 

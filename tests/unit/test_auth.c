@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
+ * --jobserver-auth in MAKEFLAGS, read and replaced.
+ *
  * The strings below are what real tools write, taken from the environment of a recipe or a build
  * script: GNU make 4.3 (Debian 12) and 4.4.1 (Debian 13), bmake 20200710, cargo 1.95. Where a
  * case is not from one of them, its outcome is what both makes did with it, unless said otherwise.

@@ -35,19 +35,9 @@
 #include <cmocka.h>
 
 #include "libjobserver/client.h"
+#include "tests/unit/child.h"
+#include "tests/unit/fifo.h"
 #include "tests/unit/remove_tree.h"
-
-#define NOBODY 65534
-#define HANG_S 100 /* a test that hangs has failed */
-
-/* In a child, where cmocka's assertions mean nothing: says what is wrong and returns it. */
-#define EXPECT(condition)                                                                          \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "# %s:%d: not true: %s\n", __FILE__, __LINE__, #condition);            \
-            return 1;                                                                              \
-        }                                                                                          \
-    } while (0)
 
 /* A description of its own does not block; an inherited one is left as it is. */
 static bool
@@ -109,21 +99,6 @@ teardown(void **state)
     return result || left ? -1 : 0;
 }
 
-static void
-put(int fd, const char *tokens)
-{
-    assert_int_equal(write(fd, tokens, strlen(tokens)), strlen(tokens));
-}
-
-static unsigned
-bytes_in(int fd)
-{
-    int bytes = -1;
-
-    assert_int_equal(ioctl(fd, FIONREAD, &bytes), 0);
-    return (unsigned)bytes;
-}
-
 static struct client *
 open_fifo(const struct fixture *f)
 {
@@ -156,35 +131,6 @@ open_pipe(const int ends[2])
         fail();
     }
     return client;
-}
-
-static int
-run_in_child(int (*function)(void *argument), void *argument)
-{
-    int status;
-
-    fflush(NULL);
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        alarm(HANG_S);
-        int result = function(argument);
-        fflush(NULL);
-        _exit(result);
-    }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
-}
-
-/* From root to nobody, who may still look into its own /proc/self; for nobody else a change. */
-static bool
-drop_privileges(void)
-{
-    if (geteuid() != 0)
-        return true;
-    return setgroups(0, NULL) == 0 && setresgid(NOBODY, NOBODY, NOBODY) == 0 &&
-           setresuid(NOBODY, NOBODY, NOBODY) == 0 && prctl(PR_SET_DUMPABLE, 1) == 0;
 }
 
 /* --- opening --- */
@@ -532,37 +478,6 @@ test_acquire_is_interrupted(void **state)
     client_close(client);
 }
 
-/* Of those that a user without privileges may have. */
-static int
-largest_pipe(void)
-{
-    FILE *file = fopen("/proc/sys/fs/pipe-max-size", "re");
-    int size = 0;
-
-    if (!file || fscanf(file, "%d", &size) != 1)
-        abort();
-    fclose(file);
-    return size;
-}
-
-/* A FIFO that is full to the brim and cannot be made larger, and is nobody's jobserver any more. */
-static void
-fill(int fd)
-{
-    char path[64];
-
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    int filler = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-    char page[4096];
-    memset(page, 'f', sizeof(page));
-    fcntl(filler, F_SETPIPE_SZ, largest_pipe());
-    while (write(filler, page, sizeof(page)) > 0)
-        ;
-    while (write(filler, page, 1) > 0)
-        ;
-    close(filler);
-}
-
 static void
 test_release_into_a_full_fifo(void **state)
 {
@@ -594,7 +509,7 @@ use_borrowed(void *argument)
     unsigned tokens_free;
     char *error, token = 0;
 
-    EXPECT(drop_privileges());
+    EXPECT(become_user(NOBODY));
     int descriptors = count_descriptors();
     EXPECT(open_pair(ends[0], ends[1], &client, &error) == 0);
     EXPECT(!is_own(client));
@@ -652,7 +567,7 @@ use_borrowed_full(void *argument)
     struct client *client;
     char *error, token = 0, page[4096];
 
-    EXPECT(drop_privileges());
+    EXPECT(become_user(NOBODY));
     EXPECT(open_pair(ends[0], ends[1], &client, &error) == 0);
     EXPECT(!is_own(client));
     EXPECT(client_release(client, '+') == -EAGAIN);
@@ -788,7 +703,7 @@ give_many_back(void *argument)
     int before, after;
 
     memset(tokens, '+', sizeof(tokens));
-    EXPECT(drop_privileges());
+    EXPECT(become_user(NOBODY));
     EXPECT(client_open_path(many->fifo, &client, &error) == 0);
     EXPECT(write(many->ledger[1], tokens, sizeof(tokens)) == sizeof(tokens));
     for (size_t i = 0; i < sizeof(tokens); i++) {
@@ -826,7 +741,7 @@ splice_borrowed(void *argument)
     char *error;
     int ledger[2];
 
-    EXPECT(drop_privileges());
+    EXPECT(become_user(NOBODY));
     EXPECT(open_pair(ends[0], ends[1], &client, &error) == 0);
     EXPECT(!is_own(client));
     EXPECT(pipe2(ledger, O_CLOEXEC) == 0);
@@ -945,7 +860,7 @@ share_borrowed(void *argument)
     struct crowd crowd = {0};
     char *error;
 
-    EXPECT(drop_privileges());
+    EXPECT(become_user(NOBODY));
     EXPECT(open_pair(ends[0], ends[1], &crowd.clients[0], &error) == 0);
     EXPECT(!is_own(crowd.clients[0]));
     for (size_t i = 1; i < CROWD; i++)

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* The tokens of running jobs, which a gate and its keeper share. */
+
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
+ * Whether the implicit slot is paid for, whatever the server answers.
+ *
  * The client here is the test's own: it defines all that implicit.c asks of client.c, which is
  * therefore not taken from the archive. How a real steved answers is shown by the bats tests.
  */

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* The command lines of jobgate: taken, told and refused. */
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

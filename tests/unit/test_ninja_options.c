@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
+ * The command lines of ninja and samurai, as the shim reads them.
+ *
  * What is expected below was read from ReadFlags() of ninja 1.11.1, 1.12.1, 1.13.2 and 1.14.0.git
  * (which alone knows --status; up to 1.12 a number is cut to an int before it is looked at), and
  * from samurai's main(). A command line is one string here, its words separated by single blanks.

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* Which versions of ninja wait for tokens themselves. */
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

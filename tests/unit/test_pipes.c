@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* The end of a pipeline is found, however its middle moves the pipe from number to number. */
+
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>

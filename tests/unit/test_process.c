@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* What /proc says of processes: our own, other users', hidden ones, zombies, and names that deceive. */
+
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -19,18 +22,9 @@
 #include <cmocka.h>
 
 #include "libjobserver/process.h"
+#include "tests/unit/child.h"
 
-#define NOBODY 65534
 #define DEADLINE_MS 20000
-
-/* In a child, where cmocka's assertions mean nothing: says what is wrong and returns it. */
-#define EXPECT(condition)                                                                          \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "# %s:%d: not true: %s\n", __FILE__, __LINE__, #condition);            \
-            return 1;                                                                              \
-        }                                                                                          \
-    } while (0)
 
 /* What a child's function returns if this machine does not allow what it needs. */
 #define NOT_ALLOWED 77
@@ -98,24 +92,6 @@ comes_true(bool (*condition)(pid_t pid), pid_t pid)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }
     return false;
-}
-
-static int
-run_in_child(int (*function)(void))
-{
-    int status;
-
-    fflush(NULL);
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        int result = function();
-        fflush(NULL);
-        _exit(result);
-    }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
 }
 
 /* A thread that lives until it is told. */
@@ -335,8 +311,9 @@ test_thread_of_self(void **state)
 }
 
 static int
-see_a_foreign_thread(void)
+see_a_foreign_thread(void *none)
 {
+    (void)none;
     if (geteuid() == 0)
         EXPECT(setresuid(NOBODY, NOBODY, NOBODY) == 0);
     EXPECT(kill(1, 0) < 0 && errno == EPERM);
@@ -349,7 +326,7 @@ static void
 test_another_users_thread_exists(void **state)
 {
     (void)state;
-    assert_int_equal(run_in_child(see_a_foreign_thread), 0);
+    assert_int_equal(run_in_child(see_a_foreign_thread, NULL), 0);
 }
 
 static int said_by_thread;
@@ -449,10 +426,11 @@ static const char *proc_options;
 static int (*function_as_init)(void);
 
 static int
-enter_namespaces(void)
+enter_namespaces(void *none)
 {
     int flags = CLONE_NEWPID | CLONE_NEWNS | (geteuid() == 0 ? 0 : CLONE_NEWUSER);
 
+    (void)none;
     if (unshare(flags) < 0)
         return NOT_ALLOWED;
     pid_t pid = fork();
@@ -477,7 +455,7 @@ run_as_init(int (*function)(void), const char *options)
 {
     function_as_init = function;
     proc_options = options;
-    int result = run_in_child(enter_namespaces);
+    int result = run_in_child(enter_namespaces, NULL);
     if (result == NOT_ALLOWED) {
         print_message("# no pid namespace with a /proc allowed here\n");
         skip();
@@ -562,12 +540,13 @@ test_ids_used_again(void **state)
 static pid_t hidden_thread;
 
 static int
-look_for_hidden(void)
+look_for_hidden(void *none)
 {
     struct process_cache *cache = process_cache_create();
     struct process_info info;
     pid_t found = 0;
 
+    (void)none;
     EXPECT(setgroups(0, NULL) == 0 && setresgid(NOBODY, NOBODY, NOBODY) == 0);
     EXPECT(setresuid(NOBODY, NOBODY, NOBODY) == 0);
     EXPECT(process_info(1, &info) == -ESRCH);
@@ -590,7 +569,7 @@ hide(void)
 
     start_worker(&worker);
     hidden_thread = worker.tid;
-    int result = run_in_child(look_for_hidden);
+    int result = run_in_child(look_for_hidden, NULL);
     EXPECT(end_worker(&worker));
     return result;
 }

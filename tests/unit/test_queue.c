@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* Which job a gate lets go next, and what it does with the rest when one has failed. */
+
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>

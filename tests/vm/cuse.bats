@@ -5,10 +5,10 @@
 
 # shellcheck disable=SC2016 # what is in single quotes is make's, or another shell's
 
-load ../bats/common
+load ../lib/bash/common
 
 DEVICE=/dev/steve
-CLIENT=$ROOT/tests/bats/steved_client.py
+CLIENT=$LIB/steved_client.py
 
 setup_file() {
     [ -c /dev/cuse ]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A scheduler of our own, with those names of Portage's that the adapter uses. A package is a stamp
-while it builds and another one while it is merged; merges come one after the other."""
+"""The stand-in for Portage: a scheduler of our own, with those names of Portage's that the adapter
+uses. A package is a stamp while it builds and another one while it is merged; merges come one after
+the other."""
 
 from __future__ import annotations
 

@@ -8,6 +8,10 @@
 : "${SHIM_NINJAS:=1.11 1.12 1.13}" # versions
 export NINJA_SHIM
 
+setup() {
+    shim_setup
+}
+
 # In a directory of its own, with the log of all jobs; no shim but the one that a test calls.
 shim_setup() {
     common_setup
@@ -33,15 +37,7 @@ use_ninja() {
 
 # --- jobservers ---
 
-# below_fifo K: as somebody's client, with a token for the implicit slot.
-below_fifo() {
-    FIFOS=$((${FIFOS-0} + 1))
-    PARENT=$BATS_TEST_TMPDIR/parent$FIFOS
-    make_fifo "$PARENT" "$1"
-    export MAKEFLAGS=" -j$(($1 + 1)) --jobserver-auth=fifo:$PARENT"
-}
-
-# below_pipe K: likewise, by its two ends, which are all that there is of it.
+# below_pipe K: as below_fifo, by its two ends, which are all that there is of it.
 below_pipe() {
     below_fifo "$1"
     exec {READ_FD}<"$PARENT"
@@ -96,33 +92,7 @@ same() {
     done
 }
 
-# exactly N [JOBS]: that many at once, and all of them.
-exactly() {
-    "$LIB/concurrency" --expect-exactly "$1" ${2+--expect-jobs "$2"} "$LOG"
-}
-
 # all_back K: every token is there when the build has ended.
 all_back() {
     fifo_has "$PARENT" "$1"
-}
-
-lives_jobs() {
-    [ -e "$LOG" ] && [ "$("$STAMP" --living "$LOG")" = "$1" ]
-}
-
-# as_nobody COMMAND...: who must reach the programs.
-as_nobody() {
-    setpriv --reuid=65534 --regid=65534 --clear-groups -- "$@"
-}
-
-require_nobody() {
-    require_root
-    require setpriv
-    as_nobody test -x "$NINJA_SHIM" || missing 'another user cannot reach the programs'
-}
-
-# directory_for_all: bats' directories are closed to other users; teardown removes it.
-directory_for_all() {
-    OTHER=$(mktemp -d /tmp/ninja-shim-test.XXXXXX)
-    chmod 0777 "$OTHER"
 }

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash
-# What all tests share: `load common`. A file that has a setup() or teardown() of its own calls
-# common_setup or common_teardown in it.
+# What all tests share: `load ../lib/bash/common`. A file that has a setup() or teardown() of its own
+# calls common_setup or common_teardown in it.
 
 bats_require_minimum_version 1.5.0
 
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
 LIB=$ROOT/tests/lib
 : "${BUILD:=$ROOT/build}"
 : "${STEVED:=$BUILD/steved/steved}" "${STEVECTL:=$BUILD/steved/stevectl}"
@@ -29,9 +29,11 @@ common_setup() {
     mkdir -m 0700 "$XDG_RUNTIME_DIR"
     SPAWNED=()
     STEVED_MOUNTS=()
+    OTHER=
 }
 
-# Ends what spawn and start_steved have started; a mount that a test has left behind goes too.
+# Ends what spawn and start_steved have started; a mount that a test has left behind goes too, and what
+# directory_for_all has made.
 common_teardown() {
     local pid mount
     for pid in "${SPAWNED[@]}"; do
@@ -42,6 +44,7 @@ common_teardown() {
     for mount in "${STEVED_MOUNTS[@]}"; do
         ! is_mounted "$mount" || unmount "$mount"
     done
+    [ -z "$OTHER" ] || rm -rf "$OTHER"
 }
 
 # --- what a test needs ---
@@ -84,6 +87,26 @@ require_tool() {
         # shellcheck disable=SC2163 # the variable that it names
         export "$name"
     done
+}
+
+# --- another user ---
+
+# as_nobody COMMAND...: who must be able to reach it.
+as_nobody() {
+    setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all -- "$@"
+}
+
+# require_nobody PROGRAM: that another user can reach.
+require_nobody() {
+    require_root
+    require setpriv
+    as_nobody test -x "$1" || missing "another user cannot reach $1"
+}
+
+# directory_for_all: in $OTHER, for users who cannot reach into bats' own directories.
+directory_for_all() {
+    OTHER=$(mktemp -d /tmp/steved-test.XXXXXX)
+    chmod 0777 "$OTHER"
 }
 
 # --- events ---
@@ -201,6 +224,47 @@ tokens_in() {
 # fifo_has PATH TOKENS: for wait_for.
 fifo_has() {
     [ "$(tokens_in "$1")" = "$2" ]
+}
+
+# below_fifo K: as somebody's client, with a token for the implicit slot. Sets PARENT and TOKENS.
+below_fifo() {
+    FIFOS=$((${FIFOS-0} + 1))
+    PARENT=$BATS_TEST_TMPDIR/parent$FIFOS TOKENS=$1
+    make_fifo "$PARENT" "$1"
+    export MAKEFLAGS=" -j$(($1 + 1)) --jobserver-auth=fifo:$PARENT"
+}
+
+# --- jobs, which stamp in $LOG ---
+
+# exactly N [JOBS]: that many at once, and all of them.
+exactly() {
+    "$LIB/concurrency" --expect-exactly "$1" ${2+--expect-jobs "$2"} "$LOG"
+}
+
+# lives_jobs N [LOG]: that many live, for wait_for.
+lives_jobs() {
+    local log=${2-$LOG}
+    [ -e "$log" ] && [ "$("$STAMP" --living "$log")" = "$1" ]
+}
+
+# gated_jobs N: a Makefile of jobs each of which runs until the test writes one more line to the gate.
+gated_jobs() {
+    mkfifo gate
+    exec {gate}<>gate
+    # shellcheck disable=SC2016 # make's variables
+    printf 'jobs = %s\nall: $(jobs)\n$(jobs):; @"$(STAMP)" "%s" $@ -- sh -c "read -r _ <gate"\n' \
+        "$(seq -s ' ' "$1")" "$LOG" >Makefile
+}
+
+# spawn_gated COMMAND...: without the gate's other end, so that its jobs end with the test.
+spawn_gated() {
+    # shellcheck disable=SC2016 # for the inner shell
+    spawn bash -c "exec $gate>&-"' && exec "$@"' - "$@"
+}
+
+# let_end N: so many of them.
+let_end() {
+    yes '' | head -n "$1" >&"$gate"
 }
 
 # --- builds ---

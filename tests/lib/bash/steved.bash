@@ -6,7 +6,7 @@
 client() {
     local scenario=$1
     shift
-    python3 "$ROOT/tests/bats/steved_client.py" "$scenario" "$SERVER" "$@"
+    python3 "$LIB/steved_client.py" "$scenario" "$SERVER" "$@"
 }
 
 # run_client SCENARIO: the whole of a test, with 4 tokens; nothing may be left of it.

@@ -2,6 +2,11 @@
 # shellcheck shell=bash
 # What the tests of pytest-plugin share, besides common.bash and shim.bash.
 
+setup() {
+    pytest_setup
+    needs_the_plain_build
+}
+
 # In a directory of its own, with a suite that logs its jobs to $LOG; nothing of the tester's pytest.
 pytest_setup() {
     shim_setup
@@ -35,9 +40,9 @@ suite() {
     local name kind=$1
     shift
     [ $# -gt 0 ] || set -- a
-    cp "$ROOT/tests/bats/pytest-suite"/{stamps,conftest}.py .
+    cp "$LIB/pytest-suite"/{stamps,conftest}.py .
     for name in "$@"; do
-        cp "$ROOT/tests/bats/pytest-suite/$kind.py" "test_$name.py"
+        cp "$LIB/pytest-suite/$kind.py" "test_$name.py"
     done
 }
 
