@@ -10,7 +10,6 @@
 #include "libjobserver/process.h"
 #include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
-#include "ninja-shim/gate/end_status.h"
 #include "ninja-shim/gate/gate.h"
 
 /* Where nobody says how many jobs the lazy client will start. */
@@ -46,7 +45,7 @@ forget_process(struct gate *gate, struct gate_process *process)
 static bool
 reads_from(const struct gate_process *reader, const struct gate_process *writer)
 {
-    unsigned long long input = reader->pipes[STDIN_FILENO];
+    uint64_t input = reader->pipes[STDIN_FILENO];
 
     return input != 0 &&
            (input == writer->pipes[STDOUT_FILENO] || input == writer->pipes[STDERR_FILENO]);
@@ -407,7 +406,7 @@ note_end(struct gate *gate, const struct gate_process *process)
         return;
     if (process->reported)
         queue_ended(&gate->queue, process->wait_status);
-    else if (end_status_of(process->pid, process->pidfd, &wait_status) == 0)
+    else if (process_end_status(process->pid, process->pidfd, &wait_status) == 0)
         queue_ended(&gate->queue, wait_status);
     else if (gate->kind->tells_ends)
         queue_ended_unknown(&gate->queue);

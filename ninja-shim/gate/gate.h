@@ -65,7 +65,7 @@ struct gate_process {
     int pidfd; /* owned; -1: it has ended */
     int holding;
     struct gate_job *job;
-    unsigned long long pipes[PIPES_STANDARD];
+    uint64_t pipes[PIPES_STANDARD];
     bool reported;   /* how it ended is known before it is collected */
     int wait_status; /* if reported */
     bool at_large;   /* the seccomp gate's: it is on its way to another exec */

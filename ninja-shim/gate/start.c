@@ -9,21 +9,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "libjobserver/process.h"
 #include "libjobserver/program/packet.h"
 #include "ninja-shim/gate/seccomp/filter.h"
 #include "ninja-shim/gate/sidecar.h"
 #include "ninja-shim/gate/start.h"
-
-/* Who is a job is read there; of a pid namespace above ours it would show others under our pids. */
-static int
-check_proc(void)
-{
-    char self[sizeof("2147483647")] = "";
-
-    if (readlink("/proc/self", self, sizeof(self) - 1) < 0)
-        return -errno;
-    return atoi(self) == getpid() ? 0 : -ESRCH;
-}
 
 /* Neither our child nor in our session: whoever waits for us, or ends what is in the terminal, has
  * nothing to do with it. Returns 0 or a negative errno. */
@@ -143,7 +133,8 @@ gate_start(const struct gate_plan *plan, enum gate_choice choice, char **why_not
     int ends[2];
 
     *why_not = NULL;
-    int result = check_proc();
+    /* Who is a job is read there. */
+    int result = process_check_proc();
     if (result < 0) {
         note(why_not, "/proc", result);
         return result;

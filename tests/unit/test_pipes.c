@@ -17,7 +17,7 @@
 #define FROM 20  /* the numbers that a member moves its pipe to */
 #define TO 500
 
-static unsigned long long
+static uint64_t
 pipe_of(int fd)
 {
     struct stat status;
@@ -80,8 +80,8 @@ times_passed_by(void)
 
     assert_int_equal(pipe2(first, O_CLOEXEC), 0);
     assert_int_equal(pipe2(second, O_CLOEXEC), 0);
-    unsigned long long first_pipe = pipe_of(first[0]);
-    unsigned long long of_last[PIPES_STANDARD] = {pipe_of(second[0]), 0, 0};
+    uint64_t first_pipe = pipe_of(first[0]);
+    uint64_t of_last[PIPES_STANDARD] = {pipe_of(second[0]), 0, 0};
     pid_t middle = start_middle(first, second);
     for (int i = 0; i < 2; i++) {
         close(first[i]);

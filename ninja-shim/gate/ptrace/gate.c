@@ -1,22 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/wait.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "libjobserver/process.h"
 #include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
-#include "ninja-shim/gate/called.h"
 #include "ninja-shim/gate/ptrace/exit.h"
 #include "ninja-shim/gate/ptrace/gate.h"
 
@@ -154,19 +148,7 @@ go_on(pid_t pid, int signal_number)
 static bool
 has_lost_privilege(pid_t pid)
 {
-    char path[sizeof("/proc/2147483647/exe")];
-    struct stat status;
-    struct statvfs mount;
-
-    if (geteuid() == 0)
-        return false;
-    snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
-    if (stat(path, &status) < 0 || statvfs(path, &mount) < 0 || (mount.f_flag & ST_NOSUID))
-        return false;
-    return ((status.st_mode & S_ISUID) && status.st_uid != geteuid()) ||
-           ((status.st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) &&
-            status.st_gid != getegid()) ||
-           getxattr(path, "security.capability", NULL, 0) > 0;
+    return geteuid() != 0 && process_has_set_id_program(pid);
 }
 
 static void
@@ -226,7 +208,7 @@ on_exec(struct gate *gate, struct tracee *tracee)
 {
     struct tracer *tracer = tracer_of(gate);
     bool is_root = tracee->pid == tracer->root && gate->plan->root_is_lazy;
-    bool lazy = is_root || is_called(tracee->pid, gate->plan->names);
+    bool lazy = is_root || process_is_called(tracee->pid, gate->plan->names);
     unsigned long former;
     struct tracee *thread;
 
@@ -349,13 +331,22 @@ on_child_signal(struct gate *gate, const struct tracee *tracee)
     gate_settle_unknown(gate);
 }
 
+static bool
+is_ignored(pid_t pid, int signal_number)
+{
+    struct process_signals signals;
+
+    return process_signals(pid, &signals) == 0 &&
+           (signals.ignored & process_signal_bit(signal_number));
+}
+
 /* The kernel shows a tracer signals, too, that the process ignores: below nohup, samurai goes on. */
 static bool
 ends_lazy(const struct gate *gate, const struct tracee *tracee, int signal_number)
 {
     return gate->plan->ends_on_signal && tracee->role == ROLE_LAZY &&
            (signal_number == SIGINT || signal_number == SIGTERM || signal_number == SIGHUP) &&
-           !process_ignores(tracee->pid, signal_number);
+           !is_ignored(tracee->pid, signal_number);
 }
 
 static void

@@ -2,8 +2,6 @@
 #include "ninja-shim/gate/seccomp/arrivals.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,40 +48,19 @@ watch_soon(struct seccomp_gate *of)
 
 /* --- what is pending --- */
 
-/* The bits of one line of /proc/PID/status: a signal's is 1 << (number - 1). */
-static uint64_t
-signal_set(const char *status, const char *key)
-{
-    const char *line = strstr(status, key);
-
-    return line ? strtoull(line + strlen(key), NULL, 16) : 0;
-}
-
-static uint64_t
-bit(int signal_number)
-{
-    return UINT64_C(1) << (signal_number - 1);
-}
-
 /* A program that has just been executed has no handlers: what is not ignored kills. */
 static bool
 is_to_die(pid_t pid)
 {
-    const uint64_t harmless = bit(SIGCHLD) | bit(SIGCONT) | bit(SIGURG) | bit(SIGWINCH) |
-                              bit(SIGSTOP) | bit(SIGTSTP) | bit(SIGTTIN) | bit(SIGTTOU);
-    char path[sizeof("/proc/2147483647/status")], status[4096];
+    const int harmless[] = {SIGCHLD, SIGCONT, SIGURG, SIGWINCH, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU};
+    struct process_signals signals;
 
-    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t length = fd < 0 ? 0 : read(fd, status, sizeof(status) - 1);
-    if (fd >= 0)
-        close(fd);
-    if (length <= 0)
+    if (process_signals(pid, &signals) < 0)
         return false;
-    status[length] = '\0';
-    uint64_t pending = signal_set(status, "\nSigPnd:") | signal_set(status, "\nShdPnd:");
-    uint64_t held = signal_set(status, "\nSigBlk:") | signal_set(status, "\nSigIgn:");
-    return (pending & ~held & ~harmless) != 0;
+    uint64_t deadly = signals.pending & ~signals.blocked & ~signals.ignored;
+    for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++)
+        deadly &= ~process_signal_bit(harmless[i]);
+    return deadly != 0;
 }
 
 static bool

@@ -34,7 +34,7 @@ struct link_message {
     int error;
     pid_t pid, lazy;
     bool root_is_lazy;
-    char names[TREE_NAMES][CALLED_SIZE];
+    char names[TREE_NAMES][PROCESS_NAME_SIZE];
 };
 
 /* --- the socket --- */
@@ -118,7 +118,7 @@ may_register(const struct peer *peer, pid_t root)
 
     if (is_trusted(peer->uid))
         return true;
-    return geteuid() == 0 && tree_owner_of(root, &uid) == 0 && uid == peer->uid;
+    return geteuid() == 0 && process_owner(root, &uid) == 0 && uid == peer->uid;
 }
 
 static void
@@ -128,7 +128,7 @@ register_tree(struct peer *peer, struct link_message *message)
     struct link_message reply = {.type = LINK_REGISTERED};
 
     for (unsigned i = 0; i < TREE_NAMES && message->names[i][0]; i++) {
-        message->names[i][CALLED_SIZE - 1] = '\0';
+        message->names[i][PROCESS_NAME_SIZE - 1] = '\0';
         names[i] = message->names[i];
     }
     if (peer->tree)
@@ -291,7 +291,7 @@ register_root(const struct seccomp_gate *of, int fd, pid_t root)
     for (unsigned i = 0; plan->names[i]; i++) {
         if (i == TREE_NAMES)
             return -E2BIG;
-        strncpy(message.names[i], plan->names[i], CALLED_SIZE - 1);
+        strncpy(message.names[i], plan->names[i], PROCESS_NAME_SIZE - 1);
     }
     int result = packet_send(fd, &message, sizeof(message), -1);
     if (result == 0)

@@ -14,7 +14,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "ninja-shim/gate/called.h"
+#include "libjobserver/process.h"
 
 struct seccomp_listener *
 seccomp_listener_create(const char *const *names)
@@ -133,11 +133,7 @@ seccomp_exec_will_be_called(const struct seccomp_exec *exec, const char *const *
     if (!read_path(exec->tid, exec->path_address, &path))
         return false;
     const char *slash = strrchr(path, '/');
-    const char *name = slash ? slash + 1 : path;
-    for (; *names; names++)
-        if (strncmp(name, *names, CALLED_SIZE - 1) == 0)
-            return true;
-    return false;
+    return process_name_is_one_of(slash ? slash + 1 : path, names);
 }
 
 /* --- who is lazy --- */
@@ -181,8 +177,8 @@ is_lazy(const struct seccomp_listener *listener, pid_t pid)
 static bool
 is_job(const struct seccomp_listener *listener, const struct process_info *info)
 {
-    return is_lazy(listener, info->parent) ||
-           (is_called(info->pid, listener->names) && !is_called(info->parent, listener->names));
+    return is_lazy(listener, info->parent) || (process_is_called(info->pid, listener->names) &&
+                                               !process_is_called(info->parent, listener->names));
 }
 
 static void

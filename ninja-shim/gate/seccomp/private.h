@@ -9,7 +9,7 @@
 #include <sys/queue.h>
 #include <uthash.h>
 
-#include "ninja-shim/gate/called.h"
+#include "libjobserver/process.h"
 #include "ninja-shim/gate/gate.h"
 #include "ninja-shim/gate/seccomp/listener.h"
 
@@ -26,7 +26,7 @@ struct tree {
     pid_t root;
     int root_pidfd; /* owned */
     bool root_is_lazy;
-    char copies[TREE_NAMES][CALLED_SIZE]; /* of an inner shim's names */
+    char copies[TREE_NAMES][PROCESS_NAME_SIZE]; /* of an inner shim's names */
     const char *copy_list[TREE_NAMES + 1];
     const char *const *name_list; /* these, or our own ones, of which there may be more */
     bool had_lazy;

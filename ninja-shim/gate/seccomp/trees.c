@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "ninja-shim/gate/seccomp/trees.h"
 
-#include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "libjobserver/process.h"
-#include "ninja-shim/gate/end_status.h"
 
 #define ANCESTORS_MAX 256
 
@@ -37,8 +33,8 @@ has_left_jobs(const struct seccomp_gate *of, const struct lazy *lazy)
 {
     int status;
 
-    return !of->gate->plan->ends_on_signal && end_status_of(lazy->pid, lazy->pidfd, &status) == 0 &&
-           WIFEXITED(status);
+    return !of->gate->plan->ends_on_signal &&
+           process_end_status(lazy->pid, lazy->pidfd, &status) == 0 && WIFEXITED(status);
 }
 
 static void
@@ -164,14 +160,14 @@ tree_of_lazy(struct seccomp_gate *of, pid_t pid)
 {
     struct lazy *lazy = find_lazy(of, pid);
 
-    if (lazy && (is_lazy_root(lazy->tree, pid) || is_called(pid, lazy->tree->name_list)))
+    if (lazy && (is_lazy_root(lazy->tree, pid) || process_is_called(pid, lazy->tree->name_list)))
         return lazy->tree;
     if (lazy)
         forget_lazy(of, lazy); /* it has executed something else */
     if (!has_named_ones(of))
         return NULL;
     struct tree *tree = tree_above(of, pid);
-    if (!tree || tree->root_is_lazy || !is_called(pid, tree->name_list))
+    if (!tree || tree->root_is_lazy || !process_is_called(pid, tree->name_list))
         return NULL;
     tree_add_lazy(of, tree, pid);
     return tree;
@@ -189,19 +185,6 @@ tree_has_living_lazy(const struct seccomp_gate *of, const struct tree *tree)
     return false;
 }
 
-int
-tree_owner_of(pid_t pid, uid_t *uid)
-{
-    char path[sizeof("/proc/2147483647")];
-    struct stat status;
-
-    snprintf(path, sizeof(path), "/proc/%d", (int)pid);
-    if (stat(path, &status) < 0)
-        return -errno;
-    *uid = status.st_uid;
-    return 0;
-}
-
 /* Another user has told us his names, and they are for his processes only: called as ours are, they would
  * end these. */
 static bool
@@ -209,7 +192,7 @@ names_apply(const struct tree *tree, pid_t pid)
 {
     uid_t uid;
 
-    return !tree->is_foreign || (tree_owner_of(pid, &uid) == 0 && uid == tree->uid);
+    return !tree->is_foreign || (process_owner(pid, &uid) == 0 && uid == tree->uid);
 }
 
 /* Until it executes something, a process is called as the one that forked it. */
@@ -223,8 +206,8 @@ tree_has_orphan(struct seccomp_gate *of, const struct process_info *info)
     if (parent && process_pidfd_has_exited(parent->pidfd))
         return true; /* just now */
     LIST_FOREACH (tree, &of->trees, in_gate) {
-        if (tree->had_lazy && is_called(info->pid, tree->name_list) &&
-            !is_called(info->parent, tree->name_list) && names_apply(tree, info->pid) &&
+        if (tree->had_lazy && process_is_called(info->pid, tree->name_list) &&
+            !process_is_called(info->parent, tree->name_list) && names_apply(tree, info->pid) &&
             !tree_has_living_lazy(of, tree))
             return true;
     }
@@ -248,7 +231,7 @@ tree_add(struct seccomp_gate *of, pid_t root, bool root_is_lazy, const char *con
     *tree = (struct tree){
         .root = root, .root_pidfd = root_pidfd, .root_is_lazy = root_is_lazy, .peer = peer};
     for (unsigned i = 0; peer && i < TREE_NAMES && names[i]; i++) {
-        strncpy(tree->copies[i], names[i], CALLED_SIZE - 1);
+        strncpy(tree->copies[i], names[i], PROCESS_NAME_SIZE - 1);
         tree->copy_list[i] = tree->copies[i];
     }
     tree->name_list = peer ? tree->copy_list : names;

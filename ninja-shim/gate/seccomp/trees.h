@@ -17,9 +17,6 @@ struct tree *tree_add(struct seccomp_gate *of, pid_t root, bool root_is_lazy,
 void tree_remove(struct seccomp_gate *of, struct tree *tree);
 void tree_remove_all(struct seccomp_gate *of);
 
-/* Whose process is it? 0 or a negative errno. */
-int tree_owner_of(pid_t pid, uid_t *uid);
-
 /* The tree in which the process is a lazy client, or NULL. */
 struct tree *tree_of_lazy(struct seccomp_gate *of, pid_t pid);
 /* It is one. */
