@@ -521,6 +521,14 @@ gate_open(struct gate *gate, const struct gate_plan *plan)
 }
 
 void
+gate_set_kind(struct gate *gate, const struct gate_kind *kind, void *state)
+{
+    gate->kind = kind;
+    gate->kind_state = state;
+    gate->holdings->kind = kind;
+}
+
+void
 gate_close(struct gate *gate)
 {
     if (gate->ledger.client)

@@ -19,6 +19,7 @@
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/program.h"
 #include "libjobserver/program/usage.h"
+#include "ninja-shim/gate/kinds.h"
 #include "ninja-shim/gate/start.h"
 #include "ninja-shim/shims/ninja_options.h"
 #include "ninja-shim/shims/ninja_version.h"
@@ -29,7 +30,8 @@ struct shim {
     char **argv;
     char *real;                   /* the path of what it becomes */
     struct ninja_options options; /* of its command line */
-    enum gate_choice choice;
+    const struct gate_kind *gate; /* NULL: the first that is allowed here */
+    bool is_gate_off;             /* jobs do not wait */
     enum implicit_policy implicit;
     struct jobserver jobserver;
     bool implicit_paid;
@@ -61,13 +63,24 @@ become_real_with_jobs(struct shim *shim, unsigned jobs)
 
 /* --- what there is --- */
 
+static _Noreturn void
+refuse_gate(const char *text)
+{
+    char known[GATE_KINDS_LIST_SIZE];
+
+    gate_kinds_list(known, ", ", " or ", "none");
+    usage_refuse("NINJA_SHIM_GATE", text, known);
+}
+
 static void
 read_environment(struct shim *shim)
 {
     const char *gate = getenv("NINJA_SHIM_GATE"), *implicit = getenv("NINJA_SHIM_IMPLICIT");
 
-    if (gate && *gate && gate_choice_parse(gate, &shim->choice) < 0)
-        usage_refuse("NINJA_SHIM_GATE", gate, "auto, ptrace, seccomp or none");
+    if (gate && strcmp(gate, "none") == 0)
+        shim->is_gate_off = true;
+    else if (gate && *gate && gate_kinds_parse(gate, &shim->gate) < 0)
+        refuse_gate(gate);
     if (implicit && *implicit && implicit_parse(implicit, &shim->implicit) < 0)
         usage_refuse("NINJA_SHIM_IMPLICIT", implicit, "auto, inherit or acquire");
 }
@@ -213,7 +226,7 @@ become_gated(struct shim *shim)
     };
     char *why_not;
 
-    if (gate_start(&plan, shim->choice, &why_not) < 0) {
+    if (gate_start(&plan, shim->gate, &why_not) < 0) {
         message("cannot hold jobs back (%s); using -j1", why_not ? why_not : strerror(ENOMEM));
         acquire_for_life(shim);
         become_real_with_jobs(shim, 1);
@@ -237,7 +250,7 @@ main(int argc, char **argv)
         become_real(&shim, argv);
     read_environment(&shim);
     read_options(&shim, name);
-    if (!shim.options.builds || shim.choice == GATE_NONE)
+    if (!shim.options.builds || shim.is_gate_off)
         become_real(&shim, argv);
     open_jobserver(&shim);
     if (!shim.jobserver.client)

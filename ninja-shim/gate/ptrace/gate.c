@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include "libjobserver/process.h"
 #include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
+#include "ninja-shim/gate/gate.h"
 #include "ninja-shim/gate/ptrace/exit.h"
 #include "ninja-shim/gate/ptrace/gate.h"
 
@@ -529,23 +531,22 @@ has_ended(const struct gate *gate, pid_t lazy)
     return tracee && tracee->pidfd >= 0 && process_pidfd_has_exited(tracee->pidfd);
 }
 
-static const struct gate_kind ptrace_kind = {
-    .name = "ptrace",
-    .tells_ends = true,
-    .run = run,
-    .end = end,
-    .serve = serve,
-    .has_ended = has_ended,
-    .is_busy = is_busy,
-    .close = close_gate,
-};
+/* Yama's scope 1 lets only ancestors trace; it is told of this exception. */
+static int
+prepare(pid_t sidecar, int *fd)
+{
+    *fd = -1;
+    prctl(PR_SET_PTRACER, (unsigned long)sidecar, 0, 0, 0);
+    return 0;
+}
 
-int
-ptrace_gate_open(struct gate *gate, pid_t root)
+static int
+open_gate(struct gate *gate, pid_t root, int fd)
 {
     struct tracer *tracer = calloc(1, sizeof(*tracer));
     struct tracee *tracee = tracer ? add(tracer, root, ROLE_PASSER, 0) : NULL;
 
+    (void)fd;
     if (!tracee) {
         free(tracer);
         return -ENOMEM;
@@ -558,7 +559,19 @@ ptrace_gate_open(struct gate *gate, pid_t root)
         return result;
     }
     tracer->root = root;
-    gate->kind = &ptrace_kind;
-    gate->kind_state = tracer;
+    gate_set_kind(gate, &ptrace_gate_kind, tracer);
     return 0;
 }
+
+const struct gate_kind ptrace_gate_kind = {
+    .name = "ptrace",
+    .tells_ends = true,
+    .prepare = prepare,
+    .open = open_gate,
+    .run = run,
+    .end = end,
+    .serve = serve,
+    .has_ended = has_ended,
+    .is_busy = is_busy,
+    .close = close_gate,
+};

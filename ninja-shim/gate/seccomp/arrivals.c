@@ -96,14 +96,15 @@ kill_process(struct seccomp_gate *of, const struct gate_process *process)
 static bool
 end_stopped(struct seccomp_gate *of, struct gate_process *process)
 {
+    struct seccomp_waiter *waiter = seccomp_waiter_of(process);
     struct process_info info;
 
-    if (++process->end_looks < END_LOOKS_MAX &&
+    if (++waiter->end_looks < END_LOOKS_MAX &&
         (stop_is_under_way(of, process->pid) || process_info(process->pid, &info) < 0 ||
          !is_stopped(&info)))
         return false;
-    bool has_stopped = process->end_looks < END_LOOKS_MAX;
-    process->end_looks = 0;
+    bool has_stopped = waiter->end_looks < END_LOOKS_MAX;
+    waiter->end_looks = 0;
     /* One that is to die of a signal when it is continued does so first. */
     if (has_stopped && info.has_executed &&
         (is_to_die(process->pid) || seccomp_exit_prepare(process->pid, of->gate->queue.end_status)))
@@ -164,7 +165,7 @@ arrive_at_own(struct seccomp_gate *of, const struct seccomp_exec *exec,
     if (!process || process->job->job.state == JOB_RUNNING) {
         seccomp_listener_continue(of->listener, exec->id);
     } else if (process->job->job.state == JOB_WAITING) {
-        process->at_large = false;
+        seccomp_waiter_of(process)->is_at_large = false;
         stop(of, exec, info, tree);
         watch_soon(of);
     }
@@ -224,7 +225,7 @@ arrive_stopped(struct seccomp_gate *of, pid_t pid, pid_t lazy)
     if (process && process->job->job.state == JOB_RUNNING) {
         signal_process(process, SIGCONT); /* its exec had failed, and this is its next one */
     } else if (process) {
-        process->at_large = false;
+        seccomp_waiter_of(process)->is_at_large = false;
         watch_soon(of);
     } else {
         int result = gate_admit(of->gate, pid, lazy);
@@ -247,13 +248,13 @@ look_at(struct seccomp_gate *of, struct gate_process *process)
     if (stopped && !info.has_executed) {
         /* Its exec has failed. It tries another file, or gives up, with its parent still in
          * vfork(2), perhaps. */
-        process->at_large = true;
+        seccomp_waiter_of(process)->is_at_large = true;
         signal_process(process, SIGCONT);
     } else if (stopped && is_to_die(process->pid)) {
         /* A stopped process acts on no signal but SIGKILL; ninja, interrupted, sends them to its
          * jobs and waits for their ends. Continued, it dies of that one first. */
         signal_process(process, SIGCONT);
-    } else if (!stopped && !process->at_large) {
+    } else if (!stopped && !seccomp_waiter_of(process)->is_at_large) {
         /* Somebody has continued it: the shell, after ^Z, all that belongs to its job. */
         signal_process(process, SIGSTOP);
     }
@@ -269,7 +270,8 @@ watch_on_timer(evutil_socket_t fd, short what, void *argument)
     (void)fd;
     (void)what;
     HASH_ITER (hh, of->gate->processes, process, next) {
-        bool ending = process->job->job.state == JOB_ENDING && process->end_looks > 0;
+        bool ending =
+            process->job->job.state == JOB_ENDING && seccomp_waiter_of(process)->end_looks > 0;
         if (ending ? end_stopped(of, process) : process->job->job.state != JOB_WAITING)
             continue;
         if (!ending)

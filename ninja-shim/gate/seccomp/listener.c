@@ -9,24 +9,32 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "libjobserver/process.h"
+#include "ninja-shim/gate/kind.h"
+
+_Static_assert(sizeof(struct seccomp_listener) <= GATE_KIND_SHARED_ROOM, "there is room for it");
 
 struct seccomp_listener *
-seccomp_listener_create(const char *const *names)
+seccomp_listener_open(void *shared, const char *const *names, int fd)
 {
-    struct seccomp_listener *listener =
-        mmap(NULL, sizeof(*listener), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct seccomp_listener *listener = shared;
 
-    if (listener == MAP_FAILED)
-        return NULL;
-    listener->fd = -1;
+    memset(listener, 0, sizeof(*listener));
     listener->names = names;
+    listener->fd = fd;
     return listener;
+}
+
+void
+seccomp_listener_close(struct seccomp_listener *listener)
+{
+    if (listener->fd >= 0)
+        close(listener->fd);
+    listener->fd = -1;
 }
 
 /* --- notifications --- */
@@ -200,21 +208,21 @@ answer(const struct seccomp_listener *listener, const struct seccomp_exec *exec)
     }
 }
 
-bool
-seccomp_listener_duty(void *argument)
+int
+seccomp_listener_keep(void *shared)
 {
-    struct seccomp_listener *listener = argument;
+    struct seccomp_listener *listener = shared;
     const struct seccomp_notif *request = (const void *)listener->request;
     struct pollfd polled = {.fd = listener->fd, .events = POLLIN};
     struct seccomp_exec exec = exec_of(request);
 
     if (listener->fd < 0)
-        return false;
+        return -1;
     /* What the sidecar had received last. If it had answered, that is no notification any more. */
     if (exec.id)
         answer(listener, &exec);
     while (poll(&polled, 1, 0) == 1 && (polled.revents & POLLIN))
         if (seccomp_listener_receive(listener, &exec) == 1)
             answer(listener, &exec);
-    return !(polled.revents & (POLLHUP | POLLERR | POLLNVAL));
+    return polled.revents & (POLLHUP | POLLERR | POLLNVAL) ? -1 : listener->fd;
 }

@@ -91,6 +91,20 @@ struct seccomp_gate {
     struct link link;
 };
 
+/* What we know of a process at the gate. */
+struct seccomp_waiter {
+    bool is_at_large;   /* it is on its way to another exec */
+    unsigned end_looks; /* it is to be ended, and so many looks have found it running */
+};
+
+_Static_assert(sizeof(struct seccomp_waiter) <= GATE_KIND_PROCESS_ROOM, "there is room for it");
+
+static inline struct seccomp_waiter *
+seccomp_waiter_of(struct gate_process *process)
+{
+    return (void *)process->kind_room;
+}
+
 static inline struct seccomp_gate *
 seccomp_gate_of(const struct gate *gate)
 {
