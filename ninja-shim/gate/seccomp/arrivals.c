@@ -72,14 +72,14 @@ is_stopped(const struct process_info *info)
 /* --- the kind's part of a gate --- */
 
 void
-seccomp_run(struct gate *gate, struct gate_process *process)
+seccomp_arrivals_run(struct gate *gate, struct gate_process *process)
 {
     struct seccomp_gate *of = seccomp_gate_of(gate);
 
     if (process->pid == of->arriving)
         return; /* it goes on by the answer to its notification */
-    if (!of->is_inner && stop_is_under_way(of, process->pid))
-        stop_cancel(of, process->pid);
+    if (!of->is_inner && seccomp_stop_is_under_way(of, process->pid))
+        seccomp_stop_cancel(of, process->pid);
     else
         signal_process(process, SIGCONT);
 }
@@ -88,7 +88,7 @@ static void
 kill_process(struct seccomp_gate *of, const struct gate_process *process)
 {
     signal_process(process, SIGKILL);
-    stop_forget(of, process->pid);
+    seccomp_stop_forget(of, process->pid);
 }
 
 /* false: it has not stopped yet. Before its exec it shares its memory with its parent, perhaps (vfork(2)),
@@ -100,7 +100,7 @@ end_stopped(struct seccomp_gate *of, struct gate_process *process)
     struct process_info info;
 
     if (++waiter->end_looks < END_LOOKS_MAX &&
-        (stop_is_under_way(of, process->pid) || process_info(process->pid, &info) < 0 ||
+        (seccomp_stop_is_under_way(of, process->pid) || process_info(process->pid, &info) < 0 ||
          !is_stopped(&info)))
         return false;
     bool has_stopped = waiter->end_looks < END_LOOKS_MAX;
@@ -115,7 +115,7 @@ end_stopped(struct seccomp_gate *of, struct gate_process *process)
 }
 
 void
-seccomp_end(struct gate *gate, struct gate_process *process, int status)
+seccomp_arrivals_end(struct gate *gate, struct gate_process *process, int status)
 {
     struct seccomp_gate *of = seccomp_gate_of(gate);
 
@@ -136,9 +136,9 @@ refuse(pid_t pid, int error)
 
 static void
 stop(struct seccomp_gate *of, const struct seccomp_exec *exec, const struct process_info *info,
-     struct tree *tree)
+     struct seccomp_tree *tree)
 {
-    int result = stop_begin(of, exec, info, tree);
+    int result = seccomp_stop_begin(of, exec, info, tree);
 
     if (result < 0 && result != -ESRCH)
         refuse(info->pid, result);
@@ -147,7 +147,7 @@ stop(struct seccomp_gate *of, const struct seccomp_exec *exec, const struct proc
 /* A job of our own: stopped only if it must wait. */
 static void
 arrive_at_own(struct seccomp_gate *of, const struct seccomp_exec *exec,
-              const struct process_info *info, struct tree *tree)
+              const struct process_info *info, struct seccomp_tree *tree)
 {
     struct gate_process *process = gate_find(of->gate, info->pid);
     int result = 0;
@@ -185,12 +185,12 @@ end_process(struct seccomp_gate *of, const struct seccomp_exec *exec, pid_t pid)
 /* A child of a lazy client executes its first program. */
 static void
 arrive_from_lazy(struct seccomp_gate *of, const struct seccomp_exec *exec,
-                 const struct process_info *info, struct tree *tree)
+                 const struct process_info *info, struct seccomp_tree *tree)
 {
-    if (tree->abandoned) {
+    if (tree->is_abandoned) {
         end_process(of, exec, info->pid);
-    } else if (seccomp_exec_will_be_called(exec, tree->name_list)) {
-        tree_add_lazy(of, tree, info->pid);
+    } else if (seccomp_exec_is_called(exec, tree->name_list)) {
+        seccomp_tree_add_lazy(of, tree, info->pid);
         seccomp_listener_continue(of->listener, exec->id);
     } else if (tree->peer) {
         stop(of, exec, info, tree);
@@ -200,28 +200,28 @@ arrive_from_lazy(struct seccomp_gate *of, const struct seccomp_exec *exec,
 }
 
 void
-arrive(struct seccomp_gate *of, const struct seccomp_exec *exec)
+seccomp_arrivals_take(struct seccomp_gate *of, const struct seccomp_exec *exec)
 {
     struct process_info info;
     int first = seccomp_exec_is_first(exec, &info);
-    struct tree *tree = first > 0 ? tree_of_lazy(of, info.parent) : NULL;
+    struct seccomp_tree *tree = first > 0 ? seccomp_tree_of_lazy(of, info.parent) : NULL;
 
     if (first < 0)
         seccomp_listener_refuse(of->listener, exec->id, first);
     else if (tree)
         arrive_from_lazy(of, exec, &info, tree);
-    else if (first && tree_has_orphan(of, &info))
+    else if (first && seccomp_tree_has_orphan(of, &info))
         end_process(of, exec, info.pid);
     else
         seccomp_listener_continue(of->listener, exec->id);
 }
 
 void
-arrive_stopped(struct seccomp_gate *of, pid_t pid, pid_t lazy)
+seccomp_arrivals_take_stopped(struct seccomp_gate *of, pid_t pid, pid_t lazy)
 {
     struct gate_process *process = gate_find(of->gate, pid);
 
-    tree_add_lazy(of, LIST_FIRST(&of->trees), lazy);
+    seccomp_tree_add_lazy(of, LIST_FIRST(&of->trees), lazy);
     if (process && process->job->job.state == JOB_RUNNING) {
         signal_process(process, SIGCONT); /* its exec had failed, and this is its next one */
     } else if (process) {
@@ -242,7 +242,7 @@ look_at(struct seccomp_gate *of, struct gate_process *process)
 {
     struct process_info info;
 
-    if (stop_is_under_way(of, process->pid) || process_info(process->pid, &info) < 0)
+    if (seccomp_stop_is_under_way(of, process->pid) || process_info(process->pid, &info) < 0)
         return;
     bool stopped = is_stopped(&info);
     if (stopped && !info.has_executed) {
@@ -261,7 +261,7 @@ look_at(struct seccomp_gate *of, struct gate_process *process)
 }
 
 void
-watch_on_timer(evutil_socket_t fd, short what, void *argument)
+seccomp_arrivals_on_timer(evutil_socket_t fd, short what, void *argument)
 {
     struct seccomp_gate *of = argument;
     struct gate_process *process, *next;

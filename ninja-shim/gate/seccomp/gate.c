@@ -10,7 +10,8 @@
 
 #include "ninja-shim/gate/seccomp/arrivals.h"
 #include "ninja-shim/gate/seccomp/filter.h"
-#include "ninja-shim/gate/seccomp/link.h"
+#include "ninja-shim/gate/seccomp/outer.h"
+#include "ninja-shim/gate/seccomp/peers.h"
 #include "ninja-shim/gate/seccomp/stops.h"
 #include "ninja-shim/gate/seccomp/trees.h"
 
@@ -30,9 +31,9 @@ on_listener(evutil_socket_t fd, short what, void *argument)
     for (unsigned n = 0; n < AT_A_TIME && poll(&polled, 1, 0) == 1 && (polled.revents & POLLIN);
          n++)
         if (seccomp_listener_receive(of->listener, &exec) == 1)
-            arrive(of, &exec);
+            seccomp_arrivals_take(of, &exec);
     if (!(polled.revents & POLLIN) && (polled.revents & (POLLHUP | POLLERR | POLLNVAL))) {
-        of->hung_up = true;
+        of->has_hung_up = true;
         event_del(of->listener_event);
     }
 }
@@ -68,7 +69,7 @@ is_busy(const struct gate *gate)
 {
     const struct seccomp_gate *of = seccomp_gate_of(gate);
 
-    return of->is_inner ? of->root_event || of->lazies : !of->hung_up;
+    return of->is_inner ? of->root_event || of->lazies : !of->has_hung_up;
 }
 
 static void
@@ -77,9 +78,10 @@ close_gate(struct gate *gate)
     struct seccomp_gate *of = seccomp_gate_of(gate);
     struct event *events[] = {of->listener_event, of->stop_event, of->watch_event, of->root_event};
 
-    stop_remove_all(of);
-    link_close(of);
-    tree_remove_all(of);
+    seccomp_stop_remove_all(of);
+    seccomp_peers_close(of);
+    seccomp_outer_close(of);
+    seccomp_tree_remove_all(of);
     for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
         if (events[i])
             event_free(events[i]);
@@ -107,12 +109,12 @@ listen_to(struct seccomp_gate *of, pid_t root)
 {
     of->is_inner = of->listener->fd < 0;
     if (of->is_inner)
-        return link_join(of, root);
+        return seccomp_outer_join(of, root);
     of->listener_event =
         event_new(of->gate->base, of->listener->fd, EV_READ | EV_PERSIST, on_listener, of);
     if (!of->listener_event || event_add(of->listener_event, NULL) < 0)
         return -ENOMEM;
-    link_open(of, root);
+    seccomp_peers_open(of, root);
     return 0;
 }
 
@@ -122,9 +124,10 @@ open_all(struct seccomp_gate *of, pid_t root)
     struct gate *gate = of->gate;
     const struct gate_plan *plan = gate->plan;
 
-    of->stop_event = evtimer_new(gate->base, stop_on_timer, of);
-    of->watch_event = evtimer_new(gate->base, watch_on_timer, of);
-    const struct tree *tree = tree_add(of, root, plan->root_is_lazy, plan->names, NULL);
+    of->stop_event = evtimer_new(gate->base, seccomp_stop_on_timer, of);
+    of->watch_event = evtimer_new(gate->base, seccomp_arrivals_on_timer, of);
+    const struct seccomp_tree *tree =
+        seccomp_tree_add(of, root, plan->root_is_lazy, plan->names, NULL);
     if (tree)
         of->root_event = event_new(gate->base, tree->root_pidfd, EV_READ, on_root_end, of);
     if (!of->stop_event || !of->watch_event || !of->root_event ||
@@ -145,10 +148,10 @@ open_gate(struct gate *gate, pid_t root, int fd)
     }
     of->gate = gate;
     of->listener = seccomp_listener_open(gate->holdings->kind_room, gate->plan->names, fd);
-    of->link.fd = of->link.outer_pidfd = -1;
+    of->peers.fd = of->outer.fd = of->outer.pidfd = -1;
     LIST_INIT(&of->trees);
     TAILQ_INIT(&of->stops);
-    LIST_INIT(&of->link.peers);
+    LIST_INIT(&of->peers.list);
     gate_set_kind(gate, &seccomp_gate_kind, of);
     int result = open_all(of, root);
     if (result < 0)
@@ -160,10 +163,10 @@ const struct gate_kind seccomp_gate_kind = {
     .name = "seccomp",
     .prepare = prepare,
     .open = open_gate,
-    .run = seccomp_run,
-    .end = seccomp_end,
+    .run = seccomp_arrivals_run,
+    .end = seccomp_arrivals_end,
     .serve = serve,
-    .has_ended = seccomp_has_ended,
+    .has_ended = seccomp_tree_has_ended_lazy,
     .is_busy = is_busy,
     .close = close_gate,
     .keep = seccomp_listener_keep,

@@ -134,7 +134,7 @@ read_path(pid_t tid, uint64_t address, char (*path)[PATH_MAX])
 }
 
 bool
-seccomp_exec_will_be_called(const struct seccomp_exec *exec, const char *const *names)
+seccomp_exec_is_called(const struct seccomp_exec *exec, const char *const *names)
 {
     char path[PATH_MAX];
 

@@ -56,7 +56,7 @@ int seccomp_exec_is_first(const struct seccomp_exec *exec, struct process_info *
 
 /* Will it be called one of the names (the last is NULL) then? false, too, where its memory cannot be
  * read (Yama). */
-bool seccomp_exec_will_be_called(const struct seccomp_exec *exec, const char *const *names);
+bool seccomp_exec_is_called(const struct seccomp_exec *exec, const char *const *names);
 
 void seccomp_listener_add_lazy(struct seccomp_listener *listener, pid_t pid);
 void seccomp_listener_remove_lazy(struct seccomp_listener *listener, pid_t pid);
