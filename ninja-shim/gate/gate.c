@@ -93,7 +93,7 @@ find_joined(const struct gate *gate, const struct gate_process *process, pid_t l
     const struct gate_process *other, *next;
     struct pipe_set reached;
 
-    if (gate->plan->jobs_are_single)
+    if (gate->plan->has_single_jobs)
         return NULL;
     HASH_ITER (hh, gate->processes, other, next) {
         if (other->job->lazy == lazy && is_joined_to(process, other->job))
@@ -214,10 +214,10 @@ end_waiting(struct gate *gate, pid_t lazy, int status)
 static void
 lose_server(struct gate *gate, int error)
 {
-    if (!gate->server_gone)
+    if (!gate->is_server_gone)
         message("jobserver %s: %s; going on with one job at a time",
                 client_name(gate->plan->client), strerror(-error));
-    gate->server_gone = true;
+    gate->is_server_gone = true;
     queue_serialize(&gate->queue);
 }
 
@@ -226,7 +226,7 @@ give_back(struct gate *gate)
 {
     int result = ledger_repay(&gate->ledger);
 
-    gate->ledger_full = false;
+    gate->is_ledger_full = false;
     if (result < 0)
         lose_server(gate, result);
 }
@@ -234,10 +234,10 @@ give_back(struct gate *gate)
 static bool
 borrow(struct gate *gate)
 {
-    int result = gate->server_gone ? 0 : ledger_borrow(&gate->ledger);
+    int result = gate->is_server_gone ? 0 : ledger_borrow(&gate->ledger);
 
-    gate->ledger_full = result == -ENOSPC;
-    if (result < 0 && !gate->ledger_full)
+    gate->is_ledger_full = result == -ENOSPC;
+    if (result < 0 && !gate->is_ledger_full)
         lose_server(gate, result);
     return result == 1;
 }
@@ -274,7 +274,7 @@ on_load(evutil_socket_t fd, short what, void *argument)
 
     (void)fd;
     (void)what;
-    gate->load_awaited = false;
+    gate->is_load_awaited = false;
     gate_serve(gate);
 }
 
@@ -282,21 +282,21 @@ on_load(evutil_socket_t fd, short what, void *argument)
 static void
 await_token(struct gate *gate, bool await)
 {
-    if (await == gate->token_awaited)
+    if (await == gate->is_token_awaited)
         return;
     if (await)
         event_add(gate->token_event, NULL);
     else
         event_del(gate->token_event);
-    gate->token_awaited = await;
+    gate->is_token_awaited = await;
 }
 
 static void
 await_load(struct gate *gate)
 {
-    if (!gate->load_awaited)
+    if (!gate->is_load_awaited)
         evtimer_add(gate->load_event, &load_interval);
-    gate->load_awaited = true;
+    gate->is_load_awaited = true;
 }
 
 static double
@@ -332,7 +332,7 @@ take_step(struct gate *gate, enum queue_step step)
         if (is_bereaved(gate))
             return false;
         if (!borrow(gate))
-            return gate->server_gone; /* then another step is due */
+            return gate->is_server_gone; /* then another step is due */
         run_job(gate, PAY_TOKEN);
         return true;
     case QUEUE_FREE_TOKEN:
@@ -361,7 +361,7 @@ gate_serve(struct gate *gate)
     do
         step = queue_next(&gate->queue, load);
     while (take_step(gate, step));
-    await_token(gate, step == QUEUE_USE_TOKEN && !gate->server_gone && !gate->ledger_full);
+    await_token(gate, step == QUEUE_USE_TOKEN && !gate->is_server_gone && !gate->is_ledger_full);
 }
 
 /* --- coming and going --- */
@@ -374,7 +374,7 @@ gate_admit(struct gate *gate, pid_t pid, pid_t lazy)
 
     if (!process)
         return error;
-    if (!gate->plan->jobs_are_single)
+    if (!gate->plan->has_single_jobs)
         pipes_read_standard(process->pid, process->pipes);
     struct gate_job *job = find_joined(gate, process, lazy);
     if (!job)
@@ -404,11 +404,11 @@ note_end(struct gate *gate, const struct gate_process *process)
 
     if (process->job->job.state != JOB_RUNNING || gate->queue.rules.failures_allowed == 0)
         return;
-    if (process->reported)
+    if (process->is_reported)
         queue_ended(&gate->queue, process->wait_status);
     else if (process_end_status(process->pid, process->pidfd, &wait_status) == 0)
         queue_ended(&gate->queue, wait_status);
-    else if (gate->kind->tells_ends)
+    else if (gate->kind->has_end_reports)
         queue_ended_unknown(&gate->queue);
 }
 
@@ -462,7 +462,7 @@ gate_report_end(struct gate *gate, pid_t pid, int wait_status)
 
     HASH_FIND_INT(gate->processes, &pid, process);
     if (process) {
-        process->reported = true;
+        process->is_reported = true;
         process->wait_status = wait_status;
     } else if (gate->queue.unknown > 0) {
         queue_ended(&gate->queue, wait_status);
@@ -534,7 +534,7 @@ gate_close(struct gate *gate)
     if (gate->ledger.client)
         ledger_repay_all_but(&gate->ledger, 0);
     if (gate->holdings)
-        gate->holdings->finished = true;
+        gate->holdings->is_finished = true;
     if (gate->token_event)
         event_free(gate->token_event);
     if (gate->load_event)

@@ -27,9 +27,9 @@ struct gate_plan {
     struct queue_rules rules;
     unsigned jobs;            /* the most that the lazy client will start; 0: nobody knows */
     const char *const *names; /* processes called so are lazy clients; ends with NULL */
-    bool root_is_lazy;        /* and so is the program itself, whatever it is called */
-    bool jobs_are_single;     /* no job consists of processes that are joined by pipes */
-    bool ends_on_signal;      /* INT, TERM or HUP ends the lazy client, and it kills its jobs */
+    bool is_root_lazy;        /* and so is the program itself, whatever it is called */
+    bool has_single_jobs;     /* no job consists of processes that are joined by pipes */
+    bool is_ended_by_signals; /* INT, TERM or HUP ends the lazy client, and it kills its jobs */
 };
 
 /* One or, where processes are joined by pipes, several that start and end as one. */
@@ -48,8 +48,8 @@ struct gate_process {
     int holding;
     struct gate_job *job;
     uint64_t pipes[PIPES_STANDARD];
-    bool reported;   /* how it ended is known before it is collected */
-    int wait_status; /* if reported */
+    bool is_reported; /* how it ended is known before it is collected */
+    int wait_status;  /* if reported */
     _Alignas(max_align_t) unsigned char kind_room[GATE_KIND_PROCESS_ROOM]; /* the gate kind's own */
     TAILQ_ENTRY(gate_process) in_job;
     UT_hash_handle hh; /* by pid; only while it lives */
@@ -63,10 +63,10 @@ struct gate {
     struct event *token_event, *load_event, *end_event;
     int ended_fd; /* epoll(7) on the pidfds of all processes: asking who has ended costs the same for
                      any number of them */
-    bool token_awaited, load_awaited;
+    bool is_token_awaited, is_load_awaited;
     struct ledger ledger;
-    bool ledger_full; /* until a token goes back */
-    bool server_gone;
+    bool is_ledger_full; /* until a token goes back */
+    bool is_server_gone;
     struct holdings *holdings; /* shared with the keeper */
     pid_t keeper;
     struct queue queue;

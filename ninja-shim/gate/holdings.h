@@ -33,7 +33,8 @@ struct holding {
 };
 
 struct holdings {
-    atomic_bool finished; /* the sidecar has returned everything: nothing is left for the keeper */
+    atomic_bool
+        is_finished; /* the sidecar has returned everything: nothing is left for the keeper */
     _Atomic(const struct gate_kind *) kind; /* NULL: no gate stands yet */
     _Alignas(max_align_t) unsigned char kind_room[GATE_KIND_SHARED_ROOM]; /* the gate kind's own */
     atomic_uint end; /* from here on all are HOLDING_NONE */

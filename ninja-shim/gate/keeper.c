@@ -113,7 +113,7 @@ keep(struct state *state, int ready_fd)
     eventfd_write(ready_fd, 1);
     while (poll(&polled, 1, -1) < 0 && errno == EINTR)
         continue;
-    if (state->duties->holdings->finished)
+    if (state->duties->holdings->is_finished)
         _exit(0);
     take_over(state);
 }

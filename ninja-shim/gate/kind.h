@@ -23,8 +23,8 @@ struct gate_process;
 #define GATE_KIND_SHARED_ROOM 8192
 
 struct gate_kind {
-    const char *name; /* as --gate and NINJA_SHIM_GATE have it */
-    bool tells_ends;  /* by gate_report_end(), of those whose end nobody else knows */
+    const char *name;     /* as --gate and NINJA_SHIM_GATE have it */
+    bool has_end_reports; /* by gate_report_end(), of those whose end nobody else knows */
 
     /* In the shim, when the sidecar stands already. *fd: what open() gets there, close-on-exec, the
      * caller's; or -1. 0 or a negative errno. There may be no way back: if open() is never called

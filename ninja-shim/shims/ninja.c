@@ -34,7 +34,7 @@ struct shim {
     bool is_gate_off;             /* jobs do not wait */
     enum implicit_policy implicit;
     struct jobserver jobserver;
-    bool implicit_paid;
+    bool is_implicit_paid;
     char jobs_word[sizeof("-j4294967295")];
 };
 
@@ -139,7 +139,7 @@ open_jobserver(struct shim *shim)
     char *error = NULL;
     int result = environment_find_inherited(&shim->jobserver, &error);
 
-    if (result < 0 && !shim->options.jobs_given) {
+    if (result < 0 && !shim->options.has_jobs) {
         message("%s; using -j1", error ? error
                                        : "the jobserver in MAKEFLAGS is not for us (make gives it "
                                          "to recipes with a '+')");
@@ -169,7 +169,7 @@ decide_jobs(const struct shim *shim)
 
     /* Of a FIFO nobody says more than what lies in it now. */
     if (pool == 0 && client_count_free(shim->jobserver.client, &pool) == 0)
-        pool += shim->implicit_paid ? 1 : 0;
+        pool += shim->is_implicit_paid ? 1 : 0;
     return pool >= own ? pool + 1 : own;
 }
 
@@ -181,12 +181,12 @@ is_proper_client(const struct shim *shim)
     char version[64];
     struct stat status;
 
-    if (shim->options.jobs_given || shim->jobserver.auth.kind != AUTH_FIFO ||
+    if (shim->options.has_jobs || shim->jobserver.auth.kind != AUTH_FIFO ||
         fstat(client_fd(shim->jobserver.client), &status) < 0 ||
         (!S_ISFIFO(status.st_mode) && !S_ISCHR(status.st_mode)))
         return false;
     return program_ask_version(shim->real, "ninja", version, sizeof(version)) == 0 &&
-           ninja_version_waits(version);
+           ninja_version_is_proper_client(version);
 }
 
 /* Until this process ends, as ninja: a server gives a token of the dead to somebody else. At a server
@@ -196,7 +196,7 @@ acquire_for_life(const struct shim *shim)
 {
     char token;
 
-    if (shim->implicit_paid || client_kind(shim->jobserver.client) != CLIENT_STEVED)
+    if (shim->is_implicit_paid || client_kind(shim->jobserver.client) != CLIENT_STEVED)
         return;
     int result = client_acquire(shim->jobserver.client, -1, &token);
     if (result == 1) {
@@ -212,17 +212,17 @@ become_gated(struct shim *shim)
 {
     static const char *const names[] = {"ninja", "ninja-build", "samu", NULL};
     const struct ninja_options *options = &shim->options;
-    unsigned jobs = options->jobs_given ? options->jobs : decide_jobs(shim);
+    unsigned jobs = options->has_jobs ? options->jobs : decide_jobs(shim);
     struct gate_plan plan = {
         .client = shim->jobserver.client,
-        .rules = {.implicit_paid = shim->implicit_paid,
+        .rules = {.is_implicit_paid = shim->is_implicit_paid,
                   .failures_allowed = options->failures_allowed ? options->failures_allowed : ~0u,
                   .load_max = options->load_max},
         .jobs = jobs,
         .names = names,
-        .root_is_lazy = true,
-        .jobs_are_single = true,
-        .ends_on_signal = true,
+        .is_root_lazy = true,
+        .has_single_jobs = true,
+        .is_ended_by_signals = true,
     };
     char *why_not;
 
@@ -231,7 +231,7 @@ become_gated(struct shim *shim)
         acquire_for_life(shim);
         become_real_with_jobs(shim, 1);
     }
-    if (options->jobs_given)
+    if (options->has_jobs)
         become_real(shim, shim->argv);
     become_real_with_jobs(shim, jobs);
 }
@@ -250,13 +250,13 @@ main(int argc, char **argv)
         become_real(&shim, argv);
     read_environment(&shim);
     read_options(&shim, name);
-    if (!shim.options.builds || shim.is_gate_off)
+    if (!shim.options.is_build || shim.is_gate_off)
         become_real(&shim, argv);
     open_jobserver(&shim);
     if (!shim.jobserver.client)
         become_real(&shim, argv);
-    shim.implicit_paid = implicit_is_paid(shim.jobserver.client, shim.implicit, true);
-    if (shim.implicit_paid && shim.options.jobs_given && shim.options.jobs == 1)
+    shim.is_implicit_paid = implicit_is_paid(shim.jobserver.client, shim.implicit, true);
+    if (shim.is_implicit_paid && shim.options.has_jobs && shim.options.jobs == 1)
         become_real(&shim, argv);
     if (is_proper_client(&shim)) {
         acquire_for_life(&shim);

@@ -6,7 +6,7 @@
 #include "ninja-shim/shims/ninja_version.h"
 
 bool
-ninja_version_waits(const char *version)
+ninja_version_is_proper_client(const char *version)
 {
     unsigned major, minor;
 

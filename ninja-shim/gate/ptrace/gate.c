@@ -209,7 +209,7 @@ static void
 on_exec(struct gate *gate, struct tracee *tracee)
 {
     struct tracer *tracer = tracer_of(gate);
-    bool is_root = tracee->pid == tracer->root && gate->plan->root_is_lazy;
+    bool is_root = tracee->pid == tracer->root && gate->plan->is_root_lazy;
     bool lazy = is_root || process_is_called(tracee->pid, gate->plan->names);
     unsigned long former;
     struct tracee *thread;
@@ -346,7 +346,7 @@ is_ignored(pid_t pid, int signal_number)
 static bool
 ends_lazy(const struct gate *gate, const struct tracee *tracee, int signal_number)
 {
-    return gate->plan->ends_on_signal && tracee->role == ROLE_LAZY &&
+    return gate->plan->is_ended_by_signals && tracee->role == ROLE_LAZY &&
            (signal_number == SIGINT || signal_number == SIGTERM || signal_number == SIGHUP) &&
            !is_ignored(tracee->pid, signal_number);
 }
@@ -443,7 +443,7 @@ on_gone(struct gate *gate, struct tracee *tracee, int status)
         return;
     gate_settle_unknown(gate);
     /* Whoever ends by itself may leave jobs behind on purpose: a shell's 'job &'. */
-    if (WIFSIGNALED(status) || gate->plan->ends_on_signal) {
+    if (WIFSIGNALED(status) || gate->plan->is_ended_by_signals) {
         gate_lazy_ended(gate, pid);
         disown_children(gate, pid);
     }
@@ -565,7 +565,7 @@ open_gate(struct gate *gate, pid_t root, int fd)
 
 const struct gate_kind ptrace_gate_kind = {
     .name = "ptrace",
-    .tells_ends = true,
+    .has_end_reports = true,
     .prepare = prepare,
     .open = open_gate,
     .run = run,

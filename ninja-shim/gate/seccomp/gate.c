@@ -127,7 +127,7 @@ open_all(struct seccomp_gate *of, pid_t root)
     of->stop_event = evtimer_new(gate->base, seccomp_stop_on_timer, of);
     of->watch_event = evtimer_new(gate->base, seccomp_arrivals_on_timer, of);
     const struct seccomp_tree *tree =
-        seccomp_tree_add(of, root, plan->root_is_lazy, plan->names, NULL);
+        seccomp_tree_add(of, root, plan->is_root_lazy, plan->names, NULL);
     if (tree)
         of->root_event = event_new(gate->base, tree->root_pidfd, EV_READ, on_root_end, of);
     if (!of->stop_event || !of->watch_event || !of->root_event ||

@@ -82,7 +82,7 @@ register_root(const struct seccomp_gate *of, int fd, pid_t root)
 {
     const struct gate_plan *plan = of->gate->plan;
     struct seccomp_message message = {
-        .type = SECCOMP_MESSAGE_REGISTER, .pid = root, .is_root_lazy = plan->root_is_lazy};
+        .type = SECCOMP_MESSAGE_REGISTER, .pid = root, .is_root_lazy = plan->is_root_lazy};
     int passed;
 
     for (unsigned i = 0; plan->names[i]; i++) {

@@ -33,7 +33,7 @@ has_left_jobs(const struct seccomp_gate *of, const struct seccomp_lazy *lazy)
 {
     int status;
 
-    return !of->gate->plan->ends_on_signal &&
+    return !of->gate->plan->is_ended_by_signals &&
            process_end_status(lazy->pid, lazy->pidfd, &status) == 0 && WIFEXITED(status);
 }
 
