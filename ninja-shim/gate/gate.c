@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The gate at work: what comes becomes a job, which waits, runs on a token or is ended. queue.c decides,
+ * the kind of gate does it to the processes. */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -64,13 +66,13 @@ is_joined_to(const struct gate_process *process, const struct gate_job *job)
 }
 
 static bool
-is_reached(const struct gate_job *job, const struct pipe_set *reached)
+is_reached(const struct gate_job *job, const struct pipes_set *reached)
 {
     const struct gate_process *process;
 
     TAILQ_FOREACH (process, &job->processes, in_job) {
         for (int i = 0; i < PIPES_STANDARD; i++)
-            if (pipe_set_has(reached, process->pipes[i]))
+            if (pipes_set_has(reached, process->pipes[i]))
                 return true;
     }
     return false;
@@ -91,7 +93,7 @@ static struct gate_job *
 find_joined(const struct gate *gate, const struct gate_process *process, pid_t lazy)
 {
     const struct gate_process *other, *next;
-    struct pipe_set reached;
+    struct pipes_set reached;
 
     if (gate->plan->has_single_jobs)
         return NULL;

@@ -2,6 +2,8 @@
 #ifndef NINJA_SHIM_GATE_JOBGATE_OPTIONS_H
 #define NINJA_SHIM_GATE_JOBGATE_OPTIONS_H
 
+/* The command line of jobgate. */
+
 #include <stdbool.h>
 #include <stddef.h>
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The keeper's process: it waits for the end of the sidecar, and then does what is left to be done. */
 #include <errno.h>
 #include <poll.h>
 #include <sched.h>

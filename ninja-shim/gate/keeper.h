@@ -2,14 +2,16 @@
 #ifndef NINJA_SHIM_GATE_KEEPER_H
 #define NINJA_SHIM_GATE_KEEPER_H
 
-#include "libjobserver/ledger.h"
-#include "ninja-shim/gate/holdings.h"
-
 /*
  * The keeper outlives the sidecar, if that is killed: it ends the lazy client and what waits at the
  * gate, since nothing may run without a token, gives each borrowed token back when the job that runs
- * on it has ended, and does what the gate's kind needs (struct gate_kind: keep). It shares the sidecar's descriptors, not copies of them (CLONE_FILES).
+ * on it has ended, and does what the gate's kind needs (struct gate_kind: keep). It shares the
+ * sidecar's descriptors, not copies of them (CLONE_FILES).
  */
+
+#include "libjobserver/ledger.h"
+#include "ninja-shim/gate/holdings.h"
+
 struct gate_keeper_duties {
     int sidecar_pidfd; /* shared, as all descriptors are */
     const struct ledger *ledger;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Which processes are joined by pipes, and so belong to one job. */
 #include "ninja-shim/gate/pipes.h"
 
 #include "libjobserver/process.h"
@@ -13,7 +14,7 @@ pipes_read_standard(pid_t pid, uint64_t pipes[PIPES_STANDARD])
 }
 
 bool
-pipe_set_has(const struct pipe_set *set, uint64_t pipe)
+pipes_set_has(const struct pipes_set *set, uint64_t pipe)
 {
     for (size_t i = 0; i < set->size; i++)
         if (set->pipes[i] == pipe)
@@ -22,14 +23,14 @@ pipe_set_has(const struct pipe_set *set, uint64_t pipe)
 }
 
 static void
-add(struct pipe_set *set, uint64_t pipe)
+add(struct pipes_set *set, uint64_t pipe)
 {
-    if (pipe != 0 && set->size < PIPES_MAX && !pipe_set_has(set, pipe))
+    if (pipe != 0 && set->size < PIPES_MAX && !pipes_set_has(set, pipe))
         set->pipes[set->size++] = pipe;
 }
 
 static void
-read_all(struct pipe_set *set, pid_t pid)
+read_all(struct pipes_set *set, pid_t pid)
 {
     set->size = process_pipes(pid, set->pipes, PIPES_MAX);
 }
@@ -37,17 +38,17 @@ read_all(struct pipe_set *set, pid_t pid)
 /* Is the child at one of these pipes? Then they lead to all that it has, but what its parent has as
  * well: that joins all children, or none. */
 static bool
-pass_through(struct pipe_set *seen, struct pipe_set *reached, pid_t child,
-             const struct pipe_set *of_parent)
+pass_through(struct pipes_set *seen, struct pipes_set *reached, pid_t child,
+             const struct pipes_set *of_parent)
 {
-    struct pipe_set own;
+    struct pipes_set own;
     bool passes = false;
 
     read_all(&own, child);
     for (size_t i = 0; i < own.size; i++)
-        passes = passes || pipe_set_has(seen, own.pipes[i]);
+        passes = passes || pipes_set_has(seen, own.pipes[i]);
     for (size_t i = 0; passes && i < own.size; i++) {
-        if (pipe_set_has(of_parent, own.pipes[i]))
+        if (pipes_set_has(of_parent, own.pipes[i]))
             continue;
         add(seen, own.pipes[i]);
         add(reached, own.pipes[i]);
@@ -56,11 +57,12 @@ pass_through(struct pipe_set *seen, struct pipe_set *reached, pid_t child,
 }
 
 void
-pipes_reach(struct pipe_set *reached, pid_t parent, pid_t pid, const uint64_t pipes[PIPES_STANDARD],
-            bool (*is_job)(const void *argument, pid_t child), const void *argument)
+pipes_reach(struct pipes_set *reached, pid_t parent, pid_t pid,
+            const uint64_t pipes[PIPES_STANDARD], bool (*is_job)(const void *argument, pid_t child),
+            const void *argument)
 {
     uint64_t of_parent_standard[PIPES_STANDARD];
-    struct pipe_set seen = {.size = 0}, of_parent;
+    struct pipes_set seen = {.size = 0}, of_parent;
     pid_t children[PROCESS_CHILDREN_MAX];
 
     reached->size = 0;

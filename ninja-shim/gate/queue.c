@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Which job runs next, and on what; and when none may run any more. */
 #include "ninja-shim/gate/queue.h"
 
 #include <signal.h>

@@ -2,6 +2,11 @@
 /*
  * ninja, ninja-build, samu: what stands before the real one on PATH. It puts a gate around itself and
  * becomes the real one, each of whose jobs then waits at the gate for a token. See ninja-shim(1).
+ *
+ * A gated start is told in three files. main() below finds the real ninja, reads the options, opens the
+ * jobserver and decides whether jobs must wait. gate_start() in gate/start.c forks the sidecar, and asks
+ * it for one kind of gate after the other. sidecar_run() in gate/sidecar.c opens what it is asked for,
+ * and serves it. When one stands, the shim executes the real ninja: become_real() below.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The command line of ninja and samurai, read as they read it. */
 #include "ninja-shim/shims/ninja_options.h"
 
 #include <errno.h>

@@ -2,9 +2,10 @@
 #ifndef NINJA_SHIM_SHIMS_NINJA_OPTIONS_H
 #define NINJA_SHIM_SHIMS_NINJA_OPTIONS_H
 
+/* What of ninja's command line matters to the gate. */
+
 #include <stdbool.h>
 
-/* What of ninja's command line matters to the gate. */
 struct ninja_options {
     bool is_build;             /* false: it runs no job (-t, -n, -h, --version, -d list, -w list) */
     bool has_jobs;             /* by -j; else it is ninja's default */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Versions of ninja. */
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>

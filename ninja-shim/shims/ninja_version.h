@@ -2,6 +2,8 @@
 #ifndef NINJA_SHIM_SHIMS_NINJA_VERSION_H
 #define NINJA_SHIM_SHIMS_NINJA_VERSION_H
 
+/* Versions of ninja. */
+
 #include <stdbool.h>
 
 /* What `ninja --version` prints: does this ninja wait for tokens by itself? From 1.14 on; of a state

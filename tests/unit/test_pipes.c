@@ -76,7 +76,7 @@ static int
 times_passed_by(void)
 {
     int first[2], second[2], passed_by = 0;
-    struct pipe_set reached;
+    struct pipes_set reached;
 
     assert_int_equal(pipe2(first, O_CLOEXEC), 0);
     assert_int_equal(pipe2(second, O_CLOEXEC), 0);
@@ -89,7 +89,7 @@ times_passed_by(void)
     }
     for (int i = 0; i < LOOKS; i++) {
         pipes_reach(&reached, getpid(), 0, of_last, is_no_job, NULL);
-        passed_by += !pipe_set_has(&reached, first_pipe);
+        passed_by += !pipes_set_has(&reached, first_pipe);
     }
     kill(middle, SIGKILL);
     assert_int_equal(waitpid(middle, NULL, 0), middle);

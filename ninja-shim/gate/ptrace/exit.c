@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* How a traced process is made to exit: its next system call becomes exit_group(2). */
 #include <elf.h>
 #include <errno.h>
 #include <linux/audit.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The gate by ptrace(2): a tracer of lazy clients, whose children stop where they execute a program. */
 #include <errno.h>
 #include <signal.h>
 #include <stdint.h>

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What becomes of a process that executes a program: it goes on, or is stopped, and is watched until it
+ * may run or is ended. */
 #include "ninja-shim/gate/seccomp/arrivals.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* How a stopped process is made to exit: by code that is written where it would go on. */
 #include "ninja-shim/gate/seccomp/exit.h"
 
 #include <elf.h>

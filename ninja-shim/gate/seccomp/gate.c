@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The gate by seccomp_unotify(2): how it is opened and closed, and the events that it serves. */
 #include "libjobserver/program/descriptors.h"
 #include "ninja-shim/gate/seccomp/gate.h"
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The notifications of the filter: received, looked at, answered; by the keeper too. */
 #include "ninja-shim/gate/seccomp/listener.h"
 
 #include <errno.h>

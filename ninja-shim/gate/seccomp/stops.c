@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Processes on their way to their stop, from their notification on. */
 #include "ninja-shim/gate/seccomp/stops.h"
 
 #include <errno.h>

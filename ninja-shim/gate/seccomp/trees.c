@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The trees of shims, and the lazy clients in them. */
 #include "ninja-shim/gate/seccomp/trees.h"
 
 #include <signal.h>
