@@ -12,11 +12,6 @@
 
 #define LOOKS_MAX 100 /* at what never stops changing */
 
-struct pipe_list {
-    uint64_t *pipes;
-    size_t size, room;
-};
-
 /* --- pipes --- */
 
 uint64_t
@@ -29,14 +24,16 @@ process_pipe(pid_t pid, int fd)
     return stat(path, &status) == 0 && S_ISFIFO(status.st_mode) ? status.st_ino : 0;
 }
 
-static void
-add(struct pipe_list *list, uint64_t pipe)
+/* Returns how many there are now. */
+static size_t
+add(uint64_t *pipes, size_t n, size_t max, uint64_t pipe)
 {
-    for (size_t i = 0; i < list->size; i++)
-        if (list->pipes[i] == pipe)
-            return;
-    if (list->size < list->room)
-        list->pipes[list->size++] = pipe;
+    for (size_t i = 0; i < n; i++)
+        if (pipes[i] == pipe)
+            return n;
+    if (n < max)
+        pipes[n++] = pipe;
+    return n;
 }
 
 static uint64_t
@@ -47,7 +44,7 @@ mix(uint64_t seen, uint64_t number)
 
 /* Returns what differs if something else is seen the next time. */
 static uint64_t
-look_for_pipes(pid_t pid, struct pipe_list *list)
+look_for_pipes(pid_t pid, uint64_t *pipes, size_t *n, size_t max)
 {
     char path[PROCESS_PATH_SIZE];
     struct dirent *entry;
@@ -62,7 +59,7 @@ look_for_pipes(pid_t pid, struct pipe_list *list)
         bool is_there = fstatat(dirfd(fds), entry->d_name, &status, 0) == 0;
         seen = mix(mix(seen, strtoul(entry->d_name, NULL, 10)), is_there ? status.st_ino : 0);
         if (is_there && S_ISFIFO(status.st_mode))
-            add(list, status.st_ino);
+            *n = add(pipes, *n, max, status.st_ino);
     }
     if (fds)
         closedir(fds);
@@ -74,16 +71,16 @@ look_for_pipes(pid_t pid, struct pipe_list *list)
 size_t
 process_pipes(pid_t pid, uint64_t *pipes, size_t max)
 {
-    struct pipe_list list = {.pipes = pipes, .room = max};
     uint64_t former, seen;
+    size_t n = 0;
     int looks = 1;
 
-    seen = look_for_pipes(pid, &list);
+    seen = look_for_pipes(pid, pipes, &n, max);
     do {
         former = seen;
-        seen = look_for_pipes(pid, &list);
+        seen = look_for_pipes(pid, pipes, &n, max);
     } while (seen != former && ++looks < LOOKS_MAX);
-    return list.size;
+    return n;
 }
 
 /* --- our own --- */

@@ -29,6 +29,7 @@ add(struct pipes_set *set, uint64_t pipe)
         set->pipes[set->size++] = pipe;
 }
 
+/* Under whatever number: who has just been forked may not have moved them to 0 and 1 yet. */
 static void
 read_all(struct pipes_set *set, pid_t pid)
 {
