@@ -24,7 +24,7 @@ struct gate_process;
 
 struct gate_kind {
     const char *name;     /* as --gate and NINJA_SHIM_GATE have it */
-    bool has_end_reports; /* by gate_report_end(), of those whose end nobody else knows */
+    bool has_end_reports; /* it calls gate_report_end() for those whose end nobody else knows */
 
     /* In the shim, when the sidecar stands already. *fd: what open() gets there, close-on-exec, the
      * caller's; or -1. 0 or a negative errno. There may be no way back: if open() is never called

@@ -93,7 +93,7 @@ close_gate(struct gate *gate)
 
 /* --- its life --- */
 
-/* Nothing under the filter can execute a program before open() has been called. */
+/* -EBUSY: a filter is around us already, whose listener stops our jobs as well. */
 static int
 prepare(pid_t sidecar, int *fd)
 {
@@ -101,7 +101,7 @@ prepare(pid_t sidecar, int *fd)
 
     (void)sidecar;
     *fd = listener < 0 ? -1 : listener;
-    return listener == -EBUSY ? 0 : listener < 0 ? listener : 0;
+    return listener < 0 && listener != -EBUSY ? listener : 0;
 }
 
 /* Of the kernel's notifications, where the filter is ours; else, of the sidecar that has them. */

@@ -19,10 +19,9 @@
  * shim, whose own sidecar does all the rest. */
 struct seccomp_tree {
     LIST_ENTRY(seccomp_tree) in_gate;
-    struct seccomp_peer
-        *peer;         /* the inner sidecar; NULL: the tree is ours, or its sidecar has died */
-    bool is_foreign;   /* the peer is another user, whom root serves */
-    uid_t uid;         /* if so: who */
+    struct seccomp_peer *peer; /* the inner sidecar; NULL: ours, or it has died */
+    bool is_foreign;           /* the peer is another user, whom root serves */
+    uid_t uid;                 /* if so: who */
     bool is_abandoned; /* its sidecar has died: nothing that is left of it may start a job */
     pid_t root;
     int root_pidfd; /* owned */
