@@ -15,6 +15,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "libjobserver/process.h"
 #include "libjobserver/program/clock.h"
 
 /* How long a token waits for room in a FIFO that somebody has filled: a jobserver's never is, so
@@ -23,6 +24,8 @@
 
 /* /dev/null, /dev/zero, /dev/full, /dev/random: see devices.txt of Linux. */
 #define MEM_MAJOR 1
+/* O_RDWR opens a FIFO without waiting for another end, and keeps it from ever being at its end. */
+#define OPEN_FLAGS (O_RDWR | O_NONBLOCK | O_NOCTTY)
 
 #define NO_DEADLINE INT64_MAX
 
@@ -137,22 +140,12 @@ identify(int fd, const struct stat *status, enum client_kind *kind)
     return NULL;
 }
 
-/* O_RDWR opens a FIFO without waiting for another end, and keeps it from ever being at its end. */
 static int
 open_description(const char *path)
 {
-    int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    int fd = open(path, OPEN_FLAGS | O_CLOEXEC);
 
     return fd < 0 ? -errno : fd;
-}
-
-static int
-reopen(int fd)
-{
-    char path[sizeof("/proc/self/fd/2147483647")];
-
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    return open_description(path);
 }
 
 /* Up to Linux 6.5 splice(2) between pipes sends no inotify event, so that the relay of a jobwrap
@@ -301,7 +294,7 @@ open_inherited(const struct auth *auth, struct client **client, char **error)
     const char *why_not = check_inherited(auth->read_fd, auth->write_fd, &kind);
     if (why_not)
         return refuse(-EBADF, error, name, "%s", why_not);
-    int fd = reopen(auth->read_fd);
+    int fd = process_reopen(auth->read_fd, OPEN_FLAGS);
     if (fd >= 0)
         return open_own(fd, name, client, error);
     if (kind == CLIENT_FIFO)
@@ -541,7 +534,7 @@ splice_from(struct client *client, int pipe_fd)
 static void
 announce(const struct client *client)
 {
-    int fd = client->is_silent ? reopen(client->read_fd) : -1;
+    int fd = client->is_silent ? process_reopen(client->read_fd, OPEN_FLAGS) : -1;
 
     if (fd >= 0)
         close(fd);

@@ -3,15 +3,21 @@
 #define JOBSERVER_PROCESS_H
 
 /*
- * Who is this? Processes as /proc and pidfds show them (proc(5), pidfd_open(2)). All functions return
- * 0 or a negative errno (-ESRCH: no such process; -EIO: /proc makes no sense) unless they say
- * otherwise; nothing is written on an error.
+ * Processes as /proc and pidfds show them (proc(5), pidfd_open(2)). Nothing else here reads /proc.
+ * All functions return 0 or a negative errno (-ESRCH: no such process; -EIO: /proc makes no sense)
+ * unless they say otherwise; nothing is written on an error.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+/* Is /proc there, and of our own pid namespace? -ESRCH: of another one, which would show other
+ * processes under the pids that we know. */
+int process_check_proc(void);
+
+/* --- one process --- */
 
 /* From /proc/PID/stat. A pid with another start time is another process. */
 struct process_info {
@@ -26,13 +32,44 @@ int process_info(pid_t pid, struct process_info *info);
 /* Has it not exited yet? */
 bool process_info_is_alive(const struct process_info *info);
 
+/* Whose process is it? */
+int process_owner(pid_t pid, uid_t *uid);
+
+/* Of a name with its NUL: the kernel cuts it to that (proc_pid_comm(5)). */
+#define PROCESS_NAME_SIZE 16
+/* Is the process called one of the names now? The list ends with NULL. false, too, if there is no
+ * such process. */
+bool process_is_called(pid_t pid, const char *const *names);
+/* Would it be called one of them if it executed a file of this name? */
+bool process_name_is_one_of(const char *name, const char *const *names);
+
+/* The command line with blanks between the words and '?' for what cannot be printed, cut to `size`
+ * with the NUL; the name in parentheses if there is none (kernel threads, zombies). */
+int process_command(pid_t pid, char *command, size_t size);
+
+/* Sets of signals, from /proc/PID/status. */
+struct process_signals {
+    uint64_t pending; /* for the process or for its first thread */
+    uint64_t blocked; /* by its first thread */
+    uint64_t ignored;
+};
+
+int process_signals(pid_t pid, struct process_signals *signals);
+/* A signal's place in such a set. */
+uint64_t process_signal_bit(int signal_number);
+
+/* --- pidfds --- */
+
 /* A close-on-exec pidfd: readable once the process has exited. Owned by the caller. */
 int process_open_pidfd(pid_t pid);
-/* false once the process has been reaped (its pid may be in use again). Costs 0.2 us. */
-bool process_pidfd_exists(int pidfd);
-
 /* Has it exited, reaped or not? Costs 0.3 us. */
 bool process_pidfd_has_exited(int pidfd);
+/* How a process has ended that is not our child, and that its parent may reap at any moment:
+ * *wait_status is as from waitpid(2). -ENODATA: it is reaped, and the kernel (before Linux 6.15) does
+ * not keep that for the pidfd. -EBUSY: it has not ended. */
+int process_end_status(pid_t pid, int pidfd, int *wait_status);
+
+/* --- threads --- */
 
 /* The process that the thread belongs to, by /proc/TID/status. Costs 25 us. */
 int process_of_thread(pid_t tid, pid_t *pid);
@@ -51,6 +88,8 @@ int process_cache_lookup(struct process_cache *cache, pid_t tid, pid_t *pid);
 /* Forgets the threads of a process that has died. */
 void process_cache_forget(struct process_cache *cache, pid_t pid);
 
+/* --- the tree --- */
+
 /* The parent, its parent and so on, nearest first, up to `max`; returns how many, which ends at
  * pid 1, at the edge of the pid namespace, or at a process that cannot be read. */
 size_t process_ancestors(pid_t pid, struct process_info *ancestors, size_t max);
@@ -59,11 +98,36 @@ size_t process_ancestors(pid_t pid, struct process_info *ancestors, size_t max);
  * *descendants is to be freed; returns their number or a negative errno. */
 ssize_t process_descendants(pid_t pid, struct process_info **descendants);
 
-/* Does it ignore this signal? false, too, if it cannot be read. */
-bool process_ignores(pid_t pid, int signal_number);
+#define PROCESS_CHILDREN_MAX 256
+/* The children, zombies too; returns how many. A kernel that does not tell (CONFIG_PROC_CHILDREN)
+ * seems to have none. */
+size_t process_children(pid_t pid, pid_t children[PROCESS_CHILDREN_MAX]);
 
-/* The command line with blanks between the words and '?' for what cannot be printed, cut to `size`
- * with the NUL; the name in parentheses if there is none (kernel threads, zombies). */
-int process_command(pid_t pid, char *command, size_t size);
+/* --- descriptors --- */
+
+/* The pipe that the process has open under this number, as its inode. 0: it is none, or cannot be
+ * looked at. */
+uint64_t process_pipe(pid_t pid, int fd);
+/* All pipes that the process has open, under whatever number, each once, up to `max`; returns how
+ * many. It may move them about meanwhile. */
+size_t process_pipes(pid_t pid, uint64_t *pipes, size_t max);
+
+/* Opens once more what our own descriptor stands for, by /proc/self/fd, so that the flags (open(2),
+ * O_CLOEXEC is added) are those of a file description of its own. Returns the caller's descriptor. */
+int process_reopen(int fd, int flags);
+
+/* --- the program --- */
+
+/* Does the file that it executes give privilege that we have not: by a set-user-ID or set-group-ID
+ * bit or by capabilities, where the mount allows that? false, too, if it cannot be looked at. */
+bool process_has_set_id_program(pid_t pid);
+
+/* The first bytes of the file that it executes; returns how many. */
+ssize_t process_read_program(pid_t pid, void *bytes, size_t size);
+/* Where in its memory a process that stands still goes on. -EBUSY: it runs. */
+int process_program_counter(pid_t pid, uint64_t *address);
+/* Writes into its memory, read-only code too: a page that is shared is copied first, as for a
+ * debugger's breakpoint. */
+int process_write_memory(pid_t pid, uint64_t address, const void *bytes, size_t size);
 
 #endif

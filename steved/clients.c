@@ -2,7 +2,6 @@
 #include "steved/clients.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -110,16 +109,6 @@ client_died(struct client *client)
     client_free(client);
 }
 
-/* As process_pidfd_exists(), but true only once all threads have ended, and without an argument that
- * the filter of lockdown.c has to look at, which would cost as much as the rest. */
-static bool
-has_exited(const struct client *client)
-{
-    struct pollfd polled = {.fd = client->pidfd, .events = POLLIN};
-
-    return poll(&polled, 1, 0) > 0;
-}
-
 static void
 on_death(evutil_socket_t pidfd, short what, void *data)
 {
@@ -129,7 +118,7 @@ on_death(evutil_socket_t pidfd, short what, void *data)
     (void)pidfd;
     (void)what;
     /* For a moment it also looks so while one of several threads execs, and the others end. */
-    if (!has_exited(client)) {
+    if (!process_pidfd_has_exited(client->pidfd)) {
         event_add(client->died, NULL);
         return;
     }
@@ -147,7 +136,7 @@ is_alive(struct client *client)
 
     if (now_ns - client->seen_alive_ns < PID_REST_NS)
         return true;
-    if (has_exited(client))
+    if (process_pidfd_has_exited(client->pidfd))
         return false;
     client->seen_alive_ns = now_ns;
     return true;

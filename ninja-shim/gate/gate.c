@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The gate at work: what comes becomes a job, which waits, runs on a token or is ended. queue.c decides,
+ * the kind of gate does it to the processes. */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -10,7 +12,6 @@
 #include "libjobserver/process.h"
 #include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
-#include "ninja-shim/gate/end_status.h"
 #include "ninja-shim/gate/gate.h"
 
 /* Where nobody says how many jobs the lazy client will start. */
@@ -46,7 +47,7 @@ forget_process(struct gate *gate, struct gate_process *process)
 static bool
 reads_from(const struct gate_process *reader, const struct gate_process *writer)
 {
-    unsigned long long input = reader->pipes[STDIN_FILENO];
+    uint64_t input = reader->pipes[STDIN_FILENO];
 
     return input != 0 &&
            (input == writer->pipes[STDOUT_FILENO] || input == writer->pipes[STDERR_FILENO]);
@@ -65,13 +66,13 @@ is_joined_to(const struct gate_process *process, const struct gate_job *job)
 }
 
 static bool
-is_reached(const struct gate_job *job, const struct pipe_set *reached)
+is_reached(const struct gate_job *job, const struct pipes_set *reached)
 {
     const struct gate_process *process;
 
     TAILQ_FOREACH (process, &job->processes, in_job) {
         for (int i = 0; i < PIPES_STANDARD; i++)
-            if (pipe_set_has(reached, process->pipes[i]))
+            if (pipes_set_has(reached, process->pipes[i]))
                 return true;
     }
     return false;
@@ -92,9 +93,9 @@ static struct gate_job *
 find_joined(const struct gate *gate, const struct gate_process *process, pid_t lazy)
 {
     const struct gate_process *other, *next;
-    struct pipe_set reached;
+    struct pipes_set reached;
 
-    if (gate->plan->jobs_are_single)
+    if (gate->plan->has_single_jobs)
         return NULL;
     HASH_ITER (hh, gate->processes, other, next) {
         if (other->job->lazy == lazy && is_joined_to(process, other->job))
@@ -215,10 +216,10 @@ end_waiting(struct gate *gate, pid_t lazy, int status)
 static void
 lose_server(struct gate *gate, int error)
 {
-    if (!gate->server_gone)
+    if (!gate->is_server_gone)
         message("jobserver %s: %s; going on with one job at a time",
                 client_name(gate->plan->client), strerror(-error));
-    gate->server_gone = true;
+    gate->is_server_gone = true;
     queue_serialize(&gate->queue);
 }
 
@@ -227,7 +228,7 @@ give_back(struct gate *gate)
 {
     int result = ledger_repay(&gate->ledger);
 
-    gate->ledger_full = false;
+    gate->is_ledger_full = false;
     if (result < 0)
         lose_server(gate, result);
 }
@@ -235,10 +236,10 @@ give_back(struct gate *gate)
 static bool
 borrow(struct gate *gate)
 {
-    int result = gate->server_gone ? 0 : ledger_borrow(&gate->ledger);
+    int result = gate->is_server_gone ? 0 : ledger_borrow(&gate->ledger);
 
-    gate->ledger_full = result == -ENOSPC;
-    if (result < 0 && !gate->ledger_full)
+    gate->is_ledger_full = result == -ENOSPC;
+    if (result < 0 && !gate->is_ledger_full)
         lose_server(gate, result);
     return result == 1;
 }
@@ -275,7 +276,7 @@ on_load(evutil_socket_t fd, short what, void *argument)
 
     (void)fd;
     (void)what;
-    gate->load_awaited = false;
+    gate->is_load_awaited = false;
     gate_serve(gate);
 }
 
@@ -283,21 +284,21 @@ on_load(evutil_socket_t fd, short what, void *argument)
 static void
 await_token(struct gate *gate, bool await)
 {
-    if (await == gate->token_awaited)
+    if (await == gate->is_token_awaited)
         return;
     if (await)
         event_add(gate->token_event, NULL);
     else
         event_del(gate->token_event);
-    gate->token_awaited = await;
+    gate->is_token_awaited = await;
 }
 
 static void
 await_load(struct gate *gate)
 {
-    if (!gate->load_awaited)
+    if (!gate->is_load_awaited)
         evtimer_add(gate->load_event, &load_interval);
-    gate->load_awaited = true;
+    gate->is_load_awaited = true;
 }
 
 static double
@@ -333,7 +334,7 @@ take_step(struct gate *gate, enum queue_step step)
         if (is_bereaved(gate))
             return false;
         if (!borrow(gate))
-            return gate->server_gone; /* then another step is due */
+            return gate->is_server_gone; /* then another step is due */
         run_job(gate, PAY_TOKEN);
         return true;
     case QUEUE_FREE_TOKEN:
@@ -362,7 +363,7 @@ gate_serve(struct gate *gate)
     do
         step = queue_next(&gate->queue, load);
     while (take_step(gate, step));
-    await_token(gate, step == QUEUE_USE_TOKEN && !gate->server_gone && !gate->ledger_full);
+    await_token(gate, step == QUEUE_USE_TOKEN && !gate->is_server_gone && !gate->is_ledger_full);
 }
 
 /* --- coming and going --- */
@@ -375,7 +376,7 @@ gate_admit(struct gate *gate, pid_t pid, pid_t lazy)
 
     if (!process)
         return error;
-    if (!gate->plan->jobs_are_single)
+    if (!gate->plan->has_single_jobs)
         pipes_read_standard(process->pid, process->pipes);
     struct gate_job *job = find_joined(gate, process, lazy);
     if (!job)
@@ -405,11 +406,11 @@ note_end(struct gate *gate, const struct gate_process *process)
 
     if (process->job->job.state != JOB_RUNNING || gate->queue.rules.failures_allowed == 0)
         return;
-    if (process->reported)
+    if (process->is_reported)
         queue_ended(&gate->queue, process->wait_status);
-    else if (end_status_of(process->pid, process->pidfd, &wait_status) == 0)
+    else if (process_end_status(process->pid, process->pidfd, &wait_status) == 0)
         queue_ended(&gate->queue, wait_status);
-    else if (gate->kind->tells_ends)
+    else if (gate->kind->has_end_reports)
         queue_ended_unknown(&gate->queue);
 }
 
@@ -463,7 +464,7 @@ gate_report_end(struct gate *gate, pid_t pid, int wait_status)
 
     HASH_FIND_INT(gate->processes, &pid, process);
     if (process) {
-        process->reported = true;
+        process->is_reported = true;
         process->wait_status = wait_status;
     } else if (gate->queue.unknown > 0) {
         queue_ended(&gate->queue, wait_status);
@@ -522,12 +523,20 @@ gate_open(struct gate *gate, const struct gate_plan *plan)
 }
 
 void
+gate_set_kind(struct gate *gate, const struct gate_kind *kind, void *state)
+{
+    gate->kind = kind;
+    gate->kind_state = state;
+    gate->holdings->kind = kind;
+}
+
+void
 gate_close(struct gate *gate)
 {
     if (gate->ledger.client)
         ledger_repay_all_but(&gate->ledger, 0);
     if (gate->holdings)
-        gate->holdings->finished = true;
+        gate->holdings->is_finished = true;
     if (gate->token_event)
         event_free(gate->token_event);
     if (gate->load_event)

@@ -5,7 +5,7 @@
 /*
  * The gate: holds back what a lazy client starts, each job until a token has been waited for. This is
  * the sidecar's state, and what all kinds of gates share; how processes are stopped, run and ended
- * is a matter of struct gate_kind (ptrace/gate.h, seccomp/gate.h).
+ * is a matter of struct gate_kind.
  */
 
 #include <event2/event.h>
@@ -17,6 +17,7 @@
 #include "libjobserver/client.h"
 #include "libjobserver/ledger.h"
 #include "ninja-shim/gate/holdings.h"
+#include "ninja-shim/gate/kind.h"
 #include "ninja-shim/gate/pipes.h"
 #include "ninja-shim/gate/queue.h"
 
@@ -26,28 +27,9 @@ struct gate_plan {
     struct queue_rules rules;
     unsigned jobs;            /* the most that the lazy client will start; 0: nobody knows */
     const char *const *names; /* processes called so are lazy clients; ends with NULL */
-    bool root_is_lazy;        /* and so is the program itself, whatever it is called */
-    bool jobs_are_single;     /* no job consists of processes that are joined by pipes */
-    bool ends_on_signal;      /* INT, TERM or HUP ends the lazy client, and it kills its jobs */
-};
-
-struct gate;
-struct gate_process;
-
-struct gate_kind {
-    const char *name;
-    bool tells_ends; /* by gate_report_end(), of those whose end nobody else knows */
-    /* Lets a process run that has stopped at the gate; from now on it is nobody's business. */
-    void (*run)(struct gate *gate, struct gate_process *process);
-    /* Ends it so that it never runs, with this exit status if that can be done, else by SIGKILL. */
-    void (*end)(struct gate *gate, struct gate_process *process, int status);
-    /* SIGCHLD has come: handles all that has happened. The keeper's end: gate->keeper is 0 then. */
-    void (*serve)(struct gate *gate);
-    /* A lazy client has ended, and this kind has not handled that yet: its jobs must not run before. */
-    bool (*has_ended)(const struct gate *gate, pid_t lazy);
-    /* Is there still something that may bring jobs, or needs the gate? */
-    bool (*is_busy)(const struct gate *gate);
-    void (*close)(struct gate *gate);
+    bool is_root_lazy;        /* and so is the program itself, whatever it is called */
+    bool has_single_jobs;     /* no job consists of processes that are joined by pipes */
+    bool is_ended_by_signals; /* INT, TERM or HUP ends the lazy client, and it kills its jobs */
 };
 
 /* One or, where processes are joined by pipes, several that start and end as one. */
@@ -65,12 +47,10 @@ struct gate_process {
     int pidfd; /* owned; -1: it has ended */
     int holding;
     struct gate_job *job;
-    unsigned long long pipes[PIPES_STANDARD];
-    bool reported;   /* how it ended is known before it is collected */
-    int wait_status; /* if reported */
-    bool at_large;   /* the seccomp gate's: it is on its way to another exec */
-    unsigned
-        end_looks; /* the seccomp gate's: it is to be ended; so many looks have found it running */
+    uint64_t pipes[PIPES_STANDARD];
+    bool is_reported; /* how it ended is known before it is collected */
+    int wait_status;  /* if reported */
+    _Alignas(max_align_t) unsigned char kind_room[GATE_KIND_PROCESS_ROOM]; /* the gate kind's own */
     TAILQ_ENTRY(gate_process) in_job;
     UT_hash_handle hh; /* by pid; only while it lives */
 };
@@ -83,10 +63,10 @@ struct gate {
     struct event *token_event, *load_event, *end_event;
     int ended_fd; /* epoll(7) on the pidfds of all processes: asking who has ended costs the same for
                      any number of them */
-    bool token_awaited, load_awaited;
+    bool is_token_awaited, is_load_awaited;
     struct ledger ledger;
-    bool ledger_full; /* until a token goes back */
-    bool server_gone;
+    bool is_ledger_full; /* until a token goes back */
+    bool is_server_gone;
     struct holdings *holdings; /* shared with the keeper */
     pid_t keeper;
     struct queue queue;
@@ -98,6 +78,8 @@ struct gate {
 int gate_open(struct gate *gate, const struct gate_plan *plan);
 /* Returns whatever is still borrowed. */
 void gate_close(struct gate *gate);
+/* The kind that is being opened; from here on its keep() is the keeper's duty. `state` is the kind's. */
+void gate_set_kind(struct gate *gate, const struct gate_kind *kind, void *state);
 
 /* A process has stopped at the gate, a child of `lazy`. It is run as soon as that is allowed, perhaps
  * before this returns. 0, or a negative errno: nobody knows it, and it must be ended. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The memory that the sidecar and its keeper share. */
 #include <errno.h>
 #include <stddef.h>
 #include <sys/mman.h>

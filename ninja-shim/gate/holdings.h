@@ -3,14 +3,17 @@
 #define NINJA_SHIM_GATE_HOLDINGS_H
 
 /*
- * What the sidecar and its keeper both know: whose end gives which token back, and who must not
- * outlive the sidecar. It lies in memory that both share, and so do their descriptors: a pidfd that
+ * What the sidecar and its keeper both know: whose end gives which token back, who must not outlive
+ * the sidecar, and what the gate's kind wants to be done then. It lies in memory that both share, and so do their descriptors: a pidfd that
  * is written here means the same process to both, whoever of them is killed, and however often its
  * pid is used again.
  */
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
+
+#include "ninja-shim/gate/kind.h"
 
 #define HOLDINGS_MAX 65536u
 #define HOLDINGS_NO_TOKEN (-1)
@@ -30,8 +33,11 @@ struct holding {
 };
 
 struct holdings {
-    atomic_bool finished; /* the sidecar has returned everything: nothing is left for the keeper */
-    atomic_uint end;      /* from here on all are HOLDING_NONE */
+    atomic_bool
+        is_finished; /* the sidecar has returned everything: nothing is left for the keeper */
+    _Atomic(const struct gate_kind *) kind; /* NULL: no gate stands yet */
+    _Alignas(max_align_t) unsigned char kind_room[GATE_KIND_SHARED_ROOM]; /* the gate kind's own */
+    atomic_uint end; /* from here on all are HOLDING_NONE */
     struct holding holding[HOLDINGS_MAX];
 };
 

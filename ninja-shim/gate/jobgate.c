@@ -60,8 +60,8 @@ put_up_gate(struct jobgate *jobgate)
     const struct jobgate_options *options = &jobgate->options;
     struct gate_plan plan = {
         .client = jobgate->jobserver.client,
-        .rules = {.implicit_paid = implicit_is_paid(jobgate->jobserver.client, options->implicit,
-                                                    jobgate->jobserver.is_from_environment)},
+        .rules = {.is_implicit_paid = implicit_is_paid(jobgate->jobserver.client, options->implicit,
+                                                       jobgate->jobserver.is_from_environment)},
         .names = options->names,
     };
     char *why_not;

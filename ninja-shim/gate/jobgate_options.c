@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The command line of jobgate. */
 #include "ninja-shim/gate/jobgate_options.h"
 
 #include <errno.h>
@@ -9,8 +10,9 @@
 
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/usage.h"
+#include "ninja-shim/gate/kinds.h"
 
-static const char help[] =
+static const char help_format[] =
     "usage: jobgate --jobs-of=NAME... [OPTION]... [--] COMMAND [ARGUMENT]...\n"
     "\n"
     "Runs COMMAND, in which each child of a process called NAME waits for a token of the\n"
@@ -22,7 +24,7 @@ static const char help[] =
     "                            where tokens come from: a path, fifo:PATH or R,W\n"
     "      --implicit=auto|inherit|acquire\n"
     "                            is COMMAND's first job paid for already?\n"
-    "      --gate=auto|ptrace|seccomp\n"
+    "      --gate=%s\n"
     "                            what jobs are made to wait by\n"
     "  -h, --help                show this\n"
     "  -V, --version             show the version\n"
@@ -61,8 +63,22 @@ parse_server(struct jobgate_options *options, const char *text)
 static void
 parse_gate(struct jobgate_options *options, const char *text)
 {
-    if (gate_choice_parse(text, &options->gate) < 0 || options->gate == GATE_NONE)
-        usage_refuse("--gate", text, "auto, ptrace or seccomp");
+    char known[GATE_KINDS_LIST_SIZE];
+
+    if (gate_kinds_parse(text, &options->gate) == 0)
+        return;
+    gate_kinds_list(known, ", ", " or ", NULL);
+    usage_refuse("--gate", text, known);
+}
+
+static _Noreturn void
+show_help(void)
+{
+    char known[GATE_KINDS_LIST_SIZE], help[sizeof(help_format) + sizeof(known)];
+
+    gate_kinds_list(known, "|", "|", NULL);
+    snprintf(help, sizeof(help), help_format, known);
+    usage_show(help, EXIT_OURS);
 }
 
 static void
@@ -83,7 +99,7 @@ parse_option(struct jobgate_options *options, int option)
         parse_gate(options, optarg);
         break;
     case 'h':
-        usage_show(help, EXIT_OURS);
+        show_help();
     case 'V':
         usage_show("jobgate " PROJECT_VERSION "\n", EXIT_OURS);
     }

@@ -2,18 +2,20 @@
 #ifndef NINJA_SHIM_GATE_JOBGATE_OPTIONS_H
 #define NINJA_SHIM_GATE_JOBGATE_OPTIONS_H
 
+/* The command line of jobgate. */
+
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "libjobserver/implicit.h"
-#include "ninja-shim/gate/choice.h"
+#include "ninja-shim/gate/kind.h"
 
 struct jobgate_options {
     const char **names; /* --jobs-of, one at least, then NULL. Lives as long as the program */
     size_t name_count;
     const char *server; /* a path, "fifo:PATH" or "R,W"; NULL: find one */
     enum implicit_policy implicit;
-    enum gate_choice gate; /* not GATE_NONE */
+    const struct gate_kind *gate; /* NULL: the first that is allowed here */
     char **command;
 };
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The keeper's process: it waits for the end of the sidecar, and then does what is left to be done. */
 #include <errno.h>
 #include <poll.h>
 #include <sched.h>
@@ -15,7 +16,7 @@
 struct state {
     const struct gate_keeper_duties *duties;
     struct ledger ledger; /* the same descriptors */
-    /* One for each process that holds a token and lives, then the duty. */
+    /* One for each process that holds a token and lives, then the gate kind's. */
     struct pollfd polled[HOLDINGS_MAX + 1];
     int tokens[HOLDINGS_MAX]; /* that these hold, each once */
 };
@@ -32,7 +33,7 @@ end_all(const struct holdings *holdings, enum holding_kind kind)
     }
 }
 
-/* With the ptrace gate the kernel has done so (PTRACE_O_EXITKILL). What waits comes first: stopped
+/* With some kinds the kernel has done so. What waits comes first: stopped
  * processes are continued by the kernel when the end of their parent orphans their group. */
 static void
 end_what_waits(const struct holdings *holdings)
@@ -71,23 +72,32 @@ count_held(struct state *state, nfds_t *n_polled)
     return held;
 }
 
+/* Returns the descriptor to wait at, or -1. */
+static int
+keep_kind(struct holdings *holdings)
+{
+    const struct gate_kind *kind = holdings->kind;
+
+    return kind && kind->keep ? kind->keep(holdings->kind_room) : -1;
+}
+
 static _Noreturn void
 take_over(struct state *state)
 {
-    const struct gate_keeper_duties *duties = state->duties;
+    struct holdings *holdings = state->duties->holdings;
     nfds_t n_polled;
 
-    end_what_waits(duties->holdings);
-    bool on_duty = duties->duty && duties->duty(duties->duty_argument);
+    end_what_waits(holdings);
+    int kind_fd = keep_kind(holdings);
     for (;;) {
         ledger_repay_all_but(&state->ledger, count_held(state, &n_polled));
-        if (n_polled == 0 && !on_duty)
+        if (n_polled == 0 && kind_fd < 0)
             _exit(0);
-        if (on_duty)
-            state->polled[n_polled] = (struct pollfd){.fd = *duties->duty_fd, .events = POLLIN};
-        poll(state->polled, n_polled + (on_duty ? 1 : 0), -1);
-        if (on_duty && state->polled[n_polled].revents)
-            on_duty = duties->duty(duties->duty_argument);
+        struct pollfd *of_kind = &state->polled[n_polled];
+        *of_kind = (struct pollfd){.fd = kind_fd, .events = POLLIN};
+        poll(state->polled, n_polled + 1, -1);
+        if (of_kind->revents)
+            kind_fd = keep_kind(holdings);
     }
 }
 
@@ -104,7 +114,7 @@ keep(struct state *state, int ready_fd)
     eventfd_write(ready_fd, 1);
     while (poll(&polled, 1, -1) < 0 && errno == EINTR)
         continue;
-    if (state->duties->holdings->finished)
+    if (state->duties->holdings->is_finished)
         _exit(0);
     take_over(state);
 }

@@ -2,23 +2,20 @@
 #ifndef NINJA_SHIM_GATE_KEEPER_H
 #define NINJA_SHIM_GATE_KEEPER_H
 
+/*
+ * The keeper outlives the sidecar, if that is killed: it ends the lazy client and what waits at the
+ * gate, since nothing may run without a token, gives each borrowed token back when the job that runs
+ * on it has ended, and does what the gate's kind needs (struct gate_kind: keep). It shares the
+ * sidecar's descriptors, not copies of them (CLONE_FILES).
+ */
+
 #include "libjobserver/ledger.h"
 #include "ninja-shim/gate/holdings.h"
 
-/*
- * The keeper outlives the sidecar, if that is killed: it ends the lazy client and what waits at the
- * gate, since nothing may run without a token, and gives each borrowed token back when the job that
- * runs on it has ended. It shares the sidecar's descriptors, not copies of them (CLONE_FILES).
- */
 struct gate_keeper_duties {
     int sidecar_pidfd; /* shared, as all descriptors are */
     const struct ledger *ledger;
     struct holdings *holdings;
-    /* What else must go on although the sidecar is dead, or NULL: called at once and whenever
-     * *duty_fd is readable; false: never again. */
-    bool (*duty)(void *argument);
-    void *duty_argument;
-    const atomic_int *duty_fd; /* in memory that both share */
 };
 
 /* Starts one. A child of the caller, of which it hears by SIGCHLD. 0 and *pid, or a negative errno. */

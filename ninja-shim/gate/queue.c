@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Which job runs next, and on what; and when none may run any more. */
 #include "ninja-shim/gate/queue.h"
 
 #include <signal.h>
@@ -46,12 +47,12 @@ is_overloaded(const struct queue *queue, double load)
 enum queue_step
 queue_next(const struct queue *queue, double load)
 {
-    bool slot_is_free = queue->rules.implicit_paid && !queue->implicit;
+    bool slot_is_free = queue->rules.is_implicit_paid && !queue->implicit;
     bool waits = !TAILQ_EMPTY(&queue->waiting);
 
-    if (waits && queue->stopped)
+    if (waits && queue->is_stopped)
         return QUEUE_END;
-    if (queue->serial)
+    if (queue->is_serial)
         return waits && !queue->unknown && TAILQ_EMPTY(&queue->running) ? QUEUE_USE_IMPLICIT
                                                                         : QUEUE_REST;
     if (waits && !queue->unknown && !is_overloaded(queue, load))
@@ -136,13 +137,13 @@ queue_exit_code(int wait_status)
 void
 queue_serialize(struct queue *queue)
 {
-    queue->serial = true;
+    queue->is_serial = true;
 }
 
 void
 queue_stop(struct queue *queue, int end_status)
 {
-    queue->stopped = true;
+    queue->is_stopped = true;
     queue->end_status = end_status;
 }
 

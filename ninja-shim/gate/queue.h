@@ -32,7 +32,7 @@ struct job {
 TAILQ_HEAD(job_list, job);
 
 struct queue_rules {
-    bool implicit_paid;        /* there is an implicit slot */
+    bool is_implicit_paid;     /* there is an implicit slot */
     unsigned failures_allowed; /* so many failures stop the build (ninja -k); 0: none does */
     double load_max;           /* the load average at which at most one job runs; 0: no limit */
 };
@@ -43,8 +43,8 @@ struct queue {
     struct job *implicit;                     /* who has the implicit slot; NULL: nobody */
     unsigned failures;
     unsigned unknown; /* jobs have ended, nobody knows how yet */
-    bool serial;      /* one job at a time, on nothing */
-    bool stopped;     /* nothing that waits runs any more */
+    bool is_serial;   /* one job at a time, on nothing */
+    bool is_stopped;  /* nothing that waits runs any more */
     int end_status;   /* what it exits with instead; meaningless until stopped */
 };
 

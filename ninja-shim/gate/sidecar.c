@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The sidecar's life, after the shim has forked it (start.c): it becomes a process of its own, starts
+ * its keeper, and opens the kind of gate that the shim asks for. The shim then executes its program, and
+ * the event loop serves the gate (gate.c) until nothing is left that needs it.
+ */
+#include "ninja-shim/gate/sidecar.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -12,9 +19,7 @@
 #include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/packet.h"
 #include "ninja-shim/gate/keeper.h"
-#include "ninja-shim/gate/ptrace/gate.h"
-#include "ninja-shim/gate/seccomp/gate.h"
-#include "ninja-shim/gate/sidecar.h"
+#include "ninja-shim/gate/kinds.h"
 
 /* The state of the program. */
 struct sidecar {
@@ -23,7 +28,6 @@ struct sidecar {
     int socket; /* to the shim */
     int child_fd;
     struct event *child_event;
-    struct seccomp_listener *listener; /* shared with the keeper */
     struct gate_keeper_duties duties;
 };
 
@@ -116,18 +120,11 @@ open_all(struct sidecar *sidecar, const struct gate_plan *plan)
     if (!sidecar->child_event || event_add(sidecar->child_event, NULL) < 0)
         return -ENOMEM;
     client_join_group(plan->client);
-    sidecar->listener = seccomp_listener_create(plan->names);
-    if (!sidecar->listener)
-        return -ENOMEM;
     int pidfd = process_open_pidfd(getpid());
     if (pidfd < 0)
         return pidfd;
-    sidecar->duties = (struct gate_keeper_duties){.sidecar_pidfd = pidfd,
-                                                  .ledger = &gate->ledger,
-                                                  .holdings = gate->holdings,
-                                                  .duty = seccomp_listener_duty,
-                                                  .duty_argument = sidecar->listener,
-                                                  .duty_fd = &sidecar->listener->fd};
+    sidecar->duties = (struct gate_keeper_duties){
+        .sidecar_pidfd = pidfd, .ledger = &gate->ledger, .holdings = gate->holdings};
     return start_keeper(sidecar);
 }
 
@@ -140,18 +137,12 @@ tell(const struct sidecar *sidecar, enum sidecar_message_type type, int error)
 }
 
 static int
-open_kind(struct sidecar *sidecar, enum sidecar_message_type asked, int listener)
+open_kind(struct sidecar *sidecar, unsigned number, int fd)
 {
-    switch (asked) {
-    case SIDECAR_TRACE:
-        return ptrace_gate_open(&sidecar->gate, sidecar->root);
-    case SIDECAR_LISTEN:
-        return seccomp_gate_open(&sidecar->gate, sidecar->root, sidecar->listener, listener);
-    case SIDECAR_JOIN:
-        return seccomp_gate_join(&sidecar->gate, sidecar->root, sidecar->listener);
-    default:
-        return -EPROTO;
-    }
+    for (unsigned i = 0; gate_kinds[i]; i++)
+        if (i == number)
+            return gate_kinds[i]->open(&sidecar->gate, sidecar->root, fd);
+    return -EPROTO;
 }
 
 /* Does what the shim asks for until something succeeds, or it gives up. */
@@ -159,10 +150,10 @@ static bool
 put_up(struct sidecar *sidecar)
 {
     struct sidecar_message message;
-    int listener;
+    int fd;
 
-    while (packet_receive(sidecar->socket, &message, sizeof(message), &listener) == 1) {
-        int result = open_kind(sidecar, message.type, listener);
+    while (packet_receive(sidecar->socket, &message, sizeof(message), &fd) == 1) {
+        int result = open_kind(sidecar, message.kind, fd);
         tell(sidecar, SIDECAR_OUTCOME, result);
         if (result == 0)
             return true;

@@ -4,8 +4,8 @@
 
 /*
  * The sidecar is the process that keeps the gate for one lazy client, beside it: in a session of its
- * own, neither its parent nor its child. It lives as long as the lazy client, what that has
- * started, and what a seccomp filter needs it for.
+ * own, neither its parent nor its child. It lives as long as the lazy client, what that has started,
+ * and what the gate's kind is needed for.
  */
 
 #include <sys/types.h>
@@ -13,23 +13,19 @@
 #include "ninja-shim/gate/gate.h"
 
 enum sidecar_message_type {
-    /* from the sidecar */
-    SIDECAR_READY,   /* pid: its own; error: 0, or it has given up */
-    SIDECAR_OUTCOME, /* error: 0, the gate stands; else what refused it */
-    /* to the sidecar */
-    SIDECAR_TRACE,  /* seize me by ptrace */
-    SIDECAR_LISTEN, /* with the descriptor of a seccomp listener */
-    SIDECAR_JOIN,   /* there is a listener above us: use that */
+    SIDECAR_READY, /* to the shim. pid: the sidecar's; error: 0, or it has given up */
+    SIDECAR_OPEN,  /* to the sidecar. kind: its number in gate_kinds; with what that has prepared */
+    SIDECAR_OUTCOME, /* to the shim. error: 0, the gate stands; else what refused it */
 };
 
 struct sidecar_message {
     enum sidecar_message_type type;
     int error;
     pid_t pid;
+    unsigned kind;
 };
 
-/* What the sidecar's process does; `socket` is its end of the link to the shim (link.h), whose pid is
- * `root`. */
+/* What the sidecar's process does; `socket` is its end of the link to the shim, whose pid is `root`. */
 _Noreturn void sidecar_run(const struct gate_plan *plan, pid_t root, int socket);
 
 #endif

@@ -1,29 +1,40 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Starts the sidecar beside this process, and has it put up a gate: one kind after the other is tried,
+ * each first here and then there. A program (ninja.c, jobgate.c) calls gate_start() when it has decided
+ * that jobs must wait, and then executes what it gates. How the sidecar goes on is told in sidecar.c.
+ */
+#include "ninja-shim/gate/start.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "libjobserver/process.h"
 #include "libjobserver/program/packet.h"
-#include "ninja-shim/gate/seccomp/filter.h"
+#include "ninja-shim/gate/kinds.h"
 #include "ninja-shim/gate/sidecar.h"
-#include "ninja-shim/gate/start.h"
 
-/* Who is a job is read there; of a pid namespace above ours it would show others under our pids. */
+/* Appends what was tried and refused. Returns `error`. */
 static int
-check_proc(void)
+note(char **why_not, const char *tried, int error)
 {
-    char self[sizeof("2147483647")] = "";
+    char *longer = NULL;
 
-    if (readlink("/proc/self", self, sizeof(self) - 1) < 0)
-        return -errno;
-    return atoi(self) == getpid() ? 0 : -ESRCH;
+    if (asprintf(&longer, "%s%s%s: %s", *why_not ? *why_not : "", *why_not ? "; " : "", tried,
+                 strerror(-error)) < 0)
+        return error;
+    free(*why_not);
+    *why_not = longer;
+    return error;
 }
+
+/* --- the sidecar --- */
 
 /* Neither our child nor in our session: whoever waits for us, or ends what is in the terminal, has
  * nothing to do with it. Returns 0 or a negative errno. */
@@ -60,16 +71,7 @@ receive(int socket, enum sidecar_message_type wanted, struct sidecar_message *me
     return result < 0 ? result : -EPIPE; /* it was killed */
 }
 
-static int
-try_ptrace(int socket, pid_t sidecar)
-{
-    struct sidecar_message message = {.type = SIDECAR_TRACE};
-
-    /* Yama's scope 1 lets only ancestors trace; it is told of this exception. */
-    prctl(PR_SET_PTRACER, (unsigned long)sidecar, 0, 0, 0);
-    int result = packet_send(socket, &message, sizeof(message), -1);
-    return result < 0 ? result : receive(socket, SIDECAR_OUTCOME, &message);
-}
+/* --- the gate --- */
 
 static bool
 is_gone(int socket)
@@ -79,80 +81,53 @@ is_gone(int socket)
     return poll(&polled, 1, 0) == 1 && (polled.revents & POLLHUP);
 }
 
-/* The sidecar stands already: it must not be under the filter itself. From the filter on there is no way
- * back: if the sidecar is killed before it listens, we cannot execute anything. */
 static int
-try_seccomp(int socket)
+try_kind(unsigned number, int socket, pid_t sidecar)
 {
-    struct sidecar_message message = {.type = SIDECAR_LISTEN};
+    struct sidecar_message message = {.type = SIDECAR_OPEN, .kind = number};
+    int fd;
 
-    /* It may have been killed when it was to trace. */
+    /* It may have been killed when it was to open the kind before; this one may need it for good. */
     if (is_gone(socket))
         return -EPIPE;
-    int listener = seccomp_filter_install();
-    if (listener == -EBUSY)
-        message.type = SIDECAR_JOIN;
-    else if (listener < 0)
-        return listener;
-    int result = packet_send(socket, &message, sizeof(message), listener < 0 ? -1 : listener);
-    if (listener >= 0)
-        close(listener);
+    int result = gate_kinds[number]->prepare(sidecar, &fd);
+    if (result == 0)
+        result = packet_send(socket, &message, sizeof(message), fd);
+    if (fd >= 0)
+        close(fd);
     return result < 0 ? result : receive(socket, SIDECAR_OUTCOME, &message);
 }
 
-/* Appends what was tried and refused. */
-static void
-note(char **why_not, const char *tried, int error)
-{
-    char *longer = NULL;
-
-    if (asprintf(&longer, "%s%s%s: %s", *why_not ? *why_not : "", *why_not ? "; " : "", tried,
-                 strerror(-error)) < 0)
-        return;
-    free(*why_not);
-    *why_not = longer;
-}
-
 static int
-put_up(int socket, enum gate_choice choice, char **why_not)
+put_up(int socket, const struct gate_kind *kind, char **why_not)
 {
     struct sidecar_message message;
     int result = receive(socket, SIDECAR_READY, &message);
 
-    if (result < 0) {
-        note(why_not, "sidecar", result);
-        return result;
-    }
+    if (result < 0)
+        return note(why_not, "sidecar", result);
     result = -EOPNOTSUPP;
-    if (choice == GATE_AUTO || choice == GATE_PTRACE) {
-        result = try_ptrace(socket, message.pid);
+    for (unsigned i = 0; result < 0 && gate_kinds[i]; i++) {
+        if (kind && kind != gate_kinds[i])
+            continue;
+        result = try_kind(i, socket, message.pid);
         if (result < 0)
-            note(why_not, "ptrace", result);
-    }
-    if (result < 0 && (choice == GATE_AUTO || choice == GATE_SECCOMP)) {
-        result = try_seccomp(socket);
-        if (result < 0)
-            note(why_not, "seccomp", result);
+            note(why_not, gate_kinds[i]->name, result);
     }
     return result;
 }
 
 int
-gate_start(const struct gate_plan *plan, enum gate_choice choice, char **why_not)
+gate_start(const struct gate_plan *plan, const struct gate_kind *kind, char **why_not)
 {
     int ends[2];
 
     *why_not = NULL;
-    int result = check_proc();
-    if (result < 0) {
-        note(why_not, "/proc", result);
-        return result;
-    }
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
-        result = -errno;
-        note(why_not, "socketpair", result);
-        return result;
-    }
+    int result = process_check_proc(); /* who is a job is read there */
+    if (result < 0)
+        return note(why_not, "/proc", result);
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+        return note(why_not, "socketpair", -errno);
     /* The first member of the group is who is shown as the holder. If we are in another group (-EBUSY),
      * the sidecar founds one. */
     client_join_group(plan->client);
@@ -161,7 +136,7 @@ gate_start(const struct gate_plan *plan, enum gate_choice choice, char **why_not
     if (result < 0)
         note(why_not, "fork", result);
     else
-        result = put_up(ends[0], choice, why_not);
+        result = put_up(ends[0], kind, why_not);
     close(ends[0]);
     if (result == 0) {
         free(*why_not);

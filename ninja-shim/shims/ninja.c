@@ -2,6 +2,11 @@
 /*
  * ninja, ninja-build, samu: what stands before the real one on PATH. It puts a gate around itself and
  * becomes the real one, each of whose jobs then waits at the gate for a token. See ninja-shim(1).
+ *
+ * A gated start is told in three files. main() below finds the real ninja, reads the options, opens the
+ * jobserver and decides whether jobs must wait. gate_start() in gate/start.c forks the sidecar, and asks
+ * it for one kind of gate after the other. sidecar_run() in gate/sidecar.c opens what it is asked for,
+ * and serves it. When one stands, the shim executes the real ninja: become_real() below.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -19,6 +24,7 @@
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/program.h"
 #include "libjobserver/program/usage.h"
+#include "ninja-shim/gate/kinds.h"
 #include "ninja-shim/gate/start.h"
 #include "ninja-shim/shims/ninja_options.h"
 #include "ninja-shim/shims/ninja_version.h"
@@ -29,10 +35,11 @@ struct shim {
     char **argv;
     char *real;                   /* the path of what it becomes */
     struct ninja_options options; /* of its command line */
-    enum gate_choice choice;
+    const struct gate_kind *gate; /* NULL: the first that is allowed here */
+    bool is_gate_off;             /* jobs do not wait */
     enum implicit_policy implicit;
     struct jobserver jobserver;
-    bool implicit_paid;
+    bool is_implicit_paid;
     char jobs_word[sizeof("-j4294967295")];
 };
 
@@ -61,13 +68,24 @@ become_real_with_jobs(struct shim *shim, unsigned jobs)
 
 /* --- what there is --- */
 
+static _Noreturn void
+refuse_gate(const char *text)
+{
+    char known[GATE_KINDS_LIST_SIZE];
+
+    gate_kinds_list(known, ", ", " or ", "none");
+    usage_refuse("NINJA_SHIM_GATE", text, known);
+}
+
 static void
 read_environment(struct shim *shim)
 {
     const char *gate = getenv("NINJA_SHIM_GATE"), *implicit = getenv("NINJA_SHIM_IMPLICIT");
 
-    if (gate && *gate && gate_choice_parse(gate, &shim->choice) < 0)
-        usage_refuse("NINJA_SHIM_GATE", gate, "auto, ptrace, seccomp or none");
+    if (gate && strcmp(gate, "none") == 0)
+        shim->is_gate_off = true;
+    else if (gate && *gate && gate_kinds_parse(gate, &shim->gate) < 0)
+        refuse_gate(gate);
     if (implicit && *implicit && implicit_parse(implicit, &shim->implicit) < 0)
         usage_refuse("NINJA_SHIM_IMPLICIT", implicit, "auto, inherit or acquire");
 }
@@ -126,7 +144,7 @@ open_jobserver(struct shim *shim)
     char *error = NULL;
     int result = environment_find_inherited(&shim->jobserver, &error);
 
-    if (result < 0 && !shim->options.jobs_given) {
+    if (result < 0 && !shim->options.has_jobs) {
         message("%s; using -j1", error ? error
                                        : "the jobserver in MAKEFLAGS is not for us (make gives it "
                                          "to recipes with a '+')");
@@ -156,7 +174,7 @@ decide_jobs(const struct shim *shim)
 
     /* Of a FIFO nobody says more than what lies in it now. */
     if (pool == 0 && client_count_free(shim->jobserver.client, &pool) == 0)
-        pool += shim->implicit_paid ? 1 : 0;
+        pool += shim->is_implicit_paid ? 1 : 0;
     return pool >= own ? pool + 1 : own;
 }
 
@@ -168,12 +186,12 @@ is_proper_client(const struct shim *shim)
     char version[64];
     struct stat status;
 
-    if (shim->options.jobs_given || shim->jobserver.auth.kind != AUTH_FIFO ||
+    if (shim->options.has_jobs || shim->jobserver.auth.kind != AUTH_FIFO ||
         fstat(client_fd(shim->jobserver.client), &status) < 0 ||
         (!S_ISFIFO(status.st_mode) && !S_ISCHR(status.st_mode)))
         return false;
     return program_ask_version(shim->real, "ninja", version, sizeof(version)) == 0 &&
-           ninja_version_waits(version);
+           ninja_version_is_proper_client(version);
 }
 
 /* Until this process ends, as ninja: a server gives a token of the dead to somebody else. At a server
@@ -183,7 +201,7 @@ acquire_for_life(const struct shim *shim)
 {
     char token;
 
-    if (shim->implicit_paid || client_kind(shim->jobserver.client) != CLIENT_STEVED)
+    if (shim->is_implicit_paid || client_kind(shim->jobserver.client) != CLIENT_STEVED)
         return;
     int result = client_acquire(shim->jobserver.client, -1, &token);
     if (result == 1) {
@@ -199,26 +217,26 @@ become_gated(struct shim *shim)
 {
     static const char *const names[] = {"ninja", "ninja-build", "samu", NULL};
     const struct ninja_options *options = &shim->options;
-    unsigned jobs = options->jobs_given ? options->jobs : decide_jobs(shim);
+    unsigned jobs = options->has_jobs ? options->jobs : decide_jobs(shim);
     struct gate_plan plan = {
         .client = shim->jobserver.client,
-        .rules = {.implicit_paid = shim->implicit_paid,
+        .rules = {.is_implicit_paid = shim->is_implicit_paid,
                   .failures_allowed = options->failures_allowed ? options->failures_allowed : ~0u,
                   .load_max = options->load_max},
         .jobs = jobs,
         .names = names,
-        .root_is_lazy = true,
-        .jobs_are_single = true,
-        .ends_on_signal = true,
+        .is_root_lazy = true,
+        .has_single_jobs = true,
+        .is_ended_by_signals = true,
     };
     char *why_not;
 
-    if (gate_start(&plan, shim->choice, &why_not) < 0) {
+    if (gate_start(&plan, shim->gate, &why_not) < 0) {
         message("cannot hold jobs back (%s); using -j1", why_not ? why_not : strerror(ENOMEM));
         acquire_for_life(shim);
         become_real_with_jobs(shim, 1);
     }
-    if (options->jobs_given)
+    if (options->has_jobs)
         become_real(shim, shim->argv);
     become_real_with_jobs(shim, jobs);
 }
@@ -237,13 +255,13 @@ main(int argc, char **argv)
         become_real(&shim, argv);
     read_environment(&shim);
     read_options(&shim, name);
-    if (!shim.options.builds || shim.choice == GATE_NONE)
+    if (!shim.options.is_build || shim.is_gate_off)
         become_real(&shim, argv);
     open_jobserver(&shim);
     if (!shim.jobserver.client)
         become_real(&shim, argv);
-    shim.implicit_paid = implicit_is_paid(shim.jobserver.client, shim.implicit, true);
-    if (shim.implicit_paid && shim.options.jobs_given && shim.options.jobs == 1)
+    shim.is_implicit_paid = implicit_is_paid(shim.jobserver.client, shim.implicit, true);
+    if (shim.is_implicit_paid && shim.options.has_jobs && shim.options.jobs == 1)
         become_real(&shim, argv);
     if (is_proper_client(&shim)) {
         acquire_for_life(&shim);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The command line of ninja and samurai, read as they read it. */
 #include "ninja-shim/shims/ninja_options.h"
 
 #include <errno.h>
@@ -49,7 +50,7 @@ take_option(struct ninja_options *options, int option)
     switch (option) {
     case 'j':
         if (read_number(optarg, 0, &options->jobs))
-            options->jobs_given = true;
+            options->has_jobs = true;
         break;
     case 'k':
         read_number(optarg, LONG_MIN, &options->failures_allowed);
@@ -104,7 +105,7 @@ read_arguments(struct ninja_options *options, int argc, char *const *argv, bool 
         if (option == 'j')
             options->jobs_end = optind;
         if (runs_no_job(option) && !unknown)
-            options->builds = false;
+            options->is_build = false;
         if (option == 't') /* the rest is the tool's */
             break;
     }
@@ -138,7 +139,7 @@ read_flags(struct ninja_options *options, const char *flags)
 int
 ninja_options_read(struct ninja_options *options, int argc, char *const *argv, const char *flags)
 {
-    *options = (struct ninja_options){.builds = true, .failures_allowed = 1, .jobs_end = 1};
+    *options = (struct ninja_options){.is_build = true, .failures_allowed = 1, .jobs_end = 1};
     int r = flags ? read_flags(options, flags) : 0;
     if (r < 0)
         return r;

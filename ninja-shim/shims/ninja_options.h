@@ -2,12 +2,13 @@
 #ifndef NINJA_SHIM_SHIMS_NINJA_OPTIONS_H
 #define NINJA_SHIM_SHIMS_NINJA_OPTIONS_H
 
+/* What of ninja's command line matters to the gate. */
+
 #include <stdbool.h>
 
-/* What of ninja's command line matters to the gate. */
 struct ninja_options {
-    bool builds;               /* false: it runs no job (-t, -n, -h, --version, -d list, -w list) */
-    bool jobs_given;           /* by -j; else it is ninja's default */
+    bool is_build;             /* false: it runs no job (-t, -n, -h, --version, -d list, -w list) */
+    bool has_jobs;             /* by -j; else it is ninja's default */
     unsigned jobs;             /* 0: -j0, no limit */
     unsigned failures_allowed; /* -k, 1 if not given; 0: no limit */
     double load_max;           /* -l; 0: none */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Versions of ninja. */
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -6,7 +7,7 @@
 #include "ninja-shim/shims/ninja_version.h"
 
 bool
-ninja_version_waits(const char *version)
+ninja_version_is_proper_client(const char *version)
 {
     unsigned major, minor;
 

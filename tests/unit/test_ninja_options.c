@@ -52,7 +52,7 @@ join(char *const *argv, char *text)
 
 static const struct {
     const char *line;
-    bool builds;
+    bool is_build;
 } builds_cases[] = {
     {"ninja", true},
     {"ninja all", true},
@@ -123,8 +123,8 @@ test_builds(void **state)
 
         split(&line, builds_cases[i].line);
         assert_int_equal(ninja_options_read(&options, line.argc, line.argv, NULL), 0);
-        if (options.builds != builds_cases[i].builds)
-            fail_msg("'%s': builds: %d", builds_cases[i].line, options.builds);
+        if (options.is_build != builds_cases[i].is_build)
+            fail_msg("'%s': builds: %d", builds_cases[i].line, options.is_build);
     }
 }
 
@@ -199,8 +199,8 @@ check_jobs(const struct jobs_case *c, const char *flags)
 
     split(&line, c->line);
     assert_int_equal(ninja_options_read(&options, line.argc, line.argv, flags), 0);
-    if (options.jobs_given != c->given || options.jobs != c->jobs)
-        fail_msg("'%s': %s -j%u", c->line, options.jobs_given ? "given" : "default", options.jobs);
+    if (options.has_jobs != c->given || options.jobs != c->jobs)
+        fail_msg("'%s': %s -j%u", c->line, options.has_jobs ? "given" : "default", options.jobs);
     join(line.argv, text);
     assert_string_equal(text, c->line);
 
@@ -233,7 +233,7 @@ test_inserted_jobs_win(void **state)
         char **inserted = ninja_options_insert_jobs(&options, line.argc, line.argv, "-j77");
         assert_non_null(inserted);
         assert_int_equal(ninja_options_read(&again, line.argc + 1, inserted, NULL), 0);
-        if (!again.jobs_given || again.jobs != 77 || again.builds != options.builds)
+        if (!again.has_jobs || again.jobs != 77 || again.is_build != options.is_build)
             fail_msg("'%s': -j%u", jobs_cases[i].line, again.jobs);
         assert_int_equal(again.jobs_end, options.jobs_end + 1);
         free(inserted);
@@ -294,7 +294,7 @@ test_samurai_builds(void **state)
 {
     static const struct {
         const char *flags, *line;
-        bool builds;
+        bool is_build;
     } cases[] = {
         {"", "samu", true},          {"", "samu all -n", true},     {"", "samu -n all", false},
         {"", "samu -tclean", false}, {"", "samu --version", false}, {"-n", "samu", true},
@@ -308,8 +308,8 @@ test_samurai_builds(void **state)
 
         split(&line, cases[i].line);
         assert_int_equal(ninja_options_read(&options, line.argc, line.argv, cases[i].flags), 0);
-        if (options.builds != cases[i].builds)
-            fail_msg("SAMUFLAGS='%s' %s: %d", cases[i].flags, cases[i].line, options.builds);
+        if (options.is_build != cases[i].is_build)
+            fail_msg("SAMUFLAGS='%s' %s: %d", cases[i].flags, cases[i].line, options.is_build);
     }
 }
 

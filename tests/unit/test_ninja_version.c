@@ -15,10 +15,10 @@ static void
 test_waits(void **state)
 {
     (void)state;
-    assert_true(ninja_version_waits("1.14.0\n"));
-    assert_true(ninja_version_waits("1.14"));
-    assert_true(ninja_version_waits("1.20.3\n"));
-    assert_true(ninja_version_waits("2.0.0\n"));
+    assert_true(ninja_version_is_proper_client("1.14.0\n"));
+    assert_true(ninja_version_is_proper_client("1.14"));
+    assert_true(ninja_version_is_proper_client("1.20.3\n"));
+    assert_true(ninja_version_is_proper_client("2.0.0\n"));
 }
 
 static void
@@ -41,7 +41,7 @@ test_does_not_wait(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++)
-        assert_false(ninja_version_waits(versions[i]));
+        assert_false(ninja_version_is_proper_client(versions[i]));
 }
 
 int

@@ -20,7 +20,7 @@
 #define FROM 20  /* the numbers that a member moves its pipe to */
 #define TO 500
 
-static unsigned long long
+static uint64_t
 pipe_of(int fd)
 {
     struct stat status;
@@ -79,12 +79,12 @@ static int
 times_passed_by(void)
 {
     int first[2], second[2], passed_by = 0;
-    struct pipe_set reached;
+    struct pipes_set reached;
 
     assert_int_equal(pipe2(first, O_CLOEXEC), 0);
     assert_int_equal(pipe2(second, O_CLOEXEC), 0);
-    unsigned long long first_pipe = pipe_of(first[0]);
-    unsigned long long of_last[PIPES_STANDARD] = {pipe_of(second[0]), 0, 0};
+    uint64_t first_pipe = pipe_of(first[0]);
+    uint64_t of_last[PIPES_STANDARD] = {pipe_of(second[0]), 0, 0};
     pid_t middle = start_middle(first, second);
     for (int i = 0; i < 2; i++) {
         close(first[i]);
@@ -92,7 +92,7 @@ times_passed_by(void)
     }
     for (int i = 0; i < LOOKS; i++) {
         pipes_reach(&reached, getpid(), 0, of_last, is_no_job, NULL);
-        passed_by += !pipe_set_has(&reached, first_pipe);
+        passed_by += !pipes_set_has(&reached, first_pipe);
     }
     kill(middle, SIGKILL);
     assert_int_equal(waitpid(middle, NULL, 0), middle);

@@ -16,6 +16,8 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -259,11 +261,11 @@ test_zombie(void **state)
     assert_int_equal(info.state, 'Z');
     assert_int_equal(info.threads, 1);
     assert_false(process_info_is_alive(&info));
-    assert_true(process_pidfd_exists(pidfd));
+    assert_true(process_pidfd_has_exited(pidfd));
     assert_int_equal(process_command(child, command, sizeof(command)), 0);
     assert_string_equal(command, "() Z 1 1 1 ()");
     end_child(child);
-    assert_false(process_pidfd_exists(pidfd));
+    assert_true(process_pidfd_has_exited(pidfd));
     close(pidfd);
 }
 
@@ -276,14 +278,141 @@ test_pidfd_is_readable_at_exit(void **state)
     (void)state;
     assert_true(polled.fd >= 0);
     assert_true(fcntl(polled.fd, F_GETFD) & FD_CLOEXEC);
-    assert_true(process_pidfd_exists(polled.fd));
+    assert_false(process_pidfd_has_exited(polled.fd));
     assert_int_equal(poll(&polled, 1, 0), 0);
     assert_int_equal(kill(child, SIGKILL), 0);
     assert_int_equal(poll(&polled, 1, DEADLINE_MS), 1);
     end_child(child);
-    assert_false(process_pidfd_exists(polled.fd));
+    assert_true(process_pidfd_has_exited(polled.fd));
     close(polled.fd);
-    assert_false(process_pidfd_exists(-1));
+}
+
+/* --- names, owners, signals --- */
+
+static void
+name_that_is_cut(void)
+{
+    prctl(PR_SET_NAME, "a-name-of-15-ch");
+}
+
+static void
+test_is_called(void **state)
+{
+    const char *const right[] = {"other", "a-name-of-15-characters-and-more", NULL};
+    const char *const wrong[] = {"other", "a-name-of-15-c", "", NULL}, *const none[] = {NULL};
+    pid_t child = start_child(name_that_is_cut);
+
+    (void)state;
+    assert_true(process_is_called(child, right));
+    assert_false(process_is_called(child, wrong));
+    assert_false(process_is_called(child, none));
+    end_child(child);
+    assert_false(process_is_called(child, right));
+    assert_true(process_name_is_one_of("a-name-of-15-characters", right));
+    assert_false(process_name_is_one_of("a-name-of-15", right));
+}
+
+static void
+test_owner(void **state)
+{
+    uid_t uid = 12345;
+
+    (void)state;
+    assert_int_equal(process_owner(getpid(), &uid), 0);
+    assert_int_equal(uid, geteuid());
+    assert_int_equal(process_owner(pid_of_no_process(), &uid), -ESRCH);
+    assert_int_equal(uid, geteuid());
+}
+
+static void
+prepare_signals(void)
+{
+    sigset_t blocked;
+
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &blocked, NULL);
+    signal(SIGUSR2, SIG_IGN);
+    kill(getpid(), SIGUSR1);
+}
+
+static void
+test_signals(void **state)
+{
+    struct process_signals signals;
+    pid_t child = start_child(prepare_signals);
+
+    (void)state;
+    assert_int_equal(process_signals(child, &signals), 0);
+    assert_int_equal(signals.pending, process_signal_bit(SIGUSR1));
+    assert_int_equal(signals.blocked, process_signal_bit(SIGUSR1));
+    assert_true(signals.ignored & process_signal_bit(SIGUSR2));
+    assert_false(signals.ignored & process_signal_bit(SIGUSR1));
+    end_child(child);
+    assert_int_equal(process_signals(child, &signals), -ESRCH);
+}
+
+static int
+look_from_new_namespace(void)
+{
+    if (unshare(CLONE_NEWPID | (geteuid() == 0 ? 0 : CLONE_NEWUSER)) < 0)
+        return NOT_ALLOWED;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(process_check_proc() == -ESRCH ? 0 : 1);
+    int status;
+    return waitpid(pid, &status, 0) == pid ? WEXITSTATUS(status) : 1;
+}
+
+static void
+test_proc_of_another_namespace(void **state)
+{
+    (void)state;
+    assert_int_equal(process_check_proc(), 0);
+    int result = run_in_child(look_from_new_namespace);
+    if (result == NOT_ALLOWED)
+        skip();
+    assert_int_equal(result, 0);
+}
+
+/* --- how it ends --- */
+
+/* Before Linux 6.15 only a zombie tells. */
+static void
+expect_end(pid_t child, int expected)
+{
+    siginfo_t info;
+    int status = -1, pidfd = process_open_pidfd(child);
+
+    assert_int_equal(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT), 0);
+    assert_int_equal(process_end_status(child, pidfd, &status), 0);
+    assert_int_equal(status, expected);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    status = -1;
+    if (process_end_status(child, pidfd, &status) == 0)
+        assert_int_equal(status, expected);
+    else
+        assert_int_equal(process_end_status(child, pidfd, &status), -ENODATA);
+    close(pidfd);
+}
+
+static void
+test_end_status(void **state)
+{
+    pid_t child = start_child(name_like_stat);
+    int status = 12345, pidfd = process_open_pidfd(child);
+
+    (void)state;
+    int result = process_end_status(child, pidfd, &status);
+    assert_true(result == -EBUSY || result == -ENODATA);
+    assert_int_equal(status, 12345);
+    close(pidfd);
+    kill(child, SIGKILL);
+    expect_end(child, W_EXITCODE(0, SIGKILL));
+    child = fork();
+    if (child == 0)
+        _exit(3);
+    expect_end(child, W_EXITCODE(3, 0));
 }
 
 /* --- threads --- */
@@ -681,6 +810,192 @@ test_descendants(void **state)
     end_child(zombie);
 }
 
+static void
+test_children(void **state)
+{
+    pid_t children[PROCESS_CHILDREN_MAX], grandchild;
+
+    (void)state;
+    assert_int_equal(process_children(getpid(), children), 0);
+    pid_t family = start_family(&grandchild), zombie = start_child(NULL);
+    make_zombie(zombie);
+    assert_int_equal(process_children(getpid(), children), 2);
+    assert_int_equal(children[0], family);
+    assert_int_equal(children[1], zombie);
+    assert_int_equal(process_children(family, children), 1);
+    assert_int_equal(children[0], grandchild);
+    end_child(family);
+    assert_int_equal(process_children(family, children), 0);
+    end_child(grandchild);
+    end_child(zombie);
+}
+
+/* --- descriptors --- */
+
+static uint64_t
+inode_of(int fd)
+{
+    struct stat status;
+
+    assert_int_equal(fstat(fd, &status), 0);
+    return status.st_ino;
+}
+
+static void
+test_pipes(void **state)
+{
+    int ends[2], null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    uint64_t pipes[64];
+    unsigned found = 0;
+
+    (void)state;
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    pid_t child = start_child(NULL);
+    assert_int_equal(process_pipe(child, ends[1]), inode_of(ends[1]));
+    assert_int_equal(process_pipe(child, null), 0);
+    assert_int_equal(process_pipe(child, 12345), 0);
+    size_t n = process_pipes(child, pipes, 64);
+    for (size_t i = 0; i < n; i++)
+        found += pipes[i] == inode_of(ends[0]);
+    assert_int_equal(found, 1);
+    assert_int_equal(process_pipes(child, pipes, 1), 1);
+    end_child(child);
+    assert_int_equal(process_pipe(child, ends[0]), 0);
+    assert_int_equal(process_pipes(child, pipes, 64), 0);
+    close(ends[0]);
+    close(ends[1]);
+    close(null);
+}
+
+static void
+test_reopen(void **state)
+{
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    int fd = process_reopen(ends[0], O_RDONLY | O_NONBLOCK);
+    assert_true(fd >= 0);
+    assert_int_equal(inode_of(fd), inode_of(ends[0]));
+    assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+    assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
+    assert_false(fcntl(ends[0], F_GETFL) & O_NONBLOCK);
+    close(fd);
+    assert_int_equal(process_reopen(fd, O_RDONLY), -ENOENT);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+/* --- the program --- */
+
+static void
+test_read_program(void **state)
+{
+    char bytes[4];
+
+    (void)state;
+    assert_int_equal(process_read_program(getpid(), bytes, sizeof(bytes)), 4);
+    assert_memory_equal(bytes, "\177ELF", 4);
+    assert_int_equal(process_read_program(pid_of_no_process(), bytes, sizeof(bytes)), -ESRCH);
+}
+
+/* Executes a copy of a program that has this mode and is another user's. */
+static bool
+has_set_id_program_of(const char *path, mode_t mode)
+{
+    char zero[] = "cat", *const words[] = {zero, NULL};
+    int executed[2], input[2];
+    char byte;
+
+    assert_int_equal(chown(path, NOBODY, NOBODY), 0);
+    assert_int_equal(chmod(path, mode), 0);
+    assert_int_equal(pipe2(executed, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(input, O_CLOEXEC), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(input[0], STDIN_FILENO);
+        execv(path, words);
+        _exit(127);
+    }
+    close(executed[1]);
+    assert_int_equal(read(executed[0], &byte, 1), 0);
+    bool has = process_has_set_id_program(child);
+    close(executed[0]);
+    close(input[0]);
+    close(input[1]);
+    end_child(child);
+    return has;
+}
+
+static void
+test_set_id_program(void **state)
+{
+    char path[] = "/tmp/test-process.XXXXXX", copy[sizeof(path) + sizeof("cp /bin/cat ")];
+    struct statvfs mount;
+
+    (void)state;
+    assert_false(process_has_set_id_program(getpid()));
+    if (geteuid() != 0 || statvfs("/tmp", &mount) < 0 || (mount.f_flag & ST_NOSUID)) {
+        print_message("# a file of another user that gives privilege takes root\n");
+        skip();
+    }
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    snprintf(copy, sizeof(copy), "cp /bin/cat %s", path);
+    assert_int_equal(system(copy), 0); /* NOLINT(cert-env33-c) */
+    assert_false(has_set_id_program_of(path, 0755));
+    assert_true(has_set_id_program_of(path, 04755));
+    assert_true(has_set_id_program_of(path, 02755));
+    assert_false(has_set_id_program_of(path, 02745)); /* a lock, once */
+    unlink(path);
+}
+
+static volatile unsigned char written;
+
+static void
+test_memory(void **state)
+{
+    uint64_t address = 0;
+    int status;
+
+    (void)state;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        kill(getpid(), SIGSTOP);
+        _exit(written);
+    }
+    assert_int_equal(waitpid(child, &status, WUNTRACED), child);
+    assert_true(WIFSTOPPED(status));
+    assert_int_equal(process_program_counter(child, &address), 0);
+    assert_true(address > 0);
+    assert_int_equal(process_write_memory(child, (uintptr_t)&written, "\7", 1), 0);
+    assert_int_equal(written, 0);
+    assert_true(process_write_memory(child, 0, "\7", 1) < 0);
+    kill(child, SIGCONT);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, W_EXITCODE(7, 0));
+    assert_int_equal(process_program_counter(child, &address), -ESRCH);
+    assert_int_equal(process_write_memory(child, (uintptr_t)&written, "\7", 1), -ESRCH);
+}
+
+static void
+test_program_counter_of_what_runs(void **state)
+{
+    volatile bool runs = true;
+    uint64_t address = 12345;
+    pid_t child = fork();
+
+    (void)state;
+    assert_true(child >= 0);
+    while (child == 0 && runs)
+        continue;
+    assert_int_equal(process_program_counter(child, &address), -EBUSY);
+    assert_int_equal(address, 12345);
+    end_child(child);
+}
+
 /* --- the command line --- */
 
 /* Starts a shell with these words, which waits for a line of `input`; returns when it has been
@@ -762,6 +1077,11 @@ main(void)
         cmocka_unit_test(test_no_such_process),
         cmocka_unit_test(test_zombie),
         cmocka_unit_test(test_pidfd_is_readable_at_exit),
+        cmocka_unit_test(test_is_called),
+        cmocka_unit_test(test_owner),
+        cmocka_unit_test(test_signals),
+        cmocka_unit_test(test_proc_of_another_namespace),
+        cmocka_unit_test(test_end_status),
         cmocka_unit_test(test_thread_of_self),
         cmocka_unit_test(test_another_users_thread_exists),
         cmocka_unit_test(test_zombie_leader_with_a_living_thread),
@@ -770,6 +1090,13 @@ main(void)
         cmocka_unit_test(test_hidden_processes),
         cmocka_unit_test(test_ancestors),
         cmocka_unit_test(test_descendants),
+        cmocka_unit_test(test_children),
+        cmocka_unit_test(test_pipes),
+        cmocka_unit_test(test_reopen),
+        cmocka_unit_test(test_read_program),
+        cmocka_unit_test(test_set_id_program),
+        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_program_counter_of_what_runs),
         cmocka_unit_test(test_command),
         cmocka_unit_test(test_command_without_words),
     };

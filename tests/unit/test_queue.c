@@ -36,7 +36,7 @@ test_implicit_slot_first(void **state)
     struct job jobs[2];
 
     (void)state;
-    begin(&queue, (struct queue_rules){.implicit_paid = true}, jobs, 2);
+    begin(&queue, (struct queue_rules){.is_implicit_paid = true}, jobs, 2);
     assert_int_equal(queue_next(&queue, 0), QUEUE_USE_IMPLICIT);
     assert_ptr_equal(queue_run(&queue, PAY_IMPLICIT), &jobs[0]);
     assert_int_equal(queue_next(&queue, 0), QUEUE_USE_TOKEN);
@@ -51,7 +51,7 @@ test_slot_not_paid_for(void **state)
     struct job jobs[1];
 
     (void)state;
-    begin(&queue, (struct queue_rules){.implicit_paid = false}, jobs, 1);
+    begin(&queue, (struct queue_rules){.is_implicit_paid = false}, jobs, 1);
     assert_int_equal(queue_next(&queue, 0), QUEUE_USE_TOKEN);
 }
 
@@ -62,7 +62,7 @@ test_slot_goes_to_who_waits_then_to_who_runs(void **state)
     struct job jobs[3];
 
     (void)state;
-    begin(&queue, (struct queue_rules){.implicit_paid = true}, jobs, 3);
+    begin(&queue, (struct queue_rules){.is_implicit_paid = true}, jobs, 3);
     queue_run(&queue, PAY_IMPLICIT);
     queue_run(&queue, PAY_TOKEN);
     assert_int_equal(queue_remove(&queue, &jobs[0]), PAY_IMPLICIT);
@@ -82,7 +82,7 @@ test_removed_while_it_waits(void **state)
     struct job jobs[2];
 
     (void)state;
-    begin(&queue, (struct queue_rules){.implicit_paid = true}, jobs, 2);
+    begin(&queue, (struct queue_rules){.is_implicit_paid = true}, jobs, 2);
     assert_int_equal(queue_remove(&queue, &jobs[0]), PAY_NOTHING);
     assert_ptr_equal(queue_run(&queue, PAY_IMPLICIT), &jobs[1]);
 }
@@ -96,7 +96,7 @@ test_load(void **state)
     struct job jobs[2];
 
     (void)state;
-    begin(&queue, (struct queue_rules){.implicit_paid = true, .load_max = 4}, jobs, 2);
+    begin(&queue, (struct queue_rules){.is_implicit_paid = true, .load_max = 4}, jobs, 2);
     /* One always may run. */
     assert_int_equal(queue_next(&queue, 100), QUEUE_USE_IMPLICIT);
     queue_run(&queue, PAY_IMPLICIT);
@@ -113,7 +113,7 @@ test_slot_is_not_wasted_under_load(void **state)
     struct job jobs[3];
 
     (void)state;
-    begin(&queue, (struct queue_rules){.implicit_paid = true, .load_max = 2}, jobs, 3);
+    begin(&queue, (struct queue_rules){.is_implicit_paid = true, .load_max = 2}, jobs, 3);
     queue_run(&queue, PAY_IMPLICIT);
     queue_run(&queue, PAY_TOKEN);
     queue_remove(&queue, &jobs[0]);
@@ -145,7 +145,7 @@ test_failure_ends_what_waits(void **state)
     struct job jobs[3], late = {0};
 
     (void)state;
-    begin(&queue, (struct queue_rules){.implicit_paid = true, .failures_allowed = 1}, jobs, 3);
+    begin(&queue, (struct queue_rules){.is_implicit_paid = true, .failures_allowed = 1}, jobs, 3);
     queue_run(&queue, PAY_IMPLICIT);
     queue_ended(&queue, EXITED(3));
     queue_remove(&queue, &jobs[0]);
@@ -167,11 +167,11 @@ test_the_last_failure_is_the_status(void **state)
     (void)state;
     begin(&queue, (struct queue_rules){.failures_allowed = 2}, NULL, 0);
     queue_ended(&queue, EXITED(3));
-    assert_false(queue.stopped);
+    assert_false(queue.is_stopped);
     queue_ended(&queue, EXITED(0));
-    assert_false(queue.stopped);
+    assert_false(queue.is_stopped);
     queue_ended(&queue, EXITED(4));
-    assert_true(queue.stopped);
+    assert_true(queue.is_stopped);
     assert_int_equal(queue.end_status, 4);
     queue_ended(&queue, EXITED(5));
     assert_int_equal(queue.end_status, 5);
@@ -186,7 +186,7 @@ test_failures_that_do_not_matter(void **state)
     begin(&queue, (struct queue_rules){.failures_allowed = 0}, NULL, 0);
     queue_ended(&queue, EXITED(1));
     queue_ended(&queue, KILLED(SIGINT));
-    assert_false(queue.stopped);
+    assert_false(queue.is_stopped);
 }
 
 static void
@@ -199,9 +199,9 @@ test_interrupted_job_ends_the_build(void **state)
         struct queue queue;
         begin(&queue, (struct queue_rules){.failures_allowed = 100}, NULL, 0);
         queue_ended(&queue, KILLED(SIGKILL));
-        assert_false(queue.stopped);
+        assert_false(queue.is_stopped);
         queue_ended(&queue, KILLED(signals[i]));
-        assert_true(queue.stopped);
+        assert_true(queue.is_stopped);
     }
 }
 
@@ -212,7 +212,7 @@ test_unknown_status_holds_grants(void **state)
     struct job jobs[3];
 
     (void)state;
-    begin(&queue, (struct queue_rules){.implicit_paid = true, .failures_allowed = 1}, jobs, 3);
+    begin(&queue, (struct queue_rules){.is_implicit_paid = true, .failures_allowed = 1}, jobs, 3);
     queue_run(&queue, PAY_IMPLICIT);
     queue_run(&queue, PAY_TOKEN);
     queue_ended_unknown(&queue);
@@ -236,7 +236,7 @@ test_one_at_a_time_without_server(void **state)
     struct job jobs[4];
 
     (void)state;
-    begin(&queue, (struct queue_rules){.implicit_paid = false}, jobs, 4);
+    begin(&queue, (struct queue_rules){.is_implicit_paid = false}, jobs, 4);
     queue_run(&queue, PAY_TOKEN);
     queue_run(&queue, PAY_TOKEN);
     queue_serialize(&queue);
@@ -277,7 +277,7 @@ check(const struct world *world)
         on_slot += job->pay == PAY_IMPLICIT;
     }
     assert_int_equal(on_token + world->tokens_free, TOKENS);
-    assert_in_range(on_slot, 0, world->queue.rules.implicit_paid ? 1 : 0);
+    assert_in_range(on_slot, 0, world->queue.rules.is_implicit_paid ? 1 : 0);
 }
 
 /* As the gate does it. */
@@ -333,7 +333,7 @@ test_random(void **state)
     (void)state;
     for (unsigned seed = 0; seed < 4; seed++) {
         struct world world = {.tokens_free = TOKENS};
-        queue_init(&world.queue, &(struct queue_rules){.implicit_paid = seed % 2});
+        queue_init(&world.queue, &(struct queue_rules){.is_implicit_paid = seed % 2});
         srandom(seed);
         for (unsigned i = 0; i < OPERATIONS; i++) {
             take_operation(&world, (unsigned)random());

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* How a traced process is made to exit: its next system call becomes exit_group(2). */
 #include <elf.h>
 #include <errno.h>
-#include <seccomp.h>
+#include <linux/audit.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -24,6 +25,24 @@ struct syscall_info {
     uint64_t number, arguments[6];
 };
 
+/* The number of exit_group(2) is part of each architecture's ABI: syscall(2). That of a job need not be
+ * ours: 32-bit ones run beside a 64-bit ninja. */
+static const struct {
+    uint32_t arch;
+    unsigned number;
+} exit_groups[] = {
+    {AUDIT_ARCH_X86_64, 231},     {AUDIT_ARCH_I386, 252},       {AUDIT_ARCH_AARCH64, 94},
+    {AUDIT_ARCH_ARM, 248},        {AUDIT_ARCH_RISCV64, 94},     {AUDIT_ARCH_RISCV32, 94},
+    {AUDIT_ARCH_PPC64LE, 234},    {AUDIT_ARCH_PPC64, 234},      {AUDIT_ARCH_PPC, 234},
+    {AUDIT_ARCH_S390X, 248},      {AUDIT_ARCH_S390, 248},       {AUDIT_ARCH_MIPS64, 5205},
+    {AUDIT_ARCH_MIPSEL64, 5205},  {AUDIT_ARCH_MIPS64N32, 6205}, {AUDIT_ARCH_MIPSEL64N32, 6205},
+    {AUDIT_ARCH_MIPS, 4246},      {AUDIT_ARCH_MIPSEL, 4246},    {AUDIT_ARCH_PARISC64, 222},
+    {AUDIT_ARCH_PARISC, 222},
+#ifdef AUDIT_ARCH_LOONGARCH64
+    {AUDIT_ARCH_LOONGARCH64, 94},
+#endif
+};
+
 bool
 ptrace_exit_begin(pid_t pid)
 {
@@ -36,14 +55,14 @@ ptrace_exit_begin(pid_t pid)
 
 /* Of a 32-bit process too: the kernel shows its registers as 64-bit ones. */
 static int
-set_by_registers(pid_t pid, uint32_t arch, int number, int status)
+set_by_registers(pid_t pid, uint32_t arch, unsigned number, int status)
 {
     struct user_regs_struct registers;
 
     if (ptrace(PTRACE_GETREGS, pid, NULL, &registers) < 0)
         return -errno;
-    registers.orig_rax = (unsigned long long)number;
-    if (arch == SCMP_ARCH_X86)
+    registers.orig_rax = number;
+    if (arch == AUDIT_ARCH_I386)
         registers.rbx = (unsigned long long)status;
     else
         registers.rdi = (unsigned long long)status;
@@ -57,13 +76,13 @@ set_by_registers(pid_t pid, uint32_t arch, int number, int status)
 #endif
 
 static int
-set_by_registers(pid_t pid, uint32_t arch, int number, int status)
+set_by_registers(pid_t pid, uint32_t arch, unsigned number, int status)
 {
     struct user_regs_struct registers;
     struct iovec all = {.iov_base = &registers, .iov_len = sizeof(registers)};
     struct iovec call = {.iov_base = &number, .iov_len = sizeof(number)};
 
-    if (arch != SCMP_ARCH_AARCH64)
+    if (arch != AUDIT_ARCH_AARCH64)
         return -ENOSYS;
     if (ptrace(PTRACE_GETREGSET, pid, (void *)NT_PRSTATUS, &all) < 0)
         return -errno;
@@ -77,7 +96,7 @@ set_by_registers(pid_t pid, uint32_t arch, int number, int status)
 #else
 
 static int
-set_by_registers(pid_t pid, uint32_t arch, int number, int status)
+set_by_registers(pid_t pid, uint32_t arch, unsigned number, int status)
 {
     (void)pid;
     (void)arch;
@@ -89,13 +108,26 @@ set_by_registers(pid_t pid, uint32_t arch, int number, int status)
 #endif
 
 static int
+find_exit_group(uint32_t arch, unsigned *number)
+{
+    for (size_t i = 0; i < sizeof(exit_groups) / sizeof(exit_groups[0]); i++) {
+        if (exit_groups[i].arch == arch) {
+            *number = exit_groups[i].number;
+            return 0;
+        }
+    }
+    return -ENOSYS;
+}
+
+static int
 make_it_exit(pid_t pid, struct syscall_info *info, int status)
 {
-    int number = seccomp_syscall_resolve_name_arch(info->arch, "exit_group");
+    unsigned number;
+    int result = find_exit_group(info->arch, &number);
 
-    if (number < 0)
-        return -ENOSYS;
-    info->number = (uint64_t)number;
+    if (result < 0)
+        return result;
+    info->number = number;
     info->arguments[0] = (uint64_t)status;
     /* On every architecture, where the kernel knows it. */
     if (ptrace((enum __ptrace_request)SET_SYSCALL_INFO, pid, (void *)sizeof(*info), info) == 0)

@@ -1,22 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The gate by ptrace(2): a tracer of lazy clients, whose children stop where they execute a program. */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/wait.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "libjobserver/process.h"
 #include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
-#include "ninja-shim/gate/called.h"
+#include "ninja-shim/gate/gate.h"
 #include "ninja-shim/gate/ptrace/exit.h"
 #include "ninja-shim/gate/ptrace/gate.h"
 
@@ -154,19 +151,7 @@ go_on(pid_t pid, int signal_number)
 static bool
 has_lost_privilege(pid_t pid)
 {
-    char path[sizeof("/proc/2147483647/exe")];
-    struct stat status;
-    struct statvfs mount;
-
-    if (geteuid() == 0)
-        return false;
-    snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
-    if (stat(path, &status) < 0 || statvfs(path, &mount) < 0 || (mount.f_flag & ST_NOSUID))
-        return false;
-    return ((status.st_mode & S_ISUID) && status.st_uid != geteuid()) ||
-           ((status.st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) &&
-            status.st_gid != getegid()) ||
-           getxattr(path, "security.capability", NULL, 0) > 0;
+    return geteuid() != 0 && process_has_set_id_program(pid);
 }
 
 static void
@@ -225,8 +210,8 @@ static void
 on_exec(struct gate *gate, struct tracee *tracee)
 {
     struct tracer *tracer = tracer_of(gate);
-    bool is_root = tracee->pid == tracer->root && gate->plan->root_is_lazy;
-    bool lazy = is_root || is_called(tracee->pid, gate->plan->names);
+    bool is_root = tracee->pid == tracer->root && gate->plan->is_root_lazy;
+    bool lazy = is_root || process_is_called(tracee->pid, gate->plan->names);
     unsigned long former;
     struct tracee *thread;
 
@@ -349,13 +334,22 @@ on_child_signal(struct gate *gate, const struct tracee *tracee)
     gate_settle_unknown(gate);
 }
 
+static bool
+is_ignored(pid_t pid, int signal_number)
+{
+    struct process_signals signals;
+
+    return process_signals(pid, &signals) == 0 &&
+           (signals.ignored & process_signal_bit(signal_number));
+}
+
 /* The kernel shows a tracer signals, too, that the process ignores: below nohup, samurai goes on. */
 static bool
 ends_lazy(const struct gate *gate, const struct tracee *tracee, int signal_number)
 {
-    return gate->plan->ends_on_signal && tracee->role == ROLE_LAZY &&
+    return gate->plan->is_ended_by_signals && tracee->role == ROLE_LAZY &&
            (signal_number == SIGINT || signal_number == SIGTERM || signal_number == SIGHUP) &&
-           !process_ignores(tracee->pid, signal_number);
+           !is_ignored(tracee->pid, signal_number);
 }
 
 static void
@@ -450,7 +444,7 @@ on_gone(struct gate *gate, struct tracee *tracee, int status)
         return;
     gate_settle_unknown(gate);
     /* Whoever ends by itself may leave jobs behind on purpose: a shell's 'job &'. */
-    if (WIFSIGNALED(status) || gate->plan->ends_on_signal) {
+    if (WIFSIGNALED(status) || gate->plan->is_ended_by_signals) {
         gate_lazy_ended(gate, pid);
         disown_children(gate, pid);
     }
@@ -538,23 +532,22 @@ has_ended(const struct gate *gate, pid_t lazy)
     return tracee && tracee->pidfd >= 0 && process_pidfd_has_exited(tracee->pidfd);
 }
 
-static const struct gate_kind ptrace_kind = {
-    .name = "ptrace",
-    .tells_ends = true,
-    .run = run,
-    .end = end,
-    .serve = serve,
-    .has_ended = has_ended,
-    .is_busy = is_busy,
-    .close = close_gate,
-};
+/* Yama's scope 1 lets only ancestors trace; it is told of this exception. */
+static int
+prepare(pid_t sidecar, int *fd)
+{
+    *fd = -1;
+    prctl(PR_SET_PTRACER, (unsigned long)sidecar, 0, 0, 0);
+    return 0;
+}
 
-int
-ptrace_gate_open(struct gate *gate, pid_t root)
+static int
+open_gate(struct gate *gate, pid_t root, int fd)
 {
     struct tracer *tracer = calloc(1, sizeof(*tracer));
     struct tracee *tracee = tracer ? add(tracer, root, ROLE_PASSER, 0) : NULL;
 
+    (void)fd;
     if (!tracee) {
         free(tracer);
         return -ENOMEM;
@@ -567,7 +560,19 @@ ptrace_gate_open(struct gate *gate, pid_t root)
         return result;
     }
     tracer->root = root;
-    gate->kind = &ptrace_kind;
-    gate->kind_state = tracer;
+    gate_set_kind(gate, &ptrace_gate_kind, tracer);
     return 0;
 }
+
+const struct gate_kind ptrace_gate_kind = {
+    .name = "ptrace",
+    .has_end_reports = true,
+    .prepare = prepare,
+    .open = open_gate,
+    .run = run,
+    .end = end,
+    .serve = serve,
+    .has_ended = has_ended,
+    .is_busy = is_busy,
+    .close = close_gate,
+};

@@ -10,10 +10,9 @@
  * What a tracer must not change, it does not: signals are handed on, stops stay stops.
  */
 
-#include "ninja-shim/gate/gate.h"
+#include "ninja-shim/gate/kind.h"
 
-/* Seizes `root`. 0 or a negative errno (-EPERM: something else traces it, or Yama forbids it); then
- * nothing is traced. */
-int ptrace_gate_open(struct gate *gate, pid_t root);
+/* -EPERM: something else traces the shim, or Yama forbids it. */
+extern const struct gate_kind ptrace_gate_kind;
 
 #endif

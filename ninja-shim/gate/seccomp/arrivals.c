@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What becomes of a process that executes a program: it goes on, or is stopped, and is watched until it
+ * may run or is ended. */
 #include "ninja-shim/gate/seccomp/arrivals.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,40 +50,19 @@ watch_soon(struct seccomp_gate *of)
 
 /* --- what is pending --- */
 
-/* The bits of one line of /proc/PID/status: a signal's is 1 << (number - 1). */
-static uint64_t
-signal_set(const char *status, const char *key)
-{
-    const char *line = strstr(status, key);
-
-    return line ? strtoull(line + strlen(key), NULL, 16) : 0;
-}
-
-static uint64_t
-bit(int signal_number)
-{
-    return UINT64_C(1) << (signal_number - 1);
-}
-
 /* A program that has just been executed has no handlers: what is not ignored kills. */
 static bool
 is_to_die(pid_t pid)
 {
-    const uint64_t harmless = bit(SIGCHLD) | bit(SIGCONT) | bit(SIGURG) | bit(SIGWINCH) |
-                              bit(SIGSTOP) | bit(SIGTSTP) | bit(SIGTTIN) | bit(SIGTTOU);
-    char path[sizeof("/proc/2147483647/status")], status[4096];
+    const int harmless[] = {SIGCHLD, SIGCONT, SIGURG, SIGWINCH, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU};
+    struct process_signals signals;
 
-    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t length = fd < 0 ? 0 : read(fd, status, sizeof(status) - 1);
-    if (fd >= 0)
-        close(fd);
-    if (length <= 0)
+    if (process_signals(pid, &signals) < 0)
         return false;
-    status[length] = '\0';
-    uint64_t pending = signal_set(status, "\nSigPnd:") | signal_set(status, "\nShdPnd:");
-    uint64_t held = signal_set(status, "\nSigBlk:") | signal_set(status, "\nSigIgn:");
-    return (pending & ~held & ~harmless) != 0;
+    uint64_t deadly = signals.pending & ~signals.blocked & ~signals.ignored;
+    for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++)
+        deadly &= ~process_signal_bit(harmless[i]);
+    return deadly != 0;
 }
 
 static bool
@@ -95,14 +74,14 @@ is_stopped(const struct process_info *info)
 /* --- the kind's part of a gate --- */
 
 void
-seccomp_run(struct gate *gate, struct gate_process *process)
+seccomp_arrivals_run(struct gate *gate, struct gate_process *process)
 {
     struct seccomp_gate *of = seccomp_gate_of(gate);
 
     if (process->pid == of->arriving)
         return; /* it goes on by the answer to its notification */
-    if (!of->is_inner && stop_is_under_way(of, process->pid))
-        stop_cancel(of, process->pid);
+    if (!of->is_inner && seccomp_stop_is_under_way(of, process->pid))
+        seccomp_stop_cancel(of, process->pid);
     else
         signal_process(process, SIGCONT);
 }
@@ -111,7 +90,7 @@ static void
 kill_process(struct seccomp_gate *of, const struct gate_process *process)
 {
     signal_process(process, SIGKILL);
-    stop_forget(of, process->pid);
+    seccomp_stop_forget(of, process->pid);
 }
 
 /* false: it has not stopped yet. Before its exec it shares its memory with its parent, perhaps (vfork(2)),
@@ -119,14 +98,15 @@ kill_process(struct seccomp_gate *of, const struct gate_process *process)
 static bool
 end_stopped(struct seccomp_gate *of, struct gate_process *process)
 {
+    struct seccomp_waiter *waiter = seccomp_waiter_of(process);
     struct process_info info;
 
-    if (++process->end_looks < END_LOOKS_MAX &&
-        (stop_is_under_way(of, process->pid) || process_info(process->pid, &info) < 0 ||
+    if (++waiter->end_looks < END_LOOKS_MAX &&
+        (seccomp_stop_is_under_way(of, process->pid) || process_info(process->pid, &info) < 0 ||
          !is_stopped(&info)))
         return false;
-    bool has_stopped = process->end_looks < END_LOOKS_MAX;
-    process->end_looks = 0;
+    bool has_stopped = waiter->end_looks < END_LOOKS_MAX;
+    waiter->end_looks = 0;
     /* One that is to die of a signal when it is continued does so first. */
     if (has_stopped && info.has_executed &&
         (is_to_die(process->pid) || seccomp_exit_prepare(process->pid, of->gate->queue.end_status)))
@@ -137,7 +117,7 @@ end_stopped(struct seccomp_gate *of, struct gate_process *process)
 }
 
 void
-seccomp_end(struct gate *gate, struct gate_process *process, int status)
+seccomp_arrivals_end(struct gate *gate, struct gate_process *process, int status)
 {
     struct seccomp_gate *of = seccomp_gate_of(gate);
 
@@ -158,9 +138,9 @@ refuse(pid_t pid, int error)
 
 static void
 stop(struct seccomp_gate *of, const struct seccomp_exec *exec, const struct process_info *info,
-     struct tree *tree)
+     struct seccomp_tree *tree)
 {
-    int result = stop_begin(of, exec, info, tree);
+    int result = seccomp_stop_begin(of, exec, info, tree);
 
     if (result < 0 && result != -ESRCH)
         refuse(info->pid, result);
@@ -169,7 +149,7 @@ stop(struct seccomp_gate *of, const struct seccomp_exec *exec, const struct proc
 /* A job of our own: stopped only if it must wait. */
 static void
 arrive_at_own(struct seccomp_gate *of, const struct seccomp_exec *exec,
-              const struct process_info *info, struct tree *tree)
+              const struct process_info *info, struct seccomp_tree *tree)
 {
     struct gate_process *process = gate_find(of->gate, info->pid);
     int result = 0;
@@ -187,7 +167,7 @@ arrive_at_own(struct seccomp_gate *of, const struct seccomp_exec *exec,
     if (!process || process->job->job.state == JOB_RUNNING) {
         seccomp_listener_continue(of->listener, exec->id);
     } else if (process->job->job.state == JOB_WAITING) {
-        process->at_large = false;
+        seccomp_waiter_of(process)->is_at_large = false;
         stop(of, exec, info, tree);
         watch_soon(of);
     }
@@ -207,12 +187,12 @@ end_process(struct seccomp_gate *of, const struct seccomp_exec *exec, pid_t pid)
 /* A child of a lazy client executes its first program. */
 static void
 arrive_from_lazy(struct seccomp_gate *of, const struct seccomp_exec *exec,
-                 const struct process_info *info, struct tree *tree)
+                 const struct process_info *info, struct seccomp_tree *tree)
 {
-    if (tree->abandoned) {
+    if (tree->is_abandoned) {
         end_process(of, exec, info->pid);
-    } else if (seccomp_exec_will_be_called(exec, tree->name_list)) {
-        tree_add_lazy(of, tree, info->pid);
+    } else if (seccomp_exec_is_called(exec, tree->name_list)) {
+        seccomp_tree_add_lazy(of, tree, info->pid);
         seccomp_listener_continue(of->listener, exec->id);
     } else if (tree->peer) {
         stop(of, exec, info, tree);
@@ -222,32 +202,32 @@ arrive_from_lazy(struct seccomp_gate *of, const struct seccomp_exec *exec,
 }
 
 void
-arrive(struct seccomp_gate *of, const struct seccomp_exec *exec)
+seccomp_arrivals_take(struct seccomp_gate *of, const struct seccomp_exec *exec)
 {
     struct process_info info;
     int first = seccomp_exec_is_first(exec, &info);
-    struct tree *tree = first > 0 ? tree_of_lazy(of, info.parent) : NULL;
+    struct seccomp_tree *tree = first > 0 ? seccomp_tree_of_lazy(of, info.parent) : NULL;
 
     if (first < 0)
         seccomp_listener_refuse(of->listener, exec->id, first);
     else if (tree)
         arrive_from_lazy(of, exec, &info, tree);
-    else if (first && tree_has_orphan(of, &info))
+    else if (first && seccomp_tree_has_orphan(of, &info))
         end_process(of, exec, info.pid);
     else
         seccomp_listener_continue(of->listener, exec->id);
 }
 
 void
-arrive_stopped(struct seccomp_gate *of, pid_t pid, pid_t lazy)
+seccomp_arrivals_take_stopped(struct seccomp_gate *of, pid_t pid, pid_t lazy)
 {
     struct gate_process *process = gate_find(of->gate, pid);
 
-    tree_add_lazy(of, LIST_FIRST(&of->trees), lazy);
+    seccomp_tree_add_lazy(of, LIST_FIRST(&of->trees), lazy);
     if (process && process->job->job.state == JOB_RUNNING) {
         signal_process(process, SIGCONT); /* its exec had failed, and this is its next one */
     } else if (process) {
-        process->at_large = false;
+        seccomp_waiter_of(process)->is_at_large = false;
         watch_soon(of);
     } else {
         int result = gate_admit(of->gate, pid, lazy);
@@ -264,26 +244,26 @@ look_at(struct seccomp_gate *of, struct gate_process *process)
 {
     struct process_info info;
 
-    if (stop_is_under_way(of, process->pid) || process_info(process->pid, &info) < 0)
+    if (seccomp_stop_is_under_way(of, process->pid) || process_info(process->pid, &info) < 0)
         return;
     bool stopped = is_stopped(&info);
     if (stopped && !info.has_executed) {
         /* Its exec has failed. It tries another file, or gives up, with its parent still in
          * vfork(2), perhaps. */
-        process->at_large = true;
+        seccomp_waiter_of(process)->is_at_large = true;
         signal_process(process, SIGCONT);
     } else if (stopped && is_to_die(process->pid)) {
         /* A stopped process acts on no signal but SIGKILL; ninja, interrupted, sends them to its
          * jobs and waits for their ends. Continued, it dies of that one first. */
         signal_process(process, SIGCONT);
-    } else if (!stopped && !process->at_large) {
+    } else if (!stopped && !seccomp_waiter_of(process)->is_at_large) {
         /* Somebody has continued it: the shell, after ^Z, all that belongs to its job. */
         signal_process(process, SIGSTOP);
     }
 }
 
 void
-watch_on_timer(evutil_socket_t fd, short what, void *argument)
+seccomp_arrivals_on_timer(evutil_socket_t fd, short what, void *argument)
 {
     struct seccomp_gate *of = argument;
     struct gate_process *process, *next;
@@ -292,7 +272,8 @@ watch_on_timer(evutil_socket_t fd, short what, void *argument)
     (void)fd;
     (void)what;
     HASH_ITER (hh, of->gate->processes, process, next) {
-        bool ending = process->job->job.state == JOB_ENDING && process->end_looks > 0;
+        bool ending =
+            process->job->job.state == JOB_ENDING && seccomp_waiter_of(process)->end_looks > 0;
         if (ending ? end_stopped(of, process) : process->job->job.state != JOB_WAITING)
             continue;
         if (!ending)

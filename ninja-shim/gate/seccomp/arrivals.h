@@ -7,15 +7,15 @@
 #include "ninja-shim/gate/seccomp/private.h"
 
 /* Something executes a program. */
-void arrive(struct seccomp_gate *of, const struct seccomp_exec *exec);
+void seccomp_arrivals_take(struct seccomp_gate *of, const struct seccomp_exec *exec);
 /* The outer sidecar has stopped a job of ours: a child of `lazy`. */
-void arrive_stopped(struct seccomp_gate *of, pid_t pid, pid_t lazy);
+void seccomp_arrivals_take_stopped(struct seccomp_gate *of, pid_t pid, pid_t lazy);
 
 /* A timer, while something waits: what has happened to a stopped process is told by no event. */
-void watch_on_timer(evutil_socket_t fd, short what, void *argument);
+void seccomp_arrivals_on_timer(evutil_socket_t fd, short what, void *argument);
 
 /* The kind's part of a gate. */
-void seccomp_run(struct gate *gate, struct gate_process *process);
-void seccomp_end(struct gate *gate, struct gate_process *process, int status);
+void seccomp_arrivals_run(struct gate *gate, struct gate_process *process);
+void seccomp_arrivals_end(struct gate *gate, struct gate_process *process, int status);
 
 #endif

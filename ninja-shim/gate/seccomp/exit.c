@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* How a stopped process is made to exit: by code that is written where it would go on. */
 #include "ninja-shim/gate/seccomp/exit.h"
 
 #include <elf.h>
-#include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "libjobserver/process.h"
 
 #define CODE_MAX 16
 
@@ -38,27 +37,6 @@ static const struct exit_code exit_codes[] = {
      {0x00, 0x00, 0x80, 0x52, 0xc8, 0x0b, 0x80, 0x52, 0x01, 0x00, 0x00, 0xd4}},
 };
 
-static int
-open_proc(pid_t pid, const char *name, int flags)
-{
-    char path[sizeof("/proc/2147483647/syscall")];
-
-    snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
-    return open(path, flags | O_CLOEXEC);
-}
-
-static ssize_t
-read_proc(pid_t pid, const char *name, void *buffer, size_t size)
-{
-    int fd = open_proc(pid, name, O_RDONLY);
-
-    if (fd < 0)
-        return -1;
-    ssize_t length = read(fd, buffer, size);
-    close(fd);
-    return length;
-}
-
 /* Its dynamic loader, where it stands, is of the same kind. */
 static const struct exit_code *
 find_code(pid_t pid)
@@ -66,7 +44,7 @@ find_code(pid_t pid)
     Elf64_Ehdr header; /* of both classes the same up to e_machine */
     const size_t needed = offsetof(Elf64_Ehdr, e_version);
 
-    if (read_proc(pid, "exe", &header, needed) != (ssize_t)needed ||
+    if (process_read_program(pid, &header, needed) != (ssize_t)needed ||
         memcmp(header.e_ident, ELFMAG, SELFMAG) != 0)
         return NULL;
     for (size_t i = 0; i < sizeof(exit_codes) / sizeof(exit_codes[0]); i++)
@@ -74,21 +52,6 @@ find_code(pid_t pid)
             exit_codes[i].machine == header.e_machine)
             return &exit_codes[i];
     return NULL;
-}
-
-/* The last field of /proc/PID/syscall (proc(5)). false: it runs, or may not be looked at. */
-static bool
-read_program_counter(pid_t pid, off_t *counter)
-{
-    char text[256];
-    ssize_t length = read_proc(pid, "syscall", text, sizeof(text) - 1);
-
-    if (length <= 0)
-        return false;
-    text[length] = '\0';
-    const char *last = strrchr(text, ' ');
-    *counter = last ? (off_t)strtoull(last + 1, NULL, 16) : 0;
-    return *counter > 0;
 }
 
 static void
@@ -109,15 +72,10 @@ seccomp_exit_prepare(pid_t pid, int status)
 {
     const struct exit_code *exit_code = find_code(pid);
     unsigned char code[CODE_MAX];
-    off_t counter;
+    uint64_t address;
 
-    if (!exit_code || !read_program_counter(pid, &counter))
-        return false;
-    int memory = open_proc(pid, "mem", O_WRONLY);
-    if (memory < 0)
+    if (!exit_code || process_program_counter(pid, &address) < 0)
         return false;
     place_status(exit_code, status, code);
-    ssize_t written = pwrite(memory, code, exit_code->length, counter);
-    close(memory);
-    return written == (ssize_t)exit_code->length;
+    return process_write_memory(pid, address, code, exit_code->length) == 0;
 }

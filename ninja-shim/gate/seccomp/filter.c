@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The filter that makes each execve(2) wait, and how it is put around this process. */
 #include "ninja-shim/gate/seccomp/filter.h"
 
 #include <errno.h>

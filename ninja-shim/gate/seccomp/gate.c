@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The gate by seccomp_unotify(2): how it is opened and closed, and the events that it serves. */
 #include "libjobserver/program/descriptors.h"
 #include "ninja-shim/gate/seccomp/gate.h"
 
@@ -9,7 +10,9 @@
 #include <unistd.h>
 
 #include "ninja-shim/gate/seccomp/arrivals.h"
-#include "ninja-shim/gate/seccomp/link.h"
+#include "ninja-shim/gate/seccomp/filter.h"
+#include "ninja-shim/gate/seccomp/outer.h"
+#include "ninja-shim/gate/seccomp/peers.h"
 #include "ninja-shim/gate/seccomp/stops.h"
 #include "ninja-shim/gate/seccomp/trees.h"
 
@@ -29,9 +32,9 @@ on_listener(evutil_socket_t fd, short what, void *argument)
     for (unsigned n = 0; n < AT_A_TIME && poll(&polled, 1, 0) == 1 && (polled.revents & POLLIN);
          n++)
         if (seccomp_listener_receive(of->listener, &exec) == 1)
-            arrive(of, &exec);
+            seccomp_arrivals_take(of, &exec);
     if (!(polled.revents & POLLIN) && (polled.revents & (POLLHUP | POLLERR | POLLNVAL))) {
-        of->hung_up = true;
+        of->has_hung_up = true;
         event_del(of->listener_event);
     }
 }
@@ -67,7 +70,7 @@ is_busy(const struct gate *gate)
 {
     const struct seccomp_gate *of = seccomp_gate_of(gate);
 
-    return of->is_inner ? of->root_event || of->lazies : !of->hung_up;
+    return of->is_inner ? of->root_event || of->lazies : !of->has_hung_up;
 }
 
 static void
@@ -76,87 +79,96 @@ close_gate(struct gate *gate)
     struct seccomp_gate *of = seccomp_gate_of(gate);
     struct event *events[] = {of->listener_event, of->stop_event, of->watch_event, of->root_event};
 
-    stop_remove_all(of);
-    link_close(of);
-    tree_remove_all(of);
+    seccomp_stop_remove_all(of);
+    seccomp_peers_close(of);
+    seccomp_outer_close(of);
+    seccomp_tree_remove_all(of);
     for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
         if (events[i])
             event_free(events[i]);
-    if (of->listener->fd >= 0)
-        close(of->listener->fd);
-    of->listener->fd = -1;
+    seccomp_listener_close(of->listener);
     free(of);
     gate->kind_state = NULL;
 }
 
-static const struct gate_kind seccomp_kind = {
-    .name = "seccomp",
-    .run = seccomp_run,
-    .end = seccomp_end,
-    .serve = serve,
-    .has_ended = seccomp_has_ended,
-    .is_busy = is_busy,
-    .close = close_gate,
-};
-
 /* --- its life --- */
 
+/* -EBUSY: a filter is around us already, whose listener stops our jobs as well. */
 static int
-prepare(struct gate *gate, pid_t root, struct seccomp_listener *listener)
+prepare(pid_t sidecar, int *fd)
 {
-    const struct gate_plan *plan = gate->plan;
-    struct seccomp_gate *of = calloc(1, sizeof(*of));
+    int listener = seccomp_filter_install();
 
-    if (!of)
+    (void)sidecar;
+    *fd = listener < 0 ? -1 : listener;
+    return listener < 0 && listener != -EBUSY ? listener : 0;
+}
+
+/* Of the kernel's notifications, where the filter is ours; else, of the sidecar that has them. */
+static int
+listen_to(struct seccomp_gate *of, pid_t root)
+{
+    of->is_inner = of->listener->fd < 0;
+    if (of->is_inner)
+        return seccomp_outer_join(of, root);
+    of->listener_event =
+        event_new(of->gate->base, of->listener->fd, EV_READ | EV_PERSIST, on_listener, of);
+    if (!of->listener_event || event_add(of->listener_event, NULL) < 0)
         return -ENOMEM;
-    of->gate = gate;
-    of->listener = listener;
-    of->link.fd = of->link.outer_pidfd = -1;
-    LIST_INIT(&of->trees);
-    TAILQ_INIT(&of->stops);
-    LIST_INIT(&of->link.peers);
-    gate->kind = &seccomp_kind;
-    gate->kind_state = of;
-    of->stop_event = evtimer_new(gate->base, stop_on_timer, of);
-    of->watch_event = evtimer_new(gate->base, watch_on_timer, of);
-    const struct tree *tree = tree_add(of, root, plan->root_is_lazy, plan->names, NULL);
+    seccomp_peers_open(of, root);
+    return 0;
+}
+
+static int
+open_all(struct seccomp_gate *of, pid_t root)
+{
+    struct gate *gate = of->gate;
+    const struct gate_plan *plan = gate->plan;
+
+    of->stop_event = evtimer_new(gate->base, seccomp_stop_on_timer, of);
+    of->watch_event = evtimer_new(gate->base, seccomp_arrivals_on_timer, of);
+    const struct seccomp_tree *tree =
+        seccomp_tree_add(of, root, plan->is_root_lazy, plan->names, NULL);
     if (tree)
         of->root_event = event_new(gate->base, tree->root_pidfd, EV_READ, on_root_end, of);
-    return of->stop_event && of->watch_event && of->root_event &&
-                   event_add(of->root_event, NULL) == 0
-               ? 0
-               : -ENOMEM;
+    if (!of->stop_event || !of->watch_event || !of->root_event ||
+        event_add(of->root_event, NULL) < 0)
+        return -ENOMEM;
+    return listen_to(of, root);
 }
 
-int
-seccomp_gate_open(struct gate *gate, pid_t root, struct seccomp_listener *listener, int fd)
+static int
+open_gate(struct gate *gate, pid_t root, int fd)
 {
-    int result = prepare(gate, root, listener);
+    struct seccomp_gate *of = calloc(1, sizeof(*of));
 
-    listener->fd = fd;
-    if (result == 0) {
-        struct seccomp_gate *of = seccomp_gate_of(gate);
-        of->listener_event = event_new(gate->base, fd, EV_READ | EV_PERSIST, on_listener, of);
-        if (!of->listener_event || event_add(of->listener_event, NULL) < 0)
-            result = -ENOMEM;
+    if (!of) {
+        if (fd >= 0)
+            close(fd);
+        return -ENOMEM;
     }
-    if (result == 0)
-        link_open(seccomp_gate_of(gate), root);
-    else if (gate->kind_state)
+    of->gate = gate;
+    of->listener = seccomp_listener_open(gate->holdings->kind_room, gate->plan->names, fd);
+    of->peers.fd = of->outer.fd = of->outer.pidfd = -1;
+    LIST_INIT(&of->trees);
+    TAILQ_INIT(&of->stops);
+    LIST_INIT(&of->peers.list);
+    gate_set_kind(gate, &seccomp_gate_kind, of);
+    int result = open_all(of, root);
+    if (result < 0)
         close_gate(gate);
     return result;
 }
 
-int
-seccomp_gate_join(struct gate *gate, pid_t root, struct seccomp_listener *listener)
-{
-    int result = prepare(gate, root, listener);
-
-    if (result == 0) {
-        seccomp_gate_of(gate)->is_inner = true;
-        result = link_join(seccomp_gate_of(gate), root);
-    }
-    if (result < 0 && gate->kind_state)
-        close_gate(gate);
-    return result;
-}
+const struct gate_kind seccomp_gate_kind = {
+    .name = "seccomp",
+    .prepare = prepare,
+    .open = open_gate,
+    .run = seccomp_arrivals_run,
+    .end = seccomp_arrivals_end,
+    .serve = serve,
+    .has_ended = seccomp_tree_has_ended_lazy,
+    .is_busy = is_busy,
+    .close = close_gate,
+    .keep = seccomp_listener_keep,
+};

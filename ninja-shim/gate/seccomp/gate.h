@@ -13,16 +13,12 @@
  * ignores that (nohup) runs until we have killed it. And a token may come home a moment after the
  * lazy client's parent has heard of its end.
  *
- * The gate must outlive everything under the filter, or nothing there could execute a program.
+ * The gate must outlive everything under the filter, or nothing there could execute a program. Where
+ * a filter is around us already, the sidecar that listens to it stops our jobs for us (link.h).
  */
 
-#include "ninja-shim/gate/gate.h"
-#include "ninja-shim/gate/seccomp/listener.h"
+#include "ninja-shim/gate/kind.h"
 
-/* `listener` (shared with the keeper) gets the descriptor, from now on ours. 0 or a negative errno. */
-int seccomp_gate_open(struct gate *gate, pid_t root, struct seccomp_listener *listener, int fd);
-/* Where a filter is around us already: lets the sidecar that listens stop our jobs for us. 0; -EBUSY:
- * the listener is none of ours; or another negative errno. */
-int seccomp_gate_join(struct gate *gate, pid_t root, struct seccomp_listener *listener);
+extern const struct gate_kind seccomp_gate_kind;
 
 #endif

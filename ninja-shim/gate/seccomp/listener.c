@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The notifications of the filter: received, looked at, answered; by the keeper too. */
 #include "ninja-shim/gate/seccomp/listener.h"
 
 #include <errno.h>
@@ -9,24 +10,32 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "ninja-shim/gate/called.h"
+#include "libjobserver/process.h"
+#include "ninja-shim/gate/kind.h"
+
+_Static_assert(sizeof(struct seccomp_listener) <= GATE_KIND_SHARED_ROOM, "there is room for it");
 
 struct seccomp_listener *
-seccomp_listener_create(const char *const *names)
+seccomp_listener_open(void *shared, const char *const *names, int fd)
 {
-    struct seccomp_listener *listener =
-        mmap(NULL, sizeof(*listener), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct seccomp_listener *listener = shared;
 
-    if (listener == MAP_FAILED)
-        return NULL;
-    listener->fd = -1;
+    memset(listener, 0, sizeof(*listener));
     listener->names = names;
+    listener->fd = fd;
     return listener;
+}
+
+void
+seccomp_listener_close(struct seccomp_listener *listener)
+{
+    if (listener->fd >= 0)
+        close(listener->fd);
+    listener->fd = -1;
 }
 
 /* --- notifications --- */
@@ -126,18 +135,14 @@ read_path(pid_t tid, uint64_t address, char (*path)[PATH_MAX])
 }
 
 bool
-seccomp_exec_will_be_called(const struct seccomp_exec *exec, const char *const *names)
+seccomp_exec_is_called(const struct seccomp_exec *exec, const char *const *names)
 {
     char path[PATH_MAX];
 
     if (!read_path(exec->tid, exec->path_address, &path))
         return false;
     const char *slash = strrchr(path, '/');
-    const char *name = slash ? slash + 1 : path;
-    for (; *names; names++)
-        if (strncmp(name, *names, CALLED_SIZE - 1) == 0)
-            return true;
-    return false;
+    return process_name_is_one_of(slash ? slash + 1 : path, names);
 }
 
 /* --- who is lazy --- */
@@ -181,8 +186,8 @@ is_lazy(const struct seccomp_listener *listener, pid_t pid)
 static bool
 is_job(const struct seccomp_listener *listener, const struct process_info *info)
 {
-    return is_lazy(listener, info->parent) ||
-           (is_called(info->pid, listener->names) && !is_called(info->parent, listener->names));
+    return is_lazy(listener, info->parent) || (process_is_called(info->pid, listener->names) &&
+                                               !process_is_called(info->parent, listener->names));
 }
 
 static void
@@ -204,21 +209,21 @@ answer(const struct seccomp_listener *listener, const struct seccomp_exec *exec)
     }
 }
 
-bool
-seccomp_listener_duty(void *argument)
+int
+seccomp_listener_keep(void *shared)
 {
-    struct seccomp_listener *listener = argument;
+    struct seccomp_listener *listener = shared;
     const struct seccomp_notif *request = (const void *)listener->request;
     struct pollfd polled = {.fd = listener->fd, .events = POLLIN};
     struct seccomp_exec exec = exec_of(request);
 
     if (listener->fd < 0)
-        return false;
+        return -1;
     /* What the sidecar had received last. If it had answered, that is no notification any more. */
     if (exec.id)
         answer(listener, &exec);
     while (poll(&polled, 1, 0) == 1 && (polled.revents & POLLIN))
         if (seccomp_listener_receive(listener, &exec) == 1)
             answer(listener, &exec);
-    return !(polled.revents & (POLLHUP | POLLERR | POLLNVAL));
+    return polled.revents & (POLLHUP | POLLERR | POLLNVAL) ? -1 : listener->fd;
 }

@@ -35,8 +35,10 @@ struct seccomp_exec {
     uint64_t path_address; /* in its memory: of what it executes */
 };
 
-/* Shared with the processes that are forked later; it ends with them. NULL: out of memory. */
-struct seccomp_listener *seccomp_listener_create(const char *const *names);
+/* Makes one in the room that the sidecar shares with its keeper; fd: -1, or the descriptor, which is the
+ * listener's. */
+struct seccomp_listener *seccomp_listener_open(void *shared, const char *const *names, int fd);
+void seccomp_listener_close(struct seccomp_listener *listener);
 
 /* To be called when the descriptor is readable: 1; 0: it has died meanwhile; or a negative errno. */
 int seccomp_listener_receive(struct seccomp_listener *listener, struct seccomp_exec *exec);
@@ -54,13 +56,13 @@ int seccomp_exec_is_first(const struct seccomp_exec *exec, struct process_info *
 
 /* Will it be called one of the names (the last is NULL) then? false, too, where its memory cannot be
  * read (Yama). */
-bool seccomp_exec_will_be_called(const struct seccomp_exec *exec, const char *const *names);
+bool seccomp_exec_is_called(const struct seccomp_exec *exec, const char *const *names);
 
 void seccomp_listener_add_lazy(struct seccomp_listener *listener, pid_t pid);
 void seccomp_listener_remove_lazy(struct seccomp_listener *listener, pid_t pid);
 
-/* The keeper's: answers whatever waits. false: nothing runs under the filter any more, or there is
- * none. */
-bool seccomp_listener_duty(void *listener);
+/* In the keeper (struct gate_kind): answers whatever waits. Returns the descriptor; -1: nothing runs
+ * under the filter any more, or there is none. */
+int seccomp_listener_keep(void *shared);
 
 #endif

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Processes on their way to their stop, from their notification on. */
 #include "ninja-shim/gate/seccomp/stops.h"
 
 #include <errno.h>
@@ -15,10 +16,10 @@ static const struct timeval look_interval = {.tv_usec = 1000};
 /* Then it is answered in any case: at worst its exec begins anew. */
 #define LOOKS_MAX 1000
 
-static struct stop *
-find(const struct seccomp_gate *of, const struct peer *peer, pid_t pid)
+static struct seccomp_stop *
+find(const struct seccomp_gate *of, const struct seccomp_peer *peer, pid_t pid)
 {
-    struct stop *stop;
+    struct seccomp_stop *stop;
 
     TAILQ_FOREACH (stop, &of->stops, in_gate) {
         if (stop->pid == pid && stop->peer == peer)
@@ -28,7 +29,7 @@ find(const struct seccomp_gate *of, const struct peer *peer, pid_t pid)
 }
 
 static void
-forget(struct seccomp_gate *of, struct stop *stop)
+forget(struct seccomp_gate *of, struct seccomp_stop *stop)
 {
     TAILQ_REMOVE(&of->stops, stop, in_gate);
     if (stop->holding >= 0)
@@ -48,7 +49,7 @@ look_later(struct seccomp_gate *of)
  * fatal signals only now ('D'); its exec would begin again when it is continued, with its parent in
  * vfork(2) all the time. */
 static void
-answer_if_ready(struct seccomp_gate *of, struct stop *stop)
+answer_if_ready(struct seccomp_gate *of, struct seccomp_stop *stop)
 {
     struct process_info info;
 
@@ -62,24 +63,24 @@ answer_if_ready(struct seccomp_gate *of, struct stop *stop)
 
 /* Does what can be done now; false: later. */
 static bool
-push(struct seccomp_gate *of, struct stop *stop)
+push(struct seccomp_gate *of, struct seccomp_stop *stop)
 {
-    if (stop->peer && !stop->announced)
-        stop->announced = link_announce(stop->peer, stop->pid, stop->lazy) != -EAGAIN;
+    if (stop->peer && !stop->is_announced)
+        stop->is_announced = seccomp_link_announce(stop->peer, stop->pid, stop->lazy) != -EAGAIN;
     if (stop->id)
         answer_if_ready(of, stop);
-    if (stop->id || (stop->peer && !stop->announced))
+    if (stop->id || (stop->peer && !stop->is_announced))
         return false;
-    if (!stop->peer || stop->noted)
+    if (!stop->peer || stop->is_noted)
         forget(of, stop);
     return true;
 }
 
 void
-stop_on_timer(evutil_socket_t fd, short what, void *argument)
+seccomp_stop_on_timer(evutil_socket_t fd, short what, void *argument)
 {
     struct seccomp_gate *of = argument;
-    struct stop *stop, *next;
+    struct seccomp_stop *stop, *next;
     bool done = true;
 
     (void)fd;
@@ -93,12 +94,12 @@ stop_on_timer(evutil_socket_t fd, short what, void *argument)
 }
 
 /* The pidfd is that of who has sent the notification if that is still valid. */
-static struct stop *
+static struct seccomp_stop *
 create(struct seccomp_gate *of, const struct seccomp_exec *exec, const struct process_info *info,
-       struct tree *tree, int *error)
+       struct seccomp_tree *tree, int *error)
 {
     int pidfd = process_open_pidfd(info->pid);
-    struct stop *stop = calloc(1, sizeof(*stop));
+    struct seccomp_stop *stop = calloc(1, sizeof(*stop));
 
     *error = pidfd < 0 ? pidfd : stop ? 0 : -ENOMEM;
     if (*error == 0 && descriptors_are_scarce(pidfd))
@@ -106,12 +107,12 @@ create(struct seccomp_gate *of, const struct seccomp_exec *exec, const struct pr
     if (*error == 0 && !seccomp_listener_is_valid(of->listener, exec->id))
         *error = -ESRCH;
     if (*error == 0) {
-        *stop = (struct stop){.pid = info->pid,
-                              .lazy = info->parent,
-                              .pidfd = pidfd,
-                              .id = exec->id,
-                              .peer = tree->peer,
-                              .holding = -1};
+        *stop = (struct seccomp_stop){.pid = info->pid,
+                                      .lazy = info->parent,
+                                      .pidfd = pidfd,
+                                      .id = exec->id,
+                                      .peer = tree->peer,
+                                      .holding = -1};
         return stop;
     }
     if (pidfd >= 0)
@@ -121,12 +122,12 @@ create(struct seccomp_gate *of, const struct seccomp_exec *exec, const struct pr
 }
 
 int
-stop_begin(struct seccomp_gate *of, const struct seccomp_exec *exec,
-           const struct process_info *info, struct tree *tree)
+seccomp_stop_begin(struct seccomp_gate *of, const struct seccomp_exec *exec,
+                   const struct process_info *info, struct seccomp_tree *tree)
 {
     int error;
-    struct stop *old = find(of, tree->peer, info->pid);
-    struct stop *stop = create(of, exec, info, tree, &error);
+    struct seccomp_stop *old = find(of, tree->peer, info->pid);
+    struct seccomp_stop *stop = create(of, exec, info, tree, &error);
 
     if (!stop)
         return error;
@@ -142,9 +143,9 @@ stop_begin(struct seccomp_gate *of, const struct seccomp_exec *exec,
 }
 
 void
-stop_cancel(struct seccomp_gate *of, pid_t pid)
+seccomp_stop_cancel(struct seccomp_gate *of, pid_t pid)
 {
-    struct stop *stop = find(of, NULL, pid);
+    struct seccomp_stop *stop = find(of, NULL, pid);
 
     if (!stop)
         return;
@@ -154,45 +155,45 @@ stop_cancel(struct seccomp_gate *of, pid_t pid)
 }
 
 void
-stop_forget(struct seccomp_gate *of, pid_t pid)
+seccomp_stop_forget(struct seccomp_gate *of, pid_t pid)
 {
-    struct stop *stop = find(of, NULL, pid);
+    struct seccomp_stop *stop = find(of, NULL, pid);
 
     if (stop)
         forget(of, stop);
 }
 
 bool
-stop_is_under_way(const struct seccomp_gate *of, pid_t pid)
+seccomp_stop_is_under_way(const struct seccomp_gate *of, pid_t pid)
 {
     return find(of, NULL, pid) != NULL;
 }
 
 void
-stop_hand_over(struct seccomp_gate *of, const struct peer *peer, pid_t pid)
+seccomp_stop_hand_over(struct seccomp_gate *of, const struct seccomp_peer *peer, pid_t pid)
 {
-    struct stop *stop = find(of, peer, pid);
+    struct seccomp_stop *stop = find(of, peer, pid);
 
     if (!stop)
         return;
     if (stop->holding >= 0)
         holdings_remove(of->gate->holdings, stop->holding);
     stop->holding = -1;
-    stop->noted = true;
+    stop->is_noted = true;
     if (!stop->id)
         forget(of, stop);
 }
 
 void
-stop_end_all(struct seccomp_gate *of, const struct peer *peer)
+seccomp_stop_end_all(struct seccomp_gate *of, const struct seccomp_peer *peer)
 {
-    struct stop *stop, *next;
+    struct seccomp_stop *stop, *next;
 
     for (stop = TAILQ_FIRST(&of->stops); stop; stop = next) {
         next = TAILQ_NEXT(stop, in_gate);
         if (stop->peer != peer)
             continue;
-        if (!stop->noted)
+        if (!stop->is_noted)
             pidfd_send_signal(stop->pidfd, SIGKILL, NULL, 0);
         else if (stop->id)
             seccomp_listener_continue(of->listener, stop->id);
@@ -201,9 +202,9 @@ stop_end_all(struct seccomp_gate *of, const struct peer *peer)
 }
 
 void
-stop_remove_all(struct seccomp_gate *of)
+seccomp_stop_remove_all(struct seccomp_gate *of)
 {
-    struct stop *stop;
+    struct seccomp_stop *stop;
 
     while ((stop = TAILQ_FIRST(&of->stops)))
         forget(of, stop);

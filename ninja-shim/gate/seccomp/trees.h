@@ -12,26 +12,23 @@
 
 /* NULL: out of memory, or there is no such process. `names` ends with NULL; those of a
  * peer are copied, as far as there is room, ours borrowed. */
-struct tree *tree_add(struct seccomp_gate *of, pid_t root, bool root_is_lazy,
-                      const char *const *names, struct peer *peer);
-void tree_remove(struct seccomp_gate *of, struct tree *tree);
-void tree_remove_all(struct seccomp_gate *of);
-
-/* Whose process is it? 0 or a negative errno. */
-int tree_owner_of(pid_t pid, uid_t *uid);
+struct seccomp_tree *seccomp_tree_add(struct seccomp_gate *of, pid_t root, bool is_root_lazy,
+                                      const char *const *names, struct seccomp_peer *peer);
+void seccomp_tree_remove(struct seccomp_gate *of, struct seccomp_tree *tree);
+void seccomp_tree_remove_all(struct seccomp_gate *of);
 
 /* The tree in which the process is a lazy client, or NULL. */
-struct tree *tree_of_lazy(struct seccomp_gate *of, pid_t pid);
+struct seccomp_tree *seccomp_tree_of_lazy(struct seccomp_gate *of, pid_t pid);
 /* It is one. */
-void tree_add_lazy(struct seccomp_gate *of, struct tree *tree, pid_t pid);
-bool tree_has_living_lazy(const struct seccomp_gate *of, const struct tree *tree);
+void seccomp_tree_add_lazy(struct seccomp_gate *of, struct seccomp_tree *tree, pid_t pid);
+bool seccomp_tree_has_living_lazy(const struct seccomp_gate *of, const struct seccomp_tree *tree);
 /* Kills the lazy clients of a tree. */
-void tree_end(struct seccomp_gate *of, struct tree *tree);
+void seccomp_tree_end(struct seccomp_gate *of, struct seccomp_tree *tree);
 
 /* A first exec, by no child of a living lazy client: was it forked by one that has been killed since? */
-bool tree_has_orphan(struct seccomp_gate *of, const struct process_info *info);
+bool seccomp_tree_has_orphan(struct seccomp_gate *of, const struct process_info *info);
 
 /* The kind's part of a gate: see struct gate_kind. */
-bool seccomp_has_ended(const struct gate *gate, pid_t lazy);
+bool seccomp_tree_has_ended_lazy(const struct gate *gate, pid_t lazy);
 
 #endif

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Processes by pidfd: when they end, and how. */
 #include <errno.h>
-#include <fcntl.h>
-#include <stdint.h>
-#include <stdio.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/pidfd.h>
 #include <unistd.h>
 
-#include "ninja-shim/gate/end_status.h"
+#include "libjobserver/process.h"
+#include "libjobserver/process/private.h"
 
 /* The first version of struct pidfd_info, PIDFD_GET_INFO and PIDFD_INFO_EXIT of <linux/pidfd.h>, which
  * older headers lack. */
@@ -20,6 +21,28 @@ struct pidfd_info_v0 {
 };
 #define GET_INFO _IOWR(0xFF, 11, struct pidfd_info_v0)
 #define INFO_EXIT (UINT64_C(1) << 3)
+
+int
+process_open_pidfd(pid_t pid)
+{
+    if (pid <= 0)
+        return -ESRCH;
+    int pidfd = pidfd_open(pid, 0);
+    if (pidfd >= 0)
+        return pidfd;
+    /* A thread that leads no process: EINVAL, and ENOENT since Linux 6.9. */
+    return errno == EINVAL || errno == ENOENT ? -ESRCH : -errno;
+}
+
+bool
+process_pidfd_has_exited(int pidfd)
+{
+    struct pollfd polled = {.fd = pidfd, .events = POLLIN};
+
+    return poll(&polled, 1, 0) == 1;
+}
+
+/* --- how it has ended --- */
 
 /* 1; 0 while it is not reaped; -ENODATA: this kernel does not know. */
 static int
@@ -39,17 +62,10 @@ ask_pidfd(int pidfd, int *wait_status)
 static int
 ask_proc(pid_t pid, int *wait_status)
 {
-    char path[sizeof("/proc/2147483647/stat")], text[1024];
+    char text[PROCESS_STAT_SIZE];
 
-    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
+    if (process_read_file(pid, "stat", text, sizeof(text)) <= 0)
         return 0;
-    ssize_t length = read(fd, text, sizeof(text) - 1);
-    close(fd);
-    if (length <= 0)
-        return 0;
-    text[length] = '\0';
     /* The name may contain anything, parentheses too. */
     const char *state = strrchr(text, ')');
     const char *last = strrchr(text, ' ');
@@ -60,7 +76,7 @@ ask_proc(pid_t pid, int *wait_status)
 }
 
 int
-end_status_of(pid_t pid, int pidfd, int *wait_status)
+process_end_status(pid_t pid, int pidfd, int *wait_status)
 {
     /* A zombie shows it in /proc, a reaped process by its pidfd; it is reaped in between, perhaps. */
     int known = ask_pidfd(pidfd, wait_status);

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What processes have open: the pipes of others, and what a descriptor of our own stands for. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "libjobserver/process.h"
+#include "libjobserver/process/private.h"
+
+#define LOOKS_MAX 100 /* at what never stops changing */
+
+/* --- pipes --- */
+
+uint64_t
+process_pipe(pid_t pid, int fd)
+{
+    char path[PROCESS_PATH_SIZE];
+    struct stat status;
+
+    snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, fd);
+    return stat(path, &status) == 0 && S_ISFIFO(status.st_mode) ? status.st_ino : 0;
+}
+
+/* Returns how many there are now. */
+static size_t
+add(uint64_t *pipes, size_t n, size_t max, uint64_t pipe)
+{
+    for (size_t i = 0; i < n; i++)
+        if (pipes[i] == pipe)
+            return n;
+    if (n < max)
+        pipes[n++] = pipe;
+    return n;
+}
+
+static uint64_t
+mix(uint64_t seen, uint64_t number)
+{
+    return (seen ^ number) * 0x100000001b3;
+}
+
+/* Returns what differs if something else is seen the next time. */
+static uint64_t
+look_for_pipes(pid_t pid, uint64_t *pipes, size_t *n, size_t max)
+{
+    char path[PROCESS_PATH_SIZE];
+    struct dirent *entry;
+    struct stat status;
+    uint64_t seen = 0;
+
+    snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+    DIR *fds = opendir(path);
+    while (fds && (entry = readdir(fds))) {
+        if (entry->d_name[0] == '.')
+            continue;
+        bool is_there = fstatat(dirfd(fds), entry->d_name, &status, 0) == 0;
+        seen = mix(mix(seen, strtoul(entry->d_name, NULL, 10)), is_there ? status.st_ino : 0);
+        if (is_there && S_ISFIFO(status.st_mode))
+            *n = add(pipes, *n, max, status.st_ino);
+    }
+    if (fds)
+        closedir(fds);
+    return seen;
+}
+
+/* It runs meanwhile, and a pipe that goes from a number still to be read to one that has been is seen
+ * nowhere. After two looks that saw the same, nothing has gone past them. */
+size_t
+process_pipes(pid_t pid, uint64_t *pipes, size_t max)
+{
+    uint64_t former, seen;
+    size_t n = 0;
+    int looks = 1;
+
+    seen = look_for_pipes(pid, pipes, &n, max);
+    do {
+        former = seen;
+        seen = look_for_pipes(pid, pipes, &n, max);
+    } while (seen != former && ++looks < LOOKS_MAX);
+    return n;
+}
+
+/* --- our own --- */
+
+int
+process_reopen(int fd, int flags)
+{
+    char path[PROCESS_PATH_SIZE];
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    int opened = open(path, flags | O_CLOEXEC);
+    return opened < 0 ? -errno : opened;
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What /proc tells of one process: its place among the others, its owner, its names, its signals. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "libjobserver/process.h"
+#include "libjobserver/process/private.h"
+
+/* The list of groups, of which there may be many, comes before the signals. */
+#define STATUS_SIZE 4096
+/* PF_FORKNOEXEC of the kernel's <linux/sched.h>, which proc(5) shows among the flags. */
+#define FORKED_NOT_EXECUTED 0x40u
+
+/* --- files --- */
+
+int
+process_open_file(pid_t pid, const char *name, int flags)
+{
+    char path[PROCESS_PATH_SIZE];
+
+    if (pid <= 0)
+        return -ESRCH;
+    snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+    int fd = open(path, flags | O_CLOEXEC);
+    if (fd >= 0)
+        return fd;
+    return errno == ENOENT ? -ESRCH : -errno;
+}
+
+ssize_t
+process_read_file(pid_t pid, const char *name, char *text, size_t size)
+{
+    int fd = process_open_file(pid, name, O_RDONLY);
+
+    if (fd < 0)
+        return fd;
+    ssize_t length = read(fd, text, size - 1);
+    int error = errno;
+    close(fd);
+    if (length < 0)
+        return -error;
+    text[length] = '\0';
+    return length;
+}
+
+int
+process_check_proc(void)
+{
+    char self[sizeof("2147483647")] = "";
+
+    if (readlink("/proc/self", self, sizeof(self) - 1) < 0)
+        return -errno;
+    return atoi(self) == getpid() ? 0 : -ESRCH;
+}
+
+/* --- its place --- */
+
+/* The name may hold blanks and parentheses of its own, what follows it cannot. */
+static int
+parse_stat(const char *text, struct process_info *info)
+{
+    struct process_info parsed = {0};
+    const char *name_end = strrchr(text, ')');
+    unsigned flags;
+
+    if (!name_end || sscanf(text, "%d", &parsed.pid) != 1)
+        return -EIO;
+    int found = sscanf(name_end + 1,
+                       " %c %d %d %d %*d %*d %u %*u %*u %*u %*u %*u %*u"
+                       " %*d %*d %*d %*d %u %*d %" SCNu64,
+                       &parsed.state, &parsed.parent, &parsed.process_group, &parsed.session,
+                       &flags, &parsed.threads, &parsed.start_ticks);
+    if (found != 7)
+        return -EIO;
+    parsed.has_executed = !(flags & FORKED_NOT_EXECUTED);
+    *info = parsed;
+    return 0;
+}
+
+int
+process_info(pid_t pid, struct process_info *info)
+{
+    char text[PROCESS_STAT_SIZE];
+    ssize_t length = process_read_file(pid, "stat", text, sizeof(text));
+
+    return length < 0 ? (int)length : parse_stat(text, info);
+}
+
+bool
+process_info_is_alive(const struct process_info *info)
+{
+    if (info->state == 'Z')
+        return info->threads > 1;
+    return info->state != 'X' && info->state != 'x';
+}
+
+int
+process_owner(pid_t pid, uid_t *uid)
+{
+    char path[PROCESS_PATH_SIZE];
+    struct stat status;
+
+    snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+    if (stat(path, &status) < 0)
+        return errno == ENOENT ? -ESRCH : -errno;
+    *uid = status.st_uid;
+    return 0;
+}
+
+/* --- its name --- */
+
+bool
+process_name_is_one_of(const char *name, const char *const *names)
+{
+    for (; *names; names++)
+        if (strncmp(name, *names, PROCESS_NAME_SIZE - 1) == 0)
+            return true;
+    return false;
+}
+
+bool
+process_is_called(pid_t pid, const char *const *names)
+{
+    char name[PROCESS_NAME_SIZE + 1]; /* and a newline */
+    ssize_t length = process_read_file(pid, "comm", name, sizeof(name));
+
+    if (length <= 1)
+        return false;
+    name[length - 1] = '\0';
+    return process_name_is_one_of(name, names);
+}
+
+static void
+make_printable(char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        if (text[i] == '\0')
+            text[i] = ' ';
+        else if (text[i] < ' ' || text[i] > '~')
+            text[i] = '?';
+    }
+}
+
+/* "(name)", from /proc/PID/stat, which a process cannot make us wait for. */
+static int
+command_name(pid_t pid, char *command, size_t size)
+{
+    char text[PROCESS_STAT_SIZE];
+    ssize_t length = process_read_file(pid, "stat", text, sizeof(text));
+
+    if (length < 0)
+        return (int)length;
+    char *name = strchr(text, '('), *end = strrchr(text, ')');
+    if (!name || !end || end < name)
+        return -EIO;
+    end[1] = '\0';
+    make_printable(name, strlen(name));
+    snprintf(command, size, "%s", name);
+    return 0;
+}
+
+int
+process_command(pid_t pid, char *command, size_t size)
+{
+    if (size == 0)
+        return -EINVAL;
+    char *text = malloc(size);
+    if (!text)
+        return -ENOMEM;
+    ssize_t length = process_read_file(pid, "cmdline", text, size);
+    while (length > 0 && text[length - 1] == '\0')
+        length--;
+    if (length > 0) {
+        make_printable(text, (size_t)length);
+        text[length] = '\0';
+        memcpy(command, text, (size_t)length + 1);
+    }
+    free(text);
+    if (length < 0)
+        return (int)length;
+    return length > 0 ? 0 : command_name(pid, command, size);
+}
+
+/* --- its signals --- */
+
+static uint64_t
+signal_set(const char *status, const char *key)
+{
+    const char *line = strstr(status, key);
+
+    return line ? strtoull(line + strlen(key), NULL, 16) : 0;
+}
+
+int
+process_signals(pid_t pid, struct process_signals *signals)
+{
+    char status[STATUS_SIZE];
+    ssize_t length = process_read_file(pid, "status", status, sizeof(status));
+
+    if (length <= 0)
+        return length < 0 ? (int)length : -EIO;
+    /* No name holds a newline: the kernel escapes it. */
+    *signals = (struct process_signals){
+        .pending = signal_set(status, "\nSigPnd:") | signal_set(status, "\nShdPnd:"),
+        .blocked = signal_set(status, "\nSigBlk:"),
+        .ignored = signal_set(status, "\nSigIgn:"),
+    };
+    return 0;
+}
+
+uint64_t
+process_signal_bit(int signal_number)
+{
+    return UINT64_C(1) << (signal_number - 1);
+}
