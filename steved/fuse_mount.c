@@ -196,12 +196,18 @@ on_release(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
     session_release(request, fi);
 }
 
+/* A page fault, readahead and splice(2) read for the page cache. Until they are answered the page
+ * is locked, and whoever else opens the file or writes to it sleeps unkillably: they must not wait
+ * for a token. Only read(2) and its like have a lock owner, scrambled, so as good as never 0. */
 static void
 on_read(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
     (void)ino;
     (void)offset;
-    session_read(request, size, fi);
+    if (fi->lock_owner == 0)
+        fuse_reply_err(request, EIO);
+    else
+        session_read(request, size, fi);
 }
 
 static void
@@ -235,14 +241,16 @@ on_ioctl(fuse_req_t request, fuse_ino_t ino, int command, void *argument, struct
 
 /* --- the session --- */
 
-/* Tokens are bytes: nothing is gained by splicing pages, and the least buffer will do. */
+/* Tokens are bytes: nothing is gained by splicing pages, and the least buffer will do. No signal
+ * would end an asynchronous read (aio), and a dozen that wait would keep back whatever else the
+ * kernel sends in the background: releases, and the reads of locked pages. */
 static void
 on_init(void *userdata, struct fuse_conn_info *connection)
 {
     struct session *session = userdata;
 
-    connection->want &=
-        ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+    connection->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
+                                    FUSE_CAP_SPLICE_MOVE | FUSE_CAP_ASYNC_DIO);
     connection->max_write = 4096;
     connection->max_readahead = 0;
     session->is_initialised = true;
