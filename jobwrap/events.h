@@ -2,7 +2,7 @@
 #ifndef JOBWRAP_EVENTS_H
 #define JOBWRAP_EVENTS_H
 
-#include "jobwrap/jobwrap.h"
+#include "jobwrap/state.h"
 
 /* What signals, and the keeper, tell jobwrap while it waits. */
 

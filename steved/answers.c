@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "steved/answers.h"
 
+#include <fuse_lowlevel.h>
 #include <sys/uio.h>
-
-#include "steved/session.h"
 
 void
 answer_error(const struct request *request, int error)

@@ -7,13 +7,9 @@
  * requests and hands them on. It knows nothing of tokens.
  */
 
-#define FUSE_USE_VERSION 34
-
 #include <event2/event.h>
 #include <fuse_lowlevel.h>
 #include <stdbool.h>
-
-#include "steved/answers.h"
 
 struct opening;
 struct server;

@@ -353,8 +353,9 @@ test_signals(void **state)
 }
 
 static int
-look_from_new_namespace(void)
+look_from_new_namespace(void *argument)
 {
+    (void)argument;
     if (unshare(CLONE_NEWPID | (geteuid() == 0 ? 0 : CLONE_NEWUSER)) < 0)
         return NOT_ALLOWED;
     pid_t pid = fork();
@@ -369,7 +370,7 @@ test_proc_of_another_namespace(void **state)
 {
     (void)state;
     assert_int_equal(process_check_proc(), 0);
-    int result = run_in_child(look_from_new_namespace);
+    int result = run_in_child(look_from_new_namespace, NULL);
     if (result == NOT_ALLOWED)
         skip();
     assert_int_equal(result, 0);
