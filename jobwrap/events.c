@@ -9,6 +9,7 @@
 #include "jobwrap/events.h"
 #include "jobwrap/keeper_link.h"
 #include "libjobserver/program/message.h"
+#include "libjobserver/program/packet.h"
 #include "libjobserver/program/usage.h"
 
 /* --- children --- */
@@ -115,7 +116,7 @@ on_keeper(evutil_socket_t fd, short what, void *argument)
     int pidfd, result;
 
     (void)what;
-    while ((result = keeper_link_receive(fd, &message, &pidfd)) == 1)
+    while ((result = packet_receive(fd, &message, sizeof(message), &pidfd)) == 1)
         on_message(jobwrap, &message, pidfd);
     if (result == 0)
         on_keeper_gone(jobwrap);

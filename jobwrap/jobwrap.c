@@ -11,6 +11,7 @@
 #include "jobwrap/tree.h"
 #include "jobwrap/waiting.h"
 #include "libjobserver/program/message.h"
+#include "libjobserver/program/packet.h"
 #include "libjobserver/program/usage.h"
 
 /* --- before the command --- */
@@ -118,7 +119,7 @@ jobwrap_run(struct jobwrap *jobwrap)
     if (jobwrap->has_ended)
         return;
     jobwrap->is_launching = true;
-    keeper_link_send(jobwrap->keeper.socket, &launch, -1);
+    packet_send(jobwrap->keeper.socket, &launch, sizeof(launch), -1);
     while (!jobwrap->command.has_ended && (jobwrap->is_keeper_alive || jobwrap->command.pid))
         events_serve(jobwrap);
     if (!jobwrap->command.has_ended)
@@ -172,7 +173,7 @@ finish_by_keeper(struct jobwrap *jobwrap, unsigned hold)
 {
     struct keeper_message finish = {.type = KEEPER_FINISH, .value = (int)hold};
 
-    keeper_link_send(jobwrap->keeper.socket, &finish, -1);
+    packet_send(jobwrap->keeper.socket, &finish, sizeof(finish), -1);
     while (jobwrap->is_keeper_alive && jobwrap->keeper_holds == 0)
         events_serve(jobwrap);
 }

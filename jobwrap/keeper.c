@@ -17,6 +17,7 @@
 #include "libjobserver/process.h"
 #include "libjobserver/program/clock.h"
 #include "libjobserver/program/descriptors.h"
+#include "libjobserver/program/packet.h"
 
 #define GRACE_MS 2000
 /* When processes come and go while we look at them, nobody tells when it is worth another look. */
@@ -33,7 +34,7 @@ static void
 tell(struct state *state, struct keeper_message message, int pidfd)
 {
     /* If jobwrap is dead, the next receive says so. */
-    keeper_link_send(state->keeper->socket, &message, pidfd);
+    packet_send(state->keeper->socket, &message, sizeof(message), pidfd);
 }
 
 /* --- the command --- */
@@ -205,7 +206,7 @@ static void
 on_message(struct state *state)
 {
     struct keeper_message message;
-    int pidfd, result = keeper_link_receive(state->keeper->socket, &message, &pidfd);
+    int pidfd, result = packet_receive(state->keeper->socket, &message, sizeof(message), &pidfd);
 
     if (pidfd >= 0)
         close(pidfd);

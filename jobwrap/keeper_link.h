@@ -2,7 +2,7 @@
 #ifndef JOBWRAP_KEEPER_LINK_H
 #define JOBWRAP_KEEPER_LINK_H
 
-/* What jobwrap and its keeper say to each other, over a SOCK_SEQPACKET pair. */
+/* What jobwrap and its keeper say to each other: packet.h. */
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -26,10 +26,5 @@ struct keeper_message {
     pid_t pid;
     bool is_empty;
 };
-
-/* pidfd: -1, or a descriptor to send along. 0 or a negative errno (-EPIPE: the other one is dead). */
-int keeper_link_send(int socket, const struct keeper_message *message, int pidfd);
-/* 1; 0 at the end (the other one is dead); -EAGAIN; or a negative errno. *pidfd: -1 if none came. */
-int keeper_link_receive(int socket, struct keeper_message *message, int *pidfd);
 
 #endif

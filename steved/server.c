@@ -3,10 +3,10 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <sys/resource.h>
 
 #include "libjobserver/pool/pool.h"
 #include "libjobserver/program/clock.h"
+#include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
 
 /* --- events --- */
@@ -72,18 +72,6 @@ on_status_signal(evutil_socket_t signal_number, short what, void *data)
 
 /* --- begin and end --- */
 
-/* Each client costs a descriptor. */
-static void
-raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 static struct event_base *
 create_base(void)
 {
@@ -117,7 +105,7 @@ create_events(struct server *server)
 int
 server_init(struct server *server, const struct pool_events *events)
 {
-    raise_descriptor_limit();
+    descriptors_raise_limit();
     signal(SIGPIPE, SIG_IGN);
     server->armed_ns = POOL_NO_DEADLINE;
     LIST_INIT(&server->openings);

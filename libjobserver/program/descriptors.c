@@ -59,6 +59,17 @@ descriptors_drop_stderr(void)
     become_null(STDERR_FILENO);
 }
 
+void
+descriptors_raise_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 /* The lowest free number is taken always: below the newest there is none. */
 bool
 descriptors_are_scarce(int newest)

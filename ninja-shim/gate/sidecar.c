@@ -11,7 +11,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -62,26 +61,6 @@ open_children(void)
     return fd < 0 ? -errno : fd;
 }
 
-/* A descriptor for each job, of which a lazy client may start any number. */
-static void
-allow_many_descriptors(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-/* --- the keeper --- */
-
-static int
-start_keeper(struct sidecar *sidecar)
-{
-    return gate_keeper_start(&sidecar->duties, &sidecar->gate.keeper);
-}
-
 /* --- events --- */
 
 static void
@@ -98,7 +77,7 @@ on_children(evutil_socket_t fd, short what, void *argument)
     gate->kind->serve(gate);
     /* If that fails, it is tried again when something else happens. */
     if (gate->keeper <= 0)
-        start_keeper(sidecar);
+        gate_keeper_start(&sidecar->duties, &sidecar->gate.keeper);
 }
 
 /* --- its life --- */
@@ -125,7 +104,7 @@ open_all(struct sidecar *sidecar, const struct gate_plan *plan)
         return pidfd;
     sidecar->duties = (struct gate_keeper_duties){
         .sidecar_pidfd = pidfd, .ledger = &gate->ledger, .holdings = gate->holdings};
-    return start_keeper(sidecar);
+    return gate_keeper_start(&sidecar->duties, &sidecar->gate.keeper);
 }
 
 static void
@@ -178,7 +157,7 @@ sidecar_run(const struct gate_plan *plan, pid_t root, int socket)
 
     prctl(PR_SET_NAME, "jobgate");
     ignore_signals();
-    allow_many_descriptors();
+    descriptors_raise_limit();
     int result = open_all(&sidecar, plan);
     tell(&sidecar, SIDECAR_READY, result);
     bool up = result == 0 && put_up(&sidecar);
