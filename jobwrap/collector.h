@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBWRAP_COLLECTOR_H
-#define JOBWRAP_COLLECTOR_H
+#pragma once
 
 /*
  * Takes the next token that the build puts back into the private FIFO, against the build's own
@@ -26,5 +25,3 @@ int collector_start(struct collector *collector, const char *fifo_path);
 void collector_ask(struct collector *collector);
 /* Was one taken? It belongs to the caller then. */
 bool collector_has_got(struct collector *collector);
-
-#endif

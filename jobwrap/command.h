@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBWRAP_COMMAND_H
-#define JOBWRAP_COMMAND_H
+#pragma once
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -21,5 +20,3 @@ void command_stopped(struct command *command);
 void command_continue(struct command *command);
 /* What jobwrap exits with; does not return if a signal has ended the command. */
 int command_exit_like(const struct command *command);
-
-#endif

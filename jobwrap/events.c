@@ -115,7 +115,6 @@ on_keeper(evutil_socket_t fd, short what, void *argument)
     struct keeper_message message;
     int pidfd, result;
 
-    (void)what;
     while ((result = packet_receive(fd, &message, sizeof(message), &pidfd)) == 1)
         on_message(jobwrap, &message, pidfd);
     if (result == 0)
@@ -163,7 +162,6 @@ on_signal(evutil_socket_t fd, short what, void *argument)
     struct jobwrap *jobwrap = argument;
     struct signalfd_siginfo info;
 
-    (void)what;
     while (read(fd, &info, sizeof(info)) == sizeof(info)) {
         if (info.ssi_signo == SIGCHLD)
             on_child(jobwrap);
@@ -178,7 +176,6 @@ on_signal(evutil_socket_t fd, short what, void *argument)
 static void
 on_fatal(int error)
 {
-    (void)error;
     message("start the event loop: %s", strerror(errno));
     _exit(EXIT_OURS);
 }
@@ -186,8 +183,6 @@ on_fatal(int error)
 static void
 on_log(int severity, const char *text)
 {
-    (void)severity;
-    (void)text;
 }
 
 int

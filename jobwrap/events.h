@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBWRAP_EVENTS_H
-#define JOBWRAP_EVENTS_H
+#pragma once
 
 #include "jobwrap/state.h"
 
@@ -11,5 +10,3 @@ int events_open(struct jobwrap *jobwrap);
 void events_close(struct jobwrap *jobwrap);
 /* Waits for at least one event and deals with it. */
 void events_serve(struct jobwrap *jobwrap);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBWRAP_JOBWRAP_H
-#define JOBWRAP_JOBWRAP_H
+#pragma once
 
 /* The four steps of its life. */
 
@@ -16,5 +15,3 @@ void jobwrap_run(struct jobwrap *jobwrap);
 void jobwrap_finish(struct jobwrap *jobwrap);
 /* Writes the report; the exit status, or does not return (a fatal signal is raised again). */
 int jobwrap_exit(struct jobwrap *jobwrap);
-
-#endif

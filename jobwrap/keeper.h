@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBWRAP_KEEPER_H
-#define JOBWRAP_KEEPER_H
+#pragma once
 
 /*
  * The keeper stands between jobwrap and the command: it starts the command and all that the command
@@ -31,5 +30,3 @@ int keeper_start(struct keeper *keeper);
  * the keeper, or in its place by jobwrap. */
 void keeper_hold(struct ledger *ledger, struct private_fifo *fifo, pid_t top, unsigned hold,
                  int child_fd);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBWRAP_KEEPER_LINK_H
-#define JOBWRAP_KEEPER_LINK_H
+#pragma once
 
 /* What jobwrap and its keeper say to each other: packet.h. */
 
@@ -26,5 +25,3 @@ struct keeper_message {
     pid_t pid;
     bool is_empty;
 };
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBWRAP_LAUNCH_H
-#define JOBWRAP_LAUNCH_H
+#pragma once
 
 /* Starts the command with its jobserver in its environment. */
 
@@ -22,5 +21,3 @@ struct launch {
 /* Forks and runs the command with the jobserver at fifo_path. 0 once it runs; the errno of exec, which
  * is positive; or a negative one of ours. */
 int launch_command(const struct launch *launch, const char *fifo_path, pid_t *pid);
-
-#endif

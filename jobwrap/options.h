@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBWRAP_OPTIONS_H
-#define JOBWRAP_OPTIONS_H
+#pragma once
 
 /* The command line of jobwrap. */
 
@@ -28,5 +27,3 @@ struct options {
 
 /* Ends the program for --help, --version and bad usage. */
 void options_parse(struct options *options, int argc, char **argv);
-
-#endif

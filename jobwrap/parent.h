@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBWRAP_PARENT_H
-#define JOBWRAP_PARENT_H
+#pragma once
 
 /* The jobserver that tokens are borrowed from: how it is found, and what it tells. The tokens themselves
  * go through the ledger. */
@@ -33,5 +32,3 @@ bool parent_is_needed(const struct parent *parent);
 int parent_open_recall(const struct parent *parent);
 /* How many it asks for now. */
 unsigned parent_recalled(const struct parent *parent, int recall_fd);
-
-#endif

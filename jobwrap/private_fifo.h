@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBWRAP_PRIVATE_FIFO_H
-#define JOBWRAP_PRIVATE_FIFO_H
+#pragma once
 
 #include "libjobserver/client.h"
 
@@ -36,5 +35,3 @@ unsigned private_fifo_lying(const struct private_fifo *fifo);
 /* Puts one in, takes one out (false: none was there). */
 bool private_fifo_put(struct private_fifo *fifo);
 bool private_fifo_take(struct private_fifo *fifo);
-
-#endif

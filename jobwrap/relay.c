@@ -185,8 +185,6 @@ on_fifo(evutil_socket_t fd, short what, void *argument)
 {
     struct relay *relay = argument;
 
-    (void)fd;
-    (void)what;
     run(relay, drain_events(relay));
 }
 
@@ -195,8 +193,6 @@ on_parent(evutil_socket_t fd, short what, void *argument)
 {
     struct relay *relay = argument;
 
-    (void)fd;
-    (void)what;
     relay->view.is_parent_empty = false;
     run(relay, false);
 }
@@ -204,8 +200,6 @@ on_parent(evutil_socket_t fd, short what, void *argument)
 static void
 on_timer(evutil_socket_t fd, short what, void *argument)
 {
-    (void)fd;
-    (void)what;
     run(argument, false);
 }
 
@@ -214,8 +208,6 @@ on_recall(evutil_socket_t fd, short what, void *argument)
 {
     struct relay *relay = argument;
 
-    (void)fd;
-    (void)what;
     ask_recalled(relay);
     run(relay, false);
 }
@@ -226,8 +218,6 @@ on_collected(evutil_socket_t fd, short what, void *argument)
 {
     struct relay *relay = argument;
 
-    (void)fd;
-    (void)what;
     if (!collector_has_got(&relay->collector))
         return;
     ask_recalled(relay);
@@ -335,8 +325,6 @@ on_watched_fifo(evutil_socket_t fd, short what, void *argument)
 {
     struct relay *relay = argument;
 
-    (void)fd;
-    (void)what;
     drain_events(relay);
     look(relay);
     note(relay, clock_now_ns());

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBWRAP_RELAY_H
-#define JOBWRAP_RELAY_H
+#pragma once
 
 /* Carries tokens between the parent and the private FIFO, as relay_policy says: from the parent by the
  * ledger into the FIFO, and back the same way. */
@@ -44,5 +43,3 @@ void relay_stop(struct relay *relay);
 /* At the end: empties the FIFO, so that nobody starts a job any more by a token that we return, and
  * tells how many tokens the build's jobs have not put back. */
 unsigned relay_collect(struct relay *relay);
-
-#endif

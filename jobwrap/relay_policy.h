@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBWRAP_RELAY_POLICY_H
-#define JOBWRAP_RELAY_POLICY_H
+#pragma once
 
 /*
  * When to borrow a token from the parent and when to take one home. Pure: what is seen comes in,
@@ -86,5 +85,3 @@ void relay_policy_laid(struct relay_policy *policy, int64_t now_ns);
 
 /* Tokens that the build's jobs hold. */
 unsigned relay_view_lent(const struct relay_view *view);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBWRAP_REPORT_H
-#define JOBWRAP_REPORT_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,5 +25,3 @@ void report_borrowed(struct report *report, unsigned borrowed);
 void report_note(struct report *report, unsigned lent, bool starved, int64_t now_ns);
 /* To stderr, or as JSON to a file, which is replaced. 0 or a negative errno with a message. */
 int report_write(struct report *report, const char *file, unsigned jobs, const char *parent);
-
-#endif

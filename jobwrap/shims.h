@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBWRAP_SHIMS_H
-#define JOBWRAP_SHIMS_H
+#pragma once
 
 /* The shims: programs of ours that a build finds on PATH before the real ones. */
 
@@ -9,5 +8,3 @@
 char *shims_find(void);
 /* It comes first on PATH. 0 or a negative errno. */
 int shims_prepend_path(const char *directory);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBWRAP_SIGNALS_H
-#define JOBWRAP_SIGNALS_H
+#pragma once
 
 #include <signal.h>
 #include <stdbool.h>
@@ -25,5 +24,3 @@ int signals_open_children(void);
 void signals_give_back(const struct signals *signals);
 /* Ends the process by the signal, with no core dump of ours. */
 _Noreturn void signals_die(int signal_number);
-
-#endif

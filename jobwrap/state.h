@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBWRAP_STATE_H
-#define JOBWRAP_STATE_H
+#pragma once
 
 /* The state of the program. */
 
@@ -48,5 +47,3 @@ struct jobwrap {
     bool has_ended;     /* a signal, or a failure of ours, has ended it before it ran */
     int end_signal;     /* 0: it was a failure */
 };
-
-#endif

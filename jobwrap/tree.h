@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBWRAP_TREE_H
-#define JOBWRAP_TREE_H
+#pragma once
 
 /* The processes that live below one: jobs, and what they have left behind. */
 
@@ -21,5 +20,3 @@ void tree_end(pid_t top, int signal_number);
 
 /* Reaps what has ended and is not `except` (0: none); false: there are no children any more. */
 bool tree_reap(pid_t except);
-
-#endif

@@ -35,8 +35,6 @@ on_patience_over(evutil_socket_t fd, short what, void *argument)
     size_t size;
     FILE *out = open_memstream(&text, &size);
 
-    (void)fd;
-    (void)what;
     if (!out)
         return;
     fprintf(out, "waiting for a token from %s", client_name(client));
@@ -50,9 +48,6 @@ on_patience_over(evutil_socket_t fd, short what, void *argument)
 static void
 on_parent(evutil_socket_t fd, short what, void *argument)
 {
-    (void)fd;
-    (void)what;
-    (void)argument;
 }
 
 int

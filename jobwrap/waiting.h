@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBWRAP_WAITING_H
-#define JOBWRAP_WAITING_H
+#pragma once
 
 /* Waiting for the token of the command's implicit slot. */
 
@@ -12,5 +11,3 @@
 /* Waits until one token is borrowed, while the events of `base` are served. Longer than a second, and
  * it is said who holds the tokens. 0; -EINTR once *ended is true; or a negative errno of the parent. */
 int waiting_borrow(struct ledger *ledger, struct event_base *base, const bool *ended);
-
-#endif

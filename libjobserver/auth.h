@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBSERVER_AUTH_H
-#define JOBSERVER_AUTH_H
+#pragma once
 
 /*
  * How a jobserver is named in the environment: --jobserver-auth in MAKEFLAGS (GNU make's manual,
@@ -48,5 +47,3 @@ char *auth_replace(const char *makeflags, const struct auth *auth, unsigned jobs
 /* The N of the -jN in `makeflags` that counts, which is the last one; make writes it for the clients of
  * its jobserver: so many jobs it has, implicit slot included. 0: there is none, or no number. */
 unsigned auth_jobs(const char *makeflags);
-
-#endif

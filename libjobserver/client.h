@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBSERVER_CLIENT_H
-#define JOBSERVER_CLIENT_H
+#pragma once
 
 /*
  * Taking tokens from a jobserver of any kind, and giving them back. A client has open file
@@ -80,5 +79,3 @@ int client_get_status(struct client *client, struct steved_status *status);
 int client_get_clients(struct client *client, struct steved_clients *page);
 int client_set(struct client *client, const struct steved_settings *settings);
 int client_claim_implicit(struct client *client, struct steved_claim *claim);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBSERVER_ENVIRONMENT_H
-#define JOBSERVER_ENVIRONMENT_H
+#pragma once
 
 /*
  * What a process is told of its jobserver: MAKEFLAGS, CARGO_MAKEFLAGS, JOBWRAP_FIFO and JOBWRAP_JOBS,
@@ -67,5 +66,3 @@ int environment_publish_path(const struct auth *auth, unsigned jobs);
  * the other; of a server's file one: who returns a token through the description that it came from is
  * known. On an error *error as from client_open(). */
 int environment_open_ends(const char *path, struct auth *ends, char **error);
-
-#endif

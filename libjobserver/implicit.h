@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBSERVER_IMPLICIT_H
-#define JOBSERVER_IMPLICIT_H
+#pragma once
 
 /*
  * Is the implicit slot of this process paid for? One answer for all of our programs.
@@ -29,5 +28,3 @@ int implicit_parse(const char *text, enum implicit_policy *policy);
  *   - steved: if an ancestor holds a token that nobody has claimed for this; claims it.
  *   - another server's file: not. */
 bool implicit_is_paid(struct client *client, enum implicit_policy policy, bool from_environment);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBSERVER_LEDGER_H
-#define JOBSERVER_LEDGER_H
+#pragma once
 
 #include "libjobserver/client.h"
 
@@ -29,5 +28,3 @@ int ledger_borrow(struct ledger *ledger);
 int ledger_repay(struct ledger *ledger);
 /* Gives all but `keep` back; a parent that is gone gets nothing. */
 void ledger_repay_all_but(struct ledger *ledger, unsigned keep);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBSERVER_PROCESS_H
-#define JOBSERVER_PROCESS_H
+#pragma once
 
 /*
  * Processes as /proc and pidfds show them (proc(5), pidfd_open(2)). Nothing else here reads /proc.
@@ -129,5 +128,3 @@ int process_program_counter(pid_t pid, uint64_t *address);
 /* Writes into its memory, read-only code too: a page that is shared is copied first, as for a
  * debugger's breakpoint. */
 int process_write_memory(pid_t pid, uint64_t address, const void *bytes, size_t size);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef PORTAGE_SCRIPT_H
-#define PORTAGE_SCRIPT_H
+#pragma once
 
 /*
  * How is a script of Python started? PYTHONPATH, and a sitecustomize found by it, do nothing where its
@@ -10,5 +9,3 @@
 /* That script, if there is such a line in `path` or, where that is Gentoo's python-exec, in one of the
  * scripts that it chooses from. To be freed; NULL: there is none, or it cannot be read. */
 char *script_that_ignores_path(const char *path);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef STEVED_ANSWERS_H
-#define STEVED_ANSWERS_H
+#pragma once
 
 /*
  * What goes back to the kernel for a request: the one way from the files that keep account (requests.c,
@@ -48,5 +47,3 @@ void answer_on_interrupt(const struct request *request,
 /* Tells the kernel to poll again; the handle is no more. */
 void answer_notify(struct fuse_pollhandle *pollhandle);
 void answer_forget(struct fuse_pollhandle *pollhandle);
-
-#endif

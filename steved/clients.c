@@ -115,8 +115,6 @@ on_death(evutil_socket_t pidfd, short what, void *data)
     struct client *client = data;
     struct server *server = client->server;
 
-    (void)pidfd;
-    (void)what;
     /* For a moment it also looks so while one of several threads execs, and the others end. */
     if (!process_pidfd_has_exited(client->pidfd)) {
         event_add(client->died, NULL);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef STEVED_CLIENTS_H
-#define STEVED_CLIENTS_H
+#pragma once
 
 /* Who is asking: the processes that have used the file, from their first request until they die. */
 
@@ -42,5 +41,3 @@ uint64_t clients_key_of_user(uid_t uid);
 
 /* Forgets all; the pool has been destroyed. */
 void clients_end(struct server *server);
-
-#endif

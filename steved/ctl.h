@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef STEVED_CTL_H
-#define STEVED_CTL_H
+#pragma once
 
 /* The sub-commands of stevectl. Each gets what follows its name, checked for nothing yet, and returns
  * the exit status after having said what is wrong. */
@@ -21,5 +20,3 @@ int ctl_connect(struct ctl_server *server);
 int ctl_status(struct ctl_server *server, int argc, char **argv);
 int ctl_get(struct ctl_server *server, int argc, char **argv);
 int ctl_set(struct ctl_server *server, int argc, char **argv);
-
-#endif

@@ -33,7 +33,6 @@ on_open(fuse_req_t request, struct fuse_file_info *fi)
 static void
 on_read(fuse_req_t request, size_t size, off_t offset, struct fuse_file_info *fi)
 {
-    (void)offset;
     session_read(request, size, fi);
 }
 
@@ -41,15 +40,12 @@ static void
 on_write(fuse_req_t request, const char *bytes, size_t size, off_t offset,
          struct fuse_file_info *fi)
 {
-    (void)bytes;
-    (void)offset;
     session_write(request, size, fi);
 }
 
 static void
 on_init(void *userdata, struct fuse_conn_info *connection)
 {
-    (void)userdata;
     connection->want &=
         ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
 }

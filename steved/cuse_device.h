@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef STEVED_CUSE_DEVICE_H
-#define STEVED_CUSE_DEVICE_H
+#pragma once
 
 #include "steved/server.h"
 #include "steved/session.h"
@@ -10,5 +9,3 @@
 int cuse_device_open(struct session *session, const char *device);
 /* Gives the node to root and the group. */
 int cuse_device_give(const struct server *server);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef STEVED_DAEMON_H
-#define STEVED_DAEMON_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -17,5 +16,3 @@ int daemon_start(struct daemon_start *daemon, bool is_daemon);
 int daemon_prepare(struct daemon_start *daemon);
 /* Lets the parent go, and stdio with it: from now on stderr is the system's log. */
 void daemon_ready(struct daemon_start *daemon);
-
-#endif

@@ -65,7 +65,6 @@ on_getattr(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct stat attributes;
 
-    (void)fi;
     if (fill_attributes(server_of(request), ino, &attributes))
         fuse_reply_attr(request, &attributes, ATTRIBUTES_VALID_S);
     else
@@ -79,7 +78,6 @@ on_setattr(fuse_req_t request, fuse_ino_t ino, struct stat *wanted, int to_set,
 {
     const int refused = FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID;
 
-    (void)wanted;
     if (!(to_set & FUSE_SET_ATTR_SIZE) || to_set & refused)
         fuse_reply_err(request, EPERM);
     else
@@ -98,8 +96,6 @@ on_readdir(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset, struct
     char names[256];
     size_t used = 0;
 
-    (void)ino;
-    (void)fi;
     if (size > sizeof(names))
         size = sizeof(names);
     for (off_t i = offset < 0 ? count : offset; i < count; i++) {
@@ -119,10 +115,6 @@ on_readdir(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset, struct
 static void
 on_mknod(fuse_req_t request, fuse_ino_t parent, const char *name, mode_t mode, dev_t device)
 {
-    (void)parent;
-    (void)name;
-    (void)mode;
-    (void)device;
     fuse_reply_err(request, EPERM);
 }
 
@@ -141,14 +133,12 @@ on_unlink(fuse_req_t request, fuse_ino_t parent, const char *name)
 static void
 on_symlink(fuse_req_t request, const char *target, fuse_ino_t parent, const char *name)
 {
-    (void)target;
     on_mknod(request, parent, name, 0, 0);
 }
 
 static void
 on_link(fuse_req_t request, fuse_ino_t ino, fuse_ino_t parent, const char *name)
 {
-    (void)ino;
     on_mknod(request, parent, name, 0, 0);
 }
 
@@ -156,9 +146,6 @@ static void
 on_rename(fuse_req_t request, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
           const char *new_name, unsigned flags)
 {
-    (void)new_parent;
-    (void)new_name;
-    (void)flags;
     on_mknod(request, parent, name, 0, 0);
 }
 
@@ -170,7 +157,6 @@ on_rename(fuse_req_t request, fuse_ino_t parent, const char *name, fuse_ino_t ne
 static void
 on_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    (void)fi;
     if (ino != FILE_INO) {
         fuse_reply_err(request, EISDIR);
         return;
@@ -192,7 +178,6 @@ on_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 static void
 on_release(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    (void)ino;
     session_release(request, fi);
 }
 
@@ -202,8 +187,6 @@ on_release(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 static void
 on_read(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
-    (void)ino;
-    (void)offset;
     if (fi->lock_owner == 0)
         fuse_reply_err(request, EIO);
     else
@@ -214,9 +197,6 @@ static void
 on_write(fuse_req_t request, fuse_ino_t ino, const char *bytes, size_t size, off_t offset,
          struct fuse_file_info *fi)
 {
-    (void)ino;
-    (void)bytes;
-    (void)offset;
     session_write(request, size, fi);
 }
 
@@ -224,7 +204,6 @@ static void
 on_poll(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi,
         struct fuse_pollhandle *pollhandle)
 {
-    (void)ino;
     session_poll(request, fi, pollhandle);
 }
 

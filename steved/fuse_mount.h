@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef STEVED_FUSE_MOUNT_H
-#define STEVED_FUSE_MOUNT_H
+#pragma once
 
 #include "steved/session.h"
 
 /* Mounts a file system with the one file `jobserver` on `directory` and opens the session of it: 0, or a
  * negative errno after having said what went wrong. */
 int fuse_mount_open(struct session *session, const char *directory);
-
-#endif

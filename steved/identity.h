@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef STEVED_IDENTITY_H
-#define STEVED_IDENTITY_H
+#pragma once
 
 /* Whom the server becomes, and whose its file will be. */
 
@@ -20,5 +19,3 @@ struct identity {
  * anything is changed: the name service may need sockets. false: a usage error, and it has been
  * said. */
 bool identity_resolve(struct identity *identity, struct server *server);
-
-#endif

@@ -173,7 +173,6 @@ join_group(struct call *call, union argument *argument)
 {
     struct client *client = call->client;
 
-    (void)argument;
     /* Below another group it stays in that one's account. */
     uint64_t key = client && client->is_below_group ? 0 : clients_key_of_group(call->server);
     int error = pool_group_join(call->server->pool, call->opening->pool, call->process, key,
@@ -191,7 +190,6 @@ join_group(struct call *call, union argument *argument)
 static int
 pay_implicit(struct call *call, union argument *argument)
 {
-    (void)argument;
     return pool_pay_implicit(call->server->pool, call->opening->pool, call->process,
                              clock_now_ns());
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef STEVED_IOCTLS_H
-#define STEVED_IOCTLS_H
+#pragma once
 
 #include "steved/requests.h"
 
@@ -17,5 +16,3 @@ struct ioctl_call {
 /* The ioctls of protocol.h, and FIONREAD. Answers the request. */
 void request_ioctl(struct opening *opening, const struct request *request,
                    const struct ioctl_call *call);
-
-#endif

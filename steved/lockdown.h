@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef STEVED_LOCKDOWN_H
-#define STEVED_LOCKDOWN_H
+#pragma once
 
 #include "steved/identity.h"
 
@@ -8,5 +7,3 @@
  * does: no exec, no sockets, no file opened for writing, no signal sent. Whatever needs more must have
  * been opened before. 0, or a negative errno after having said it. */
 int lockdown(const struct identity *identity);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef STEVED_MOUNT_POINT_H
-#define STEVED_MOUNT_POINT_H
+#pragma once
 
 #include <limits.h>
 #include <stdbool.h>
@@ -13,5 +12,3 @@ int mount_point_prepare(const char *dir, char path[PATH_MAX]);
 /* Takes the mount at `path` away, even while it is in use: 0 or a negative errno. It runs fusermount3
  * for an ordinary user. */
 int mount_point_clear(const char *path);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef STEVED_NOTIFY_H
-#define STEVED_NOTIFY_H
+#pragma once
 
 /* Tells the service manager how we are: the protocol of sd_notify(3), which takes one datagram. */
 struct notify {
@@ -14,5 +13,3 @@ int notify_open(struct notify *notify);
 void notify_ready(const struct notify *notify, const struct server *server);
 void notify_stopping(const struct notify *notify);
 void notify_close(struct notify *notify);
-
-#endif

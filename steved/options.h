@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef STEVED_OPTIONS_H
-#define STEVED_OPTIONS_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -19,5 +18,3 @@ struct options {
 
 /* Ends the program for --help, --version and bad usage. */
 void options_parse(struct options *options, int argc, char **argv);
-
-#endif

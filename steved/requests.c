@@ -255,7 +255,6 @@ on_notify(void *data, void *opening_owner)
 {
     struct opening *opening = opening_owner;
 
-    (void)data;
     if (!opening->pollhandle)
         return;
     answer_notify(opening->pollhandle);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef STEVED_REQUESTS_H
-#define STEVED_REQUESTS_H
+#pragma once
 
 /* What a client does with the open file, told to the pool; the same on a FUSE mount and on a CUSE device.
  * Each function answers the request, now or later. */
@@ -48,5 +47,3 @@ void requests_end(struct server *server);
 
 /* What the pool asks for. */
 extern const struct pool_events request_events;
-
-#endif

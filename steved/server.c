@@ -22,8 +22,6 @@ on_deadline(evutil_socket_t none, short what, void *data)
 {
     struct server *server = data;
 
-    (void)none;
-    (void)what;
     server->armed_ns = POOL_NO_DEADLINE;
     pool_expire(server->pool, clock_now_ns());
     server_arm_deadline(server);
@@ -48,8 +46,6 @@ server_arm_deadline(struct server *server)
 static void
 on_end_signal(evutil_socket_t signal_number, short what, void *data)
 {
-    (void)signal_number;
-    (void)what;
     server_leave(data);
 }
 
@@ -59,8 +55,6 @@ on_status_signal(evutil_socket_t signal_number, short what, void *data)
     struct server *server = data;
     struct pool_status status;
 
-    (void)signal_number;
-    (void)what;
     pool_get_status(server->pool, &status);
     message(
         "jobs %u, free %u, held %u, reserved %u, debt %u, waiting %u, unpaid implicit slots %u, "

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef STEVED_SERVER_H
-#define STEVED_SERVER_H
+#pragma once
 
 /* The state of a server, and its event loop. Every rule of accounting is the pool's; requests.h and
  * ioctls.h translate what clients ask for into its words, session.h and answers.h what the kernel says. */
@@ -69,5 +68,3 @@ void server_arm_deadline(struct server *server);
         if ((server)->options.is_verbose)                                                          \
             message(__VA_ARGS__);                                                                  \
     } while (0)
-
-#endif

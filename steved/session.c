@@ -122,8 +122,6 @@ on_readable(evutil_socket_t fd, short what, void *data)
     struct session *session = data;
     int served = 1, count = 0;
 
-    (void)fd;
-    (void)what;
     while (count < session->burst && (served = serve_one(session)) > 0)
         count++;
     session->burst = next_burst(session->burst, count);
@@ -138,7 +136,6 @@ on_fuse_message(enum fuse_log_level level, const char *format, va_list arguments
 {
     char line[256];
 
-    (void)level;
     vsnprintf(line, sizeof(line), format, arguments);
     line[strcspn(line, "\n")] = '\0';
     message("%s", line);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef STEVED_SESSION_H
-#define STEVED_SESSION_H
+#pragma once
 
 /*
  * The connection to the kernel, of a FUSE mount (fuse_mount.h) or a CUSE device (cuse_device.h): reads
@@ -46,5 +45,3 @@ int session_serve(struct session *session, struct event_base *base,
                   void (*served)(struct server *server), void (*ended)(struct server *server));
 /* Who still waits gets an error. */
 void session_end(struct session *session);
-
-#endif

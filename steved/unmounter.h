@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef STEVED_UNMOUNTER_H
-#define STEVED_UNMOUNTER_H
+#pragma once
 
 #include <sys/types.h>
 
@@ -16,5 +15,3 @@ struct unmounter {
 int unmounter_start(struct unmounter *unmounter, const char *path);
 /* Returns when the mount is gone. */
 void unmounter_finish(struct unmounter *unmounter);
-
-#endif

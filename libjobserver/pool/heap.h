@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBSERVER_POOL_HEAP_H
-#define JOBSERVER_POOL_HEAP_H
+#pragma once
 
 /*
  * A binary heap of nodes that are members of the caller's structures and know their own place, so
@@ -37,5 +36,3 @@ heap_contains(const struct heap_node *node)
 {
     return node->place != 0;
 }
-
-#endif

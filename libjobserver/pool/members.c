@@ -387,7 +387,6 @@ pool_claim_implicit(struct pool *pool, struct pool_process *process, struct pool
     struct pool_holder *claimer = process->group ? &process->group->holder : &process->holder;
     struct pool_holder *candidates[] = {&ancestor->holder,
                                         ancestor->group ? &ancestor->group->holder : NULL};
-    (void)pool;
 
     if (claimer->claimed_from)
         return true;

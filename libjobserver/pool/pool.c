@@ -559,8 +559,6 @@ pool_expire(struct pool *pool, int64_t now_ns)
 static void
 cancel_nobody(void *server, void *reader)
 {
-    (void)server;
-    (void)reader;
 }
 
 void

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBSERVER_POOL_POOL_H
-#define JOBSERVER_POOL_POOL_H
+#pragma once
 
 /*
  * The accounting of one jobserver: how many tokens there are, who holds them, who waits, for whom
@@ -194,5 +193,3 @@ size_t pool_get_clients(const struct pool *pool, uint64_t *cursor, struct pool_c
 /* Walks every structure and checks rule 1 and all that hangs together with it. For tests: returns
  * NULL, or what is wrong. */
 const char *pool_check(const struct pool *pool);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBSERVER_POOL_PRIVATE_H
-#define JOBSERVER_POOL_PRIVATE_H
+#pragma once
 
 /*
  * What the files of the pool share, and nobody else includes.
@@ -210,5 +209,3 @@ struct pool_holder *pool_holder_of(struct pool_opening *opening, struct pool_pro
 void pool_trim_claims(struct pool_holder *holder);
 unsigned pool_holder_claimable(const struct pool_holder *holder);
 void pool_holder_set_pays_implicit(struct pool *pool, struct pool_holder *holder, bool pays);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBSERVER_PROCESS_PRIVATE_H
-#define JOBSERVER_PROCESS_PRIVATE_H
+#pragma once
 
 /* How the files of this folder read /proc. */
 
@@ -20,5 +19,3 @@ ssize_t process_read_file(pid_t pid, const char *name, char *text, size_t size);
 /* /proc/PID/stat as far as the start time: a pid of 10 digits, a name of at most 63 bytes, of which
  * the kernel may write each as a 4 byte escape, and 20 numbers of at most 20 digits: below 700. */
 #define PROCESS_STAT_SIZE 1024
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBSERVER_PROGRAM_CLOCK_H
-#define JOBSERVER_PROGRAM_CLOCK_H
+#pragma once
 
 /* The one clock: monotonic, in nanoseconds. */
 
@@ -16,5 +15,3 @@ int64_t clock_now_ns(void);
 /* How long it is from `now_ns` to `deadline_ns`, rounded up, so that a timer never fires too early to
  * find its deadline passed; zero if it has passed. */
 struct timeval clock_until(int64_t deadline_ns, int64_t now_ns);
-
-#endif

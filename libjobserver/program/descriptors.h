@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBSERVER_PROGRAM_DESCRIPTORS_H
-#define JOBSERVER_PROGRAM_DESCRIPTORS_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -22,5 +21,3 @@ void descriptors_raise_limit(void);
 /* Is this one, just opened, among the last that the process may have? Who keeps many must leave some
  * for what is opened for a moment only (/proc). */
 bool descriptors_are_scarce(int newest);
-
-#endif

@@ -56,7 +56,6 @@ write_to_syslog(void *none, const char *text, size_t size)
     const size_t name = strlen(program_invocation_short_name), prefix = name + strlen(": ");
     size_t skip = 0;
 
-    (void)none;
     if (size > prefix && memcmp(text, program_invocation_short_name, name) == 0 &&
         memcmp(text + name, ": ", 2) == 0)
         skip = prefix;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBSERVER_PROGRAM_MESSAGE_H
-#define JOBSERVER_PROGRAM_MESSAGE_H
+#pragma once
 
 /* Messages of a program to its user: "PROGRAM: TEXT\n" on stderr, in one write. PROGRAM is
  * program_invocation_short_name(3), which a shim sets to a name of its own. */
@@ -14,5 +13,3 @@ __attribute__((format(printf, 2, 3))) void message_errno(int error, const char *
  * there too. message_open_syslog() opens it while the process may still open sockets. */
 void message_open_syslog(void);
 void message_to_syslog(void);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBSERVER_PROGRAM_PACKET_H
-#define JOBSERVER_PROGRAM_PACKET_H
+#pragma once
 
 /* What the processes of one program say to each other, over a SOCK_SEQPACKET pair: a structure, and a
  * descriptor along with it. */
@@ -12,5 +11,3 @@ int packet_send(int socket, const void *body, size_t size, int fd);
 /* 1; 0 at the end (the other one is dead); -EAGAIN; -EBADMSG: it has another size; or a negative errno.
  * *fd: -1 if none came; else close-on-exec, and the caller's. */
 int packet_receive(int socket, void *body, size_t size, int *fd);
-
-#endif

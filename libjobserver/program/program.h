@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBSERVER_PROGRAM_PROGRAM_H
-#define JOBSERVER_PROGRAM_PROGRAM_H
+#pragma once
 
 /*
  * Programs on PATH: which version they are, and which one a shim stands before.
@@ -38,5 +37,3 @@ int program_find_real(const char *name, const char *variable, char **path, char 
 unsigned program_shim_hops(void);
 /* Becomes `path`, and notes one such step. Returns a negative errno. */
 int program_exec_real(const char *path, char **argv);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef JOBSERVER_PROGRAM_USAGE_H
-#define JOBSERVER_PROGRAM_USAGE_H
+#pragma once
 
 /* Command lines: what programs exit with, and how they refuse bad input. */
 
@@ -31,5 +30,3 @@ bool usage_parse_number(const char *text, unsigned min, unsigned max, unsigned *
 
 /* For --help and --version: prints the text to stdout, and ends with 0, or `failure` if that fails. */
 _Noreturn void usage_show(const char *text, int failure);
-
-#endif

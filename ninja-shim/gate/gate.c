@@ -264,8 +264,6 @@ free_token(struct gate *gate)
 static void
 on_event(evutil_socket_t fd, short what, void *argument)
 {
-    (void)fd;
-    (void)what;
     gate_serve(argument);
 }
 
@@ -274,8 +272,6 @@ on_load(evutil_socket_t fd, short what, void *argument)
 {
     struct gate *gate = argument;
 
-    (void)fd;
-    (void)what;
     gate->is_load_awaited = false;
     gate_serve(gate);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_GATE_GATE_H
-#define NINJA_SHIM_GATE_GATE_H
+#pragma once
 
 /*
  * The gate: holds back what a lazy client starts, each job until a token has been waited for. This is
@@ -102,5 +101,3 @@ void gate_lazy_ended(struct gate *gate, pid_t lazy);
 
 /* Does something run, or wait? */
 bool gate_is_busy(const struct gate *gate);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_GATE_HOLDINGS_H
-#define NINJA_SHIM_GATE_HOLDINGS_H
+#pragma once
 
 /*
  * What the sidecar and its keeper both know: whose end gives which token back, who must not outlive
@@ -53,5 +52,3 @@ void holdings_run(struct holdings *holdings, int number);
 /* The job goes on without its token. */
 void holdings_drop_token(struct holdings *holdings, int number);
 void holdings_remove(struct holdings *holdings, int number);
-
-#endif

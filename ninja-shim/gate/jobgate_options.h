@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_GATE_JOBGATE_OPTIONS_H
-#define NINJA_SHIM_GATE_JOBGATE_OPTIONS_H
+#pragma once
 
 /* The command line of jobgate. */
 
@@ -21,5 +20,3 @@ struct jobgate_options {
 
 /* Ends the program for --help, --version and bad usage. */
 void jobgate_options_parse(struct jobgate_options *options, int argc, char **argv);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_GATE_KEEPER_H
-#define NINJA_SHIM_GATE_KEEPER_H
+#pragma once
 
 /*
  * The keeper outlives the sidecar, if that is killed: it ends the lazy client and what waits at the
@@ -20,5 +19,3 @@ struct gate_keeper_duties {
 
 /* Starts one. A child of the caller, of which it hears by SIGCHLD. 0 and *pid, or a negative errno. */
 int gate_keeper_start(const struct gate_keeper_duties *duties, pid_t *pid);
-
-#endif

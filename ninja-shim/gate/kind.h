@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_GATE_KIND_H
-#define NINJA_SHIM_GATE_KIND_H
+#pragma once
 
 /*
  * A kind of gate: one way to stop a process where it executes a program, and to run or end it later.
@@ -51,5 +50,3 @@ struct gate_kind {
      * there never is anything. */
     int (*keep)(void *shared);
 };
-
-#endif

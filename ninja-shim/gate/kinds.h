@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_GATE_KINDS_H
-#define NINJA_SHIM_GATE_KINDS_H
+#pragma once
 
 /* The kinds of gates that there are, and how a user names one. */
 
@@ -20,5 +19,3 @@ int gate_kinds_parse(const char *text, const struct gate_kind **kind);
  * `last` stands before the last one, `between` before the others. */
 void gate_kinds_list(char list[GATE_KINDS_LIST_SIZE], const char *between, const char *last,
                      const char *more);
-
-#endif

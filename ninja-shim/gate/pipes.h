@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_GATE_PIPES_H
-#define NINJA_SHIM_GATE_PIPES_H
+#pragma once
 
 /*
  * By which pipes processes are joined, as /proc shows it. A pipe is its inode; 0: none. Who cannot
@@ -29,5 +28,3 @@ bool pipes_set_has(const struct pipes_set *set, uint64_t pipe);
 void pipes_reach(struct pipes_set *reached, pid_t parent, pid_t pid,
                  const uint64_t pipes[PIPES_STANDARD],
                  bool (*is_job)(const void *argument, pid_t child), const void *argument);
-
-#endif

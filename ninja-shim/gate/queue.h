@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_GATE_QUEUE_H
-#define NINJA_SHIM_GATE_QUEUE_H
+#pragma once
 
 /*
  * Which job of a lazy client may run, and on what: the decisions of the gate. Pure: no I/O, no clock.
@@ -92,5 +91,3 @@ void queue_stop(struct queue *queue, int end_status);
 /* What a shell, and ninja from 1.13 on, makes of a wait status: a number to exit with. A job that was
  * interrupted (INT, TERM, HUP) counts as SIGINT, as in ninja. */
 int queue_exit_code(int wait_status);
-
-#endif

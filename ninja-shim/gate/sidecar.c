@@ -70,7 +70,6 @@ on_children(evutil_socket_t fd, short what, void *argument)
     struct gate *gate = &sidecar->gate;
     struct signalfd_siginfo info;
 
-    (void)what;
     /* Were there another one, the descriptor would be readable again. */
     if (read(fd, &info, sizeof(info)) < 0)
         return;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_GATE_SIDECAR_H
-#define NINJA_SHIM_GATE_SIDECAR_H
+#pragma once
 
 /*
  * The sidecar is the process that keeps the gate for one lazy client, beside it: in a session of its
@@ -27,5 +26,3 @@ struct sidecar_message {
 
 /* What the sidecar's process does; `socket` is its end of the link to the shim, whose pid is `root`. */
 _Noreturn void sidecar_run(const struct gate_plan *plan, pid_t root, int socket);
-
-#endif

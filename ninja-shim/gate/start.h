@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_GATE_START_H
-#define NINJA_SHIM_GATE_START_H
+#pragma once
 
 /* Puts a gate around a program that is about to be executed. */
 
@@ -11,5 +10,3 @@
  * here on it must do nothing but that. kind: NULL, the first of gate_kinds that is allowed here. 0; or
  * a negative errno, and *why_not (to be freed; NULL: out of memory) says what was tried and refused. */
 int gate_start(const struct gate_plan *plan, const struct gate_kind *kind, char **why_not);
-
-#endif

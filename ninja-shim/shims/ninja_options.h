@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_SHIMS_NINJA_OPTIONS_H
-#define NINJA_SHIM_SHIMS_NINJA_OPTIONS_H
+#pragma once
 
 /* What of ninja's command line matters to the gate. */
 
@@ -26,5 +25,3 @@ int ninja_options_read(struct ninja_options *options, int argc, char *const *arg
  * array; word's text is in it, the words of argv stay where they are. NULL: no memory. */
 char **ninja_options_insert_jobs(const struct ninja_options *options, int argc, char *const *argv,
                                  const char *word);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_SHIMS_NINJA_VERSION_H
-#define NINJA_SHIM_SHIMS_NINJA_VERSION_H
+#pragma once
 
 /* Versions of ninja. */
 
@@ -9,5 +8,3 @@
 /* What `ninja --version` prints: does this ninja wait for tokens by itself? From 1.14 on; of a state
  * between versions (1.14.0.git) nobody knows, since it called itself so before it had learnt that. */
 bool ninja_version_is_proper_client(const char *version);
-
-#endif

@@ -51,7 +51,6 @@ floor_getattr(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *file)
 {
     struct stat stat;
 
-    (void)file;
     describe(inode, &stat);
     fuse_reply_attr(request, &stat, 1e6);
 }
@@ -64,8 +63,6 @@ floor_open(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *file)
                                                        FOPEN_STREAM | FOPEN_NOFLUSH |
                                                        FOPEN_PARALLEL_DIRECT_WRITES};
 
-    (void)inode;
-    (void)file;
     fuse_reply_buf(request, (const char *)&answer, sizeof(answer));
 }
 
@@ -75,10 +72,6 @@ floor_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
 {
     struct queue *queue = fuse_req_userdata(request);
 
-    (void)inode;
-    (void)size;
-    (void)offset;
-    (void)file;
     if (queue->is_used && queue->tokens == 0) {
         queue->readers[(queue->first + queue->count++) % QUEUE_SIZE] = request;
         return;
@@ -93,10 +86,6 @@ floor_write(fuse_req_t request, fuse_ino_t inode, const char *bytes, size_t size
 {
     struct queue *queue = fuse_req_userdata(request);
 
-    (void)inode;
-    (void)bytes;
-    (void)offset;
-    (void)file;
     fuse_reply_write(request, size);
     for (queue->tokens += (long)size; queue->tokens > 0 && queue->count > 0; queue->tokens--) {
         fuse_reply_buf(queue->readers[queue->first], "+", 1);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef TESTS_FUZZ_AUTH_PROPERTIES_H
-#define TESTS_FUZZ_AUTH_PROPERTIES_H
+#pragma once
 
 /*
  * What must hold for every value of MAKEFLAGS, whoever wrote it. The oracle is getopt_long() itself
@@ -246,5 +245,3 @@ check_auth_properties(const char *flags, const char *path, unsigned jobs)
     auth_clear(&fifo);
     oracle_clear(&oracle);
 }
-
-#endif

@@ -95,14 +95,12 @@ touch_by_writing(int fd, int byte)
 static int
 write_from_map(int fd, int unused)
 {
-    (void)unused;
     return error_of(write(fd, map(fd, MAP_PRIVATE), 1));
 }
 
 static int
 read_into_map(int fd, int unused)
 {
-    (void)unused;
     return error_of(read(fd, map(fd, MAP_PRIVATE), 1));
 }
 
@@ -114,7 +112,6 @@ read_process(int fd, int unused)
     const struct iovec there = {.iov_base = map(fd, MAP_PRIVATE), .iov_len = 1};
     const struct iovec here = {.iov_base = &byte, .iov_len = 1};
 
-    (void)unused;
     return error_of(process_vm_readv(getpid(), &here, 1, &there, 1, 0));
 }
 
@@ -139,7 +136,6 @@ splice_out(int fd, int flags)
 static int
 send_file(int fd, int unused)
 {
-    (void)unused;
     return error_of(sendfile(open_pipe(), fd, NULL, 1));
 }
 
@@ -148,14 +144,12 @@ copy_range(int fd, int unused)
 {
     int copy = memfd_create("copy", MFD_CLOEXEC);
 
-    (void)unused;
     return error_of(copy_file_range(fd, NULL, copy, NULL, 1, 0));
 }
 
 static int
 read_ahead(int fd, int unused)
 {
-    (void)unused;
     return error_of(readahead(fd, 0, 1));
 }
 
@@ -178,7 +172,6 @@ execute(int fd, int unused)
 {
     char name[] = "x", *arguments[] = {name, NULL};
 
-    (void)unused;
     return error_of(fexecve(fd, arguments, environ));
 }
 
@@ -208,7 +201,6 @@ read_ahead_behind_aio(int fd, int unused)
     struct iocb reads[BACKGROUND_MAX], *submitted[BACKGROUND_MAX];
     aio_context_t context = 0;
 
-    (void)unused;
     for (int i = 0; i < BACKGROUND_MAX; i++) {
         reads[i] = (struct iocb){.aio_lio_opcode = IOCB_CMD_PREAD,
                                  .aio_fildes = (unsigned)fd,
@@ -235,7 +227,6 @@ read_by_io_uring(int fd, int unused)
     struct io_uring_params ring = {0};
     int ring_fd = (int)syscall(SYS_io_uring_setup, BACKGROUND_MAX, &ring);
 
-    (void)unused;
     if (ring_fd < 0)
         return errno;
     struct io_uring_sqe *reads =

@@ -2,8 +2,7 @@
 /*
  * Parts of a test that run in a process of their own, because they give up privileges or may hang.
  */
-#ifndef TESTS_UNIT_CHILD_H
-#define TESTS_UNIT_CHILD_H
+#pragma once
 
 #include <grp.h>
 #include <setjmp.h>
@@ -59,5 +58,3 @@ become_user(uid_t user)
     return setgroups(0, NULL) == 0 && setresgid(user, user, user) == 0 &&
            setresuid(user, user, user) == 0 && prctl(PR_SET_DUMPABLE, 1) == 0;
 }
-
-#endif

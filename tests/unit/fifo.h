@@ -2,8 +2,7 @@
 /*
  * What tests put into FIFOs and pipes, and find in them.
  */
-#ifndef TESTS_UNIT_FIFO_H
-#define TESTS_UNIT_FIFO_H
+#pragma once
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -63,5 +62,3 @@ fill(int fd)
         ;
     close(filler);
 }
-
-#endif

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /* The end of a test's own directory. */
-#ifndef TESTS_UNIT_REMOVE_TREE_H
-#define TESTS_UNIT_REMOVE_TREE_H
+#pragma once
 
 #include <ftw.h>
 #include <stdio.h>
@@ -22,5 +21,3 @@ remove_tree(const char *path)
 {
     return nftw(path, remove_entry, 8, FTW_DEPTH | FTW_PHYS) ? -1 : 0;
 }
-
-#endif

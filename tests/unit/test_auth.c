@@ -134,7 +134,6 @@ static const struct parse_case parse_cases[] = {
 static void
 test_parse(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < COUNT(parse_cases); i++) {
         const struct parse_case *c = &parse_cases[i];
         struct auth expected = {c->kind, NULL, c->read_fd, c->write_fd}, auth;
@@ -191,7 +190,6 @@ static const struct {
 static void
 test_parse_errors(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < COUNT(bad_cases); i++) {
         struct auth auth = {AUTH_CLOSED, NULL, 42, 43};
         char expected[200], *error = NULL;
@@ -228,7 +226,6 @@ static const struct {
 static void
 test_format(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < COUNT(format_cases); i++) {
         struct auth auth = {format_cases[i].kind, NULL, format_cases[i].read_fd,
                             format_cases[i].write_fd};
@@ -334,7 +331,6 @@ test_replace(void **state)
 {
     const struct auth fifo = {AUTH_FIFO, (char[]){"/n"}, -1, -1};
 
-    (void)state;
     for (size_t i = 0; i < COUNT(replace_cases); i++) {
         char *text = auth_replace(replace_cases[i].flags, &fifo, 8);
 
@@ -359,7 +355,6 @@ test_replace_parts(void **state)
         {"kI", "kI", " -j3 -kI", " --jobserver-auth=5,6 -kI"},
     };
 
-    (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
         char *nothing = auth_replace(cases[i].flags, &none, 0);
         char *jobs = auth_replace(cases[i].flags, &none, 3);
@@ -418,7 +413,6 @@ static const struct {
 static void
 test_jobs(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < COUNT(jobs_cases); i++)
         if (auth_jobs(jobs_cases[i].flags) != jobs_cases[i].jobs)
             fail_msg("'%s'", jobs_cases[i].flags);
@@ -483,7 +477,6 @@ test_properties(void **state)
     };
     char flags[2048], path[64];
 
-    (void)state;
     srandom(1);
     for (int round = 0; round < 30000; round++) {
         char *end = flags;
@@ -509,7 +502,6 @@ test_long(void **state)
     const size_t size = 128 * UINT64_C(1024);
     char *flags = malloc(size);
 
-    (void)state;
     assert_non_null(flags);
     for (const char *filling = "x \\"; *filling != '\0'; filling++) {
         memset(flags, *filling, size - 1);

@@ -229,7 +229,6 @@ test_pipe_is_reopened(void **state)
     int ends[2];
     char token = 0, name[32];
 
-    (void)state;
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     struct client *client = open_pipe(ends);
     assert_int_equal(client_kind(client), CLIENT_FIFO);
@@ -337,7 +336,6 @@ test_a_foreign_device(void **state)
     struct steved_claim claim;
     char *error;
 
-    (void)state;
     int result = client_open_path("/dev/fuse", &client, &error);
     if (result < 0) {
         print_message("# %s\n", error);
@@ -447,7 +445,6 @@ test_acquire_wakes_up(void **state)
 static void
 do_nothing(int signal_number)
 {
-    (void)signal_number;
 }
 
 /* A signal every so often, until a call with 0. Takes alarm(2)'s place meanwhile. */
@@ -542,7 +539,6 @@ test_another_users_pipe(void **state)
 {
     int ends[2];
 
-    (void)state;
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     assert_int_equal(fchmod(ends[0], 0), 0);
     assert_int_equal(run_in_child(use_borrowed, ends), 0);
@@ -591,7 +587,6 @@ test_another_users_pipe_is_full(void **state)
 {
     int ends[2];
 
-    (void)state;
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     fill(ends[1]);
     assert_int_equal(fchmod(ends[0], 0), 0);
@@ -763,7 +758,6 @@ test_splice_another_users_pipe(void **state)
 {
     int ends[2];
 
-    (void)state;
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     assert_int_equal(fchmod(ends[0], 0), 0);
     assert_int_equal(run_in_child(splice_borrowed, ends), 0);

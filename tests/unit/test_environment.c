@@ -156,7 +156,6 @@ check_open(size_t i)
 static void
 test_open(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < COUNT(cases); i++)
         check_open(i);
     unsetenv("MAKEFLAGS");
@@ -187,7 +186,6 @@ test_total(void **state)
     struct client *client;
     char *error;
 
-    (void)state;
     assert_int_equal(client_open_path("named", &client, &error), 0);
     for (size_t i = 0; i < COUNT(totals); i++)
         assert_int_equal(
@@ -327,7 +325,6 @@ test_tell(void **state)
 {
     struct auth fifo = {.kind = AUTH_FIFO, .path = (char[]){"/a/b"}, .read_fd = -1, .write_fd = -1};
 
-    (void)state;
     setenv("MAKEFLAGS", "k -j2 --jobserver-auth=5,6", 1);
     setenv("CARGO_MAKEFLAGS", "--jobserver-auth=5,6", 1);
     assert_int_equal(environment_name_jobserver(&fifo, "/a/b", 7), 0);
@@ -372,7 +369,6 @@ test_ends(void **state)
     struct auth ends = {.read_fd = -1, .write_fd = -1};
     char *error, token;
 
-    (void)state;
     assert_int_equal(environment_open_ends("named", &ends, &error), 0);
     assert_int_equal(ends.kind, AUTH_PIPE);
     assert_true(ends.read_fd > STDERR_FILENO && ends.write_fd > STDERR_FILENO);

@@ -20,7 +20,6 @@ test_numbers_are_used_again(void **state)
 {
     struct holdings *holdings = holdings_create();
 
-    (void)state;
     assert_non_null(holdings);
     assert_int_equal(holdings_add(holdings, HOLDING_WAITING, 7), 0);
     assert_int_equal(holdings_add(holdings, HOLDING_LAZY_CLIENT, 8), 1);
@@ -40,7 +39,6 @@ test_tokens(void **state)
 {
     struct holdings *holdings = holdings_create();
 
-    (void)state;
     assert_non_null(holdings);
     int number = holdings_add(holdings, HOLDING_WAITING, 7);
     assert_int_equal(holdings->holding[number].token, HOLDINGS_NO_TOKEN);
@@ -61,7 +59,6 @@ test_full(void **state)
 {
     struct holdings *holdings = holdings_create();
 
-    (void)state;
     assert_non_null(holdings);
     for (unsigned i = 0; i < HOLDINGS_MAX; i++)
         holdings->holding[i].kind = HOLDING_WAITING;
@@ -77,7 +74,6 @@ test_shared_with_children(void **state)
     struct holdings *holdings = holdings_create();
     int status;
 
-    (void)state;
     assert_non_null(holdings);
     pid_t child = fork();
     if (child == 0)

@@ -68,7 +68,6 @@ static const struct {
 static void
 test_is_paid(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         struct client client = cases[i].client;
         bool paid = implicit_is_paid(&client, cases[i].policy, cases[i].from_environment);
@@ -93,7 +92,6 @@ test_parse(void **state)
                                       "aut", "autoo", "acquire,", "1"};
     enum implicit_policy policy;
 
-    (void)state;
     for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
         policy = good[i].policy == IMPLICIT_AUTO ? IMPLICIT_ACQUIRE : IMPLICIT_AUTO;
         assert_int_equal(implicit_parse(good[i].text, &policy), 0);

@@ -95,7 +95,6 @@ test_refused(void **state)
 {
     char said[4096], expected[200];
 
-    (void)state;
     for (size_t i = 0; i < COUNT(refused_cases); i++) {
         snprintf(expected, sizeof(expected), "jobgate: %s\n", refused_cases[i].said);
         assert_int_equal(parse_in_child(refused_cases[i].argv, STDERR_FILENO, said, sizeof(said)),
@@ -109,7 +108,6 @@ test_told(void **state)
 {
     char said[4096];
 
-    (void)state;
     assert_int_equal(parse_in_child((const char *[ARGUMENTS_MAX]){"jobgate", "--gate=ptrace", "-h"},
                                     STDOUT_FILENO, said, sizeof(said)),
                      0);
@@ -182,7 +180,6 @@ static const struct {
 static void
 test_taken(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < COUNT(taken_cases); i++) {
         struct jobgate_options options;
         char *argv[ARGUMENTS_MAX + 1] = {NULL};

@@ -158,7 +158,6 @@ test_a_pipes_own_bytes_move_and_come_back(void **state)
 {
     int ends[2];
 
-    (void)state;
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     struct client *client = open_pipe(ends);
     put(ends[1], "abc");
@@ -197,7 +196,6 @@ test_another_users_pipe(void **state)
 {
     int ends[2];
 
-    (void)state;
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     assert_int_equal(fchmod(ends[0], 0), 0);
     put(ends[1], "abc");
@@ -387,7 +385,6 @@ test_the_parent_has_gone(void **state)
     struct ledger ledger;
     unsigned tokens_free;
 
-    (void)state;
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     struct client *client = open_pipe(ends);
     put(ends[1], "ab");

@@ -116,7 +116,6 @@ static const struct {
 static void
 test_builds(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < COUNT(builds_cases); i++) {
         struct ninja_options options;
         struct command_line line = {.argc = 0};
@@ -214,7 +213,6 @@ check_jobs(const struct jobs_case *c, const char *flags)
 static void
 test_jobs(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < COUNT(jobs_cases); i++)
         check_jobs(&jobs_cases[i], NULL);
 }
@@ -223,7 +221,6 @@ test_jobs(void **state)
 static void
 test_inserted_jobs_win(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < COUNT(jobs_cases); i++) {
         struct ninja_options options, again;
         struct command_line line = {.argc = 0};
@@ -248,7 +245,6 @@ test_posixly_correct(void **state)
         {"ninja all -j9", DEFAULT, "ninja -jN all -j9"},
     };
 
-    (void)state;
     setenv("POSIXLY_CORRECT", "", 1);
     for (size_t i = 0; i < COUNT(cases); i++)
         check_jobs(&cases[i], NULL);
@@ -284,7 +280,6 @@ static const struct {
 static void
 test_samurai(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < COUNT(samurai_cases); i++)
         check_jobs(&samurai_cases[i].jobs, samurai_cases[i].flags);
 }
@@ -301,7 +296,6 @@ test_samurai_builds(void **state)
         {"-X", "samu -n", false},    {"-v -X", "samu", true},
     };
 
-    (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct ninja_options options;
         struct command_line line = {.argc = 0};
@@ -345,7 +339,6 @@ static const struct {
 static void
 test_limits(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < COUNT(limit_cases); i++) {
         struct ninja_options options;
         struct command_line line = {.argc = 0};

@@ -14,7 +14,6 @@
 static void
 test_waits(void **state)
 {
-    (void)state;
     assert_true(ninja_version_is_proper_client("1.14.0\n"));
     assert_true(ninja_version_is_proper_client("1.14"));
     assert_true(ninja_version_is_proper_client("1.20.3\n"));
@@ -39,7 +38,6 @@ test_does_not_wait(void **state)
         "usage: ninja 1.14",
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++)
         assert_false(ninja_version_is_proper_client(versions[i]));
 }

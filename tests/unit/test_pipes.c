@@ -32,8 +32,6 @@ pipe_of(int fd)
 static bool
 is_no_job(const void *argument, pid_t child)
 {
-    (void)argument;
-    (void)child;
     return false;
 }
 
@@ -104,7 +102,6 @@ member_that_moves_its_pipes_is_not_passed_by(void **state)
 {
     int passed_by = 0;
 
-    (void)state;
     for (int i = 0; i < ROUNDS; i++)
         passed_by += times_passed_by();
     assert_int_equal(passed_by, 0);

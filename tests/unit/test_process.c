@@ -150,7 +150,6 @@ test_info_of_self(void **state)
 {
     struct process_info info;
 
-    (void)state;
     assert_int_equal(process_info(getpid(), &info), 0);
     assert_int_equal(info.pid, getpid());
     assert_int_equal(info.parent, getppid());
@@ -201,7 +200,6 @@ test_names_that_deceive(void **state)
     void (*const names[])(void) = {name_like_stat, name_like_status, name_of_parenthesis,
                                    name_empty};
 
-    (void)state;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         pid_t child = start_child(names[i]);
         struct process_info info;
@@ -223,7 +221,6 @@ test_no_such_process(void **state)
     const pid_t pids[] = {0, -1, INT32_MIN, INT32_MAX, pid_of_no_process()};
     struct process_cache *cache = process_cache_create();
 
-    (void)state;
     for (size_t i = 0; i < sizeof(pids) / sizeof(pids[0]); i++) {
         struct process_info info = {.pid = 12345}, ancestor, *descendants = &info;
         pid_t pid = 12345;
@@ -254,7 +251,6 @@ test_zombie(void **state)
     struct process_info info;
     char command[40];
 
-    (void)state;
     assert_true(pidfd >= 0);
     make_zombie(child);
     assert_int_equal(process_info(child, &info), 0);
@@ -275,7 +271,6 @@ test_pidfd_is_readable_at_exit(void **state)
     pid_t child = start_child(NULL);
     struct pollfd polled = {.fd = process_open_pidfd(child), .events = POLLIN};
 
-    (void)state;
     assert_true(polled.fd >= 0);
     assert_true(fcntl(polled.fd, F_GETFD) & FD_CLOEXEC);
     assert_false(process_pidfd_has_exited(polled.fd));
@@ -302,7 +297,6 @@ test_is_called(void **state)
     const char *const wrong[] = {"other", "a-name-of-15-c", "", NULL}, *const none[] = {NULL};
     pid_t child = start_child(name_that_is_cut);
 
-    (void)state;
     assert_true(process_is_called(child, right));
     assert_false(process_is_called(child, wrong));
     assert_false(process_is_called(child, none));
@@ -317,7 +311,6 @@ test_owner(void **state)
 {
     uid_t uid = 12345;
 
-    (void)state;
     assert_int_equal(process_owner(getpid(), &uid), 0);
     assert_int_equal(uid, geteuid());
     assert_int_equal(process_owner(pid_of_no_process(), &uid), -ESRCH);
@@ -342,7 +335,6 @@ test_signals(void **state)
     struct process_signals signals;
     pid_t child = start_child(prepare_signals);
 
-    (void)state;
     assert_int_equal(process_signals(child, &signals), 0);
     assert_int_equal(signals.pending, process_signal_bit(SIGUSR1));
     assert_int_equal(signals.blocked, process_signal_bit(SIGUSR1));
@@ -355,7 +347,6 @@ test_signals(void **state)
 static int
 look_from_new_namespace(void *argument)
 {
-    (void)argument;
     if (unshare(CLONE_NEWPID | (geteuid() == 0 ? 0 : CLONE_NEWUSER)) < 0)
         return NOT_ALLOWED;
     pid_t pid = fork();
@@ -368,7 +359,6 @@ look_from_new_namespace(void *argument)
 static void
 test_proc_of_another_namespace(void **state)
 {
-    (void)state;
     assert_int_equal(process_check_proc(), 0);
     int result = run_in_child(look_from_new_namespace, NULL);
     if (result == NOT_ALLOWED)
@@ -403,7 +393,6 @@ test_end_status(void **state)
     pid_t child = start_child(name_like_stat);
     int status = 12345, pidfd = process_open_pidfd(child);
 
-    (void)state;
     int result = process_end_status(child, pidfd, &status);
     assert_true(result == -EBUSY || result == -ENODATA);
     assert_int_equal(status, 12345);
@@ -425,7 +414,6 @@ test_thread_of_self(void **state)
     struct process_info info;
     pid_t pid = 0;
 
-    (void)state;
     start_worker(&worker);
     assert_int_not_equal(worker.tid, getpid());
     assert_int_equal(process_of_thread(worker.tid, &pid), 0);
@@ -443,7 +431,6 @@ test_thread_of_self(void **state)
 static int
 see_a_foreign_thread(void *none)
 {
-    (void)none;
     if (geteuid() == 0)
         EXPECT(setresuid(NOBODY, NOBODY, NOBODY) == 0);
     EXPECT(kill(1, 0) < 0 && errno == EPERM);
@@ -455,7 +442,6 @@ see_a_foreign_thread(void *none)
 static void
 test_another_users_thread_exists(void **state)
 {
-    (void)state;
     assert_int_equal(run_in_child(see_a_foreign_thread, NULL), 0);
 }
 
@@ -466,7 +452,6 @@ outlive_the_leader(void *argument)
 {
     pid_t tid = gettid();
 
-    (void)argument;
     if (write(said_by_thread, &tid, sizeof(tid)) != sizeof(tid))
         _exit(1);
     pause();
@@ -487,7 +472,6 @@ test_zombie_leader_with_a_living_thread(void **state)
     int said[2];
     pid_t tid, found = 0;
 
-    (void)state;
     assert_int_equal(pipe2(said, O_CLOEXEC), 0);
     pid_t pid = fork();
     if (pid == 0) {
@@ -529,7 +513,6 @@ test_cache_of_threads(void **state)
     struct worker workers[20];
     pid_t pid = 0;
 
-    (void)state;
     for (size_t i = 0; i < 20; i++)
         start_worker(&workers[i]);
     for (int round = 0; round < 3; round++) {
@@ -560,7 +543,6 @@ enter_namespaces(void *none)
 {
     int flags = CLONE_NEWPID | CLONE_NEWNS | (geteuid() == 0 ? 0 : CLONE_NEWUSER);
 
-    (void)none;
     if (unshare(flags) < 0)
         return NOT_ALLOWED;
     pid_t pid = fork();
@@ -663,7 +645,6 @@ use_ids_again(void)
 static void
 test_ids_used_again(void **state)
 {
-    (void)state;
     run_as_init(use_ids_again, NULL);
 }
 
@@ -676,7 +657,6 @@ look_for_hidden(void *none)
     struct process_info info;
     pid_t found = 0;
 
-    (void)none;
     EXPECT(setgroups(0, NULL) == 0 && setresgid(NOBODY, NOBODY, NOBODY) == 0);
     EXPECT(setresuid(NOBODY, NOBODY, NOBODY) == 0);
     EXPECT(process_info(1, &info) == -ESRCH);
@@ -707,7 +687,6 @@ hide(void)
 static void
 test_hidden_processes(void **state)
 {
-    (void)state;
     if (geteuid() != 0) {
         print_message("# to be another user, one must be root\n");
         skip();
@@ -748,7 +727,6 @@ test_ancestors(void **state)
     pid_t child = start_family(&grandchild);
     size_t count = process_ancestors(grandchild, ancestors, 64);
 
-    (void)state;
     assert_true(count >= 3 && count < 64);
     assert_int_equal(ancestors[0].pid, child);
     assert_int_equal(ancestors[1].pid, getpid());
@@ -783,7 +761,6 @@ test_descendants(void **state)
     struct process_info *found;
     pid_t grandchildren[2], families[2];
 
-    (void)state;
     assert_int_equal(process_descendants(getpid(), &found), 0);
     free(found);
     for (size_t i = 0; i < 2; i++)
@@ -816,7 +793,6 @@ test_children(void **state)
 {
     pid_t children[PROCESS_CHILDREN_MAX], grandchild;
 
-    (void)state;
     assert_int_equal(process_children(getpid(), children), 0);
     pid_t family = start_family(&grandchild), zombie = start_child(NULL);
     make_zombie(zombie);
@@ -849,7 +825,6 @@ test_pipes(void **state)
     uint64_t pipes[64];
     unsigned found = 0;
 
-    (void)state;
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     pid_t child = start_child(NULL);
     assert_int_equal(process_pipe(child, ends[1]), inode_of(ends[1]));
@@ -873,7 +848,6 @@ test_reopen(void **state)
 {
     int ends[2];
 
-    (void)state;
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     int fd = process_reopen(ends[0], O_RDONLY | O_NONBLOCK);
     assert_true(fd >= 0);
@@ -894,7 +868,6 @@ test_read_program(void **state)
 {
     char bytes[4];
 
-    (void)state;
     assert_int_equal(process_read_program(getpid(), bytes, sizeof(bytes)), 4);
     assert_memory_equal(bytes, "\177ELF", 4);
     assert_int_equal(process_read_program(pid_of_no_process(), bytes, sizeof(bytes)), -ESRCH);
@@ -934,7 +907,6 @@ test_set_id_program(void **state)
     char path[] = "/tmp/test-process.XXXXXX", copy[sizeof(path) + sizeof("cp /bin/cat ")];
     struct statvfs mount;
 
-    (void)state;
     assert_false(process_has_set_id_program(getpid()));
     if (geteuid() != 0 || statvfs("/tmp", &mount) < 0 || (mount.f_flag & ST_NOSUID)) {
         print_message("# a file of another user that gives privilege takes root\n");
@@ -960,7 +932,6 @@ test_memory(void **state)
     uint64_t address = 0;
     int status;
 
-    (void)state;
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
@@ -988,7 +959,6 @@ test_program_counter_of_what_runs(void **state)
     uint64_t address = 12345;
     pid_t child = fork();
 
-    (void)state;
     assert_true(child >= 0);
     while (child == 0 && runs)
         continue;
@@ -1032,7 +1002,6 @@ test_command(void **state)
     const char expected[] = "sh -c read x; exit 0 a?b ?[31m?  z";
     char command[sizeof(expected) + 20];
 
-    (void)state;
     assert_int_equal(pipe2(input, O_CLOEXEC), 0);
     pid_t child = start_shell(words, input[0]);
     assert_int_equal(process_command(child, command, sizeof(command)), 0);
@@ -1057,7 +1026,6 @@ test_command_without_words(void **state)
     int input[2];
     char command[40];
 
-    (void)state;
     assert_int_equal(pipe2(input, O_CLOEXEC), 0);
     pid_t child = start_shell(words, input[0]);
     assert_int_equal(process_command(child, command, sizeof(command)), 0);

@@ -51,7 +51,6 @@ static const struct {
 static void
 test_old_make(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < COUNT(versions); i++)
         if (make_version_is_old(versions[i].text) != versions[i].old)
             fail_msg("'%s'", versions[i].text);
@@ -146,7 +145,6 @@ check_search(const char *path, const char *expected, int expected_error)
 static void
 test_search(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < COUNT(searches); i++)
         check_search(searches[i].path, searches[i].found, searches[i].error);
 }
@@ -157,7 +155,6 @@ test_search_odd(void **state)
 {
     char path[8192];
 
-    (void)state;
     assert_int_equal(chdir("a"), 0);
     check_search("../b:", "tool", 0);
     check_search(":../b", "tool", 0);
@@ -173,7 +170,6 @@ test_find(void **state)
 {
     char *found;
 
-    (void)state;
     setenv("PATH", "z:n:d:c:a", 1);
     found = program_find("tool");
     assert_string_equal(found, "c/tool");
@@ -205,7 +201,6 @@ static const struct {
 static void
 test_named(void **state)
 {
-    (void)state;
     setenv("PATH", "b:c", 1);
     for (size_t i = 0; i < COUNT(names); i++) {
         char *found = NULL, *error = NULL;
@@ -239,7 +234,6 @@ test_hops(void **state)
     static const char *const nonsense[] = {"", ":", "x", "1", "1:2", "a:b:c", "1:2:3:4"};
     struct process_info self;
 
-    (void)state;
     assert_int_equal(process_info(getpid(), &self), 0);
     assert_int_equal(program_shim_hops(), 0);
     set_hops(getpid(), self.start_ticks, "3");
@@ -266,7 +260,6 @@ test_only_shims(void **state)
     char *found = NULL, *error = NULL;
     struct process_info self;
 
-    (void)state;
     assert_int_equal(process_info(getpid(), &self), 0);
     setenv("PATH", "b:c", 1);
     set_hops(getpid(), self.start_ticks, "100");
@@ -283,7 +276,6 @@ test_exec(void **state)
 {
     char tool[] = "tool", *argv[] = {tool, NULL};
 
-    (void)state;
     assert_int_equal(program_exec_real("z/tool", argv), -ENOENT);
     assert_int_equal(program_shim_hops(), 1);
     assert_int_equal(program_exec_real("n/tool", argv), -EACCES);
@@ -300,7 +292,6 @@ test_ask(void **state)
 {
     char answer[32], little[4];
 
-    (void)state;
     assert_int_equal(program_ask_version("c/tool", "tool", answer, sizeof(answer)), 0);
     assert_string_equal(answer, "c --version\n");
     assert_int_equal(program_ask_version("c/tool", "tool", little, sizeof(little)), 0);
@@ -321,7 +312,6 @@ test_ask_closed(void **state)
     int saved[3];
     char answer[32];
 
-    (void)state;
     for (int fd = 0; fd < 3; fd++) {
         saved[fd] = dup(fd);
         assert_true(saved[fd] >= 0);

@@ -35,7 +35,6 @@ test_implicit_slot_first(void **state)
     struct queue queue;
     struct job jobs[2];
 
-    (void)state;
     begin(&queue, (struct queue_rules){.is_implicit_paid = true}, jobs, 2);
     assert_int_equal(queue_next(&queue, 0), QUEUE_USE_IMPLICIT);
     assert_ptr_equal(queue_run(&queue, PAY_IMPLICIT), &jobs[0]);
@@ -50,7 +49,6 @@ test_slot_not_paid_for(void **state)
     struct queue queue;
     struct job jobs[1];
 
-    (void)state;
     begin(&queue, (struct queue_rules){.is_implicit_paid = false}, jobs, 1);
     assert_int_equal(queue_next(&queue, 0), QUEUE_USE_TOKEN);
 }
@@ -61,7 +59,6 @@ test_slot_goes_to_who_waits_then_to_who_runs(void **state)
     struct queue queue;
     struct job jobs[3];
 
-    (void)state;
     begin(&queue, (struct queue_rules){.is_implicit_paid = true}, jobs, 3);
     queue_run(&queue, PAY_IMPLICIT);
     queue_run(&queue, PAY_TOKEN);
@@ -81,7 +78,6 @@ test_removed_while_it_waits(void **state)
     struct queue queue;
     struct job jobs[2];
 
-    (void)state;
     begin(&queue, (struct queue_rules){.is_implicit_paid = true}, jobs, 2);
     assert_int_equal(queue_remove(&queue, &jobs[0]), PAY_NOTHING);
     assert_ptr_equal(queue_run(&queue, PAY_IMPLICIT), &jobs[1]);
@@ -95,7 +91,6 @@ test_load(void **state)
     struct queue queue;
     struct job jobs[2];
 
-    (void)state;
     begin(&queue, (struct queue_rules){.is_implicit_paid = true, .load_max = 4}, jobs, 2);
     /* One always may run. */
     assert_int_equal(queue_next(&queue, 100), QUEUE_USE_IMPLICIT);
@@ -112,7 +107,6 @@ test_slot_is_not_wasted_under_load(void **state)
     struct queue queue;
     struct job jobs[3];
 
-    (void)state;
     begin(&queue, (struct queue_rules){.is_implicit_paid = true, .load_max = 2}, jobs, 3);
     queue_run(&queue, PAY_IMPLICIT);
     queue_run(&queue, PAY_TOKEN);
@@ -127,7 +121,6 @@ test_slot_is_not_wasted_under_load(void **state)
 static void
 test_exit_codes(void **state)
 {
-    (void)state;
     assert_int_equal(queue_exit_code(EXITED(0)), 0);
     assert_int_equal(queue_exit_code(EXITED(3)), 3);
     assert_int_equal(queue_exit_code(EXITED(255)), 255);
@@ -144,7 +137,6 @@ test_failure_ends_what_waits(void **state)
     struct queue queue;
     struct job jobs[3], late = {0};
 
-    (void)state;
     begin(&queue, (struct queue_rules){.is_implicit_paid = true, .failures_allowed = 1}, jobs, 3);
     queue_run(&queue, PAY_IMPLICIT);
     queue_ended(&queue, EXITED(3));
@@ -164,7 +156,6 @@ test_the_last_failure_is_the_status(void **state)
 {
     struct queue queue;
 
-    (void)state;
     begin(&queue, (struct queue_rules){.failures_allowed = 2}, NULL, 0);
     queue_ended(&queue, EXITED(3));
     assert_false(queue.is_stopped);
@@ -182,7 +173,6 @@ test_failures_that_do_not_matter(void **state)
 {
     struct queue queue;
 
-    (void)state;
     begin(&queue, (struct queue_rules){.failures_allowed = 0}, NULL, 0);
     queue_ended(&queue, EXITED(1));
     queue_ended(&queue, KILLED(SIGINT));
@@ -194,7 +184,6 @@ test_interrupted_job_ends_the_build(void **state)
 {
     const int signals[] = {SIGINT, SIGTERM, SIGHUP};
 
-    (void)state;
     for (size_t i = 0; i < 3; i++) {
         struct queue queue;
         begin(&queue, (struct queue_rules){.failures_allowed = 100}, NULL, 0);
@@ -211,7 +200,6 @@ test_unknown_status_holds_grants(void **state)
     struct queue queue;
     struct job jobs[3];
 
-    (void)state;
     begin(&queue, (struct queue_rules){.is_implicit_paid = true, .failures_allowed = 1}, jobs, 3);
     queue_run(&queue, PAY_IMPLICIT);
     queue_run(&queue, PAY_TOKEN);
@@ -235,7 +223,6 @@ test_one_at_a_time_without_server(void **state)
     struct queue queue;
     struct job jobs[4];
 
-    (void)state;
     begin(&queue, (struct queue_rules){.is_implicit_paid = false}, jobs, 4);
     queue_run(&queue, PAY_TOKEN);
     queue_run(&queue, PAY_TOKEN);
@@ -330,7 +317,6 @@ take_operation(struct world *world, unsigned number)
 static void
 test_random(void **state)
 {
-    (void)state;
     for (unsigned seed = 0; seed < 4; seed++) {
         struct world world = {.tokens_free = TOKENS};
         queue_init(&world.queue, &(struct queue_rules){.is_implicit_paid = seed % 2});

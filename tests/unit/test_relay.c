@@ -166,7 +166,6 @@ test_one_token_floats(void **state)
 {
     struct world world;
 
-    (void)state;
     init(&world, 8, UINT_MAX);
     wake(&world);
     assert_int_equal(world.view.lying, 1);
@@ -181,7 +180,6 @@ test_cap_is_never_passed(void **state)
 {
     struct world world;
 
-    (void)state;
     init(&world, 8, 3);
     wake(&world);
     for (int i = 0; i < 3; i++)
@@ -200,7 +198,6 @@ test_empty_parent_is_watched_without_a_timer(void **state)
 {
     struct world world;
 
-    (void)state;
     init(&world, 0, UINT_MAX);
     wake(&world);
     assert_true(world.watches_parent);
@@ -215,7 +212,6 @@ test_jobs_that_follow_each_other_do_not_bother_the_parent(void **state)
 {
     struct world world;
 
-    (void)state;
     init(&world, 8, UINT_MAX);
     wake(&world);
     assert_true(take(&world));
@@ -234,7 +230,6 @@ test_surplus_goes_home_after_a_moment(void **state)
 {
     struct world world;
 
-    (void)state;
     init(&world, 8, UINT_MAX);
     wake(&world);
     for (int i = 0; i < 4; i++)
@@ -252,7 +247,6 @@ test_surplus_goes_home_at_once_if_somebody_waits(void **state)
 {
     struct world world;
 
-    (void)state;
     init(&world, 8, UINT_MAX);
     wake(&world);
     assert_true(take(&world));
@@ -267,7 +261,6 @@ test_idle_float_goes_home_if_the_parent_has_none(void **state)
 {
     struct world world;
 
-    (void)state;
     init(&world, 1, UINT_MAX);
     wake(&world);
     pass(&world, 99 * MS);
@@ -282,7 +275,6 @@ test_idle_float_stays_while_the_parent_has_others_and_costs_little(void **state)
 {
     struct world world;
 
-    (void)state;
     init(&world, 4, UINT_MAX);
     wake(&world);
     pass(&world, 60000 * MS);
@@ -298,7 +290,6 @@ test_probes_become_rare_and_short(void **state)
     struct world world;
     int64_t lying_ns = 0;
 
-    (void)state;
     init(&world, 1, UINT_MAX);
     wake(&world);
     pass(&world, 2000 * MS);
@@ -317,7 +308,6 @@ test_probe_serves_who_waits_here(void **state)
     struct world world;
     int64_t waited_ns = 0;
 
-    (void)state;
     init(&world, 2, UINT_MAX);
     wake(&world);
     assert_true(take(&world)); /* and the float is the parent's last */
@@ -338,7 +328,6 @@ test_a_token_that_returns_is_not_taken_for_demand(void **state)
 {
     struct world world;
 
-    (void)state;
     init(&world, 2, UINT_MAX);
     wake(&world);
     assert_true(take(&world));
@@ -353,7 +342,6 @@ test_what_was_never_lent_is_dropped(void **state)
 {
     struct world world;
 
-    (void)state;
     init(&world, 8, UINT_MAX);
     wake(&world);
     world.view.lying += 5;
@@ -368,7 +356,6 @@ test_loss_is_known_when_fewer_threads_live_than_tokens_are_lent(void **state)
 {
     struct world world;
 
-    (void)state;
     init(&world, 4, UINT_MAX);
     wake(&world);
     for (int i = 0; i < 4; i++)
@@ -388,7 +375,6 @@ test_long_job_is_counted_ever_more_rarely(void **state)
 {
     struct world world;
 
-    (void)state;
     init(&world, 1, 1);
     wake(&world);
     assert_true(take(&world));
@@ -402,7 +388,6 @@ test_parent_that_is_gone_is_left_alone(void **state)
 {
     struct world world;
 
-    (void)state;
     init(&world, 2, UINT_MAX);
     wake(&world);
     assert_true(take(&world));
@@ -422,7 +407,6 @@ test_random_builds_conserve_tokens(void **state)
     uint64_t seed = 12345;
     unsigned jobs = 0, others = 0;
 
-    (void)state;
     init(&world, 5, 4);
     wake(&world);
     for (int i = 0; i < 200000; i++) {

@@ -98,10 +98,6 @@ set_by_registers(pid_t pid, uint32_t arch, unsigned number, int status)
 static int
 set_by_registers(pid_t pid, uint32_t arch, unsigned number, int status)
 {
-    (void)pid;
-    (void)arch;
-    (void)number;
-    (void)status;
     return -ENOSYS;
 }
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_GATE_PTRACE_EXIT_H
-#define NINJA_SHIM_GATE_PTRACE_EXIT_H
+#pragma once
 
 /*
  * Ends a traced process that has stopped at its exec with an exit status of our choice: the first
@@ -16,5 +15,3 @@ bool ptrace_exit_begin(pid_t pid);
 /* At the next stop, if that is one of system calls (PTRACE_O_TRACESYSGOOD). true: done, the process is
  * detached, or killed where the architecture is not known; false: it goes on to the stop after. */
 bool ptrace_exit_continue(pid_t pid, int status);
-
-#endif

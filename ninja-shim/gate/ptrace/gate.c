@@ -547,7 +547,6 @@ open_gate(struct gate *gate, pid_t root, int fd)
     struct tracer *tracer = calloc(1, sizeof(*tracer));
     struct tracee *tracee = tracer ? add(tracer, root, ROLE_PASSER, 0) : NULL;
 
-    (void)fd;
     if (!tracee) {
         free(tracer);
         return -ENOMEM;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_GATE_PTRACE_GATE_H
-#define NINJA_SHIM_GATE_PTRACE_GATE_H
+#pragma once
 
 /*
  * The gate by ptrace(2). The lazy client is traced, and what it forks with it; a child that executes
@@ -14,5 +13,3 @@
 
 /* -EPERM: something else traces the shim, or Yama forbids it. */
 extern const struct gate_kind ptrace_gate_kind;
-
-#endif

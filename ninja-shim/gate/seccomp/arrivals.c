@@ -269,8 +269,6 @@ seccomp_arrivals_on_timer(evutil_socket_t fd, short what, void *argument)
     struct gate_process *process, *next;
     unsigned waiting = 0;
 
-    (void)fd;
-    (void)what;
     HASH_ITER (hh, of->gate->processes, process, next) {
         bool ending =
             process->job->job.state == JOB_ENDING && seccomp_waiter_of(process)->end_looks > 0;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_GATE_SECCOMP_ARRIVALS_H
-#define NINJA_SHIM_GATE_SECCOMP_ARRIVALS_H
+#pragma once
 
 /* What comes to a seccomp gate, and what happens to it while it waits there. */
 
@@ -17,5 +16,3 @@ void seccomp_arrivals_on_timer(evutil_socket_t fd, short what, void *argument);
 /* The kind's part of a gate. */
 void seccomp_arrivals_run(struct gate *gate, struct gate_process *process);
 void seccomp_arrivals_end(struct gate *gate, struct gate_process *process, int status);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_GATE_SECCOMP_EXIT_H
-#define NINJA_SHIM_GATE_SECCOMP_EXIT_H
+#pragma once
 
 /*
  * Ends a process that has stopped before the first instruction of its program with an exit status of our
@@ -14,5 +13,3 @@
 /* true: when it is continued, it exits with `status` (0 to 255). false: its memory is not ours to write
  * (another user's, a set-id program, Yama's scope 2), or the architecture is not known. */
 bool seccomp_exit_prepare(pid_t pid, int status);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_GATE_SECCOMP_FILTER_H
-#define NINJA_SHIM_GATE_SECCOMP_FILTER_H
+#pragma once
 
 /*
  * Puts this process, and all that it will ever start, under a filter by which each execve(2) waits
@@ -14,5 +13,3 @@
 /* The listener: close-on-exec, the caller's. -EBUSY: this tree of processes has one already; -EINVAL:
  * the kernel is older than Linux 5.19; or another negative errno. */
 int seccomp_filter_install(void);
-
-#endif

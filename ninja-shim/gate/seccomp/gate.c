@@ -28,7 +28,6 @@ on_listener(evutil_socket_t fd, short what, void *argument)
     struct pollfd polled = {.fd = fd, .events = POLLIN};
     struct seccomp_exec exec;
 
-    (void)what;
     for (unsigned n = 0; n < AT_A_TIME && poll(&polled, 1, 0) == 1 && (polled.revents & POLLIN);
          n++)
         if (seccomp_listener_receive(of->listener, &exec) == 1)
@@ -44,8 +43,6 @@ on_root_end(evutil_socket_t fd, short what, void *argument)
 {
     struct seccomp_gate *of = argument;
 
-    (void)fd;
-    (void)what;
     event_free(of->root_event);
     of->root_event = NULL;
     /* What the lazy client has written to does not stay open for our sake. */
@@ -99,7 +96,6 @@ prepare(pid_t sidecar, int *fd)
 {
     int listener = seccomp_filter_install();
 
-    (void)sidecar;
     *fd = listener < 0 ? -1 : listener;
     return listener < 0 && listener != -EBUSY ? listener : 0;
 }

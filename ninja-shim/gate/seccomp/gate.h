@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_GATE_SECCOMP_GATE_H
-#define NINJA_SHIM_GATE_SECCOMP_GATE_H
+#pragma once
 
 /*
  * The gate by seccomp_unotify(2), for where ptrace is refused. Each execve below the shim is heard of;
@@ -20,5 +19,3 @@
 #include "ninja-shim/gate/kind.h"
 
 extern const struct gate_kind seccomp_gate_kind;
-
-#endif

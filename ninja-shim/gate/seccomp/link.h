@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_GATE_SECCOMP_LINK_H
-#define NINJA_SHIM_GATE_SECCOMP_LINK_H
+#pragma once
 
 /*
  * What sidecars say to each other. Only one listener can exist in a tree of processes. So a shim below
@@ -40,5 +39,3 @@ bool seccomp_link_is_trusted(uid_t uid);
 
 /* Tells a peer of a process that has been stopped for it. 0 or a negative errno (-EAGAIN: later). */
 int seccomp_link_announce(const struct seccomp_peer *peer, pid_t pid, pid_t lazy);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_GATE_SECCOMP_LISTENER_H
-#define NINJA_SHIM_GATE_SECCOMP_LISTENER_H
+#pragma once
 
 /*
  * The end of a seccomp filter at which each execve(2) under it is heard of (seccomp_unotify(2)). It
@@ -64,5 +63,3 @@ void seccomp_listener_remove_lazy(struct seccomp_listener *listener, pid_t pid);
 /* In the keeper (struct gate_kind): answers whatever waits. Returns the descriptor; -1: nothing runs
  * under the filter any more, or there is none. */
 int seccomp_listener_keep(void *shared);
-
-#endif

@@ -22,7 +22,6 @@ on_outer_message(evutil_socket_t fd, short what, void *argument)
     struct seccomp_message message;
     int passed, result;
 
-    (void)what;
     while ((result = packet_receive(fd, &message, sizeof(message), &passed)) == 1) {
         if (passed >= 0)
             close(passed);
@@ -42,8 +41,6 @@ on_outer_end(evutil_socket_t fd, short what, void *argument)
 {
     struct seccomp_gate *of = argument;
 
-    (void)fd;
-    (void)what;
     seccomp_tree_end(of, LIST_FIRST(&of->trees));
     gate_interrupt(of->gate);
 }

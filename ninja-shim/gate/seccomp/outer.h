@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_GATE_SECCOMP_OUTER_H
-#define NINJA_SHIM_GATE_SECCOMP_OUTER_H
+#pragma once
 
 /* The outer sidecar, at an inner one: it stops our jobs for us, and tells of each. See link.h. */
 
@@ -10,5 +9,3 @@
  * negative errno. */
 int seccomp_outer_join(struct seccomp_gate *of, pid_t root);
 void seccomp_outer_close(struct seccomp_gate *of);
-
-#endif

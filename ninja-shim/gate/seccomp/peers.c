@@ -36,8 +36,6 @@ on_peer_end(evutil_socket_t fd, short what, void *argument)
     struct seccomp_gate *of = peer->of;
     struct seccomp_tree *tree = peer->tree;
 
-    (void)fd;
-    (void)what;
     seccomp_stop_end_all(of, peer);
     if (tree && !seccomp_tree_has_living_lazy(of, tree)) {
         seccomp_tree_remove(of, tree);
@@ -91,7 +89,6 @@ on_peer_message(evutil_socket_t fd, short what, void *argument)
     struct seccomp_message message;
     int passed;
 
-    (void)what;
     int result = packet_receive(fd, &message, sizeof(message), &passed);
     if (passed >= 0)
         close(passed);
@@ -113,7 +110,6 @@ on_connection(evutil_socket_t fd, short what, void *argument)
     struct ucred credentials;
     int connection = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-    (void)what;
     if (connection < 0)
         return;
     struct seccomp_peer *peer = calloc(1, sizeof(*peer));

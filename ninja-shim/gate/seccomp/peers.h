@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_GATE_SECCOMP_PEERS_H
-#define NINJA_SHIM_GATE_SECCOMP_PEERS_H
+#pragma once
 
 /* The inner sidecars, at the outer one: they register here, and it stops their jobs. See link.h. */
 
@@ -9,5 +8,3 @@
 /* Without the socket the inner shims do not find us, and do without a gate. */
 void seccomp_peers_open(struct seccomp_gate *of, pid_t root);
 void seccomp_peers_close(struct seccomp_gate *of);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_GATE_SECCOMP_PRIVATE_H
-#define NINJA_SHIM_GATE_SECCOMP_PRIVATE_H
+#pragma once
 
 /* The state of a seccomp gate, for the files that it consists of. */
 
@@ -115,5 +114,3 @@ seccomp_gate_of(const struct gate *gate)
 {
     return gate->kind_state;
 }
-
-#endif

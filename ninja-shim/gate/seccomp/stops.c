@@ -83,8 +83,6 @@ seccomp_stop_on_timer(evutil_socket_t fd, short what, void *argument)
     struct seccomp_stop *stop, *next;
     bool done = true;
 
-    (void)fd;
-    (void)what;
     for (stop = TAILQ_FIRST(&of->stops); stop; stop = next) {
         next = TAILQ_NEXT(stop, in_gate);
         done = push(of, stop) && done;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_GATE_SECCOMP_STOPS_H
-#define NINJA_SHIM_GATE_SECCOMP_STOPS_H
+#pragma once
 
 /*
  * Stopping a process between its execve(2) and the first instruction of the new program: SIGSTOP is
@@ -27,5 +26,3 @@ void seccomp_stop_end_all(struct seccomp_gate *of, const struct seccomp_peer *pe
 void seccomp_stop_remove_all(struct seccomp_gate *of);
 
 void seccomp_stop_on_timer(evutil_socket_t fd, short what, void *argument);
-
-#endif

@@ -47,8 +47,6 @@ on_lazy_end(evutil_socket_t fd, short what, void *argument)
     bool ours = lazy->tree == LIST_FIRST(&of->trees);
     bool leaves_jobs = has_left_jobs(of, lazy);
 
-    (void)fd;
-    (void)what;
     forget_lazy(of, lazy);
     if (!ours)
         return;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NINJA_SHIM_GATE_SECCOMP_TREES_H
-#define NINJA_SHIM_GATE_SECCOMP_TREES_H
+#pragma once
 
 /*
  * Whose children are jobs. Who is a lazy client is not followed but asked when a child of it executes
@@ -30,5 +29,3 @@ bool seccomp_tree_has_orphan(struct seccomp_gate *of, const struct process_info 
 
 /* The kind's part of a gate: see struct gate_kind. */
 bool seccomp_tree_has_ended_lazy(const struct gate *gate, pid_t lazy);
-
-#endif
