@@ -10,7 +10,6 @@
  */
 
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "ninja-shim/gate/kind.h"

@@ -5,11 +5,8 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
-#include <unistd.h>
 
 #include "libjobserver/process.h"
 #include "libjobserver/program/message.h"
