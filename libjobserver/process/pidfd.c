@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/pidfd.h>
-#include <unistd.h>
 
 #include "libjobserver/process.h"
 #include "libjobserver/process/private.h"

@@ -3,7 +3,6 @@
  * the kind of gate does it to the processes. */
 #include <errno.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>

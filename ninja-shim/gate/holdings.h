@@ -9,7 +9,6 @@
  */
 
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "ninja-shim/gate/kind.h"

@@ -3,7 +3,6 @@
 
 /* The command line of jobgate. */
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "libjobserver/implicit.h"

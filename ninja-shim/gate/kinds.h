@@ -3,8 +3,6 @@
 
 /* The kinds of gates that there are, and how a user names one. */
 
-#include <stddef.h>
-
 #include "ninja-shim/gate/kind.h"
 
 /* In the order in which they are tried; ends with NULL. */

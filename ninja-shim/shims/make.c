@@ -5,7 +5,6 @@
  * instead, and becomes the real one. Whatever else there is, it becomes at once. See ninja-shim(1).
  */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

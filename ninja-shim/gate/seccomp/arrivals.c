@@ -5,11 +5,8 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
-#include <unistd.h>
 
 #include "libjobserver/process.h"
 #include "libjobserver/program/message.h"
@@ -173,24 +170,13 @@ arrive_at_own(struct seccomp_gate *of, const struct seccomp_exec *exec,
     }
 }
 
-static void
-end_process(struct seccomp_gate *of, const struct seccomp_exec *exec, pid_t pid)
-{
-    int pidfd = process_open_pidfd(pid);
-
-    if (pidfd >= 0 && seccomp_listener_is_valid(of->listener, exec->id))
-        pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
-    if (pidfd >= 0)
-        close(pidfd);
-}
-
 /* A child of a lazy client executes its first program. */
 static void
 arrive_from_lazy(struct seccomp_gate *of, const struct seccomp_exec *exec,
                  const struct process_info *info, struct seccomp_tree *tree)
 {
     if (tree->is_abandoned) {
-        end_process(of, exec, info->pid);
+        seccomp_listener_kill(of->listener, exec->id, info->pid);
     } else if (seccomp_exec_is_called(exec, tree->name_list)) {
         seccomp_tree_add_lazy(of, tree, info->pid);
         seccomp_listener_continue(of->listener, exec->id);
@@ -213,7 +199,7 @@ seccomp_arrivals_take(struct seccomp_gate *of, const struct seccomp_exec *exec)
     else if (tree)
         arrive_from_lazy(of, exec, &info, tree);
     else if (first && seccomp_tree_has_orphan(of, &info))
-        end_process(of, exec, info.pid);
+        seccomp_listener_kill(of->listener, exec->id, info.pid);
     else
         seccomp_listener_continue(of->listener, exec->id);
 }

@@ -91,6 +91,18 @@ seccomp_listener_continue(const struct seccomp_listener *listener, uint64_t id)
             (struct seccomp_notif_resp){.id = id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE});
 }
 
+/* The pidfd is that of who has sent the notification if that is still valid. */
+void
+seccomp_listener_kill(const struct seccomp_listener *listener, uint64_t id, pid_t pid)
+{
+    int pidfd = process_open_pidfd(pid);
+
+    if (pidfd >= 0 && seccomp_listener_is_valid(listener, id))
+        pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
+    if (pidfd >= 0)
+        close(pidfd);
+}
+
 void
 seccomp_listener_refuse(const struct seccomp_listener *listener, uint64_t id, int error)
 {
@@ -196,17 +208,12 @@ answer(const struct seccomp_listener *listener, const struct seccomp_exec *exec)
     struct process_info info;
     int first = seccomp_exec_is_first(exec, &info);
 
-    if (first < 0) {
+    if (first < 0)
         seccomp_listener_refuse(listener, exec->id, first);
-    } else if (first && is_job(listener, &info)) {
-        int pidfd = process_open_pidfd(info.pid);
-        if (pidfd >= 0 && seccomp_listener_is_valid(listener, exec->id))
-            pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
-        if (pidfd >= 0)
-            close(pidfd);
-    } else {
+    else if (first && is_job(listener, &info))
+        seccomp_listener_kill(listener, exec->id, info.pid);
+    else
         seccomp_listener_continue(listener, exec->id);
-    }
 }
 
 int

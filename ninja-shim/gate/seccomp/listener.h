@@ -46,6 +46,8 @@ bool seccomp_listener_is_valid(const struct seccomp_listener *listener, uint64_t
 /* Lets it go on. Nothing if it is dead. */
 void seccomp_listener_continue(const struct seccomp_listener *listener, uint64_t id);
 
+/* Kills the process `pid` that it has been looked up to be, if that is still the truth. */
+void seccomp_listener_kill(const struct seccomp_listener *listener, uint64_t id, pid_t pid);
 /* It fails with this negative errno. */
 void seccomp_listener_refuse(const struct seccomp_listener *listener, uint64_t id, int error);
 
