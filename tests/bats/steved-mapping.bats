@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Who reads the file through the page cache gets nothing, and holds up nobody.
 
-load common
+load ../lib/bash/common
 
 # check [--takes WHAT] WAY=OUTCOME,...: check-page-cache, where nothing outlives it.
 check() {
