@@ -121,7 +121,7 @@ on_death(evutil_socket_t pidfd, short what, void *data)
         return;
     }
     client_died(client);
-    server_arm_deadline(server);
+    server_settle(server);
 }
 
 /* No pid is used again as soon as this: all others would have to be used first. */

@@ -60,7 +60,7 @@ start(struct program *program)
     if (daemon_start(&program->daemon, options->is_daemon) < 0)
         return false;
     session_init(&program->session, server);
-    if (server_init(server, &request_events) < 0 || notify_open(&program->notify) < 0 ||
+    if (server_init(server, requests_answer) < 0 || notify_open(&program->notify) < 0 ||
         !open_file(program))
         return false;
     if (daemon_prepare(&program->daemon) < 0 || lockdown(&program->identity) < 0)
@@ -78,7 +78,7 @@ serve(struct program *program)
 {
     struct server *server = &program->server;
 
-    return session_serve(&program->session, server->base, server_arm_deadline, server_leave) == 0 &&
+    return session_serve(&program->session, server->base, server_settle, server_leave) == 0 &&
            server_run(server) == 0;
 }
 

@@ -98,31 +98,10 @@ requests_end(struct server *server)
 
     while ((opening = LIST_FIRST(&server->openings)))
         opening_release(opening);
+    requests_answer(server);
 }
 
 /* --- read --- */
-
-static bool
-on_grant(void *data, void *reader_data)
-{
-    struct server *server = data;
-    struct reader *reader = reader_data;
-    bool is_delivered = answer_token(reader->request);
-
-    server_trace(server, "grant to %d%s", (int)reader->pid, is_delivered ? "" : ", which is gone");
-    free(reader);
-    return is_delivered;
-}
-
-static void
-on_cancel(void *data, void *reader_data)
-{
-    const struct server *server = data;
-    struct reader *reader = reader_data;
-
-    answer_waiting(reader->request, server->is_ending ? ECONNABORTED : EINTR);
-    free(reader);
-}
 
 static void
 on_interrupt(struct fuse_req *request, void *data)
@@ -250,25 +229,6 @@ replace_pollhandle(struct opening *opening, struct fuse_pollhandle *pollhandle,
     opening->poller = poller;
 }
 
-static void
-on_notify(void *data, void *opening_owner)
-{
-    struct opening *opening = opening_owner;
-
-    if (!opening->pollhandle)
-        return;
-    answer_notify(opening->pollhandle);
-    opening->pollhandle = NULL;
-    opening->poller = NULL;
-}
-
-/* Who polls for POLLPRI is asked for tokens by that. */
-static void
-on_recall(void *data, void *opening_owner)
-{
-    on_notify(data, opening_owner);
-}
-
 void
 request_poll(struct opening *opening, const struct request *request,
              struct fuse_pollhandle *pollhandle)
@@ -298,9 +258,55 @@ request_poll(struct opening *opening, const struct request *request,
     answer_poll(request, ready);
 }
 
-const struct pool_events request_events = {
-    .grant = on_grant,
-    .cancel = on_cancel,
-    .notify = on_notify,
-    .recall = on_recall,
-};
+/* --- what the pool has made due --- */
+
+static void
+grant(struct server *server, const struct pool_due *due)
+{
+    struct reader *reader = due->reader;
+    bool is_delivered = answer_token(reader->request);
+
+    server_trace(server, "grant to %d%s", (int)reader->pid, is_delivered ? "" : ", which is gone");
+    free(reader);
+    if (!is_delivered)
+        pool_grant_failed(server->pool, due->opening, due->process, clock_now_ns());
+}
+
+static void
+cancel(const struct server *server, struct reader *reader)
+{
+    answer_waiting(reader->request, server->is_ending ? ECONNABORTED : EINTR);
+    free(reader);
+}
+
+/* Who polls for POLLPRI is asked for tokens by that. */
+static void
+notify(struct opening *opening)
+{
+    if (!opening->pollhandle)
+        return;
+    answer_notify(opening->pollhandle);
+    opening->pollhandle = NULL;
+    opening->poller = NULL;
+}
+
+void
+requests_answer(struct server *server)
+{
+    struct pool_due due;
+
+    while (pool_next_due(server->pool, &due)) {
+        switch (due.kind) {
+        case POOL_DUE_GRANT:
+            grant(server, &due);
+            break;
+        case POOL_DUE_CANCEL:
+            cancel(server, due.reader);
+            break;
+        case POOL_DUE_NOTIFY:
+        case POOL_DUE_RECALL:
+            notify(due.owner);
+            break;
+        }
+    }
+}

@@ -45,5 +45,5 @@ void request_poll(struct opening *opening, const struct request *request,
 /* The server ends: who waits gets an error, and no description is left. */
 void requests_end(struct server *server);
 
-/* What the pool asks for. */
-extern const struct pool_events request_events;
+/* Gives the answers that the pool has made due; to be called after each request, death or deadline. */
+void requests_answer(struct server *server);

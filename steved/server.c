@@ -24,11 +24,11 @@ on_deadline(evutil_socket_t none, short what, void *data)
 
     server->armed_ns = POOL_NO_DEADLINE;
     pool_expire(server->pool, clock_now_ns());
-    server_arm_deadline(server);
+    server_settle(server);
 }
 
-void
-server_arm_deadline(struct server *server)
+static void
+arm_deadline(struct server *server)
 {
     int64_t deadline_ns = pool_next_deadline(server->pool);
 
@@ -41,6 +41,13 @@ server_arm_deadline(struct server *server)
     }
     struct timeval left = clock_until(deadline_ns, clock_now_ns());
     event_add(server->deadline, &left);
+}
+
+void
+server_settle(struct server *server)
+{
+    server->answer(server);
+    arm_deadline(server);
 }
 
 static void
@@ -97,15 +104,16 @@ create_events(struct server *server)
 }
 
 int
-server_init(struct server *server, const struct pool_events *events)
+server_init(struct server *server, void (*answer)(struct server *server))
 {
     descriptors_raise_limit();
     signal(SIGPIPE, SIG_IGN);
     server->armed_ns = POOL_NO_DEADLINE;
+    server->answer = answer;
     LIST_INIT(&server->openings);
     for (size_t i = 0; i < CLIENT_BUCKETS; i++)
         LIST_INIT(&server->clients[i]);
-    server->pool = pool_create(events, server, server->options.jobs);
+    server->pool = pool_create(server->options.jobs);
     server->threads = process_cache_create();
     server->base = create_base();
     if (server->pool && server->threads && server->base && create_events(server)) {

@@ -17,7 +17,6 @@
 struct client;
 struct opening;
 struct pool;
-struct pool_events;
 LIST_HEAD(client_bucket, client);
 LIST_HEAD(openings, opening);
 /* 10,000 clients make chains of five; 8 KiB in all, so that it never has to grow. */
@@ -41,6 +40,7 @@ struct server {
     uint64_t next_serial;    /* of clients, and of groups */
     bool is_short_of_pidfds; /* has been said */
     bool is_ending;
+    void (*answer)(struct server *server); /* gives what the pool has made due */
 
     struct event_base *base;
     struct event *deadline;
@@ -48,9 +48,9 @@ struct server {
     int64_t armed_ns; /* what `deadline` waits for, or POOL_NO_DEADLINE */
 };
 
-/* Pool, tables and event loop; `events` is what the pool asks for. 0, or a negative errno after having
- * said it. */
-int server_init(struct server *server, const struct pool_events *events);
+/* Pool, tables and event loop; `answer` gives what the pool has made due. 0, or a negative errno after
+ * having said it. */
+int server_init(struct server *server, void (*answer)(struct server *server));
 /* Serves until a signal or server_leave() ends it: 0, or a negative errno after having said it. */
 int server_run(struct server *server);
 void server_leave(struct server *server);
@@ -59,8 +59,9 @@ void server_stop(struct server *server);
 /* Frees all that is left, when there are no clients any more. */
 void server_end(struct server *server);
 
-/* To be called after whatever may have changed the pool's next deadline. */
-void server_arm_deadline(struct server *server);
+/* To be called after whatever may have changed the pool: others get their answers, and its next deadline
+ * is waited for. */
+void server_settle(struct server *server);
 
 /* Lines of --verbose. */
 #define server_trace(server, ...)                                                                  \

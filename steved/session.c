@@ -122,12 +122,13 @@ on_readable(evutil_socket_t fd, short what, void *data)
     struct session *session = data;
     int served = 1, count = 0;
 
-    while (count < session->burst && (served = serve_one(session)) > 0)
+    while (count < session->burst && (served = serve_one(session)) > 0) {
+        session->served(session->server);
         count++;
+    }
     session->burst = next_burst(session->burst, count);
     if (served < 0)
         session->ended(session->server);
-    session->served(session->server);
 }
 
 /* libfuse says what is wrong in its own words, in lines that end in a newline. */

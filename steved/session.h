@@ -20,7 +20,7 @@ struct session {
     bool is_initialised;       /* the kernel has greeted us */
     int burst;                 /* how many requests are read in a row */
     struct event *readable;
-    void (*served)(struct server *server); /* after each burst */
+    void (*served)(struct server *server); /* after each request */
     void (*ended)(struct server *server);
 };
 
@@ -39,7 +39,7 @@ void session_init(struct session *session, struct server *server);
 /* Answers the kernel's greeting, which comes first on every session: 0, or a negative errno after having
  * said it. */
 int session_greet(struct session *session);
-/* Serves from now on, as part of the event loop. `served` is called when something was, `ended` once the
+/* Serves from now on, as part of the event loop. `served` is called after each request, `ended` once the
  * kernel has closed the session. 0, or a negative errno after having said it. */
 int session_serve(struct session *session, struct event_base *base,
                   void (*served)(struct server *server), void (*ended)(struct server *server));

@@ -235,8 +235,9 @@ cancel_waiters(struct pool *pool, struct pool_process *process)
 
     while ((waiter = TAILQ_FIRST(&process->waiters))) {
         if (waiter->kind == WAITER_READER)
-            pool->events->cancel(pool->server, waiter->reader);
-        pool_waiter_end(pool, waiter);
+            pool_waiter_answer(pool, waiter, POOL_DUE_CANCEL);
+        else
+            pool_waiter_end(pool, waiter);
     }
 }
 
@@ -255,6 +256,7 @@ pool_process_died(struct pool *pool, struct pool_process *process, int64_t now_n
         group_leave(pool, process);
     holder_end(pool, &process->holder);
     pool->process_count--;
+    pool_due_orphan(pool, NULL, process);
     free(process);
     pool_serve(pool, now_ns);
 }
@@ -285,8 +287,9 @@ pool_close(struct pool *pool, struct pool_opening *opening, int64_t now_ns)
 
     while ((waiter = TAILQ_FIRST(&opening->waiters))) {
         if (waiter->kind == WAITER_READER)
-            pool->events->cancel(pool->server, waiter->reader);
-        pool_waiter_end(pool, waiter);
+            pool_waiter_answer(pool, waiter, POOL_DUE_CANCEL);
+        else
+            pool_waiter_end(pool, waiter);
     }
     while ((loan = TAILQ_FIRST(&opening->loans))) {
         TAILQ_REMOVE(&opening->loans, loan, in_opening);
@@ -297,6 +300,9 @@ pool_close(struct pool *pool, struct pool_opening *opening, int64_t now_ns)
     if (opening->group)
         TAILQ_REMOVE(&opening->group->openings, opening, in_group);
     TAILQ_REMOVE(&pool->openings, opening, in_pool);
+    pool_due_orphan(pool, opening, NULL);
+    pool_due_forget(pool, &opening->notify_due);
+    pool_due_forget(pool, &opening->recall_due);
     free(opening);
     pool_serve(pool, now_ns);
 }

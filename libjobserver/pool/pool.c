@@ -103,14 +103,8 @@ reservation_ns(const struct pool_process *process)
 static void
 serve_reader(struct pool *pool, struct pool_waiter *waiter)
 {
-    struct pool_holder *holder = waiter->holder;
-
-    lend(pool, holder, waiter->opening);
-    if (!pool->events->grant(pool->server, waiter->reader)) {
-        pool->granted--;
-        pool_loan_end(pool, TAILQ_LAST(&holder->loans, pool_loans));
-    }
-    pool_waiter_end(pool, waiter);
+    lend(pool, waiter->holder, waiter->opening);
+    pool_waiter_answer(pool, waiter, POOL_DUE_GRANT);
 }
 
 /* It cannot be told, so its token is set aside until it should have tried again; unless it has
@@ -138,7 +132,7 @@ pool_serve(struct pool *pool, int64_t now_ns)
             break;
         case WAITER_POLLER:
             pool_set_aside(pool, waiter, WAITER_OFFERED, now_ns + POOL_OFFER_NS);
-            pool->events->notify(pool->server, waiter->opening->owner);
+            pool_due(pool, &waiter->opening->notify_due, POOL_DUE_NOTIFY);
             break;
         case WAITER_LAZY:
             serve_lazy(pool, waiter, now_ns);
@@ -182,7 +176,7 @@ recall(struct pool *pool)
     TAILQ_FOREACH (group, &pool->groups, in_pool)
         TAILQ_FOREACH (opening, &group->openings, in_group)
             if (pool_recalled(pool, opening) > 0)
-                pool->events->recall(pool->server, opening->owner);
+                pool_due(pool, &opening->recall_due, POOL_DUE_RECALL);
 }
 
 /* --- read --- */
@@ -336,13 +330,27 @@ pool_interrupt(struct pool *pool, struct pool_waiter *waiter, int64_t now_ns)
     pool_serve(pool, now_ns);
 }
 
+/* Others may have been granted since, to the same holder through other descriptions. */
+static struct pool_loan *
+newest_loan(const struct pool_opening *opening, const struct pool_holder *holder)
+{
+    struct pool_loan *loan;
+
+    TAILQ_FOREACH_REVERSE(loan, &opening->loans, pool_loans, in_opening)
+    {
+        if (loan->holder == holder)
+            return loan;
+    }
+    return NULL;
+}
+
 void
 pool_grant_failed(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
                   int64_t now_ns)
 {
-    struct pool_holder *holder = pool_holder_of(opening, process);
-    struct pool_loan *loan = TAILQ_LAST(&holder->loans, pool_loans);
-
+    if (!opening || !process)
+        return;
+    struct pool_loan *loan = newest_loan(opening, pool_holder_of(opening, process));
     if (!loan)
         return;
     pool->granted--;
@@ -428,7 +436,7 @@ pool_poll(struct pool *pool, struct pool_opening *opening, struct pool_process *
 /* --- settings --- */
 
 struct pool *
-pool_create(const struct pool_events *events, void *server, unsigned capacity)
+pool_create(unsigned capacity)
 {
     if (capacity < 1 || capacity > POOL_CAPACITY_MAX) {
         errno = EINVAL;
@@ -437,10 +445,9 @@ pool_create(const struct pool_events *events, void *server, unsigned capacity)
     struct pool *pool = calloc(1, sizeof(*pool));
     if (!pool)
         return NULL;
-    pool->events = events;
-    pool->server = server;
     pool->by_share.before = pool_account_before;
     pool->deadlines.before = pool_deadline_before;
+    TAILQ_INIT(&pool->dues);
     TAILQ_INIT(&pool->spare_loans);
     TAILQ_INIT(&pool->accounts);
     TAILQ_INIT(&pool->waiting);
@@ -556,21 +563,15 @@ pool_expire(struct pool *pool, int64_t now_ns)
 
 /* --- the end --- */
 
-static void
-cancel_nobody(void *server, void *reader)
-{
-}
-
 void
 pool_destroy(struct pool *pool)
 {
-    static const struct pool_events quiet = {.cancel = cancel_nobody};
     struct pool_opening *opening;
     struct pool_holder *holder;
+    struct pool_due due;
 
     if (!pool)
         return;
-    pool->events = &quiet;
     pool->is_throttled = true; /* nobody is served any more */
     pool->min_jobs = 0;
     while ((opening = TAILQ_FIRST(&pool->openings)))
@@ -582,6 +583,8 @@ pool_destroy(struct pool *pool)
                 : container_of(holder, struct pool_process, holder);
         pool_process_died(pool, process, 0);
     }
+    while (pool_next_due(pool, &due))
+        continue;
     for (size_t i = 0; i < pool->loan_block_count; i++)
         free(pool->loan_blocks[i]);
     free(pool->loan_blocks);

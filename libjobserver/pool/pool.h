@@ -6,10 +6,12 @@
  * one is set aside. Every rule of accounting is decided here and nowhere else; docs/accounting.md
  * lists them with the function that keeps each.
  *
- * Pure: no I/O, no clock, no process is looked at. What happens in the world is told by a call, the
- * time (nanoseconds of any monotonic clock) comes as an argument, and what is to be done about it
- * goes out through struct pool_events. The objects are opaque and owned by the pool; a pointer that
- * a function here returned is valid until the call named with it.
+ * Pure: no I/O, no clock, no process is looked at. What happens in the world is told by a call, and the
+ * time (nanoseconds of any monotonic clock) comes as an argument. A call changes the accounts and gives
+ * no answer to anybody but its caller: the answers that have become due to others lie ready when it
+ * returns, and are taken one by one with pool_next_due(), so that a server can record the change
+ * before it tells anybody. The objects are opaque and owned by the pool; a pointer that a function
+ * here returned is valid until the call named with it.
  *
  * The invariant (rule 1), true between any two calls:
  *     free + held + reserved = capacity + debt,   and debt > 0 only while free = reserved = 0.
@@ -41,17 +43,21 @@ struct pool_process; /* a process that uses the server */
 struct pool_opening; /* an open file description of the server's file */
 struct pool_waiter;  /* a read that is blocked, or a poll that was answered 'not yet' */
 
-/* What the pool asks of the server. None of these may call the pool. */
-struct pool_events {
-    /* Answer the blocked read with one byte. false: the reader is gone, the token stays here. In
-     * either case the waiter is no more. */
-    bool (*grant)(void *server, void *reader);
-    /* Answer the blocked read with EINTR: its process has died. The waiter is no more. */
-    void (*cancel)(void *server, void *reader);
-    /* Wake those who poll this description; each of them will poll again if it still waits. */
-    void (*notify)(void *server, void *opening_owner);
-    /* A group that uses this description is asked for tokens: pool_recalled(). */
-    void (*recall)(void *server, void *opening_owner);
+enum pool_due_kind {
+    POOL_DUE_GRANT,  /* answer the blocked read `reader` with one byte */
+    POOL_DUE_CANCEL, /* answer it with EINTR: its process has died, or its description was closed */
+    POOL_DUE_NOTIFY, /* wake those who poll `owner`; each of them polls again if it still waits */
+    POOL_DUE_RECALL, /* a group that uses `owner` is asked for tokens: pool_recalled() */
+};
+
+/* An answer that is due to somebody else than the caller. In the first two cases the waiter is no more. */
+struct pool_due {
+    enum pool_due_kind kind;
+    void *reader; /* as given to pool_read() */
+    void *owner;  /* as given to pool_open() */
+    /* POOL_DUE_GRANT: for pool_grant_failed(), if the reader is gone. NULL: so is one of these. */
+    struct pool_opening *opening;
+    struct pool_process *process;
 };
 
 /* Counters only grow, but for a grant that could not be delivered, which is taken off again. All
@@ -81,11 +87,13 @@ struct pool_client {
     bool is_unpaid;     /* runs one job more than it holds: a direct client nobody paid for */
 };
 
-/* Returns NULL with errno set: EINVAL (capacity not in 1..POOL_CAPACITY_MAX) or ENOMEM. `events`
- * must outlive the pool; `server` is handed to each of them. */
-struct pool *pool_create(const struct pool_events *events, void *server, unsigned capacity);
-/* Ends everything at once; no event is sent. */
+/* Returns NULL with errno set: EINVAL (capacity not in 1..POOL_CAPACITY_MAX) or ENOMEM. */
+struct pool *pool_create(unsigned capacity);
+/* Ends everything at once; nothing becomes due. */
 void pool_destroy(struct pool *pool);
+
+/* The answers that calls have made due, oldest first. false: no more. */
+bool pool_next_due(struct pool *pool, struct pool_due *due);
 
 /* --- who there is --- */
 
@@ -108,7 +116,7 @@ void pool_process_set_paid(struct pool_process *process);
 void pool_process_died(struct pool *pool, struct pool_process *process, int64_t now_ns);
 pid_t pool_process_pid(const struct pool_process *process);
 
-/* `opener` has opened the server's file; `owner` is handed to notify(). Valid until pool_close(),
+/* `opener` has opened the server's file; `owner` names it in what is due. Valid until pool_close(),
  * which is the last close of the description. NULL: out of memory. */
 struct pool_opening *pool_open(struct pool *pool, struct pool_process *opener, void *owner);
 void pool_close(struct pool *pool, struct pool_opening *opening, int64_t now_ns);
@@ -119,14 +127,15 @@ enum pool_answer { POOL_GRANTED, POOL_TRY_AGAIN, POOL_WAITS, POOL_NO_MEMORY };
 
 /* A read. POOL_GRANTED: the caller answers with one byte (and calls pool_grant_failed() if it can't
  * be delivered). POOL_TRY_AGAIN only if `nonblocking`. POOL_WAITS, POOL_NO_MEMORY only if not:
- * `reader` is handed to grant() or cancel() later, and *waiter is valid until then or until
+ * `reader` is granted or cancelled later, and *waiter is valid until that is due or until
  * pool_interrupt(). */
 enum pool_answer pool_read(struct pool *pool, struct pool_opening *opening,
                            struct pool_process *process, bool nonblocking, void *reader,
                            struct pool_waiter **waiter, int64_t now_ns);
 /* A blocked read has been interrupted and answered by the caller. */
 void pool_interrupt(struct pool *pool, struct pool_waiter *waiter, int64_t now_ns);
-/* The token that pool_read() has just granted did not reach the reader: take it back. */
+/* The token that was granted, by pool_read() or as due, did not reach the reader: take it back. Nothing
+ * happens where one of the two is NULL: it is back already. */
 void pool_grant_failed(struct pool *pool, struct pool_opening *opening,
                        struct pool_process *process, int64_t now_ns);
 
@@ -136,7 +145,7 @@ size_t pool_write(struct pool *pool, struct pool_opening *opening, struct pool_p
                   size_t n, int64_t now_ns);
 
 /* A poll for reading. true: a read by this process would be granted now. false: it stands in the
- * queue if `wants_notice`, and notify() tells when its turn has come. */
+ * queue if `wants_notice`, and POOL_DUE_NOTIFY tells when its turn has come. */
 bool pool_poll(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
                bool wants_notice, int64_t now_ns);
 

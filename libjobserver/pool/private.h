@@ -7,6 +7,7 @@
  *   pool.c     tokens: read, write, poll, settings, time
  *   queue.c    who waits, and whose turn it is
  *   members.c  accounts, processes, groups, descriptions, claims: who comes and goes
+ *   due.c      answers that are due to others than the caller
  *   status.c   what can be seen, and the check of all invariants
  */
 
@@ -25,6 +26,14 @@ TAILQ_HEAD(pool_processes, pool_process);
 TAILQ_HEAD(pool_openings, pool_opening);
 TAILQ_HEAD(pool_accounts, pool_account);
 TAILQ_HEAD(pool_groups, pool_group);
+
+/* Part of what it is about, so that nothing that becomes due needs memory. */
+struct due {
+    enum pool_due_kind kind;
+    bool is_due;
+    TAILQ_ENTRY(due) in_pool;
+};
+TAILQ_HEAD(dues, due);
 
 struct pool_account {
     uint64_t key;
@@ -90,6 +99,7 @@ struct pool_opening {
     void *owner;
     struct pool_loans loans;     /* read through it */
     struct pool_waiters waiters; /* last the readers, of which there may be thousands */
+    struct due notify_due, recall_due;
     TAILQ_ENTRY(pool_opening) in_opener;
     TAILQ_ENTRY(pool_opening) in_group;
     TAILQ_ENTRY(pool_opening) in_pool;
@@ -116,6 +126,7 @@ enum waiter_state {
     WAITER_NEXT,     /* it is its turn, and it stands nowhere any more */
     WAITER_OFFERED,  /* notified; a token is set aside until it polls again */
     WAITER_RESERVED, /* a token is set aside for it */
+    WAITER_ANSWERED, /* it waits no more; freed when its answer is taken */
 };
 
 struct pool_waiter {
@@ -126,6 +137,7 @@ struct pool_waiter {
     struct pool_holder *holder; /* who will be charged */
     void *reader;               /* WAITER_READER */
     int64_t deadline_ns;        /* WAITER_OFFERED, WAITER_RESERVED */
+    struct due due;             /* WAITER_ANSWERED */
     struct heap_node in_deadlines;
     TAILQ_ENTRY(pool_waiter) in_queue; /* of the account, or of the parked */
     TAILQ_ENTRY(pool_waiter) in_process;
@@ -133,8 +145,7 @@ struct pool_waiter {
 };
 
 struct pool {
-    const struct pool_events *events;
-    void *server;
+    struct dues dues;
 
     unsigned capacity, free, held, reserved, debt;
     unsigned per_process_limit; /* 0: none */
@@ -170,6 +181,15 @@ void pool_serve(struct pool *pool, int64_t now_ns);
 /* The holder of `loan` holds it no more; the token pays a debt or is free. */
 void pool_loan_end(struct pool *pool, struct pool_loan *loan);
 
+/* --- due.c --- */
+
+void pool_due(struct pool *pool, struct due *due, enum pool_due_kind kind);
+/* What it is about is no more: nobody is to be told. */
+void pool_due_forget(struct pool *pool, struct due *due);
+/* Answers that are due to readers must name neither of these (or NULL) any more. */
+void pool_due_orphan(struct pool *pool, const struct pool_opening *opening,
+                     const struct pool_process *process);
+
 /* --- queue.c --- */
 
 /* The orders of pool->by_share and pool->deadlines. */
@@ -184,6 +204,8 @@ struct pool_waiter *pool_wait(struct pool *pool, enum waiter_kind kind,
                               void *reader);
 /* Ends it, whatever its state; a token set aside for it is free, or pays a debt. */
 void pool_waiter_end(struct pool *pool, struct pool_waiter *waiter);
+/* Ends a blocked read, whose answer is due: a grant, or that it is cancelled. */
+void pool_waiter_answer(struct pool *pool, struct pool_waiter *waiter, enum pool_due_kind answer);
 /* Whose turn it is, taken out of the queue, its account marked as served; NULL: nobody's. */
 struct pool_waiter *pool_next_waiter(struct pool *pool);
 /* Sets a free token aside for a waiter that pool_next_waiter() returned. */

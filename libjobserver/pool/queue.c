@@ -292,8 +292,18 @@ pool_waiter_end(struct pool *pool, struct pool_waiter *waiter)
     TAILQ_REMOVE(&waiter->process->waiters, waiter, in_process);
     TAILQ_REMOVE(&waiter->opening->waiters, waiter, in_opening);
     pool->waiter_count--;
-    free(waiter);
+    if (waiter->state != WAITER_ANSWERED)
+        free(waiter);
     pool_unpark(pool, holder);
+}
+
+void
+pool_waiter_answer(struct pool *pool, struct pool_waiter *waiter, enum pool_due_kind answer)
+{
+    leave_line(pool, waiter);
+    waiter->state = WAITER_ANSWERED;
+    pool_due(pool, &waiter->due, answer);
+    pool_waiter_end(pool, waiter);
 }
 
 void

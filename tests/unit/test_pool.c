@@ -28,7 +28,7 @@ struct fixture {
     pid_t last_pid;
     char events[8192];         /* "grant:a notify:b cancel:c", oldest first */
     char recalled[16];         /* who was asked last to give tokens back */
-    const char *undeliverable; /* grant() to this reader says that it is gone */
+    const char *undeliverable; /* an answer to this reader says that it is gone */
 };
 
 /* A process with an open description of its own, or with an inherited one. */
@@ -50,36 +50,116 @@ record(struct fixture *f, const char *event, const char *name)
     assert_true(n > 0 && (size_t)n < sizeof(f->events) - used);
 }
 
-static bool
-on_grant(void *server, void *reader)
+static void
+grant(struct fixture *f, const struct pool_due *due)
 {
-    struct fixture *f = server;
-    bool delivered = !f->undeliverable || strcmp(f->undeliverable, reader) != 0;
-    record(f, delivered ? "grant" : "gone", reader);
-    return delivered;
+    bool delivered = !f->undeliverable || strcmp(f->undeliverable, due->reader) != 0;
+
+    record(f, delivered ? "grant" : "gone", due->reader);
+    if (!delivered)
+        pool_grant_failed(f->pool, due->opening, due->process, f->now_ns);
 }
 
 static void
-on_cancel(void *server, void *reader)
+answer_due(struct fixture *f)
 {
-    record(server, "cancel", reader);
+    struct pool_due due;
+
+    while (pool_next_due(f->pool, &due)) {
+        switch (due.kind) {
+        case POOL_DUE_GRANT:
+            grant(f, &due);
+            break;
+        case POOL_DUE_CANCEL:
+            record(f, "cancel", due.reader);
+            break;
+        case POOL_DUE_NOTIFY:
+            record(f, "notify", due.owner);
+            break;
+        case POOL_DUE_RECALL:
+            snprintf(f->recalled, sizeof(f->recalled), "%s", (const char *)due.owner);
+            break;
+        }
+    }
 }
 
-static void
-on_notify(void *server, void *opening_owner)
-{
-    record(server, "notify", opening_owner);
-}
-
-static void
-on_recall(void *server, void *opening_owner)
-{
-    struct fixture *f = server;
-    snprintf(f->recalled, sizeof(f->recalled), "%s", (const char *)opening_owner);
-}
-
-static const struct pool_events recording = {
-    .grant = on_grant, .cancel = on_cancel, .notify = on_notify, .recall = on_recall};
+/* What a call makes due is answered before the next one. */
+#define pool_read(...)                                                                             \
+    __extension__({                                                                                \
+        __auto_type result_ = (pool_read)(__VA_ARGS__);                                            \
+        answer_due(f);                                                                                 \
+        result_;                                                                                   \
+    })
+#define pool_write(...)                                                                            \
+    __extension__({                                                                                \
+        __auto_type result_ = (pool_write)(__VA_ARGS__);                                           \
+        answer_due(f);                                                                                 \
+        result_;                                                                                   \
+    })
+#define pool_poll(...)                                                                             \
+    __extension__({                                                                                \
+        __auto_type result_ = (pool_poll)(__VA_ARGS__);                                            \
+        answer_due(f);                                                                                 \
+        result_;                                                                                   \
+    })
+#define pool_set_capacity(...)                                                                     \
+    __extension__({                                                                                \
+        __auto_type result_ = (pool_set_capacity)(__VA_ARGS__);                                    \
+        answer_due(f);                                                                                 \
+        result_;                                                                                   \
+    })
+#define pool_group_join(...)                                                                       \
+    __extension__({                                                                                \
+        __auto_type result_ = (pool_group_join)(__VA_ARGS__);                                      \
+        answer_due(f);                                                                                 \
+        result_;                                                                                   \
+    })
+#define pool_pay_implicit(...)                                                                     \
+    __extension__({                                                                                \
+        __auto_type result_ = (pool_pay_implicit)(__VA_ARGS__);                                    \
+        answer_due(f);                                                                                 \
+        result_;                                                                                   \
+    })
+#define pool_interrupt(...)                                                                        \
+    do {                                                                                           \
+        (pool_interrupt)(__VA_ARGS__);                                                             \
+        answer_due(f);                                                                                 \
+    } while (0)
+#define pool_grant_failed(...)                                                                     \
+    do {                                                                                           \
+        (pool_grant_failed)(__VA_ARGS__);                                                          \
+        answer_due(f);                                                                                 \
+    } while (0)
+#define pool_process_died(...)                                                                     \
+    do {                                                                                           \
+        (pool_process_died)(__VA_ARGS__);                                                          \
+        answer_due(f);                                                                                 \
+    } while (0)
+#define pool_close(...)                                                                            \
+    do {                                                                                           \
+        (pool_close)(__VA_ARGS__);                                                                 \
+        answer_due(f);                                                                                 \
+    } while (0)
+#define pool_account_set_weight(...)                                                               \
+    do {                                                                                           \
+        (pool_account_set_weight)(__VA_ARGS__);                                                    \
+        answer_due(f);                                                                                 \
+    } while (0)
+#define pool_set_per_process_limit(...)                                                            \
+    do {                                                                                           \
+        (pool_set_per_process_limit)(__VA_ARGS__);                                                 \
+        answer_due(f);                                                                                 \
+    } while (0)
+#define pool_set_throttle(...)                                                                     \
+    do {                                                                                           \
+        (pool_set_throttle)(__VA_ARGS__);                                                          \
+        answer_due(f);                                                                                 \
+    } while (0)
+#define pool_expire(...)                                                                           \
+    do {                                                                                           \
+        (pool_expire)(__VA_ARGS__);                                                                \
+        answer_due(f);                                                                                 \
+    } while (0)
 
 static int
 setup(void **state)
@@ -105,7 +185,7 @@ begin(void **state, unsigned capacity)
     struct fixture *f = *state;
     f->now_ns = 1000 * MS;
     f->last_pid = 100;
-    f->pool = pool_create(&recording, f, capacity);
+    f->pool = pool_create(capacity);
     assert_non_null(f->pool);
     return f;
 }
@@ -399,10 +479,10 @@ test_rule1_capacity_out_of_range_is_refused(void **state)
 {
     struct fixture *f = begin(state, 2);
     errno = 0;
-    assert_null(pool_create(&recording, f, 0));
+    assert_null(pool_create(0));
     assert_int_equal(errno, EINVAL);
     errno = 0;
-    assert_null(pool_create(&recording, f, POOL_CAPACITY_MAX + 1));
+    assert_null(pool_create(POOL_CAPACITY_MAX + 1));
     assert_int_equal(errno, EINVAL);
     assert_int_equal(pool_set_capacity(f->pool, 0, tick(f)), -EINVAL);
     assert_int_equal(pool_set_capacity(f->pool, POOL_CAPACITY_MAX + 1, tick(f)), -EINVAL);
@@ -2252,7 +2332,7 @@ test_memory_that_runs_out_loses_no_token(void **state)
         memory.armed = true;
         memory.until_failure = ++nth;
         errno = 0;
-        f->pool = pool_create(&recording, f, 2);
+        f->pool = pool_create(2);
         if (f->pool) {
             created++;
             use_everything(f);

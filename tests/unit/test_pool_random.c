@@ -301,10 +301,8 @@ check(struct random_test *t)
 /* --- the fake server --- */
 
 static bool
-on_grant(void *server, void *token_reader)
+on_grant(struct random_test *t, struct reader *r)
 {
-    struct random_test *t = server;
-    struct reader *r = token_reader;
     if (!r->blocked)
         complain(t, "a read is answered twice");
     if (!t->processes[r->process].handle)
@@ -324,10 +322,8 @@ on_grant(void *server, void *token_reader)
 }
 
 static void
-on_cancel(void *server, void *token_reader)
+on_cancel(struct random_test *t, struct reader *r)
 {
-    struct random_test *t = server;
-    struct reader *r = token_reader;
     if (!r->blocked)
         complain(t, "a read is answered twice");
     if (t->processes[r->process].handle)
@@ -336,25 +332,120 @@ on_cancel(void *server, void *token_reader)
 }
 
 static void
-on_notify(void *server, void *opening_owner)
+on_notify(struct random_test *t, const struct opening *o)
 {
-    struct random_test *t = server;
-    struct opening *o = opening_owner;
     if (!o->handle)
         complain(t, "a closed description is notified");
 }
 
 static void
-on_recall(void *server, void *opening_owner)
+on_recall(struct random_test *t, const struct opening *o)
 {
-    struct random_test *t = server;
-    struct opening *o = opening_owner;
     if (!o->handle)
         complain(t, "a closed description is asked for tokens");
 }
 
-static const struct pool_events events = {
-    .grant = on_grant, .cancel = on_cancel, .notify = on_notify, .recall = on_recall};
+static void
+answer_due(struct random_test *t)
+{
+    struct pool_due due;
+
+    while (pool_next_due(t->pool, &due)) {
+        switch (due.kind) {
+        case POOL_DUE_GRANT:
+            if (!on_grant(t, due.reader))
+                pool_grant_failed(t->pool, due.opening, due.process, t->now_ns);
+            break;
+        case POOL_DUE_CANCEL:
+            on_cancel(t, due.reader);
+            break;
+        case POOL_DUE_NOTIFY:
+            on_notify(t, due.owner);
+            break;
+        case POOL_DUE_RECALL:
+            on_recall(t, due.owner);
+            break;
+        }
+    }
+}
+
+/* What a call makes due is answered before the next one. */
+#define pool_read(...)                                                                             \
+    __extension__({                                                                                \
+        __auto_type result_ = (pool_read)(__VA_ARGS__);                                            \
+        answer_due(t);                                                                                 \
+        result_;                                                                                   \
+    })
+#define pool_write(...)                                                                            \
+    __extension__({                                                                                \
+        __auto_type result_ = (pool_write)(__VA_ARGS__);                                           \
+        answer_due(t);                                                                                 \
+        result_;                                                                                   \
+    })
+#define pool_poll(...)                                                                             \
+    __extension__({                                                                                \
+        __auto_type result_ = (pool_poll)(__VA_ARGS__);                                            \
+        answer_due(t);                                                                                 \
+        result_;                                                                                   \
+    })
+#define pool_set_capacity(...)                                                                     \
+    __extension__({                                                                                \
+        __auto_type result_ = (pool_set_capacity)(__VA_ARGS__);                                    \
+        answer_due(t);                                                                                 \
+        result_;                                                                                   \
+    })
+#define pool_group_join(...)                                                                       \
+    __extension__({                                                                                \
+        __auto_type result_ = (pool_group_join)(__VA_ARGS__);                                      \
+        answer_due(t);                                                                                 \
+        result_;                                                                                   \
+    })
+#define pool_pay_implicit(...)                                                                     \
+    __extension__({                                                                                \
+        __auto_type result_ = (pool_pay_implicit)(__VA_ARGS__);                                    \
+        answer_due(t);                                                                                 \
+        result_;                                                                                   \
+    })
+#define pool_interrupt(...)                                                                        \
+    do {                                                                                           \
+        (pool_interrupt)(__VA_ARGS__);                                                             \
+        answer_due(t);                                                                                 \
+    } while (0)
+#define pool_grant_failed(...)                                                                     \
+    do {                                                                                           \
+        (pool_grant_failed)(__VA_ARGS__);                                                          \
+        answer_due(t);                                                                                 \
+    } while (0)
+#define pool_process_died(...)                                                                     \
+    do {                                                                                           \
+        (pool_process_died)(__VA_ARGS__);                                                          \
+        answer_due(t);                                                                                 \
+    } while (0)
+#define pool_close(...)                                                                            \
+    do {                                                                                           \
+        (pool_close)(__VA_ARGS__);                                                                 \
+        answer_due(t);                                                                                 \
+    } while (0)
+#define pool_account_set_weight(...)                                                               \
+    do {                                                                                           \
+        (pool_account_set_weight)(__VA_ARGS__);                                                    \
+        answer_due(t);                                                                                 \
+    } while (0)
+#define pool_set_per_process_limit(...)                                                            \
+    do {                                                                                           \
+        (pool_set_per_process_limit)(__VA_ARGS__);                                                 \
+        answer_due(t);                                                                                 \
+    } while (0)
+#define pool_set_throttle(...)                                                                     \
+    do {                                                                                           \
+        (pool_set_throttle)(__VA_ARGS__);                                                          \
+        answer_due(t);                                                                                 \
+    } while (0)
+#define pool_expire(...)                                                                           \
+    do {                                                                                           \
+        (pool_expire)(__VA_ARGS__);                                                                \
+        answer_due(t);                                                                                 \
+    } while (0)
 
 /* --- the operations --- */
 
@@ -915,7 +1006,7 @@ begin_phase(struct random_test *t)
     t->capacity = 1 + below(t, one_in(t, 4) ? 300 : 8);
     t->limit = t->min_jobs = 0;
     t->throttled = false;
-    t->pool = pool_create(&events, t, t->capacity);
+    t->pool = pool_create(t->capacity);
     if (!t->pool)
         complain(t, "out of memory");
 }
