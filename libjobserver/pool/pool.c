@@ -143,6 +143,13 @@ pool_serve(struct pool *pool, int64_t now_ns)
 
 /* --- recall --- */
 
+/* Would a token that came back now be granted to nobody? */
+static bool
+is_held_back(const struct pool *pool)
+{
+    return pool->is_throttled && pool->held + pool->reserved > pool->min_jobs;
+}
+
 /* What the group lends to jobs: all but the token of its own implicit slot. */
 static unsigned
 lent_on(const struct pool_holder *holder)
@@ -160,8 +167,10 @@ pool_recalled(const struct pool *pool, const struct pool_opening *opening)
         return pool->debt < lent ? pool->debt : lent;
     const struct pool_account *rich = opening->group->holder.account;
     const struct pool_account *poor = pool_poorest_waiting(pool);
-    if (!poor || poor == rich || pool->free > 0)
+    if (!poor || poor == rich || pool->free > 0 || is_held_back(pool))
         return 0;
+    if (pool_has_none(poor))
+        return rich->tokens > 1;
     return (pool_tokens_counted(rich) - 1) * poor->weight >=
            (pool_tokens_counted(poor) + 1) * rich->weight;
 }

@@ -150,9 +150,11 @@ bool pool_poll(struct pool *pool, struct pool_opening *opening, struct pool_proc
                bool wants_notice, int64_t now_ns);
 
 /* How many of the tokens that were read through `opening` its group is asked to give back as soon as
- * its jobs end: those that a debt is waiting for, or one while a waiting account would still have no
- * more than the group's own after it had got one. A wish, by which nothing changes; 0 for who is in
- * no group, since only a group lends tokens on. The token of a paid implicit slot is not asked for. */
+ * its jobs end: those that a debt is waiting for; or one while an account waits that has none, down to
+ * the last of the group's own account; or one while a waiting account would still have no more than
+ * the group's own after it had got one. A wish, by which nothing changes; 0 for who is in no group, since
+ * only a group lends tokens on, and while the token would be granted to nobody (pool_set_throttle()).
+ * The token of a paid implicit slot is not asked for. */
 unsigned pool_recalled(const struct pool *pool, const struct pool_opening *opening);
 
 /* --- settings --- */

@@ -216,6 +216,8 @@ void pool_set_deadline(struct pool *pool, struct pool_waiter *waiter, int64_t de
 void pool_account_changed(struct pool *pool, struct pool_account *account);
 /* The waiting account whose turn is next, but for those that were passed over; NULL: none waits. */
 const struct pool_account *pool_poorest_waiting(const struct pool *pool);
+/* Has it neither a token nor one that is set aside for it? */
+bool pool_has_none(const struct pool_account *account);
 /* Tokens that count for its share. */
 uint64_t pool_tokens_counted(const struct pool_account *account);
 /* The holder may be below its limit again: its parked waiters want something. */

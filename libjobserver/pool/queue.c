@@ -3,12 +3,13 @@
 /*
  * Who waits, and whose turn it is (rule 8).
  *
- * Within an account it is first come, first served. Among the accounts that wait it is the one with
- * the fewest tokens for its weight, found in a heap; among equals the one that was served (or came to
- * the queue first) longest ago, so that an account with many waiters gains nothing by them, not even
- * against one that comes back to the queue only after each of its jobs.
+ * Within an account it is first come, first served. Among the accounts that wait, those that have no
+ * token at all come before all others. Then it is the one with the fewest tokens for its weight, found
+ * in a heap; among equals the one that was served (or came to the queue first) longest ago, so that an
+ * account with many waiters gains nothing by them, not even against one that comes back to the queue
+ * only after each of its jobs.
  *
- * An account that was passed over `capacity` times goes first: whenever one is served, those that
+ * An account that was passed over `capacity` times goes before those that have some: whenever one is served, those that
  * stand before it in pool->waiting, which is in the order of waiting, have been passed over once
  * more. The first of the list has always been passed over most often, so only its count is needed:
  * passed_over_first. The others' are kept as steps from one to the next (the count of an account is
@@ -19,6 +20,12 @@
 
 #include <assert.h>
 #include <stdlib.h>
+
+bool
+pool_has_none(const struct pool_account *account)
+{
+    return account->tokens == 0;
+}
 
 uint64_t
 pool_tokens_counted(const struct pool_account *account)
@@ -34,6 +41,8 @@ pool_account_before(struct heap_node *a, struct heap_node *b)
     uint64_t first_share = pool_tokens_counted(first) * second->weight;
     uint64_t second_share = pool_tokens_counted(second) * first->weight;
 
+    if (pool_has_none(first) != pool_has_none(second))
+        return pool_has_none(first);
     if (first_share != second_share)
         return first_share < second_share;
     return first->last_served < second->last_served;
@@ -94,9 +103,11 @@ next_account(const struct pool *pool)
 {
     if (TAILQ_EMPTY(&pool->waiting))
         return NULL;
-    if (pool->passed_over_first >= pool->capacity)
+    struct pool_account *poorest =
+        container_of(heap_first(&pool->by_share), struct pool_account, in_by_share);
+    if (!pool_has_none(poorest) && pool->passed_over_first >= pool->capacity)
         return TAILQ_FIRST(&pool->waiting);
-    return container_of(heap_first(&pool->by_share), struct pool_account, in_by_share);
+    return poorest;
 }
 
 const struct pool_account *

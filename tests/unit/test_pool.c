@@ -87,78 +87,78 @@ answer_due(struct fixture *f)
 #define pool_read(...)                                                                             \
     __extension__({                                                                                \
         __auto_type result_ = (pool_read)(__VA_ARGS__);                                            \
-        answer_due(f);                                                                                 \
+        answer_due(f);                                                                             \
         result_;                                                                                   \
     })
 #define pool_write(...)                                                                            \
     __extension__({                                                                                \
         __auto_type result_ = (pool_write)(__VA_ARGS__);                                           \
-        answer_due(f);                                                                                 \
+        answer_due(f);                                                                             \
         result_;                                                                                   \
     })
 #define pool_poll(...)                                                                             \
     __extension__({                                                                                \
         __auto_type result_ = (pool_poll)(__VA_ARGS__);                                            \
-        answer_due(f);                                                                                 \
+        answer_due(f);                                                                             \
         result_;                                                                                   \
     })
 #define pool_set_capacity(...)                                                                     \
     __extension__({                                                                                \
         __auto_type result_ = (pool_set_capacity)(__VA_ARGS__);                                    \
-        answer_due(f);                                                                                 \
+        answer_due(f);                                                                             \
         result_;                                                                                   \
     })
 #define pool_group_join(...)                                                                       \
     __extension__({                                                                                \
         __auto_type result_ = (pool_group_join)(__VA_ARGS__);                                      \
-        answer_due(f);                                                                                 \
+        answer_due(f);                                                                             \
         result_;                                                                                   \
     })
 #define pool_pay_implicit(...)                                                                     \
     __extension__({                                                                                \
         __auto_type result_ = (pool_pay_implicit)(__VA_ARGS__);                                    \
-        answer_due(f);                                                                                 \
+        answer_due(f);                                                                             \
         result_;                                                                                   \
     })
 #define pool_interrupt(...)                                                                        \
     do {                                                                                           \
         (pool_interrupt)(__VA_ARGS__);                                                             \
-        answer_due(f);                                                                                 \
+        answer_due(f);                                                                             \
     } while (0)
 #define pool_grant_failed(...)                                                                     \
     do {                                                                                           \
         (pool_grant_failed)(__VA_ARGS__);                                                          \
-        answer_due(f);                                                                                 \
+        answer_due(f);                                                                             \
     } while (0)
 #define pool_process_died(...)                                                                     \
     do {                                                                                           \
         (pool_process_died)(__VA_ARGS__);                                                          \
-        answer_due(f);                                                                                 \
+        answer_due(f);                                                                             \
     } while (0)
 #define pool_close(...)                                                                            \
     do {                                                                                           \
         (pool_close)(__VA_ARGS__);                                                                 \
-        answer_due(f);                                                                                 \
+        answer_due(f);                                                                             \
     } while (0)
 #define pool_account_set_weight(...)                                                               \
     do {                                                                                           \
         (pool_account_set_weight)(__VA_ARGS__);                                                    \
-        answer_due(f);                                                                                 \
+        answer_due(f);                                                                             \
     } while (0)
 #define pool_set_per_process_limit(...)                                                            \
     do {                                                                                           \
         (pool_set_per_process_limit)(__VA_ARGS__);                                                 \
-        answer_due(f);                                                                                 \
+        answer_due(f);                                                                             \
     } while (0)
 #define pool_set_throttle(...)                                                                     \
     do {                                                                                           \
         (pool_set_throttle)(__VA_ARGS__);                                                          \
-        answer_due(f);                                                                                 \
+        answer_due(f);                                                                             \
     } while (0)
 #define pool_expire(...)                                                                           \
     do {                                                                                           \
         (pool_expire)(__VA_ARGS__);                                                                \
-        answer_due(f);                                                                                 \
+        answer_due(f);                                                                             \
     } while (0)
 
 static int
@@ -751,16 +751,65 @@ test_recall_debt_asks_for_as_much(void **state)
 static void
 test_recall_weight_counts(void **state)
 {
-    struct fixture *f = begin(state, 3);
+    struct fixture *f = begin(state, 5);
     NEW_CLIENT(f, wrap, 1);
     NEW_CLIENT(f, late, 2);
     assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000, tick(f)), 0);
-    pool_account_set_weight(f->pool, pool_process_account(wrap.process), 300, tick(f));
+    pool_account_set_weight(f->pool, pool_process_account(wrap.process), 200, tick(f));
+    take(f, &late);
     take_all(f, &wrap);
     block(f, &late);
-    assert_int_equal(pool_recalled(f->pool, wrap.opening), 0); /* 3 for 300, and 0 for 100 */
-    pool_account_set_weight(f->pool, pool_process_account(wrap.process), 200, tick(f));
+    assert_int_equal(pool_recalled(f->pool, wrap.opening), 0); /* 3 for 200 would face 2 for 100 */
+    pool_account_set_weight(f->pool, pool_process_account(wrap.process), 150, tick(f));
     assert_int_equal(pool_recalled(f->pool, wrap.opening), 1);
+}
+
+static void
+test_recall_who_has_none_asks_down_to_the_last(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT(f, wrap, 1);
+    NEW_CLIENT(f, late, 2);
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000, tick(f)), 0);
+    take_all(f, &wrap);
+    assert_int_equal(pool_pay_implicit(f->pool, wrap.opening, wrap.process, tick(f)), 0);
+    block(f, &late);
+    assert_string_equal(f->recalled, "wrap");
+    assert_int_equal(pool_recalled(f->pool, wrap.opening), 1);
+    give(f, &wrap, 1);
+    expect_events(f, "grant:late");
+    block(f, &wrap);
+    block(f, &late);
+    assert_int_equal(pool_recalled(f->pool, wrap.opening), 0); /* one each */
+}
+
+static void
+test_recall_the_last_token_stays(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, wrap, 1);
+    NEW_CLIENT(f, late, 2);
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000, tick(f)), 0);
+    take_all(f, &wrap);
+    block(f, &late);
+    assert_int_equal(pool_recalled(f->pool, wrap.opening), 0);
+}
+
+static void
+test_recall_nobody_is_asked_while_a_limit_would_refuse(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT(f, wrap, 1);
+    NEW_CLIENT(f, late, 2);
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000, tick(f)), 0);
+    take_all(f, &wrap);
+    pool_set_throttle(f->pool, true, 2, tick(f));
+    block(f, &late);
+    assert_int_equal(pool_recalled(f->pool, wrap.opening), 0);
+    pool_set_throttle(f->pool, true, 4, tick(f));
+    assert_int_equal(pool_recalled(f->pool, wrap.opening), 1);
+    give(f, &wrap, 1);
+    expect_events(f, "grant:late");
 }
 
 /* --- rule 3: work conserving --- */
@@ -1488,6 +1537,25 @@ test_rule8_twice_the_weight_is_twice_the_tokens(void **state)
 static void
 test_rule8_paid_implicit_slot_is_not_counted(void **state)
 {
+    struct fixture *f = begin(state, 3);
+    NEW_CLIENT(f, wrap, 1);
+    NEW_CLIENT(f, h, 2);
+    NEW_CLIENT(f, other, 3);
+    take(f, &wrap);
+    assert_int_equal(pool_pay_implicit(f->pool, wrap.opening, wrap.process, tick(f)), 0);
+    take(f, &h);
+    take(f, &other);
+    block(f, &other);
+    block(f, &wrap);
+    give(f, &h, 1);
+    expect_events(f, "grant:wrap"); /* 0 and 1, although each runs one job */
+    give(f, &wrap, 1);
+    expect_events(f, "grant:other");
+}
+
+static void
+test_rule8_who_has_none_goes_before_all(void **state)
+{
     struct fixture *f = begin(state, 2);
     NEW_CLIENT(f, wrap, 1);
     NEW_CLIENT(f, h, 2);
@@ -1498,9 +1566,9 @@ test_rule8_paid_implicit_slot_is_not_counted(void **state)
     block(f, &wrap);
     block(f, &poor);
     give(f, &h, 1);
-    expect_events(f, "grant:wrap"); /* equals, and it came first */
-    give(f, &wrap, 1);
-    expect_events(f, "grant:poor");
+    expect_events(f, "grant:poor"); /* both count 0, but wrap runs a job */
+    give(f, &poor, 1);
+    expect_events(f, "grant:wrap");
 }
 
 static void
@@ -1524,29 +1592,35 @@ test_rule8_offered_and_reserved_tokens_count_as_held(void **state)
     take(f, &a);
 }
 
-/* Others that hold less come again and again; after `capacity` of them it is the waiter's turn. */
+/* Another one that counts less comes again and again; after `capacity` times it is the waiter's turn, but
+ * for those that have none. */
 static void
 test_rule8_passed_over_capacity_times_goes_first(void **state)
 {
-    struct fixture *f = begin(state, 3);
+    struct fixture *f = begin(state, 4);
     NEW_CLIENT(f, rich, 1);
+    NEW_CLIENT(f, busy, 2);
+    NEW_CLIENT(f, h, 3);
+    pool_account_set_weight(f->pool, pool_process_account(busy.process), POOL_WEIGHT_MAX, tick(f));
     take(f, &rich);
     take(f, &rich);
-    NEW_CLIENT(f, h, 2);
+    take(f, &busy);
     take(f, &h);
     block(f, &rich);
     struct actor *holder = &h;
-    static struct actor poor[4];
     for (int i = 0; i < 4; i++) {
-        poor[i] = born(f, "poor", 10 + (uint64_t)i, false);
-        opens(f, &poor[i]);
-        block(f, &poor[i]);
+        block(f, &busy);
         give(f, holder, 1);
-        expect_events(f, i < 3 ? "grant:poor" : "grant:rich");
-        holder = &poor[i];
+        expect_events(f, "grant:busy");
+        holder = &busy;
     }
-    give(f, &rich, 1);
+    block(f, &busy);
+    NEW_CLIENT(f, poor, 4);
+    block(f, &poor);
+    give(f, &busy, 1);
     expect_events(f, "grant:poor");
+    give(f, &poor, 1);
+    expect_events(f, "grant:rich");
 }
 
 static void
@@ -2378,6 +2452,9 @@ main(void)
         POOL_TEST(test_recall_its_own_implicit_slot_is_not_asked_for),
         POOL_TEST(test_recall_debt_asks_for_as_much),
         POOL_TEST(test_recall_weight_counts),
+        POOL_TEST(test_recall_who_has_none_asks_down_to_the_last),
+        POOL_TEST(test_recall_the_last_token_stays),
+        POOL_TEST(test_recall_nobody_is_asked_while_a_limit_would_refuse),
         POOL_TEST(test_rule3_free_token_is_had_at_once),
         POOL_TEST(test_rule3_returned_token_is_granted_in_the_same_call),
         POOL_TEST(test_rule3_many_returned_tokens_serve_as_many),
@@ -2423,6 +2500,7 @@ main(void)
         POOL_TEST(test_rule8_many_waiting_processes_gain_nothing),
         POOL_TEST(test_rule8_twice_the_weight_is_twice_the_tokens),
         POOL_TEST(test_rule8_paid_implicit_slot_is_not_counted),
+        POOL_TEST(test_rule8_who_has_none_goes_before_all),
         POOL_TEST(test_rule8_offered_and_reserved_tokens_count_as_held),
         POOL_TEST(test_rule8_passed_over_capacity_times_goes_first),
         POOL_TEST(test_rule8_blocking_and_polling_stand_in_one_queue),
