@@ -373,78 +373,78 @@ answer_due(struct random_test *t)
 #define pool_read(...)                                                                             \
     __extension__({                                                                                \
         __auto_type result_ = (pool_read)(__VA_ARGS__);                                            \
-        answer_due(t);                                                                                 \
+        answer_due(t);                                                                             \
         result_;                                                                                   \
     })
 #define pool_write(...)                                                                            \
     __extension__({                                                                                \
         __auto_type result_ = (pool_write)(__VA_ARGS__);                                           \
-        answer_due(t);                                                                                 \
+        answer_due(t);                                                                             \
         result_;                                                                                   \
     })
 #define pool_poll(...)                                                                             \
     __extension__({                                                                                \
         __auto_type result_ = (pool_poll)(__VA_ARGS__);                                            \
-        answer_due(t);                                                                                 \
+        answer_due(t);                                                                             \
         result_;                                                                                   \
     })
 #define pool_set_capacity(...)                                                                     \
     __extension__({                                                                                \
         __auto_type result_ = (pool_set_capacity)(__VA_ARGS__);                                    \
-        answer_due(t);                                                                                 \
+        answer_due(t);                                                                             \
         result_;                                                                                   \
     })
 #define pool_group_join(...)                                                                       \
     __extension__({                                                                                \
         __auto_type result_ = (pool_group_join)(__VA_ARGS__);                                      \
-        answer_due(t);                                                                                 \
+        answer_due(t);                                                                             \
         result_;                                                                                   \
     })
 #define pool_pay_implicit(...)                                                                     \
     __extension__({                                                                                \
         __auto_type result_ = (pool_pay_implicit)(__VA_ARGS__);                                    \
-        answer_due(t);                                                                                 \
+        answer_due(t);                                                                             \
         result_;                                                                                   \
     })
 #define pool_interrupt(...)                                                                        \
     do {                                                                                           \
         (pool_interrupt)(__VA_ARGS__);                                                             \
-        answer_due(t);                                                                                 \
+        answer_due(t);                                                                             \
     } while (0)
 #define pool_grant_failed(...)                                                                     \
     do {                                                                                           \
         (pool_grant_failed)(__VA_ARGS__);                                                          \
-        answer_due(t);                                                                                 \
+        answer_due(t);                                                                             \
     } while (0)
 #define pool_process_died(...)                                                                     \
     do {                                                                                           \
         (pool_process_died)(__VA_ARGS__);                                                          \
-        answer_due(t);                                                                                 \
+        answer_due(t);                                                                             \
     } while (0)
 #define pool_close(...)                                                                            \
     do {                                                                                           \
         (pool_close)(__VA_ARGS__);                                                                 \
-        answer_due(t);                                                                                 \
+        answer_due(t);                                                                             \
     } while (0)
 #define pool_account_set_weight(...)                                                               \
     do {                                                                                           \
         (pool_account_set_weight)(__VA_ARGS__);                                                    \
-        answer_due(t);                                                                                 \
+        answer_due(t);                                                                             \
     } while (0)
 #define pool_set_per_process_limit(...)                                                            \
     do {                                                                                           \
         (pool_set_per_process_limit)(__VA_ARGS__);                                                 \
-        answer_due(t);                                                                                 \
+        answer_due(t);                                                                             \
     } while (0)
 #define pool_set_throttle(...)                                                                     \
     do {                                                                                           \
         (pool_set_throttle)(__VA_ARGS__);                                                          \
-        answer_due(t);                                                                                 \
+        answer_due(t);                                                                             \
     } while (0)
 #define pool_expire(...)                                                                           \
     do {                                                                                           \
         (pool_expire)(__VA_ARGS__);                                                                \
-        answer_due(t);                                                                                 \
+        answer_due(t);                                                                             \
     } while (0)
 
 /* --- the operations --- */
