@@ -13,6 +13,7 @@
  */
 
 #include <errno.h>
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -77,7 +78,7 @@ struct random_test {
     bool uncertain[HOLDERS];     /* the last operation may have changed these */
     bool any_uncertain;
 
-    unsigned long grants, waits, deaths, foreign, drops, lapses, joins, reservations_used;
+    uint64_t grants, waits, deaths, foreign, drops, lapses, joins, reservations_used;
 };
 
 /* --- chance --- */
@@ -752,7 +753,7 @@ op_write(struct random_test *t)
         t->held[p] -= (unsigned)n; /* before the call: it may grant */
     struct pool_status before, after;
     pool_get_status(t->pool, &before);
-    unsigned long grants_before = t->grants;
+    uint64_t grants_before = t->grants;
     size_t credited =
         pool_write(t->pool, t->openings[o].handle, t->processes[p].handle, n, t->now_ns);
     pool_get_status(t->pool, &after);
@@ -1042,6 +1043,8 @@ test_rule1_after_each_of_a_million_operations(void **state)
 {
     struct random_test *t = *state;
     unsigned long phase_length = t->operations / PHASES + 1;
+    printf("# seed %" PRIu64 "\n", t->seed);
+    fflush(stdout);
     while (t->done < t->operations) {
         begin_phase(t);
         for (unsigned long i = 0; i < phase_length && t->done < t->operations; i++, t->done++) {
@@ -1050,8 +1053,9 @@ test_rule1_after_each_of_a_million_operations(void **state)
         }
         end_phase(t);
     }
-    printf("# %lu operations: %lu grants, %lu waits, %lu deaths, %lu foreign returns, %lu lapsed, "
-           "%lu reservations used, %lu joins\n",
+    printf("# %lu operations: %" PRIu64 " grants, %" PRIu64 " waits, %" PRIu64 " deaths, %" PRIu64
+           " foreign returns, %" PRIu64 " lapsed, %" PRIu64 " reservations used, %" PRIu64
+           " joins\n",
            t->done, t->grants, t->waits, t->deaths, t->foreign, t->lapses, t->reservations_used,
            t->joins);
     /* a test that met none of these has tested nothing */
@@ -1087,8 +1091,6 @@ main(int argc, char **argv)
     const char *wanted = getenv("POOL_RANDOM_OPERATIONS");
     test.seed = test.random = seed_from(argc > 1 ? argv[1] : getenv("POOL_RANDOM_SEED"));
     test.operations = wanted ? strtoul(wanted, NULL, 10) : 1000000;
-    printf("# seed %llu\n", (unsigned long long)test.seed);
-    fflush(stdout);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate_setup_teardown(test_rule1_after_each_of_a_million_operations,
                                                  NULL, teardown, &test),
