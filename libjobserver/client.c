@@ -56,7 +56,8 @@ wait_for(int fd, short events, int64_t deadline_ns)
     if (deadline_ns != NO_DEADLINE) {
         int64_t left_ns = deadline_ns - clock_now_ns();
         if (left_ns > 0)
-            left = (struct timespec){.tv_sec = left_ns / NS_PER_S, .tv_nsec = left_ns % NS_PER_S};
+            left = (struct timespec){.tv_sec = (time_t)(left_ns / NS_PER_S),
+                                     .tv_nsec = (long)(left_ns % NS_PER_S)};
     }
     if (ppoll(&polled, 1, deadline_ns == NO_DEADLINE ? NULL : &left, NULL) < 0)
         return -errno;

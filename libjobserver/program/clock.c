@@ -19,5 +19,6 @@ clock_until(int64_t deadline_ns, int64_t now_ns)
 
     if (left_us < 0)
         left_us = 0;
-    return (struct timeval){.tv_sec = left_us / 1000000, .tv_usec = left_us % 1000000};
+    return (struct timeval){.tv_sec = (time_t)(left_us / 1000000),
+                            .tv_usec = (suseconds_t)(left_us % 1000000)};
 }

@@ -132,7 +132,7 @@ read_path(pid_t tid, uint64_t address, char (*path)[PATH_MAX])
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
     for (size_t length = 0; length < PATH_MAX;) {
-        size_t room = PATH_MAX - length, rest = page - (address + length) % page;
+        size_t room = PATH_MAX - length, rest = page - (size_t)((address + length) % page);
         struct iovec local = {.iov_base = *path + length, .iov_len = rest < room ? rest : room};
         struct iovec remote = {.iov_base = (void *)(uintptr_t)(address + length),
                                .iov_len = local.iov_len};
