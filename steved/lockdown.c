@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/net.h>
 #include <seccomp.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -59,7 +60,7 @@ filter_system_calls(void)
 
 #else
 
-/* Served as they come. */
+/* Served as they come. libseccomp leaves out those that an architecture does not have. */
 static const int allowed[] = {
     /* the kernel's requests and answers, /proc, the log */
     SCMP_SYS(read), SCMP_SYS(readv), SCMP_SYS(pread64), SCMP_SYS(write), SCMP_SYS(writev),
@@ -75,7 +76,14 @@ static const int allowed[] = {
     /* memory, and the end: the unmounter is waited for */
     SCMP_SYS(brk), SCMP_SYS(mmap), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(mprotect),
     SCMP_SYS(madvise), SCMP_SYS(futex), SCMP_SYS(getrandom), SCMP_SYS(wait4), SCMP_SYS(exit),
-    SCMP_SYS(exit_group)};
+    SCMP_SYS(exit_group),
+    /* what the C library calls for one of these where it has 32 bits, or 64 in its times only */
+    SCMP_SYS(fstat64), SCMP_SYS(fstatat64), SCMP_SYS(_llseek), SCMP_SYS(fcntl64),
+    SCMP_SYS(ppoll_time64), SCMP_SYS(clock_gettime64), SCMP_SYS(time), SCMP_SYS(sigreturn),
+    SCMP_SYS(getuid32), SCMP_SYS(geteuid32), SCMP_SYS(mmap2), SCMP_SYS(futex_time64),
+    SCMP_SYS(waitpid), SCMP_SYS(waitid),
+    /* for sendto; syslog's socket is connected */
+    SCMP_SYS(send)};
 
 /* Allowed if one argument has this value under the mask. */
 static const struct restriction {
@@ -105,10 +113,21 @@ allow_if(scmp_filter_ctx filter, const struct restriction *restriction)
     return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, restriction->system_call, 1, &comparison);
 }
 
+/* Where socketcall(2) is the way to sendto, it has the arguments in memory, but libseccomp would look for
+ * them in the registers. What is refused first, it does not allow later. */
+static int
+refuse_sendto_in_memory(scmp_filter_ctx filter)
+{
+    const struct scmp_arg_cmp sends_to = {.arg = 0, .op = SCMP_CMP_EQ, .datum_a = SYS_SENDTO};
+
+    return seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(socketcall), 1,
+                                  &sends_to);
+}
+
 static int
 add_rules(scmp_filter_ctx filter)
 {
-    int error = 0;
+    int error = refuse_sendto_in_memory(filter);
 
     for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]) && error == 0; i++)
         error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
