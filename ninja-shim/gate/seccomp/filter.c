@@ -20,32 +20,38 @@
 #define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
 #endif
 
-/* What runs beside the native architecture, with numbers of its own for execve. */
-static const struct {
-    uint32_t native, other;
-} companions[] = {
-    {SCMP_ARCH_X86_64, SCMP_ARCH_X86},           {SCMP_ARCH_X86_64, SCMP_ARCH_X32},
-    {SCMP_ARCH_AARCH64, SCMP_ARCH_ARM},          {SCMP_ARCH_MIPS64, SCMP_ARCH_MIPS},
-    {SCMP_ARCH_MIPS64, SCMP_ARCH_MIPS64N32},     {SCMP_ARCH_MIPS64N32, SCMP_ARCH_MIPS},
-    {SCMP_ARCH_MIPS64N32, SCMP_ARCH_MIPS64},     {SCMP_ARCH_MIPSEL64, SCMP_ARCH_MIPSEL},
-    {SCMP_ARCH_MIPSEL64, SCMP_ARCH_MIPSEL64N32}, {SCMP_ARCH_MIPSEL64N32, SCMP_ARCH_MIPSEL},
-    {SCMP_ARCH_MIPSEL64N32, SCMP_ARCH_MIPSEL64}, {SCMP_ARCH_PPC64, SCMP_ARCH_PPC},
-    {SCMP_ARCH_S390X, SCMP_ARCH_S390},           {SCMP_ARCH_PARISC64, SCMP_ARCH_PARISC},
-    {SCMP_ARCH_X86, SCMP_ARCH_X86_64},           {SCMP_ARCH_X86, SCMP_ARCH_X32},
-    {SCMP_ARCH_ARM, SCMP_ARCH_AARCH64},
+/* What runs beside each other on one kernel, with numbers of their own for execve; 0: none. */
+static const uint32_t families[][3] = {
+    {SCMP_ARCH_X86_64, SCMP_ARCH_X86, SCMP_ARCH_X32},
+    {SCMP_ARCH_AARCH64, SCMP_ARCH_ARM},
+    {SCMP_ARCH_MIPS64, SCMP_ARCH_MIPS, SCMP_ARCH_MIPS64N32},
+    {SCMP_ARCH_MIPSEL64, SCMP_ARCH_MIPSEL, SCMP_ARCH_MIPSEL64N32},
+    {SCMP_ARCH_PPC64, SCMP_ARCH_PPC},
+    {SCMP_ARCH_S390X, SCMP_ARCH_S390},
+    {SCMP_ARCH_PARISC64, SCMP_ARCH_PARISC},
 };
+
+static int
+add_family(scmp_filter_ctx filter, const uint32_t *family, size_t size)
+{
+    for (size_t i = 0; i < size && family[i] != 0; i++) {
+        int result = seccomp_arch_add(filter, family[i]);
+        if (result < 0 && result != -EEXIST)
+            return result;
+    }
+    return 0;
+}
 
 static int
 add_architectures(scmp_filter_ctx filter)
 {
+    const size_t size = sizeof(families[0]) / sizeof(families[0][0]);
     uint32_t native = seccomp_arch_native();
 
-    for (size_t i = 0; i < sizeof(companions) / sizeof(companions[0]); i++) {
-        int result =
-            companions[i].native == native ? seccomp_arch_add(filter, companions[i].other) : 0;
-        if (result < 0 && result != -EEXIST)
-            return result;
-    }
+    for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
+        for (size_t j = 0; j < size; j++)
+            if (families[i][j] == native)
+                return add_family(filter, families[i], size);
     return 0;
 }
 
