@@ -64,6 +64,7 @@ usr/bin/jobgate
 usr/bin/jobserver-emerge
 usr/bin/jobwrap
 usr/bin/stevectl
+usr/bin/steved
 usr/include/jobserver/protocol.h
 usr/lib/systemd/system/steved.service
 usr/lib/sysusers.d/steved.conf
@@ -79,7 +80,6 @@ usr/libexec/jobwrap/shims/make
 usr/libexec/jobwrap/shims/ninja
 usr/libexec/jobwrap/shims/ninja-build
 usr/libexec/jobwrap/shims/samu
-usr/sbin/steved
 usr/share/jobwrap/portage/bashrc
 usr/share/jobwrap/portage/make.conf
 usr/share/pkgconfig/jobserver.pc
@@ -113,7 +113,7 @@ builds_without() {
 }
 
 @test 'each part can be left out, and the rest builds' {
-    builds_without steved usr/sbin/steved usr/bin/stevectl
+    builds_without steved usr/bin/steved usr/bin/stevectl
     builds_without jobwrap usr/bin/jobwrap
     builds_without ninja-shim usr/bin/jobgate usr/libexec/jobwrap/shims/{ninja,ninja-build,samu,make,gmake}
 }
@@ -199,7 +199,7 @@ configure_by_ebuild() {
 @test 'systemd knows all that the unit says' {
     require systemd-analyze
     local unit=$BATS_TEST_TMPDIR/steved.service
-    sed "s|$INSTALLED/usr/sbin/steved|$STEVED|" \
+    sed "s|$INSTALLED/usr/bin/steved|$STEVED|" \
         "$INSTALLED/usr/lib/systemd/system/steved.service" >"$unit"
     grep -q "^ExecStart=$STEVED --user=$OUR_USER " "$unit"
     run -0 systemd-analyze verify --man=no "$unit"
@@ -238,7 +238,7 @@ openrc_run() {
 @test 'OpenRC: the service starts steved with its options, and has started when the node is there' {
     STEVED_OPTIONS='--jobs=3 --verbose' run -0 openrc_run \
         'echo "$command $command_args"; depend; start_pre'
-    [ "$output" = "$INSTALLED/usr/sbin/steved --user=$OUR_USER --jobs=3 --verbose
+    [ "$output" = "$INSTALLED/usr/bin/steved --user=$OUR_USER --jobs=3 --verbose
 need dev localmount
 use logger
 after modules" ]

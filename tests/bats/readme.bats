@@ -54,9 +54,14 @@ ran_within() {
     require meson
     ln -s "$BUILD" build
     DESTDIR=$PROJECT/root run_block 'Install'
-    [ -n "$(find root -name jobwrap -type f -perm -0111)" ]
-    [ -n "$(find root -name steved -type f -perm -0111)" ]
-    [ -n "$(find root -name stevectl -type f -perm -0111)" ]
+    # An ordinary user has no sbin on PATH.
+    for program in jobgate jobwrap stevectl steved; do
+        [ -x "root/usr/local/bin/$program" ]
+    done
+    require scdoc
+    for page in jobgate jobwrap ninja-shim stevectl steved; do
+        [ -s "root/usr/local/share/man/man1/$page.1" ]
+    done
 }
 
 @test 'readme: make' {
