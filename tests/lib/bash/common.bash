@@ -49,6 +49,11 @@ common_teardown() {
 
 # --- what a test needs ---
 
+# Does it run what was built with sanitizers?
+is_sanitized() {
+    grep -qs __asan_init "$STAMP"
+}
+
 # A test that cannot run is skipped, but in CI that is a failure.
 missing() {
     if [ "${CI-}" = true ]; then

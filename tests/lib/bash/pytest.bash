@@ -17,7 +17,7 @@ pytest_setup() {
 
 # Sanitizers have nothing to say of Python programs.
 needs_the_plain_build() {
-    [ "$BUILD" = "$ROOT/build" ] || skip 'sanitizers see nothing of Python programs'
+    ! is_sanitized || skip 'sanitizers see nothing of Python programs'
 }
 
 # use_pytest newest|oldest|pypi: the one that a test runs.
