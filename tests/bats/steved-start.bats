@@ -291,6 +291,38 @@ asks() {
     serves_not "$MOUNT"
 }
 
+# with_syslog SOCKET COMMAND...: that has a /dev of its own, in which /dev/log is the socket.
+with_syslog() {
+    unshare --mount --propagation private bash -euc '
+        mkdir "$0.dev" && mount --bind /dev "$0.dev"
+        mount -t tmpfs dev /dev && ln -s "$0" /dev/log
+        for node in null fuse; do
+            : >"/dev/$node" && mount --bind "$0.dev/$node" "/dev/$node"
+        done
+        exec "$@"' "$@"
+}
+
+# A signal and a message after it has locked itself in: on 32 bits both are other system calls.
+@test 'a daemon logs its status to syslog, through its filter' {
+    require_root
+    require_fuse
+    spawn python3 "$LIB/steved_client.py" listen "$BATS_TEST_TMPDIR/syslog" \
+        >"$BATS_TEST_TMPDIR/notices"
+    wait_for 10 grep -q bound "$BATS_TEST_TMPDIR/notices"
+    with_syslog "$BATS_TEST_TMPDIR/syslog" bash -euc '
+        "$STEVED" --mount "$0" --jobs 2 --daemon
+        pid=$("$STEVECTL" --server "$0/jobserver" get pid)
+        for signal in USR1 USR1 TERM; do
+            kill -s $signal "$pid"
+            [ $signal = TERM ] || "$STEVECTL" --server "$0/jobserver" get free
+        done' "$MOUNT"
+    wait_for 10 said_twice 'steved.*: jobs 2, free 2, held 0, '
+}
+
+said_twice() {
+    [ "$(grep -c "$1" "$BATS_TEST_TMPDIR/notices")" -ge 2 ]
+}
+
 @test 'it tells the service manager' {
     require_fuse
     for address in "$BATS_TEST_TMPDIR/notify" "@steved-test-$$"; do
