@@ -58,6 +58,43 @@ refused() {
     refused "unknown option '--frob'" --frob
     refused "contains 'no-such-part'" no-such-part
     refused "contains 'no-such-part'" unit no-such-part
+    refused "option '--user' wants an argument" --user
+    refused "'Bad Name' is not a user's name" --root trixie --user 'Bad Name'
+    refused "'somebody' is for a run with --root" --user somebody unit
+    refused "'' is not SUITE" --root= unit
+    refused "'Trixie' is not SUITE" --root Trixie
+    refused "'trixie/' is not SUITE" --root trixie/
+    refused "'../x' is not SUITE" --root=../x
+    refused "'trixie/vax': no programs of 'vax' run here" --root trixie/vax
+}
+
+@test 'a root needs root' {
+    run -2 --separate-stderr as_ordinary_user ./check --root trixie unit
+    [[ $stderr == "check: --root: 'trixie' needs root, "* ]]
+}
+
+@test 'a root needs debootstrap, and a suite that it knows' {
+    require_root
+    require debootstrap
+    local program
+    refused "debootstrap knows no suite 'no-such-suite'" --root no-such-suite unit
+    for program in /usr/bin/* /bin/*; do
+        ln -sf "$program" "$BIN/"
+    done
+    rm -f "$BIN/debootstrap" "$BIN/apt-get"
+    PATH=$BIN refused "'trixie' needs debootstrap, which cannot be installed: " --root trixie unit
+}
+
+@test 'a part is there for a fresh root only' {
+    require_root
+    require debootstrap
+    run -0 ./check --list
+    run ! grep -x fresh.quickstart <<<"$output"
+    for arguments in --root '--root trixie' --root=trixie; do
+        # shellcheck disable=SC2086 # words
+        run -0 ./check $arguments --list
+        [ "${lines[0]}" = fresh.quickstart ]
+    done
 }
 
 @test 'an ordinary user without the packages is told how to install them, and nothing is begun' {
