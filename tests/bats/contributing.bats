@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Every command of CONTRIBUTING.md is run here as it stands there, in a tree of links to this one.
-# needs_the_plain_build: one of the two blocks builds with sanitizers itself.
+# needs_the_plain_build: one of the blocks builds with sanitizers itself.
 
 load ../lib/bash/common
 load ../lib/bash/documented
@@ -57,4 +57,12 @@ stub_programs() {
     run_block 'With sanitizers'
     [[ $output == *' ledger '*OK*'ok 1 wrong usage'* ]]
     nm build-asan/steved/stevectl | grep -q __asan
+}
+
+# What they would run is shown; a root is not made for it.
+@test 'contributing: other systems' {
+    require_root
+    require debootstrap
+    run_block 'Other systems'
+    [[ $output == *$'\nbats.stevectl-commands\n'*$'\nbats.steved-start\n'*$'\nfresh.quickstart'* ]]
 }
