@@ -98,7 +98,9 @@ requests_end(struct server *server)
 
     while ((opening = LIST_FIRST(&server->openings)))
         opening_release(opening);
-    requests_answer(server);
+    /* A start that was refused has none. */
+    if (server->pool)
+        requests_answer(server);
 }
 
 /* --- read --- */
