@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -15,8 +17,10 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "libjobserver/control.h"
 #include "libjobserver/process.h"
 #include "libjobserver/program/clock.h"
+#include "libjobserver/program/packet.h"
 
 /* How long a token waits for room in a FIFO that somebody has filled: a jobserver's never is, so
  * that something is wrong, and the caller must not hang on it. */
@@ -34,6 +38,8 @@ struct client {
     bool own;              /* the description is ours and non-blocking */
     bool is_silent;        /* splice(2) does not tell inotify */
     int read_fd, write_fd; /* one description, if it is our own */
+    int control_fd;        /* to the jobwrap whose FIFO it is; or -1 */
+    int ready_fd;          /* with it: readable when a token may be there */
     int transit[2];        /* a pipe that tokens pass through where read(2) could block; else -1 */
     char *name;
 };
@@ -137,7 +143,7 @@ identify(int fd, const struct stat *status, enum client_kind *kind)
     bool answers = ioctl(fd, STEVED_IOC_STATUS, &answer) == 0 && answer.version != 0;
     if (S_ISREG(status->st_mode) && !answers)
         return "a regular file, not a jobserver";
-    *kind = answers && answer.version == STEVED_PROTOCOL_VERSION ? CLIENT_STEVED : CLIENT_DEVICE;
+    *kind = answers && answer.version == STEVED_PROTOCOL_VERSION ? CLIENT_SERVER : CLIENT_DEVICE;
     return NULL;
 }
 
@@ -168,8 +174,12 @@ create(const char *name)
 
     if (!client)
         return NULL;
-    *client = (struct client){
-        .is_silent = splice_is_silent(), .read_fd = -1, .write_fd = -1, .transit = {-1, -1}};
+    *client = (struct client){.is_silent = splice_is_silent(),
+                              .read_fd = -1,
+                              .write_fd = -1,
+                              .control_fd = -1,
+                              .ready_fd = -1,
+                              .transit = {-1, -1}};
     client->name = strdup(name);
     if (!client->name) {
         free(client);
@@ -193,10 +203,29 @@ client_close(struct client *client)
     close_if_open(client->read_fd);
     if (client->write_fd != client->read_fd)
         close_if_open(client->write_fd);
+    close_if_open(client->control_fd);
+    close_if_open(client->ready_fd);
     close_if_open(client->transit[0]);
     close_if_open(client->transit[1]);
     free(client->name);
     free(client);
+}
+
+/* The FIFO of a jobwrap has a server beside it; where it cannot be reached (it is gone, another mount
+ * namespace), it is a FIFO like others. */
+static void
+find_control(struct client *client)
+{
+    char path[PATH_MAX];
+
+    if (client->kind != CLIENT_FIFO ||
+        process_descriptor_path(client->read_fd, path, sizeof(path)) < 0)
+        return;
+    int connection = control_connect(path, client->read_fd, &client->ready_fd);
+    if (connection < 0)
+        return;
+    client->control_fd = connection;
+    client->kind = CLIENT_SERVER;
 }
 
 /* Owns `fd`, which is closed on an error. */
@@ -227,6 +256,16 @@ open_own(int fd, const char *name, struct client **client, char **error)
 
 int
 client_open_path(const char *path, struct client **client, char **error)
+{
+    int result = client_open_file(path, client, error);
+
+    if (result == 0)
+        find_control(*client);
+    return result;
+}
+
+int
+client_open_file(const char *path, struct client **client, char **error)
 {
     char *name;
 
@@ -296,8 +335,12 @@ open_inherited(const struct auth *auth, struct client **client, char **error)
     if (why_not)
         return refuse(-EBADF, error, name, "%s", why_not);
     int fd = process_reopen(auth->read_fd, OPEN_FLAGS);
-    if (fd >= 0)
-        return open_own(fd, name, client, error);
+    if (fd >= 0) {
+        int result = open_own(fd, name, client, error);
+        if (result == 0)
+            find_control(*client);
+        return result;
+    }
     if (kind == CLIENT_FIFO)
         return open_borrowed(auth, name, client, error);
     /* A server's file knows no splice, and a read from it could block for ever. */
@@ -334,6 +377,12 @@ client_name(const struct client *client)
 
 int
 client_fd(const struct client *client)
+{
+    return client->control_fd >= 0 ? client->ready_fd : client->read_fd;
+}
+
+int
+client_file(const struct client *client)
 {
     return client->read_fd;
 }
@@ -383,9 +432,24 @@ read_one(int fd, char *token)
     return got == 0 ? -EPIPE : 1;
 }
 
+/* What the pipe said is old: the answer is the truth, and what comes after it will be told. */
+static int
+acquire_by_control(struct client *client, char *token)
+{
+    struct control_packet packet = {.operation = CONTROL_ACQUIRE};
+    char notices[64];
+
+    while (read(client->ready_fd, notices, sizeof(notices)) > 0)
+        continue;
+    *token = '+';
+    return control_ask(client->control_fd, &packet, NULL);
+}
+
 int
 client_try_acquire(struct client *client, char *token)
 {
+    if (client->control_fd >= 0)
+        return acquire_by_control(client, token);
     if (client->own)
         return read_one(client->read_fd, token);
     int moved = splice_one(client->read_fd, client->transit[1]);
@@ -405,7 +469,7 @@ client_acquire(struct client *client, int timeout_ms, char *token)
         int got = client_try_acquire(client, token);
         if (got != 0)
             return got;
-        int events = wait_for(client->read_fd, POLLIN, deadline_ns);
+        int events = wait_for(client_fd(client), POLLIN, deadline_ns);
         if (events <= 0)
             return events;
         /* POLLIN: one was there, but somebody may be faster. An error shows in the next read; if
@@ -456,10 +520,21 @@ write_one_borrowed(struct client *client, char token)
     return result < 0 ? result : -EIO;
 }
 
+static int
+release_by_control(struct client *client)
+{
+    const struct control_packet packet = {.operation = CONTROL_RETURN};
+
+    return packet_send(client->control_fd, &packet, control_question_size(CONTROL_RETURN), -1);
+}
+
 int
 client_release(struct client *client, char token)
 {
     int64_t deadline_ns = deadline_in_ms(ROOM_TIMEOUT_MS);
+
+    if (client->control_fd >= 0)
+        return release_by_control(client);
 
     for (;;) {
         int result =
@@ -587,13 +662,24 @@ client_tokens_in_pipe(const struct client *client, unsigned bytes)
 
 /* --- asking --- */
 
+/* `argument` is what goes out with the request, comes back with it, or both. */
 static int
-ask_steved(struct client *client, unsigned long request, void *argument)
+ask(struct client *client, unsigned long request, enum control_operation operation, void *argument,
+    size_t size)
 {
+    struct control_packet packet = {.operation = operation};
     int result;
 
-    if (client->kind != CLIENT_STEVED)
+    if (client->kind != CLIENT_SERVER)
         return -ENOTTY;
+    if (client->control_fd >= 0) {
+        if (size > 0)
+            memcpy(&packet.status, argument, size);
+        result = control_ask(client->control_fd, &packet, NULL);
+        if (result >= 0 && size > 0)
+            memcpy(argument, &packet.status, size);
+        return result;
+    }
     do
         result = ioctl(client->read_fd, request, argument);
     while (result < 0 && errno == EINTR);
@@ -606,7 +692,7 @@ client_count_free(struct client *client, unsigned *tokens_free)
     struct steved_status status;
     int bytes = 0;
 
-    if (client->kind == CLIENT_STEVED) {
+    if (client->kind == CLIENT_SERVER) {
         int result = client_get_status(client, &status);
         if (result == 0)
             *tokens_free = status.free;
@@ -623,13 +709,13 @@ client_count_free(struct client *client, unsigned *tokens_free)
 int
 client_get_status(struct client *client, struct steved_status *status)
 {
-    return ask_steved(client, STEVED_IOC_STATUS, status);
+    return ask(client, STEVED_IOC_STATUS, CONTROL_STATUS, status, sizeof(*status));
 }
 
 int
 client_get_clients(struct client *client, struct steved_clients *page)
 {
-    int result = ask_steved(client, STEVED_IOC_CLIENTS, page);
+    int result = ask(client, STEVED_IOC_CLIENTS, CONTROL_CLIENTS, page, sizeof(*page));
 
     if (result == 0 && page->count > STEVED_CLIENTS_PER_PAGE)
         return -EIO;
@@ -641,24 +727,84 @@ client_set(struct client *client, const struct steved_settings *settings)
 {
     struct steved_settings copy = *settings;
 
-    return ask_steved(client, STEVED_IOC_SET, &copy);
+    return ask(client, STEVED_IOC_SET, CONTROL_SET, &copy, sizeof(copy));
 }
 
+/* The connection itself is the group: the keeper has it, too. */
 int
 client_join_group(struct client *client)
 {
-    return client->kind == CLIENT_STEVED ? ask_steved(client, STEVED_IOC_JOIN_GROUP, NULL) : 0;
+    if (client->kind != CLIENT_SERVER || client->control_fd >= 0)
+        return 0;
+    return ask(client, STEVED_IOC_JOIN_GROUP, CONTROL_OPERATIONS, NULL, 0);
 }
 
 int
 client_pay_implicit(struct client *client)
 {
-    return client->kind == CLIENT_STEVED ? ask_steved(client, STEVED_IOC_PAY_IMPLICIT, NULL) : 0;
+    if (client->kind != CLIENT_SERVER)
+        return 0;
+    return ask(client, STEVED_IOC_PAY_IMPLICIT, CONTROL_PAY_IMPLICIT, NULL, 0);
+}
+
+int
+client_need(struct client *client, unsigned waiting_without)
+{
+    struct control_packet packet = {.operation = CONTROL_NEED,
+                                    .need = {.waiting = waiting_without}};
+
+    if (client->kind != CLIENT_SERVER)
+        return 0;
+    if (client->control_fd >= 0)
+        return packet_send(client->control_fd, &packet, control_question_size(CONTROL_NEED), -1);
+    return ask(client, STEVED_IOC_NEED, CONTROL_NEED, &packet.need, sizeof(packet.need));
 }
 
 int
 client_claim_implicit(struct client *client, struct steved_claim *claim)
 {
     *claim = (struct steved_claim){0};
-    return ask_steved(client, STEVED_IOC_CLAIM_IMPLICIT, claim);
+    return ask(client, STEVED_IOC_CLAIM_IMPLICIT, CONTROL_CLAIM_IMPLICIT, claim, sizeof(*claim));
+}
+
+/* steved tells by POLLPRI, and the answer stays the same until the wish is granted: so by the edge. */
+static int
+open_recall_of_file(const struct client *client)
+{
+    struct epoll_event event = {.events = EPOLLPRI | EPOLLET};
+    int fd = epoll_create1(EPOLL_CLOEXEC);
+
+    if (fd >= 0 && epoll_ctl(fd, EPOLL_CTL_ADD, client->read_fd, &event) == 0)
+        return fd;
+    int result = -errno;
+    close_if_open(fd);
+    return result;
+}
+
+int
+client_open_recall(struct client *client)
+{
+    struct control_packet packet = {.operation = CONTROL_RECALL};
+    int fd;
+
+    if (client->kind != CLIENT_SERVER)
+        return -EOPNOTSUPP;
+    if (client->control_fd < 0)
+        return open_recall_of_file(client);
+    int result = control_ask(client->control_fd, &packet, &fd);
+    return result < 0 ? result : fd < 0 ? -EPROTO : fd;
+}
+
+void
+client_drain_recall(const struct client *client, int fd)
+{
+    struct epoll_event event;
+    char notices[64];
+
+    if (client->control_fd < 0)
+        while (epoll_wait(fd, &event, 1, 0) > 0)
+            continue;
+    else
+        while (read(fd, notices, sizeof(notices)) > 0)
+            continue;
 }

@@ -19,7 +19,7 @@
 
 enum client_kind {
     CLIENT_FIFO,   /* bytes in a FIFO or pipe; nobody keeps account */
-    CLIENT_STEVED, /* steved's file: understands the ioctls of protocol.h */
+    CLIENT_SERVER, /* keeps accounts: steved's file (protocol.h), or a jobwrap's FIFO (control.h) */
     CLIENT_DEVICE, /* some other server's file: read, write and poll only */
 };
 
@@ -33,6 +33,8 @@ struct client;
 int client_open(const struct auth *auth, struct client **client, char **error);
 /* The same for a path. */
 int client_open_path(const char *path, struct client **client, char **error);
+/* The same, but for the FIFO or file alone: at a jobwrap's FIFO it is a plain client like make. */
+int client_open_file(const char *path, struct client **client, char **error);
 /* Returns no token: whoever acquired them releases them first. */
 void client_close(struct client *client);
 
@@ -43,6 +45,12 @@ const char *client_name(const struct client *client);
 /* Readable when a token may be there, by poll, epoll or libevent. Close-on-exec; non-blocking, but where
  * the descriptors could not be reopened (another user's pipe) and it is an inherited one. */
 int client_fd(const struct client *client);
+/* The FIFO or file itself; as client_fd(), but at a jobwrap. */
+int client_file(const struct client *client);
+/* At a server: a descriptor, the caller's, that is readable when it may ask for tokens, until
+ * client_drain_recall() has been called; how many it asks for its status tells. -EOPNOTSUPP: it never asks. */
+int client_open_recall(struct client *client);
+void client_drain_recall(const struct client *client, int fd);
 
 /* Takes one token if one is there: 1 and *token, the byte to be written back; 0 if none. Never
  * blocks, on inherited descriptors either. -EPIPE: the jobserver is at its end. */
@@ -60,7 +68,7 @@ int client_release(struct client *client, char token);
  *     (splice(2)). Given back so, each token takes a slot of the FIFO; it is made larger before more
  *     than half are taken, and if that is not allowed (pipe(7)), read and write take the place of
  *     the one step.
- *   - At steved the server keeps the account, and the byte only counts.
+ *   - A server keeps the account itself, and the byte only counts.
  *   - At another server's file a token is lost if the SIGKILL falls between the read and the note. */
 int client_move_to(struct client *client, int pipe_fd);
 int client_move_from(struct client *client, int pipe_fd);
@@ -74,7 +82,8 @@ int client_count_free(struct client *client, unsigned *tokens_free);
  * (another kind), they do nothing: 0. */
 int client_join_group(struct client *client);
 int client_pay_implicit(struct client *client);
-/* Only for CLIENT_STEVED, else -ENOTTY. */
+int client_need(struct client *client, unsigned waiting_without);
+/* Only for CLIENT_SERVER, else -ENOTTY. */
 int client_get_status(struct client *client, struct steved_status *status);
 int client_get_clients(struct client *client, struct steved_clients *page);
 int client_set(struct client *client, const struct steved_settings *settings);

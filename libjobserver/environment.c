@@ -222,7 +222,7 @@ static int
 open_end(const char *path, enum client_kind *kind, char **error)
 {
     struct client *client;
-    int fd = client_open_path(path, &client, error);
+    int fd = client_open_file(path, &client, error);
 
     if (fd < 0)
         return fd;

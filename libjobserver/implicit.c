@@ -43,7 +43,7 @@ implicit_is_paid(struct client *client, enum implicit_policy policy, bool from_e
     switch (client_kind(client)) {
     case CLIENT_FIFO:
         return from_environment;
-    case CLIENT_STEVED:
+    case CLIENT_SERVER:
         return claim(client);
     case CLIENT_DEVICE:
         /* In the environment of a whole system: who named it there started nobody. */

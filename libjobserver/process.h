@@ -111,6 +111,9 @@ uint64_t process_pipe(pid_t pid, int fd);
  * many. It may move them about meanwhile. */
 size_t process_pipes(pid_t pid, uint64_t *pipes, size_t max);
 
+/* The path by which our own descriptor was opened, if it still has one; a longer one than `size` is
+ * refused with -ENAMETOOLONG. */
+int process_descriptor_path(int fd, char *path, size_t size);
 /* Opens once more what our own descriptor stands for, by /proc/self/fd, so that the flags (open(2),
  * O_CLOEXEC is added) are those of a file description of its own. Returns the caller's descriptor. */
 int process_reopen(int fd, int flags);

@@ -105,4 +105,12 @@ struct steved_claim {
 };
 #define STEVED_IOC_CLAIM_IMPLICIT _IOR('J', 0x55, struct steved_claim)
 
+/* For a group that lends tokens on: so many wait below it that have none at all. Its account counts as
+ * one that has none then, for as many grants. */
+struct steved_need {
+    __u32 waiting; /* without a token */
+    __u32 spare[7];
+};
+#define STEVED_IOC_NEED _IOW('J', 0x56, struct steved_need)
+
 #endif

@@ -11,6 +11,7 @@
 #include "libjobserver/program/clock.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/protocol.h"
+#include "libjobserver/serve.h"
 #include "steved/requests.h"
 
 #define ANCESTORS_MAX 64
@@ -30,6 +31,7 @@ union argument {
     struct steved_clients clients;
     struct steved_settings settings;
     struct steved_claim claim;
+    struct steved_need need;
     int readable_bytes;
 };
 
@@ -55,85 +57,19 @@ count_readable(struct call *call, union argument *argument)
 static int
 get_status(struct call *call, union argument *argument)
 {
-    struct pool_status status;
-
-    pool_get_status(call->server->pool, &status);
-    argument->status = (struct steved_status){
-        .version = STEVED_PROTOCOL_VERSION,
-        .pid = getpid(),
-        .jobs = status.capacity,
-        .free = status.free,
-        .held = status.held,
-        .reserved = status.reserved,
-        .debt = status.debt,
-        .waiting = status.waiting,
-        .unpaid = status.unpaid,
-        .min_jobs = call->server->options.min_jobs,
-        .per_process_limit = call->server->options.per_process_limit,
-        .accounts = status.accounts,
-        .granted = status.granted,
-        .returned = status.returned,
-        .foreign = status.foreign,
-        .dropped = status.dropped,
-        .reclaimed = status.reclaimed,
-        .lapsed = status.lapsed,
-        .recalled = pool_recalled(call->server->pool, call->opening->pool),
-    };
+    serve_status(call->server->pool, call->opening->pool, &argument->status);
+    argument->status.min_jobs = call->server->options.min_jobs;
+    argument->status.per_process_limit = call->server->options.per_process_limit;
     return 0;
-}
-
-static void
-describe_client(const struct pool_client *client, struct steved_client *described)
-{
-    *described = (struct steved_client){
-        .account = client->account,
-        .pid = client->pid,
-        .keeper = client->keeper,
-        .flags = (client->is_group ? STEVED_CLIENT_GROUP : 0) |
-                 (client->pays_implicit ? STEVED_CLIENT_PAYS_IMPLICIT : 0) |
-                 (client->is_unpaid ? STEVED_CLIENT_UNPAID : 0),
-        .weight = client->weight,
-        .held = client->held,
-        .reserved = client->reserved,
-        .waiting = client->waiting,
-        .claims = client->claims,
-    };
-    if (client->pid == 0)
-        snprintf(described->command, sizeof(described->command), "(outside)");
-    else if (process_command(client->pid, described->command, sizeof(described->command)) < 0)
-        snprintf(described->command, sizeof(described->command), "(gone)");
 }
 
 static int
 get_clients(struct call *call, union argument *argument)
 {
-    struct steved_clients *page = &argument->clients;
-    struct pool_client found[STEVED_CLIENTS_PER_PAGE];
-    uint64_t cursor = page->cursor;
-
-    if (page->reserved)
-        return -EINVAL;
-    memset(page, 0, sizeof(*page));
-    size_t count = pool_get_clients(call->server->pool, &cursor, found, STEVED_CLIENTS_PER_PAGE);
-    for (size_t i = 0; i < count; i++)
-        describe_client(&found[i], &page->clients[i]);
-    page->cursor = cursor;
-    page->count = (uint32_t)count;
-    return 0;
+    return serve_clients(call->server->pool, &argument->clients);
 }
 
 /* --- what can be set --- */
-
-static bool
-has_spare_bits(const struct steved_settings *settings)
-{
-    const unsigned known = STEVED_SET_JOBS | STEVED_SET_MIN_JOBS | STEVED_SET_PER_PROCESS_LIMIT;
-
-    for (size_t i = 0; i < sizeof(settings->spare) / sizeof(settings->spare[0]); i++)
-        if (settings->spare[i])
-            return true;
-    return settings->named & ~known;
-}
 
 static int
 set(struct call *call, union argument *argument)
@@ -144,7 +80,7 @@ set(struct call *call, union argument *argument)
 
     if (call->uid != 0 && call->uid != server->uid)
         return -EPERM;
-    if (has_spare_bits(settings))
+    if (serve_check_settings(settings) < 0)
         return -EINVAL;
     pool_get_status(server->pool, &status);
     unsigned jobs = settings->named & STEVED_SET_JOBS ? settings->jobs : status.capacity;
@@ -212,6 +148,17 @@ claim_implicit(struct call *call, union argument *argument)
     return 0;
 }
 
+static int
+need(struct call *call, union argument *argument)
+{
+    for (size_t i = 0; i < sizeof(argument->need.spare) / sizeof(argument->need.spare[0]); i++)
+        if (argument->need.spare[i])
+            return -EINVAL;
+    pool_group_set_needy(call->server->pool, call->opening->pool, argument->need.waiting,
+                         clock_now_ns());
+    return 0;
+}
+
 /* --- from and to the kernel --- */
 
 static const struct handler handlers[] = {
@@ -222,6 +169,7 @@ static const struct handler handlers[] = {
     {STEVED_IOC_JOIN_GROUP, 0, 0, join_group},
     {STEVED_IOC_PAY_IMPLICIT, 0, 0, pay_implicit},
     {STEVED_IOC_CLAIM_IMPLICIT, 0, sizeof(struct steved_claim), claim_implicit},
+    {STEVED_IOC_NEED, sizeof(struct steved_need), 0, need},
 };
 
 static const struct handler *

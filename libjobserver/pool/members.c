@@ -339,6 +339,18 @@ process_change_account(struct pool *pool, struct pool_process *process,
     account_leave(pool, before);
 }
 
+void
+pool_group_set_needy(struct pool *pool, struct pool_opening *opening, unsigned needy,
+                     int64_t now_ns)
+{
+    if (!opening->group || opening->group->holder.account->needy == needy)
+        return;
+    opening->group->holder.account->needy = needy;
+    pool_account_changed(pool, opening->group->holder.account);
+    pool_recall(pool);
+    pool_serve(pool, now_ns);
+}
+
 int
 pool_group_join(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
                 uint64_t key, int64_t now_ns)

@@ -53,6 +53,8 @@ lend(struct pool *pool, struct pool_holder *holder, struct pool_opening *opening
     pool->granted++;
     holder->held++;
     holder->account->tokens++;
+    if (holder->account->needy > 0)
+        holder->account->needy--;
     pool_account_changed(pool, holder->account);
 }
 
@@ -157,6 +159,35 @@ lent_on(const struct pool_holder *holder)
     return holder->held - holder->pays_implicit;
 }
 
+void
+pool_set_idle(struct pool_opening *opening, unsigned idle)
+{
+    opening->idle = idle;
+}
+
+bool
+pool_others_wait(const struct pool *pool, const struct pool_opening *opening)
+{
+    const struct pool_account *poor = pool_poorest_waiting(pool);
+
+    if (!poor || !opening->group)
+        return poor != NULL;
+    /* With several, one of them is another. */
+    return pool->by_share.count > 1 || poor != opening->group->holder.account;
+}
+
+unsigned
+pool_held(const struct pool_opening *opening)
+{
+    return opening->group ? opening->group->holder.held : 0;
+}
+
+unsigned
+pool_claims(const struct pool_opening *opening)
+{
+    return opening->group ? opening->group->holder.claims : 0;
+}
+
 unsigned
 pool_recalled(const struct pool *pool, const struct pool_opening *opening)
 {
@@ -176,15 +207,16 @@ pool_recalled(const struct pool *pool, const struct pool_opening *opening)
 }
 
 /* Somebody waits, or there is a debt: those who lend tokens on are told. */
-static void
-recall(struct pool *pool)
+void
+pool_recall(struct pool *pool)
 {
     struct pool_group *group;
     struct pool_opening *opening;
 
     TAILQ_FOREACH (group, &pool->groups, in_pool)
         TAILQ_FOREACH (opening, &group->openings, in_group)
-            if (pool_recalled(pool, opening) > 0)
+            if (pool_recalled(pool, opening) > 0 ||
+                (opening->idle > 0 && pool_others_wait(pool, opening)))
                 pool_due(pool, &opening->recall_due, POOL_DUE_RECALL);
 }
 
@@ -234,8 +266,8 @@ mark_client(struct pool_opening *opening, struct pool_process *process)
 
 /* Who has been granted a token polls again if it wants another: its old place in the queue would
  * only be offered to nobody. */
-static void
-forget_poll(struct pool *pool, struct pool_opening *opening, struct pool_process *process)
+void
+pool_unpoll(struct pool *pool, struct pool_opening *opening, struct pool_process *process)
 {
     static const enum waiter_kind kinds[] = {WAITER_POLLER, WAITER_LAZY};
 
@@ -277,7 +309,7 @@ try_grant(struct pool *pool, struct pool_opening *opening, struct pool_process *
     lend(pool, pool_holder_of(opening, process), opening);
     /* Another thread may still sleep in a poll of this description. */
     if (!is_through_another)
-        forget_poll(pool, opening, process);
+        pool_unpoll(pool, opening, process);
     return true;
 }
 
@@ -295,7 +327,7 @@ note_lazy_try(struct pool *pool, struct pool_opening *opening, struct pool_proce
         /* It was told that there is one, and somebody was faster; next time it is its turn. */
         if (!find_waiter(process, opening, WAITER_POLLER)) {
             pool_wait(pool, WAITER_POLLER, opening, process, NULL);
-            recall(pool);
+            pool_recall(pool);
         }
         return;
     }
@@ -328,7 +360,7 @@ pool_read(struct pool *pool, struct pool_opening *opening, struct pool_process *
     *waiter = pool_wait(pool, WAITER_READER, opening, process, reader);
     if (!*waiter)
         return POOL_NO_MEMORY;
-    recall(pool);
+    pool_recall(pool);
     return POOL_WAITS;
 }
 
@@ -437,7 +469,7 @@ pool_poll(struct pool *pool, struct pool_opening *opening, struct pool_process *
         waiter->kind = WAITER_POLLER; /* not so lazy after all; it keeps its place */
     } else if (!find_waiter(process, opening, WAITER_POLLER)) {
         pool_wait(pool, WAITER_POLLER, opening, process, NULL);
-        recall(pool);
+        pool_recall(pool);
     }
     return false;
 }
@@ -518,7 +550,7 @@ pool_set_capacity(struct pool *pool, unsigned capacity, int64_t now_ns)
         raise_capacity(pool, capacity - pool->capacity);
     pool->capacity = capacity;
     pool_serve(pool, now_ns);
-    recall(pool);
+    pool_recall(pool);
     return 0;
 }
 

@@ -149,6 +149,27 @@ size_t pool_write(struct pool *pool, struct pool_opening *opening, struct pool_p
 bool pool_poll(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
                bool wants_notice, int64_t now_ns);
 
+/* It does not wait any more through this description, neither as a poller nor as who tries again; what was
+ * set aside for it stays so until its time is over. */
+void pool_unpoll(struct pool *pool, struct pool_opening *opening, struct pool_process *process);
+
+/* How many accounts wait that have no token at all. */
+unsigned pool_count_needy(const struct pool *pool);
+/* The group that uses `opening` lends tokens on, and so many wait below it that have none: its account counts
+ * as one that has none, for as many grants as that. */
+void pool_group_set_needy(struct pool *pool, struct pool_opening *opening, unsigned needy,
+                          int64_t now_ns);
+
+/* The group that uses `opening` lends nothing of so many of the tokens that it holds: it is told by
+ * POOL_DUE_RECALL when somebody else comes to wait, whatever the shares. */
+void pool_set_idle(struct pool_opening *opening, unsigned idle);
+/* Does another account wait than that of the group which uses `opening`? */
+bool pool_others_wait(const struct pool *pool, const struct pool_opening *opening);
+
+/* Tokens that the group which uses `opening` holds, and how many are claimed; 0 if none does. */
+unsigned pool_held(const struct pool_opening *opening);
+unsigned pool_claims(const struct pool_opening *opening);
+
 /* How many of the tokens that were read through `opening` its group is asked to give back as soon as
  * its jobs end: those that a debt is waiting for; or one while an account waits that has none, down to
  * the last of the group's own account; or one while a waiting account would still have no more than

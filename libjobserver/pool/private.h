@@ -40,6 +40,7 @@ struct pool_account {
     unsigned weight;
     unsigned tokens;      /* held, or set aside for it */
     unsigned implicit;    /* of these, paid implicit slots, which its share does not count */
+    unsigned needy;       /* wait below it and have none */
     unsigned holders;     /* references: processes and groups */
     uint64_t last_served; /* the ordinal of its last turn, or of its first wait; 0: never waited */
     struct pool_waiters queue;
@@ -97,6 +98,7 @@ struct pool_opening {
     struct pool_process *opener; /* NULL: dead */
     struct pool_group *group;
     void *owner;
+    unsigned idle;               /* of what its group holds: lent to nobody */
     struct pool_loans loans;     /* read through it */
     struct pool_waiters waiters; /* last the readers, of which there may be thousands */
     struct due notify_due, recall_due;
@@ -178,6 +180,8 @@ struct pool {
 
 /* Grants, offers and reserves until there is no free token or nobody whose turn it could be. */
 void pool_serve(struct pool *pool, int64_t now_ns);
+/* Somebody waits, or there is a debt: those who lend tokens on are told. */
+void pool_recall(struct pool *pool);
 /* The holder of `loan` holds it no more; the token pays a debt or is free. */
 void pool_loan_end(struct pool *pool, struct pool_loan *loan);
 

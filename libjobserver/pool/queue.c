@@ -24,7 +24,7 @@
 bool
 pool_has_none(const struct pool_account *account)
 {
-    return account->tokens == 0;
+    return account->tokens == 0 || account->needy > 0;
 }
 
 uint64_t
@@ -108,6 +108,17 @@ next_account(const struct pool *pool)
     if (!pool_has_none(poorest) && pool->passed_over_first >= pool->capacity)
         return TAILQ_FIRST(&pool->waiting);
     return poorest;
+}
+
+unsigned
+pool_count_needy(const struct pool *pool)
+{
+    const struct pool_account *account;
+    unsigned count = 0;
+
+    TAILQ_FOREACH (account, &pool->waiting, in_waiting)
+        count += pool_has_none(account);
+    return count;
 }
 
 const struct pool_account *

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "libjobserver/process.h"
 #include "libjobserver/process/private.h"
@@ -93,4 +94,19 @@ process_reopen(int fd, int flags)
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     int opened = open(path, flags | O_CLOEXEC);
     return opened < 0 ? -errno : opened;
+}
+
+int
+process_descriptor_path(int fd, char *path, size_t size)
+{
+    char link[sizeof("/proc/self/fd/2147483647")];
+
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, path, size);
+    if (length < 0)
+        return -errno;
+    if ((size_t)length >= size)
+        return -ENAMETOOLONG;
+    path[length] = '\0';
+    return path[0] == '/' ? 0 : -ENOENT; /* "pipe:[...]" */
 }

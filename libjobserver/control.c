@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* The client's side of a control socket, and the sizes of its packets. */
+#include "libjobserver/control.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "libjobserver/program/packet.h"
+
+#define HEADER offsetof(struct control_packet, hello)
+
+static const struct {
+    size_t question, answer;
+} sizes[CONTROL_OPERATIONS] = {
+    [CONTROL_HELLO] = {sizeof(struct control_hello), sizeof(struct control_hello)},
+    [CONTROL_STATUS] = {0, sizeof(struct steved_status)},
+    [CONTROL_CLIENTS] = {sizeof(struct steved_clients), sizeof(struct steved_clients)},
+    [CONTROL_SET] = {sizeof(struct steved_settings), 0},
+    [CONTROL_CLAIM_IMPLICIT] = {0, sizeof(struct steved_claim)},
+    [CONTROL_NEED] = {sizeof(struct steved_need), 0},
+};
+
+size_t
+control_question_size(unsigned operation)
+{
+    return HEADER + (operation < CONTROL_OPERATIONS ? sizes[operation].question : 0);
+}
+
+size_t
+control_answer_size(unsigned operation)
+{
+    return HEADER + (operation < CONTROL_OPERATIONS ? sizes[operation].answer : 0);
+}
+
+int
+control_ask(int connection, struct control_packet *packet, int *fd)
+{
+    const unsigned operation = packet->operation;
+    int passed, result = packet_send(connection, packet, control_question_size(operation), -1);
+
+    if (result < 0)
+        return result;
+    result = packet_receive(connection, packet, control_answer_size(operation), &passed);
+    if (fd)
+        *fd = passed;
+    else if (passed >= 0)
+        close(passed);
+    if (result <= 0)
+        return result < 0 ? result : -EPIPE;
+    return packet->operation == operation ? packet->result : -EBADMSG;
+}
+
+int
+control_receive(int connection, struct control_packet *packet)
+{
+    ssize_t got;
+
+    memset(packet, 0, sizeof(*packet));
+    do
+        got = recv(connection, packet, sizeof(*packet), MSG_TRUNC);
+    while (got < 0 && errno == EINTR);
+    if (got <= 0)
+        return got == 0 || errno == ECONNRESET ? 0 : -errno;
+    return packet->operation < CONTROL_OPERATIONS &&
+                   (size_t)got == control_question_size(packet->operation)
+               ? 1
+               : -EBADMSG;
+}
+
+/* By its directory's descriptor: a path may be longer than an address has room for. */
+static int
+connect_beside(const char *fifo_path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const char *slash = strrchr(fifo_path, '/');
+    char *directory = slash ? strndup(fifo_path, (size_t)(slash - fifo_path) + 1) : strdup("./");
+    int directory_fd = directory ? open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+    int connection = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+    free(directory);
+    snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/" CONTROL_NAME,
+             directory_fd);
+    bool is_connected =
+        directory_fd >= 0 && connection >= 0 &&
+        connect(connection, (const struct sockaddr *)&address, sizeof(address)) == 0;
+    int error = errno;
+    if (directory_fd >= 0)
+        close(directory_fd);
+    if (is_connected)
+        return connection;
+    if (connection >= 0)
+        close(connection);
+    return -error;
+}
+
+/* Root's server, our own, or anybody's if we are root. */
+static bool
+is_trusted(int connection)
+{
+    struct ucred peer;
+    socklen_t size = sizeof(peer);
+
+    return getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
+           (peer.uid == 0 || peer.uid == geteuid() || geteuid() == 0);
+}
+
+static int
+greet(int connection, int fifo_fd, int *ready_fd)
+{
+    struct control_packet packet = {.operation = CONTROL_HELLO,
+                                    .hello = {.version = CONTROL_VERSION}};
+    struct stat status;
+
+    *ready_fd = -1;
+    if (!is_trusted(connection))
+        return -EACCES;
+    int result = control_ask(connection, &packet, ready_fd);
+    if (result < 0)
+        return result;
+    if (*ready_fd < 0 || packet.hello.version != CONTROL_VERSION || fstat(fifo_fd, &status) < 0 ||
+        packet.hello.device != status.st_dev || packet.hello.inode != status.st_ino)
+        return -EPROTO;
+    return 0;
+}
+
+int
+control_connect(const char *fifo_path, int fifo_fd, int *ready_fd)
+{
+    int connection = connect_beside(fifo_path);
+
+    if (connection < 0)
+        return connection;
+    int result = greet(connection, fifo_fd, ready_fd);
+    if (result == 0)
+        return connection;
+    if (*ready_fd >= 0)
+        close(*ready_fd);
+    close(connection);
+    return result;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * The control socket of a jobwrap, which lies beside its FIFO: what steved answers by ioctl, in the same
+ * structures, and tokens on an account of the caller's own. One packet a question, one an answer
+ * (SOCK_SEQPACKET, unix(7)). Whoever holds the connection holds the account: when its last copy is
+ * closed, what was held and claimed through it ends.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "libjobserver/protocol.h"
+
+#define CONTROL_NAME "control" /* in the directory of the FIFO */
+#define CONTROL_VERSION 1u
+
+enum control_operation {
+    CONTROL_HELLO,  /* first: hello; a pipe comes back that is readable when a token may be there */
+    CONTROL_RECALL, /* a pipe comes back that is readable when tokens may be asked for */
+    CONTROL_ACQUIRE, /* result: 1; or 0: the pipe of CONTROL_HELLO tells when to ask again */
+    CONTROL_RETURN,  /* one token; it is not answered */
+    CONTROL_STATUS,
+    CONTROL_CLIENTS,
+    CONTROL_SET,
+    CONTROL_PAY_IMPLICIT,
+    CONTROL_CLAIM_IMPLICIT,
+    CONTROL_NEED, /* it is not answered */
+    CONTROL_OPERATIONS,
+};
+
+/* Whose socket it is: the FIFO beside it, as stat(2) shows it. */
+struct control_hello {
+    __u32 version;
+    __u32 spare;
+    __u64 device, inode;
+};
+
+struct control_packet {
+    __u32 operation;
+    __s32 result; /* of an answer: 0 or more, or a negative errno */
+    union {
+        struct control_hello hello;
+        struct steved_status status;
+        struct steved_clients clients;
+        struct steved_settings settings;
+        struct steved_claim claim;
+        struct steved_need need;
+    };
+};
+
+/* The argument's size in a question, and in its answer. */
+size_t control_question_size(unsigned operation);
+size_t control_answer_size(unsigned operation);
+
+/* For the server: the next question: 1; 0 at the end; -EAGAIN; -EBADMSG: it makes no sense; or another
+ * negative errno. What is not part of the question is zero. */
+int control_receive(int connection, struct control_packet *packet);
+
+/* Connects to the socket beside the FIFO at `fifo_path`, which is open as `fifo_fd`, and greets: the
+ * connection (close-on-exec, the caller's) and *ready_fd, or a negative errno: there is no server that
+ * serves this FIFO, or it belongs to another user. */
+int control_connect(const char *fifo_path, int fifo_fd, int *ready_fd);
+/* Asks and waits for the answer, which replaces what `packet` holds. *fd: what came along (the caller's), or
+ * -1; NULL: nothing may. The result, or a negative errno (-EPIPE: the server is gone). */
+int control_ask(int connection, struct control_packet *packet, int *fd);

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "libjobserver/serve.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "libjobserver/process.h"
+
+void
+serve_status(const struct pool *pool, const struct pool_opening *opening,
+             struct steved_status *answer)
+{
+    struct pool_status status;
+
+    pool_get_status(pool, &status);
+    *answer = (struct steved_status){
+        .version = STEVED_PROTOCOL_VERSION,
+        .pid = getpid(),
+        .jobs = status.capacity,
+        .free = status.free,
+        .held = status.held,
+        .reserved = status.reserved,
+        .debt = status.debt,
+        .waiting = status.waiting,
+        .unpaid = status.unpaid,
+        .accounts = status.accounts,
+        .granted = status.granted,
+        .returned = status.returned,
+        .foreign = status.foreign,
+        .dropped = status.dropped,
+        .reclaimed = status.reclaimed,
+        .lapsed = status.lapsed,
+        .recalled = pool_recalled(pool, opening),
+    };
+}
+
+static void
+describe_client(const struct pool_client *client, struct steved_client *described)
+{
+    *described = (struct steved_client){
+        .account = client->account,
+        .pid = client->pid,
+        .keeper = client->keeper,
+        .flags = (client->is_group ? STEVED_CLIENT_GROUP : 0) |
+                 (client->pays_implicit ? STEVED_CLIENT_PAYS_IMPLICIT : 0) |
+                 (client->is_unpaid ? STEVED_CLIENT_UNPAID : 0),
+        .weight = client->weight,
+        .held = client->held,
+        .reserved = client->reserved,
+        .waiting = client->waiting,
+        .claims = client->claims,
+    };
+    if (client->pid == 0)
+        snprintf(described->command, sizeof(described->command), "(outside)");
+    else if (process_command(client->pid, described->command, sizeof(described->command)) < 0)
+        snprintf(described->command, sizeof(described->command), "(gone)");
+}
+
+int
+serve_clients(const struct pool *pool, struct steved_clients *page)
+{
+    struct pool_client found[STEVED_CLIENTS_PER_PAGE];
+    uint64_t cursor = page->cursor;
+
+    if (page->reserved)
+        return -EINVAL;
+    memset(page, 0, sizeof(*page));
+    size_t count = pool_get_clients(pool, &cursor, found, STEVED_CLIENTS_PER_PAGE);
+    for (size_t i = 0; i < count; i++)
+        describe_client(&found[i], &page->clients[i]);
+    page->cursor = cursor;
+    page->count = (uint32_t)count;
+    return 0;
+}
+
+int
+serve_check_settings(const struct steved_settings *settings)
+{
+    const unsigned known = STEVED_SET_JOBS | STEVED_SET_MIN_JOBS | STEVED_SET_PER_PROCESS_LIMIT;
+
+    for (size_t i = 0; i < sizeof(settings->spare) / sizeof(settings->spare[0]); i++)
+        if (settings->spare[i])
+            return -EINVAL;
+    return settings->named & ~known ? -EINVAL : 0;
+}
