@@ -46,37 +46,70 @@ acquire_implicit(struct jobwrap *jobwrap)
     return 0;
 }
 
-/* A pool of our own: the command's implicit slot is one of its tokens. */
-static int
-fill(struct jobwrap *jobwrap)
+/* The FIFO is not alone any more: tokens move between it and the others. */
+static void
+on_first_client(void *argument)
 {
+    struct jobwrap *jobwrap = argument;
     struct relay *relay = &jobwrap->relay;
 
-    relay->fixed = jobwrap->jobs - 1;
-    for (unsigned i = 0; i < relay->fixed; i++)
-        if (!private_fifo_put(&jobwrap->fifo))
-            return -errno;
-    return jobwrap->options.wants_report ? relay_start_watching(relay, jobwrap->base) : 0;
+    if (relay->is_relaying)
+        return;
+    int result = relay_start(relay, jobwrap->base, POOL_CAPACITY_MAX, POOL_CAPACITY_MAX);
+    if (result < 0)
+        message_errno(result, "start the relay");
+}
+
+static int
+open_source(struct jobwrap *jobwrap)
+{
+    const struct options *options = &jobwrap->options;
+    bool is_root = !jobwrap->parent.jobserver.client;
+
+    jobwrap->source = (struct source){
+        .own = is_root                     ? jobwrap->jobs
+               : jobwrap->is_implicit_paid ? 1
+                                           : 0,
+        .ledger = is_root ? NULL : &jobwrap->ledger,
+        .parent = &jobwrap->parent,
+        .limit = options->jobs,
+        .tell = control_tell,
+        .wake = relay_wake,
+        .argument = &jobwrap->relay,
+    };
+    return source_open(&jobwrap->source, jobwrap->base);
+}
+
+/* Where it cannot be had, all below are one account. */
+static void
+open_control(struct jobwrap *jobwrap)
+{
+    jobwrap->control = (struct control){.source = &jobwrap->source,
+                                        .fifo = &jobwrap->fifo,
+                                        .first_came = on_first_client,
+                                        .argument = jobwrap};
+    int result = control_open(&jobwrap->control, jobwrap->base);
+    if (result < 0)
+        message_errno(result, "make a control socket");
 }
 
 static int
 start_relay(struct jobwrap *jobwrap)
 {
     struct relay *relay = &jobwrap->relay;
-    unsigned implicit = jobwrap->is_implicit_paid ? 0 : 1;
-    unsigned cap = jobwrap->ledger.capacity - implicit;
+    int result = open_source(jobwrap);
 
+    if (result < 0)
+        return result;
     relay->fifo = &jobwrap->fifo;
     relay->report = &jobwrap->report;
     relay->not_a_job = jobwrap->keeper.pid;
+    relay->source = &jobwrap->source;
+    open_control(jobwrap);
+    /* A pool of our own: all of it lies in the FIFO, until others come. */
     if (!jobwrap->parent.jobserver.client)
-        return fill(jobwrap);
-    relay->parent = &jobwrap->parent;
-    relay->ledger = &jobwrap->ledger;
-    relay->implicit = implicit;
-    if (jobwrap->options.jobs && jobwrap->options.jobs - 1 < cap)
-        cap = jobwrap->options.jobs - 1;
-    return relay_start(relay, jobwrap->base, cap);
+        return relay_fill(relay, jobwrap->base, jobwrap->options.wants_report);
+    return relay_start(relay, jobwrap->base, 1, jobwrap->ledger.capacity);
 }
 
 bool
@@ -185,6 +218,10 @@ jobwrap_finish(struct jobwrap *jobwrap)
 
     relay_stop(&jobwrap->relay);
     hold = count_to_hold(jobwrap);
+    if (jobwrap->source.pool) {
+        control_close(&jobwrap->control);
+        source_close(&jobwrap->source);
+    }
     say_what_is_held(jobwrap, hold);
     if (jobwrap->is_keeper_alive && jobwrap->base)
         finish_by_keeper(jobwrap, hold);

@@ -105,7 +105,8 @@ start_keeper(struct jobwrap *jobwrap)
 int
 main(int argc, char **argv)
 {
-    struct jobwrap jobwrap = {.command.pidfd = -1, .relay = {.inotify_fd = -1, .recall_fd = -1}};
+    struct jobwrap jobwrap = {
+        .command.pidfd = -1, .relay = {.inotify_fd = -1}, .control = {.fd = -1}};
 
     descriptors_guard_standard();
     options_parse(&jobwrap.options, argc, argv);

@@ -3,8 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <unistd.h>
 
 #include "jobwrap/parent.h"
 #include "libjobserver/environment.h"
@@ -72,31 +70,17 @@ parent_is_needed(const struct parent *parent)
     return client_count_free(client, &tokens_free) < 0 || tokens_free == 0;
 }
 
-/* libevent knows no POLLPRI; and as the answer stays the same until the wish is granted, it has to be
- * told by its edge. */
 int
 parent_open_recall(const struct parent *parent)
 {
-    struct epoll_event event = {.events = EPOLLPRI | EPOLLET};
-
-    if (client_kind(parent->jobserver.client) != CLIENT_STEVED)
-        return -EOPNOTSUPP;
-    int fd = epoll_create1(EPOLL_CLOEXEC);
-    if (fd >= 0 && epoll_ctl(fd, EPOLL_CTL_ADD, client_fd(parent->jobserver.client), &event) == 0)
-        return fd;
-    int result = -errno;
-    if (fd >= 0)
-        close(fd);
-    return result;
+    return client_open_recall(parent->jobserver.client);
 }
 
 unsigned
 parent_recalled(const struct parent *parent, int recall_fd)
 {
     struct steved_status status;
-    struct epoll_event event;
 
-    while (epoll_wait(recall_fd, &event, 1, 0) > 0)
-        continue;
+    client_drain_recall(parent->jobserver.client, recall_fd);
     return client_get_status(parent->jobserver.client, &status) == 0 ? status.recalled : 0;
 }

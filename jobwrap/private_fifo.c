@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "jobwrap/private_fifo.h"
+#include "libjobserver/control.h"
 #include "libjobserver/program/message.h"
 
 #define ROOT_DIRECTORY "/run/jobwrap"
@@ -180,6 +181,14 @@ private_fifo_make(struct private_fifo *fifo, const char *group, unsigned tokens)
     return result;
 }
 
+char *
+private_fifo_control(const struct private_fifo *fifo)
+{
+    char *path;
+
+    return asprintf(&path, "%s/" CONTROL_NAME, fifo->directories[fifo->chosen]) < 0 ? NULL : path;
+}
+
 void
 private_fifo_remove(const struct private_fifo *fifo)
 {
@@ -187,6 +196,8 @@ private_fifo_remove(const struct private_fifo *fifo)
 
     for (int i = 0; i < FIFO_CANDIDATES && fifo->directories[i]; i++) {
         snprintf(path, sizeof(path), "%s/jobserver", fifo->directories[i]);
+        unlink(path);
+        snprintf(path, sizeof(path), "%s/" CONTROL_NAME, fifo->directories[i]);
         unlink(path);
         rmdir(fifo->directories[i]);
     }

@@ -22,6 +22,8 @@ int private_fifo_plan(struct private_fifo *fifo);
 /* Makes directory and FIFO, and opens it. `group`: who may use it besides root, if we are root;
  * it need not exist. `tokens`: room for so many. 0, or a negative errno and a message was given. */
 int private_fifo_make(struct private_fifo *fifo, const char *group, unsigned tokens);
+/* Of the control socket beside it. To be freed; NULL: out of memory. */
+char *private_fifo_control(const struct private_fifo *fifo);
 /* The directory that another process has made. */
 int private_fifo_choose(struct private_fifo *fifo, int candidate);
 /* Removes whatever was made. May be called in any state, and by several processes. */

@@ -17,9 +17,10 @@ look(struct relay *relay)
 {
     struct relay_view *view = &relay->view;
 
-    view->borrowed =
-        relay->ledger ? ledger_borrowed(relay->ledger) - relay->implicit : relay->fixed;
+    view->borrowed = source_held(relay->source);
     view->lying = private_fifo_lying(relay->fifo);
+    view->others_wait = source_others_wait(relay->source);
+    source_set_idle(relay->source, view->lying);
 }
 
 static bool
@@ -33,12 +34,11 @@ drain_events(struct relay *relay)
     return any;
 }
 
-/* While it asks for tokens there is none to be had, but for what it may tell by its readability. */
+/* While somebody asks for tokens there is none to be had. */
 static void
 ask_recalled(struct relay *relay)
 {
-    relay->view.recalled =
-        relay->recall_fd >= 0 ? parent_recalled(relay->parent, relay->recall_fd) : 0;
+    relay->view.recalled = source_recalled(relay->source);
     if (relay->view.recalled > 0)
         relay->view.is_parent_empty = true;
 }
@@ -49,24 +49,16 @@ static void
 borrow(struct relay *relay, unsigned count, int64_t now_ns)
 {
     for (; count > 0; count--) {
-        int result = ledger_borrow(relay->ledger);
-        if (result == -ENOSPC) {
-            message("ledger: %u tokens are all that it has room for",
-                    ledger_borrowed(relay->ledger));
-            relay->policy.config.cap = relay->view.borrowed;
-        } else if (result < 0) {
-            message("acquire from %s: %s; going on with what was lent",
-                    client_name(relay->parent->jobserver.client), strerror(-result));
-            relay->view.is_parent_gone = true;
-        }
+        int result = source_take(relay->source);
+        relay->view.is_parent_gone = result < 0;
         relay->view.is_parent_empty = result == 0;
         if (result <= 0)
             return;
         if (!private_fifo_put(relay->fifo)) {
-            ledger_repay(relay->ledger);
+            source_give(relay->source);
             return;
         }
-        report_borrowed(relay->report, ledger_borrowed(relay->ledger));
+        report_borrowed(relay->report, source_borrowed(relay->source));
         relay_policy_laid(&relay->policy, now_ns);
     }
 }
@@ -76,8 +68,7 @@ take_home(struct relay *relay, unsigned count)
 {
     /* Somebody may have been faster: what is not there is not returned. */
     while (count-- > 0 && private_fifo_take(relay->fifo))
-        if (ledger_repay(relay->ledger) < 0)
-            return;
+        source_give(relay->source);
 }
 
 static void
@@ -94,7 +85,7 @@ write_off(struct relay *relay, unsigned count)
             count == 1 ? "token was" : "tokens were");
     relay->report->lost += count;
     while (count-- > 0)
-        ledger_repay(relay->ledger);
+        source_give(relay->source);
 }
 
 static void
@@ -114,7 +105,7 @@ do_step(struct relay *relay, const struct relay_step *step, int64_t now_ns)
         write_off(relay, step->count);
         break;
     case RELAY_ASK:
-        relay->view.parent = parent_is_needed(relay->parent) ? RELAY_NEEDED : RELAY_NOT_NEEDED;
+        relay->view.parent = source_is_needed(relay->source) ? RELAY_NEEDED : RELAY_NOT_NEEDED;
         break;
     case RELAY_COUNT:
         relay->view.living = tree_count_threads(getpid(), relay->not_a_job, 0);
@@ -139,10 +130,6 @@ note(struct relay *relay, int64_t now_ns)
 static void
 wait_for(struct relay *relay, const struct relay_step *step, int64_t now_ns)
 {
-    if (step->watches_parent)
-        event_add(relay->parent_event, NULL);
-    else
-        event_del(relay->parent_event);
     if (step->watches_fifo)
         collector_ask(&relay->collector);
     if (step->deadline_ns == RELAY_NO_DEADLINE) {
@@ -167,15 +154,20 @@ run(struct relay *relay, bool touched)
         note(relay, now_ns);
         step = relay_policy_next(&relay->policy, &relay->view, now_ns);
         relay->view.is_touched = false;
-        if (step.action == RELAY_WAIT)
+        if (step.action == RELAY_WAIT && !(step.watches_parent && source_await(relay->source)))
             break;
+        if (step.action == RELAY_WAIT)
+            relay->view.is_parent_empty = false;
         do_step(relay, &step, now_ns);
         /* What we did ourselves; what others did at the same time is seen by looking again. */
         drain_events(relay);
         if (relay->view.recalled > 0)
             ask_recalled(relay);
     }
+    if (!step.watches_parent)
+        source_leave(relay->source);
     wait_for(relay, &step, now_ns);
+    source_settle(relay->source);
 }
 
 /* --- events --- */
@@ -189,25 +181,19 @@ on_fifo(evutil_socket_t fd, short what, void *argument)
 }
 
 static void
-on_parent(evutil_socket_t fd, short what, void *argument)
-{
-    struct relay *relay = argument;
-
-    relay->view.is_parent_empty = false;
-    run(relay, false);
-}
-
-static void
 on_timer(evutil_socket_t fd, short what, void *argument)
 {
     run(argument, false);
 }
 
-static void
-on_recall(evutil_socket_t fd, short what, void *argument)
+void
+relay_wake(void *argument)
 {
     struct relay *relay = argument;
 
+    if (!relay->is_relaying)
+        return;
+    relay->view.is_parent_empty = false;
     ask_recalled(relay);
     run(relay, false);
 }
@@ -222,33 +208,12 @@ on_collected(evutil_socket_t fd, short what, void *argument)
         return;
     ask_recalled(relay);
     look(relay);
-    bool is_home =
-        relay->view.recalled > 0 && relay->view.borrowed > 0 && ledger_repay(relay->ledger) > 0;
-    if (!is_home)
+    if (relay->view.recalled > 0 && relay->view.borrowed > 0)
+        source_give(relay->source);
+    else
         private_fifo_put(relay->fifo);
     ask_recalled(relay);
     run(relay, drain_events(relay));
-}
-
-static int
-make_recall_events(struct relay *relay, struct event_base *base)
-{
-    relay->recall_fd = parent_open_recall(relay->parent);
-    if (relay->recall_fd == -EOPNOTSUPP)
-        return 0;
-    if (relay->recall_fd < 0)
-        return relay->recall_fd;
-    int result = collector_start(&relay->collector, relay->fifo->path);
-    if (result < 0)
-        return result;
-    relay->recall_event = event_new(base, relay->recall_fd, EV_READ | EV_PERSIST, on_recall, relay);
-    relay->collected_event =
-        event_new(base, relay->collector.got_fd, EV_READ | EV_PERSIST, on_collected, relay);
-    if (!relay->recall_event || !relay->collected_event)
-        return -ENOMEM;
-    return event_add(relay->recall_event, NULL) == 0 && event_add(relay->collected_event, NULL) == 0
-               ? 0
-               : -ENOMEM;
 }
 
 static int
@@ -267,54 +232,50 @@ open_inotify(const char *path)
     return fd;
 }
 
-/* A build that cannot be watched gets what is free now, for good. */
-static void
-lend_fixed(struct relay *relay, unsigned cap, int why)
-{
-    unsigned lent = 0;
-
-    while (lent < cap && ledger_borrow(relay->ledger) == 1) {
-        if (!private_fifo_put(relay->fifo)) {
-            ledger_repay(relay->ledger);
-            break;
-        }
-        lent++;
-    }
-    report_borrowed(relay->report, ledger_borrowed(relay->ledger));
-    message("inotify: %s; lending the %u tokens that are free now, and no others", strerror(-why),
-            lent);
-}
-
 static int
 make_events(struct relay *relay, struct event_base *base)
 {
-    relay->fifo_event = event_new(base, relay->inotify_fd, EV_READ | EV_PERSIST, on_fifo, relay);
-    if (!relay->fifo_event || event_add(relay->fifo_event, NULL) < 0)
-        return -ENOMEM;
-    if (!relay->ledger)
-        return 0;
+    int result = collector_start(&relay->collector, relay->fifo->path);
+
+    if (result < 0)
+        return result;
     relay->timer = evtimer_new(base, on_timer, relay);
-    relay->parent_event = event_new(base, client_fd(relay->parent->jobserver.client),
-                                    EV_READ | EV_PERSIST, on_parent, relay);
-    if (!relay->timer || !relay->parent_event)
+    relay->collected_event =
+        event_new(base, relay->collector.got_fd, EV_READ | EV_PERSIST, on_collected, relay);
+    if (!relay->timer || !relay->collected_event || event_add(relay->collected_event, NULL) < 0)
         return -ENOMEM;
-    return make_recall_events(relay, base);
+    if (relay->inotify_fd < 0)
+        return 0;
+    if (relay->fifo_event) /* it was looked at for the report alone */
+        event_free(relay->fifo_event);
+    relay->fifo_event = event_new(base, relay->inotify_fd, EV_READ | EV_PERSIST, on_fifo, relay);
+    return relay->fifo_event && event_add(relay->fifo_event, NULL) == 0 ? 0 : -ENOMEM;
+}
+
+/* What is taken from the FIFO is not seen then: all that the build may have lies in it at once, and comes
+ * home when it is asked for. */
+static void
+do_without_inotify(struct relay *relay, unsigned *floating, unsigned cap)
+{
+    message("inotify: %s; the build is lent all that is free", strerror(-relay->inotify_fd));
+    relay->inotify_fd = -1;
+    *floating = cap;
 }
 
 int
-relay_start(struct relay *relay, struct event_base *base, unsigned cap)
+relay_start(struct relay *relay, struct event_base *base, unsigned floating, unsigned cap)
 {
     struct relay_config config = relay_config_default;
 
+    if (relay->inotify_fd < 0)
+        relay->inotify_fd = open_inotify(relay->fifo->path);
+    if (relay->inotify_fd < 0)
+        do_without_inotify(relay, &floating, cap);
+    config.floating = floating;
     config.cap = cap;
     relay_policy_init(&relay->policy, &config, clock_now_ns());
-    relay->inotify_fd = open_inotify(relay->fifo->path);
-    if (relay->inotify_fd < 0) {
-        lend_fixed(relay, cap, relay->inotify_fd);
-        relay->inotify_fd = -1;
-        return 0;
-    }
     int result = make_events(relay, base);
+    relay->is_relaying = result == 0;
     if (result == 0)
         run(relay, false);
     return result;
@@ -330,8 +291,8 @@ on_watched_fifo(evutil_socket_t fd, short what, void *argument)
     note(relay, clock_now_ns());
 }
 
-int
-relay_start_watching(struct relay *relay, struct event_base *base)
+static int
+watch_fifo(struct relay *relay, struct event_base *base)
 {
     relay->inotify_fd = open_inotify(relay->fifo->path);
     if (relay->inotify_fd < 0) {
@@ -346,20 +307,26 @@ relay_start_watching(struct relay *relay, struct event_base *base)
     return relay->fifo_event && event_add(relay->fifo_event, NULL) == 0 ? 0 : -ENOMEM;
 }
 
+int
+relay_fill(struct relay *relay, struct event_base *base, bool watches)
+{
+    while (source_take(relay->source) == 1)
+        if (!private_fifo_put(relay->fifo))
+            return -errno;
+    source_leave(relay->source);
+    return watches ? watch_fifo(relay, base) : 0;
+}
+
 void
 relay_stop(struct relay *relay)
 {
-    struct event *events[] = {relay->fifo_event, relay->parent_event, relay->timer,
-                              relay->recall_event, relay->collected_event};
+    struct event *events[] = {relay->fifo_event, relay->timer, relay->collected_event};
 
     for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
         if (events[i])
             event_free(events[i]);
-    relay->fifo_event = relay->parent_event = relay->timer = NULL;
-    relay->recall_event = relay->collected_event = NULL;
-    if (relay->recall_fd >= 0)
-        close(relay->recall_fd);
-    relay->recall_fd = -1;
+    relay->fifo_event = relay->timer = relay->collected_event = NULL;
+    relay->is_relaying = false;
     if (relay->inotify_fd >= 0)
         close(relay->inotify_fd);
     relay->inotify_fd = -1;

@@ -7,36 +7,32 @@
 #include <event2/event.h>
 
 #include "jobwrap/collector.h"
-#include "jobwrap/parent.h"
 #include "jobwrap/private_fifo.h"
 #include "jobwrap/relay_policy.h"
 #include "jobwrap/report.h"
-#include "libjobserver/ledger.h"
+#include "jobwrap/source.h"
 
 struct relay {
     struct relay_policy policy;
     struct relay_view view;
     struct private_fifo *fifo;
-    const struct parent *parent;
-    struct ledger *ledger; /* NULL: no parent, it only looks, for the report */
-    unsigned fixed;        /* without a parent: tokens that were put in */
-    unsigned implicit;     /* tokens in the ledger that are not for the FIFO: 0 or 1 */
+    struct source *source; /* where tokens come from and go to */
     pid_t not_a_job;       /* the keeper */
     struct report *report;
     int inotify_fd; /* -1: no instance was left */
-    struct event *fifo_event, *parent_event, *timer;
-
-    int recall_fd; /* an epoll that is readable when the parent asks for tokens; -1: it never does */
-    struct event *recall_event;
-    struct collector collector; /* for what it asks for; only if recall_fd is open */
+    struct event *fifo_event, *timer;
+    bool is_relaying;           /* tokens move; else all lie in the FIFO for good */
+    struct collector collector; /* for what is asked for */
     struct event *collected_event;
 };
 
-/* Under a parent; cap: the most tokens besides the implicit slot. Says so if it cannot watch the FIFO
- * and lends a fixed number. 0 or a negative errno. */
-int relay_start(struct relay *relay, struct event_base *base, unsigned cap);
-/* Without a parent: looks at the FIFO for the report. */
-int relay_start_watching(struct relay *relay, struct event_base *base);
+/* Tokens move from now on, as they are wanted here and there; cap: the most besides the implicit slot.
+ * Says so if it cannot watch the FIFO. 0 or a negative errno. */
+int relay_start(struct relay *relay, struct event_base *base, unsigned floating, unsigned cap);
+/* All that there are lie in the FIFO for good; it is looked at for the report, if `watches`. */
+int relay_fill(struct relay *relay, struct event_base *base, bool watches);
+/* The FIFO's turn has come, or it is asked for tokens. */
+void relay_wake(void *relay);
 /* No more tokens move. */
 void relay_stop(struct relay *relay);
 

@@ -150,16 +150,17 @@ decide_idle(struct relay_policy *policy, const struct relay_view *view, int64_t 
 {
     if (view->lying == 0)
         return false;
-    int64_t hold_ns = policy->is_probing ? policy->config.probe_hold_ns : policy->linger_ns;
+    bool is_short = policy->is_probing || view->others_wait;
+    int64_t hold_ns = is_short ? policy->config.probe_hold_ns : policy->linger_ns;
     if (now_ns < policy->idle_since_ns + hold_ns) {
         step->deadline_ns = min_ns(step->deadline_ns, policy->idle_since_ns + hold_ns);
         return false;
     }
-    if (view->parent == RELAY_NEED_UNKNOWN) {
+    if (view->parent == RELAY_NEED_UNKNOWN && !view->others_wait) {
         step->action = RELAY_ASK;
         return true;
     }
-    if (view->parent == RELAY_NEEDED) {
+    if (view->parent == RELAY_NEEDED || view->others_wait) {
         go_home(policy, view, now_ns, step);
         return true;
     }

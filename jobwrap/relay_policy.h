@@ -40,6 +40,7 @@ struct relay_view {
     bool is_parent_empty;
     bool is_parent_gone;
     enum relay_need parent; /* does somebody at the parent need tokens? */
+    bool others_wait;       /* beside the FIFO: an idle float goes to them, whatever the shares */
     unsigned recalled;      /* tokens that the parent asks for, ours being more than our share */
     int living; /* threads in the build, each of which may hold a token; -1: not counted */
 };

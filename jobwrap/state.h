@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "jobwrap/command.h"
+#include "jobwrap/control.h"
 #include "jobwrap/keeper.h"
 #include "jobwrap/launch.h"
 #include "jobwrap/options.h"
@@ -16,6 +17,7 @@
 #include "jobwrap/relay.h"
 #include "jobwrap/report.h"
 #include "jobwrap/signals.h"
+#include "jobwrap/source.h"
 #include "libjobserver/ledger.h"
 
 struct jobwrap {
@@ -37,6 +39,8 @@ struct jobwrap {
     struct event_base *base;
     struct event *signal_event, *keeper_event;
     struct relay relay;
+    struct source source;
+    struct control control;
     struct report report;
 
     struct command command;

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "jobwrap/control.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "libjobserver/control.h"
+#include "libjobserver/process.h"
+#include "libjobserver/program/clock.h"
+#include "libjobserver/program/descriptors.h"
+#include "libjobserver/program/packet.h"
+#include "libjobserver/serve.h"
+
+#define ANCESTORS_MAX 64
+#define CONNECTIONS_MAX 4096u
+
+struct connection {
+    LIST_ENTRY(connection) in_control;
+    struct control *control;
+    int fd;
+    int ready_fd, recall_fd; /* what it is told by; or -1 */
+    struct ucred peer;
+    struct pool_process *process;
+    struct pool_opening *opening;
+    struct event *event;
+};
+
+/* --- telling --- */
+
+/* Readable already, if it is full; nobody there, if it is broken. */
+static void
+notice(int fd)
+{
+    if (fd >= 0)
+        (void)!write(fd, "+", 1);
+}
+
+void
+control_tell(void *owner, enum pool_due_kind kind)
+{
+    const struct connection *connection = owner;
+
+    if (kind == POOL_DUE_NOTIFY)
+        notice(connection->ready_fd);
+    else if (kind == POOL_DUE_RECALL)
+        notice(connection->recall_fd);
+}
+
+/* --- what is asked --- */
+
+/* The reading end of a pipe that it is told by; ours is *fd. */
+static int
+open_pipe(int *fd, int *passed)
+{
+    int ends[2];
+
+    if (*fd >= 0)
+        return -EALREADY;
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+        return -errno;
+    *fd = ends[1];
+    *passed = ends[0];
+    return 0;
+}
+
+static int
+hello(struct connection *connection, struct control_packet *packet, int *passed)
+{
+    struct stat status;
+
+    if (fstat(connection->control->fifo->fd, &status) < 0)
+        return -errno;
+    packet->hello = (struct control_hello){
+        .version = CONTROL_VERSION, .device = status.st_dev, .inode = status.st_ino};
+    return open_pipe(&connection->ready_fd, passed);
+}
+
+/* 0: its place in the queue is kept, and it is told when its turn has come. */
+static int
+acquire(struct connection *connection)
+{
+    struct pool *pool = connection->control->source->pool;
+    const int64_t now_ns = clock_now_ns();
+    struct pool_waiter *none;
+
+    if (pool_read(pool, connection->opening, connection->process, true, NULL, &none, now_ns) ==
+        POOL_GRANTED)
+        return 1;
+    if (!pool_poll(pool, connection->opening, connection->process, true, now_ns)) {
+        source_feed(connection->control->source);
+        if (pool_read(pool, connection->opening, connection->process, true, NULL, &none, now_ns) ==
+            POOL_GRANTED)
+            return 1;
+    }
+    return 0;
+}
+
+static int
+set(struct connection *connection, const struct steved_settings *settings)
+{
+    if (connection->peer.uid != 0 && connection->peer.uid != geteuid())
+        return -EPERM;
+    if (serve_check_settings(settings) < 0 || settings->named & ~STEVED_SET_JOBS)
+        return -EINVAL;
+    if (!(settings->named & STEVED_SET_JOBS))
+        return 0;
+    return source_set_jobs(connection->control->source, settings->jobs);
+}
+
+static struct connection *
+find_by_pid(const struct control *control, pid_t pid)
+{
+    struct connection *connection;
+
+    LIST_FOREACH (connection, &control->connections, in_control) {
+        if (connection->peer.pid == pid)
+            return connection;
+    }
+    return NULL;
+}
+
+/* Of the tokens that the FIFO's account holds those that lie in it pay for nobody. */
+static bool
+claim_from_fifo(struct connection *connection)
+{
+    struct source *source = connection->control->source;
+    unsigned lying = private_fifo_lying(connection->control->fifo);
+
+    return pool_claims(source->opening) + lying < pool_held(source->opening) &&
+           pool_claim_implicit(source->pool, connection->process, source->process);
+}
+
+/* An ancestor that has an account of its own here pays for it, else the FIFO's. */
+static void
+claim(struct connection *connection, struct steved_claim *claim)
+{
+    struct control *control = connection->control;
+    struct process_info ancestors[ANCESTORS_MAX];
+    size_t count = process_ancestors(connection->peer.pid, ancestors, ANCESTORS_MAX);
+
+    *claim = (struct steved_claim){0};
+    for (size_t i = 0; i < count; i++) {
+        const struct connection *ancestor = find_by_pid(control, ancestors[i].pid);
+        bool is_paid = false;
+        if (ancestor && ancestor != connection)
+            is_paid =
+                pool_claim_implicit(control->source->pool, connection->process, ancestor->process);
+        else if (ancestors[i].pid == getpid())
+            is_paid = claim_from_fifo(connection);
+        if (is_paid) {
+            *claim = (struct steved_claim){.paid = 1, .ancestor = ancestors[i].pid};
+            return;
+        }
+    }
+}
+
+/* Returns the result; *passed: what goes along. */
+static int
+answer(struct connection *connection, struct control_packet *packet, int *passed)
+{
+    struct source *source = connection->control->source;
+
+    switch (packet->operation) {
+    case CONTROL_HELLO:
+        return hello(connection, packet, passed);
+    case CONTROL_RECALL:
+        return open_pipe(&connection->recall_fd, passed);
+    case CONTROL_ACQUIRE:
+        return acquire(connection);
+    case CONTROL_STATUS:
+        serve_status(source->pool, connection->opening, &packet->status);
+        packet->status.min_jobs = 1;
+        return 0;
+    case CONTROL_CLIENTS:
+        return serve_clients(source->pool, &packet->clients);
+    case CONTROL_SET:
+        return set(connection, &packet->settings);
+    case CONTROL_PAY_IMPLICIT:
+        return pool_pay_implicit(source->pool, connection->opening, connection->process,
+                                 clock_now_ns());
+    case CONTROL_CLAIM_IMPLICIT:
+        claim(connection, &packet->claim);
+        return 0;
+    }
+    return -ENOTTY;
+}
+
+/* --- connections --- */
+
+static void
+disconnect(struct connection *connection)
+{
+    struct control *control = connection->control;
+    struct pool *pool = control->source->pool;
+    const int fds[] = {connection->fd, connection->ready_fd, connection->recall_fd};
+
+    if (connection->opening)
+        pool_close(pool, connection->opening, clock_now_ns());
+    if (connection->process)
+        pool_process_died(pool, connection->process, clock_now_ns());
+    if (connection->event)
+        event_free(connection->event);
+    for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    LIST_REMOVE(connection, in_control);
+    control->connection_count--;
+    free(connection);
+}
+
+/* What is not answered. */
+static void
+note(struct connection *connection, const struct control_packet *packet)
+{
+    struct pool *pool = connection->control->source->pool;
+
+    if (packet->operation == CONTROL_RETURN)
+        pool_write(pool, connection->opening, connection->process, 1, clock_now_ns());
+    else
+        pool_group_set_needy(pool, connection->opening, packet->need.waiting, clock_now_ns());
+}
+
+/* 0: the next may come; else the connection is to be ended. */
+static int
+serve(struct connection *connection)
+{
+    struct control_packet packet;
+    int passed = -1, result = control_receive(connection->fd, &packet);
+
+    if (result <= 0)
+        return result == 0 ? -EPIPE : result;
+    if (packet.operation == CONTROL_RETURN || packet.operation == CONTROL_NEED) {
+        note(connection, &packet);
+        return 0;
+    }
+    packet.result = answer(connection, &packet, &passed);
+    result = packet_send(connection->fd, &packet, control_answer_size(packet.operation), passed);
+    if (passed >= 0)
+        close(passed);
+    return result;
+}
+
+static void
+on_packet(evutil_socket_t fd, short what, void *argument)
+{
+    struct connection *connection = argument;
+    struct source *source = connection->control->source;
+    int result;
+
+    while ((result = serve(connection)) == 0)
+        continue;
+    if (result != -EAGAIN)
+        disconnect(connection);
+    source_settle(source);
+}
+
+static int
+join_pool(struct connection *connection)
+{
+    struct control *control = connection->control;
+    struct pool *pool = control->source->pool;
+    const uint64_t key = ++control->next_account + 1; /* the FIFO's is 1 */
+    struct pool_account *account = pool_account(pool, key);
+
+    connection->process =
+        account ? pool_process_add(pool, connection->peer.pid, account, true) : NULL;
+    connection->opening =
+        connection->process ? pool_open(pool, connection->process, connection) : NULL;
+    if (!connection->opening)
+        return -ENOMEM;
+    return pool_group_join(pool, connection->opening, connection->process, key, clock_now_ns());
+}
+
+static int
+connect_peer(struct control *control, int fd, struct event_base *base)
+{
+    struct connection *connection = calloc(1, sizeof(*connection));
+    socklen_t size = sizeof(connection->peer);
+
+    if (!connection) {
+        close(fd);
+        return -ENOMEM;
+    }
+    *connection =
+        (struct connection){.control = control, .fd = fd, .ready_fd = -1, .recall_fd = -1};
+    LIST_INSERT_HEAD(&control->connections, connection, in_control);
+    control->connection_count++;
+    connection->event = event_new(base, fd, EV_READ | EV_PERSIST, on_packet, connection);
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &connection->peer, &size) == 0 &&
+        connection->event && event_add(connection->event, NULL) == 0 && join_pool(connection) == 0)
+        return 0;
+    disconnect(connection);
+    return -ENOMEM;
+}
+
+/* Whoever may open the FIFO may connect, and is refused where it would leave us no descriptors. */
+static void
+on_connect(evutil_socket_t listening_fd, short what, void *argument)
+{
+    struct control *control = argument;
+    int fd = accept4(listening_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+    if (fd < 0)
+        return;
+    if (control->connection_count >= CONNECTIONS_MAX || descriptors_are_scarce(fd)) {
+        close(fd);
+        return;
+    }
+    if (connect_peer(control, fd, event_get_base(control->event)) == 0)
+        control->first_came(control->argument);
+}
+
+/* --- its life --- */
+
+/* By the directory's descriptor: its path may be longer than an address has room for. */
+static int
+bind_beside(int fd, const char *directory)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int directory_fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    if (directory_fd < 0)
+        return -errno;
+    snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/" CONTROL_NAME,
+             directory_fd);
+    int result = bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
+    close(directory_fd);
+    return result;
+}
+
+static int
+give_fifos_mode(const struct private_fifo *fifo)
+{
+    struct stat status;
+    char *path = private_fifo_control(fifo);
+    int result = path && fstat(fifo->fd, &status) == 0 ? 0 : -ENOMEM;
+
+    if (result == 0 && (chmod(path, status.st_mode & 07777) < 0 ||
+                        (geteuid() == 0 && chown(path, status.st_uid, status.st_gid) < 0)))
+        result = -errno;
+    free(path);
+    return result;
+}
+
+int
+control_open(struct control *control, struct event_base *base)
+{
+    const struct private_fifo *fifo = control->fifo;
+
+    LIST_INIT(&control->connections);
+    control->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (control->fd < 0)
+        return -errno;
+    int result = bind_beside(control->fd, fifo->directories[fifo->chosen]);
+    if (result == 0)
+        result = give_fifos_mode(fifo);
+    if (result == 0 && listen(control->fd, SOMAXCONN) < 0)
+        result = -errno;
+    if (result == 0) {
+        control->event = event_new(base, control->fd, EV_READ | EV_PERSIST, on_connect, control);
+        result = control->event && event_add(control->event, NULL) == 0 ? 0 : -ENOMEM;
+    }
+    return result;
+}
+
+void
+control_close(struct control *control)
+{
+    struct connection *connection;
+
+    while ((connection = LIST_FIRST(&control->connections)))
+        disconnect(connection);
+    if (control->event)
+        event_free(control->event);
+    if (control->fd >= 0)
+        close(control->fd);
+    control->event = NULL;
+    control->fd = -1;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * The control socket beside the FIFO: those right below this jobwrap that keep accounts (other jobwraps,
+ * gates, stevectl) acquire and return tokens, claim implicit slots, ask and set. A connection is an account
+ * of the pool, and all that is on it ends with the connection. See libjobserver/control.h.
+ */
+
+#include <event2/event.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "jobwrap/private_fifo.h"
+#include "jobwrap/source.h"
+
+struct connection;
+
+struct control {
+    struct source *source;
+    const struct private_fifo *fifo;
+    pid_t command_parent;               /* the command is a child of this one */
+    void (*first_came)(void *argument); /* the FIFO is not alone any more */
+    void *argument;
+    int fd; /* listens; -1: not made */
+    struct event *event;
+    LIST_HEAD(, connection) connections;
+    unsigned connection_count;
+    uint64_t next_account;
+};
+
+/* `control` names source, fifo, first_came and argument. Makes the socket, which has the FIFO's owner and
+ * mode. 0 or a negative errno: without it all below is one account. */
+int control_open(struct control *control, struct event_base *base);
+void control_close(struct control *control);
+
+/* For the source: to `connection`. */
+void control_tell(void *connection, enum pool_due_kind kind);

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "jobwrap/source.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "libjobserver/program/clock.h"
+#include "libjobserver/program/message.h"
+
+#define FIFO_ACCOUNT 1u
+
+/* --- tokens from the parent, and back --- */
+
+unsigned
+source_borrowed(const struct source *source)
+{
+    return source->ledger ? ledger_borrowed(source->ledger) : 0;
+}
+
+/* As many as there are, less those that are to go home. */
+static unsigned
+wanted_capacity(const struct source *source)
+{
+    unsigned all = source->own + source_borrowed(source);
+    unsigned asked = source->asked < all ? source->asked : all - 1;
+
+    all -= asked;
+    return source->limit > 0 && source->limit < all ? source->limit : all;
+}
+
+static void
+adjust_capacity(struct source *source)
+{
+    struct pool_status status;
+    unsigned wanted = wanted_capacity(source);
+
+    pool_get_status(source->pool, &status);
+    if (wanted != status.capacity && pool_set_capacity(source->pool, wanted, clock_now_ns()) < 0)
+        message("set %u jobs: out of memory", wanted);
+}
+
+/* true: there is one more. */
+static bool
+borrow(struct source *source)
+{
+    unsigned all = source->own + source_borrowed(source);
+
+    if (!source->ledger || source->is_parent_empty || source->is_parent_gone || source->asked > 0 ||
+        (source->limit > 0 && all >= source->limit))
+        return false;
+    int result = ledger_borrow(source->ledger);
+    source->is_parent_empty = result == 0;
+    if (result == -ENOSPC) {
+        message("ledger: %u tokens are all that it has room for", source_borrowed(source));
+        source->limit = all;
+    } else if (result < 0) {
+        message_errno(result, "acquire from %s, going on with what was lent",
+                      client_name(source->parent->jobserver.client));
+        source->is_parent_gone = true;
+    }
+    return result == 1;
+}
+
+/* What is in the ledger and nobody has: free with nobody waiting, or a debt that was paid. */
+static unsigned
+count_idle(const struct source *source)
+{
+    struct pool_status status;
+
+    pool_get_status(source->pool, &status);
+    unsigned used = status.held + status.reserved + (status.waiting > 0 ? status.free : 0);
+    unsigned all = source->own + source_borrowed(source), in_ledger = source_borrowed(source);
+    unsigned idle = all > used ? all - used : 0;
+    return idle < in_ledger ? idle : in_ledger;
+}
+
+static void
+repay(struct source *source)
+{
+    unsigned idle = source->ledger ? count_idle(source) : 0;
+
+    while (idle-- > 0 && ledger_repay(source->ledger) > 0)
+        if (source->asked > 0)
+            source->asked--;
+    adjust_capacity(source);
+}
+
+static bool
+is_waited_for(const struct source *source)
+{
+    struct pool_status status;
+
+    pool_get_status(source->pool, &status);
+    return status.waiting > 0 && status.free == 0 && status.debt == 0;
+}
+
+/* --- who is told --- */
+
+/* false: there was nothing to be told. */
+static bool
+tell_all(struct source *source)
+{
+    struct pool_due due;
+    bool is_for_fifo = false, is_any = false;
+
+    while (pool_next_due(source->pool, &due)) {
+        is_any = true;
+        if (due.owner == source)
+            is_for_fifo = true;
+        else
+            source->tell(due.owner, due.kind);
+    }
+    if (is_for_fifo)
+        source->wake(source->argument);
+    return is_any;
+}
+
+static void
+watch(struct source *source)
+{
+    int64_t deadline_ns = pool_next_deadline(source->pool);
+
+    if (source->parent_event && source->is_parent_empty && is_waited_for(source))
+        event_add(source->parent_event, NULL);
+    else if (source->parent_event)
+        event_del(source->parent_event);
+    if (deadline_ns == POOL_NO_DEADLINE) {
+        event_del(source->deadline);
+        return;
+    }
+    struct timeval left = clock_until(deadline_ns, clock_now_ns());
+    event_add(source->deadline, &left);
+}
+
+/* What the parent asks for it may not need any more: of that it tells nothing by itself. */
+static void
+ask_parent(struct source *source)
+{
+    if (source->asked == 0)
+        return;
+    source->asked = parent_recalled(source->parent, source->recall_fd);
+    adjust_capacity(source);
+}
+
+void
+source_feed(struct source *source)
+{
+    ask_parent(source);
+    while (is_waited_for(source) && borrow(source))
+        adjust_capacity(source);
+    repay(source);
+}
+
+/* Whoever has none here counts so at the parent, while we wait there. */
+static void
+tell_parent(struct source *source)
+{
+    unsigned needy = source->is_parent_empty ? pool_count_needy(source->pool) : 0;
+
+    if (!source->ledger || needy == source->needy || source->is_parent_gone)
+        return;
+    source->needy = needy;
+    client_need(source->parent->jobserver.client, needy);
+}
+
+/* Whoever is woken may do something to the pool, and say so by calling this. */
+void
+source_settle(struct source *source)
+{
+    if (source->is_settling)
+        return;
+    source->is_settling = true;
+    do
+        source_feed(source);
+    while (tell_all(source));
+    tell_parent(source);
+    watch(source);
+    source->is_settling = false;
+}
+
+/* --- events --- */
+
+static void
+on_parent(evutil_socket_t fd, short what, void *argument)
+{
+    struct source *source = argument;
+
+    source->is_parent_empty = false;
+    source_settle(source);
+}
+
+static void
+on_recall(evutil_socket_t fd, short what, void *argument)
+{
+    struct source *source = argument;
+
+    source->asked = 1; /* or more: source_feed() asks how many */
+    source_settle(source);
+}
+
+static void
+on_deadline(evutil_socket_t fd, short what, void *argument)
+{
+    struct source *source = argument;
+
+    pool_expire(source->pool, clock_now_ns());
+    source_settle(source);
+}
+
+/* --- the FIFO's account --- */
+
+bool
+source_await(struct source *source)
+{
+    if (pool_poll(source->pool, source->opening, source->process, true, clock_now_ns()))
+        return true;
+    source_feed(source);
+    return pool_poll(source->pool, source->opening, source->process, true, clock_now_ns());
+}
+
+int
+source_take(struct source *source)
+{
+    struct pool_waiter *none;
+
+    if (source_await(source) && pool_read(source->pool, source->opening, source->process, true,
+                                          NULL, &none, clock_now_ns()) == POOL_GRANTED)
+        return 1;
+    return source->is_parent_gone ? -EPIPE : 0;
+}
+
+void
+source_leave(struct source *source)
+{
+    pool_unpoll(source->pool, source->opening, source->process);
+    source_feed(source);
+}
+
+void
+source_give(struct source *source)
+{
+    pool_write(source->pool, source->opening, source->process, 1, clock_now_ns());
+    source_feed(source);
+}
+
+unsigned
+source_held(const struct source *source)
+{
+    unsigned held = pool_held(source->opening);
+
+    return held > 0 ? held - 1 : 0;
+}
+
+unsigned
+source_recalled(const struct source *source)
+{
+    return pool_recalled(source->pool, source->opening);
+}
+
+void
+source_set_idle(struct source *source, unsigned lying)
+{
+    pool_set_idle(source->opening, lying);
+}
+
+bool
+source_others_wait(const struct source *source)
+{
+    return pool_others_wait(source->pool, source->opening);
+}
+
+bool
+source_is_needed(const struct source *source)
+{
+    struct pool_status status;
+
+    pool_get_status(source->pool, &status);
+    return status.waiting > 0 || status.debt > 0 ||
+           (source->ledger && !source->is_parent_gone && parent_is_needed(source->parent));
+}
+
+int
+source_set_jobs(struct source *source, unsigned jobs)
+{
+    if (jobs < 1 || jobs > POOL_CAPACITY_MAX)
+        return -EINVAL;
+    source->limit = jobs;
+    if (!source->ledger)
+        source->own = jobs;
+    adjust_capacity(source);
+    source_settle(source);
+    return 0;
+}
+
+/* --- its life --- */
+
+static int
+open_account(struct source *source)
+{
+    struct pool_account *account = pool_account(source->pool, FIFO_ACCOUNT);
+    struct pool_waiter *none;
+    const int64_t now_ns = clock_now_ns();
+
+    source->process = account ? pool_process_add(source->pool, getpid(), account, true) : NULL;
+    source->opening = source->process ? pool_open(source->pool, source->process, source) : NULL;
+    if (!source->opening)
+        return -ENOMEM;
+    int result =
+        pool_group_join(source->pool, source->opening, source->process, FIFO_ACCOUNT, now_ns);
+    if (result < 0)
+        return result;
+    if (pool_read(source->pool, source->opening, source->process, true, NULL, &none, now_ns) !=
+        POOL_GRANTED)
+        return -EIO;
+    return pool_pay_implicit(source->pool, source->opening, source->process, now_ns);
+}
+
+static int
+watch_parent(struct source *source, struct event_base *base)
+{
+    struct client *client = source->parent->jobserver.client;
+
+    source->parent_event =
+        event_new(base, client_fd(client), EV_READ | EV_PERSIST, on_parent, source);
+    if (!source->parent_event)
+        return -ENOMEM;
+    source->recall_fd = parent_open_recall(source->parent);
+    if (source->recall_fd == -EOPNOTSUPP)
+        return 0;
+    if (source->recall_fd < 0)
+        return source->recall_fd;
+    source->recall_event =
+        event_new(base, source->recall_fd, EV_READ | EV_PERSIST, on_recall, source);
+    return source->recall_event && event_add(source->recall_event, NULL) == 0 ? 0 : -ENOMEM;
+}
+
+int
+source_open(struct source *source, struct event_base *base)
+{
+    source->recall_fd = -1;
+    source->pool = pool_create(source->own + source_borrowed(source));
+    source->deadline = evtimer_new(base, on_deadline, source);
+    if (!source->pool || !source->deadline)
+        return -ENOMEM;
+    int result = open_account(source);
+    if (result == 0 && source->ledger)
+        result = watch_parent(source, base);
+    return result;
+}
+
+void
+source_close(struct source *source)
+{
+    struct event *events[] = {source->parent_event, source->recall_event, source->deadline};
+
+    for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
+        if (events[i])
+            event_free(events[i]);
+    if (source->recall_fd >= 0)
+        close(source->recall_fd);
+    pool_destroy(source->pool);
+    *source = (struct source){.recall_fd = -1};
+}

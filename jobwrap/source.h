@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * The pool of a jobwrap, and what feeds it. All tokens that are there are in it: those of a root's own,
+ * or those that the ledger has borrowed from the parent and perhaps an inherited implicit slot. The FIFO
+ * is one account, the clients of the control socket (control.h) are the others. While somebody waits the
+ * parent is asked for more; what nobody wants goes back to it, and what it asks for is a debt.
+ */
+
+#include <event2/event.h>
+#include <stdbool.h>
+
+#include "jobwrap/parent.h"
+#include "libjobserver/ledger.h"
+#include "libjobserver/pool/pool.h"
+
+struct source {
+    struct pool *pool;
+    unsigned own;                /* tokens that are not in the ledger */
+    struct ledger *ledger;       /* NULL: there is no parent */
+    const struct parent *parent; /* with it */
+    unsigned limit;              /* the most tokens there may be; 0: none */
+    unsigned asked;              /* by the parent, of those in the ledger */
+    unsigned needy;              /* who have none, as the parent was told */
+    int recall_fd;               /* -1: it never asks */
+    bool is_parent_empty, is_parent_gone, is_settling;
+    struct event *parent_event, *recall_event, *deadline;
+
+    /* The FIFO's account. */
+    struct pool_process *process;
+    struct pool_opening *opening;
+
+    /* What the pool has made due for others than the FIFO: `owner` as given to pool_open(). */
+    void (*tell)(void *owner, enum pool_due_kind kind);
+    /* The FIFO's turn has come, or it is asked for tokens. */
+    void (*wake)(void *argument);
+    void *argument;
+};
+
+/* `source` names own, ledger, parent, limit, tell, wake and argument. The implicit slot's token is held by
+ * the FIFO's account from now on. 0 or a negative errno; then source_close() too. */
+int source_open(struct source *source, struct event_base *base);
+void source_close(struct source *source);
+
+/* One token for the FIFO: 1; 0: its turn is awaited, and `wake` tells; -EPIPE: there will be none. */
+int source_take(struct source *source);
+/* Its turn is awaited; true: there is one now. */
+bool source_await(struct source *source);
+/* It does not wait any more. */
+void source_leave(struct source *source);
+/* One that the FIFO's account holds comes back. */
+void source_give(struct source *source);
+/* Tokens that the parent has lent; 0 for a root. */
+unsigned source_borrowed(const struct source *source);
+/* Tokens that it holds besides the implicit slot's. */
+unsigned source_held(const struct source *source);
+/* Tokens that it is asked for. */
+unsigned source_recalled(const struct source *source);
+/* So many of them lie in the FIFO: `wake` tells when somebody else here comes to wait for one. */
+void source_set_idle(struct source *source, unsigned lying);
+/* Does another account wait here? */
+bool source_others_wait(const struct source *source);
+/* Does somebody else need tokens, here or at the parent? */
+bool source_is_needed(const struct source *source);
+
+/* The parent is asked for what is waited for; nobody is told anything yet. */
+void source_feed(struct source *source);
+/* To be called after whatever was done to the pool: all who wait are served, told and fed. */
+void source_settle(struct source *source);
+/* The most tokens there may be from now on: a root's pool has as many. 0, or -EINVAL. */
+int source_set_jobs(struct source *source, unsigned jobs);
