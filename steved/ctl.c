@@ -33,7 +33,8 @@ print_usage(void)
         printf("  %-6s %-15s %s\n", commands[i].name, commands[i].arguments,
                commands[i].description);
     puts("\n"
-         "  -s, --server=PATH     its file (default: the user's, else /dev/steve)\n"
+         "  -s, --server=PATH     its file (default: that of the jobwrap around it, the\n"
+         "                        user's steved, or /dev/steve)\n"
          "  -h, --help            show this\n"
          "  -V, --version         show the version");
 }
@@ -41,7 +42,7 @@ print_usage(void)
 static int
 check_kind(const struct ctl_server *server)
 {
-    if (client_kind(server->client) == CLIENT_STEVED)
+    if (client_kind(server->client) == CLIENT_SERVER)
         return EXIT_SUCCESS;
     message("open %s: not a steved", client_name(server->client));
     return EXIT_FAILURE;
@@ -60,12 +61,30 @@ connect_path(struct ctl_server *server, const char *path)
     return check_kind(server);
 }
 
+/* The jobwrap around us, or what it, or a make, has named; else the user's steved, or the system's. */
+static struct client *
+find_server(void)
+{
+    struct jobserver found;
+    struct client *client = NULL;
+    char *error = NULL;
+
+    if (environment_find_inherited(&found, &error) == 1 &&
+        client_kind(found.client) == CLIENT_SERVER) {
+        client = found.client;
+        found.client = NULL;
+    }
+    free(error);
+    environment_close(&found);
+    return client ? client : environment_find_server();
+}
+
 int
 ctl_connect(struct ctl_server *server)
 {
     if (server->path)
         return connect_path(server, server->path);
-    server->client = environment_find_server();
+    server->client = find_server();
     if (server->client)
         return check_kind(server);
     message("find a server: none is running; name its file with --server PATH");
