@@ -200,7 +200,7 @@ acquire_for_life(const struct shim *shim)
 {
     char token;
 
-    if (shim->is_implicit_paid || client_kind(shim->jobserver.client) != CLIENT_STEVED)
+    if (shim->is_implicit_paid || client_kind(shim->jobserver.client) != CLIENT_SERVER)
         return;
     int result = client_acquire(shim->jobserver.client, -1, &token);
     if (result == 1) {

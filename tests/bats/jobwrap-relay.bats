@@ -164,7 +164,7 @@ os.write(fifo, tokens)'
     [ "$output" = 65536 ] # 16 slots
 }
 
-@test 'no inotify instance is left: a fixed number is lent, and that is said' {
+@test 'no inotify instance is left: all that is free is lent, and that is said' {
     require unshare
     require_root
     make_fifo "$PARENT" 3
@@ -173,7 +173,7 @@ os.write(fifo, tokens)'
         TMPDIR=/tmp exec "$1" --parent="$2" python3 -c "import os
 fd = os.open(os.environ[\"JOBWRAP_FIFO\"], os.O_RDWR | os.O_NONBLOCK)
 print(len(os.read(fd, 9)))"' sh "$JOBWRAP" "$PARENT"
-    [[ ${lines[0]} == 'jobwrap: inotify: '*'; lending the 2 tokens that are free now, and no others' ]]
+    [[ ${lines[0]} == 'jobwrap: inotify: '*'; the build is lent all that is free' ]]
     [ "${lines[1]}" = 2 ]
     fifo_has "$PARENT" 3
 }

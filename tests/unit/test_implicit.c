@@ -50,14 +50,14 @@ static const struct {
     {"a FIFO, inherit", {CLIENT_FIFO, 0, 0, 0}, IMPLICIT_INHERIT, false, true, 0},
     {"a FIFO, acquire", {CLIENT_FIFO, 0, 0, 0}, IMPLICIT_ACQUIRE, true, false, 0},
 
-    {"steved, paid", {CLIENT_STEVED, 0, 1, 0}, IMPLICIT_AUTO, true, true, 1},
-    {"steved, not paid", {CLIENT_STEVED, 0, 0, 0}, IMPLICIT_AUTO, true, false, 1},
-    {"steved found, paid", {CLIENT_STEVED, 0, 1, 0}, IMPLICIT_AUTO, false, true, 1},
-    {"steved found, not paid", {CLIENT_STEVED, 0, 0, 0}, IMPLICIT_AUTO, false, false, 1},
-    {"steved gone", {CLIENT_STEVED, -ENOTCONN, 1, 0}, IMPLICIT_AUTO, true, false, 1},
+    {"steved, paid", {CLIENT_SERVER, 0, 1, 0}, IMPLICIT_AUTO, true, true, 1},
+    {"steved, not paid", {CLIENT_SERVER, 0, 0, 0}, IMPLICIT_AUTO, true, false, 1},
+    {"steved found, paid", {CLIENT_SERVER, 0, 1, 0}, IMPLICIT_AUTO, false, true, 1},
+    {"steved found, not paid", {CLIENT_SERVER, 0, 0, 0}, IMPLICIT_AUTO, false, false, 1},
+    {"steved gone", {CLIENT_SERVER, -ENOTCONN, 1, 0}, IMPLICIT_AUTO, true, false, 1},
     /* The caller knows better, and a claim would take what another descendant is entitled to. */
-    {"steved, inherit", {CLIENT_STEVED, 0, 0, 0}, IMPLICIT_INHERIT, true, true, 0},
-    {"steved, acquire", {CLIENT_STEVED, 0, 1, 0}, IMPLICIT_ACQUIRE, true, false, 0},
+    {"steved, inherit", {CLIENT_SERVER, 0, 0, 0}, IMPLICIT_INHERIT, true, true, 0},
+    {"steved, acquire", {CLIENT_SERVER, 0, 1, 0}, IMPLICIT_ACQUIRE, true, false, 0},
 
     {"another device", {CLIENT_DEVICE, 0, 1, 0}, IMPLICIT_AUTO, true, false, 0},
     {"another device found", {CLIENT_DEVICE, 0, 1, 0}, IMPLICIT_AUTO, false, false, 0},

@@ -1,0 +1,84 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The control socket of a jobwrap: builds below it have accounts of their own, with no daemon.
+
+load ../lib/bash/common
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    LOG=$BATS_TEST_TMPDIR/log
+    "$LIB/make-tree" tree1 0.03 "$LOG"
+    "$LIB/make-tree" tree2 0.03 "$LOG"
+    "$LIB/make-tree" tree3 0.03 "$LOG"
+}
+
+@test 'two builds beside each other below jobwrap -j2: exactly 2 jobs together' {
+    at_once 2
+    "$JOBWRAP" -j2 --parent=none sh -c '"$0" make -C tree1 & "$0" make -C tree2 & wait' "$JOBWRAP"
+    exactly 2 120
+}
+
+@test 'three below jobwrap -j4: exactly 4 jobs together' {
+    at_once 4
+    "$JOBWRAP" -j4 --parent=none sh -c '"$0" make -C tree1 & "$0" make -C tree2 & "$0" make -C tree3 & wait' \
+        "$JOBWRAP"
+    exactly 4 180
+}
+
+@test 'in two levels, and beside a make at the FIFO itself: exactly 3 jobs together' {
+    at_once 3
+    "$JOBWRAP" -j3 --parent=none sh -c '
+        "$0" sh -c "\"\$0\" make -C tree1 & \"\$0\" make -C tree2 & wait" "$0" & "$0" make -C tree3 & wait' "$JOBWRAP"
+    exactly 3 180
+}
+
+@test 'stevectl inside: who holds what, and another number of jobs from now on' {
+    run -0 --separate-stderr "$JOBWRAP" -j3 --parent=none sh -c '
+        "$0" get jobs; "$0" set jobs=5; "$0" get jobs; "$0" get held; "$0" status' "$STEVECTL"
+    [ "${lines[0]} ${lines[1]} ${lines[2]}" = '3 5 5' ]
+    [[ $output == *"$JOBWRAP"* || $output == *jobwrap* ]]
+}
+
+@test 'set jobs: fewer at once, and more again' {
+    "$JOBWRAP" -j4 --parent=none sh -c '"$1" set jobs=1; "$0" make -C tree1' "$JOBWRAP" "$STEVECTL"
+    exactly 1 60
+    rm "$LOG"
+    at_once 4
+    "$JOBWRAP" -j1 --parent=none sh -c '"$1" set jobs=4; make -C tree2' "$JOBWRAP" "$STEVECTL"
+    exactly 4 60
+}
+
+@test 'wrong settings are refused in one line, and change nothing' {
+    for setting in jobs=0 jobs=65537 min-jobs=2 per-process-limit=1; do
+        run ! --separate-stderr "$JOBWRAP" -j3 --parent=none "$STEVECTL" set "$setting"
+        [ "${#stderr_lines[@]}" = 1 ]
+    done
+}
+
+@test 'what a client held is there again when it is killed with its keeper' {
+    "$JOBWRAP" -j3 --parent=none sh -c '
+        "$0" sleep 60 & first=$!
+        "$0" sleep 60 & second=$!
+        while [ "$("$1" get accounts)" -lt 4 ]; do :; done # the two, the FIFO, stevectl
+        until sleeper=$(pgrep -P "$(pgrep -P "$second")"); do :; done
+        kill -KILL "$second" "$(pgrep -P "$second")" "$sleeper"
+        while [ "$("$1" get accounts)" -gt 3 ]; do :; done
+        "$0" true
+        kill "$first"
+        wait' "$JOBWRAP" "$STEVECTL"
+}
+
+@test 'a path longer than an address of a socket' {
+    local long
+    long=$BATS_TEST_TMPDIR/$(printf 'd%.0s' {1..100})
+    mkdir "$long"
+    at_once 2
+    [ "$(id -u)" != 0 ] || skip "root's FIFOs lie in /run/jobwrap"
+    XDG_RUNTIME_DIR='' TMPDIR=$long "$JOBWRAP" -j2 --parent=none sh -c '"$0" make -C tree1 & "$0" make -C tree2 & wait' "$JOBWRAP"
+    exactly 2 120
+}
+
+@test 'packets that make no sense end the connection that they came by, and nothing else' {
+    run -0 "$JOBWRAP" -j3 --parent=none python3 "$LIB/control_client.py" "$STEVECTL"
+    [ "${lines[-1]}" = 'held 3 of 3' ]
+}
