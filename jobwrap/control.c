@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "libjobserver/control.h"
@@ -319,17 +318,14 @@ on_connect(evutil_socket_t listening_fd, short what, void *argument)
 
 /* --- its life --- */
 
-/* By the directory's descriptor: its path may be longer than an address has room for. */
 static int
 bind_beside(int fd, const char *directory)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
     int directory_fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
     if (directory_fd < 0)
         return -errno;
-    snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/" CONTROL_NAME,
-             directory_fd);
+    const struct sockaddr_un address = control_address(directory_fd);
     int result = bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
     close(directory_fd);
     return result;

@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "libjobserver/program/packet.h"
@@ -75,19 +74,27 @@ control_receive(int connection, struct control_packet *packet)
                : -EBADMSG;
 }
 
-/* By its directory's descriptor: a path may be longer than an address has room for. */
+struct sockaddr_un
+control_address(int directory_fd)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/" CONTROL_NAME,
+             directory_fd);
+    return address;
+}
+
 static int
 connect_beside(const char *fifo_path)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
     const char *slash = strrchr(fifo_path, '/');
     char *directory = slash ? strndup(fifo_path, (size_t)(slash - fifo_path) + 1) : strdup("./");
     int directory_fd = directory ? open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
     int connection = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
+    const struct sockaddr_un address = control_address(directory_fd);
+
     free(directory);
-    snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/" CONTROL_NAME,
-             directory_fd);
     bool is_connected =
         directory_fd >= 0 && connection >= 0 &&
         connect(connection, (const struct sockaddr *)&address, sizeof(address)) == 0;

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
+#include <sys/un.h>
 
 #include "libjobserver/protocol.h"
 
@@ -54,6 +55,10 @@ struct control_packet {
 /* The argument's size in a question, and in its answer. */
 size_t control_question_size(unsigned operation);
 size_t control_answer_size(unsigned operation);
+
+/* The socket's address in a directory that is open as `directory_fd`, by that descriptor: its path may be
+ * longer than an address has room for. */
+struct sockaddr_un control_address(int directory_fd);
 
 /* For the server: the next question: 1; 0 at the end; -EAGAIN; -EBADMSG: it makes no sense; or another
  * negative errno. What is not part of the question is zero. */
