@@ -34,5 +34,5 @@ struct control {
 int control_open(struct control *control, struct event_base *base);
 void control_close(struct control *control);
 
-/* For the source: to `connection`. */
-void control_tell(void *connection, enum pool_due_kind kind);
+/* For the source: to the connection `owner`. */
+void control_tell(void *owner, enum pool_due_kind kind);
