@@ -76,11 +76,8 @@ refused() {
 @test 'a root needs debootstrap, and a suite that it knows' {
     require_root
     require debootstrap
-    local program
     refused "debootstrap knows no suite 'no-such-suite'" --root no-such-suite unit
-    for program in /usr/bin/* /bin/*; do
-        ln -sf "$program" "$BIN/"
-    done
+    ln -sf /usr/bin/* /bin/* "$BIN/"
     rm -f "$BIN/debootstrap" "$BIN/apt-get"
     PATH=$BIN refused "'trixie' needs debootstrap, which cannot be installed: " --root trixie unit
 }
