@@ -1,8 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
-# What ./check says before it tests anything, in a copy of the repository: with what it cannot do, and to
-# an ordinary user who lacks packages; and where it builds. needs_the_plain_build: nothing runs that was
-# built.
+# What ./check says before it tests anything, where it builds, and how it reads unit tests, in a copy of
+# the repository. needs_the_plain_build: nothing runs that was built.
 
 load ../lib/bash/common
 
@@ -76,11 +75,8 @@ refused() {
 @test 'a root needs debootstrap, and a suite that it knows' {
     require_root
     require debootstrap
-    local program
     refused "debootstrap knows no suite 'no-such-suite'" --root no-such-suite unit
-    for program in /usr/bin/* /bin/*; do
-        ln -sf "$program" "$BIN/"
-    done
+    ln -sf /usr/bin/* /bin/* "$BIN/"
     rm -f "$BIN/debootstrap" "$BIN/apt-get"
     PATH=$BIN refused "'trixie' needs debootstrap, which cannot be installed: " --root trixie unit
 }
@@ -119,4 +115,28 @@ refused() {
     [ "$(grep -c "build-check/plain" "$BIN/calls")" = 2 ]
     [ "$(grep -c "build-check/sanitized" "$BIN/calls")" = 2 ]
     [ "$(wc -l <"$BIN/calls")" = 4 ]
+}
+
+# tap_of STATUS STDOUT RESULT: what is made of a unit test that meson says this of, and ends so.
+tap_of() {
+    printf '{"name": "it", "returncode": 0, "stderr": "", "stdout": "%s", "result": "%s"}\n' "$2" "$3" \
+        >"$BATS_TEST_TMPDIR/log"
+    # shellcheck disable=SC2016 # for that shell
+    stub meson 'cp "$BATS_TEST_TMPDIR/log" "$3/meson-logs/testlog.json"' "exit $1"
+    mkdir -p "$BATS_TEST_TMPDIR/meson-logs"
+    PATH=$BIN:$PATH tests/lib/meson-tap "$BATS_TEST_TMPDIR"
+}
+
+@test 'a unit test that cmocka skips has not failed, whatever meson says' {
+    run -0 tap_of 1 '1..2\nok 1 - a\nnot ok 2 - b # SKIP\n' FAIL
+    [ "$output" = $'ok 1 it: a\nnot ok 2 it: b # SKIP\n1..2' ]
+    run -1 tap_of 1 '1..2\nnot ok 1 - a\nnot ok 2 - b # SKIP\n' FAIL
+    [ "$output" = $'not ok 1 it: a\nnot ok 2 it: b # SKIP\n1..2' ]
+}
+
+@test 'a unit test that prints before its plan has failed, whatever meson says' {
+    run -0 tap_of 0 '# seed 1\n1..1\nok 1 - a\n' OK
+    [ "$output" = $'ok 1 it: a\nnot ok 2 it: something is printed before the plan\n1..2' ]
+    run -0 tap_of 0 'TAP version 13\n1..1\nok 1 - a\n' OK
+    [ "$output" = $'ok 1 it: a\n1..1' ]
 }

@@ -80,11 +80,9 @@ needs_the_plain_build() {
 @test 'quickstart names the packages where it cannot install them' {
     require_root
     require unshare
-    local farm=$BATS_TEST_TMPDIR/bin program
+    local farm=$BATS_TEST_TMPDIR/bin
     mkdir "$farm"
-    for program in /usr/bin/* /bin/*; do
-        ln -sf "$program" "$farm/"
-    done
+    ln -sf /usr/bin/* /bin/* "$farm/"
     rm -f "$farm/meson" "$farm/xz"
     printf 'ID=somelinux\nID_LIKE="rhel fedora"\n' >"$BATS_TEST_TMPDIR/os-release"
     # shellcheck disable=SC2016 # the inner shell expands it

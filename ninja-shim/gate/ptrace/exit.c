@@ -69,6 +69,23 @@ set_by_registers(pid_t pid, uint32_t arch, unsigned number, int status)
     return ptrace(PTRACE_SETREGS, pid, NULL, &registers) < 0 ? -errno : 0;
 }
 
+#elif defined(__i386__)
+
+/* Of a 64-bit process only the lower halves would be seen. */
+static int
+set_by_registers(pid_t pid, uint32_t arch, unsigned number, int status)
+{
+    struct user_regs_struct registers;
+
+    if (arch != AUDIT_ARCH_I386)
+        return -ENOSYS;
+    if (ptrace(PTRACE_GETREGS, pid, NULL, &registers) < 0)
+        return -errno;
+    registers.orig_eax = (long)number;
+    registers.ebx = status;
+    return ptrace(PTRACE_SETREGS, pid, NULL, &registers) < 0 ? -errno : 0;
+}
+
 #elif defined(__aarch64__)
 
 #ifndef NT_ARM_SYSTEM_CALL
