@@ -109,7 +109,8 @@ start_relay(struct jobwrap *jobwrap)
     /* A pool of our own: all of it lies in the FIFO, until others come. */
     if (!jobwrap->parent.jobserver.client)
         return relay_fill(relay, jobwrap->base, jobwrap->options.wants_report);
-    return relay_start(relay, jobwrap->base, 1, jobwrap->ledger.capacity);
+    return relay_start(relay, jobwrap->base, parent_floating(&jobwrap->parent),
+                       jobwrap->ledger.capacity);
 }
 
 bool

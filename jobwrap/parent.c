@@ -58,15 +58,23 @@ parent_total(const struct parent *parent, bool implicit_paid, unsigned cpus)
     return total > cpus ? total : cpus;
 }
 
+unsigned
+parent_floating(const struct parent *parent)
+{
+    struct steved_status status;
+
+    return client_get_status(parent->jobserver.client, &status) == 0 ? status.jobs : 1;
+}
+
 bool
-parent_is_needed(const struct parent *parent)
+parent_is_needed(const struct parent *parent, bool is_waiting)
 {
     struct client *client = parent->jobserver.client;
     struct steved_status status;
     unsigned tokens_free;
 
     if (client_get_status(client, &status) == 0)
-        return status.waiting > 0;
+        return status.waiting > (is_waiting ? 1 : 0);
     return client_count_free(client, &tokens_free) < 0 || tokens_free == 0;
 }
 

@@ -23,9 +23,14 @@ void parent_close(struct parent *parent);
  * nobody can tell, what is free now, or `cpus` if that is more. */
 unsigned parent_total(const struct parent *parent, bool implicit_paid, unsigned cpus);
 
-/* May somebody else need tokens now? A server tells who waits; of a FIFO that is empty somebody may be
- * waiting for. */
-bool parent_is_needed(const struct parent *parent);
+/* How many tokens may lie in the build's FIFO for whoever comes: all that it gets, where the parent can ask
+ * for them when others have less, so that clients that count the tokens by taking all see what they may
+ * have. Else 1. */
+unsigned parent_floating(const struct parent *parent);
+
+/* May somebody else need tokens now? A server tells how many wait, of whom we may be one (`is_waiting`); of
+ * a FIFO that is empty somebody may be waiting for. */
+bool parent_is_needed(const struct parent *parent, bool is_waiting);
 
 /* A descriptor that becomes readable when the parent may ask for tokens: the caller's, to be read by
  * parent_recalled(). -EOPNOTSUPP: it never asks; or another negative errno. */

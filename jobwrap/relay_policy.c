@@ -86,11 +86,18 @@ decide_recall(const struct relay_view *view, struct relay_step *step)
     return true;
 }
 
+/* One is enough to see whether somebody waits. */
+static unsigned
+floating(const struct relay_policy *policy)
+{
+    return policy->is_resting ? 1 : policy->config.floating;
+}
+
 static bool
 decide_surplus(struct relay_policy *policy, const struct relay_view *view, int64_t now_ns,
                struct relay_step *step)
 {
-    if (view->lying <= policy->config.floating) {
+    if (view->lying <= floating(policy)) {
         policy->surplus_since_ns = -1;
         return false;
     }
@@ -99,7 +106,7 @@ decide_surplus(struct relay_policy *policy, const struct relay_view *view, int64
     int64_t deadline_ns = policy->surplus_since_ns + policy->config.surplus_ns;
     if (now_ns >= deadline_ns || view->parent == RELAY_NEEDED) {
         step->action = RELAY_TAKE_HOME;
-        step->count = view->lying - policy->config.floating;
+        step->count = view->lying - floating(policy);
         return true;
     }
     if (view->parent == RELAY_NEED_UNKNOWN) {
@@ -114,7 +121,7 @@ static bool
 decide_borrowing(const struct relay_policy *policy, const struct relay_view *view, int64_t now_ns,
                  struct relay_step *step)
 {
-    if (view->lying >= policy->config.floating || view->borrowed >= policy->config.cap ||
+    if (view->lying >= floating(policy) || view->borrowed >= policy->config.cap ||
         view->is_parent_gone)
         return false;
     if (policy->is_resting && now_ns < policy->probe_at_ns) {
@@ -125,7 +132,7 @@ decide_borrowing(const struct relay_policy *policy, const struct relay_view *vie
         step->watches_parent = true;
         return false;
     }
-    unsigned missing = policy->config.floating - view->lying;
+    unsigned missing = floating(policy) - view->lying;
     unsigned allowed = policy->config.cap - view->borrowed;
     step->action = RELAY_BORROW;
     step->count = missing < allowed ? missing : allowed;

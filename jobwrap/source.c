@@ -276,8 +276,9 @@ source_is_needed(const struct source *source)
     struct pool_status status;
 
     pool_get_status(source->pool, &status);
-    return status.waiting > 0 || status.debt > 0 ||
-           (source->ledger && !source->is_parent_gone && parent_is_needed(source->parent));
+    return source_others_wait(source) || status.debt > 0 ||
+           (source->ledger && !source->is_parent_gone &&
+            parent_is_needed(source->parent, source->is_parent_empty));
 }
 
 int
