@@ -252,12 +252,12 @@ make_events(struct relay *relay, struct event_base *base)
     return relay->fifo_event && event_add(relay->fifo_event, NULL) == 0 ? 0 : -ENOMEM;
 }
 
-/* What is taken from the FIFO is not seen then: all that the build may have lies in it at once, and comes
- * home when it is asked for. */
+/* What is taken from the FIFO is seen only when it is looked at for another reason: so all that the build
+ * may have lies in it, until it is asked for. */
 static void
 do_without_inotify(struct relay *relay, unsigned *floating, unsigned cap)
 {
-    message("inotify: %s; the build is lent all that is free", strerror(-relay->inotify_fd));
+    message("inotify: %s; jobs may begin later than they could", strerror(-relay->inotify_fd));
     relay->inotify_fd = -1;
     *floating = cap;
 }

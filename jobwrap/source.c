@@ -15,7 +15,7 @@
 unsigned
 source_borrowed(const struct source *source)
 {
-    return source->ledger ? ledger_borrowed(source->ledger) : 0;
+    return source->borrowed;
 }
 
 /* As many as there are, less those that are to go home. */
@@ -51,7 +51,9 @@ borrow(struct source *source)
         return false;
     int result = ledger_borrow(source->ledger);
     source->is_parent_empty = result == 0;
-    if (result == -ENOSPC) {
+    if (result == 1) {
+        source->borrowed++;
+    } else if (result == -ENOSPC) {
         message("ledger: %u tokens are all that it has room for", source_borrowed(source));
         source->limit = all;
     } else if (result < 0) {
@@ -80,9 +82,11 @@ repay(struct source *source)
 {
     unsigned idle = source->ledger ? count_idle(source) : 0;
 
-    while (idle-- > 0 && ledger_repay(source->ledger) > 0)
+    while (idle-- > 0 && ledger_repay(source->ledger) > 0) {
+        source->borrowed--;
         if (source->asked > 0)
             source->asked--;
+    }
     adjust_capacity(source);
 }
 
@@ -340,6 +344,7 @@ int
 source_open(struct source *source, struct event_base *base)
 {
     source->recall_fd = -1;
+    source->borrowed = source->ledger ? ledger_borrowed(source->ledger) : 0;
     source->pool = pool_create(source->own + source_borrowed(source));
     source->deadline = evtimer_new(base, on_deadline, source);
     if (!source->pool || !source->deadline)

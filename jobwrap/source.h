@@ -20,6 +20,7 @@ struct source {
     unsigned own;                /* tokens that are not in the ledger */
     struct ledger *ledger;       /* NULL: there is no parent */
     const struct parent *parent; /* with it */
+    unsigned borrowed;           /* tokens in the ledger, which nobody else uses while we live */
     unsigned limit;              /* the most tokens there may be; 0: none */
     unsigned asked;              /* by the parent, of those in the ledger */
     unsigned needy;              /* who have none, as the parent was told */
