@@ -46,6 +46,19 @@ open_file(struct program *program)
            session_greet(session) == 0;
 }
 
+/* Where only root comes, nobody misses it. */
+static void
+say_missing_group(const struct server *server)
+{
+    const struct options *options = &server->options;
+
+    if (server->file_uid == 0 && server->file_mode == 0600 &&
+        !(options->mount_dir && mount_point_is_roots(options->mount_dir)))
+        message("there is no group '%s': only root can use the file; "
+                "--group root says that this is meant",
+                options->group);
+}
+
 static bool
 start(struct program *program)
 {
@@ -66,8 +79,7 @@ start(struct program *program)
     if (daemon_prepare(&program->daemon) < 0 || lockdown(&program->identity) < 0)
         return false;
     server->uid = program->identity.uid;
-    if (server->file_uid == 0 && server->file_mode == 0600)
-        message("there is no group '%s': only root can use the file", options->group);
+    say_missing_group(server);
     daemon_ready(&program->daemon);
     notify_ready(&program->notify, server);
     return true;
