@@ -85,6 +85,10 @@ uint64_t process_signal_bit(int signal_number);
 
 /* A close-on-exec pidfd: readable once the process has exited. Owned by the caller. */
 int process_open_pidfd(pid_t pid);
+/* Sends it a signal: by the pidfd, which is its own for sure; where there is none (-1), or the kernel or a
+ * container refuses (before Linux 5.1; EPERM of old container profiles), by the pid, which nobody may have
+ * reaped yet, or only just now. */
+int process_signal(pid_t pid, int pidfd, int signal_number);
 /* Has it exited, reaped or not? Costs 0.3 us. */
 bool process_pidfd_has_exited(int pidfd);
 /* How a process has ended that is not our child, and that its parent may reap at any moment:
