@@ -3,7 +3,9 @@
 /* steved: one pool of job tokens, served behind a file. */
 #include <limits.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include "libjobserver/process.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/usage.h"
 #include "steved/clients.h"
@@ -29,6 +31,20 @@ struct program {
     struct unmounter unmounter;
     char mount_path[PATH_MAX];
 };
+
+/* Without them nobody hears of a client's death, and its tokens would be lost: before Linux 5.3, and in
+ * containers whose profile does not know them. */
+static bool
+has_pidfds(void)
+{
+    int pidfd = process_open_pidfd(getpid());
+
+    if (pidfd < 0)
+        message_errno(-pidfd, "start: pidfd_open(2), which tells when a client dies");
+    else
+        close(pidfd);
+    return pidfd >= 0;
+}
 
 /* The file appears, and the kernel has greeted us: clients wait for their first answer. */
 static bool
@@ -65,6 +81,8 @@ start(struct program *program)
     struct server *server = &program->server;
     struct options *options = &server->options;
 
+    if (!has_pidfds())
+        return false;
     if (options->mount_dir) {
         if (mount_point_prepare(options->mount_dir, program->mount_path) < 0)
             return false;
