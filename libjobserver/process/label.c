@@ -16,12 +16,11 @@
 #include "libjobserver/process.h"
 #include "libjobserver/process/private.h"
 #include "libjobserver/program/clock.h"
+#include "libjobserver/program/descriptors.h"
 
 /* execve(2) takes 6 MiB; a process can claim more for itself. */
 #define LINE_MAX_SIZE ((size_t)8 << 20)
 #define READ_SIZE 4096u
-/* What is closed one by one where there is no close_range(2). */
-#define DESCRIPTORS_MAX 65536
 
 /* --- the command behind the wrapper --- */
 
@@ -107,18 +106,6 @@ find_command(const char *line, const char *end)
 
 /* --- the command line, which may block --- */
 
-/* Nobody's pipe shall stay open, nor a mount stay busy, for as long as this process is blocked. */
-static void
-let_go_of_all_but(int kept)
-{
-    if (close_range(0, (unsigned)kept - 1, 0) < 0 || close_range((unsigned)kept + 1, ~0u, 0) < 0)
-        for (int fd = 0; fd < DESCRIPTORS_MAX; fd++)
-            if (fd != kept)
-                close(fd);
-    if (chdir("/") < 0)
-        return;
-}
-
 static _Noreturn void
 send_line(pid_t pid, int fd)
 {
@@ -127,10 +114,13 @@ send_line(pid_t pid, int fd)
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     setsid(); /* it is no job of a session that somebody counts */
-    let_go_of_all_but(fd);
+    /* Nobody's pipe shall stay open, nor a mount stay busy, for as long as we are blocked. */
+    if (dup2(fd, 0) < 0 || chdir("/") < 0)
+        _exit(1);
+    descriptors_close_from(1);
     int line = process_open_file(pid, "cmdline", O_RDONLY);
     while (line >= 0 && (length = read(line, text, sizeof(text))) > 0)
-        if (write(fd, text, (size_t)length) != length)
+        if (write(0, text, (size_t)length) != length)
             break;
     _exit(0);
 }
