@@ -139,6 +139,10 @@ uint64_t process_pipe(pid_t pid, int fd);
  * many. It may move them about meanwhile. */
 size_t process_pipes(pid_t pid, uint64_t *pipes, size_t max);
 
+/* The path by which processes of the same user can open what a process has open under this number, even
+ * if it has no other name (a pipe). To be freed; NULL: out of memory. */
+char *process_path_to_descriptor(pid_t pid, int fd);
+
 /* The path by which our own descriptor was opened, if it still has one; a longer one than `size` is
  * refused with -ENAMETOOLONG. */
 int process_descriptor_path(int fd, char *path, size_t size);

@@ -97,7 +97,15 @@ process_pipes(pid_t pid, uint64_t *pipes, size_t max)
     return n;
 }
 
-/* --- our own --- */
+/* --- what can be opened once more --- */
+
+char *
+process_path_to_descriptor(pid_t pid, int fd)
+{
+    char *path;
+
+    return asprintf(&path, "/proc/%d/fd/%d", (int)pid, fd) < 0 ? NULL : path;
+}
 
 int
 process_reopen(int fd, int flags)
