@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,9 +11,8 @@
 void
 command_signal(const struct command *command, int signal_number)
 {
-    /* By pidfd: its pid may be another process's by now. */
-    if (command->pidfd >= 0)
-        syscall(SYS_pidfd_send_signal, command->pidfd, signal_number, NULL, 0);
+    if (command->pid && !command->has_ended)
+        process_signal(command->pid, command->pidfd, signal_number);
 }
 
 /* The process group in the terminal's foreground, and the terminal; -1: there is none. */

@@ -7,7 +7,7 @@
 /* The command, which is the keeper's child: what jobwrap knows of it and does to it. */
 struct command {
     pid_t pid; /* 0: not launched */
-    int pidfd; /* or -1 */
+    int pidfd; /* or -1: the kernel gives none */
     bool has_ended;
     int status;              /* then: the wait status */
     bool has_given_terminal; /* it was stopped in the foreground with a process group of its own */

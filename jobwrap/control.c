@@ -351,6 +351,9 @@ control_open(struct control *control, struct event_base *base)
     const struct private_fifo *fifo = control->fifo;
 
     LIST_INIT(&control->connections);
+    control->fd = -1;
+    if (fifo->is_pipe) /* which has no directory; that this is so has been said */
+        return 0;
     control->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (control->fd < 0)
         return -errno;

@@ -148,7 +148,10 @@ abandon(struct jobwrap *jobwrap)
 void
 jobwrap_run(struct jobwrap *jobwrap)
 {
-    struct keeper_message launch = {.type = KEEPER_LAUNCH, .value = jobwrap->fifo.chosen};
+    const struct private_fifo *fifo = &jobwrap->fifo;
+    struct keeper_message launch = {.type = KEEPER_LAUNCH,
+                                    .value = fifo->is_pipe ? fifo->fd : fifo->chosen,
+                                    .is_pipe = fifo->is_pipe};
 
     if (jobwrap->has_ended)
         return;

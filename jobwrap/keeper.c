@@ -39,18 +39,27 @@ tell(struct state *state, struct keeper_message message, int pidfd)
 
 /* --- the command --- */
 
+static int
+open_fifo(const struct state *state, const struct keeper_message *message)
+{
+    struct private_fifo *fifo = state->keeper->fifo;
+    int result = message->is_pipe ? private_fifo_choose_pipe(fifo, state->jobwrap, message->value)
+                                  : private_fifo_choose(fifo, message->value);
+
+    if (result == 0)
+        fifo->fd = open(fifo->path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    return result == 0 && fifo->fd < 0 ? -errno : result;
+}
+
 static void
-launch(struct state *state, int candidate)
+launch(struct state *state, const struct keeper_message *message)
 {
     struct keeper *keeper = state->keeper;
     pid_t pid = 0;
-    int result = private_fifo_choose(keeper->fifo, candidate);
+    int result = open_fifo(state, message);
 
-    if (result == 0) {
-        keeper->fifo->fd = open(keeper->fifo->path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-        result = keeper->fifo->fd < 0 ? -errno
-                                      : launch_command(keeper->launch, keeper->fifo->path, &pid);
-    }
+    if (result == 0)
+        result = launch_command(keeper->launch, keeper->fifo->path, &pid);
     descriptors_drop_inherited();
     descriptors_drop_stderr();
     if (result != 0) {
@@ -215,7 +224,7 @@ on_message(struct state *state)
     if (result < 0)
         return;
     if (message.type == KEEPER_LAUNCH)
-        launch(state, message.value);
+        launch(state, &message);
     else if (message.type == KEEPER_FINISH)
         finish(state, message.value);
 }

@@ -8,7 +8,8 @@
 
 enum keeper_message_type {
     /* to the keeper */
-    KEEPER_LAUNCH, /* value: which candidate directory has been made */
+    KEEPER_LAUNCH, /* value: in which candidate directory the FIFO is, or under which number jobwrap
+                    * has a pipe (is_pipe) */
     KEEPER_FINISH, /* value: how many tokens to hold back as long as jobs live */
     /* from the keeper */
     KEEPER_READY,         /* it is a member of steved's group; value: 0 or a negative errno */
@@ -23,5 +24,5 @@ struct keeper_message {
     enum keeper_message_type type;
     int value;
     pid_t pid;
-    bool is_empty;
+    bool is_empty, is_pipe;
 };

@@ -14,9 +14,13 @@
 
 #include "jobwrap/private_fifo.h"
 #include "libjobserver/control.h"
+#include "libjobserver/process.h"
 #include "libjobserver/program/message.h"
 
 #define ROOT_DIRECTORY "/run/jobwrap"
+/* A tmpfs, which has FIFOs where the other places are on a disk that has none. */
+#define SHARED_MEMORY "/dev/shm"
+#define NAME "jobserver"
 
 /* Many clients cut MAKEFLAGS at blanks and know nothing of make's quoting. */
 static bool
@@ -88,6 +92,8 @@ private_fifo_plan(struct private_fifo *fifo)
     if (is_usable(temporary))
         add_candidate(fifo, temporary, "jobwrap-", id);
     add_candidate(fifo, "/tmp", "jobwrap-", id);
+    if (is_usable(SHARED_MEMORY))
+        add_candidate(fifo, SHARED_MEMORY, "jobwrap-", id);
     return fifo->directories[0] ? 0 : -ENOMEM;
 }
 
@@ -155,29 +161,112 @@ int
 private_fifo_choose(struct private_fifo *fifo, int candidate)
 {
     fifo->chosen = candidate;
-    if (asprintf(&fifo->path, "%s/jobserver", fifo->directories[candidate]) >= 0)
+    if (asprintf(&fifo->path, "%s/" NAME, fifo->directories[candidate]) >= 0)
         return 0;
     fifo->path = NULL;
     return -ENOMEM;
 }
 
-int
-private_fifo_make(struct private_fifo *fifo, const char *group, unsigned tokens)
+static void
+remove_candidate(const struct private_fifo *fifo, int candidate)
 {
-    int result = -ENOENT, candidate = 0;
+    char path[PATH_MAX];
 
-    for (; candidate < FIFO_CANDIDATES && fifo->directories[candidate]; candidate++)
-        if ((result = make_directory(fifo->directories[candidate])) == 0)
-            break;
-    if (result < 0) {
-        message("mkdir %s: %s", fifo->directories[candidate - 1], strerror(-result));
+    snprintf(path, sizeof(path), "%s/" NAME, fifo->directories[candidate]);
+    unlink(path);
+    snprintf(path, sizeof(path), "%s/" CONTROL_NAME, fifo->directories[candidate]);
+    unlink(path);
+    rmdir(fifo->directories[candidate]);
+}
+
+static void
+let_go(struct private_fifo *fifo)
+{
+    free(fifo->path);
+    if (fifo->fd >= 0)
+        close(fifo->fd);
+    fifo->chosen = fifo->fd = -1;
+    fifo->path = NULL;
+}
+
+static int
+make_in(struct private_fifo *fifo, int candidate, const char *group, unsigned tokens)
+{
+    int result = make_directory(fifo->directories[candidate]);
+
+    if (result < 0)
         return result;
-    }
     result = private_fifo_choose(fifo, candidate);
     if (result == 0)
         result = make_fifo(fifo, group, tokens);
-    if (result < 0)
-        message("make a FIFO in %s: %s", fifo->directories[candidate], strerror(-result));
+    if (result < 0) {
+        let_go(fifo);
+        remove_candidate(fifo, candidate);
+    }
+    return result;
+}
+
+/* By its path in /proc it is opened like a FIFO. */
+static int
+make_pipe(struct private_fifo *fifo, unsigned tokens)
+{
+    int ends[2];
+
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return -errno;
+    int fd = process_reopen(ends[0], O_RDWR | O_NONBLOCK);
+    close(ends[0]);
+    close(ends[1]);
+    if (fd < 0)
+        return fd;
+    make_room(fd, tokens);
+    fifo->fd = fd;
+    return private_fifo_choose_pipe(fifo, getpid(), fd);
+}
+
+int
+private_fifo_choose_pipe(struct private_fifo *fifo, pid_t owner, int fd)
+{
+    fifo->is_pipe = true;
+    fifo->path = process_path_to_descriptor(owner, fd);
+    return fifo->path ? 0 : -ENOMEM;
+}
+
+/* Appends "DIRECTORY: REASON". */
+static void
+note(char **why_not, const char *directory, int error)
+{
+    int length = (int)(strrchr(directory, '/') - directory);
+    char *longer;
+
+    if (asprintf(&longer, "%s%s%.*s: %s", *why_not ? *why_not : "", *why_not ? "; " : "", length,
+                 directory, strerror(-error)) < 0)
+        return;
+    free(*why_not);
+    *why_not = longer;
+}
+
+int
+private_fifo_make(struct private_fifo *fifo, const char *group, unsigned tokens)
+{
+    char *why_not = NULL;
+    int result = -ENOENT;
+
+    for (int i = 0; result < 0 && i < FIFO_CANDIDATES && fifo->directories[i]; i++) {
+        result = make_in(fifo, i, group, tokens);
+        if (result < 0)
+            note(&why_not, fifo->directories[i], result);
+    }
+    if (result < 0) {
+        result = make_pipe(fifo, tokens);
+        const char *reasons = why_not ? why_not : strerror(ENOMEM);
+        if (result < 0)
+            message("make a FIFO (%s), or a pipe: %s", reasons, strerror(-result));
+        else
+            message("no FIFO can be made (%s); a pipe takes its place, for this user only",
+                    reasons);
+    }
+    free(why_not);
     return result;
 }
 
@@ -192,25 +281,16 @@ private_fifo_control(const struct private_fifo *fifo)
 void
 private_fifo_remove(const struct private_fifo *fifo)
 {
-    char path[PATH_MAX];
-
-    for (int i = 0; i < FIFO_CANDIDATES && fifo->directories[i]; i++) {
-        snprintf(path, sizeof(path), "%s/jobserver", fifo->directories[i]);
-        unlink(path);
-        snprintf(path, sizeof(path), "%s/" CONTROL_NAME, fifo->directories[i]);
-        unlink(path);
-        rmdir(fifo->directories[i]);
-    }
+    for (int i = 0; i < FIFO_CANDIDATES && fifo->directories[i]; i++)
+        remove_candidate(fifo, i);
 }
 
 void
 private_fifo_clear(struct private_fifo *fifo)
 {
+    let_go(fifo);
     for (int i = 0; i < FIFO_CANDIDATES; i++)
         free(fifo->directories[i]);
-    free(fifo->path);
-    if (fifo->fd >= 0)
-        close(fifo->fd);
     *fifo = (struct private_fifo){.chosen = -1, .fd = -1};
 }
 

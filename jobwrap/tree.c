@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -62,30 +61,23 @@ tree_count_threads(pid_t top, pid_t except, pid_t session)
 
 /* The pid may be another process's by now: a pidfd pins the process, its start time tells whether it
  * is the right one. */
-static int
-open_found(const struct process_info *found)
+static void
+signal_found(const struct process_info *found, int signal_number)
 {
     struct process_info now;
     int pidfd = process_open_pidfd(found->pid);
 
-    if (pidfd < 0)
-        return pidfd;
     if (process_info(found->pid, &now) == 0 && now.start_ticks == found->start_ticks)
-        return pidfd;
-    close(pidfd);
-    return -ESRCH;
+        process_signal(found->pid, pidfd, signal_number);
+    if (pidfd >= 0)
+        close(pidfd);
 }
 
 static void
 signal_all(const struct process_info *found, ssize_t n, int signal_number)
 {
-    for (ssize_t i = 0; i < n; i++) {
-        int pidfd = open_found(&found[i]);
-        if (pidfd < 0)
-            continue;
-        syscall(SYS_pidfd_send_signal, pidfd, signal_number, NULL, 0);
-        close(pidfd);
-    }
+    for (ssize_t i = 0; i < n; i++)
+        signal_found(&found[i], signal_number);
 }
 
 /* Who has a signal pending cannot fork any more: when a pass finds nobody new, all are stopped. */

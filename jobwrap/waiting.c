@@ -4,23 +4,43 @@
 #include <stdlib.h>
 
 #include "jobwrap/waiting.h"
+#include "libjobserver/holder.h"
 #include "libjobserver/program/message.h"
 
-static const struct timeval patience = {.tv_sec = 1};
+/* How long to wait for a token before that is said, and for holders that do not let us see what they
+ * are. */
+#define PATIENCE_MS 1000
+#define COMMAND_MAX 80
+
+static void
+print_holder(FILE *out, const struct steved_client *holder, int *patience_ms)
+{
+    struct process_label label;
+
+    if (holder_label(holder, patience_ms, &label) < 0)
+        return;
+    char *text = process_label_text(&label, COMMAND_MAX);
+    if (text)
+        fprintf(out, "%s (pid %d%s): %u", text, (int)holder->pid,
+                label.is_stopped ? ", stopped" : "", holder->held);
+    free(text);
+    process_label_clear(&label);
+}
 
 static void
 print_holders(FILE *out, struct client *client)
 {
     struct steved_clients *page = calloc(1, sizeof(*page));
     const char *separator = ", held by ";
+    int patience_ms = PATIENCE_MS;
 
     while (page && client_get_clients(client, page) == 0 && page->count > 0) {
         for (unsigned i = 0; i < page->count; i++) {
             const struct steved_client *holder = &page->clients[i];
             if (holder->held == 0)
                 continue;
-            fprintf(out, "%s%.*s (pid %d): %u", separator, STEVED_COMMAND_SIZE - 1, holder->command,
-                    holder->pid, holder->held);
+            fputs(separator, out);
+            print_holder(out, holder, &patience_ms);
             separator = "; ";
         }
     }
@@ -56,6 +76,7 @@ waiting_borrow(struct ledger *ledger, struct event_base *base, const bool *ended
     struct client *client = ledger->client;
     struct event *timer = evtimer_new(base, on_patience_over, client);
     struct event *ready = event_new(base, client_fd(client), EV_READ | EV_PERSIST, on_parent, NULL);
+    const struct timeval patience = {.tv_sec = PATIENCE_MS / 1000};
     int result = timer && ready ? ledger_borrow(ledger) : -ENOMEM;
 
     if (result == 0) {

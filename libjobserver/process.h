@@ -18,13 +18,18 @@ int process_check_proc(void);
 
 /* --- one process --- */
 
-/* From /proc/PID/stat. A pid with another start time is another process. */
+/* Of a name with its NUL: the kernel cuts it to that (proc_pid_comm(5)). */
+#define PROCESS_NAME_SIZE 16
+
+/* From /proc/PID/stat, which no process can make us wait for. A pid with another start time is another
+ * process. */
 struct process_info {
     pid_t pid, parent, process_group, session;
-    char state;           /* as in proc(5): 'R', 'S', 'D', 'T', 'Z', ... */
-    uint64_t start_ticks; /* after boot, in clock ticks */
-    unsigned threads;     /* 'Z' with more than one: only the first thread has ended */
-    bool has_executed;    /* a program since its fork; of a thread but the first: false */
+    char name[PROCESS_NAME_SIZE]; /* '?' for what cannot be printed */
+    char state;                   /* as in proc(5): 'R', 'S', 'D', 'T', 'Z', ... */
+    uint64_t start_ticks;         /* after boot, in clock ticks */
+    unsigned threads;             /* 'Z' with more than one: only the first thread has ended */
+    bool has_executed;            /* a program since its fork; of a thread but the first: false */
 };
 
 int process_info(pid_t pid, struct process_info *info);
@@ -34,8 +39,6 @@ bool process_info_is_alive(const struct process_info *info);
 /* Whose process is it? */
 int process_owner(pid_t pid, uid_t *uid);
 
-/* Of a name with its NUL: the kernel cuts it to that (proc_pid_comm(5)). */
-#define PROCESS_NAME_SIZE 16
 /* Is the process called one of the names now? The list ends with NULL. false, too, if there is no
  * such process. */
 bool process_is_called(pid_t pid, const char *const *names);
@@ -43,8 +46,29 @@ bool process_is_called(pid_t pid, const char *const *names);
 bool process_name_is_one_of(const char *name, const char *const *names);
 
 /* The command line with blanks between the words and '?' for what cannot be printed, cut to `size`
- * with the NUL; the name in parentheses if there is none (kernel threads, zombies). */
+ * with the NUL; the name in parentheses if there is none (kernel threads, zombies). It lies in the
+ * process's memory, and who locks that makes us wait for as long as it likes: only for our own
+ * children; process_label() for others. */
 int process_command(pid_t pid, char *command, size_t size);
+
+/* What is running there, as a user knows it. */
+struct process_label {
+    char *command;   /* as process_command(), in full, but without "jobwrap" or "jobgate" and their
+                      * options; the name in parentheses if that could not be read in time */
+    char *directory; /* where it works; "": it may not be known */
+    bool is_stopped; /* by a signal: ^Z */
+};
+
+/* start_ticks: of the process that is meant, -ESRCH if the pid is another one's (0: whoever has it now).
+ * The memory is read by a child, which is killed if that takes longer than half of *patience_ms, from
+ * which is subtracted what it took: several calls share one limit, and none uses it up. The kernel may
+ * not let that child die before the memory is free, and nobody waits for it.
+ * process_label_clear() frees what is in *label, which is {0} after an error. */
+int process_label(pid_t pid, uint64_t start_ticks, int *patience_ms, struct process_label *label);
+void process_label_clear(struct process_label *label);
+/* "COMMAND in DIRECTORY", with ~ for $HOME, the command cut after so many bytes. To be freed; NULL: out
+ * of memory. */
+char *process_label_text(const struct process_label *label, int command_max);
 
 /* Sets of signals, from /proc/PID/status. */
 struct process_signals {
@@ -61,6 +85,10 @@ uint64_t process_signal_bit(int signal_number);
 
 /* A close-on-exec pidfd: readable once the process has exited. Owned by the caller. */
 int process_open_pidfd(pid_t pid);
+/* Sends it a signal: by the pidfd, which is its own for sure; where there is none (-1), or the kernel or a
+ * container refuses (before Linux 5.1; EPERM of old container profiles), by the pid, which nobody may have
+ * reaped yet, or only just now. */
+int process_signal(pid_t pid, int pidfd, int signal_number);
 /* Has it exited, reaped or not? Costs 0.3 us. */
 bool process_pidfd_has_exited(int pidfd);
 /* How a process has ended that is not our child, and that its parent may reap at any moment:
@@ -110,6 +138,10 @@ uint64_t process_pipe(pid_t pid, int fd);
 /* All pipes that the process has open, under whatever number, each once, up to `max`; returns how
  * many. It may move them about meanwhile. */
 size_t process_pipes(pid_t pid, uint64_t *pipes, size_t max);
+
+/* The path by which processes of the same user can open what a process has open under this number, even
+ * if it has no other name (a pipe). To be freed; NULL: out of memory. */
+char *process_path_to_descriptor(pid_t pid, int fd);
 
 /* The path by which our own descriptor was opened, if it still has one; a longer one than `size` is
  * refused with -ENAMETOOLONG. */

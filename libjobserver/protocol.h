@@ -45,7 +45,7 @@ struct steved_status {
 #define STEVED_CLIENT_PAYS_IMPLICIT 2u /* one of its tokens is its own implicit slot */
 #define STEVED_CLIENT_UNPAID 4u        /* runs one job more than it holds */
 
-#define STEVED_COMMAND_SIZE 80
+#define STEVED_COMMAND_SIZE 64
 struct steved_client {
     __u64 account;
     __s32 pid; /* in the server's pid namespace; 0: outside of it */
@@ -56,8 +56,14 @@ struct steved_client {
     __u32 reserved;
     __u32 waiting;
     __u32 claims;
-    char command[STEVED_COMMAND_SIZE]; /* its command line, NUL-terminated, cut; printable */
+    char command[STEVED_COMMAND_SIZE]; /* see below */
+    __u64 start_ticks;                 /* after boot, as in /proc/PID/stat; 0: not known */
+    __u64 spare;
 };
+/* `command` is the process's name (proc_pid_comm(5)), NUL-terminated, printable; "(gone)", or
+ * "(outside)" where pid is 0. Not its command line, since that lies in its memory, and a server that
+ * reads it can be made to wait by who locks that. Who shows it to a user reads /proc/PID/cmdline itself,
+ * after a look at the start time: the pid may mean another process in its own pid namespace. */
 
 /* In: cursor, 0 at first. Out: up to STEVED_CLIENTS_PER_PAGE clients, and the cursor for the next
  * call; count 0 ends the list. */

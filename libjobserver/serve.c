@@ -36,6 +36,22 @@ serve_status(const struct pool *pool, const struct pool_opening *opening,
     };
 }
 
+/* Only what the process cannot keep from us: one that blocked us would block all. */
+static void
+describe_process(pid_t pid, struct steved_client *described)
+{
+    struct process_info info;
+    const char *name = "(gone)";
+
+    if (pid == 0) {
+        name = "(outside)";
+    } else if (process_info(pid, &info) == 0) {
+        name = info.name;
+        described->start_ticks = info.start_ticks;
+    }
+    snprintf(described->command, sizeof(described->command), "%s", name);
+}
+
 static void
 describe_client(const struct pool_client *client, struct steved_client *described)
 {
@@ -52,10 +68,7 @@ describe_client(const struct pool_client *client, struct steved_client *describe
         .waiting = client->waiting,
         .claims = client->claims,
     };
-    if (client->pid == 0)
-        snprintf(described->command, sizeof(described->command), "(outside)");
-    else if (process_command(client->pid, described->command, sizeof(described->command)) < 0)
-        snprintf(described->command, sizeof(described->command), "(gone)");
+    describe_process(client->pid, described);
 }
 
 int

@@ -10,13 +10,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libjobserver/holder.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/usage.h"
 
-/* All that the server tells. */
+/* For all clients whose memory is locked, together. */
+#define PATIENCE_MS 1000
+/* What of a command is shown in the table. */
+#define COMMAND_MAX 100
+
+/* All that the server tells, and what its clients are. */
 struct snapshot {
     struct steved_status status;
     struct steved_client *clients;
+    struct process_label *labels;
     size_t count;
 };
 
@@ -52,6 +59,29 @@ take_snapshot(struct client *client, struct snapshot *snapshot)
     return error;
 }
 
+/* After the server has told all: they may let us wait. */
+static int
+label_clients(struct snapshot *snapshot)
+{
+    int error = 0, patience_ms = PATIENCE_MS;
+
+    snapshot->labels = calloc(snapshot->count + 1, sizeof(*snapshot->labels));
+    if (!snapshot->labels)
+        return -ENOMEM;
+    for (size_t i = 0; i < snapshot->count && error == 0; i++)
+        error = holder_label(&snapshot->clients[i], &patience_ms, &snapshot->labels[i]);
+    return error;
+}
+
+static void
+clear_snapshot(struct snapshot *snapshot)
+{
+    for (size_t i = 0; snapshot->labels && i < snapshot->count; i++)
+        process_label_clear(&snapshot->labels[i]);
+    free(snapshot->labels);
+    free(snapshot->clients);
+}
+
 /* --- the table --- */
 
 static void
@@ -85,17 +115,29 @@ remark_of(const struct steved_client *client)
     return client->flags & STEVED_CLIENT_UNPAID ? "unpaid" : "";
 }
 
-static void
+static int
+print_client(const struct steved_client *client, const struct process_label *label)
+{
+    char *text = process_label_text(label, COMMAND_MAX);
+
+    if (!text)
+        return -ENOMEM;
+    printf("%8d %6u %8u %7u  %-8s %s%s\n", (int)client->pid, client->held, client->reserved,
+           client->waiting, remark_of(client), text, label->is_stopped ? ", stopped" : "");
+    free(text);
+    return 0;
+}
+
+static int
 print_clients(const struct snapshot *snapshot)
 {
-    if (snapshot->count == 0)
-        return;
-    printf("\n%8s %6s %8s %7s  %-8s %s\n", "PID", "HELD", "RESERVED", "WAITING", "", "COMMAND");
-    for (size_t i = 0; i < snapshot->count; i++) {
-        const struct steved_client *client = &snapshot->clients[i];
-        printf("%8d %6u %8u %7u  %-8s %s\n", (int)client->pid, client->held, client->reserved,
-               client->waiting, remark_of(client), client->command);
-    }
+    int error = 0;
+
+    if (snapshot->count > 0)
+        printf("\n%8s %6s %8s %7s  %-8s %s\n", "PID", "HELD", "RESERVED", "WAITING", "", "COMMAND");
+    for (size_t i = 0; i < snapshot->count && error == 0; i++)
+        error = print_client(&snapshot->clients[i], &snapshot->labels[i]);
+    return error;
 }
 
 /* --- JSON --- */
@@ -106,27 +148,38 @@ add_number(struct json_object *object, const char *name, uint64_t value)
     json_object_object_add(object, name, json_object_new_int64((int64_t)value));
 }
 
+static void
+add_text(struct json_object *object, const char *name, const char *value)
+{
+    json_object_object_add(object, name, json_object_new_string(value));
+}
+
+static void
+add_truth(struct json_object *object, const char *name, bool value)
+{
+    json_object_object_add(object, name, json_object_new_boolean(value));
+}
+
 static struct json_object *
-client_to_json(const struct steved_client *client)
+client_to_json(const struct steved_client *client, const struct process_label *label)
 {
     struct json_object *object = json_object_new_object();
 
     add_number(object, "pid", (uint64_t)client->pid);
     if (client->keeper)
         add_number(object, "keeper", (uint64_t)client->keeper);
-    json_object_object_add(object, "command", json_object_new_string(client->command));
+    add_text(object, "command", label->command);
+    add_text(object, "directory", label->directory);
+    add_truth(object, "stopped", label->is_stopped);
     add_number(object, "held", client->held);
     add_number(object, "reserved", client->reserved);
     add_number(object, "waiting", client->waiting);
     add_number(object, "claims", client->claims);
     add_number(object, "account", client->account);
     add_number(object, "weight", client->weight);
-    json_object_object_add(object, "group",
-                           json_object_new_boolean(client->flags & STEVED_CLIENT_GROUP));
-    json_object_object_add(object, "pays_implicit",
-                           json_object_new_boolean(client->flags & STEVED_CLIENT_PAYS_IMPLICIT));
-    json_object_object_add(object, "unpaid",
-                           json_object_new_boolean(client->flags & STEVED_CLIENT_UNPAID));
+    add_truth(object, "group", client->flags & STEVED_CLIENT_GROUP);
+    add_truth(object, "pays_implicit", client->flags & STEVED_CLIENT_PAYS_IMPLICIT);
+    add_truth(object, "unpaid", client->flags & STEVED_CLIENT_UNPAID);
     return object;
 }
 
@@ -161,14 +214,21 @@ print_json(const struct snapshot *snapshot)
     struct json_object *clients = json_object_new_array();
 
     for (size_t i = 0; i < snapshot->count; i++)
-        json_object_array_add(clients, client_to_json(&snapshot->clients[i]));
+        json_object_array_add(clients, client_to_json(&snapshot->clients[i], &snapshot->labels[i]));
     json_object_object_add(object, "clients", clients);
     const char *text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY |
                                                                   JSON_C_TO_STRING_NOSLASHESCAPE);
     if (text)
         puts(text);
     json_object_put(object);
-    return text ? EXIT_SUCCESS : EXIT_FAILURE;
+    return text ? 0 : -ENOMEM;
+}
+
+static int
+print_table(const struct snapshot *snapshot)
+{
+    print_totals(&snapshot->status);
+    return print_clients(snapshot);
 }
 
 int
@@ -184,16 +244,12 @@ ctl_status(struct ctl_server *server, int argc, char **argv)
     if (ctl_connect(server) != EXIT_SUCCESS)
         return EXIT_FAILURE;
     int error = take_snapshot(server->client, &snapshot);
-    int result = EXIT_FAILURE;
-    if (error < 0) {
+    if (error == 0)
+        error = label_clients(&snapshot);
+    if (error == 0)
+        error = is_json ? print_json(&snapshot) : print_table(&snapshot);
+    if (error < 0)
         message("status: %s", strerror(-error));
-    } else if (is_json) {
-        result = print_json(&snapshot);
-    } else {
-        print_totals(&snapshot.status);
-        print_clients(&snapshot);
-        result = EXIT_SUCCESS;
-    }
-    free(snapshot.clients);
-    return result;
+    clear_snapshot(&snapshot);
+    return error < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

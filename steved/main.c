@@ -3,7 +3,9 @@
 /* steved: one pool of job tokens, served behind a file. */
 #include <limits.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include "libjobserver/process.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/usage.h"
 #include "steved/clients.h"
@@ -30,6 +32,20 @@ struct program {
     char mount_path[PATH_MAX];
 };
 
+/* Without them nobody hears of a client's death, and its tokens would be lost: before Linux 5.3, and in
+ * containers whose profile does not know them. */
+static bool
+has_pidfds(void)
+{
+    int pidfd = process_open_pidfd(getpid());
+
+    if (pidfd < 0)
+        message_errno(-pidfd, "start: pidfd_open(2), which tells when a client dies");
+    else
+        close(pidfd);
+    return pidfd >= 0;
+}
+
 /* The file appears, and the kernel has greeted us: clients wait for their first answer. */
 static bool
 open_file(struct program *program)
@@ -46,12 +62,27 @@ open_file(struct program *program)
            session_greet(session) == 0;
 }
 
+/* Where only root comes, nobody misses it. */
+static void
+say_missing_group(const struct server *server)
+{
+    const struct options *options = &server->options;
+
+    if (server->file_uid == 0 && server->file_mode == 0600 &&
+        !(options->mount_dir && mount_point_is_roots(options->mount_dir)))
+        message("there is no group '%s': only root can use the file; "
+                "--group root says that this is meant",
+                options->group);
+}
+
 static bool
 start(struct program *program)
 {
     struct server *server = &program->server;
     struct options *options = &server->options;
 
+    if (!has_pidfds())
+        return false;
     if (options->mount_dir) {
         if (mount_point_prepare(options->mount_dir, program->mount_path) < 0)
             return false;
@@ -66,8 +97,7 @@ start(struct program *program)
     if (daemon_prepare(&program->daemon) < 0 || lockdown(&program->identity) < 0)
         return false;
     server->uid = program->identity.uid;
-    if (server->file_uid == 0 && server->file_mode == 0600)
-        message("there is no group '%s': only root can use the file", options->group);
+    say_missing_group(server);
     daemon_ready(&program->daemon);
     notify_ready(&program->notify, server);
     return true;

@@ -149,3 +149,18 @@ mount_point_prepare(const char *dir, char path[PATH_MAX])
         return says_dead(errno) ? clear_dead(dir, path) : say(errno, dir);
     return refuse_live(path);
 }
+
+bool
+mount_point_is_roots(const char *path)
+{
+    char above[PATH_MAX];
+    struct stat status;
+
+    for (const char *end = path; (end = strchr(end + 1, '/'));) {
+        snprintf(above, sizeof(above), "%.*s", (int)(end - path), path);
+        if (stat(above, &status) == 0 && status.st_uid == 0 &&
+            !(status.st_mode & (S_IXGRP | S_IXOTH)))
+            return true;
+    }
+    return false;
+}

@@ -9,6 +9,9 @@
  * one serves. 0, or a negative errno after having said what is wrong. */
 int mount_point_prepare(const char *dir, char path[PATH_MAX]);
 
+/* Does it lie below a directory that nobody but root can enter? `path` is absolute. */
+bool mount_point_is_roots(const char *path);
+
 /* Takes the mount at `path` away, even while it is in use: 0 or a negative errno. It runs fusermount3
  * for an ordinary user. */
 int mount_point_clear(const char *path);

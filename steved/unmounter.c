@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
 #include "steved/mount_point.h"
 
@@ -47,7 +48,7 @@ keep_only(int pipe_fd)
     for (int fd = 0; fd <= 2; fd++)
         dup2(null, fd);
     dup2(pipe_fd, 3);
-    close_range(4, ~0u, 0);
+    descriptors_close_from(4);
     fcntl(3, F_SETFD, FD_CLOEXEC);
 }
 

@@ -15,14 +15,28 @@
 
 /* --- pipes --- */
 
+/* 0: it is no pipe, or is not there. *inode: of whatever it is. A file system that does not answer (a
+ * server of NFS or FUSE that hangs) is not asked. */
+static uint64_t
+pipe_at(int dir_fd, const char *name, uint64_t *inode)
+{
+    struct statx status;
+
+    *inode = 0;
+    if (statx(dir_fd, name, AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, &status) < 0)
+        return 0;
+    *inode = status.stx_ino;
+    return S_ISFIFO(status.stx_mode) ? status.stx_ino : 0;
+}
+
 uint64_t
 process_pipe(pid_t pid, int fd)
 {
     char path[PROCESS_PATH_SIZE];
-    struct stat status;
+    uint64_t inode;
 
     snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, fd);
-    return stat(path, &status) == 0 && S_ISFIFO(status.st_mode) ? status.st_ino : 0;
+    return pipe_at(AT_FDCWD, path, &inode);
 }
 
 /* Returns how many there are now. */
@@ -49,7 +63,6 @@ look_for_pipes(pid_t pid, uint64_t *pipes, size_t *n, size_t max)
 {
     char path[PROCESS_PATH_SIZE];
     struct dirent *entry;
-    struct stat status;
     uint64_t seen = 0;
 
     snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
@@ -57,10 +70,10 @@ look_for_pipes(pid_t pid, uint64_t *pipes, size_t *n, size_t max)
     while (fds && (entry = readdir(fds))) {
         if (entry->d_name[0] == '.')
             continue;
-        bool is_there = fstatat(dirfd(fds), entry->d_name, &status, 0) == 0;
-        seen = mix(mix(seen, strtoul(entry->d_name, NULL, 10)), is_there ? status.st_ino : 0);
-        if (is_there && S_ISFIFO(status.st_mode))
-            *n = add(pipes, *n, max, status.st_ino);
+        uint64_t inode, pipe = pipe_at(dirfd(fds), entry->d_name, &inode);
+        seen = mix(mix(seen, strtoul(entry->d_name, NULL, 10)), inode);
+        if (pipe)
+            *n = add(pipes, *n, max, pipe);
     }
     if (fds)
         closedir(fds);
@@ -84,7 +97,15 @@ process_pipes(pid_t pid, uint64_t *pipes, size_t max)
     return n;
 }
 
-/* --- our own --- */
+/* --- what can be opened once more --- */
+
+char *
+process_path_to_descriptor(pid_t pid, int fd)
+{
+    char *path;
+
+    return asprintf(&path, "/proc/%d/fd/%d", (int)pid, fd) < 0 ? NULL : path;
+}
 
 int
 process_reopen(int fd, int flags)

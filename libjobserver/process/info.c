@@ -61,16 +61,29 @@ process_check_proc(void)
 
 /* --- its place --- */
 
+void
+process_make_printable(char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        if (text[i] == '\0')
+            text[i] = ' ';
+        else if (text[i] < ' ' || text[i] > '~')
+            text[i] = '?';
+    }
+}
+
 /* The name may hold blanks and parentheses of its own, what follows it cannot. */
 static int
 parse_stat(const char *text, struct process_info *info)
 {
     struct process_info parsed = {0};
-    const char *name_end = strrchr(text, ')');
+    const char *name = strchr(text, '('), *name_end = strrchr(text, ')');
     unsigned flags;
 
-    if (!name_end || sscanf(text, "%d", &parsed.pid) != 1)
+    if (!name || !name_end || name_end < name || sscanf(text, "%d", &parsed.pid) != 1)
         return -EIO;
+    snprintf(parsed.name, sizeof(parsed.name), "%.*s", (int)(name_end - name - 1), name + 1);
+    process_make_printable(parsed.name, strlen(parsed.name));
     int found = sscanf(name_end + 1,
                        " %c %d %d %d %*d %*d %u %*u %*u %*u %*u %*u %*u"
                        " %*d %*d %*d %*d %u %*d %" SCNu64,
@@ -136,33 +149,15 @@ process_is_called(pid_t pid, const char *const *names)
     return process_name_is_one_of(name, names);
 }
 
-static void
-make_printable(char *text, size_t length)
-{
-    for (size_t i = 0; i < length; i++) {
-        if (text[i] == '\0')
-            text[i] = ' ';
-        else if (text[i] < ' ' || text[i] > '~')
-            text[i] = '?';
-    }
-}
-
-/* "(name)", from /proc/PID/stat, which a process cannot make us wait for. */
 static int
 command_name(pid_t pid, char *command, size_t size)
 {
-    char text[PROCESS_STAT_SIZE];
-    ssize_t length = process_read_file(pid, "stat", text, sizeof(text));
+    struct process_info info;
+    int error = process_info(pid, &info);
 
-    if (length < 0)
-        return (int)length;
-    char *name = strchr(text, '('), *end = strrchr(text, ')');
-    if (!name || !end || end < name)
-        return -EIO;
-    end[1] = '\0';
-    make_printable(name, strlen(name));
-    snprintf(command, size, "%s", name);
-    return 0;
+    if (error == 0)
+        snprintf(command, size, "(%s)", info.name);
+    return error;
 }
 
 int
@@ -177,7 +172,7 @@ process_command(pid_t pid, char *command, size_t size)
     while (length > 0 && text[length - 1] == '\0')
         length--;
     if (length > 0) {
-        make_printable(text, (size_t)length);
+        process_make_printable(text, (size_t)length);
         text[length] = '\0';
         memcpy(command, text, (size_t)length + 1);
     }

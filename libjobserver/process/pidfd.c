@@ -2,6 +2,7 @@
 /* Processes by pidfd: when they end, and how. */
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -31,6 +32,16 @@ process_open_pidfd(pid_t pid)
         return pidfd;
     /* A thread that leads no process: EINVAL, and ENOENT since Linux 6.9. */
     return errno == EINVAL || errno == ENOENT ? -ESRCH : -errno;
+}
+
+int
+process_signal(pid_t pid, int pidfd, int signal_number)
+{
+    if (pidfd >= 0 && pidfd_send_signal(pidfd, signal_number, NULL, 0) == 0)
+        return 0;
+    if (pidfd >= 0 && errno != ENOSYS && errno != EPERM)
+        return -errno;
+    return kill(pid, signal_number) < 0 ? -errno : 0;
 }
 
 bool

@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #define SPARE 8u
+/* As many as a process may have by default (sysctl_nr_open). */
+#define DESCRIPTORS_MAX 1048576
 
 void
 descriptors_guard_standard(void)
@@ -57,6 +59,20 @@ void
 descriptors_drop_stderr(void)
 {
     become_null(STDERR_FILENO);
+}
+
+/* close_range(2) is of Linux 5.9, and what takes its place does without memory and /proc: it is for
+ * children that only fork. */
+void
+descriptors_close_from(int first)
+{
+    struct rlimit limit = {0};
+
+    if (close_range((unsigned)first, ~0u, 0) == 0)
+        return;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    for (int fd = first; (rlim_t)fd < limit.rlim_max && fd < DESCRIPTORS_MAX; fd++)
+        close(fd);
 }
 
 void

@@ -16,6 +16,9 @@ void descriptors_drop_inherited(void);
 /* Nothing is left to be said: stderr is /dev/null, too. */
 void descriptors_drop_stderr(void);
 
+/* Closes this one and all above, whatever the kernel. */
+void descriptors_close_from(int first);
+
 /* As many as the process may have at all: each client, or each job, costs one. */
 void descriptors_raise_limit(void);
 /* Is this one, just opened, among the last that the process may have? Who keeps many must leave some

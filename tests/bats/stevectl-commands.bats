@@ -100,6 +100,59 @@ assert (client["held"], client["waiting"], client["unpaid"]) == (1, 0, True), cl
 END
 }
 
+# clients_json FIELD...: a line for each client.
+clients_json() {
+    "$STEVECTL" --server "$SERVER" status --json | python3 -c 'import json, sys
+for client in json.load(sys.stdin)["clients"]:
+    print(*(client[field] for field in sys.argv[1:]))' "$@"
+}
+
+@test 'builds are told apart: by their commands, and where they run' {
+    start_steved --jobs 2
+    export HOME=$BATS_TEST_TMPDIR
+    mkdir "$HOME/one" "$HOME/two"
+    mkfifo "$HOME/gate"
+    long=$(printf '%05000d' 0)
+    for directory in one two; do
+        cd "$HOME/$directory"
+        spawn "$JOBWRAP" -j 1 --parent="$SERVER" -- sh -c 'read -r _ <../gate' make -C $directory "$long"
+    done
+    cd "$HOME"
+    wait_for 10 steved_has held 2
+    run -0 "$STEVECTL" --server "$SERVER" status
+    for directory in one two; do
+        [[ $output =~ wrapped\ +sh\ -c\ read\ -r\ _\ \<../gate\ make\ -C\ $directory\ 0+\.\.\.\ in\ ~/$directory ]]
+    done
+    clients_json command directory stopped | sort >said
+    for directory in one two; do
+        echo "sh -c read -r _ <../gate make -C $directory $long $HOME/$directory False"
+    done | diff - said
+    # One that is stopped is the reason why the others wait.
+    kill -STOP "$spawned"
+    wait_for 10 grep -q '^[0-9]* (jobwrap) T' "/proc/$spawned/stat"
+    [ "$(clients_json directory stopped | grep True)" = "$HOME/two True" ]
+    run -0 "$STEVECTL" --server "$SERVER" status
+    [[ $output =~ in\ ~/two,\ stopped ]]
+    stopped=$spawned
+    spawn "$JOBWRAP" --parent="$SERVER" true 2>waiting
+    wait_for 10 grep -q 'held by' waiting
+    grep -qE 'make -C one 0+\.\.\. in ~/one \(pid [0-9]+\): 1' waiting
+    grep -qE "make -C two 0+\.\.\. in ~/two \(pid $stopped, stopped\): 1" waiting
+    kill -CONT "$stopped"
+    printf '\n\n' >gate
+    status_of "$spawned"
+}
+
+@test 'a process of another pid namespace is called by what the server knows' {
+    start_steved --jobs 1
+    require unshare
+    [ "$(id -u)" = 0 ] || missing 'needs root'
+    exec {fd}<>"$SERVER"
+    read -r -N 1 -u "$fd"
+    run -0 unshare --pid --fork --mount-proc "$STEVECTL" --server "$SERVER" status
+    [[ $output =~ $BASHPID\ .*unpaid\ +\(bash\)$ ]]
+}
+
 @test 'a command line with odd bytes is printable, and valid JSON' {
     start_steved --jobs 4
     spawn bash -c 'exec 3<>"$0"; read -r -N 1 -u 3; echo held; read -r -u 3 -N 9' \

@@ -267,6 +267,35 @@ asks() {
     [ "$(steved_get jobs)" = 4 ]
 }
 
+# says_of_group MOUNT [OPTION...]: whether it misses a group.
+says_of_group() {
+    local mount=$1
+    shift
+    STEVED_MOUNTS+=("$mount")
+    "$STEVED" --mount "$mount" --daemon "$@" 2>"$BATS_TEST_TMPDIR/said"
+    stop "$("$STEVECTL" --server "$mount/jobserver" get pid)"
+    grep -q "there is no group 'jobserver'" "$BATS_TEST_TMPDIR/said"
+}
+
+@test 'no group jobserver: that is said where others than root would use it' {
+    require_root
+    require_fuse
+    ! getent group jobserver || skip 'there is one'
+    directory_for_all
+    mkdir -m 700 "$OTHER/private"
+    mkdir "$OTHER/private/below"
+    says_of_group "$OTHER/steve"
+    run ! says_of_group "$OTHER/steve" --group root
+    run ! says_of_group "$OTHER/private/steve"
+    run ! says_of_group "$OTHER/private/below/steve"
+    chmod 711 "$OTHER/private"
+    says_of_group "$OTHER/private/below/steve"
+    # Whoever it belongs to is not root.
+    chmod 700 "$OTHER/private"
+    chown nobody "$OTHER/private"
+    says_of_group "$OTHER/private/below/steve"
+}
+
 @test 'an ordinary user serves, by fusermount3, for nobody else' {
     require_root
     require setpriv fusermount3

@@ -28,7 +28,7 @@ PROMPT_ATTEMPTS = 5
 PR_SET_PDEATHSIG = 1
 
 STATUS = struct.Struct("=IiIIIIIIIIII6QI4x56x")
-CLIENT = struct.Struct("=QiiIIIIII80s")
+CLIENT = struct.Struct("=QiiIIIIII64sQ8x")
 CLIENTS = struct.Struct("=QII")
 CLIENTS_SIZE = CLIENTS.size + 32 * CLIENT.size
 SETTINGS = struct.Struct("=IIII48x")
@@ -788,8 +788,12 @@ def clients(path: str) -> None:
     wait_status(fd, held=70)
     listed = list_clients(fd)
     assert sorted(listed) == sorted(child.pid for child in children), listed
-    assert all(held == 1 for held, _, _ in listed.values()), listed
-    assert all(b"python3" in command for _, _, command in listed.values())
+    assert all(held == 1 for held, _, _, _ in listed.values()), listed
+    for pid, (_, _, command, start_ticks) in listed.items():
+        with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+            before, _, after = stat.read().rpartition(") ")
+        assert command.decode() == before.partition(" (")[2]
+        assert start_ticks == int(after.split()[19])
     for child in children:
         child.kill()
         child.wait()
@@ -797,8 +801,8 @@ def clients(path: str) -> None:
     assert list_clients(fd) == {}
 
 
-def list_clients(fd: int) -> dict[int, tuple[int, int, bytes]]:
-    """pid: (held, flags, command)"""
+def list_clients(fd: int) -> dict[int, tuple[int, int, bytes, int]]:
+    """pid: (held, flags, command, start_ticks)"""
     found = {}
     cursor = 0
     while True:
@@ -811,7 +815,7 @@ def list_clients(fd: int) -> dict[int, tuple[int, int, bytes]]:
         for i in range(count):
             record = CLIENT.unpack_from(page, CLIENTS.size + i * CLIENT.size)
             assert record[1] not in found
-            found[record[1]] = (record[5], record[3], record[9].rstrip(b"\0"))
+            found[record[1]] = (record[5], record[3], record[9].rstrip(b"\0"), record[10])
 
 
 def observer(path: str) -> None:

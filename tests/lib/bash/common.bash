@@ -94,6 +94,12 @@ require_tool() {
     done
 }
 
+# refused ERRNO CALL,...: a command in $refused that runs another one whose system calls are refused.
+refused() {
+    refused=("$BUILD/tests/lib/refuse" "$@")
+    "${refused[@]}" true || missing 'no seccomp filters'
+}
+
 # --- another user ---
 
 # as_nobody COMMAND...: who must be able to reach it.
