@@ -228,15 +228,24 @@ give_back(struct gate *gate)
     int result = ledger_repay(&gate->ledger);
 
     gate->is_ledger_full = false;
+    gate->has_returned = true;
     if (result < 0)
         lose_server(gate, result);
+}
+
+/* What has just been returned is for others who wait: taken again at once, it would never be theirs. */
+static bool
+may_borrow(const struct gate *gate)
+{
+    return !gate->is_server_gone && (gate->is_told || !gate->has_returned);
 }
 
 static bool
 borrow(struct gate *gate)
 {
-    int result = gate->is_server_gone ? 0 : ledger_borrow(&gate->ledger);
+    int result = may_borrow(gate) ? ledger_borrow(&gate->ledger) : 0;
 
+    gate->is_told = false;
     gate->is_ledger_full = result == -ENOSPC;
     if (result < 0 && !gate->is_ledger_full)
         lose_server(gate, result);
@@ -259,9 +268,19 @@ free_token(struct gate *gate)
 
 /* --- serving --- */
 
-/* A token has come, or somebody has ended. */
 static void
-on_event(evutil_socket_t fd, short what, void *argument)
+on_token(evutil_socket_t fd, short what, void *argument)
+{
+    struct gate *gate = argument;
+
+    gate->has_returned = false;
+    gate->is_told = true;
+    gate_serve(gate);
+    gate->is_told = false;
+}
+
+static void
+on_end(evutil_socket_t fd, short what, void *argument)
 {
     gate_serve(argument);
 }
@@ -509,9 +528,9 @@ gate_open(struct gate *gate, const struct gate_plan *plan)
     if (gate->ended_fd < 0)
         return -errno;
     gate->token_event =
-        event_new(gate->base, client_fd(plan->client), EV_READ | EV_PERSIST, on_event, gate);
+        event_new(gate->base, client_fd(plan->client), EV_READ | EV_PERSIST, on_token, gate);
     gate->load_event = evtimer_new(gate->base, on_load, gate);
-    gate->end_event = event_new(gate->base, gate->ended_fd, EV_READ | EV_PERSIST, on_event, gate);
+    gate->end_event = event_new(gate->base, gate->ended_fd, EV_READ | EV_PERSIST, on_end, gate);
     if (!gate->token_event || !gate->load_event || !gate->end_event)
         return -ENOMEM;
     return event_add(gate->end_event, NULL) < 0 ? -ENOMEM : 0;

@@ -66,6 +66,8 @@ struct gate {
     struct ledger ledger;
     bool is_ledger_full; /* until a token goes back */
     bool is_server_gone;
+    bool has_returned; /* a token, since the jobserver has last said that one is there */
+    bool is_told;      /* it has said so in this turn of the event loop */
     struct holdings *holdings; /* shared with the keeper */
     pid_t keeper;
     struct queue queue;
