@@ -59,15 +59,16 @@ struct gate {
     const struct gate_kind *kind;
     void *kind_state; /* the gate kind's own */
     struct event_base *base;
-    struct event *token_event, *load_event, *end_event;
+    struct event *token_event, *load_event, *end_event, *pause_event;
     int ended_fd; /* epoll(7) on the pidfds of all processes: asking who has ended costs the same for
                      any number of them */
     bool is_token_awaited, is_load_awaited;
     struct ledger ledger;
     bool is_ledger_full; /* until a token goes back */
     bool is_server_gone;
-    bool has_returned; /* a token, since the jobserver has last said that one is there */
-    bool is_told;      /* it has said so in this turn of the event loop */
+    bool has_returned;         /* a token, since the jobserver has last said that one is there */
+    bool is_told;              /* it has said so in this turn of the event loop */
+    int64_t paused_ns;         /* when the last pause began */
     struct holdings *holdings; /* shared with the keeper */
     pid_t keeper;
     struct queue queue;
