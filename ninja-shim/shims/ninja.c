@@ -20,11 +20,13 @@
 #include "libjobserver/implicit.h"
 #include "libjobserver/program/cpus.h"
 #include "libjobserver/program/descriptors.h"
+#include "libjobserver/program/limits.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/program.h"
 #include "libjobserver/program/usage.h"
 #include "ninja-shim/gate/kinds.h"
 #include "ninja-shim/gate/start.h"
+#include "ninja-shim/shims/ninja_jobs.h"
 #include "ninja-shim/shims/ninja_options.h"
 #include "ninja-shim/shims/ninja_version.h"
 
@@ -154,27 +156,21 @@ open_jobserver(struct shim *shim)
 
 /* --- what to do about it --- */
 
-/* ninja's own default. */
-static unsigned
-default_jobs(void)
-{
-    unsigned n = cpus_count();
-
-    return n < 2 ? 2 : n == 2 ? 3 : n + 2;
-}
-
-/* No more than can run, or a failure leaves many that wait; but enough to use all that there is. */
 static unsigned
 decide_jobs(const struct shim *shim)
 {
-    unsigned own = default_jobs();
-    unsigned pool =
-        environment_total_jobs(shim->jobserver.client, getenv("MAKEFLAGS"), getenv("JOBWRAP_JOBS"));
+    struct ninja_jobs jobs = {
+        .cpus = cpus_count(),
+        .pool = environment_total_jobs(shim->jobserver.client, getenv("MAKEFLAGS"),
+                                       getenv("JOBWRAP_JOBS")),
+        .descriptors = limits_descriptors(),
+    };
 
     /* Of a FIFO nobody says more than what lies in it now. */
-    if (pool == 0 && client_count_free(shim->jobserver.client, &pool) == 0)
-        pool += shim->is_implicit_paid ? 1 : 0;
-    return pool >= own ? pool + 1 : own;
+    if (jobs.pool == 0 && client_count_free(shim->jobserver.client, &jobs.pool) == 0)
+        jobs.pool += shim->is_implicit_paid ? 1 : 0;
+    jobs.processes_left = limits_processes_left(ninja_jobs_processes_wanted(&jobs));
+    return ninja_jobs_wide(&jobs);
 }
 
 /* Does the real one wait for tokens by itself, at a server of this kind? A -j would make it leave
