@@ -355,6 +355,14 @@ is_bereaved(const struct gate *gate)
     return gate->kind->has_ended(gate, job->lazy);
 }
 
+static bool
+may_end(struct gate *gate)
+{
+    bool has_failed = gate->queue.end_status >= 0;
+
+    return !has_failed || !gate->kind->may_end || gate->kind->may_end(gate);
+}
+
 /* One step; false: nothing more can be done now. */
 static bool
 take_step(struct gate *gate, enum queue_step step)
@@ -376,6 +384,8 @@ take_step(struct gate *gate, enum queue_step step)
         free_token(gate);
         return true;
     case QUEUE_END:
+        if (!may_end(gate))
+            return false;
         end_waiting(gate, 0, gate->queue.end_status);
         return true;
     case QUEUE_LOAD:

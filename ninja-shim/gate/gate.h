@@ -20,6 +20,19 @@
 #include "ninja-shim/gate/pipes.h"
 #include "ninja-shim/gate/queue.h"
 
+#define GATE_ENDING_SIZE 64     /* of a text, with its NUL */
+#define GATE_STATUS_OF_JOB (-1) /* that of the job that has failed */
+
+/* What a lazy client does that leaves because the user has interrupted a job of it, and what it does when it
+ * leaves because jobs have failed: by this, jobs that wait can be ended without being shown as failed. */
+struct gate_ending {
+    const char *interrupted, *failed; /* what it says last, of which the second is no longer */
+    struct {
+        int interrupted, failed; /* its exit status */
+    } statuses[2];
+    const char *removed; /* the name of the one file that it removes then in either case */
+};
+
 /* What the shim has decided before there is a gate. Borrowed by the gate. */
 struct gate_plan {
     struct client *client; /* the jobserver */
@@ -28,6 +41,7 @@ struct gate_plan {
     const char *const *names; /* processes called so are lazy clients; ends with NULL */
     bool is_root_lazy;        /* and so is the program itself, whatever it is called */
     bool has_single_jobs;     /* no job consists of processes that are joined by pipes */
+    const struct gate_ending *ending; /* NULL: nobody knows */
     bool is_ended_by_signals; /* INT, TERM or HUP ends the lazy client, and it kills its jobs */
 };
 

@@ -24,6 +24,7 @@ struct gate_process;
 struct gate_kind {
     const char *name;     /* as --gate and NINJA_SHIM_GATE have it */
     bool has_end_reports; /* it calls gate_report_end() for those whose end nobody else knows */
+    bool hides_ended;     /* it can do what struct gate_ending is for */
 
     /* In the shim, when the sidecar stands already. *fd: what open() gets there, close-on-exec, the
      * caller's; or -1. 0 or a negative errno. There may be no way back: if open() is never called
@@ -37,6 +38,9 @@ struct gate_kind {
     void (*run)(struct gate *gate, struct gate_process *process);
     /* Ends it so that it never runs, with this exit status if that can be done, else by SIGKILL. */
     void (*end)(struct gate *gate, struct gate_process *process, int status);
+    /* A failure has stopped the lazy clients: may what waits be ended yet? Asked whenever the gate is
+     * served. NULL: at once. */
+    bool (*may_end)(struct gate *gate);
     /* SIGCHLD has come: handles all that has happened. The keeper's end: gate->keeper is 0 then. */
     void (*serve)(struct gate *gate);
     /* A lazy client has ended, and this kind has not handled that yet: its jobs must not run before. */

@@ -34,7 +34,8 @@
 struct shim {
     int argc;
     char **argv;
-    char *real;                   /* the path of what it becomes */
+    char *real; /* the path of what it becomes */
+    bool is_samurai;
     struct ninja_options options; /* of its command line */
     const struct gate_kind *gate; /* NULL: the first that is allowed here */
     bool is_gate_off;             /* jobs do not wait */
@@ -128,7 +129,8 @@ read_options(struct shim *shim, const char *name)
 {
     const char *flags = getenv("SAMUFLAGS");
 
-    if (!is_samurai(shim, name))
+    shim->is_samurai = is_samurai(shim, name);
+    if (!shim->is_samurai)
         flags = NULL;
     else if (!flags)
         flags = "";
@@ -213,6 +215,12 @@ become_gated(struct shim *shim)
     static const char *const names[] = {"ninja", "ninja-build", "samu", NULL};
     const struct ninja_options *options = &shim->options;
     unsigned jobs = options->has_jobs ? options->jobs : decide_jobs(shim);
+    const struct gate_ending ending = {
+        .interrupted = "interrupted by user",
+        .failed = options->failures_allowed == 1 ? "subcommand failed" : "subcommands failed",
+        .statuses = {{2, 1}, {130, GATE_STATUS_OF_JOB}}, /* up to 1.12, and from 1.13 on */
+        .removed = ".ninja_lock",
+    };
     struct gate_plan plan = {
         .client = shim->jobserver.client,
         .rules = {.is_implicit_paid = shim->is_implicit_paid,
@@ -222,6 +230,7 @@ become_gated(struct shim *shim)
         .names = names,
         .is_root_lazy = true,
         .has_single_jobs = true,
+        .ending = shim->is_samurai ? NULL : &ending,
         .is_ended_by_signals = true,
     };
     char *why_not;
