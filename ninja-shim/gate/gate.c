@@ -13,6 +13,7 @@
 #include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
 #include "ninja-shim/gate/gate.h"
+#include "ninja-shim/gate/unrun.h"
 
 /* Where nobody says how many jobs the lazy client will start. */
 #define LEDGER_ROOM 1024u
@@ -201,6 +202,20 @@ end_job(struct gate *gate, struct gate_job *job, int status)
     }
 }
 
+static void
+tell_waiting(struct gate *gate)
+{
+    const struct job *job;
+    const struct gate_process *process;
+
+    TAILQ_FOREACH (job, &gate->queue.waiting, in_queue) {
+        TAILQ_FOREACH (process, &((const struct gate_job *)job)->processes, in_job) {
+            if (process->pidfd >= 0)
+                unrun_tell(process->pidfd);
+        }
+    }
+}
+
 /* Of one lazy client, or (0) of all. */
 static void
 end_waiting(struct gate *gate, pid_t lazy, int status)
@@ -355,12 +370,21 @@ is_bereaved(const struct gate *gate)
     return gate->kind->has_ended(gate, job->lazy);
 }
 
+/* false: not yet. */
 static bool
-may_end(struct gate *gate)
+end_stopped(struct gate *gate)
 {
     bool has_failed = gate->queue.end_status >= 0;
+    enum gate_end end = GATE_END_SEEN;
 
-    return !has_failed || !gate->kind->may_end || gate->kind->may_end(gate);
+    if (has_failed && gate->kind->may_end)
+        end = gate->kind->may_end(gate);
+    if (end == GATE_END_LATER)
+        return false;
+    if (has_failed && end == GATE_END_SEEN)
+        tell_waiting(gate);
+    end_waiting(gate, 0, gate->queue.end_status);
+    return true;
 }
 
 /* One step; false: nothing more can be done now. */
@@ -384,10 +408,7 @@ take_step(struct gate *gate, enum queue_step step)
         free_token(gate);
         return true;
     case QUEUE_END:
-        if (!may_end(gate))
-            return false;
-        end_waiting(gate, 0, gate->queue.end_status);
-        return true;
+        return end_stopped(gate);
     case QUEUE_LOAD:
         await_load(gate);
         return false;

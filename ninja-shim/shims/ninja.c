@@ -158,21 +158,30 @@ open_jobserver(struct shim *shim)
 
 /* --- what to do about it --- */
 
-static unsigned
-decide_jobs(const struct shim *shim)
+static void
+measure_jobs(const struct shim *shim, struct ninja_jobs *jobs)
 {
-    struct ninja_jobs jobs = {
+    *jobs = (struct ninja_jobs){
         .cpus = cpus_count(),
         .pool = environment_total_jobs(shim->jobserver.client, getenv("MAKEFLAGS"),
                                        getenv("JOBWRAP_JOBS")),
         .descriptors = limits_descriptors(),
     };
-
     /* Of a FIFO nobody says more than what lies in it now. */
-    if (jobs.pool == 0 && client_count_free(shim->jobserver.client, &jobs.pool) == 0)
-        jobs.pool += shim->is_implicit_paid ? 1 : 0;
-    jobs.processes_left = limits_processes_left(ninja_jobs_processes_wanted(&jobs));
-    return ninja_jobs_wide(&jobs);
+    if (jobs->pool == 0 && client_count_free(shim->jobserver.client, &jobs->pool) == 0)
+        jobs->pool += shim->is_implicit_paid ? 1 : 0;
+    jobs->processes_left = limits_processes_left(ninja_jobs_processes_wanted(jobs));
+}
+
+/* Where each job that waits is shown as a failure when another fails, they are many only if there may
+ * be tokens for them one day. */
+static unsigned
+decide_jobs(const struct shim *shim, const struct ninja_jobs *jobs)
+{
+    bool is_quiet = shim->gate->hides_ended && !shim->is_samurai;
+    bool may_grow = client_kind(shim->jobserver.client) != CLIENT_FIFO;
+
+    return is_quiet || may_grow ? ninja_jobs_wide(jobs) : ninja_jobs_narrow(jobs);
 }
 
 /* Does the real one wait for tokens by itself, at a server of this kind? A -j would make it leave
@@ -214,7 +223,7 @@ become_gated(struct shim *shim)
 {
     static const char *const names[] = {"ninja", "ninja-build", "samu", NULL};
     const struct ninja_options *options = &shim->options;
-    unsigned jobs = options->has_jobs ? options->jobs : decide_jobs(shim);
+    struct ninja_jobs jobs;
     const struct gate_ending ending = {
         .interrupted = "interrupted by user",
         .failed = options->failures_allowed == 1 ? "subcommand failed" : "subcommands failed",
@@ -226,7 +235,7 @@ become_gated(struct shim *shim)
         .rules = {.is_implicit_paid = shim->is_implicit_paid,
                   .failures_allowed = options->failures_allowed ? options->failures_allowed : ~0u,
                   .load_max = options->load_max},
-        .jobs = jobs,
+        .jobs = options->jobs,
         .names = names,
         .is_root_lazy = true,
         .has_single_jobs = true,
@@ -235,14 +244,18 @@ become_gated(struct shim *shim)
     };
     char *why_not;
 
-    if (gate_start(&plan, shim->gate, &why_not) < 0) {
+    if (!options->has_jobs) {
+        measure_jobs(shim, &jobs);
+        plan.jobs = ninja_jobs_wide(&jobs);
+    }
+    if (gate_start(&plan, &shim->gate, &why_not) < 0) {
         message("cannot hold jobs back (%s); using -j1", why_not ? why_not : strerror(ENOMEM));
         acquire_for_life(shim);
         become_real_with_jobs(shim, 1);
     }
     if (options->has_jobs)
         become_real(shim, shim->argv);
-    become_real_with_jobs(shim, jobs);
+    become_real_with_jobs(shim, decide_jobs(shim, &jobs));
 }
 
 int

@@ -190,7 +190,7 @@ has_seen_victim(const struct quit *quit)
     return process_info(quit->victim, &info) < 0 || info.parent != quit->lazy;
 }
 
-bool
+enum gate_end
 ptrace_quit_may_end(struct gate *gate)
 {
     struct quit *quit = &tracer_of(gate)->quit;
@@ -199,7 +199,9 @@ ptrace_quit_may_end(struct gate *gate)
         quit->state = QUIT_GIVEN_UP;
     if (quit->state == QUIT_REPORTS && quit->has_reported)
         interrupt_one(gate, quit);
-    return quit->state == QUIT_LEAVES || quit->state == QUIT_GIVEN_UP;
+    if (quit->state == QUIT_LEAVES)
+        return GATE_END_UNSEEN;
+    return quit->state == QUIT_GIVEN_UP ? GATE_END_SEEN : GATE_END_LATER;
 }
 
 /* --- it leaves --- */

@@ -29,7 +29,7 @@ void ptrace_quit_open(struct quit *quit, pid_t root);
 void ptrace_quit_close(struct quit *quit);
 
 /* The kind's part of a gate: struct gate_kind, may_end. */
-bool ptrace_quit_may_end(struct gate *gate);
+enum gate_end ptrace_quit_may_end(struct gate *gate);
 /* Are its system calls looked at? Then it is to be continued to the next one. */
 bool ptrace_quit_is_watching(const struct quit *quit, pid_t pid);
 /* It stands at one of them. */
