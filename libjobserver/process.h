@@ -125,7 +125,7 @@ size_t process_ancestors(pid_t pid, struct process_info *ancestors, size_t max);
  * *descendants is to be freed; returns their number or a negative errno. */
 ssize_t process_descendants(pid_t pid, struct process_info **descendants);
 
-#define PROCESS_CHILDREN_MAX 256
+#define PROCESS_CHILDREN_MAX 4096
 /* The children, zombies too; returns how many. A kernel that does not tell (CONFIG_PROC_CHILDREN)
  * seems to have none. */
 size_t process_children(pid_t pid, pid_t children[PROCESS_CHILDREN_MAX]);

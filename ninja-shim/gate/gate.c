@@ -9,15 +9,21 @@
 #include <unistd.h>
 
 #include "libjobserver/process.h"
+#include "libjobserver/program/clock.h"
 #include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
 #include "ninja-shim/gate/gate.h"
+#include "ninja-shim/gate/unrun.h"
 
 /* Where nobody says how many jobs the lazy client will start. */
 #define LEDGER_ROOM 1024u
 #define ENDS_AT_ONCE 64
 /* The load is no event; the kernel counts it anew every five seconds. */
 static const struct timeval load_interval = {.tv_sec = 1};
+/* That it takes others to wake up and read, and what may pass between two such pauses: so they cost no
+ * more than the fiftieth part of one token. */
+static const struct timeval pause_length = {.tv_usec = 1000};
+#define PAUSE_INTERVAL_NS (50 * NS_PER_MS)
 
 /* --- jobs and processes --- */
 
@@ -196,6 +202,20 @@ end_job(struct gate *gate, struct gate_job *job, int status)
     }
 }
 
+static void
+tell_waiting(struct gate *gate)
+{
+    const struct job *job;
+    const struct gate_process *process;
+
+    TAILQ_FOREACH (job, &gate->queue.waiting, in_queue) {
+        TAILQ_FOREACH (process, &((const struct gate_job *)job)->processes, in_job) {
+            if (process->pidfd >= 0)
+                unrun_tell(process->pidfd);
+        }
+    }
+}
+
 /* Of one lazy client, or (0) of all. */
 static void
 end_waiting(struct gate *gate, pid_t lazy, int status)
@@ -222,21 +242,44 @@ lose_server(struct gate *gate, int error)
     queue_serialize(&gate->queue);
 }
 
+/* A FIFO has no queue, and tells of nobody who waits: the first to read is always who is awake already. */
+static void
+pause_at_fifo(struct gate *gate)
+{
+    int64_t now_ns = clock_now_ns();
+
+    if (client_kind(gate->plan->client) != CLIENT_FIFO ||
+        now_ns - gate->paused_ns < PAUSE_INTERVAL_NS)
+        return;
+    gate->paused_ns = now_ns;
+    evtimer_add(gate->pause_event, &pause_length);
+}
+
 static void
 give_back(struct gate *gate)
 {
     int result = ledger_repay(&gate->ledger);
 
     gate->is_ledger_full = false;
+    gate->has_returned = true;
+    pause_at_fifo(gate);
     if (result < 0)
         lose_server(gate, result);
+}
+
+/* What has just been returned is for others who wait: taken again at once, it would never be theirs. */
+static bool
+may_borrow(const struct gate *gate)
+{
+    return !gate->is_server_gone && (gate->is_told || !gate->has_returned);
 }
 
 static bool
 borrow(struct gate *gate)
 {
-    int result = gate->is_server_gone ? 0 : ledger_borrow(&gate->ledger);
+    int result = may_borrow(gate) ? ledger_borrow(&gate->ledger) : 0;
 
+    gate->is_told = false;
     gate->is_ledger_full = result == -ENOSPC;
     if (result < 0 && !gate->is_ledger_full)
         lose_server(gate, result);
@@ -259,9 +302,20 @@ free_token(struct gate *gate)
 
 /* --- serving --- */
 
-/* A token has come, or somebody has ended. */
 static void
-on_event(evutil_socket_t fd, short what, void *argument)
+on_token(evutil_socket_t fd, short what, void *argument)
+{
+    struct gate *gate = argument;
+
+    gate->has_returned = false;
+    gate->is_told = true;
+    gate_serve(gate);
+    gate->is_told = false;
+}
+
+/* Somebody has ended, or a pause has. */
+static void
+on_end(evutil_socket_t fd, short what, void *argument)
 {
     gate_serve(argument);
 }
@@ -279,6 +333,7 @@ on_load(evutil_socket_t fd, short what, void *argument)
 static void
 await_token(struct gate *gate, bool await)
 {
+    await = await && !evtimer_pending(gate->pause_event, NULL);
     if (await == gate->is_token_awaited)
         return;
     if (await)
@@ -315,6 +370,23 @@ is_bereaved(const struct gate *gate)
     return gate->kind->has_ended(gate, job->lazy);
 }
 
+/* false: not yet. */
+static bool
+end_stopped(struct gate *gate)
+{
+    bool has_failed = gate->queue.end_status >= 0;
+    enum gate_end end = GATE_END_SEEN;
+
+    if (has_failed && gate->kind->may_end)
+        end = gate->kind->may_end(gate);
+    if (end == GATE_END_LATER)
+        return false;
+    if (has_failed && end == GATE_END_SEEN)
+        tell_waiting(gate);
+    end_waiting(gate, 0, gate->queue.end_status);
+    return true;
+}
+
 /* One step; false: nothing more can be done now. */
 static bool
 take_step(struct gate *gate, enum queue_step step)
@@ -336,8 +408,7 @@ take_step(struct gate *gate, enum queue_step step)
         free_token(gate);
         return true;
     case QUEUE_END:
-        end_waiting(gate, 0, gate->queue.end_status);
-        return true;
+        return end_stopped(gate);
     case QUEUE_LOAD:
         await_load(gate);
         return false;
@@ -509,10 +580,11 @@ gate_open(struct gate *gate, const struct gate_plan *plan)
     if (gate->ended_fd < 0)
         return -errno;
     gate->token_event =
-        event_new(gate->base, client_fd(plan->client), EV_READ | EV_PERSIST, on_event, gate);
+        event_new(gate->base, client_fd(plan->client), EV_READ | EV_PERSIST, on_token, gate);
     gate->load_event = evtimer_new(gate->base, on_load, gate);
-    gate->end_event = event_new(gate->base, gate->ended_fd, EV_READ | EV_PERSIST, on_event, gate);
-    if (!gate->token_event || !gate->load_event || !gate->end_event)
+    gate->end_event = event_new(gate->base, gate->ended_fd, EV_READ | EV_PERSIST, on_end, gate);
+    gate->pause_event = evtimer_new(gate->base, on_end, gate);
+    if (!gate->token_event || !gate->load_event || !gate->end_event || !gate->pause_event)
         return -ENOMEM;
     return event_add(gate->end_event, NULL) < 0 ? -ENOMEM : 0;
 }
@@ -528,16 +600,16 @@ gate_set_kind(struct gate *gate, const struct gate_kind *kind, void *state)
 void
 gate_close(struct gate *gate)
 {
+    struct event *events[] = {gate->token_event, gate->load_event, gate->end_event,
+                              gate->pause_event};
+
     if (gate->ledger.client)
         ledger_repay_all_but(&gate->ledger, 0);
     if (gate->holdings)
         gate->holdings->is_finished = true;
-    if (gate->token_event)
-        event_free(gate->token_event);
-    if (gate->load_event)
-        event_free(gate->load_event);
-    if (gate->end_event)
-        event_free(gate->end_event);
+    for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
+        if (events[i])
+            event_free(events[i]);
     if (gate->ended_fd >= 0)
         close(gate->ended_fd);
     if (gate->base)

@@ -20,6 +20,19 @@
 #include "ninja-shim/gate/pipes.h"
 #include "ninja-shim/gate/queue.h"
 
+#define GATE_ENDING_SIZE 64     /* of a text, with its NUL */
+#define GATE_STATUS_OF_JOB (-1) /* that of the job that has failed */
+
+/* What a lazy client does that leaves because the user has interrupted a job of it, and what it does when it
+ * leaves because jobs have failed: by this, jobs that wait can be ended without being shown as failed. */
+struct gate_ending {
+    const char *interrupted, *failed; /* what it says last, of which the second is no longer */
+    struct {
+        int interrupted, failed; /* its exit status */
+    } statuses[2];
+    const char *removed; /* the name of the one file that it removes then in either case */
+};
+
 /* What the shim has decided before there is a gate. Borrowed by the gate. */
 struct gate_plan {
     struct client *client; /* the jobserver */
@@ -28,6 +41,7 @@ struct gate_plan {
     const char *const *names; /* processes called so are lazy clients; ends with NULL */
     bool is_root_lazy;        /* and so is the program itself, whatever it is called */
     bool has_single_jobs;     /* no job consists of processes that are joined by pipes */
+    const struct gate_ending *ending; /* NULL: nobody knows */
     bool is_ended_by_signals; /* INT, TERM or HUP ends the lazy client, and it kills its jobs */
 };
 
@@ -59,13 +73,16 @@ struct gate {
     const struct gate_kind *kind;
     void *kind_state; /* the gate kind's own */
     struct event_base *base;
-    struct event *token_event, *load_event, *end_event;
+    struct event *token_event, *load_event, *end_event, *pause_event;
     int ended_fd; /* epoll(7) on the pidfds of all processes: asking who has ended costs the same for
                      any number of them */
     bool is_token_awaited, is_load_awaited;
     struct ledger ledger;
     bool is_ledger_full; /* until a token goes back */
     bool is_server_gone;
+    bool has_returned;         /* a token, since the jobserver has last said that one is there */
+    bool is_told;              /* it has said so in this turn of the event loop */
+    int64_t paused_ns;         /* when the last pause began */
     struct holdings *holdings; /* shared with the keeper */
     pid_t keeper;
     struct queue queue;

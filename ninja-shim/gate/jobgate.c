@@ -64,9 +64,10 @@ put_up_gate(struct jobgate *jobgate)
                                                        jobgate->jobserver.is_from_environment)},
         .names = options->names,
     };
+    const struct gate_kind *kind = options->gate;
     char *why_not;
 
-    if (gate_start(&plan, options->gate, &why_not) == 0)
+    if (gate_start(&plan, &kind, &why_not) == 0)
         return;
     message("cannot hold jobs back (%s); nothing is run", why_not ? why_not : strerror(ENOMEM));
     exit(EXIT_OURS);

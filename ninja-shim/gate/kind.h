@@ -21,9 +21,17 @@ struct gate_process;
 #define GATE_KIND_PROCESS_ROOM 8
 #define GATE_KIND_SHARED_ROOM 8192
 
+/* What waits is to be ended, since something has failed. */
+enum gate_end {
+    GATE_END_LATER,
+    GATE_END_SEEN,   /* the lazy client will show it as failed */
+    GATE_END_UNSEEN, /* it is past that */
+};
+
 struct gate_kind {
     const char *name;     /* as --gate and NINJA_SHIM_GATE have it */
     bool has_end_reports; /* it calls gate_report_end() for those whose end nobody else knows */
+    bool hides_ended;     /* it can do what struct gate_ending is for */
 
     /* In the shim, when the sidecar stands already. *fd: what open() gets there, close-on-exec, the
      * caller's; or -1. 0 or a negative errno. There may be no way back: if open() is never called
@@ -37,6 +45,8 @@ struct gate_kind {
     void (*run)(struct gate *gate, struct gate_process *process);
     /* Ends it so that it never runs, with this exit status if that can be done, else by SIGKILL. */
     void (*end)(struct gate *gate, struct gate_process *process, int status);
+    /* Asked whenever the gate is served while something is to be ended for that. NULL: it is seen. */
+    enum gate_end (*may_end)(struct gate *gate);
     /* SIGCHLD has come: handles all that has happened. The keeper's end: gate->keeper is 0 then. */
     void (*serve)(struct gate *gate);
     /* A lazy client has ended, and this kind has not handled that yet: its jobs must not run before. */

@@ -99,8 +99,9 @@ try_kind(unsigned number, int socket, pid_t sidecar)
 }
 
 static int
-put_up(int socket, const struct gate_kind *kind, char **why_not)
+put_up(int socket, const struct gate_kind **kind, char **why_not)
 {
+    const struct gate_kind *wanted = *kind;
     struct sidecar_message message;
     int result = receive(socket, SIDECAR_READY, &message);
 
@@ -108,17 +109,19 @@ put_up(int socket, const struct gate_kind *kind, char **why_not)
         return note(why_not, "sidecar", result);
     result = -EOPNOTSUPP;
     for (unsigned i = 0; result < 0 && gate_kinds[i]; i++) {
-        if (kind && kind != gate_kinds[i])
+        if (wanted && wanted != gate_kinds[i])
             continue;
         result = try_kind(i, socket, message.pid);
         if (result < 0)
             note(why_not, gate_kinds[i]->name, result);
+        else
+            *kind = gate_kinds[i];
     }
     return result;
 }
 
 int
-gate_start(const struct gate_plan *plan, const struct gate_kind *kind, char **why_not)
+gate_start(const struct gate_plan *plan, const struct gate_kind **kind, char **why_not)
 {
     int ends[2];
 

@@ -20,11 +20,13 @@
 #include "libjobserver/implicit.h"
 #include "libjobserver/program/cpus.h"
 #include "libjobserver/program/descriptors.h"
+#include "libjobserver/program/limits.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/program.h"
 #include "libjobserver/program/usage.h"
 #include "ninja-shim/gate/kinds.h"
 #include "ninja-shim/gate/start.h"
+#include "ninja-shim/shims/ninja_jobs.h"
 #include "ninja-shim/shims/ninja_options.h"
 #include "ninja-shim/shims/ninja_version.h"
 
@@ -32,7 +34,8 @@
 struct shim {
     int argc;
     char **argv;
-    char *real;                   /* the path of what it becomes */
+    char *real; /* the path of what it becomes */
+    bool is_samurai;
     struct ninja_options options; /* of its command line */
     const struct gate_kind *gate; /* NULL: the first that is allowed here */
     bool is_gate_off;             /* jobs do not wait */
@@ -126,7 +129,8 @@ read_options(struct shim *shim, const char *name)
 {
     const char *flags = getenv("SAMUFLAGS");
 
-    if (!is_samurai(shim, name))
+    shim->is_samurai = is_samurai(shim, name);
+    if (!shim->is_samurai)
         flags = NULL;
     else if (!flags)
         flags = "";
@@ -154,27 +158,30 @@ open_jobserver(struct shim *shim)
 
 /* --- what to do about it --- */
 
-/* ninja's own default. */
-static unsigned
-default_jobs(void)
+static void
+measure_jobs(const struct shim *shim, struct ninja_jobs *jobs)
 {
-    unsigned n = cpus_count();
-
-    return n < 2 ? 2 : n == 2 ? 3 : n + 2;
+    *jobs = (struct ninja_jobs){
+        .cpus = cpus_count(),
+        .pool = environment_total_jobs(shim->jobserver.client, getenv("MAKEFLAGS"),
+                                       getenv("JOBWRAP_JOBS")),
+        .descriptors = limits_descriptors(),
+    };
+    /* Of a FIFO nobody says more than what lies in it now. */
+    if (jobs->pool == 0 && client_count_free(shim->jobserver.client, &jobs->pool) == 0)
+        jobs->pool += shim->is_implicit_paid ? 1 : 0;
+    jobs->processes_left = limits_processes_left(ninja_jobs_processes_wanted(jobs));
 }
 
-/* No more than can run, or a failure leaves many that wait; but enough to use all that there is. */
+/* Where each job that waits is shown as a failure when another fails, they are many only if there may
+ * be tokens for them one day. */
 static unsigned
-decide_jobs(const struct shim *shim)
+decide_jobs(const struct shim *shim, const struct ninja_jobs *jobs)
 {
-    unsigned own = default_jobs();
-    unsigned pool =
-        environment_total_jobs(shim->jobserver.client, getenv("MAKEFLAGS"), getenv("JOBWRAP_JOBS"));
+    bool is_quiet = shim->gate->hides_ended && !shim->is_samurai;
+    bool may_grow = client_kind(shim->jobserver.client) != CLIENT_FIFO;
 
-    /* Of a FIFO nobody says more than what lies in it now. */
-    if (pool == 0 && client_count_free(shim->jobserver.client, &pool) == 0)
-        pool += shim->is_implicit_paid ? 1 : 0;
-    return pool >= own ? pool + 1 : own;
+    return is_quiet || may_grow ? ninja_jobs_wide(jobs) : ninja_jobs_narrow(jobs);
 }
 
 /* Does the real one wait for tokens by itself, at a server of this kind? A -j would make it leave
@@ -216,28 +223,39 @@ become_gated(struct shim *shim)
 {
     static const char *const names[] = {"ninja", "ninja-build", "samu", NULL};
     const struct ninja_options *options = &shim->options;
-    unsigned jobs = options->has_jobs ? options->jobs : decide_jobs(shim);
+    struct ninja_jobs jobs;
+    const struct gate_ending ending = {
+        .interrupted = "interrupted by user",
+        .failed = options->failures_allowed == 1 ? "subcommand failed" : "subcommands failed",
+        .statuses = {{2, 1}, {130, GATE_STATUS_OF_JOB}}, /* up to 1.12, and from 1.13 on */
+        .removed = ".ninja_lock",
+    };
     struct gate_plan plan = {
         .client = shim->jobserver.client,
         .rules = {.is_implicit_paid = shim->is_implicit_paid,
                   .failures_allowed = options->failures_allowed ? options->failures_allowed : ~0u,
                   .load_max = options->load_max},
-        .jobs = jobs,
+        .jobs = options->jobs,
         .names = names,
         .is_root_lazy = true,
         .has_single_jobs = true,
+        .ending = shim->is_samurai ? NULL : &ending,
         .is_ended_by_signals = true,
     };
     char *why_not;
 
-    if (gate_start(&plan, shim->gate, &why_not) < 0) {
+    if (!options->has_jobs) {
+        measure_jobs(shim, &jobs);
+        plan.jobs = ninja_jobs_wide(&jobs);
+    }
+    if (gate_start(&plan, &shim->gate, &why_not) < 0) {
         message("cannot hold jobs back (%s); using -j1", why_not ? why_not : strerror(ENOMEM));
         acquire_for_life(shim);
         become_real_with_jobs(shim, 1);
     }
     if (options->has_jobs)
         become_real(shim, shim->argv);
-    become_real_with_jobs(shim, jobs);
+    become_real_with_jobs(shim, decide_jobs(shim, &jobs));
 }
 
 int

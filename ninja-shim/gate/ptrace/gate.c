@@ -13,53 +13,16 @@
 #include "libjobserver/process.h"
 #include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
-#include "ninja-shim/gate/gate.h"
 #include "ninja-shim/gate/ptrace/exit.h"
 #include "ninja-shim/gate/ptrace/gate.h"
+#include "ninja-shim/gate/ptrace/private.h"
+#include "ninja-shim/gate/ptrace/quit.h"
 
 #define TRACE_OPTIONS                                                                              \
     (PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC |         \
      PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)
 
-enum role {
-    ROLE_PASSER,  /* neither a lazy client nor a job, but may become the one or start it */
-    ROLE_LAZY,    /* a lazy client, or a thread of one */
-    ROLE_CHILD,   /* of a lazy client; has executed nothing yet */
-    ROLE_OTHER,   /* forked by such a child: none of the lazy client's jobs */
-    ROLE_WAITING, /* at the gate, stopped */
-    ROLE_ENDING,  /* on its way to its exit */
-};
-
-struct tracee {
-    pid_t pid; /* a thread's id */
-    enum role role;
-    pid_t lazy; /* ROLE_LAZY: the process; ROLE_CHILD and later: who has started it; 0: killed */
-    int pidfd, holding; /* of a lazy client's first thread, else -1 */
-    int end_status;     /* ROLE_ENDING */
-    UT_hash_handle hh;
-};
-
-struct tracer {
-    struct tracee *tracees; /* uthash */
-    pid_t root;
-};
-
 /* --- who is traced --- */
-
-static struct tracer *
-tracer_of(const struct gate *gate)
-{
-    return gate->kind_state;
-}
-
-static struct tracee *
-find(const struct tracer *tracer, pid_t pid)
-{
-    struct tracee *tracee;
-
-    HASH_FIND_INT(tracer->tracees, &pid, tracee);
-    return tracee;
-}
 
 static struct tracee *
 add(struct tracer *tracer, pid_t pid, enum role role, pid_t lazy)
@@ -114,19 +77,25 @@ let_go(struct gate *gate, struct tracee *tracee)
     forget(gate, tracee);
 }
 
-static void
-run(struct gate *gate, struct gate_process *process)
+void
+ptrace_release(struct gate *gate, pid_t pid)
 {
-    struct tracee *tracee = find(tracer_of(gate), process->pid);
+    struct tracee *tracee = tracer_find(tracer_of(gate), pid);
 
     if (tracee && tracee->role == ROLE_WAITING)
         let_go(gate, tracee);
 }
 
 static void
+run(struct gate *gate, struct gate_process *process)
+{
+    ptrace_release(gate, process->pid);
+}
+
+static void
 end(struct gate *gate, struct gate_process *process, int status)
 {
-    struct tracee *tracee = find(tracer_of(gate), process->pid);
+    struct tracee *tracee = tracer_find(tracer_of(gate), process->pid);
 
     if (!tracee || tracee->role != ROLE_WAITING)
         return;
@@ -141,9 +110,11 @@ end(struct gate *gate, struct gate_process *process, int status)
 /* --- stops --- */
 
 static void
-go_on(pid_t pid, int signal_number)
+go_on(const struct gate *gate, pid_t pid, int signal_number)
 {
-    ptrace(PTRACE_CONT, pid, NULL, (void *)(intptr_t)signal_number);
+    bool watching = ptrace_quit_is_watching(&tracer_of(gate)->quit, pid);
+
+    ptrace(watching ? PTRACE_SYSCALL : PTRACE_CONT, pid, NULL, (void *)(intptr_t)signal_number);
 }
 
 /* Traced, it has not got the privilege that its file gives (ptrace(2), "execve(2) under ptrace"), unless
@@ -217,7 +188,7 @@ on_exec(struct gate *gate, struct tracee *tracee)
 
     /* A thread that executes takes the place of the first one. */
     if (ptrace(PTRACE_GETEVENTMSG, tracee->pid, NULL, &former) == 0 &&
-        (pid_t)former != tracee->pid && (thread = find(tracer, (pid_t)former)))
+        (pid_t)former != tracee->pid && (thread = tracer_find(tracer, (pid_t)former)))
         forget(gate, thread);
     if (lazy && tracee->role != ROLE_LAZY)
         become_lazy(gate, tracee);
@@ -231,7 +202,7 @@ on_exec(struct gate *gate, struct tracee *tracee)
     }
     if (has_lost_privilege(tracee->pid))
         warn_of_set_id(tracee->pid);
-    go_on(tracee->pid, 0);
+    go_on(gate, tracee->pid, 0);
 }
 
 static bool
@@ -265,7 +236,7 @@ send_off(struct gate *gate, struct tracee *tracee)
     if (tracee->role == ROLE_OTHER)
         let_go(gate, tracee);
     else
-        go_on(tracee->pid, 0);
+        go_on(gate, tracee->pid, 0);
 }
 
 /* Still traced, or a zombie that is ours to reap. */
@@ -287,9 +258,9 @@ on_fork(struct gate *gate, const struct tracee *tracee)
         return;
     pid_t child = (pid_t)message;
     /* It may have been here already (on_birth), and be dead and reaped by now. */
-    if (!find(tracer, child) && is_ours(child))
+    if (!tracer_find(tracer, child) && is_ours(child))
         add(tracer, child, role_of_child(tracee, child), tracee->lazy);
-    go_on(tracee->pid, 0);
+    go_on(gate, tracee->pid, 0);
 }
 
 /* A new one has stopped for the first time, before its parent's stop told of it. Perhaps that never comes: the
@@ -304,7 +275,7 @@ on_birth(struct gate *gate, pid_t pid)
     process_of_thread(pid, &parent);
     if (parent == pid && process_info(pid, &info) == 0)
         parent = info.parent;
-    const struct tracee *known = find(tracer, parent);
+    const struct tracee *known = tracer_find(tracer, parent);
     struct tracee *tracee = known ? add(tracer, pid, role_of_child(known, pid), known->lazy) : NULL;
     if (tracee)
         send_off(gate, tracee);
@@ -370,7 +341,9 @@ on_signal(struct gate *gate, const struct tracee *tracee, int signal_number)
         kill(tracee->pid, SIGKILL);
         signal_number = 0;
     }
-    go_on(tracee->pid, signal_number);
+    if (ends)
+        ptrace_quit_give_up(&tracer_of(gate)->quit);
+    go_on(gate, tracee->pid, signal_number);
     if (ends)
         gate_interrupt(gate);
     else if (lazy && signal_number == SIGCHLD)
@@ -392,6 +365,14 @@ on_event_stop(struct gate *gate, struct tracee *tracee, int signal_number)
 }
 
 static void
+on_syscall(struct gate *gate, pid_t pid)
+{
+    if (ptrace_quit_is_watching(&tracer_of(gate)->quit, pid))
+        ptrace_quit_on_syscall(gate, pid);
+    go_on(gate, pid, 0);
+}
+
+static void
 on_stop(struct gate *gate, struct tracee *tracee, int status)
 {
     int signal_number = WSTOPSIG(status), event = status >> 16;
@@ -405,7 +386,7 @@ on_stop(struct gate *gate, struct tracee *tracee, int status)
     else if (event == 0 && signal_number != (SIGTRAP | 0x80))
         on_signal(gate, tracee, signal_number);
     else if (tracee->role != ROLE_ENDING)
-        go_on(tracee->pid, 0);
+        on_syscall(gate, tracee->pid);
     else if (ptrace_exit_continue(tracee->pid, tracee->end_status))
         forget(gate, tracee);
 }
@@ -488,7 +469,7 @@ serve(struct gate *gate)
     int status;
 
     while ((pid = peek(&ended)) > 0) {
-        struct tracee *tracee = find(tracer, pid);
+        struct tracee *tracee = tracer_find(tracer, pid);
         /* Its parent hears of its end when we have reaped it, and finds the tokens there. */
         if (ended && is_lazy_process(tracee))
             gate_sweep(gate);
@@ -520,6 +501,7 @@ close_gate(struct gate *gate)
     HASH_ITER (hh, tracer->tracees, tracee, next) {
         forget(gate, tracee);
     }
+    ptrace_quit_close(&tracer->quit);
     free(tracer);
     gate->kind_state = NULL;
 }
@@ -527,7 +509,7 @@ close_gate(struct gate *gate)
 static bool
 has_ended(const struct gate *gate, pid_t lazy)
 {
-    const struct tracee *tracee = find(tracer_of(gate), lazy);
+    const struct tracee *tracee = tracer_find(tracer_of(gate), lazy);
 
     return tracee && tracee->pidfd >= 0 && process_pidfd_has_exited(tracee->pidfd);
 }
@@ -559,6 +541,7 @@ open_gate(struct gate *gate, pid_t root, int fd)
         return result;
     }
     tracer->root = root;
+    ptrace_quit_open(&tracer->quit, root);
     gate_set_kind(gate, &ptrace_gate_kind, tracer);
     return 0;
 }
@@ -566,10 +549,12 @@ open_gate(struct gate *gate, pid_t root, int fd)
 const struct gate_kind ptrace_gate_kind = {
     .name = "ptrace",
     .has_end_reports = true,
+    .hides_ended = PTRACE_QUIT_IS_SUPPORTED,
     .prepare = prepare,
     .open = open_gate,
     .run = run,
     .end = end,
+    .may_end = ptrace_quit_may_end,
     .serve = serve,
     .has_ended = has_ended,
     .is_busy = is_busy,

@@ -118,8 +118,10 @@ seccomp_arrivals_end(struct gate *gate, struct gate_process *process, int status
 {
     struct seccomp_gate *of = seccomp_gate_of(gate);
 
-    if (status < 0 || process->pid == of->arriving)
+    if (status < 0)
         kill_process(of, process);
+    else if (process->pid == of->arriving)
+        seccomp_waiter_of(process)->end_looks = 1; /* it is stopped first, as one that waits */
     else if (!end_stopped(of, process))
         watch_soon(of);
 }
@@ -163,7 +165,7 @@ arrive_at_own(struct seccomp_gate *of, const struct seccomp_exec *exec,
     }
     if (!process || process->job->job.state == JOB_RUNNING) {
         seccomp_listener_continue(of->listener, exec->id);
-    } else if (process->job->job.state == JOB_WAITING) {
+    } else if (process->job->job.state == JOB_WAITING || seccomp_waiter_of(process)->end_looks > 0) {
         seccomp_waiter_of(process)->is_at_large = false;
         stop(of, exec, info, tree);
         watch_soon(of);

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Limits on descriptors and processes, as getrlimit(2), /proc and the control groups tell them. */
+#include "libjobserver/program/limits.h"
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "libjobserver/process.h"
+
+#define GROUPS_SIZE 8192
+
+static unsigned
+least(unsigned a, unsigned b)
+{
+    return a < b ? a : b;
+}
+
+static unsigned
+difference(unsigned limit, unsigned used)
+{
+    return limit == LIMITS_NONE ? limit : limit > used ? limit - used : 0;
+}
+
+static unsigned
+soft_limit(__rlimit_resource_t resource)
+{
+    struct rlimit limit;
+
+    if (getrlimit(resource, &limit) < 0 || limit.rlim_cur >= LIMITS_NONE)
+        return LIMITS_NONE;
+    return (unsigned)limit.rlim_cur;
+}
+
+unsigned
+limits_descriptors(void)
+{
+    return soft_limit(RLIMIT_NOFILE);
+}
+
+/* --- control groups --- */
+
+/* 'max', as everything that is no number, is LIMITS_NONE. */
+static unsigned
+read_number(const char *directory, const char *name)
+{
+    char path[PATH_MAX];
+    unsigned number;
+
+    snprintf(path, sizeof(path), "%s/%s", directory, name);
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return LIMITS_NONE;
+    if (fscanf(file, "%u", &number) != 1)
+        number = LIMITS_NONE;
+    fclose(file);
+    return number;
+}
+
+/* Of the group and all around it. The path may begin above what is mounted here (a container's): what is
+ * not there has no limit. */
+static unsigned
+left_in(const char *mount, const char *group)
+{
+    char directory[PATH_MAX];
+    unsigned left = LIMITS_NONE;
+    int length = snprintf(directory, sizeof(directory), "%s%s", mount, group);
+
+    if (length < 0 || (size_t)length >= sizeof(directory))
+        return left;
+    for (;;) {
+        unsigned max = read_number(directory, "pids.max");
+        unsigned current = read_number(directory, "pids.current");
+        if (current != LIMITS_NONE)
+            left = least(left, difference(max, current));
+        char *slash = strrchr(directory, '/');
+        if (!slash || slash < directory + strlen(mount))
+            return left;
+        *slash = '\0';
+    }
+}
+
+static bool
+has_controller(const char *list, const char *name)
+{
+    size_t length = strlen(name);
+
+    for (const char *at = list; (at = strstr(at, name)); at += length)
+        if ((at == list || at[-1] == ',') && (at[length] == '\0' || at[length] == ','))
+            return true;
+    return false;
+}
+
+unsigned
+limits_group_processes_left(const char *groups, const char *mount)
+{
+    char *copy = strdup(groups), *rest = copy, *line, pids[PATH_MAX];
+    unsigned left = LIMITS_NONE;
+
+    snprintf(pids, sizeof(pids), "%s/pids", mount);
+    while (copy && (line = strsep(&rest, "\n"))) {
+        strsep(&line, ":");
+        const char *controllers = strsep(&line, ":");
+        if (!line)
+            continue;
+        if (!*controllers)
+            left = least(left, left_in(mount, line));
+        else if (has_controller(controllers, "pids"))
+            left = least(left, left_in(pids, line));
+    }
+    free(copy);
+    return left;
+}
+
+static unsigned
+group_processes_left(void)
+{
+    char groups[GROUPS_SIZE];
+    FILE *file = fopen("/proc/self/cgroup", "re");
+    size_t length = file ? fread(groups, 1, sizeof(groups) - 1, file) : 0;
+
+    if (file)
+        fclose(file);
+    groups[length] = '\0';
+    return limits_group_processes_left(groups, "/sys/fs/cgroup");
+}
+
+/* --- RLIMIT_NPROC --- */
+
+/* Root is, unless it is another user's in a namespace of its own. */
+static bool
+is_exempt(void)
+{
+    unsigned inside = 1, outside = 1;
+    FILE *file = getuid() == 0 ? fopen("/proc/self/uid_map", "re") : NULL;
+    bool is_real = file && fscanf(file, "%u %u", &inside, &outside) == 2 && outside == inside;
+
+    if (file)
+        fclose(file);
+    return is_real;
+}
+
+/* Threads of the whole machine, in a fifth of the time that it takes to look at our own. */
+static unsigned
+count_all(void)
+{
+    unsigned count = 0;
+    FILE *file = fopen("/proc/loadavg", "re");
+
+    if (!file || fscanf(file, "%*s %*s %*s %*u/%u", &count) != 1)
+        count = LIMITS_NONE;
+    if (file)
+        fclose(file);
+    return count;
+}
+
+/* All of this user's but the first process of the namespace, which is seldom his. */
+static unsigned
+count_own(void)
+{
+    struct process_info *processes;
+    ssize_t n = process_descendants(1, &processes);
+    unsigned count = 0;
+    uid_t uid;
+
+    for (ssize_t i = 0; i < n; i++)
+        if (process_owner(processes[i].pid, &uid) == 0 && uid == getuid())
+            count += processes[i].threads;
+    if (n >= 0)
+        free(processes);
+    return count;
+}
+
+static unsigned
+user_processes_left(unsigned enough)
+{
+    unsigned limit = soft_limit(RLIMIT_NPROC);
+
+    if (limit == LIMITS_NONE || is_exempt())
+        return LIMITS_NONE;
+    unsigned left = difference(limit, count_all());
+    return left >= enough ? left : difference(limit, count_own());
+}
+
+unsigned
+limits_processes_left(unsigned enough)
+{
+    return least(user_processes_left(enough), group_processes_left());
+}

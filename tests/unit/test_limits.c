@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* How many processes and descriptors are left; control groups of both versions in a directory that looks
+ * like /sys/fs/cgroup. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "libjobserver/program/limits.h"
+#include "tests/unit/remove_tree.h"
+
+static char mount[] = "/tmp/test_limits.XXXXXX";
+
+static int
+make_mount(void **state)
+{
+    strcpy(mount, "/tmp/test_limits.XXXXXX");
+    return mkdtemp(mount) ? 0 : -1;
+}
+
+static int
+remove_mount(void **state)
+{
+    remove_tree(mount);
+    return 0;
+}
+
+static void
+write_file(const char *group, const char *name, const char *text)
+{
+    char path[256];
+
+    snprintf(path, sizeof(path), "%s%s", mount, group);
+    mkdir(path, 0700);
+    snprintf(path, sizeof(path), "%s%s/%s", mount, group, name);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static void
+write_group(const char *group, const char *max, const char *current)
+{
+    write_file(group, "pids.max", max);
+    write_file(group, "pids.current", current);
+}
+
+static unsigned
+left(const char *groups)
+{
+    return limits_group_processes_left(groups, mount);
+}
+
+static void
+test_version_2(void **state)
+{
+    write_group("/a", "max\n", "5\n");
+    assert_int_equal(left("0::/a\n"), LIMITS_NONE);
+    write_group("/a", "100\n", "30\n");
+    assert_int_equal(left("0::/a\n"), 70);
+    write_group("/a/b", "50\n", "60\n");
+    assert_int_equal(left("0::/a/b\n"), 0);
+    write_group("/a/b", "max\n", "60\n");
+    assert_int_equal(left("0::/a/b\n"), 70);
+}
+
+static void
+test_version_1(void **state)
+{
+    const char *groups = "9:name=systemd:/x\n8:cpu,pids:/x\n4:memory:/y\n0::/x\n";
+
+    write_group("/pids", "1000\n", "1\n");
+    write_group("/pids/x", "100\n", "30\n");
+    write_group("/pids/y", "2\n", "1\n");
+    assert_int_equal(left(groups), 70);
+    assert_int_equal(left("8:pidsx,xpids:/x\n"), LIMITS_NONE);
+}
+
+/* A container without a namespace for control groups: its path begins above what it sees. */
+static void
+test_a_path_that_is_not_there(void **state)
+{
+    write_group("/pids", "100\n", "30\n");
+    assert_int_equal(left("8:pids:/docker/0123\n"), 70);
+    assert_int_equal(left("0::/docker/0123\n"), LIMITS_NONE);
+}
+
+static void
+test_nonsense(void **state)
+{
+    assert_int_equal(left(""), LIMITS_NONE);
+    assert_int_equal(left("\n:\n::\n0\n0:\n"), LIMITS_NONE);
+    write_group("/a", "", "");
+    assert_int_equal(left("0::/a\n"), LIMITS_NONE);
+    write_group("/a", "-3\n", "x");
+    assert_int_equal(left("0::/a"), LIMITS_NONE);
+}
+
+static void
+test_descriptors(void **state)
+{
+    struct rlimit former, limit;
+
+    getrlimit(RLIMIT_NOFILE, &former);
+    limit = former;
+    limit.rlim_cur = 57;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    assert_int_equal(limits_descriptors(), 57);
+    setrlimit(RLIMIT_NOFILE, &former);
+}
+
+/* As a user who has nothing else, where we may become one. */
+static int
+check_user(void)
+{
+    struct rlimit limit = {.rlim_cur = 100, .rlim_max = 100};
+
+    if (getuid() == 0 && (setgid(4242) < 0 || setuid(4242) < 0))
+        return 1;
+    setrlimit(RLIMIT_NPROC, &limit);
+    unsigned n = limits_processes_left(100);
+    /* Who runs the tests as himself may have any number. */
+    return n > 99 || (getuid() == 4242 && n != 99);
+}
+
+static void
+test_user(void **state)
+{
+    int status;
+    pid_t child = fork();
+
+    if (child == 0)
+        _exit(check_user());
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_version_2, make_mount, remove_mount),
+        cmocka_unit_test_setup_teardown(test_version_1, make_mount, remove_mount),
+        cmocka_unit_test_setup_teardown(test_a_path_that_is_not_there, make_mount, remove_mount),
+        cmocka_unit_test_setup_teardown(test_nonsense, make_mount, remove_mount),
+        cmocka_unit_test(test_descriptors),
+        cmocka_unit_test(test_user),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
