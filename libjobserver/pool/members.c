@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Who comes and goes: accounts, processes, groups, open file descriptions, and the claims on implicit
- * slots (rules 2 and 6). */
+/* Who comes and goes: accounts, processes, groups, open file descriptions (rules 2 and 6). */
 #include "libjobserver/pool/private.h"
 
 #include <assert.h>
@@ -66,55 +65,6 @@ holder_init(struct pool *pool, struct pool_holder *holder, struct pool_account *
     TAILQ_INSERT_TAIL(&pool->holders, holder, in_pool);
 }
 
-/* What it holds, and what it has claimed itself: else processes that start one another, each of which
- * waits for the next, would need a token each, and wait for ever once all are taken so. */
-unsigned
-pool_holder_claimable(const struct pool_holder *holder)
-{
-    return holder->held + (holder->claimed_from != NULL);
-}
-
-/* And with it those that were claimed on, from one to the next: it was one token's worth. */
-static void
-claim_end(struct pool_holder *claimer)
-{
-    while (claimer && claimer->claimed_from) {
-        struct pool_holder *ancestor = claimer->claimed_from;
-
-        TAILQ_REMOVE(&ancestor->claimers, claimer, in_claimers);
-        ancestor->claims--;
-        claimer->claimed_from = NULL;
-        claimer = claimer->claims > pool_holder_claimable(claimer)
-                      ? TAILQ_LAST(&claimer->claimers, pool_holders)
-                      : NULL;
-    }
-}
-
-static void
-claim_begin(struct pool_holder *claimer, struct pool_holder *ancestor)
-{
-    claimer->claimed_from = ancestor;
-    ancestor->claims++;
-    TAILQ_INSERT_TAIL(&ancestor->claimers, claimer, in_claimers);
-}
-
-/* No claim may end up below itself, as one of a group of two could. */
-static bool
-may_claim(const struct pool_holder *claimer, const struct pool_holder *ancestor)
-{
-    for (const struct pool_holder *up = ancestor; up; up = up->claimed_from)
-        if (up == claimer)
-            return false;
-    return ancestor->claims < pool_holder_claimable(ancestor);
-}
-
-void
-pool_trim_claims(struct pool_holder *holder)
-{
-    while (holder->claims > pool_holder_claimable(holder))
-        claim_end(TAILQ_LAST(&holder->claimers, pool_holders));
-}
-
 /* Returns what it holds. Nobody waits on its charge any more. */
 static void
 holder_end(struct pool *pool, struct pool_holder *holder)
@@ -122,7 +72,7 @@ holder_end(struct pool *pool, struct pool_holder *holder)
     struct pool_account *account = holder->account;
     struct pool_loan *loan;
 
-    claim_end(holder);
+    pool_claim_end(holder);
     while ((loan = TAILQ_FIRST(&holder->loans))) {
         pool_loan_end(pool, loan);
         pool->reclaimed++;
@@ -373,12 +323,7 @@ pool_group_join(struct pool *pool, struct pool_opening *opening, struct pool_pro
     process->group = opening->group;
     TAILQ_INSERT_TAIL(&process->group->members, process, in_group);
     process_change_account(pool, process, process->group->holder.account);
-    if (process->holder.claimed_from && !process->group->holder.claimed_from) {
-        struct pool_holder *ancestor = process->holder.claimed_from;
-        claim_end(&process->holder);
-        if (may_claim(&process->group->holder, ancestor))
-            claim_begin(&process->group->holder, ancestor);
-    }
+    pool_claim_move(&process->holder, &process->group->holder);
     /* Who waited here because the opener was at its limit is charged to the group now. */
     pool_serve(pool, now_ns);
     return 0;
@@ -397,23 +342,4 @@ pool_pay_implicit(struct pool *pool, struct pool_opening *opening, struct pool_p
     pool_holder_set_pays_implicit(pool, holder, true);
     pool_serve(pool, now_ns);
     return 0;
-}
-
-bool
-pool_claim_implicit(struct pool *pool, struct pool_process *process, struct pool_process *ancestor)
-{
-    struct pool_holder *claimer = process->group ? &process->group->holder : &process->holder;
-    struct pool_holder *candidates[] = {&ancestor->holder,
-                                        ancestor->group ? &ancestor->group->holder : NULL};
-
-    if (claimer->claimed_from)
-        return true;
-    for (size_t i = 0; i < 2; i++) {
-        struct pool_holder *holder = candidates[i];
-        if (!holder || !may_claim(claimer, holder))
-            continue;
-        claim_begin(claimer, holder);
-        return true;
-    }
-    return false;
 }

@@ -6,7 +6,8 @@
  *
  *   pool.c     tokens: read, write, poll, settings, time
  *   queue.c    who waits, and whose turn it is
- *   members.c  accounts, processes, groups, descriptions, claims: who comes and goes
+ *   members.c  accounts, processes, groups, descriptions: who comes and goes
+ *   claims.c   whose token pays for whose implicit slot
  *   due.c      answers that are due to others than the caller
  *   status.c   what can be seen, and the check of all invariants
  */
@@ -233,7 +234,14 @@ void pool_waiter_recharge(struct pool *pool, struct pool_waiter *waiter);
 
 /* Rule 6: who owes, or will owe, a token that `process` reads through `opening`. */
 struct pool_holder *pool_holder_of(struct pool_opening *opening, struct pool_process *process);
+void pool_holder_set_pays_implicit(struct pool *pool, struct pool_holder *holder, bool pays);
+
+/* --- claims.c --- */
+
+unsigned pool_holder_claimable(const struct pool_holder *holder);
+/* The claim of this holder, if it has one, ends. */
+void pool_claim_end(struct pool_holder *claimer);
+/* It is another holder's from now on, unless that has one. */
+void pool_claim_move(struct pool_holder *from, struct pool_holder *to);
 /* Claims never exceed what is held. */
 void pool_trim_claims(struct pool_holder *holder);
-unsigned pool_holder_claimable(const struct pool_holder *holder);
-void pool_holder_set_pays_implicit(struct pool *pool, struct pool_holder *holder, bool pays);
