@@ -72,12 +72,13 @@ holder_end(struct pool *pool, struct pool_holder *holder)
     struct pool_account *account = holder->account;
     struct pool_loan *loan;
 
-    pool_claim_end(holder);
+    pool_claim_end(pool, holder);
+    pool_wish_end(pool, holder);
     while ((loan = TAILQ_FIRST(&holder->loans))) {
         pool_loan_end(pool, loan);
         pool->reclaimed++;
     }
-    pool_trim_claims(holder);
+    pool_trim_claims(pool, holder);
     assert(holder->queued + holder->parked + holder->reserved == 0);
     TAILQ_REMOVE(&pool->holders, holder, in_pool);
     account->holders--;
@@ -164,6 +165,8 @@ group_leave(struct pool *pool, struct pool_process *process)
 
     TAILQ_REMOVE(&group->members, process, in_group);
     process->group = NULL;
+    if (group->founder == process)
+        group->founder = NULL;
     if (!TAILQ_EMPTY(&group->members))
         return;
     while ((opening = TAILQ_FIRST(&group->openings))) {
@@ -197,6 +200,7 @@ pool_process_died(struct pool *pool, struct pool_process *process, int64_t now_n
     struct pool_opening *opening;
 
     cancel_waiters(pool, process);
+    pool_wishes_forget(pool, process);
     while ((opening = TAILQ_FIRST(&process->openings))) {
         TAILQ_REMOVE(&process->openings, opening, in_opener);
         opening->opener = NULL;
@@ -224,6 +228,7 @@ pool_open(struct pool *pool, struct pool_process *opener, void *owner)
     opening->owner = owner;
     TAILQ_INIT(&opening->loans);
     TAILQ_INIT(&opening->waiters);
+    TAILQ_INIT(&opening->wishes);
     TAILQ_INSERT_TAIL(&opener->openings, opening, in_opener);
     TAILQ_INSERT_TAIL(&pool->openings, opening, in_pool);
     return opening;
@@ -233,6 +238,7 @@ void
 pool_close(struct pool *pool, struct pool_opening *opening, int64_t now_ns)
 {
     struct pool_waiter *waiter;
+    struct pool_wish *wish;
     struct pool_loan *loan;
 
     while ((waiter = TAILQ_FIRST(&opening->waiters))) {
@@ -241,6 +247,8 @@ pool_close(struct pool *pool, struct pool_opening *opening, int64_t now_ns)
         else
             pool_waiter_end(pool, waiter);
     }
+    while ((wish = TAILQ_FIRST(&opening->wishes)))
+        pool_wish_end(pool, wish->holder);
     while ((loan = TAILQ_FIRST(&opening->loans))) {
         TAILQ_REMOVE(&opening->loans, loan, in_opening);
         loan->opening = NULL;
@@ -249,6 +257,7 @@ pool_close(struct pool *pool, struct pool_opening *opening, int64_t now_ns)
         TAILQ_REMOVE(&opening->opener->openings, opening, in_opener);
     if (opening->group)
         TAILQ_REMOVE(&opening->group->openings, opening, in_group);
+    pool->has_new_claimable |= opening->idle > 0;
     TAILQ_REMOVE(&pool->openings, opening, in_pool);
     pool_due_orphan(pool, opening, NULL);
     pool_due_forget(pool, &opening->notify_due);
@@ -316,6 +325,7 @@ pool_group_join(struct pool *pool, struct pool_opening *opening, struct pool_pro
         struct pool_group *group = account ? group_found(pool, account) : NULL;
         if (!group)
             return -ENOMEM;
+        group->founder = process;
         opening->group = group;
         TAILQ_INSERT_TAIL(&group->openings, opening, in_group);
         recharge_waiters(pool, opening);
@@ -323,7 +333,7 @@ pool_group_join(struct pool *pool, struct pool_opening *opening, struct pool_pro
     process->group = opening->group;
     TAILQ_INSERT_TAIL(&process->group->members, process, in_group);
     process_change_account(pool, process, process->group->holder.account);
-    pool_claim_move(&process->holder, &process->group->holder);
+    pool_claim_move(pool, &process->holder, &process->group->holder);
     /* Who waited here because the opener was at its limit is charged to the group now. */
     pool_serve(pool, now_ns);
     return 0;
@@ -340,6 +350,7 @@ pool_pay_implicit(struct pool *pool, struct pool_opening *opening, struct pool_p
     if (holder->held == 0)
         return -EINVAL;
     pool_holder_set_pays_implicit(pool, holder, true);
+    pool_wish_end(pool, holder);
     pool_serve(pool, now_ns);
     return 0;
 }
