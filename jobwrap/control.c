@@ -98,6 +98,9 @@ acquire(struct connection *connection)
             POOL_GRANTED)
             return 1;
     }
+    /* The notice may just have been read with others, by who asks for a token and not for this. */
+    if (pool_claim_has_come(connection->opening))
+        notice(connection->ready_fd);
     return 0;
 }
 
@@ -125,39 +128,48 @@ find_by_pid(const struct control *control, pid_t pid)
     return NULL;
 }
 
-/* Of the tokens that the FIFO's account holds those that lie in it pay for nobody. */
-static bool
-claim_from_fifo(struct connection *connection)
+/* An ancestor that has an account of its own here pays for it, else the FIFO's. */
+static size_t
+find_ancestors(const struct connection *connection, pid_t *pids, struct pool_process **found)
 {
-    struct source *source = connection->control->source;
-    unsigned lying = private_fifo_lying(connection->control->fifo);
+    struct process_info ancestors[ANCESTORS_MAX];
+    size_t count = process_ancestors(connection->peer.pid, ancestors, ANCESTORS_MAX), kept = 0;
 
-    return pool_claims(source->opening) + lying < pool_held(source->opening) &&
-           pool_claim_implicit(source->pool, connection->process, source->process);
+    for (size_t i = 0; i < count; i++) {
+        const struct connection *ancestor = find_by_pid(connection->control, ancestors[i].pid);
+        struct pool_process *process = NULL;
+        if (ancestor && ancestor != connection)
+            process = ancestor->process;
+        else if (ancestors[i].pid == getpid())
+            process = connection->control->source->process;
+        pids[kept] = ancestors[i].pid;
+        found[kept] = process;
+        kept += process != NULL;
+    }
+    return kept;
 }
 
-/* An ancestor that has an account of its own here pays for it, else the FIFO's. */
 static void
 claim(struct connection *connection, struct steved_claim *claim)
 {
-    struct control *control = connection->control;
-    struct process_info ancestors[ANCESTORS_MAX];
-    size_t count = process_ancestors(connection->peer.pid, ancestors, ANCESTORS_MAX);
+    struct source *source = connection->control->source;
+    struct pool_process *ancestors[ANCESTORS_MAX];
+    pid_t pids[ANCESTORS_MAX];
+    size_t count = find_ancestors(connection, pids, ancestors);
+    const int64_t now_ns = clock_now_ns();
 
     *claim = (struct steved_claim){0};
+    source_set_idle(source, private_fifo_lying(connection->control->fifo));
     for (size_t i = 0; i < count; i++) {
-        const struct connection *ancestor = find_by_pid(control, ancestors[i].pid);
-        bool is_paid = false;
-        if (ancestor && ancestor != connection)
-            is_paid =
-                pool_claim_implicit(control->source->pool, connection->process, ancestor->process);
-        else if (ancestors[i].pid == getpid())
-            is_paid = claim_from_fifo(connection);
-        if (is_paid) {
-            *claim = (struct steved_claim){.paid = 1, .ancestor = ancestors[i].pid};
-            return;
-        }
+        if (!pool_claim_implicit(source->pool, connection->process, ancestors[i], now_ns))
+            continue;
+        *claim = (struct steved_claim){.paid = 1, .ancestor = pids[i]};
+        return;
     }
+    if (count == 0)
+        claim->paid = pool_claim_implicit(source->pool, connection->process, NULL, now_ns);
+    /* Who can't be remembered waits for a token only. */
+    pool_await_claim(source->pool, connection->opening, connection->process, ancestors, count);
 }
 
 /* Returns the result; *passed: what goes along. */

@@ -35,12 +35,16 @@ acquire_implicit(struct jobwrap *jobwrap)
 
     if (!client || jobwrap->is_implicit_paid)
         return 0;
-    int result = waiting_borrow(&jobwrap->ledger, jobwrap->base, &jobwrap->has_ended);
+    int result = waiting_pay_implicit(&jobwrap->ledger, jobwrap->options.implicit, jobwrap->base,
+                                      &jobwrap->has_ended);
     if (result < 0) {
         if (!jobwrap->has_ended)
             message("acquire from %s: %s", client_name(client), strerror(-result));
         return result;
     }
+    jobwrap->is_implicit_paid = result == WAITING_CLAIMED;
+    if (jobwrap->is_implicit_paid)
+        return 0;
     report_borrowed(&jobwrap->report, 1);
     client_pay_implicit(client);
     return 0;

@@ -67,8 +67,23 @@ static void
 take_home(struct relay *relay, unsigned count)
 {
     /* Somebody may have been faster: what is not there is not returned. */
-    while (count-- > 0 && private_fifo_take(relay->fifo))
+    while (count-- > 0 && private_fifo_take(relay->fifo)) {
         source_give(relay->source);
+        source_set_idle(relay->source, private_fifo_lying(relay->fifo));
+    }
+}
+
+/* A make puts back the token of a job, and somebody below it goes on with another on a claim. */
+static void
+give_claimed(struct relay *relay)
+{
+    unsigned claimed = source_count_claimed(relay->source, relay->view.lying);
+
+    if (claimed == 0)
+        return;
+    take_home(relay, claimed);
+    drain_events(relay);
+    look(relay);
 }
 
 static void
@@ -151,6 +166,7 @@ run(struct relay *relay, bool touched)
     relay->view.is_touched = touched;
     for (;;) {
         look(relay);
+        give_claimed(relay);
         note(relay, now_ns);
         step = relay_policy_next(&relay->policy, &relay->view, now_ns);
         relay->view.is_touched = false;

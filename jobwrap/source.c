@@ -265,7 +265,16 @@ source_recalled(const struct source *source)
 void
 source_set_idle(struct source *source, unsigned lying)
 {
-    pool_set_idle(source->opening, lying);
+    pool_set_idle(source->pool, source->opening, lying, clock_now_ns());
+}
+
+unsigned
+source_count_claimed(const struct source *source, unsigned lying)
+{
+    unsigned taken = pool_claims(source->opening) + lying, held = pool_held(source->opening);
+    unsigned claimed = taken > held ? taken - held : 0;
+
+    return claimed < lying ? claimed : lying;
 }
 
 bool

@@ -60,6 +60,9 @@ unsigned source_held(const struct source *source);
 unsigned source_recalled(const struct source *source);
 /* So many of them lie in the FIFO: `wake` tells when somebody else here comes to wait for one. */
 void source_set_idle(struct source *source, unsigned lying);
+/* How many of the tokens that lie in the FIFO are claimed: by who runs on one that a client has put back
+ * since. Given back (source_give()), they are whose who has claimed them. */
+unsigned source_count_claimed(const struct source *source, unsigned lying);
 /* Does another account wait here? */
 bool source_others_wait(const struct source *source);
 /* Does somebody else need tokens, here or at the parent? */

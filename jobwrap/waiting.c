@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "jobwrap/pipeline.h"
 #include "jobwrap/waiting.h"
 #include "libjobserver/holder.h"
 #include "libjobserver/program/message.h"
@@ -59,6 +60,7 @@ on_patience_over(evutil_socket_t fd, short what, void *argument)
         return;
     fprintf(out, "waiting for a token from %s", client_name(client));
     print_holders(out, client);
+    pipeline_print_deadlock(out, client);
     if (fclose(out) == 0)
         message("%s", text);
     free(text);
@@ -70,14 +72,29 @@ on_parent(evutil_socket_t fd, short what, void *argument)
 {
 }
 
+/* 1: *result is how it was paid for. 0: not yet. */
+static int
+try_both(struct ledger *ledger, enum implicit_policy policy, enum waiting_result *result)
+{
+    bool may_come = implicit_may_come(ledger->client, policy);
+
+    *result = WAITING_CLAIMED;
+    if (may_come && implicit_is_paid(ledger->client, policy, true))
+        return 1;
+    *result = WAITING_BORROWED;
+    return ledger_borrow(ledger);
+}
+
 int
-waiting_borrow(struct ledger *ledger, struct event_base *base, const bool *ended)
+waiting_pay_implicit(struct ledger *ledger, enum implicit_policy policy, struct event_base *base,
+                     const bool *ended)
 {
     struct client *client = ledger->client;
     struct event *timer = evtimer_new(base, on_patience_over, client);
     struct event *ready = event_new(base, client_fd(client), EV_READ | EV_PERSIST, on_parent, NULL);
     const struct timeval patience = {.tv_sec = PATIENCE_MS / 1000};
-    int result = timer && ready ? ledger_borrow(ledger) : -ENOMEM;
+    enum waiting_result how = WAITING_BORROWED;
+    int result = timer && ready ? try_both(ledger, policy, &how) : -ENOMEM;
 
     if (result == 0) {
         event_add(timer, &patience);
@@ -87,7 +104,7 @@ waiting_borrow(struct ledger *ledger, struct event_base *base, const bool *ended
         if (event_base_loop(base, EVLOOP_ONCE) < 0)
             result = -EIO;
         else if (!*ended)
-            result = ledger_borrow(ledger);
+            result = try_both(ledger, policy, &how);
     }
     if (timer)
         event_free(timer);
@@ -95,5 +112,5 @@ waiting_borrow(struct ledger *ledger, struct event_base *base, const bool *ended
         event_free(ready);
     if (result == 0)
         return -EINTR;
-    return result < 0 ? result : 0;
+    return result < 0 ? result : (int)how;
 }

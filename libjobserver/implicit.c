@@ -2,6 +2,7 @@
 #include "libjobserver/implicit.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -50,4 +51,28 @@ implicit_is_paid(struct client *client, enum implicit_policy policy, bool from_e
         return false;
     }
     return false;
+}
+
+bool
+implicit_may_come(const struct client *client, enum implicit_policy policy)
+{
+    return policy == IMPLICIT_AUTO && client_kind(client) == CLIENT_SERVER;
+}
+
+int
+implicit_acquire(struct client *client, enum implicit_policy policy, char *token)
+{
+    struct pollfd polled = {.fd = client_fd(client), .events = POLLIN};
+
+    for (;;) {
+        if (implicit_may_come(client, policy) && claim(client))
+            return 0;
+        int got = client_try_acquire(client, token);
+        if (got == 1)
+            client_pay_implicit(client);
+        if (got != 0)
+            return got;
+        if (poll(&polled, 1, -1) < 0 && errno != EINTR)
+            return -errno;
+    }
 }

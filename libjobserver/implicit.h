@@ -28,3 +28,13 @@ int implicit_parse(const char *text, enum implicit_policy *policy);
  *   - steved: if an ancestor holds a token that nobody has claimed for this; claims it.
  *   - another server's file: not. */
 bool implicit_is_paid(struct client *client, enum implicit_policy policy, bool from_environment);
+
+/* May it be paid for later on, though it is not now: by a token of an ancestor that somebody else has
+ * claimed at present? Then who waits for a token waits for that as well, or siblings that wait for one
+ * another do so for ever. client_fd() becomes readable when either has come; ask implicit_is_paid() again
+ * before a token is tried for. */
+bool implicit_may_come(const struct client *client, enum implicit_policy policy);
+
+/* Waits until it is paid for. 0: it is; 1: by a token, *token, that the caller holds from now on; or
+ * -errno, as client_try_acquire(). */
+int implicit_acquire(struct client *client, enum implicit_policy policy, char *token);

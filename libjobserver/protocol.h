@@ -44,6 +44,7 @@ struct steved_status {
 #define STEVED_CLIENT_GROUP 1u         /* a jobwrap or a gate, with its keeper */
 #define STEVED_CLIENT_PAYS_IMPLICIT 2u /* one of its tokens is its own implicit slot */
 #define STEVED_CLIENT_UNPAID 4u        /* runs one job more than it holds */
+#define STEVED_CLIENT_HAS_CLAIMED 8u   /* somebody else's token pays for its implicit slot */
 
 #define STEVED_COMMAND_SIZE 64
 struct steved_client {
@@ -102,8 +103,11 @@ struct steved_settings {
  * is held. */
 #define STEVED_IOC_PAY_IMPLICIT _IO('J', 0x54)
 
-/* Does an ancestor of the caller hold a token that nobody has claimed yet? Then it is claimed for
- * the caller's implicit slot, until one of them dies or returns it. */
+/* Does an ancestor of the caller (of a group's first member, if the caller is in one) hold a token that
+ * nobody has claimed yet? Then it is claimed for the caller's implicit slot, until one of them dies or
+ * returns it. If not, the caller is remembered until it is granted a token that it reads through this
+ * description. As soon as there is a claim for it, it has that, it waits for no token any more, and poll()
+ * says POLLIN, or POLLPRI to who asks for that alone: it is to ask again, and then is paid for. */
 struct steved_claim {
     __u32 paid;     /* 1: paid for; 0: acquire a token */
     __s32 ancestor; /* the process (or a group's first member) that holds the claimed token */

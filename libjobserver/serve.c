@@ -61,7 +61,8 @@ describe_client(const struct pool_client *client, struct steved_client *describe
         .keeper = client->keeper,
         .flags = (client->is_group ? STEVED_CLIENT_GROUP : 0) |
                  (client->pays_implicit ? STEVED_CLIENT_PAYS_IMPLICIT : 0) |
-                 (client->is_unpaid ? STEVED_CLIENT_UNPAID : 0),
+                 (client->is_unpaid ? STEVED_CLIENT_UNPAID : 0) |
+                 (client->has_claimed ? STEVED_CLIENT_HAS_CLAIMED : 0),
         .weight = client->weight,
         .held = client->held,
         .reserved = client->reserved,

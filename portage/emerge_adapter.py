@@ -210,7 +210,7 @@ def open_tokens(scheduler: Scheduler, choice: Choice) -> Tokens | None:
     # At steved an emerge is one account, as a jobwrap is, and runs as many jobs as it has tokens.
     with contextlib.suppress(JobserverError):
         client.join_group()
-    return Tokens(client, paid)
+    return Tokens(client, paid, jobserver_client.implicit_may_come(client, choice.implicit))
 
 
 def names_missing(thing: object, names: tuple[str, ...]) -> list[str]:

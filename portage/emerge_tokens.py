@@ -54,15 +54,20 @@ class Ledger:
 class Tokens:
     """Taken one by one, and given back in any order."""
 
-    def __init__(self, client: Client, has_implicit: bool) -> None:
+    def __init__(self, client: Client, has_implicit: bool, implicit_may_come: bool) -> None:
         self.client = client
         self.has_implicit = has_implicit
+        self.implicit_may_come = implicit_may_come and not has_implicit
         self.ledger: Ledger | None = None
         if client.kind is Kind.FIFO:
             self.ledger = Ledger(client)
 
     def take(self) -> bytes | None:
-        """None: there is none now. JobserverError: there will be none."""
+        """None: there is none now; the client is readable when there may be. JobserverError: there
+        will be none."""
+        if self.implicit_may_come and self.client.claim_implicit():
+            self.implicit_may_come = False
+            self.has_implicit = True
         if self.has_implicit:
             self.has_implicit = False
             return IMPLICIT

@@ -158,6 +158,21 @@ clients_find(struct server *server, pid_t pid)
     return NULL;
 }
 
+void
+clients_bury_claimers(struct server *server)
+{
+    struct client *client, *next;
+
+    for (size_t i = 0; i < CLIENT_BUCKETS; i++) {
+        for (client = LIST_FIRST(&server->clients[i]); client; client = next) {
+            next = LIST_NEXT(client, in_bucket);
+            if (pool_process_has_claimed(client->process) &&
+                process_pidfd_has_exited(client->pidfd))
+                client_died(client);
+        }
+    }
+}
+
 static struct origin
 find_origin(struct server *server, pid_t pid)
 {

@@ -35,6 +35,9 @@ struct client *clients_of_thread(struct server *server, pid_t tid);
 /* One that is alive. NULL: nobody known. */
 struct client *clients_find(struct server *server, pid_t pid);
 
+/* Those that have a claim and have died are treated so now, though no event has told it yet. */
+void clients_bury_claimers(struct server *server);
+
 /* How pool accounts are named; the kinds never meet. */
 uint64_t clients_key_of_group(struct server *server);
 uint64_t clients_key_of_user(uid_t uid);

@@ -130,21 +130,50 @@ pay_implicit(struct call *call, union argument *argument)
                              clock_now_ns());
 }
 
+/* Of the first member of the caller's group, that is: a gate's sidecar is below nobody who is its ninja's
+ * ancestor. */
+static size_t
+find_ancestors(const struct call *call, const struct client **found)
+{
+    struct process_info ancestors[ANCESTORS_MAX];
+    const struct client *client = call->client;
+    size_t kept = 0;
+
+    if (!client)
+        return 0;
+    const struct client *first =
+        client->group_pid ? clients_find(call->server, client->group_pid) : NULL;
+    if (!first || first->group_pid != client->group_pid)
+        first = client;
+    size_t count = process_ancestors(first->pid, ancestors, ANCESTORS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        found[kept] = clients_find(call->server, ancestors[i].pid);
+        kept += found[kept] != NULL;
+    }
+    return kept;
+}
+
 static int
 claim_implicit(struct call *call, union argument *argument)
 {
-    struct process_info ancestors[ANCESTORS_MAX];
-    size_t count =
-        call->client ? process_ancestors(call->client->pid, ancestors, ANCESTORS_MAX) : 0;
+    const struct client *ancestors[ANCESTORS_MAX];
+    struct pool_process *processes[ANCESTORS_MAX];
+    struct pool *pool = call->server->pool;
+    size_t count = find_ancestors(call, ancestors);
 
     for (size_t i = 0; i < count; i++) {
-        const struct client *ancestor = clients_find(call->server, ancestors[i].pid);
-        if (!ancestor || !pool_claim_implicit(call->server->pool, call->process, ancestor->process))
+        processes[i] = ancestors[i]->process;
+        if (!pool_claim_implicit(pool, call->process, processes[i], clock_now_ns()))
             continue;
         argument->claim.paid = 1;
-        argument->claim.ancestor = ancestor->group_pid ? ancestor->group_pid : ancestor->pid;
-        break;
+        argument->claim.ancestor =
+            ancestors[i]->group_pid ? ancestors[i]->group_pid : ancestors[i]->pid;
+        return 0;
     }
+    if (count == 0)
+        argument->claim.paid = pool_claim_implicit(pool, call->process, NULL, clock_now_ns());
+    /* Who can't be remembered waits for a token only. */
+    pool_await_claim(pool, call->opening->pool, call->process, processes, count);
     return 0;
 }
 

@@ -211,6 +211,9 @@ request_write(struct opening *opening, const struct request *request, size_t siz
     answer_written(request, size);
     if (size == 0)
         return;
+    /* A make that returns a token has seen the end of what had claimed it. */
+    if (pool_write_ends_claims(process, size))
+        clients_bury_claimers(server);
     size_t credited = pool_write(server->pool, opening->pool, process, size, clock_now_ns());
     if (credited)
         server_trace(server, "return of %zu from %d", credited, (int)pid);
@@ -255,7 +258,9 @@ request_poll(struct opening *opening, const struct request *request,
                       clock_now_ns()))
             ready |= POLLIN | POLLRDNORM;
     }
-    if (request->poll_events & POLLPRI && pool_recalled(opening->server->pool, opening->pool) > 0)
+    if (request->poll_events & POLLPRI &&
+        (pool_recalled(opening->server->pool, opening->pool) > 0 ||
+         pool_claim_has_come(opening->pool)))
         ready |= POLLPRI;
     answer_poll(request, ready);
 }

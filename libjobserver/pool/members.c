@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Who comes and goes: accounts, processes, groups, open file descriptions, and the claims on implicit
- * slots (rules 2 and 6). */
+/* Who comes and goes: accounts, processes, groups, open file descriptions (rules 2 and 6). */
 #include "libjobserver/pool/private.h"
 
 #include <assert.h>
@@ -66,55 +65,6 @@ holder_init(struct pool *pool, struct pool_holder *holder, struct pool_account *
     TAILQ_INSERT_TAIL(&pool->holders, holder, in_pool);
 }
 
-/* What it holds, and what it has claimed itself: else processes that start one another, each of which
- * waits for the next, would need a token each, and wait for ever once all are taken so. */
-unsigned
-pool_holder_claimable(const struct pool_holder *holder)
-{
-    return holder->held + (holder->claimed_from != NULL);
-}
-
-/* And with it those that were claimed on, from one to the next: it was one token's worth. */
-static void
-claim_end(struct pool_holder *claimer)
-{
-    while (claimer && claimer->claimed_from) {
-        struct pool_holder *ancestor = claimer->claimed_from;
-
-        TAILQ_REMOVE(&ancestor->claimers, claimer, in_claimers);
-        ancestor->claims--;
-        claimer->claimed_from = NULL;
-        claimer = claimer->claims > pool_holder_claimable(claimer)
-                      ? TAILQ_LAST(&claimer->claimers, pool_holders)
-                      : NULL;
-    }
-}
-
-static void
-claim_begin(struct pool_holder *claimer, struct pool_holder *ancestor)
-{
-    claimer->claimed_from = ancestor;
-    ancestor->claims++;
-    TAILQ_INSERT_TAIL(&ancestor->claimers, claimer, in_claimers);
-}
-
-/* No claim may end up below itself, as one of a group of two could. */
-static bool
-may_claim(const struct pool_holder *claimer, const struct pool_holder *ancestor)
-{
-    for (const struct pool_holder *up = ancestor; up; up = up->claimed_from)
-        if (up == claimer)
-            return false;
-    return ancestor->claims < pool_holder_claimable(ancestor);
-}
-
-void
-pool_trim_claims(struct pool_holder *holder)
-{
-    while (holder->claims > pool_holder_claimable(holder))
-        claim_end(TAILQ_LAST(&holder->claimers, pool_holders));
-}
-
 /* Returns what it holds. Nobody waits on its charge any more. */
 static void
 holder_end(struct pool *pool, struct pool_holder *holder)
@@ -122,12 +72,13 @@ holder_end(struct pool *pool, struct pool_holder *holder)
     struct pool_account *account = holder->account;
     struct pool_loan *loan;
 
-    claim_end(holder);
+    pool_claim_end(pool, holder);
+    pool_wish_end(pool, holder);
     while ((loan = TAILQ_FIRST(&holder->loans))) {
         pool_loan_end(pool, loan);
         pool->reclaimed++;
     }
-    pool_trim_claims(holder);
+    pool_trim_claims(pool, holder);
     assert(holder->queued + holder->parked + holder->reserved == 0);
     TAILQ_REMOVE(&pool->holders, holder, in_pool);
     account->holders--;
@@ -214,6 +165,8 @@ group_leave(struct pool *pool, struct pool_process *process)
 
     TAILQ_REMOVE(&group->members, process, in_group);
     process->group = NULL;
+    if (group->founder == process)
+        group->founder = NULL;
     if (!TAILQ_EMPTY(&group->members))
         return;
     while ((opening = TAILQ_FIRST(&group->openings))) {
@@ -247,6 +200,7 @@ pool_process_died(struct pool *pool, struct pool_process *process, int64_t now_n
     struct pool_opening *opening;
 
     cancel_waiters(pool, process);
+    pool_wishes_forget(pool, process);
     while ((opening = TAILQ_FIRST(&process->openings))) {
         TAILQ_REMOVE(&process->openings, opening, in_opener);
         opening->opener = NULL;
@@ -274,6 +228,7 @@ pool_open(struct pool *pool, struct pool_process *opener, void *owner)
     opening->owner = owner;
     TAILQ_INIT(&opening->loans);
     TAILQ_INIT(&opening->waiters);
+    TAILQ_INIT(&opening->wishes);
     TAILQ_INSERT_TAIL(&opener->openings, opening, in_opener);
     TAILQ_INSERT_TAIL(&pool->openings, opening, in_pool);
     return opening;
@@ -283,6 +238,7 @@ void
 pool_close(struct pool *pool, struct pool_opening *opening, int64_t now_ns)
 {
     struct pool_waiter *waiter;
+    struct pool_wish *wish;
     struct pool_loan *loan;
 
     while ((waiter = TAILQ_FIRST(&opening->waiters))) {
@@ -291,6 +247,8 @@ pool_close(struct pool *pool, struct pool_opening *opening, int64_t now_ns)
         else
             pool_waiter_end(pool, waiter);
     }
+    while ((wish = TAILQ_FIRST(&opening->wishes)))
+        pool_wish_end(pool, wish->holder);
     while ((loan = TAILQ_FIRST(&opening->loans))) {
         TAILQ_REMOVE(&opening->loans, loan, in_opening);
         loan->opening = NULL;
@@ -299,6 +257,7 @@ pool_close(struct pool *pool, struct pool_opening *opening, int64_t now_ns)
         TAILQ_REMOVE(&opening->opener->openings, opening, in_opener);
     if (opening->group)
         TAILQ_REMOVE(&opening->group->openings, opening, in_group);
+    pool->has_new_claimable |= opening->idle > 0;
     TAILQ_REMOVE(&pool->openings, opening, in_pool);
     pool_due_orphan(pool, opening, NULL);
     pool_due_forget(pool, &opening->notify_due);
@@ -366,6 +325,7 @@ pool_group_join(struct pool *pool, struct pool_opening *opening, struct pool_pro
         struct pool_group *group = account ? group_found(pool, account) : NULL;
         if (!group)
             return -ENOMEM;
+        group->founder = process;
         opening->group = group;
         TAILQ_INSERT_TAIL(&group->openings, opening, in_group);
         recharge_waiters(pool, opening);
@@ -373,12 +333,7 @@ pool_group_join(struct pool *pool, struct pool_opening *opening, struct pool_pro
     process->group = opening->group;
     TAILQ_INSERT_TAIL(&process->group->members, process, in_group);
     process_change_account(pool, process, process->group->holder.account);
-    if (process->holder.claimed_from && !process->group->holder.claimed_from) {
-        struct pool_holder *ancestor = process->holder.claimed_from;
-        claim_end(&process->holder);
-        if (may_claim(&process->group->holder, ancestor))
-            claim_begin(&process->group->holder, ancestor);
-    }
+    pool_claim_move(pool, &process->holder, &process->group->holder);
     /* Who waited here because the opener was at its limit is charged to the group now. */
     pool_serve(pool, now_ns);
     return 0;
@@ -395,25 +350,7 @@ pool_pay_implicit(struct pool *pool, struct pool_opening *opening, struct pool_p
     if (holder->held == 0)
         return -EINVAL;
     pool_holder_set_pays_implicit(pool, holder, true);
+    pool_wish_end(pool, holder);
     pool_serve(pool, now_ns);
     return 0;
-}
-
-bool
-pool_claim_implicit(struct pool *pool, struct pool_process *process, struct pool_process *ancestor)
-{
-    struct pool_holder *claimer = process->group ? &process->group->holder : &process->holder;
-    struct pool_holder *candidates[] = {&ancestor->holder,
-                                        ancestor->group ? &ancestor->group->holder : NULL};
-
-    if (claimer->claimed_from)
-        return true;
-    for (size_t i = 0; i < 2; i++) {
-        struct pool_holder *holder = candidates[i];
-        if (!holder || !may_claim(claimer, holder))
-            continue;
-        claim_begin(claimer, holder);
-        return true;
-    }
-    return false;
 }

@@ -38,24 +38,51 @@ loans_reserve(struct pool *pool, unsigned capacity)
 }
 
 static void
+loan_link(struct pool *pool, struct pool_loan *loan, struct pool_holder *holder,
+          struct pool_opening *opening)
+{
+    loan->holder = holder;
+    loan->opening = opening;
+    loan->is_passed_on = false;
+    TAILQ_INSERT_TAIL(&holder->loans, loan, in_holder);
+    if (opening)
+        TAILQ_INSERT_TAIL(&opening->loans, loan, in_opening);
+    holder->held++;
+    holder->account->tokens++;
+    pool->granted++;
+    pool_account_changed(pool, holder->account);
+}
+
+static void
+loan_unlink(struct pool *pool, struct pool_loan *loan)
+{
+    struct pool_holder *holder = loan->holder;
+
+    TAILQ_REMOVE(&holder->loans, loan, in_holder);
+    if (loan->opening)
+        TAILQ_REMOVE(&loan->opening->loans, loan, in_opening);
+    holder->held--;
+    holder->account->tokens--;
+    if (holder->held == 0)
+        pool_holder_set_pays_implicit(pool, holder, false);
+    pool_account_changed(pool, holder->account);
+}
+
+static void
 lend(struct pool *pool, struct pool_holder *holder, struct pool_opening *opening)
 {
     struct pool_loan *loan = TAILQ_FIRST(&pool->spare_loans);
 
     assert(pool->free > 0 && loan);
     TAILQ_REMOVE(&pool->spare_loans, loan, in_holder);
-    loan->holder = holder;
-    loan->opening = opening;
-    TAILQ_INSERT_TAIL(&holder->loans, loan, in_holder);
-    TAILQ_INSERT_TAIL(&opening->loans, loan, in_opening);
+    loan_link(pool, loan, holder, opening);
     pool->free--;
     pool->held++;
-    pool->granted++;
-    holder->held++;
-    holder->account->tokens++;
     if (holder->account->needy > 0)
         holder->account->needy--;
-    pool_account_changed(pool, holder->account);
+    if (holder->wish && !holder->wish->is_granted)
+        pool_wish_end(pool, holder);
+    pool_claimable_grew(pool, holder);
 }
 
 void
@@ -63,21 +90,28 @@ pool_loan_end(struct pool *pool, struct pool_loan *loan)
 {
     struct pool_holder *holder = loan->holder;
 
-    TAILQ_REMOVE(&holder->loans, loan, in_holder);
-    if (loan->opening)
-        TAILQ_REMOVE(&loan->opening->loans, loan, in_opening);
+    loan_unlink(pool, loan);
     TAILQ_INSERT_HEAD(&pool->spare_loans, loan, in_holder);
-    holder->held--;
-    holder->account->tokens--;
-    if (holder->held == 0)
-        pool_holder_set_pays_implicit(pool, holder, false);
-    pool_account_changed(pool, holder->account);
-    pool_trim_claims(holder);
+    pool_trim_claims(pool, holder);
     pool->held--;
     if (pool->debt > 0)
         pool->debt--;
     else
         pool->free++;
+    pool_unpark(pool, holder);
+}
+
+/* Its holder gives it back, but it goes on to pay for the implicit slot of who has claimed it. */
+static void
+loan_pass_on(struct pool *pool, struct pool_loan *loan, struct pool_holder *claimer)
+{
+    struct pool_holder *holder = loan->holder;
+
+    loan_unlink(pool, loan);
+    loan_link(pool, loan, claimer, NULL);
+    loan->is_passed_on = true;
+    pool_claim_end(pool, claimer);
+    pool_holder_set_pays_implicit(pool, claimer, true);
     pool_unpark(pool, holder);
 }
 
@@ -122,8 +156,8 @@ serve_lazy(struct pool *pool, struct pool_waiter *waiter, int64_t now_ns)
         pool_set_aside(pool, waiter, WAITER_RESERVED, now_ns + length_ns);
 }
 
-void
-pool_serve(struct pool *pool, int64_t now_ns)
+static void
+serve_waiters(struct pool *pool, int64_t now_ns)
 {
     struct pool_waiter *waiter;
 
@@ -143,6 +177,16 @@ pool_serve(struct pool *pool, int64_t now_ns)
     }
 }
 
+/* Claims first: they leave the tokens to others. */
+void
+pool_serve(struct pool *pool, int64_t now_ns)
+{
+    do {
+        pool_serve_wishes(pool);
+        serve_waiters(pool, now_ns);
+    } while (pool->has_new_claimable);
+}
+
 /* --- recall --- */
 
 /* Would a token that came back now be granted to nobody? */
@@ -160,9 +204,15 @@ lent_on(const struct pool_holder *holder)
 }
 
 void
-pool_set_idle(struct pool_opening *opening, unsigned idle)
+pool_set_idle(struct pool *pool, struct pool_opening *opening, unsigned idle, int64_t now_ns)
 {
+    bool is_less = idle < opening->idle;
+
     opening->idle = idle;
+    if (!is_less || !opening->group)
+        return;
+    pool_claimable_grew(pool, &opening->group->holder);
+    pool_serve(pool, now_ns);
 }
 
 bool
@@ -354,6 +404,7 @@ pool_read(struct pool *pool, struct pool_opening *opening, struct pool_process *
         return POOL_GRANTED;
     }
     if (nonblocking) {
+        pool_wishes_read_in_vain(pool, opening);
         note_lazy_try(pool, opening, process, now_ns);
         return POOL_TRY_AGAIN;
     }
@@ -401,14 +452,25 @@ pool_grant_failed(struct pool *pool, struct pool_opening *opening, struct pool_p
 
 /* --- write --- */
 
+/* One that the holder has read itself, and may write back. */
+static struct pool_loan *
+find_own(const struct pool_holder *holder)
+{
+    struct pool_loan *loan = TAILQ_FIRST(&holder->loans);
+
+    while (loan && loan->is_passed_on)
+        loan = TAILQ_NEXT(loan, in_holder);
+    return loan;
+}
+
 /* Rule 4: what the writer holds itself, else what is held through the same description. */
 static struct pool_loan *
 find_loan(const struct pool_opening *opening, const struct pool_process *writer)
 {
-    struct pool_loan *loan = TAILQ_FIRST(&writer->holder.loans);
+    struct pool_loan *loan = find_own(&writer->holder);
 
     if (!loan && writer->group)
-        loan = TAILQ_FIRST(&writer->group->holder.loans);
+        loan = find_own(&writer->group->holder);
     return loan ? loan : TAILQ_FIRST(&opening->loans);
 }
 
@@ -427,8 +489,12 @@ pool_write(struct pool *pool, struct pool_opening *opening, struct pool_process 
     struct pool_loan *loan;
 
     while (credited < n && (loan = find_loan(opening, process))) {
+        struct pool_holder *claimer = pool_claimer_to_pay(loan->holder);
         pool->foreign += !is_own(loan, process);
-        pool_loan_end(pool, loan);
+        if (claimer)
+            loan_pass_on(pool, loan, claimer);
+        else
+            pool_loan_end(pool, loan);
         pool->returned++;
         credited++;
     }
@@ -457,6 +523,8 @@ pool_poll(struct pool *pool, struct pool_opening *opening, struct pool_process *
 
     mark_client(opening, process);
     process->has_polled |= wants_notice;
+    if (pool_claim_has_come(opening))
+        return true;
     if (is_grantable(pool, opening, process, &waiter)) {
         if (waiter)
             confirm_offer(pool, waiter, now_ns);
@@ -495,6 +563,7 @@ pool_create(unsigned capacity)
     TAILQ_INIT(&pool->holders);
     TAILQ_INIT(&pool->groups);
     TAILQ_INIT(&pool->openings);
+    TAILQ_INIT(&pool->wishes);
     if (loans_reserve(pool, capacity) < 0) {
         pool_destroy(pool);
         errno = ENOMEM;

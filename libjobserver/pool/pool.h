@@ -82,6 +82,7 @@ struct pool_client {
     pid_t pid, keeper; /* keeper: the second member of a group, else 0 */
     unsigned held, reserved, waiting;
     unsigned claims;    /* of what it holds or has claimed, by processes below it */
+    bool has_claimed;   /* a token of somebody above it pays for its implicit slot */
     bool is_group;      /* a registered group: a jobwrap or a gate, with its keeper */
     bool pays_implicit; /* one of the tokens it holds is its own implicit slot */
     bool is_unpaid;     /* runs one job more than it holds: a direct client nobody paid for */
@@ -140,12 +141,12 @@ void pool_grant_failed(struct pool *pool, struct pool_opening *opening,
                        struct pool_process *process, int64_t now_ns);
 
 /* A write of n bytes. Returns how many tokens were credited; the rest is dropped and counted
- * (rule 4). */
+ * (rule 4). A token that somebody has claimed (pool_claim_implicit()) is that one's from then on. */
 size_t pool_write(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
                   size_t n, int64_t now_ns);
 
-/* A poll for reading. true: a read by this process would be granted now. false: it stands in the
- * queue if `wants_notice`, and POOL_DUE_NOTIFY tells when its turn has come. */
+/* A poll for reading. true: a read by this process would be granted now, or pool_claim_has_come().
+ * false: it stands in the queue if `wants_notice`, and POOL_DUE_NOTIFY tells when its turn has come. */
 bool pool_poll(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
                bool wants_notice, int64_t now_ns);
 
@@ -161,8 +162,9 @@ void pool_group_set_needy(struct pool *pool, struct pool_opening *opening, unsig
                           int64_t now_ns);
 
 /* The group that uses `opening` lends nothing of so many of the tokens that it holds: it is told by
- * POOL_DUE_RECALL when somebody else comes to wait, whatever the shares. */
-void pool_set_idle(struct pool_opening *opening, unsigned idle);
+ * POOL_DUE_RECALL when somebody else comes to wait, whatever the shares. They pay for nobody: none of them can
+ * be claimed. */
+void pool_set_idle(struct pool *pool, struct pool_opening *opening, unsigned idle, int64_t now_ns);
 /* Does another account wait than that of the group which uses `opening`? */
 bool pool_others_wait(const struct pool *pool, const struct pool_opening *opening);
 
@@ -202,11 +204,26 @@ int pool_group_join(struct pool *pool, struct pool_opening *opening, struct pool
 int pool_pay_implicit(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
                       int64_t now_ns);
 /* `process` asks whether `ancestor`, or the group it is in, holds a token that nobody has claimed, or
- * has itself claimed one that nobody below has claimed on; if so, claims it until one of the two dies
- * or the token is returned, and its own implicit slot is paid. A second claim of the same process is
- * granted by the first. */
+ * has itself claimed one that nobody below has claimed on; if so, claims it until one of the two dies, and
+ * its own implicit slot is paid. If the token is returned first, it is the claimer's own from then on. Who
+ * asks again, or has paid for the slot (pool_pay_implicit()), is told yes, without an ancestor (NULL) too. */
 bool pool_claim_implicit(struct pool *pool, struct pool_process *process,
-                         struct pool_process *ancestor);
+                         struct pool_process *ancestor, int64_t now_ns);
+/* It has asked all of its ancestors (nearest first) in vain, and now waits for a claim as well as for a
+ * token; who has asked first has the first. Then its claim stands, it waits in no queue for a token any
+ * more, and POOL_DUE_NOTIFY tells it through `opening`: it is to ask again. The wait ends with that, with
+ * a token that is read on its charge, with the opening, with itself; asking in vain again prolongs it. 0,
+ * or -ENOMEM: it waits for a token only. */
+int pool_await_claim(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
+                     struct pool_process *const *ancestors, size_t count);
+/* Is there a claim for who waited through this opening, and has not asked since? While it is so pool_poll()
+ * says true; but only until a non-blocking read in vain, which shows a client that will not ask. */
+bool pool_claim_has_come(struct pool_opening *opening);
+/* Would a write of n bytes by this process end claims on what it holds? They are most likely those of
+ * processes that have died and are not known to be dead yet: tell that first, or others lose theirs. */
+bool pool_write_ends_claims(const struct pool_process *process, size_t n);
+/* Has it, or its group, a claim? */
+bool pool_process_has_claimed(struct pool_process *process);
 
 /* --- time --- */
 

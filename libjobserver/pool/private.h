@@ -6,7 +6,8 @@
  *
  *   pool.c     tokens: read, write, poll, settings, time
  *   queue.c    who waits, and whose turn it is
- *   members.c  accounts, processes, groups, descriptions, claims: who comes and goes
+ *   members.c  accounts, processes, groups, descriptions: who comes and goes
+ *   claims.c   whose token pays for whose implicit slot, and who waits for that
  *   due.c      answers that are due to others than the caller
  *   status.c   what can be seen, and the check of all invariants
  */
@@ -26,6 +27,7 @@ TAILQ_HEAD(pool_processes, pool_process);
 TAILQ_HEAD(pool_openings, pool_opening);
 TAILQ_HEAD(pool_accounts, pool_account);
 TAILQ_HEAD(pool_groups, pool_group);
+TAILQ_HEAD(pool_wishes, pool_wish);
 
 /* Part of what it is about, so that nothing that becomes due needs memory. */
 struct due {
@@ -66,6 +68,7 @@ struct pool_holder {
     struct pool_holder *claimed_from; /* whose token pays for the implicit slot of this one */
     struct pool_holders claimers;     /* whose implicit slots are paid by tokens of this one */
     unsigned claims;
+    struct pool_wish *wish; /* NULL: it does not wait for a claim */
     TAILQ_ENTRY(pool_holder) in_claimers;
     TAILQ_ENTRY(pool_holder) in_pool;
 };
@@ -78,6 +81,7 @@ struct pool_process {
     bool has_polled;
     struct pool_group *group;
     TAILQ_ENTRY(pool_process) in_group;
+    unsigned wishes;               /* that name it as an ancestor */
     struct pool_openings openings; /* that it opened */
     struct pool_waiters waiters;   /* first those for whom a token is set aside */
 
@@ -89,6 +93,7 @@ struct pool_process {
 
 struct pool_group {
     struct pool_holder holder;
+    struct pool_process *founder; /* NULL: it has died */
     struct pool_processes members;
     struct pool_openings openings;
     TAILQ_ENTRY(pool_group) in_pool;
@@ -101,6 +106,7 @@ struct pool_opening {
     unsigned idle;               /* of what its group holds: lent to nobody */
     struct pool_loans loans;     /* read through it */
     struct pool_waiters waiters; /* last the readers, of which there may be thousands */
+    struct pool_wishes wishes;   /* of which it tells */
     struct due notify_due, recall_due;
     TAILQ_ENTRY(pool_opening) in_opener;
     TAILQ_ENTRY(pool_opening) in_group;
@@ -111,7 +117,8 @@ struct pool_opening {
  * needs memory. */
 struct pool_loan {
     struct pool_holder *holder;
-    struct pool_opening *opening;     /* NULL: closed since */
+    struct pool_opening *opening;     /* NULL: closed since, or it was passed on */
+    bool is_passed_on;                /* its holder, who had claimed it, does not know of it */
     TAILQ_ENTRY(pool_loan) in_holder; /* or in pool->spare_loans */
     TAILQ_ENTRY(pool_loan) in_opening;
 };
@@ -146,6 +153,18 @@ struct pool_waiter {
     TAILQ_ENTRY(pool_waiter) in_opening;
 };
 
+/* Who has asked for a claim in vain. */
+struct pool_wish {
+    struct pool_holder *holder; /* whose slot is to be paid for */
+    struct pool_opening *opening;
+    bool is_granted; /* it has the claim, and has not asked since */
+    bool is_told;    /* and a poll has said so */
+    TAILQ_ENTRY(pool_wish) in_pool;
+    TAILQ_ENTRY(pool_wish) in_opening;
+    size_t count;
+    struct pool_process *ancestors[]; /* the living of them, nearest first */
+};
+
 struct pool {
     struct dues dues;
 
@@ -165,6 +184,9 @@ struct pool {
     struct heap by_share;         /* the same, by tokens for their weight */
     uint64_t passed_over_first;   /* how often the first of `waiting` was passed over */
     uint64_t next_turn;
+
+    struct pool_wishes wishes; /* the oldest first */
+    bool has_new_claimable;    /* one of them may be granted now */
 
     struct heap deadlines; /* offers and reservations */
     struct pool_holders holders;
@@ -233,7 +255,29 @@ void pool_waiter_recharge(struct pool *pool, struct pool_waiter *waiter);
 
 /* Rule 6: who owes, or will owe, a token that `process` reads through `opening`. */
 struct pool_holder *pool_holder_of(struct pool_opening *opening, struct pool_process *process);
-/* Claims never exceed what is held. */
-void pool_trim_claims(struct pool_holder *holder);
-unsigned pool_holder_claimable(const struct pool_holder *holder);
 void pool_holder_set_pays_implicit(struct pool *pool, struct pool_holder *holder, bool pays);
+
+/* --- claims.c --- */
+
+unsigned pool_holder_claimable(const struct pool_holder *holder);
+/* The claim of this holder, if it has one, ends. */
+void pool_claim_end(struct pool *pool, struct pool_holder *claimer);
+/* Claims never exceed what is held. */
+void pool_trim_claims(struct pool *pool, struct pool_holder *holder);
+/* A token that the holder returns is not free, if all that it has is claimed: a make has one job more than
+ * tokens, and who has claimed the token for a job runs on. NULL, or who has it from now on. */
+struct pool_holder *pool_claimer_to_pay(struct pool_holder *holder);
+/* What `from` has claimed, or waits to claim, is `to`'s from now on, unless that has or waits itself. */
+void pool_claim_move(struct pool *pool, struct pool_holder *from, struct pool_holder *to);
+/* Something that may be claimed has come to the holder. */
+void pool_claimable_grew(struct pool *pool, struct pool_holder *holder);
+/* Grants what can be granted to those who wait for a claim; they wait for a token no more. */
+void pool_serve_wishes(struct pool *pool);
+/* Could it be granted? It never can between two calls. */
+bool pool_wish_is_grantable(const struct pool_wish *wish);
+/* The holder waits for no claim any more: it has got a token, or has gone. */
+void pool_wish_end(struct pool *pool, struct pool_holder *holder);
+/* The process has died, which may be somebody's ancestor. */
+void pool_wishes_forget(struct pool *pool, struct pool_process *ancestor);
+/* Who reads through it, and has been told of a claim, does not ask for it. */
+void pool_wishes_read_in_vain(struct pool *pool, struct pool_opening *opening);

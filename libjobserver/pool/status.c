@@ -65,6 +65,7 @@ describe(struct pool_holder *holder)
         .reserved = holder->reserved,
         .waiting = holder->queued + holder->parked,
         .claims = holder->claims,
+        .has_claimed = holder->claimed_from != NULL,
         .is_group = holder->is_group,
         .pays_implicit = holder->pays_implicit,
         .is_unpaid = !holder->is_group && is_unpaid(first),
@@ -91,7 +92,7 @@ pool_get_clients(const struct pool *pool, uint64_t *cursor, struct pool_client *
 /* --- the check --- */
 
 struct totals {
-    unsigned held, reserved, queued, parked, holders, implicit, loans;
+    unsigned held, reserved, queued, parked, holders, implicit, loans, wishes;
 };
 
 static const char *
@@ -132,6 +133,8 @@ check_holder(const struct pool *pool, const struct pool_holder *holder)
     TAILQ_FOREACH (loan, &holder->loans, in_holder) {
         if (loan->holder != holder)
             return "a loan is in another holder's list";
+        if (loan->is_passed_on && (loan->opening || !holder->pays_implicit))
+            return "a token that was passed on pays for no implicit slot";
         held++;
     }
     TAILQ_FOREACH (claimer, &holder->claimers, in_claimers) {
@@ -160,6 +163,8 @@ check_holders(const struct pool *pool, struct totals *totals)
         const char *wrong = check_holder(pool, holder);
         if (!wrong && !holder->is_group)
             wrong = check_waiters(container_of(holder, struct pool_process, holder), totals);
+        if (!wrong && holder->wish && holder->wish->holder != holder)
+            wrong = "a wish is another holder's";
         if (!wrong && holder->ordinal <= last_ordinal)
             wrong = "the holders are not in their order";
         if (wrong)
@@ -168,6 +173,8 @@ check_holders(const struct pool *pool, struct totals *totals)
         totals->held += holder->held;
         totals->implicit += holder->pays_implicit;
         totals->holders++;
+        if (!holder->is_group)
+            totals->wishes += container_of(holder, struct pool_process, holder)->wishes;
     }
     return NULL;
 }
@@ -218,6 +225,25 @@ check_accounts(const struct pool *pool, const struct totals *totals)
     return NULL;
 }
 
+/* Rule 2. */
+static const char *
+check_wishes(const struct pool *pool, const struct totals *totals)
+{
+    const struct pool_wish *wish;
+    size_t named = 0;
+
+    TAILQ_FOREACH (wish, &pool->wishes, in_pool) {
+        if (wish->holder->wish != wish)
+            return "a wish is not its holder's";
+        if (wish->is_told && !wish->is_granted)
+            return "a claim that has not come was told of";
+        if (pool_wish_is_grantable(wish))
+            return "a token may be claimed, and somebody waits for that";
+        named += wish->count;
+    }
+    return named == totals->wishes ? NULL : "the wishes' ancestors are wrong";
+}
+
 static const char *
 check_rule_1(const struct pool *pool, const struct totals *totals)
 {
@@ -242,6 +268,8 @@ pool_check(const struct pool *pool)
     const char *wrong = check_holders(pool, &totals);
     if (!wrong)
         wrong = check_accounts(pool, &totals);
+    if (!wrong)
+        wrong = check_wishes(pool, &totals);
     if (!wrong)
         wrong = check_rule_1(pool, &totals);
     return wrong;

@@ -695,3 +695,10 @@ def implicit_is_paid(client: Client, policy: str, from_environment: bool) -> boo
     # Another server's file stands in the environment of a whole system: who named it there started
     # nobody.
     return client.kind is STEVED and client.claim_implicit()
+
+
+def implicit_may_come(client: Client, policy: str) -> bool:
+    """May it be paid for later on, though it is not now? Then who waits for a token waits for that
+    as well: the client is readable when either has come. Ask client.claim_implicit() again before a
+    token is tried for. See implicit.h."""
+    return policy == "auto" and client.kind is STEVED

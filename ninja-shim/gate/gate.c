@@ -8,6 +8,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "libjobserver/implicit.h"
 #include "libjobserver/process.h"
 #include "libjobserver/program/clock.h"
 #include "libjobserver/program/descriptors.h"
@@ -283,7 +284,22 @@ borrow(struct gate *gate)
     gate->is_ledger_full = result == -ENOSPC;
     if (result < 0 && !gate->is_ledger_full)
         lose_server(gate, result);
+    gate->is_claim_awaited &= result == 0;
     return result == 1;
+}
+
+/* While a job waits for a token: may it have the implicit slot by now? */
+static bool
+claim_slot(struct gate *gate)
+{
+    if (gate->is_server_gone || gate->queue.rules.is_implicit_paid ||
+        !gate->plan->may_be_paid_later)
+        return false;
+    bool is_paid = implicit_is_paid(gate->plan->client, IMPLICIT_AUTO, false);
+    gate->is_claim_awaited = !is_paid;
+    if (is_paid)
+        queue_pay_implicit(&gate->queue);
+    return is_paid;
 }
 
 static void
@@ -387,6 +403,18 @@ end_stopped(struct gate *gate)
     return true;
 }
 
+/* false: there is none. true: it runs, or another step is due. */
+static bool
+run_on_token(struct gate *gate)
+{
+    if (gate->is_claim_awaited && claim_slot(gate))
+        return true;
+    if (!borrow(gate))
+        return gate->is_server_gone || (!gate->is_claim_awaited && claim_slot(gate));
+    run_job(gate, PAY_TOKEN);
+    return true;
+}
+
 /* One step; false: nothing more can be done now. */
 static bool
 take_step(struct gate *gate, enum queue_step step)
@@ -400,10 +428,7 @@ take_step(struct gate *gate, enum queue_step step)
     case QUEUE_USE_TOKEN:
         if (is_bereaved(gate))
             return false;
-        if (!borrow(gate))
-            return gate->is_server_gone; /* then another step is due */
-        run_job(gate, PAY_TOKEN);
-        return true;
+        return run_on_token(gate);
     case QUEUE_FREE_TOKEN:
         free_token(gate);
         return true;

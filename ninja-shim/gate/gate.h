@@ -37,6 +37,7 @@ struct gate_ending {
 struct gate_plan {
     struct client *client; /* the jobserver */
     struct queue_rules rules;
+    bool may_be_paid_later;   /* the implicit slot: implicit_may_come() */
     unsigned jobs;            /* the most that the lazy client will start; 0: nobody knows */
     const char *const *names; /* processes called so are lazy clients; ends with NULL */
     bool is_root_lazy;        /* and so is the program itself, whatever it is called */
@@ -77,6 +78,7 @@ struct gate {
     int ended_fd; /* epoll(7) on the pidfds of all processes: asking who has ended costs the same for
                      any number of them */
     bool is_token_awaited, is_load_awaited;
+    bool is_claim_awaited; /* since it was asked for in vain */
     struct ledger ledger;
     bool is_ledger_full; /* until a token goes back */
     bool is_server_gone;

@@ -62,6 +62,7 @@ put_up_gate(struct jobgate *jobgate)
         .client = jobgate->jobserver.client,
         .rules = {.is_implicit_paid = implicit_is_paid(jobgate->jobserver.client, options->implicit,
                                                        jobgate->jobserver.is_from_environment)},
+        .may_be_paid_later = implicit_may_come(jobgate->jobserver.client, options->implicit),
         .names = options->names,
     };
     const struct gate_kind *kind = options->gate;

@@ -15,6 +15,12 @@ queue_init(struct queue *queue, const struct queue_rules *rules)
 }
 
 void
+queue_pay_implicit(struct queue *queue)
+{
+    queue->rules.is_implicit_paid = true;
+}
+
+void
 queue_add(struct queue *queue, struct job *job)
 {
     job->state = JOB_WAITING;

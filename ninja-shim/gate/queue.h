@@ -49,6 +49,9 @@ struct queue {
 
 void queue_init(struct queue *queue, const struct queue_rules *rules);
 
+/* From now on there is an implicit slot. */
+void queue_pay_implicit(struct queue *queue);
+
 /* A job has come to the gate. */
 void queue_add(struct queue *queue, struct job *job);
 

@@ -209,11 +209,9 @@ acquire_for_life(const struct shim *shim)
 
     if (shim->is_implicit_paid || client_kind(shim->jobserver.client) != CLIENT_SERVER)
         return;
-    int result = client_acquire(shim->jobserver.client, -1, &token);
-    if (result == 1) {
-        client_pay_implicit(shim->jobserver.client);
+    int result = implicit_acquire(shim->jobserver.client, shim->implicit, &token);
+    if (result >= 0)
         return;
-    }
     message("acquire from %s: %s", client_name(shim->jobserver.client), strerror(-result));
     exit(EXIT_OURS);
 }
@@ -235,6 +233,7 @@ become_gated(struct shim *shim)
         .rules = {.is_implicit_paid = shim->is_implicit_paid,
                   .failures_allowed = options->failures_allowed ? options->failures_allowed : ~0u,
                   .load_max = options->load_max},
+        .may_be_paid_later = implicit_may_come(shim->jobserver.client, shim->implicit),
         .jobs = options->jobs,
         .names = names,
         .is_root_lazy = true,

@@ -103,6 +103,18 @@ load ../lib/bash/steved
     run_client claim
 }
 
+@test 'who waits for a token waits for a claim as well' {
+    run_client late_claim
+}
+
+@test 'a client that asks for a claim only once still waits for a token' {
+    run_client old_claimant
+}
+
+@test 'a token that is claimed and returned pays on for who claimed it' {
+    run_client passed_on
+}
+
 @test 'whatever else is done with the file has a clean answer' {
     run_client file_operations
 }

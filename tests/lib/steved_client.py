@@ -949,6 +949,134 @@ def claim(path: str) -> None:
     assert third.wait() == 0
 
 
+def ask_claim(fd: int) -> bool:
+    return bool(CLAIM.unpack(fcntl.ioctl(fd, IOC_CLAIM_IMPLICIT, bytes(CLAIM.size)))[0])
+
+
+def polled(fd: int, wanted: int, timeout_s: float = DEADLINE_S) -> int:
+    poll = select.poll()
+    poll.register(fd, wanted)
+    return sum(events for _, events in poll.poll(timeout_s * 1000))
+
+
+class Claimant(Child):
+    """Has a claim, until it is killed."""
+
+    def __init__(self, path: str) -> None:
+        ready, told = os.pipe()
+
+        def below() -> None:
+            os.write(told, b"y" if ask_claim(open_file(path)) else b"n")
+            signal.pause()
+
+        super().__init__(below)
+        assert os.read(ready, 1) == b"y"
+
+    def end(self) -> None:
+        self.kill()
+        self.wait()
+
+
+def late_claim(path: str) -> None:
+    """Who has asked in vain is told as soon as it has a claim, by what it polls for, until it asks
+    again; and it waits for no token any more."""
+    fd = open_file(path)
+    total = take_all(fd)
+    claimants = [Claimant(path) for _ in range(total)]
+
+    def by_poll() -> None:
+        own = open_file(path, os.O_NONBLOCK)
+        assert not ask_claim(own)
+        assert polled(own, select.POLLIN) == select.POLLIN
+        assert polled(own, select.POLLIN) == select.POLLIN
+        assert status(own)["waiting"] == 0
+        assert ask_claim(own)
+        assert ask_claim(own)
+        assert polled(own, select.POLLIN, 0) == 0
+
+    def by_pollpri() -> None:
+        own = open_file(path)
+        assert not ask_claim(own)
+        assert polled(own, select.POLLPRI, 0) == 0
+        assert status(own)["waiting"] == 0
+        os.write(told, b"t")
+        assert polled(own, select.POLLPRI) == select.POLLPRI
+        assert ask_claim(own)
+        assert polled(own, select.POLLPRI, 0) == 0
+
+    def by_epoll() -> None:
+        own = open_file(path, os.O_NONBLOCK)
+        edge = select.epoll()
+        assert not ask_claim(own)
+        edge.register(own, select.EPOLLIN | select.EPOLLET)
+        expect_errno(errno.EAGAIN, lambda: os.read(own, 1))
+        assert edge.poll(DEADLINE_S) == [(own, select.EPOLLIN)]
+        assert ask_claim(own)
+
+    waiting, told = os.pipe()
+    for below in by_poll, by_epoll:
+        child = Child(below)
+        wait_status(fd, waiting=1)
+        claimants.pop().end()
+        assert child.wait() == 0
+        claimants.append(Claimant(path))
+    child = Child(by_pollpri)
+    assert os.read(waiting, 1) == b"t"
+    claimants.pop().end()
+    assert child.wait() == 0
+    assert status(fd)["held"] == total
+
+
+def old_claimant(path: str) -> None:
+    """A client that does not know that a claim can come late, and asks once, is told once; then it
+    sleeps until there is a token."""
+    fd = open_file(path)
+    total = take_all(fd)
+    claimants = [Claimant(path) for _ in range(total)]
+    ready, told = os.pipe()
+
+    def below() -> None:
+        own = open_file(path, os.O_NONBLOCK)
+        assert not ask_claim(own)
+        in_vain = 0
+        while polled(own, select.POLLIN) == select.POLLIN:
+            try:
+                assert os.read(own, 1) == b"+"
+                break
+            except BlockingIOError:
+                in_vain += 1
+                os.write(told, b"v")
+        assert in_vain == 1, in_vain
+
+    child = Child(below)
+    wait_status(fd, waiting=1)
+    claimants.pop().end()
+    assert os.read(ready, 1) == b"v"
+    wait_status(fd, waiting=1)
+    set_jobs(fd, total + 1)
+    assert child.wait() == 0
+    set_jobs(fd, total)
+
+
+def passed_on(path: str) -> None:
+    """A token that is returned while all that its holder has is claimed is the claimer's, until it
+    dies."""
+    fd = open_file(path)
+    total = take_all(fd)
+    claimants = [Claimant(path) for _ in range(total)]
+    assert os.write(fd, b"x") == 1
+    now = status(fd)
+    assert (now["free"], now["held"], now["returned"]) == (0, total, 1), now
+    # What has died has nothing, even if nobody has noticed it before the token came.
+    claimants.pop().kill()
+    claimants.pop().end()
+    assert os.write(fd, b"x" * (total - 1)) == total - 1
+    wait_status(fd, free=2, held=total - 2, dropped=0)
+    for claimant in claimants:
+        claimant.end()
+    wait_status(fd, free=total)
+
+
 def listen(address: str) -> None:
     """A service manager: prints what it is told, until the end."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

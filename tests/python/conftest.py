@@ -5,4 +5,5 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "libjobserver" / "python"), str(ROOT / "pytest-plugin" / "src")]
+MODULES = ("libjobserver/python", "pytest-plugin/src", "portage")
+sys.path[:0] = [str(ROOT / path) for path in MODULES]

@@ -104,6 +104,35 @@ def test_waits_for_either_and_notes_how_long(f: Fixture) -> None:
     assert waited_ns > 0
 
 
+def test_a_claim_becomes_the_slot(f: Fixture) -> None:
+    claim = FakeSource("claim")
+    holder = Holder(None, f.jobserver, f.holder.stamps, claim)
+    holder.hold()
+    assert f.taken() == (0, 1)
+    holder.release()
+    claim.free, f.jobserver.free = 1, 0
+    holder.hold()
+    assert claim.taken == 1
+    assert holder.held is holder.slot is claim
+    f.jobserver.is_wanted = True
+    f.is_impatient()
+    holder.hold()
+    assert f.noted() == [TOKEN, GIVEN_BACK, SLOT]
+    holder.close()
+    assert claim.is_closed
+
+
+def test_a_claim_is_not_asked_for_while_a_token_is_held(f: Fixture) -> None:
+    claim = FakeSource("claim")
+    holder = Holder(None, f.jobserver, f.holder.stamps, claim)
+    holder.hold()
+    claim.has_gone = True
+    holder.look_again_at = 0.0
+    holder.hold()
+    assert holder.error is None
+    assert f.taken() == (0, 1)
+
+
 def test_without_a_jobserver_there_is_nothing_to_wait_for(f: Fixture) -> None:
     holder = Holder(None, None, f.holder.stamps)
     holder.hold()

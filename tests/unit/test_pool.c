@@ -84,6 +84,12 @@ answer_due(struct fixture *f)
 }
 
 /* What a call makes due is answered before the next one. */
+#define pool_claim_implicit(...)                                                                   \
+    __extension__({                                                                                \
+        __auto_type result_ = (pool_claim_implicit)(__VA_ARGS__);                                  \
+        answer_due(f);                                                                             \
+        result_;                                                                                   \
+    })
 #define pool_read(...)                                                                             \
     __extension__({                                                                                \
         __auto_type result_ = (pool_read)(__VA_ARGS__);                                            \
@@ -370,6 +376,26 @@ expire_at(struct fixture *f, int64_t when_ns)
     check(f);
 }
 
+/* As a server asks for one ancestor. */
+static bool
+claims(struct fixture *f, struct actor *a, struct actor *ancestor)
+{
+    bool paid = pool_claim_implicit(f->pool, a->process, ancestor->process, tick(f));
+    check(f);
+    return paid;
+}
+
+/* The same, and who asks in vain waits. */
+static bool
+awaits(struct fixture *f, struct actor *a, struct actor *ancestor)
+{
+    if (claims(f, a, ancestor))
+        return true;
+    assert_int_equal(pool_await_claim(f->pool, a->opening, a->process, &ancestor->process, 1), 0);
+    check(f);
+    return false;
+}
+
 /* All tokens but what others hold go to `a`. */
 static void
 take_all(struct fixture *f, struct actor *a)
@@ -561,12 +587,12 @@ test_rule2_claims_never_exceed_what_the_ancestor_holds(void **state)
     struct actor child[3];
     for (int i = 0; i < 3; i++)
         child[i] = born(f, "child", 1, true);
-    assert_false(pool_claim_implicit(f->pool, child[0].process, emerge.process));
+    assert_false(claims(f, &child[0], &emerge));
     take(f, &emerge);
     take(f, &emerge);
-    assert_true(pool_claim_implicit(f->pool, child[0].process, emerge.process));
-    assert_true(pool_claim_implicit(f->pool, child[1].process, emerge.process));
-    assert_false(pool_claim_implicit(f->pool, child[2].process, emerge.process));
+    assert_true(claims(f, &child[0], &emerge));
+    assert_true(claims(f, &child[1], &emerge));
+    assert_false(claims(f, &child[2], &emerge));
     assert_int_equal(line_of(f, &emerge).claims, 2);
     expect_tokens(f, 2, 2, 0, 0);
 }
@@ -578,8 +604,8 @@ test_rule2_second_claim_is_granted_by_the_first(void **state)
     NEW_CLIENT(f, emerge, 1);
     take(f, &emerge);
     struct actor child = born(f, "child", 1, true);
-    assert_true(pool_claim_implicit(f->pool, child.process, emerge.process));
-    assert_true(pool_claim_implicit(f->pool, child.process, emerge.process));
+    assert_true(claims(f, &child, &emerge));
+    assert_true(claims(f, &child, &emerge));
     assert_int_equal(line_of(f, &emerge).claims, 1);
 }
 
@@ -590,11 +616,11 @@ test_rule2_claim_ends_with_the_claimant(void **state)
     NEW_CLIENT(f, emerge, 1);
     take(f, &emerge);
     struct actor one = born(f, "one", 1, true), two = born(f, "two", 1, true);
-    assert_true(pool_claim_implicit(f->pool, one.process, emerge.process));
-    assert_false(pool_claim_implicit(f->pool, two.process, emerge.process));
+    assert_true(claims(f, &one, &emerge));
+    assert_false(claims(f, &two, &emerge));
     die(f, &one);
     assert_int_equal(line_of(f, &emerge).claims, 0);
-    assert_true(pool_claim_implicit(f->pool, two.process, emerge.process));
+    assert_true(claims(f, &two, &emerge));
 }
 
 static void
@@ -604,12 +630,99 @@ test_rule2_claim_ends_with_the_token(void **state)
     NEW_CLIENT(f, emerge, 1);
     take(f, &emerge);
     struct actor one = born(f, "one", 1, true), two = born(f, "two", 1, true);
-    assert_true(pool_claim_implicit(f->pool, one.process, emerge.process));
+    assert_true(claims(f, &one, &emerge));
     give(f, &emerge, 1);
     assert_int_equal(line_of(f, &emerge).claims, 0);
     take(f, &emerge);
-    assert_true(pool_claim_implicit(f->pool, two.process, emerge.process));
-    assert_false(pool_claim_implicit(f->pool, one.process, emerge.process));
+    assert_true(claims(f, &two, &emerge));
+    assert_int_equal(line_of(f, &emerge).claims, 1);
+}
+
+static void
+test_rule2_token_that_is_returned_goes_on_to_pay_for_who_claimed_it(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT(f, make, 1);
+    NEW_CLIENT(f, one, 1);
+    NEW_CLIENT(f, two, 1);
+    NEW_CLIENT(f, late, 2);
+    take_all(f, &make);
+    assert_true(claims(f, &one, &make));
+    block(f, &late);
+    /* One of its tokens is nobody's claim. */
+    give(f, &make, 1);
+    expect_events(f, "grant:late");
+    assert_int_equal(held_by(f, &one), 0);
+    block(f, &late);
+    give(f, &make, 1);
+    expect_events(f, "");
+    assert_int_equal(held_by(f, &one), 1);
+    assert_true(line_of(f, &one).pays_implicit);
+    assert_true(claims(f, &one, &make));
+    assert_true(pool_claim_implicit(f->pool, one.process, NULL, tick(f)));
+    assert_false(pool_claim_implicit(f->pool, two.process, NULL, tick(f)));
+    /* It knows nothing of it: what it writes is no return. */
+    assert_int_equal(writes(f, &one, 1), 0);
+    assert_int_equal(status(f).returned, 2);
+    expect_tokens(f, 0, 2, 0, 0);
+    die(f, &one);
+    expect_events(f, "grant:late");
+    expect_tokens(f, 0, 2, 0, 0);
+}
+
+static void
+test_rule2_token_that_is_returned_pays_for_nobody_twice(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT(f, make, 1);
+    NEW_CLIENT(f, one, 1);
+    take(f, &make);
+    assert_true(claims(f, &one, &make));
+    take(f, &one);
+    assert_int_equal(pool_pay_implicit(f->pool, one.opening, one.process, tick(f)), 0);
+    give(f, &make, 1);
+    expect_tokens(f, 1, 1, 0, 0);
+}
+
+static void
+test_rule2_token_that_is_returned_pays_for_no_group_whose_founder_is_dead(void **state)
+{
+    struct fixture *f = begin(state, 3);
+    NEW_CLIENT(f, make, 1);
+    NEW_CLIENT(f, gate, 1);
+    NEW_HEIR(f, keeper, 1, gate);
+    NEW_CLIENT(f, one, 1);
+    assert_int_equal(pool_group_join(f->pool, gate.opening, gate.process, 1000, tick(f)), 0);
+    assert_int_equal(pool_group_join(f->pool, gate.opening, keeper.process, 1000, tick(f)), 0);
+    take(f, &make);
+    take(f, &make);
+    assert_true(claims(f, &gate, &make));
+    assert_true(claims(f, &one, &make));
+    assert_true(pool_process_has_claimed(keeper.process));
+    die(f, &gate);
+    assert_true(pool_write_ends_claims(make.process, 1));
+    give(f, &make, 1);
+    expect_tokens(f, 2, 1, 0, 0);
+    assert_false(pool_process_has_claimed(keeper.process));
+    assert_true(pool_process_has_claimed(one.process));
+    assert_int_equal(line_of(f, &make).claims, 1);
+}
+
+static void
+test_rule2_return_that_would_end_claims_is_known_before(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT(f, make, 1);
+    NEW_CLIENT(f, one, 1);
+    NEW_CLIENT(f, two, 1);
+    take_all(f, &make);
+    assert_false(pool_write_ends_claims(make.process, 4));
+    assert_true(claims(f, &one, &make));
+    assert_true(claims(f, &two, &make));
+    assert_false(pool_write_ends_claims(make.process, 2));
+    assert_true(pool_write_ends_claims(make.process, 3));
+    assert_true(pool_write_ends_claims(make.process, SIZE_MAX));
+    assert_false(pool_write_ends_claims(one.process, 1));
 }
 
 static void
@@ -620,11 +733,11 @@ test_rule2_claim_ends_with_the_ancestor(void **state)
     NEW_CLIENT(f, portage, 1);
     take(f, &emerge);
     struct actor child = born(f, "child", 1, true);
-    assert_true(pool_claim_implicit(f->pool, child.process, emerge.process));
+    assert_true(claims(f, &child, &emerge));
     die(f, &emerge);
-    assert_false(pool_claim_implicit(f->pool, child.process, portage.process));
+    assert_false(claims(f, &child, &portage));
     take(f, &portage);
-    assert_true(pool_claim_implicit(f->pool, child.process, portage.process));
+    assert_true(claims(f, &child, &portage));
     assert_int_equal(line_of(f, &portage).claims, 1);
 }
 
@@ -636,16 +749,18 @@ test_rule2_what_is_claimed_may_be_claimed_on(void **state)
     take(f, &pytest);
     struct actor inner = born(f, "inner", 1, true), jobwrap = born(f, "jobwrap", 1, true);
     struct actor other = born(f, "other", 1, true);
-    assert_true(pool_claim_implicit(f->pool, inner.process, pytest.process));
-    assert_false(pool_claim_implicit(f->pool, jobwrap.process, pytest.process));
-    assert_true(pool_claim_implicit(f->pool, jobwrap.process, inner.process));
-    assert_false(pool_claim_implicit(f->pool, other.process, inner.process));
+    assert_true(claims(f, &inner, &pytest));
+    assert_false(claims(f, &jobwrap, &pytest));
+    assert_true(claims(f, &jobwrap, &inner));
+    assert_false(claims(f, &other, &inner));
     assert_int_equal(line_of(f, &pytest).claims, 1);
     give(f, &pytest, 1);
     take(f, &pytest);
-    /* All ended with the token. */
-    assert_false(pool_claim_implicit(f->pool, other.process, inner.process));
-    assert_true(pool_claim_implicit(f->pool, other.process, pytest.process));
+    /* The token is inner's own now, and claimed as before. */
+    assert_int_equal(line_of(f, &pytest).claims, 0);
+    assert_int_equal(held_by(f, &inner), 1);
+    assert_false(claims(f, &other, &inner));
+    assert_true(claims(f, &other, &pytest));
 }
 
 static void
@@ -655,10 +770,10 @@ test_rule2_no_claim_is_below_itself(void **state)
     NEW_CLIENT(f, one, 1);
     take(f, &one);
     struct actor two = born(f, "two", 1, true);
-    assert_true(pool_claim_implicit(f->pool, two.process, one.process));
-    assert_false(pool_claim_implicit(f->pool, one.process, two.process));
-    give(f, &one, 1);
-    assert_false(pool_claim_implicit(f->pool, one.process, two.process));
+    assert_true(claims(f, &two, &one));
+    assert_false(claims(f, &one, &two));
+    die(f, &two);
+    assert_false(awaits(f, &one, &one));
 }
 
 static void
@@ -670,7 +785,7 @@ test_rule2_claiming_pays_the_slot_of_the_claimant(void **state)
     take(f, &emerge);
     take(f, &make);
     unsigned before = status(f).unpaid;
-    assert_true(pool_claim_implicit(f->pool, make.process, emerge.process));
+    assert_true(claims(f, &make, &emerge));
     assert_int_equal(status(f).unpaid, before - 1);
     assert_false(line_of(f, &make).is_unpaid);
 }
@@ -685,9 +800,342 @@ test_rule2_tokens_of_a_group_can_be_claimed_through_any_member(void **state)
     assert_int_equal(pool_group_join(f->pool, wrap.opening, keeper.process, 1000, tick(f)), 0);
     take(f, &wrap);
     struct actor one = born(f, "one", 1000, true), two = born(f, "two", 1000, true);
-    assert_true(pool_claim_implicit(f->pool, one.process, keeper.process));
-    assert_false(pool_claim_implicit(f->pool, two.process, wrap.process));
+    assert_true(claims(f, &one, &keeper));
+    assert_false(claims(f, &two, &wrap));
     assert_int_equal(line_of(f, &wrap).claims, 1);
+}
+
+/* --- rule 2: who waits for a token waits for a claim as well --- */
+
+static void
+test_rule2_claim_that_ends_is_the_next_ones_who_asked(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, make, 1);
+    NEW_CLIENT(f, one, 1);
+    NEW_CLIENT(f, two, 1);
+    NEW_CLIENT(f, three, 1);
+    take(f, &make);
+    assert_true(awaits(f, &one, &make));
+    assert_false(awaits(f, &two, &make));
+    assert_false(awaits(f, &three, &make));
+    assert_false(polls(f, &two));
+    assert_false(polls(f, &three));
+    die(f, &one);
+    expect_events(f, "notify:two");
+    assert_int_equal(line_of(f, &make).claims, 1);
+    assert_true(line_of(f, &two).has_claimed);
+    assert_false(line_of(f, &three).has_claimed);
+    assert_true(awaits(f, &two, &make));
+    die(f, &two);
+    expect_events(f, "notify:three");
+    assert_true(awaits(f, &three, &make));
+    expect_tokens(f, 0, 1, 0, 0);
+}
+
+static void
+test_rule2_poll_tells_of_a_claim_until_it_is_asked_for(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, make, 1);
+    NEW_CLIENT(f, one, 1);
+    NEW_CLIENT(f, two, 1);
+    take(f, &make);
+    assert_true(awaits(f, &one, &make));
+    assert_false(awaits(f, &two, &make));
+    die(f, &one);
+    /* It had not begun to poll; what it tries before it does tells nothing. */
+    assert_int_equal(read_now(f, &two), POOL_TRY_AGAIN);
+    assert_true(polls(f, &two));
+    assert_true(polls(f, &two));
+    assert_true(pool_claim_has_come(two.opening));
+    assert_true(awaits(f, &two, &make));
+    assert_false(pool_claim_has_come(two.opening));
+    assert_false(polls(f, &two));
+}
+
+static void
+test_rule2_who_has_the_claim_waits_for_no_token(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT(f, make, 1);
+    NEW_CLIENT(f, h, 2);
+    NEW_CLIENT(f, one, 1);
+    NEW_CLIENT(f, two, 1);
+    NEW_CLIENT(f, late, 3);
+    take(f, &make);
+    take(f, &h);
+    assert_true(awaits(f, &one, &make));
+    assert_false(awaits(f, &two, &make));
+    assert_false(polls(f, &two));
+    assert_int_equal(status(f).waiting, 1);
+    give(f, &h, 1);
+    assert_true(polls(f, &two));
+    expect_tokens(f, 0, 1, 1, 0);
+    block(f, &late);
+    f->events[0] = '\0';
+    die(f, &one);
+    /* What was set aside for it is the next one's. */
+    expect_events(f, "notify:two grant:late");
+    expect_tokens(f, 0, 2, 0, 0);
+    assert_int_equal(status(f).waiting, 0);
+}
+
+static void
+test_rule2_who_gets_a_token_waits_for_no_claim(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT(f, make, 1);
+    NEW_CLIENT(f, h, 2);
+    NEW_CLIENT(f, one, 1);
+    NEW_CLIENT(f, two, 1);
+    NEW_CLIENT(f, three, 1);
+    take(f, &make);
+    take(f, &h);
+    assert_true(awaits(f, &one, &make));
+    assert_false(awaits(f, &two, &make));
+    assert_false(awaits(f, &three, &make));
+    assert_false(polls(f, &two));
+    give(f, &h, 1);
+    take(f, &two);
+    f->events[0] = '\0';
+    die(f, &one);
+    expect_events(f, "notify:three");
+    assert_false(line_of(f, &two).has_claimed);
+}
+
+static void
+test_rule2_blocked_reader_that_is_granted_waits_for_no_claim(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT(f, make, 1);
+    NEW_CLIENT(f, h, 2);
+    NEW_CLIENT(f, one, 1);
+    NEW_CLIENT(f, two, 1);
+    take(f, &make);
+    take(f, &h);
+    assert_true(awaits(f, &one, &make));
+    assert_false(awaits(f, &two, &make));
+    block(f, &two);
+    give(f, &h, 1);
+    expect_events(f, "grant:two");
+    die(f, &one);
+    expect_events(f, "");
+    assert_int_equal(line_of(f, &make).claims, 0);
+}
+
+static void
+test_rule2_token_that_an_ancestor_gets_is_claimed(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT(f, h, 2);
+    NEW_CLIENT(f, make, 1);
+    NEW_CLIENT(f, one, 1);
+    take_all(f, &h);
+    assert_false(awaits(f, &one, &make));
+    assert_false(polls(f, &one));
+    block(f, &make);
+    give(f, &h, 1);
+    /* It waits for nothing any more, and the second is free. */
+    give(f, &h, 1);
+    assert_non_null(strstr(f->events, "notify:one"));
+    assert_true(awaits(f, &one, &make));
+    assert_int_equal(line_of(f, &make).claims, 1);
+    assert_int_equal(status(f).waiting, 0);
+}
+
+static void
+test_rule2_what_has_come_late_is_claimed_on(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, make, 1);
+    NEW_CLIENT(f, one, 1);
+    NEW_CLIENT(f, outer, 1);
+    NEW_CLIENT(f, inner, 1);
+    take(f, &make);
+    assert_true(awaits(f, &one, &make));
+    assert_false(awaits(f, &inner, &outer));
+    assert_false(awaits(f, &outer, &make));
+    die(f, &one);
+    assert_true(awaits(f, &outer, &make));
+    assert_true(awaits(f, &inner, &outer));
+    assert_int_equal(line_of(f, &make).claims, 1);
+    die(f, &outer);
+    assert_false(line_of(f, &inner).has_claimed);
+}
+
+static void
+test_rule2_wait_for_a_claim_ends_with_who_waits(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, make, 1);
+    NEW_CLIENT(f, one, 1);
+    NEW_CLIENT(f, dead, 1);
+    NEW_CLIENT(f, closed, 1);
+    NEW_CLIENT(f, two, 1);
+    take(f, &make);
+    assert_true(awaits(f, &one, &make));
+    assert_false(awaits(f, &dead, &make));
+    assert_false(awaits(f, &closed, &make));
+    assert_false(awaits(f, &two, &make));
+    die(f, &dead);
+    closes(f, &closed);
+    die(f, &one);
+    expect_events(f, "notify:two");
+    die(f, &two);
+    assert_int_equal(line_of(f, &make).claims, 0);
+}
+
+static void
+test_rule2_dead_ancestor_has_nothing_to_claim(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, make, 1);
+    NEW_CLIENT(f, one, 1);
+    assert_false(awaits(f, &one, &make));
+    die(f, &make);
+    NEW_CLIENT(f, other, 1);
+    take(f, &other);
+    expect_events(f, "");
+    assert_false(polls(f, &one));
+}
+
+static void
+test_rule2_wait_for_a_claim_goes_on_in_a_group(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, make, 1);
+    NEW_CLIENT(f, one, 1);
+    NEW_CLIENT(f, wrap, 1);
+    NEW_HEIR(f, keeper, 1, wrap);
+    take(f, &make);
+    assert_true(awaits(f, &one, &make));
+    assert_false(awaits(f, &wrap, &make));
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000, tick(f)), 0);
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, keeper.process, 1000, tick(f)), 0);
+    assert_false(polls(f, &wrap));
+    die(f, &one);
+    expect_events(f, "notify:wrap");
+    assert_true(line_of(f, &wrap).has_claimed);
+    assert_true(awaits(f, &wrap, &make));
+    die(f, &wrap);
+    assert_int_equal(line_of(f, &make).claims, 1); /* until the keeper has died, too */
+    die(f, &keeper);
+    assert_int_equal(line_of(f, &make).claims, 0);
+}
+
+static void
+test_rule2_tokens_of_a_group_come_to_who_waits_below_a_member(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, wrap, 1);
+    NEW_HEIR(f, keeper, 1, wrap);
+    NEW_CLIENT(f, one, 1);
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000, tick(f)), 0);
+    take(f, &wrap);
+    assert_false(awaits(f, &one, &keeper));
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, keeper.process, 1000, tick(f)), 0);
+    expect_events(f, "notify:one");
+    assert_true(awaits(f, &one, &keeper));
+    NEW_CLIENT(f, two, 1);
+    assert_false(awaits(f, &two, &keeper));
+    give(f, &wrap, 1);
+    die(f, &one);
+    take(f, &wrap);
+    expect_events(f, "notify:two");
+    assert_true(awaits(f, &two, &keeper));
+}
+
+static void
+test_rule2_claim_that_is_lost_before_it_is_asked_for(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, make, 1);
+    NEW_CLIENT(f, one, 1);
+    NEW_CLIENT(f, two, 1);
+    take(f, &make);
+    assert_true(awaits(f, &one, &make));
+    assert_false(awaits(f, &two, &make));
+    die(f, &one);
+    expect_events(f, "notify:two");
+    die(f, &make);
+    NEW_CLIENT(f, other, 1);
+    take(f, &other);
+    assert_true(polls(f, &two));
+    NEW_CLIENT(f, third, 1);
+    assert_true(claims(f, &third, &other));
+    assert_false(awaits(f, &two, &other));
+    assert_false(polls(f, &two));
+    die(f, &third);
+    expect_events(f, "notify:two");
+    assert_true(awaits(f, &two, &other));
+}
+
+static void
+test_rule2_token_that_is_passed_on_before_it_is_asked_for(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, make, 1);
+    NEW_CLIENT(f, one, 1);
+    NEW_CLIENT(f, two, 1);
+    take(f, &make);
+    assert_true(awaits(f, &one, &make));
+    assert_false(awaits(f, &two, &make));
+    die(f, &one);
+    expect_events(f, "notify:two");
+    give(f, &make, 1);
+    assert_int_equal(held_by(f, &two), 1);
+    assert_true(polls(f, &two));
+    assert_true(awaits(f, &two, &make));
+    assert_false(polls(f, &two));
+}
+
+static void
+test_rule2_client_that_does_not_ask_again_is_told_once(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, make, 1);
+    NEW_CLIENT(f, one, 1);
+    NEW_CLIENT(f, old, 1);
+    take(f, &make);
+    assert_true(awaits(f, &one, &make));
+    assert_false(awaits(f, &old, &make));
+    assert_false(polls(f, &old));
+    die(f, &one);
+    expect_events(f, "notify:old");
+    assert_true(polls(f, &old));
+    assert_int_equal(read_now(f, &old), POOL_TRY_AGAIN);
+    assert_false(polls(f, &old));
+    assert_true(line_of(f, &old).has_claimed);
+}
+
+static void
+test_rule2_asking_again_keeps_the_place(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, make, 1);
+    NEW_CLIENT(f, one, 1);
+    NEW_CLIENT(f, two, 1);
+    NEW_CLIENT(f, three, 1);
+    take(f, &make);
+    assert_true(awaits(f, &one, &make));
+    assert_false(awaits(f, &two, &make));
+    assert_false(awaits(f, &three, &make));
+    assert_false(awaits(f, &two, &make));
+    die(f, &one);
+    expect_events(f, "notify:two");
+}
+
+static void
+test_rule2_nobody_above_is_nobody_to_wait_for(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, make, 1);
+    NEW_CLIENT(f, one, 1);
+    assert_false(awaits(f, &one, &make));
+    assert_int_equal(pool_await_claim(f->pool, one.opening, one.process, NULL, 0), 0);
+    take(f, &make);
+    expect_events(f, "");
 }
 
 /* --- recall: a wish of rules 7 and 8 to those who lend tokens on --- */
@@ -2379,8 +2827,10 @@ use_everything(struct fixture *f)
         pool_poll(f->pool, o[i], p[i], true, tick(f));
         answer = pool_read(f->pool, o[i], p[i], false, name, &waiter, tick(f));
         assert_true(answer != POOL_TRY_AGAIN);
-        if (i > 0 && p[i - 1])
-            pool_claim_implicit(f->pool, p[i], p[i - 1]);
+        if (i > 0 && p[i - 1] && !pool_claim_implicit(f->pool, p[i], p[i - 1], tick(f))) {
+            int awaited = pool_await_claim(f->pool, o[i], p[i], &p[i - 1], 1);
+            assert_true(awaited == 0 || awaited == -ENOMEM);
+        }
         int resized = pool_set_capacity(f->pool, (unsigned)i % 3 + 1, tick(f));
         assert_true(resized == 0 || resized == -ENOMEM);
         pool_write(f->pool, o[i], p[i], 1, tick(f));
@@ -2443,11 +2893,31 @@ main(void)
         POOL_TEST(test_rule2_second_claim_is_granted_by_the_first),
         POOL_TEST(test_rule2_claim_ends_with_the_claimant),
         POOL_TEST(test_rule2_claim_ends_with_the_token),
+        POOL_TEST(test_rule2_token_that_is_returned_goes_on_to_pay_for_who_claimed_it),
+        POOL_TEST(test_rule2_token_that_is_returned_pays_for_nobody_twice),
+        POOL_TEST(test_rule2_token_that_is_returned_pays_for_no_group_whose_founder_is_dead),
+        POOL_TEST(test_rule2_return_that_would_end_claims_is_known_before),
         POOL_TEST(test_rule2_claim_ends_with_the_ancestor),
         POOL_TEST(test_rule2_what_is_claimed_may_be_claimed_on),
         POOL_TEST(test_rule2_no_claim_is_below_itself),
         POOL_TEST(test_rule2_claiming_pays_the_slot_of_the_claimant),
         POOL_TEST(test_rule2_tokens_of_a_group_can_be_claimed_through_any_member),
+        POOL_TEST(test_rule2_claim_that_ends_is_the_next_ones_who_asked),
+        POOL_TEST(test_rule2_poll_tells_of_a_claim_until_it_is_asked_for),
+        POOL_TEST(test_rule2_who_has_the_claim_waits_for_no_token),
+        POOL_TEST(test_rule2_who_gets_a_token_waits_for_no_claim),
+        POOL_TEST(test_rule2_blocked_reader_that_is_granted_waits_for_no_claim),
+        POOL_TEST(test_rule2_token_that_an_ancestor_gets_is_claimed),
+        POOL_TEST(test_rule2_what_has_come_late_is_claimed_on),
+        POOL_TEST(test_rule2_wait_for_a_claim_ends_with_who_waits),
+        POOL_TEST(test_rule2_dead_ancestor_has_nothing_to_claim),
+        POOL_TEST(test_rule2_wait_for_a_claim_goes_on_in_a_group),
+        POOL_TEST(test_rule2_tokens_of_a_group_come_to_who_waits_below_a_member),
+        POOL_TEST(test_rule2_claim_that_is_lost_before_it_is_asked_for),
+        POOL_TEST(test_rule2_token_that_is_passed_on_before_it_is_asked_for),
+        POOL_TEST(test_rule2_client_that_does_not_ask_again_is_told_once),
+        POOL_TEST(test_rule2_asking_again_keeps_the_place),
+        POOL_TEST(test_rule2_nobody_above_is_nobody_to_wait_for),
         POOL_TEST(test_recall_group_with_the_larger_share_is_asked),
         POOL_TEST(test_recall_its_own_implicit_slot_is_not_asked_for),
         POOL_TEST(test_recall_debt_asks_for_as_much),

@@ -39,7 +39,7 @@ struct process {
     struct pool_process *handle; /* NULL: the slot is free */
     pid_t pid;
     int group;        /* NOBODY: in none */
-    bool has_claimed; /* a second claim is granted by the first */
+    bool has_claimed; /* or may have, or has paid itself: a second claim is granted by the first */
 };
 
 struct opening {
@@ -77,8 +77,11 @@ struct random_test {
     unsigned held[HOLDERS];      /* the model */
     bool uncertain[HOLDERS];     /* the last operation may have changed these */
     bool any_uncertain;
+    bool may_keep_one[HOLDERS]; /* that was passed on, and that a write does not return */
 
     uint64_t grants, waits, deaths, foreign, drops, lapses, joins, reservations_used;
+    uint64_t late_claims, passed_on;
+    uint64_t notices; /* of the last read */
 };
 
 /* --- chance --- */
@@ -234,6 +237,7 @@ compare_with_model(struct random_test *t, const struct seen *seen)
         if (!t->uncertain[i] && t->held[i] != seen->held[i])
             complain(t, "holder %d has %u tokens, should have %u", i, seen->held[i], t->held[i]);
         t->held[i] = seen->held[i];
+        t->may_keep_one[i] &= seen->held[i] > 0;
         t->uncertain[i] = false;
     }
     t->any_uncertain = false;
@@ -337,6 +341,7 @@ on_notify(struct random_test *t, const struct opening *o)
 {
     if (!o->handle)
         complain(t, "a closed description is notified");
+    t->notices++;
 }
 
 static void
@@ -380,6 +385,12 @@ answer_due(struct random_test *t)
 #define pool_write(...)                                                                            \
     __extension__({                                                                                \
         __auto_type result_ = (pool_write)(__VA_ARGS__);                                           \
+        answer_due(t);                                                                             \
+        result_;                                                                                   \
+    })
+#define pool_claim_implicit(...)                                                                   \
+    __extension__({                                                                                \
+        __auto_type result_ = (pool_claim_implicit)(__VA_ARGS__);                                  \
         answer_due(t);                                                                             \
         result_;                                                                                   \
     })
@@ -504,8 +515,11 @@ kill_process(struct random_test *t, int p)
     int group = process->group;
     process->handle = NULL;
     t->held[p] = 0;
-    if (group != NOBODY && --t->members[group] == 0)
+    t->may_keep_one[p] = false;
+    if (group != NOBODY && --t->members[group] == 0) {
         t->held[PROCESSES + group] = 0;
+        t->may_keep_one[PROCESSES + group] = false;
+    }
     process->group = NOBODY;
     for (int o = 0; o < OPENINGS; o++) {
         if (t->openings[o].opener == p)
@@ -611,7 +625,10 @@ granted(struct random_test *t, const struct pool_status *before, int p, int o)
     struct pool_status after;
     pool_get_status(t->pool, &after);
     if (before->free == 0 || is_held_back(t, before)) {
-        if (before->reserved == 0 || after.reserved + 1 != before->reserved)
+        /* who gets a claim by it gives up what is set aside for it */
+        bool is_one = after.reserved + 1 == before->reserved ||
+                      (t->notices > 0 && after.reserved + 1 < before->reserved);
+        if (before->reserved == 0 || !is_one)
             complain(t, "granted although none was to be had and none reserved for the reader");
         t->reservations_used++;
     }
@@ -635,6 +652,7 @@ read_without_waiting(struct random_test *t, int p, int o, bool promised)
     struct pool_status before;
     pool_get_status(t->pool, &before);
     bool must = promised || must_be_granted(t, &before, p, o);
+    t->notices = 0;
     enum pool_answer answer = pool_read(t->pool, t->openings[o].handle, t->processes[p].handle,
                                         true, NULL, NULL, t->now_ns);
     if (answer != POOL_GRANTED && answer != POOL_TRY_AGAIN)
@@ -666,6 +684,7 @@ op_read_blocking(struct random_test *t)
     struct pool_status before;
     pool_get_status(t->pool, &before);
     bool must = must_be_granted(t, &before, p, o);
+    t->notices = 0;
     *r = (struct reader){.process = p, .opening = o, .holder = holder_of(t, p, o)};
     enum pool_answer answer = pool_read(t->pool, t->openings[o].handle, t->processes[p].handle,
                                         false, r, &r->waiter, t->now_ns);
@@ -689,13 +708,16 @@ op_poll(struct random_test *t)
     struct pool_status before;
     pool_get_status(t->pool, &before);
     bool must = must_be_granted(t, &before, p, o);
+    bool claim_has_come = !one_in(t, 2) && pool_claim_has_come(t->openings[o].handle);
     bool readable =
         pool_poll(t->pool, t->openings[o].handle, t->processes[p].handle, !one_in(t, 8), t->now_ns);
-    if (must && !readable)
-        complain(t, "%u tokens are free, but a poll says no", before.free);
+    if ((must || claim_has_come) && !readable)
+        complain(t, "%u tokens are free, or a claim has come, but a poll says no", before.free);
+    /* what it may have said yes to is a claim, which is not read */
+    bool is_promised = !pool_claim_has_come(t->openings[o].handle);
     check(t);
     if (readable && one_in(t, 2))
-        read_without_waiting(t, p, o, true);
+        read_without_waiting(t, p, o, is_promised);
     return true;
 }
 
@@ -738,6 +760,28 @@ deduct(struct random_test *t, int writer, size_t credited)
     }
 }
 
+/* To some of those who may have claimed a token; compare_with_model() finds out who it was. */
+static void
+pass_on(struct random_test *t, const struct pool_status *s, unsigned tokens)
+{
+    struct seen seen;
+    int one = NOBODY;
+    observe(t, s, &seen);
+    for (int h = 0; h < HOLDERS; h++) {
+        if (h < PROCESSES && !(t->processes[h].handle && t->processes[h].has_claimed))
+            continue;
+        if (h >= PROCESSES && !group_lives(t, h - PROCESSES))
+            continue;
+        t->uncertain[h] = t->any_uncertain = true;
+        t->may_keep_one[h] |= seen.held[h] > 0;
+        one = h;
+    }
+    if (one == NOBODY)
+        complain(t, "%u tokens that nobody has claimed were passed on", tokens);
+    t->held[one] += tokens;
+    t->passed_on += tokens;
+}
+
 /* Rule 4. Exact if the writer holds enough by itself, else between what it has and what all holders
  * through this description have. */
 static bool
@@ -746,7 +790,8 @@ op_write(struct random_test *t)
     int p = any_process(t), o = p == NOBODY ? NOBODY : any_opening(t, p);
     if (o == NOBODY)
         return false;
-    size_t n = any_size(t), least = t->held[p] < n ? t->held[p] : n;
+    size_t n = any_size(t), own = t->held[p] > 0 ? t->held[p] - t->may_keep_one[p] : 0;
+    size_t least = own < n ? own : n;
     bool exact = t->processes[p].group == NOBODY && least == n;
     size_t most = exact ? n : mark_who_may_pay(t, p, o);
     if (exact)
@@ -762,10 +807,14 @@ op_write(struct random_test *t)
     if (after.returned != before.returned + credited ||
         after.dropped != before.dropped + n - credited)
         complain(t, "a write of %zu is credited %zu, but counted otherwise", n, credited);
-    if (after.held != before.held - credited + (t->grants - grants_before))
+    uint64_t granted = t->grants - grants_before;
+    uint64_t passed_on = after.granted - before.granted - granted;
+    if (after.held != before.held - credited + granted + passed_on)
         complain(t, "a write is credited %zu but %u became %u", credited, before.held, after.held);
     if (!exact)
         deduct(t, p, credited);
+    if (passed_on > 0)
+        pass_on(t, &after, (unsigned)passed_on);
     return true;
 }
 
@@ -904,9 +953,28 @@ op_pay(struct random_test *t)
     bool possible = t->held[holder_of(t, p, o)] > 0;
     for (int h = 0; h < HOLDERS; h++)
         possible = possible || (t->openings[o].read_by[h] && t->held[h] > 0);
+    int holder = holder_of(t, p, o);
+    if (answer == 0 && holder < PROCESSES)
+        t->processes[holder].has_claimed = true;
     if (answer == 0 && !possible)
         complain(t, "an implicit slot is paid for by no token");
     return true;
+}
+
+static bool
+claim(struct random_test *t, int p, int ancestor)
+{
+    int group = t->processes[ancestor].group;
+    unsigned held = t->held[ancestor] + (group != NOBODY ? t->held[PROCESSES + group] : 0);
+    /* what one member of a group claims is the group's, and may be claimed on */
+    bool may_have_claimed = group != NOBODY || t->processes[ancestor].has_claimed;
+    bool is_first = !t->processes[p].has_claimed && t->processes[p].group == NOBODY;
+    bool paid = pool_claim_implicit(t->pool, t->processes[p].handle, t->processes[ancestor].handle,
+                                    t->now_ns);
+    if (paid && held == 0 && is_first && !may_have_claimed)
+        complain(t, "a slot was claimed of a process that holds nothing");
+    t->processes[p].has_claimed = t->processes[p].has_claimed || paid;
+    return paid;
 }
 
 static bool
@@ -915,15 +983,34 @@ op_claim(struct random_test *t)
     int p = any_process(t), ancestor = any_process(t);
     if (p == NOBODY || ancestor == NOBODY || p == ancestor)
         return false;
-    int group = t->processes[ancestor].group;
-    unsigned held = t->held[ancestor] + (group != NOBODY ? t->held[PROCESSES + group] : 0);
-    /* what one member of a group claims is the group's, and may be claimed on */
-    bool may_have_claimed = group != NOBODY || t->processes[ancestor].has_claimed;
-    bool is_first = !t->processes[p].has_claimed && t->processes[p].group == NOBODY;
-    bool paid = pool_claim_implicit(t->pool, t->processes[p].handle, t->processes[ancestor].handle);
-    if (paid && held == 0 && is_first && !may_have_claimed)
-        complain(t, "a slot was claimed of a process that holds nothing");
-    t->processes[p].has_claimed = t->processes[p].has_claimed || paid;
+    claim(t, p, ancestor);
+    return true;
+}
+
+/* Asks some of which any may be its ancestor, and waits. From then on it may have claimed something. */
+static bool
+op_await(struct random_test *t)
+{
+    struct pool_process *ancestors[4];
+    int p = any_process(t), o = p == NOBODY ? NOBODY : any_opening(t, p);
+    if (o == NOBODY)
+        return false;
+    bool has_come = pool_claim_has_come(t->openings[o].handle);
+    size_t count = 0;
+    for (unsigned wanted = below(t, 5); wanted > 0; wanted--) {
+        int ancestor = any_process(t);
+        if (ancestor == NOBODY || ancestor == p)
+            continue;
+        if (claim(t, p, ancestor)) {
+            t->late_claims += has_come;
+            return true;
+        }
+        ancestors[count++] = t->processes[ancestor].handle;
+    }
+    if (pool_await_claim(t->pool, t->openings[o].handle, t->processes[p].handle, ancestors, count) <
+        0)
+        complain(t, "out of memory");
+    t->processes[p].has_claimed = true;
     return true;
 }
 
@@ -948,6 +1035,7 @@ static const struct {
     {"join", 3, op_join},
     {"pay", 2, op_pay},
     {"claim", 3, op_claim},
+    {"await a claim", 6, op_await},
 };
 
 #define N_OPERATIONS (sizeof(operations) / sizeof(operations[0]))
@@ -999,6 +1087,7 @@ begin_phase(struct random_test *t)
     memset(t->readers, 0, sizeof(t->readers));
     memset(t->members, 0, sizeof(t->members));
     memset(t->held, 0, sizeof(t->held));
+    memset(t->may_keep_one, 0, sizeof(t->may_keep_one));
     for (int o = 0; o < OPENINGS; o++)
         t->openings[o].opener = t->openings[o].group = NOBODY;
     for (int p = 0; p < PROCESSES; p++)
@@ -1055,12 +1144,12 @@ test_rule1_after_each_of_a_million_operations(void **state)
     }
     printf("# %lu operations: %" PRIu64 " grants, %" PRIu64 " waits, %" PRIu64 " deaths, %" PRIu64
            " foreign returns, %" PRIu64 " lapsed, %" PRIu64 " reservations used, %" PRIu64
-           " joins\n",
+           " joins, %" PRIu64 " late claims, %" PRIu64 " passed on\n",
            t->done, t->grants, t->waits, t->deaths, t->foreign, t->lapses, t->reservations_used,
-           t->joins);
+           t->joins, t->late_claims, t->passed_on);
     /* a test that met none of these has tested nothing */
     assert_true(t->grants && t->waits && t->deaths && t->foreign && t->drops && t->lapses &&
-                t->reservations_used && t->joins);
+                t->reservations_used && t->joins && t->late_claims && t->passed_on);
 }
 
 static int

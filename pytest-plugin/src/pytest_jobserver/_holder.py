@@ -21,10 +21,18 @@ COURTESY_S = 0.001
 
 
 class Holder:
-    """`slot` is preferred. With neither there is nothing to wait for."""
+    """`slot` is preferred; `claim` may become the slot. Without a source there is nothing to wait
+    for."""
 
-    def __init__(self, slot: Source | None, jobserver: Source | None, stamps: Stamps) -> None:
+    def __init__(
+        self,
+        slot: Source | None,
+        jobserver: Source | None,
+        stamps: Stamps,
+        claim: Source | None = None,
+    ) -> None:
         self.slot = slot
+        self.claim = claim
         self.jobserver = jobserver
         self.stamps = stamps
         self.held: Source | None = None
@@ -37,11 +45,14 @@ class Holder:
             self.patience_s = PATIENCE_STEVED_S
 
     def _sources(self) -> list[Source]:
-        return [source for source in (self.slot, self.jobserver) if source is not None]
+        sources = (self.slot, self.claim, self.jobserver)
+        return [source for source in sources if source is not None]
 
     def _take_any(self) -> bool:
         for source in self._sources():
             if source.take():
+                if source is self.claim:
+                    self.slot, self.claim = source, None
                 self.held = source
                 self.look_again_at = time.monotonic() + self.patience_s
                 return True
@@ -105,7 +116,7 @@ class Holder:
     def _give_up(self, error: JobserverError) -> None:
         """The jobserver has gone: from here on we are by ourselves."""
         self.error = str(error)
-        self.slot = self.jobserver = None
+        self.slot = self.claim = self.jobserver = None
         self.held = None
 
     def close(self) -> None:
@@ -120,5 +131,5 @@ class Holder:
             except JobserverError as error:
                 self.error = str(error)
             source.close()
-        self.slot = self.jobserver = None
+        self.slot = self.claim = self.jobserver = None
         self.stamps.close()

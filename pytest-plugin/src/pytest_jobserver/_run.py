@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pytest_jobserver._claim import Claim, ClaimThread
 from pytest_jobserver._client import FIFO, Client, JobserverError, Named
 from pytest_jobserver._holder import Holder
 from pytest_jobserver._nameless import NamelessFifo, NamelessFile
@@ -21,10 +22,13 @@ from pytest_jobserver._stamps import GIVEN_BACK, Stamps, Totals, add_up
 class Run:
     """In pytest alone, or in the controller of pytest-xdist."""
 
-    def __init__(self, client: Client, named: Named, slot_is_paid: bool) -> None:
+    def __init__(
+        self, client: Client, named: Named, slot_is_paid: bool, slot_may_come: bool = False
+    ) -> None:
         self.client = client
         self.named = named
         self.slot_is_paid = slot_is_paid
+        self.slot_may_come = slot_may_come and not slot_is_paid
         self.tests = 0
         self.errors: list[str] = []
         self.stamps: list[NamelessFile] = []
@@ -53,7 +57,8 @@ def open_holder_alone(run: Run) -> Holder:
     """A slot that is paid for is all that a process by itself needs."""
     stamps = Stamps(run.add_stamps().path)
     source = Direct(run.client)
-    return Holder(PaidSlot() if run.slot_is_paid else None, source, stamps)
+    claim = Claim(run.client) if run.slot_may_come else None
+    return Holder(PaidSlot() if run.slot_is_paid else None, source, stamps, claim)
 
 
 class PaidSlot:
@@ -93,15 +98,28 @@ class Ledger:
 class Controller(Run):
     """Gives each worker what it needs to share the slot, and returns what a dead one held."""
 
-    def __init__(self, client: Client, named: Named, slot_is_paid: bool) -> None:
-        super().__init__(client, named, slot_is_paid)
+    def __init__(
+        self, client: Client, named: Named, slot_is_paid: bool, slot_may_come: bool = False
+    ) -> None:
+        super().__init__(client, named, slot_is_paid, slot_may_come)
         self.ledgers: dict[str, list[Ledger]] = {}  # of each worker
         self.stamps_paths: dict[str, str] = {}
         self.own = Direct(client)
         self.slot = NamelessFifo()
+        self.claim_thread: ClaimThread | None = None
 
     def lend_slot(self) -> None:
         self.slot.put(b"+")
+
+    def claim_slot(self) -> bool:
+        self.slot_is_paid = self.slot_is_paid or (
+            self.slot_may_come and self.client.claim_implicit()
+        )
+        return self.slot_is_paid
+
+    def await_slot(self) -> None:
+        if self.slot_may_come and not self.slot_is_paid and not self.own.tokens:
+            self.claim_thread = ClaimThread(self.client, self.lend_slot)
 
     def workers_take_tokens(self) -> bool:
         return self.named.path is not None
@@ -155,6 +173,9 @@ class Controller(Run):
             self.errors.append(str(error))
 
     def close(self) -> None:
+        if self.claim_thread is not None:
+            self.claim_thread.close()
+            self.claim_thread = None
         self.settle()
         self.give_all_back(self.own)
         for ledgers in self.ledgers.values():

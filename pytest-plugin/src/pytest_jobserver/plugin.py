@@ -20,6 +20,7 @@ from pytest_jobserver._client import (
     Named,
     find,
     implicit_is_paid,
+    implicit_may_come,
     parse_named,
 )
 from pytest_jobserver._fixture import Jobserver
@@ -136,27 +137,26 @@ _sessions = Sessions()
 _process_key = pytest.StashKey[Process]()
 
 
-def start_controller(config: pytest.Config, client: Client, named: Named, is_paid: bool) -> None:
-    run = _run.Controller(client, named, is_paid)
+def start_controller(config: pytest.Config, run: _run.Controller) -> None:
     config.stash[_run.run_key] = run
     if not run.workers_take_tokens():
         say(
             config,
-            f"the workers do not inherit the descriptors {named}, so that they share one job slot;"
-            " name a fifo by --jobserver, or use jobwrap --style=fifo",
+            f"the workers do not inherit the descriptors {run.named}, so that they share one job"
+            " slot; name a fifo by --jobserver, or use jobwrap --style=fifo",
         )
-        while not is_paid and not run.own.take():
+        while not run.claim_slot() and not run.own.take():
             wait_for_any([run.own])
-    if is_paid or run.own.tokens:
+    if run.slot_is_paid or run.own.tokens:
         run.lend_slot()
+    run.await_slot()
     config.pluginmanager.register(run, "jobserver-run")
     config.pluginmanager.register(Report(run), "jobserver-report")
 
 
-def start_alone(config: pytest.Config, client: Client, named: Named, is_paid: bool) -> None:
-    run = _run.Run(client, named, is_paid)
+def start_alone(config: pytest.Config, run: _run.Run) -> None:
     config.stash[_run.run_key] = run
-    process = Process(_run.open_holder_alone(run), named, is_limited=False)
+    process = Process(_run.open_holder_alone(run), run.named, is_limited=False)
     config.stash[_process_key] = process
     config.pluginmanager.register(run, "jobserver-run")
     config.pluginmanager.register(Report(run), "jobserver-report")
@@ -189,11 +189,12 @@ def start(config: pytest.Config) -> None:
     client = Client.open(named)
     policy = "inherit" if _sessions.open > 1 else policy_for(config)
     is_paid = implicit_is_paid(client, policy, named.from_environment)
+    may_come = implicit_may_come(client, policy)
     join_group(client)
     if is_controller:
-        start_controller(config, client, named, is_paid)
+        start_controller(config, _run.Controller(client, named, is_paid, may_come))
     else:
-        start_alone(config, client, named, is_paid)
+        start_alone(config, _run.Run(client, named, is_paid, may_come))
 
 
 @pytest.hookimpl(tryfirst=True)
