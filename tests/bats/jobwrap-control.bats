@@ -36,7 +36,7 @@ setup() {
     run -0 --separate-stderr "$JOBWRAP" -j3 --parent=none sh -c '
         "$0" get jobs; "$0" set jobs=5; "$0" get jobs; "$0" get held; "$0" status' "$STEVECTL"
     [ "${lines[0]} ${lines[1]} ${lines[2]}" = '3 5 5' ]
-    [[ $output == *"$JOBWRAP"* || $output == *jobwrap* ]]
+    [[ $output =~ wrapped\ +sh\ -c\ .*\ in\ / ]]
 }
 
 @test 'set jobs: fewer at once, and more again' {
