@@ -10,7 +10,7 @@
 
 /* All but min_jobs and per_process_limit, which are the server's; `opening`: who asks. */
 void serve_status(const struct pool *pool, const struct pool_opening *opening,
-                  struct steved_status *status);
+                  struct steved_status *answer);
 /* In: its cursor. 0, or -EINVAL: a reserved member is not 0. */
 int serve_clients(const struct pool *pool, struct steved_clients *page);
 /* 0, or -EINVAL: names settings that are not known. */

@@ -76,6 +76,8 @@ pool_claim_end(struct pool *pool, struct pool_holder *claimer)
         TAILQ_REMOVE(&ancestor->claimers, claimer, in_claimers);
         ancestor->claims--;
         claimer->claimed_from = NULL;
+        claimer->account->claimed--;
+        pool_account_changed(pool, claimer->account);
         pool->has_new_claimable = true;
         claimer = claimer->claims > pool_holder_claimable(claimer) ? first_to_lose(claimer) : NULL;
     }
@@ -85,6 +87,8 @@ static void
 claim_begin(struct pool *pool, struct pool_holder *claimer, struct pool_holder *ancestor)
 {
     claimer->claimed_from = ancestor;
+    claimer->account->claimed++;
+    pool_account_changed(pool, claimer->account);
     ancestor->claims++;
     TAILQ_INSERT_TAIL(&ancestor->claimers, claimer, in_claimers);
     pool->has_new_claimable = true; /* it may be claimed on */

@@ -292,9 +292,13 @@ process_change_account(struct pool *pool, struct pool_process *process,
 {
     struct pool_account *before = process->holder.account;
 
+    unsigned claimed = process->holder.claimed_from ? 1 : 0;
+
     account->holders++;
+    account->claimed += claimed;
     process->holder.account = account;
     before->holders--;
+    before->claimed -= claimed;
     account_leave(pool, before);
 }
 

@@ -251,7 +251,7 @@ pool_recalled(const struct pool *pool, const struct pool_opening *opening)
     if (!poor || poor == rich || pool->free > 0 || is_held_back(pool))
         return 0;
     if (pool_has_none(poor))
-        return rich->tokens > 1;
+        return rich->tokens + rich->claimed > 1;
     return (pool_tokens_counted(rich) - 1) * poor->weight >=
            (pool_tokens_counted(poor) + 1) * rich->weight;
 }

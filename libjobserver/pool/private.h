@@ -42,6 +42,7 @@ struct pool_account {
     unsigned weight;
     unsigned tokens;      /* held, or set aside for it */
     unsigned implicit;    /* of these, paid implicit slots, which its share does not count */
+    unsigned claimed;     /* implicit slots that others' tokens pay for */
     unsigned needy;       /* wait below it and have none */
     unsigned holders;     /* references: processes and groups */
     uint64_t last_served; /* the ordinal of its last turn, or of its first wait; 0: never waited */
@@ -242,7 +243,7 @@ void pool_set_deadline(struct pool *pool, struct pool_waiter *waiter, int64_t de
 void pool_account_changed(struct pool *pool, struct pool_account *account);
 /* The waiting account whose turn is next, but for those that were passed over; NULL: none waits. */
 const struct pool_account *pool_poorest_waiting(const struct pool *pool);
-/* Has it neither a token nor one that is set aside for it? */
+/* Has it no token, none that is set aside for it, and no claim on another's; or somebody below it? */
 bool pool_has_none(const struct pool_account *account);
 /* Tokens that count for its share. */
 uint64_t pool_tokens_counted(const struct pool_account *account);

@@ -24,7 +24,7 @@
 bool
 pool_has_none(const struct pool_account *account)
 {
-    return account->tokens == 0 || account->needy > 0;
+    return account->tokens + account->claimed == 0 || account->needy > 0;
 }
 
 uint64_t

@@ -92,7 +92,7 @@ pool_get_clients(const struct pool *pool, uint64_t *cursor, struct pool_client *
 /* --- the check --- */
 
 struct totals {
-    unsigned held, reserved, queued, parked, holders, implicit, loans, wishes;
+    unsigned held, reserved, queued, parked, holders, implicit, claimed, loans, wishes;
 };
 
 static const char *
@@ -172,6 +172,7 @@ check_holders(const struct pool *pool, struct totals *totals)
         last_ordinal = holder->ordinal;
         totals->held += holder->held;
         totals->implicit += holder->pays_implicit;
+        totals->claimed += holder->claimed_from != NULL;
         totals->holders++;
         if (!holder->is_group)
             totals->wishes += container_of(holder, struct pool_process, holder)->wishes;
@@ -195,6 +196,7 @@ check_account(const struct pool_account *account, struct totals *sum)
     }
     sum->held += account->tokens;
     sum->implicit += account->implicit;
+    sum->claimed += account->claimed;
     sum->holders += account->holders;
     return NULL;
 }
@@ -220,8 +222,9 @@ check_accounts(const struct pool *pool, const struct totals *totals)
         return "the list of waiting accounts is wrong";
     if (sum.held != totals->held + totals->reserved || sum.queued != totals->queued)
         return "the accounts' sums are not the holders'";
-    if (sum.implicit != totals->implicit || sum.holders != totals->holders)
-        return "the accounts' implicit slots or references are wrong";
+    if (sum.implicit != totals->implicit || sum.holders != totals->holders ||
+        sum.claimed != totals->claimed)
+        return "the accounts' implicit slots, claims or references are wrong";
     return NULL;
 }
 
