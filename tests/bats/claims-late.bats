@@ -126,6 +126,28 @@ beside() {
     done
 }
 
+# below_jobwrap RECIPE N [OPTION...]: as beside, below a jobwrap with N tokens.
+below_jobwrap() {
+    local jobs
+    rm -f "$LOG" ./*.began
+    jobs=$(seq -s ' ' $(($2 + 1)))
+    printf 'all: %s\n%s:\n\t@%s\n' "$jobs" "$jobs" "$1" >beside.mk
+    run -0 timeout 60 "$JOBWRAP" -j"$2" "${@:3}" -- "$MAKE441" -f beside.mk
+}
+
+@test 'make below a jobwrap whose recipes are A & B; wait: exactly as many jobs as tokens' {
+    require_tool MAKE441
+    for n in 1 2 3 4; do
+        below_jobwrap '"$(JOBWRAP)" -- "$(STAMP)" "$(LOG)" $@a 0.3 & "$(JOBWRAP)" -- "$(STAMP)" "$(LOG)" $@b 0.3; wait' "$n"
+        exactly "$n" $((2 * n + 2))
+    done
+    start_steved --jobs 3
+    below_jobwrap '"$(JOBWRAP)" -- "$(STAMP)" "$(LOG)" $@a 0.3 & "$(JOBWRAP)" -- "$(STAMP)" "$(LOG)" $@b 0.3; wait' 3 \
+        --parent="$SERVER"
+    exactly 3 8
+    wait_for 10 steved_has free 3
+}
+
 # joined FIRST SECOND: a pipeline below the holder of the only token, whose two jobwraps say why they wait.
 joined() {
     start_steved --jobs 1

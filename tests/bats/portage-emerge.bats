@@ -104,6 +104,37 @@ end_all_in() {
     [ "$(merged)" = 5 ]
 }
 
+waits_at_steved() {
+    [ "$(steved_get waiting)" -ge 1 ]
+}
+
+@test 'at steved, below who has the only token: the slot is paid for as soon as nobody else claims that' {
+    cat >job <<END
+#!/usr/bin/env bash
+exec '$STAMP' '$LOG' "\$1" 0.05
+END
+    prepare 1
+    mkfifo gate
+    exec {gate}<>gate
+    start_steved --jobs 1
+    export JOBSERVER_EMERGE PACKAGES
+    MAKEFLAGS="--jobserver-auth=fifo:$SERVER" spawn bash -euc "exec $gate>&-"'
+        exec 3<>"$0"
+        dd bs=1 count=1 <&3 >token 2>/dev/null
+        "$JOBWRAP" -j1 -- "$STAMP" "$LOG" first -- sh -c ": >claimed; read -r _ <gate" 3>&- &
+        until [ -e claimed ]; do sleep 0.01; done
+        ROOT="" "$JOBSERVER_EMERGE" --strict --jobs=8 --nodeps $PACKAGES 3>&- </dev/null
+        wait' "$SERVER" >said 2>&1
+    wait_for 60 waits_at_steved || { cat said && return 1; }
+    lives_jobs 1
+    echo >&"$gate"
+    status_of "$spawned" 120
+    cat said
+    [ "$status" = 0 ]
+    "$LIB/concurrency" --expect-exactly 1 --expect-jobs 2 "$LOG"
+    [ "$(merged)" = 1 ]
+}
+
 has_begun() {
     [ "$(grep -c ^start "$LOG")" -ge "$1" ]
 }

@@ -84,6 +84,11 @@ answer_due(struct fixture *f)
 }
 
 /* What a call makes due is answered before the next one. */
+#define pool_set_idle(...)                                                                         \
+    do {                                                                                           \
+        (pool_set_idle)(__VA_ARGS__);                                                              \
+        answer_due(f);                                                                             \
+    } while (0)
 #define pool_claim_implicit(...)                                                                   \
     __extension__({                                                                                \
         __auto_type result_ = (pool_claim_implicit)(__VA_ARGS__);                                  \
@@ -1124,6 +1129,49 @@ test_rule2_asking_again_keeps_the_place(void **state)
     assert_false(awaits(f, &two, &make));
     die(f, &one);
     expect_events(f, "notify:two");
+}
+
+static void
+test_rule2_idle_tokens_pay_for_nobody(void **state)
+{
+    struct fixture *f = begin(state, 3);
+    NEW_CLIENT(f, wrap, 1);
+    NEW_CLIENT(f, one, 1);
+    NEW_CLIENT(f, two, 1);
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000, tick(f)), 0);
+    take_all(f, &wrap);
+    pool_set_idle(f->pool, wrap.opening, 2, tick(f));
+    assert_true(awaits(f, &one, &wrap));
+    assert_false(awaits(f, &two, &wrap));
+    pool_set_idle(f->pool, wrap.opening, 3, tick(f));
+    expect_events(f, "");
+    pool_set_idle(f->pool, wrap.opening, 1, tick(f));
+    expect_events(f, "notify:two");
+    assert_true(awaits(f, &two, &wrap));
+}
+
+static void
+test_rule2_idle_token_that_is_returned_pays_on_only_where_it_must(void **state)
+{
+    struct fixture *f = begin(state, 3);
+    NEW_CLIENT(f, wrap, 1);
+    NEW_CLIENT(f, one, 1);
+    NEW_CLIENT(f, two, 1);
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000, tick(f)), 0);
+    take_all(f, &wrap);
+    assert_true(claims(f, &one, &wrap));
+    assert_true(claims(f, &two, &wrap));
+    /* One is lent, for one of the two; what is idle besides is given back as it is. */
+    pool_set_idle(f->pool, wrap.opening, 2, tick(f));
+    give(f, &wrap, 1);
+    pool_set_idle(f->pool, wrap.opening, 1, tick(f));
+    expect_tokens(f, 0, 3, 0, 0);
+    assert_int_equal(held_by(f, &two), 1);
+    assert_int_equal(line_of(f, &wrap).claims, 1);
+    give(f, &wrap, 1);
+    pool_set_idle(f->pool, wrap.opening, 0, tick(f));
+    expect_tokens(f, 1, 2, 0, 0);
+    assert_int_equal(line_of(f, &wrap).claims, 1);
 }
 
 static void
@@ -2917,6 +2965,8 @@ main(void)
         POOL_TEST(test_rule2_token_that_is_passed_on_before_it_is_asked_for),
         POOL_TEST(test_rule2_client_that_does_not_ask_again_is_told_once),
         POOL_TEST(test_rule2_asking_again_keeps_the_place),
+        POOL_TEST(test_rule2_idle_tokens_pay_for_nobody),
+        POOL_TEST(test_rule2_idle_token_that_is_returned_pays_on_only_where_it_must),
         POOL_TEST(test_rule2_nobody_above_is_nobody_to_wait_for),
         POOL_TEST(test_recall_group_with_the_larger_share_is_asked),
         POOL_TEST(test_recall_its_own_implicit_slot_is_not_asked_for),

@@ -448,6 +448,11 @@ answer_due(struct random_test *t)
         (pool_set_per_process_limit)(__VA_ARGS__);                                                 \
         answer_due(t);                                                                             \
     } while (0)
+#define pool_set_idle(...)                                                                         \
+    do {                                                                                           \
+        (pool_set_idle)(__VA_ARGS__);                                                              \
+        answer_due(t);                                                                             \
+    } while (0)
 #define pool_set_throttle(...)                                                                     \
     do {                                                                                           \
         (pool_set_throttle)(__VA_ARGS__);                                                          \
@@ -1014,6 +1019,16 @@ op_await(struct random_test *t)
     return true;
 }
 
+static bool
+op_idle(struct random_test *t)
+{
+    int p = any_process(t), o = p == NOBODY ? NOBODY : any_opening(t, p);
+    if (o == NOBODY || t->openings[o].group == NOBODY)
+        return false;
+    pool_set_idle(t->pool, t->openings[o].handle, below(t, 4), t->now_ns);
+    return true;
+}
+
 static const struct {
     const char *name;
     unsigned weight;
@@ -1036,6 +1051,7 @@ static const struct {
     {"pay", 2, op_pay},
     {"claim", 3, op_claim},
     {"await a claim", 6, op_await},
+    {"idle", 2, op_idle},
 };
 
 #define N_OPERATIONS (sizeof(operations) / sizeof(operations[0]))
