@@ -390,7 +390,7 @@ is_bereaved(const struct gate *gate)
 static bool
 end_stopped(struct gate *gate)
 {
-    bool has_failed = gate->queue.end_status >= 0;
+    bool has_failed = !gate->queue.is_interrupted;
     enum gate_end end = GATE_END_SEEN;
 
     if (has_failed && gate->kind->may_end)

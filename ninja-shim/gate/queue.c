@@ -150,6 +150,7 @@ void
 queue_stop(struct queue *queue, int end_status)
 {
     queue->is_stopped = true;
+    queue->is_interrupted = queue->is_interrupted || end_status < 0;
     queue->end_status = end_status;
 }
 
@@ -166,6 +167,7 @@ queue_ended(struct queue *queue, int wait_status)
     bool interrupted = WIFSIGNALED(wait_status) && is_interruption(WTERMSIG(wait_status));
     if (allowed && (interrupted || queue->failures >= allowed))
         queue_stop(queue, code);
+    queue->is_interrupted = queue->is_interrupted || (allowed && interrupted);
 }
 
 void

@@ -44,7 +44,9 @@ struct queue {
     unsigned unknown; /* jobs have ended, nobody knows how yet */
     bool is_serial;   /* one job at a time, on nothing */
     bool is_stopped;  /* nothing that waits runs any more */
-    int end_status;   /* what it exits with instead; meaningless until stopped */
+    bool
+        is_interrupted; /* by a signal, to a job or to the lazy client: it does not wait for others */
+    int end_status;     /* what it exits with instead; meaningless until stopped */
 };
 
 void queue_init(struct queue *queue, const struct queue_rules *rules);
@@ -88,7 +90,7 @@ void queue_unknown_settled(struct queue *queue, unsigned settled);
  * have ended. */
 void queue_serialize(struct queue *queue);
 
-/* Whatever waits, and comes yet, is to be ended. */
+/* Whatever waits, and comes yet, is to be ended; end_status: -1, by a signal. */
 void queue_stop(struct queue *queue, int end_status);
 
 /* What a shell, and ninja from 1.13 on, makes of a wait status: a number to exit with. A job that was

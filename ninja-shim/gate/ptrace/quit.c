@@ -40,8 +40,7 @@ ptrace_quit_close(struct quit *quit)
 void
 ptrace_quit_give_up(struct quit *quit)
 {
-    if (quit->state != QUIT_NONE)
-        quit->state = QUIT_GIVEN_UP;
+    quit->state = QUIT_GIVEN_UP;
 }
 
 static bool
@@ -131,6 +130,28 @@ is_waiting(const struct ptrace_syscall *call)
         if (call->number == waits[i])
             return true;
     return false;
+}
+
+/* It leaves already, for a reason of its own: a job that has ended looks to it like an interruption. */
+static bool
+is_leaving(const struct tracer *tracer, const struct ptrace_syscall *call)
+{
+    const struct tracee *tracee = tracer_find(tracer, (pid_t)call->arguments[0]);
+
+    return call->number == SYS_wait4 && tracee &&
+           (tracee->role == ROLE_WAITING || tracee->role == ROLE_CHILD);
+}
+
+static void
+watch_reports(struct gate *gate, struct quit *quit, const struct ptrace_syscall *call)
+{
+    if (is_leaving(tracer_of(gate), call))
+        ptrace_quit_give_up(quit);
+    else if (is_waiting(call) && has_reported_all(gate, quit))
+        quit->has_reported = true;
+    else
+        return;
+    gate_serve(gate);
 }
 
 /* --- it is interrupted --- */
@@ -356,10 +377,8 @@ ptrace_quit_on_syscall(struct gate *gate, pid_t pid)
         gate_serve(gate);
         return;
     }
-    if (quit->state == QUIT_REPORTS && call.is_entry && is_waiting(&call) &&
-        has_reported_all(gate, quit)) {
-        quit->has_reported = true;
-        gate_serve(gate);
+    if (quit->state == QUIT_REPORTS && call.is_entry) {
+        watch_reports(gate, quit, &call);
     } else if (quit->state == QUIT_INTERRUPTED && has_seen_victim(quit)) {
         quit->state = QUIT_LEAVES;
         gate_serve(gate);

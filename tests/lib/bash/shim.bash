@@ -67,6 +67,14 @@ build() {
     fi
 }
 
+# jobs_given: how many jobs ninja may start here, if the user does not say it.
+jobs_given() {
+    # shellcheck disable=SC2016 # the script's
+    printf '#!/bin/sh\nfor word; do echo "$word"; done\n' >"$BATS_TEST_TMPDIR/print-words"
+    chmod +x "$BATS_TEST_TMPDIR/print-words"
+    NINJA_SHIM_REAL=$BATS_TEST_TMPDIR/print-words "$NINJA_SHIM" | sed -n 's/^-j//p'
+}
+
 # clean DIR: as if nothing had been built there.
 clean() {
     rm -rf "$1/out" "$1/.ninja_log" "$1/.ninja_deps"
