@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -334,6 +335,20 @@ test_tell(void **state)
     expect_variable("JOBWRAP_JOBS", "7");
 }
 
+/* By its path, since who starts cargo closes descriptors. */
+static void
+test_tell_cargo(void **state)
+{
+    struct auth ends = {.kind = AUTH_PIPE, .read_fd = 1022, .write_fd = 1023};
+
+    unsetenv("MAKEFLAGS");
+    setenv("CARGO_MAKEFLAGS", "-j2 --jobserver-auth=5,6", 1);
+    assert_int_equal(environment_name_jobserver(&ends, "/a/b", 7), 0);
+    expect_variable("MAKEFLAGS", " -j7 --jobserver-auth=1022,1023");
+    expect_variable("CARGO_MAKEFLAGS", " -j7 --jobserver-auth=fifo:/a/b");
+    expect_variable("JOBWRAP_FIFO", "/a/b");
+}
+
 /* Whose number JOBWRAP_JOBS is, is known by the path beside it. */
 static void
 test_publish(void **state)
@@ -371,7 +386,6 @@ test_ends(void **state)
 
     assert_int_equal(environment_open_ends("named", &ends, &error), 0);
     assert_int_equal(ends.kind, AUTH_PIPE);
-    assert_true(ends.read_fd > STDERR_FILENO && ends.write_fd > STDERR_FILENO);
     assert_int_equal(fcntl(ends.read_fd, F_GETFD), 0); /* inherited */
     assert_int_equal(fcntl(ends.read_fd, F_SETFL, O_NONBLOCK), 0);
     assert_int_equal(fcntl(ends.write_fd, F_GETFL) & O_NONBLOCK, 0);
@@ -385,6 +399,53 @@ test_ends(void **state)
     free(error);
 }
 
+/* The highest two, but those that make's pselect(2) knows. */
+static void
+expect_ends(rlim_t limit, int read_fd, int write_fd)
+{
+    struct auth ends;
+    struct rlimit old, new;
+    char *error;
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    new = (struct rlimit){.rlim_cur = limit, .rlim_max = old.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &new), 0);
+    int result = environment_open_ends("named", &ends, &error);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    assert_int_equal(result, read_fd < 0 ? -EMFILE : 0);
+    if (read_fd < 0) {
+        free(error);
+        return;
+    }
+    assert_int_equal(ends.read_fd, read_fd);
+    assert_int_equal(ends.write_fd, write_fd);
+    close(ends.read_fd);
+    close(ends.write_fd);
+}
+
+static void
+test_numbers_of_ends(void **state)
+{
+    struct rlimit limit;
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    if (limit.rlim_max < 2048)
+        skip();
+    expect_ends(2048, 1023, 1022);
+    expect_ends(1024, 1023, 1022);
+    expect_ends(256, 255, 254);
+    expect_ends(203, 199, 198); /* the fixture has 200 to 202 */
+    expect_ends(100, 99, 98);
+    int other = fcntl(STDIN_FILENO, F_DUPFD, 1022);
+    expect_ends(2048, 1023, 1021);
+    close(other);
+    /* Nothing is left; or room for one of them. */
+    int first = fcntl(STDIN_FILENO, F_DUPFD, 3);
+    expect_ends((rlim_t)first, -1, -1);
+    expect_ends((rlim_t)first + 2, -1, -1);
+    close(first);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -394,7 +455,8 @@ main(void)
         TEST(test_open),        TEST(test_total),
         TEST(test_find_server), TEST(test_find_the_users_server),
         TEST(test_order),       TEST(test_tell),
-        TEST(test_publish),     TEST(test_ends),
+        TEST(test_tell_cargo),  TEST(test_publish),
+        TEST(test_ends),        TEST(test_numbers_of_ends),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
