@@ -43,8 +43,10 @@ find_make_for_gmake(struct shim *shim)
         free(error);
         return false;
     }
-    if (program_ask_version(shim->real, "make", answer, sizeof(answer)) == 0 &&
-        strncmp(answer, "GNU Make", strlen("GNU Make")) == 0)
+    /* Who is asked asks nobody. */
+    if (program_is_asked() ||
+        (program_ask_version(shim->real, "make", answer, sizeof(answer)) == 0 &&
+         strncmp(answer, "GNU Make", strlen("GNU Make")) == 0))
         return true;
     free(shim->real);
     return false;
@@ -151,7 +153,8 @@ main(int argc, char **argv)
 
     program_invocation_short_name = (char[]){"make-shim"};
     find_real(&shim);
-    if (program_shim_hops() == 0 && !only_informs(argc, argv) && names_fifo(&shim))
+    if (program_shim_hops() == 0 && !program_is_asked() && !only_informs(argc, argv) &&
+        names_fifo(&shim))
         name_jobserver(&shim);
     become_real(&shim, argv);
 }

@@ -250,7 +250,7 @@ main(int argc, char **argv)
     program_invocation_short_name = (char[]){"ninja-shim"};
     descriptors_guard_standard();
     find_real(&shim, name);
-    if (program_shim_hops() > 0)
+    if (program_shim_hops() > 0 || program_is_asked())
         become_real(&shim, argv);
     read_environment(&shim);
     read_options(&shim, name);
