@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * make, gmake: what stands before the real one on PATH, for the sake of a make older than 4.4, to
- * which a `fifo:` in MAKEFLAGS is a fatal error. It opens that jobserver, names it by two descriptors
- * instead, and becomes the real one. Whatever else there is, it becomes at once. See ninja-shim(1).
+ * make, gmake, remake: what stands before the real one on PATH. To a make older than 4.4 a `fifo:` in
+ * MAKEFLAGS is a fatal error: the shim opens that jobserver, and names it by two descriptors instead. It
+ * does so as well where MAKEFLAGS names descriptors that are closed here, and JOBWRAP_FIFO a path. With
+ * a -jN on its command line a make leaves the jobserver: the shim becomes `jobwrap -jN make` without it.
+ * Then, or where there is nothing to mend, it becomes the real one. See ninja-shim(1).
  */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,11 +16,15 @@
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/program.h"
 #include "libjobserver/program/usage.h"
+#include "ninja-shim/shims/ours.h"
+
+#define REAL_VARIABLE (strcmp(SHIM_NAME, "remake") == 0 ? "REMAKE_SHIM_REAL" : "MAKE_SHIM_REAL")
 
 /* The state of the program. */
 struct shim {
     char *real;       /* the path of what it becomes */
-    struct auth auth; /* as MAKEFLAGS names the jobserver */
+    struct auth auth; /* as MAKEFLAGS names the jobserver, */
+    bool is_withheld; /* or JOBWRAP_FIFO, where MAKEFLAGS names descriptors that are not for us */
     unsigned jobs;    /* of the -jN beside it; 0: there is none */
 };
 
@@ -39,7 +46,7 @@ find_make_for_gmake(struct shim *shim)
 {
     char answer[64], *error;
 
-    if (program_find_real("make", "MAKE_SHIM_REAL", &shim->real, &error) < 0) {
+    if (program_find_real("make", REAL_VARIABLE, &shim->real, &error) < 0) {
         free(error);
         return false;
     }
@@ -56,7 +63,7 @@ static void
 find_real(struct shim *shim)
 {
     char *error;
-    int result = program_find_real(SHIM_NAME, "MAKE_SHIM_REAL", &shim->real, &error);
+    int result = program_find_real(SHIM_NAME, REAL_VARIABLE, &shim->real, &error);
 
     if (result == 0)
         return;
@@ -80,9 +87,28 @@ only_informs(int argc, char **argv)
     return false;
 }
 
+/* MAKEFLAGS names descriptors that make has not given to us, or somebody has closed; the FIFO of the
+ * jobwrap around is there all the same. */
+static void
+take_wrapper_fifo(struct shim *shim)
+{
+    struct jobserver jobserver;
+    char *error;
+
+    if (environment_find_inherited(&jobserver, &error) == 1 && jobserver.auth.kind == AUTH_NONE) {
+        auth_clear(&shim->auth);
+        shim->auth.kind = AUTH_FIFO;
+        shim->auth.path = strdup(getenv("JOBWRAP_FIFO"));
+        shim->is_withheld = true;
+        check(shim->auth.path ? 0 : -ENOMEM);
+    }
+    free(error);
+    environment_close(&jobserver);
+}
+
 /* What makes no sense is for make to complain about. */
 static bool
-names_fifo(struct shim *shim)
+is_told_of_jobserver(struct shim *shim)
 {
     const char *flags = getenv("MAKEFLAGS");
     char *error;
@@ -92,7 +118,55 @@ names_fifo(struct shim *shim)
         return false;
     }
     shim->jobs = auth_jobs(flags);
-    return shim->auth.kind == AUTH_FIFO;
+    if (shim->auth.kind == AUTH_PIPE || shim->auth.kind == AUTH_CLOSED)
+        take_wrapper_fifo(shim);
+    return shim->auth.kind == AUTH_FIFO || shim->auth.kind == AUTH_PIPE;
+}
+
+/* --- an explicit -jN, with which make would leave the jobserver --- */
+
+static bool
+can_open_jobserver(void)
+{
+    struct jobserver jobserver;
+    char *error;
+    bool can = environment_find_inherited(&jobserver, &error) == 1;
+
+    free(error);
+    environment_close(&jobserver);
+    return can;
+}
+
+/* Without a jobwrap make has its way. */
+static void
+become_capped(unsigned jobs, const struct auth *auth, char **argv)
+{
+    int result = ours_become_capped(jobs, auth->kind == AUTH_FIFO ? "fifo" : "pipe", argv);
+
+    if (result == -ENOENT)
+        return;
+    message("run jobwrap: %s", strerror(-result));
+    exit(EXIT_OURS);
+}
+
+/* Returns the command line that is left. -j1 serialises a makefile that is broken, in the slot that is
+ * paid for. */
+static char **
+cap(const struct shim *shim, char **argv)
+{
+    struct auth_command command;
+
+    check(auth_read_command(argv, &command));
+    if (!command.has_jobs || command.jobs == 1 || !command.builds || !command.makes_sense ||
+        command.names_jobserver || !ours_caps("MAKE_SHIM_CAP") || !can_open_jobserver())
+        return argv;
+    char **rest = auth_drop_jobs(argv);
+    check(rest ? 0 : -ENOMEM);
+    if (command.jobs == 0)
+        return rest;
+    become_capped(command.jobs, &shim->auth, rest);
+    free(rest);
+    return argv;
 }
 
 /* --- the environment --- */
@@ -124,11 +198,16 @@ name_descriptors(const struct shim *shim)
     check(environment_publish_path(&shim->auth, shim->jobs));
 }
 
-/* One that cannot be asked may be old. */
+/* One that cannot be asked may be old. Any make takes descriptors. */
 static void
 name_jobserver(const struct shim *shim)
 {
     char answer[256];
+
+    if (shim->is_withheld) {
+        name_descriptors(shim);
+        return;
+    }
     int result = program_ask_version(shim->real, "make", answer, sizeof(answer));
 
     if (result < 0)
@@ -154,7 +233,10 @@ main(int argc, char **argv)
     program_invocation_short_name = (char[]){"make-shim"};
     find_real(&shim);
     if (program_shim_hops() == 0 && !program_is_asked() && !only_informs(argc, argv) &&
-        names_fifo(&shim))
-        name_jobserver(&shim);
+        is_told_of_jobserver(&shim)) {
+        argv = cap(&shim, argv);
+        if (shim.auth.kind == AUTH_FIFO)
+            name_jobserver(&shim);
+    }
     become_real(&shim, argv);
 }
