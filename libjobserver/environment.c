@@ -103,16 +103,34 @@ find_named(const char *named, struct jobserver *found, char **error)
     return result < 0 ? result : 1;
 }
 
+/* Not: withheld, nobody's but another user's, or nonsense. */
+static bool
+is_gone(int result, const struct jobserver *found)
+{
+    static const int reasons[] = {ENOENT, ENOTDIR, ENXIO, ENODEV, ENOTCONN, ECONNABORTED};
+
+    if (found->auth.kind == AUTH_PIPE)
+        return result == -EBADF;
+    for (size_t i = 0; i < sizeof(reasons) / sizeof(*reasons); i++)
+        if (found->auth.kind == AUTH_FIFO && result == -reasons[i])
+            return true;
+    return false;
+}
+
 int
 environment_find(const char *named, struct jobserver *found, char **error)
 {
     if (named)
         return find_named(named, found, error);
     int result = environment_find_inherited(found, error);
-    if (result != 0)
+    if (result != 0 && !is_gone(result, found))
         return result;
-    found->client = environment_find_server();
-    return found->client ? 1 : 0;
+    struct client *server = environment_find_server();
+    if (!server)
+        return result;
+    environment_close(found);
+    *found = (struct jobserver){.client = server, .auth = found->auth};
+    return 1;
 }
 
 static unsigned

@@ -22,8 +22,9 @@ struct jobserver {
 };
 
 /* The one that the user names ("fifo:PATH", "R,W", a path); where `named` is NULL, the one in the
- * environment, the user's steved, /dev/steve; the first that there is.
- *   - 1: found->client is open.
+ * environment, the user's steved, /dev/steve; the first that there is. What MAKEFLAGS names and is gone
+ * (its path, or the two descriptors) gives way to the next.
+ *   - 1: found->client is open. *error: NULL, or, to be freed, why the one in MAKEFLAGS has given way.
  *   - 0: there is none.
  *   - a negative errno: the one that is named is not for us. *error, to be freed, says why; NULL: make
  *     withholds it (AUTH_CLOSED), or there is no memory.

@@ -57,8 +57,12 @@ find_jobserver(struct jobgate *jobgate)
     char *error;
     int result = environment_find(jobgate->options.server, &jobgate->jobserver, &error);
 
-    if (result >= 0)
+    if (result >= 0) {
+        if (error)
+            message("%s; using %s", error, client_name(jobgate->jobserver.client));
+        free(error);
         return;
+    }
     const char *reason = error ? error : strerror(-result);
     if (!error && jobgate->jobserver.is_from_environment)
         reason = "the jobserver in MAKEFLAGS is not for us";

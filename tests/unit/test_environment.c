@@ -283,6 +283,35 @@ expect_order(const char *named, int expected, const char *name)
     free(error);
 }
 
+/* What MAKEFLAGS names is gone. */
+static void
+expect_way_given(const char *reason, const char *name)
+{
+    struct jobserver found;
+    char *error;
+
+    assert_int_equal(environment_find(NULL, &found, &error), 1);
+    assert_string_equal(client_name(found.client), name);
+    assert_int_equal(found.auth.kind, AUTH_NONE);
+    assert_false(found.is_from_environment);
+    assert_string_equal(error, reason);
+    environment_close(&found);
+    free(error);
+}
+
+/* make withholds it; nobody else steps in. */
+static void
+test_withheld(void **state)
+{
+    struct jobserver found;
+    char *error;
+
+    setenv("MAKEFLAGS", "--jobserver-auth=-2,-2", 1);
+    assert_true(environment_find(NULL, &found, &error) < 0);
+    assert_null(error);
+    environment_close(&found);
+}
+
 static void
 test_order(void **state)
 {
@@ -302,7 +331,14 @@ test_order(void **state)
     expect_order("gone", -1, NULL);
     expect_order(NULL, 1, "fifo:wrapper");
     setenv("MAKEFLAGS", "--jobserver-auth=fifo:gone", 1);
-    expect_order(NULL, -1, NULL); /* not the server: MAKEFLAGS names another one */
+    expect_way_given("open fifo:gone: No such file or directory", server);
+    setenv("MAKEFLAGS", "--jobserver-auth=203,203", 1);
+    expect_way_given("open 203,203: not open here (a recipe without '+' does not get them)",
+                     server);
+    setenv("MAKEFLAGS", "--jobserver-auth=fifo:other", 1);
+    expect_order(NULL, -1, NULL); /* it is there, and no jobserver */
+    setenv("MAKEFLAGS", "--jobserver-auth=nonsense", 1);
+    expect_order(NULL, -1, NULL);
     unsetenv("MAKEFLAGS");
     expect_order(NULL, 1, server);
     unsetenv("XDG_RUNTIME_DIR");
@@ -452,11 +488,17 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_open),        TEST(test_total),
-        TEST(test_find_server), TEST(test_find_the_users_server),
-        TEST(test_order),       TEST(test_tell),
-        TEST(test_tell_cargo),  TEST(test_publish),
-        TEST(test_ends),        TEST(test_numbers_of_ends),
+        TEST(test_open),
+        TEST(test_total),
+        TEST(test_find_server),
+        TEST(test_find_the_users_server),
+        TEST(test_order),
+        TEST(test_withheld),
+        TEST(test_tell),
+        TEST(test_tell_cargo),
+        TEST(test_publish),
+        TEST(test_ends),
+        TEST(test_numbers_of_ends),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
