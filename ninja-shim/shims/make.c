@@ -12,30 +12,19 @@
 #include <string.h>
 
 #include "libjobserver/auth.h"
-#include "libjobserver/environment.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/program.h"
 #include "libjobserver/program/usage.h"
+#include "ninja-shim/shims/make_jobserver.h"
 #include "ninja-shim/shims/ours.h"
 
 #define REAL_VARIABLE (strcmp(SHIM_NAME, "remake") == 0 ? "REMAKE_SHIM_REAL" : "MAKE_SHIM_REAL")
 
 /* The state of the program. */
 struct shim {
-    char *real;       /* the path of what it becomes */
-    struct auth auth; /* as MAKEFLAGS names the jobserver, */
-    bool is_withheld; /* or JOBWRAP_FIFO, where MAKEFLAGS names descriptors that are not for us */
-    unsigned jobs;    /* of the -jN beside it; 0: there is none */
+    char *real; /* the path of what it becomes */
+    struct make_jobserver jobserver;
 };
-
-static void
-check(int result)
-{
-    if (result == 0)
-        return;
-    message_errno(result, "start");
-    exit(EXIT_OURS);
-}
 
 /* --- what there is --- */
 
@@ -87,133 +76,38 @@ only_informs(int argc, char **argv)
     return false;
 }
 
-/* MAKEFLAGS names descriptors that make has not given to us, or somebody has closed; the FIFO of the
- * jobwrap around is there all the same. */
-static void
-take_wrapper_fifo(struct shim *shim)
-{
-    struct jobserver jobserver;
-    char *error;
-
-    if (environment_find_inherited(&jobserver, &error) == 1 && jobserver.auth.kind == AUTH_NONE) {
-        auth_clear(&shim->auth);
-        shim->auth.kind = AUTH_FIFO;
-        shim->auth.path = strdup(getenv("JOBWRAP_FIFO"));
-        shim->is_withheld = true;
-        check(shim->auth.path ? 0 : -ENOMEM);
-    }
-    free(error);
-    environment_close(&jobserver);
-}
-
-/* What makes no sense is for make to complain about. */
-static bool
-is_told_of_jobserver(struct shim *shim)
-{
-    const char *flags = getenv("MAKEFLAGS");
-    char *error;
-
-    if (auth_parse(flags, &shim->auth, &error) < 0) {
-        free(error);
-        return false;
-    }
-    shim->jobs = auth_jobs(flags);
-    if (shim->auth.kind == AUTH_PIPE || shim->auth.kind == AUTH_CLOSED)
-        take_wrapper_fifo(shim);
-    return shim->auth.kind == AUTH_FIFO || shim->auth.kind == AUTH_PIPE;
-}
-
 /* --- an explicit -jN, with which make would leave the jobserver --- */
 
-static bool
-can_open_jobserver(void)
+static char **
+drop_jobs(char **argv)
 {
-    struct jobserver jobserver;
-    char *error;
-    bool can = environment_find_inherited(&jobserver, &error) == 1;
+    char **rest = auth_drop_jobs(argv);
 
-    free(error);
-    environment_close(&jobserver);
-    return can;
-}
-
-/* Without a jobwrap make has its way. */
-static void
-become_capped(unsigned jobs, const struct auth *auth, char **argv)
-{
-    int result = ours_become_capped(jobs, auth->kind == AUTH_FIFO ? "fifo" : "pipe", argv);
-
-    if (result == -ENOENT)
-        return;
-    message("run jobwrap: %s", strerror(-result));
+    if (rest)
+        return rest;
+    message("start: %s", strerror(ENOMEM));
     exit(EXIT_OURS);
 }
 
 /* Returns the command line that is left. -j1 serialises a makefile that is broken, in the slot that is
  * paid for. */
 static char **
-cap(const struct shim *shim, char **argv)
+cap(struct make_jobserver *jobserver, char **argv)
 {
     struct auth_command command;
 
-    check(auth_read_command(argv, &command));
-    if (!command.has_jobs || command.jobs == 1 || !command.builds || !command.makes_sense ||
-        command.names_jobserver || !ours_caps("MAKE_SHIM_CAP") || !can_open_jobserver())
+    if (auth_read_command(argv, &command) < 0 || !command.has_jobs || command.jobs == 1 ||
+        !command.builds || !command.makes_sense || command.names_jobserver ||
+        !ours_caps("MAKE_SHIM_CAP") || !make_jobserver_can_open(jobserver))
         return argv;
-    char **rest = auth_drop_jobs(argv);
-    check(rest ? 0 : -ENOMEM);
-    if (command.jobs == 0)
+    char **rest = drop_jobs(argv);
+    if (command.jobs == 0) {
+        make_jobserver_rejoin(jobserver);
         return rest;
-    become_capped(command.jobs, &shim->auth, rest);
+    }
+    make_jobserver_become_capped(jobserver, command.jobs, rest);
     free(rest);
     return argv;
-}
-
-/* --- the environment --- */
-
-/* As a newer make does: one line, and then one job at a time. */
-static void
-go_without(const char *operation, const char *why)
-{
-    const struct auth none = {.kind = AUTH_NONE, .read_fd = -1, .write_fd = -1};
-
-    message("%s%s; using -j1", operation, why);
-    check(environment_set_flags("MAKEFLAGS", getenv("MAKEFLAGS"), &none, 1));
-}
-
-static void
-name_descriptors(const struct shim *shim)
-{
-    struct auth ends = {.kind = AUTH_PIPE, .read_fd = -1, .write_fd = -1};
-    char *error = NULL;
-    int result = environment_open_ends(shim->auth.path, &ends, &error);
-
-    if (result < 0) {
-        go_without(error ? "" : "open the jobserver: ", error ? error : strerror(-result));
-        free(error);
-        return;
-    }
-    check(environment_set_flags("MAKEFLAGS", getenv("MAKEFLAGS"), &ends, shim->jobs));
-    /* The make below closes them where there is no '+'. */
-    check(environment_publish_path(&shim->auth, shim->jobs));
-}
-
-/* One that cannot be asked may be old. Any make takes descriptors. */
-static void
-name_jobserver(const struct shim *shim)
-{
-    char answer[256];
-
-    if (shim->is_withheld) {
-        name_descriptors(shim);
-        return;
-    }
-    int result = program_ask_version(shim->real, "make", answer, sizeof(answer));
-
-    if (result < 0)
-        go_without("ask make for its version: ", strerror(-result));
-    else if (make_version_is_old(answer))
-        name_descriptors(shim);
 }
 
 static _Noreturn void
@@ -228,15 +122,14 @@ become_real(const struct shim *shim, char **argv)
 int
 main(int argc, char **argv)
 {
-    struct shim shim = {.auth = {.kind = AUTH_NONE}};
+    struct shim shim = {.real = NULL};
 
     program_invocation_short_name = (char[]){"make-shim"};
     find_real(&shim);
     if (program_shim_hops() == 0 && !program_is_asked() && !only_informs(argc, argv) &&
-        is_told_of_jobserver(&shim)) {
-        argv = cap(&shim, argv);
-        if (shim.auth.kind == AUTH_FIFO)
-            name_jobserver(&shim);
+        make_jobserver_find(&shim.jobserver)) {
+        argv = cap(&shim.jobserver, argv);
+        make_jobserver_adapt(&shim.jobserver, shim.real);
     }
     become_real(&shim, argv);
 }

@@ -18,13 +18,12 @@
 #include "libjobserver/client.h"
 #include "libjobserver/environment.h"
 #include "libjobserver/implicit.h"
-#include "libjobserver/program/cpus.h"
 #include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/program.h"
 #include "libjobserver/program/usage.h"
-#include "ninja-shim/gate/kinds.h"
 #include "ninja-shim/gate/start.h"
+#include "ninja-shim/shims/ninja_gate.h"
 #include "ninja-shim/shims/ninja_options.h"
 #include "ninja-shim/shims/ninja_version.h"
 
@@ -66,28 +65,6 @@ become_real_with_jobs(struct shim *shim, unsigned jobs)
 }
 
 /* --- what there is --- */
-
-static _Noreturn void
-refuse_gate(const char *text)
-{
-    char known[GATE_KINDS_LIST_SIZE];
-
-    gate_kinds_list(known, ", ", " or ", "none");
-    usage_refuse("NINJA_SHIM_GATE", text, known);
-}
-
-static void
-read_environment(struct shim *shim)
-{
-    const char *gate = getenv("NINJA_SHIM_GATE"), *implicit = getenv("NINJA_SHIM_IMPLICIT");
-
-    if (gate && strcmp(gate, "none") == 0)
-        shim->is_gate_off = true;
-    else if (gate && *gate && gate_kinds_parse(gate, &shim->gate) < 0)
-        refuse_gate(gate);
-    if (implicit && *implicit && implicit_parse(implicit, &shim->implicit) < 0)
-        usage_refuse("NINJA_SHIM_IMPLICIT", implicit, "auto, inherit or acquire");
-}
 
 /* Or something that is called ninja and is samurai, as Gentoo has it: it reads its command line in a way
  * of its own. */
@@ -154,29 +131,6 @@ open_jobserver(struct shim *shim)
 
 /* --- what to do about it --- */
 
-/* ninja's own default. */
-static unsigned
-default_jobs(void)
-{
-    unsigned n = cpus_count();
-
-    return n < 2 ? 2 : n == 2 ? 3 : n + 2;
-}
-
-/* No more than can run, or a failure leaves many that wait; but enough to use all that there is. */
-static unsigned
-decide_jobs(const struct shim *shim)
-{
-    unsigned own = default_jobs();
-    unsigned pool =
-        environment_total_jobs(shim->jobserver.client, getenv("MAKEFLAGS"), getenv("JOBWRAP_JOBS"));
-
-    /* Of a FIFO nobody says more than what lies in it now. */
-    if (pool == 0 && client_count_free(shim->jobserver.client, &pool) == 0)
-        pool += shim->is_implicit_paid ? 1 : 0;
-    return pool >= own ? pool + 1 : own;
-}
-
 /* Does the real one wait for tokens by itself, at a server of this kind? A -j would make it leave
  * the jobserver. */
 static bool
@@ -214,16 +168,17 @@ acquire_for_life(const struct shim *shim)
 static _Noreturn void
 become_gated(struct shim *shim)
 {
-    static const char *const names[] = {"ninja", "ninja-build", "samu", NULL};
     const struct ninja_options *options = &shim->options;
-    unsigned jobs = options->has_jobs ? options->jobs : decide_jobs(shim);
+    unsigned jobs = options->has_jobs
+                        ? options->jobs
+                        : ninja_gate_jobs(shim->jobserver.client, shim->is_implicit_paid);
     struct gate_plan plan = {
         .client = shim->jobserver.client,
         .rules = {.is_implicit_paid = shim->is_implicit_paid,
                   .failures_allowed = options->failures_allowed ? options->failures_allowed : ~0u,
                   .load_max = options->load_max},
         .jobs = jobs,
-        .names = names,
+        .names = ninja_gate_names,
         .is_root_lazy = true,
         .has_single_jobs = true,
         .is_ended_by_signals = true,
@@ -252,7 +207,7 @@ main(int argc, char **argv)
     find_real(&shim, name);
     if (program_shim_hops() > 0 || program_is_asked())
         become_real(&shim, argv);
-    read_environment(&shim);
+    ninja_gate_read_environment(&shim.gate, &shim.is_gate_off, &shim.implicit);
     read_options(&shim, name);
     if (!shim.options.is_build || shim.is_gate_off)
         become_real(&shim, argv);

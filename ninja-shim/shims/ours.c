@@ -49,31 +49,26 @@ ours_caps(const char *variable)
 }
 
 int
-ours_become_capped(unsigned jobs, const char *style, char **command)
+ours_become_capped(const char *jobwrap, unsigned jobs, const char *style, char **command)
 {
-    char jobs_word[sizeof("-j4294967295")], style_word[sizeof("--style=fifo")];
-    char name[] = "jobwrap", end[] = "--", *path = ours_find(name);
+    char name[] = "jobwrap", end[] = "--", *jobs_word = NULL, *style_word = NULL;
     size_t count = 0;
 
-    if (!path)
-        return -ENOENT;
     while (command[count])
         count++;
     char **argv = calloc(count + 5, sizeof(*argv));
-    if (!argv) {
-        free(path);
-        return -ENOMEM;
-    }
-    snprintf(jobs_word, sizeof(jobs_word), "-j%u", jobs);
-    snprintf(style_word, sizeof(style_word), "--style=%s", style);
+    if (!argv || asprintf(&jobs_word, "-j%u", jobs) < 0 ||
+        asprintf(&style_word, "--style=%s", style) < 0)
+        return -ENOMEM; /* the program ends */
     argv[0] = name;
     argv[1] = jobs_word;
     argv[2] = style_word;
     argv[3] = end;
     memcpy(argv + 4, command, count * sizeof(*argv));
-    execv(path, argv);
+    execv(jobwrap, argv);
     int result = -errno;
     free(argv);
-    free(path);
+    free(jobs_word);
+    free(style_word);
     return result;
 }

@@ -13,6 +13,6 @@ char *ours_find(const char *name);
  * Ends the program for anything else. */
 bool ours_caps(const char *variable);
 
-/* Becomes `jobwrap -jN -- command...`, which tells of its jobserver in the given way ("fifo", "pipe").
- * Returns a negative errno; -ENOENT: there is no jobwrap. */
-int ours_become_capped(unsigned jobs, const char *style, char **command);
+/* Becomes `jobwrap -jN --style=STYLE -- command...`, by the path that ours_find() has found. Returns a
+ * negative errno. */
+int ours_become_capped(const char *jobwrap, unsigned jobs, const char *style, char **command);

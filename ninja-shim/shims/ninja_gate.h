@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* What the shims that put a gate around a ninja have in common. */
+
+#include <stdbool.h>
+
+#include "libjobserver/client.h"
+#include "libjobserver/implicit.h"
+#include "ninja-shim/gate/kind.h"
+
+/* Programs that are a ninja; the list ends with NULL. */
+extern const char *const ninja_gate_names[];
+
+/* NINJA_SHIM_GATE (*gate NULL: the first that is allowed here; *is_off: jobs do not wait) and
+ * NINJA_SHIM_IMPLICIT. Ends the program for what makes no sense; what is not set stays. */
+void ninja_gate_read_environment(const struct gate_kind **gate, bool *is_off,
+                                 enum implicit_policy *implicit);
+
+/* The -j for a ninja whose jobs wait, where the user has given none. */
+unsigned ninja_gate_jobs(struct client *client, bool is_implicit_paid);
