@@ -80,16 +80,23 @@ find_real(struct shim *shim)
     exit(usage_exec_status(result));
 }
 
+static const char *
+base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
 /* A build directory that was configured below jobwrap names a shim, which does all by itself. */
 static bool
 is_shim(const char *tool)
 {
-    const char *slash = strrchr(tool, '/');
     char *directory = program_directory(), *ours;
     struct stat ours_status, status;
     bool found = false;
 
-    if (directory && asprintf(&ours, "%s/%s", directory, slash ? slash + 1 : tool) >= 0) {
+    if (directory && asprintf(&ours, "%s/%s", directory, base_name(tool)) >= 0) {
         found = stat(tool, &status) == 0 && stat(ours, &ours_status) == 0 &&
                 status.st_dev == ours_status.st_dev && status.st_ino == ours_status.st_ino;
         free(ours);
@@ -143,6 +150,7 @@ become_gated(struct shim *shim, const struct jobserver *jobserver, const struct 
 {
     const struct cmake_build *build = &shim->build;
     struct ninja_options options = read_native(shim);
+    const char *names[] = {"ninja", "ninja-build", "samu", base_name(shim->tool), NULL};
     bool has_jobs = build->has_jobs && build->jobs > 0;
     unsigned jobs = has_jobs ? build->jobs : ninja_gate_jobs(jobserver->client, is_paid);
     struct gate_plan plan = {
@@ -151,7 +159,7 @@ become_gated(struct shim *shim, const struct jobserver *jobserver, const struct 
                   .failures_allowed = options.failures_allowed ? options.failures_allowed : ~0u,
                   .load_max = options.load_max},
         .jobs = jobs,
-        .names = ninja_gate_names,
+        .names = names,
         .has_single_jobs = true,
         .is_ended_by_signals = true,
     };

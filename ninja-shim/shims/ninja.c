@@ -168,6 +168,7 @@ acquire_for_life(const struct shim *shim)
 static _Noreturn void
 become_gated(struct shim *shim)
 {
+    static const char *const names[] = {"ninja", "ninja-build", "samu", NULL};
     const struct ninja_options *options = &shim->options;
     unsigned jobs = options->has_jobs
                         ? options->jobs
@@ -178,7 +179,7 @@ become_gated(struct shim *shim)
                   .failures_allowed = options->failures_allowed ? options->failures_allowed : ~0u,
                   .load_max = options->load_max},
         .jobs = jobs,
-        .names = ninja_gate_names,
+        .names = names,
         .is_root_lazy = true,
         .has_single_jobs = true,
         .is_ended_by_signals = true,

@@ -9,8 +9,6 @@
 #include "libjobserver/program/usage.h"
 #include "ninja-shim/gate/kinds.h"
 
-const char *const ninja_gate_names[] = {"ninja", "ninja-build", "samu", NULL};
-
 static _Noreturn void
 refuse_gate(const char *text)
 {

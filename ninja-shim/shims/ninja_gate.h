@@ -9,9 +9,6 @@
 #include "libjobserver/implicit.h"
 #include "ninja-shim/gate/kind.h"
 
-/* Programs that are a ninja; the list ends with NULL. */
-extern const char *const ninja_gate_names[];
-
 /* NINJA_SHIM_GATE (*gate NULL: the first that is allowed here; *is_off: jobs do not wait) and
  * NINJA_SHIM_IMPLICIT. Ends the program for what makes no sense; what is not set stays. */
 void ninja_gate_read_environment(const struct gate_kind **gate, bool *is_off,
