@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -26,6 +27,8 @@ prepare(const struct launch *launch, const char *fifo_path)
         if (result < 0)
             return result;
     }
+    /* cmake makes a -jN of it, by which make leaves its jobserver. */
+    unsetenv("CMAKE_BUILD_PARALLEL_LEVEL");
     int result = environment_name_jobserver(&auth, fifo_path, launch->jobs);
     if (result == 0 && launch->shims)
         result = shims_prepend_path(launch->shims);

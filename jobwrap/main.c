@@ -15,6 +15,7 @@
 #include "libjobserver/program/cpus.h"
 #include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
+#include "libjobserver/program/program.h"
 #include "libjobserver/program/usage.h"
 
 #define LEDGER_ROOM 1024u /* where nobody says how many tokens the parent has */
@@ -102,6 +103,27 @@ start_keeper(struct jobwrap *jobwrap)
     exit(EXIT_OURS);
 }
 
+/* A script that is asked for the version of what it wraps has run us; or we are in a script that runs
+ * itself. */
+static void
+guard_against_circles(const struct options *options)
+{
+    char **command = options->command;
+    int result = program_enter_level();
+
+    if (result < 0) {
+        message("run %s: %u jobwraps are around this one already; does it run itself?", command[0],
+                PROGRAM_LEVEL_MAX);
+        exit(EXIT_OURS);
+    }
+    if (!program_is_asked())
+        return;
+    execvp(command[0], command);
+    result = -errno;
+    message("run %s: %s", command[0], strerror(-result));
+    exit(usage_exec_status(result));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -110,6 +132,7 @@ main(int argc, char **argv)
 
     descriptors_guard_standard();
     options_parse(&jobwrap.options, argc, argv);
+    guard_against_circles(&jobwrap.options);
     report_start(&jobwrap.report);
     if (parent_find(&jobwrap.parent, &jobwrap.options) < 0) {
         parent_close(&jobwrap.parent);

@@ -31,6 +31,8 @@ parent_find(struct parent *parent, const struct options *options)
         result = 0;
     } else if (result < 0) {
         message("%s", error ? error : strerror(-result));
+    } else if (error) {
+        message("%s; using %s", error, client_name(parent->jobserver.client));
     }
     free(error);
     return result < 0 ? result : 0;

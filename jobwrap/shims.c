@@ -15,8 +15,12 @@ int
 shims_prepend_path(const char *directory)
 {
     const char *old = getenv("PATH");
+    size_t length = strlen(directory);
     char *path;
 
+    /* A jobwrap around us has done it. */
+    if (old && strncmp(old, directory, length) == 0 && (old[length] == ':' || old[length] == '\0'))
+        return 0;
     if (asprintf(&path, "%s:%s", directory, old ? old : _PATH_DEFPATH) < 0)
         return -ENOMEM;
     int result = setenv("PATH", path, 1) < 0 ? -errno : 0;

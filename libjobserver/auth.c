@@ -81,14 +81,38 @@ words_split(struct words *words, const char *flags)
     return 0;
 }
 
+/* The words of a command line, as they are; places are in `text` itself. */
+static int
+words_join(struct words *words, char *const argv[])
+{
+    size_t size = 0, n = 0;
+
+    for (int i = 0; argv[i] != NULL; i++)
+        size += strlen(argv[i]) + 1;
+    *words = (struct words){.text = malloc(size + 1), .raw = calloc(size + 1, sizeof(size_t))};
+    if (words->text == NULL || words->raw == NULL) {
+        words_clear(words);
+        return -ENOMEM;
+    }
+    for (int i = 0; argv[i] != NULL; i++) {
+        memcpy(words->text + n, argv[i], strlen(argv[i]) + 1);
+        n += strlen(argv[i]) + 1;
+    }
+    for (size_t i = 0; i < size; i++)
+        words->raw[i] = i;
+    words->size = size;
+    return 0;
+}
+
 /* --- options --- */
 
 enum role {
     ROLE_OTHER, /* an option that we only keep */
     ROLE_JOBS,
     ROLE_JOBSERVER,
-    ROLE_WORD, /* no option: a variable definition, a goal */
-    ROLE_END,  /* "--" */
+    ROLE_NO_BUILD, /* make only says something: -n, -q, -p, -h, -v */
+    ROLE_WORD,     /* no option: a variable definition, a goal */
+    ROLE_END,      /* "--" */
 };
 
 enum argument {
@@ -113,18 +137,18 @@ static const struct syntax long_options[] = {
     {"check-symlink-times", ARGUMENT_NONE, ROLE_OTHER},
     {"debug", ARGUMENT_OPTIONAL, ROLE_OTHER},
     {"directory", ARGUMENT_REQUIRED, ROLE_OTHER},
-    {"dry-run", ARGUMENT_NONE, ROLE_OTHER},
+    {"dry-run", ARGUMENT_NONE, ROLE_NO_BUILD},
     {"environment-overrides", ARGUMENT_NONE, ROLE_OTHER},
     {"eval", ARGUMENT_REQUIRED, ROLE_OTHER},
     {"file", ARGUMENT_REQUIRED, ROLE_OTHER},
-    {"help", ARGUMENT_NONE, ROLE_OTHER},
+    {"help", ARGUMENT_NONE, ROLE_NO_BUILD},
     {"ignore-errors", ARGUMENT_NONE, ROLE_OTHER},
     {"include-dir", ARGUMENT_REQUIRED, ROLE_OTHER},
     {"jobs", ARGUMENT_NUMBER, ROLE_JOBS},
     {"jobserver-auth", ARGUMENT_REQUIRED, ROLE_JOBSERVER},
     {"jobserver-fds", ARGUMENT_REQUIRED, ROLE_JOBSERVER},
     {"jobserver-style", ARGUMENT_REQUIRED, ROLE_OTHER},
-    {"just-print", ARGUMENT_NONE, ROLE_OTHER},
+    {"just-print", ARGUMENT_NONE, ROLE_NO_BUILD},
     {"keep-going", ARGUMENT_NONE, ROLE_OTHER},
     {"load-average", ARGUMENT_OPTIONAL, ROLE_OTHER},
     {"makefile", ARGUMENT_REQUIRED, ROLE_OTHER},
@@ -137,11 +161,11 @@ static const struct syntax long_options[] = {
     {"no-silent", ARGUMENT_NONE, ROLE_OTHER},
     {"old-file", ARGUMENT_REQUIRED, ROLE_OTHER},
     {"output-sync", ARGUMENT_OPTIONAL, ROLE_OTHER},
-    {"print-data-base", ARGUMENT_NONE, ROLE_OTHER},
+    {"print-data-base", ARGUMENT_NONE, ROLE_NO_BUILD},
     {"print-directory", ARGUMENT_NONE, ROLE_OTHER},
-    {"question", ARGUMENT_NONE, ROLE_OTHER},
+    {"question", ARGUMENT_NONE, ROLE_NO_BUILD},
     {"quiet", ARGUMENT_NONE, ROLE_OTHER},
-    {"recon", ARGUMENT_NONE, ROLE_OTHER},
+    {"recon", ARGUMENT_NONE, ROLE_NO_BUILD},
     {"shuffle", ARGUMENT_OPTIONAL, ROLE_OTHER},
     {"silent", ARGUMENT_NONE, ROLE_OTHER},
     {"stop", ARGUMENT_NONE, ROLE_OTHER},
@@ -149,7 +173,7 @@ static const struct syntax long_options[] = {
     {"temp-stdin", ARGUMENT_REQUIRED, ROLE_OTHER},
     {"touch", ARGUMENT_NONE, ROLE_OTHER},
     {"trace", ARGUMENT_NONE, ROLE_OTHER},
-    {"version", ARGUMENT_NONE, ROLE_OTHER},
+    {"version", ARGUMENT_NONE, ROLE_NO_BUILD},
     {"warn-undefined-variables", ARGUMENT_NONE, ROLE_OTHER},
     {"what-if", ARGUMENT_REQUIRED, ROLE_OTHER},
 };
@@ -191,6 +215,12 @@ short_syntax(char letter)
     case 'O':
     case 'l':
         return (struct syntax){"", ARGUMENT_OPTIONAL, ROLE_OTHER};
+    case 'h':
+    case 'n':
+    case 'p':
+    case 'q':
+    case 'v':
+        return (struct syntax){"", ARGUMENT_NONE, ROLE_NO_BUILD};
     default:
         return unknown_option;
     }
@@ -234,6 +264,15 @@ take_word(struct scan *scan)
     scan->at += strlen(text) + 1;
     scan->end = scan->words->raw[scan->at - 1];
     return text;
+}
+
+/* Where the command's name comes first. */
+static void
+scan_start_behind_name(struct scan *scan, const struct words *words)
+{
+    scan_start(scan, words);
+    if (words->size > 0)
+        take_word(scan);
 }
 
 /* The argument is not attached: it is the next word, or there is none. */
@@ -457,6 +496,39 @@ auth_jobs(const char *makeflags)
     return jobs;
 }
 
+static void
+note_option(struct auth_command *command, const struct option *option)
+{
+    if (option->role == ROLE_NO_BUILD)
+        command->builds = false;
+    if (option->role == ROLE_JOBSERVER)
+        command->names_jobserver = true;
+    if (option->role != ROLE_JOBS)
+        return;
+    command->jobs = parse_jobs(option->value);
+    command->makes_sense &= option->value == NULL || command->jobs > 0;
+    command->has_jobs = true;
+}
+
+int
+auth_read_command(char *const argv[], struct auth_command *command)
+{
+    struct auth_command read = {.builds = true, .makes_sense = true};
+    struct option option;
+    struct words words;
+    struct scan scan;
+    int rc = words_join(&words, argv);
+
+    if (rc < 0)
+        return rc;
+    scan_start_behind_name(&scan, &words);
+    while (scan_next(&scan, &option))
+        note_option(&read, &option);
+    words_clear(&words);
+    *command = read;
+    return 0;
+}
+
 /* --- writing --- */
 
 static char *
@@ -631,6 +703,60 @@ auth_replace(const char *makeflags, const struct auth *auth, unsigned jobs)
     }
     free(options);
     free(edit.drop);
+    return result;
+}
+
+/* Takes what is dropped out of the words. */
+static void
+words_cut(struct words *words, const bool *drop)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < words->size; i++)
+        if (!drop[i])
+            words->text[n++] = words->text[i];
+    words->size = n;
+}
+
+/* In one allocation. NULL: out of memory. */
+static char **
+words_to_argv(const struct words *words)
+{
+    size_t count = 0, n = 0;
+
+    for (size_t i = 0; i < words->size; i++)
+        count += words->text[i] == '\0';
+    char **argv = malloc((count + 1) * sizeof(*argv) + words->size);
+    if (argv == NULL)
+        return NULL;
+    char *text = memcpy(argv + count + 1, words->text, words->size);
+    for (size_t at = 0; at < words->size; at += strlen(text + at) + 1)
+        argv[n++] = text + at;
+    argv[n] = NULL;
+    return argv;
+}
+
+char **
+auth_drop_jobs(char *const argv[])
+{
+    char **result = NULL;
+    struct option option;
+    struct words words;
+    struct scan scan;
+
+    if (words_join(&words, argv) < 0)
+        return NULL;
+    bool *drop = calloc(words.size + 1, sizeof(bool));
+    if (drop != NULL) {
+        scan_start_behind_name(&scan, &words);
+        while (scan_next(&scan, &option))
+            if (option.role == ROLE_JOBS)
+                memset(drop + option.cut, true, option.end - option.cut);
+        words_cut(&words, drop);
+        result = words_to_argv(&words);
+    }
+    free(drop);
+    words_clear(&words);
     return result;
 }
 

@@ -47,3 +47,18 @@ char *auth_replace(const char *makeflags, const struct auth *auth, unsigned jobs
 /* The N of the -jN in `makeflags` that counts, which is the last one; make writes it for the clients of
  * its jobserver: so many jobs it has, implicit slot included. 0: there is none, or no number. */
 unsigned auth_jobs(const char *makeflags);
+
+/* What make reads in a command line of its own, which is no MAKEFLAGS: words are as they are, and the
+ * first is the command's name. */
+struct auth_command {
+    bool builds;          /* no -n, -q, -p, -h, -v or a longer name of these */
+    bool makes_sense;     /* make does not refuse one of the -j */
+    bool has_jobs;        /* -jN, -j N, --jobs=N, or one without a number */
+    unsigned jobs;        /* the N of the last; 0: it has none, and stands for any number */
+    bool names_jobserver; /* by --jobserver-auth or --jobserver-fds */
+};
+
+/* 0 or -ENOMEM; `command` is written only on success. */
+int auth_read_command(char *const argv[], struct auth_command *command);
+/* The same command line without its -j. To be freed, by one free(); NULL: out of memory. */
+char **auth_drop_jobs(char *const argv[]);

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/select.h>
 #include <unistd.h>
 
 #define TOTAL_MAX 65536u /* what says more than that is mistaken */
@@ -101,16 +103,34 @@ find_named(const char *named, struct jobserver *found, char **error)
     return result < 0 ? result : 1;
 }
 
+/* Not: withheld, nobody's but another user's, or nonsense. */
+static bool
+is_gone(int result, const struct jobserver *found)
+{
+    static const int reasons[] = {ENOENT, ENOTDIR, ENXIO, ENODEV, ENOTCONN, ECONNABORTED};
+
+    if (found->auth.kind == AUTH_PIPE)
+        return result == -EBADF;
+    for (size_t i = 0; i < sizeof(reasons) / sizeof(*reasons); i++)
+        if (found->auth.kind == AUTH_FIFO && result == -reasons[i])
+            return true;
+    return false;
+}
+
 int
 environment_find(const char *named, struct jobserver *found, char **error)
 {
     if (named)
         return find_named(named, found, error);
     int result = environment_find_inherited(found, error);
-    if (result != 0)
+    if (result != 0 && !is_gone(result, found))
         return result;
-    found->client = environment_find_server();
-    return found->client ? 1 : 0;
+    struct client *server = environment_find_server();
+    if (!server)
+        return result;
+    environment_close(found);
+    *found = (struct jobserver){.client = server, .auth = found->auth};
+    return 1;
 }
 
 static unsigned
@@ -171,14 +191,26 @@ name_fifo(const char *path, unsigned jobs)
     return unsetenv("JOBWRAP_JOBS") < 0 ? -errno : 0;
 }
 
-/* cargo reads its own variable before MAKEFLAGS. */
+/* cargo reads its own variable before MAKEFLAGS. It takes a path, and most who start it close
+ * descriptors: make 4.3 in a recipe without '+', Python, Node and Java in all children. */
+static int
+name_for_cargo(const char *path, unsigned jobs)
+{
+    struct auth fifo = {.kind = AUTH_FIFO, .read_fd = -1, .write_fd = -1};
+
+    fifo.path = strdup(path);
+    int result = fifo.path ? environment_set_flags("CARGO_MAKEFLAGS", NULL, &fifo, jobs) : -ENOMEM;
+    auth_clear(&fifo);
+    return result;
+}
+
 int
 environment_name_jobserver(const struct auth *auth, const char *path, unsigned jobs)
 {
     int result = environment_set_flags("MAKEFLAGS", getenv("MAKEFLAGS"), auth, jobs);
 
     if (result == 0)
-        result = environment_set_flags("CARGO_MAKEFLAGS", NULL, auth, jobs);
+        result = name_for_cargo(path, jobs);
     return result < 0 ? result : name_fifo(path, jobs);
 }
 
@@ -216,8 +248,28 @@ environment_publish_path(const struct auth *auth, unsigned jobs)
     return result;
 }
 
-/* A description of its own. stdin, stdout and stderr may be closed: what is written there is no token.
- * Returns the descriptor or a negative errno. */
+/* What make hands to pselect(2) is below this. */
+#define INHERITED_MAX FD_SETSIZE
+
+/* The highest number that is free: scripts use low ones for themselves (`exec 3<file`, `9>lock`), and
+ * a program to which make shows numbers that it has closed opens its own files from 3 on. Returns the
+ * duplicate, which is inherited, or a negative errno. */
+static int
+duplicate_high(int fd)
+{
+    struct rlimit limit;
+    int number = INHERITED_MAX;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < INHERITED_MAX)
+        number = (int)limit.rlim_cur;
+    /* Never stdin, stdout or stderr, which may be closed: what is written there is no token. */
+    while (--number > STDERR_FILENO)
+        if (fcntl(number, F_GETFD) < 0)
+            return (fd = fcntl(fd, F_DUPFD, number)) < 0 ? -errno : fd;
+    return -EMFILE;
+}
+
+/* A description of its own. Returns the descriptor or a negative errno. */
 static int
 open_end(const char *path, enum client_kind *kind, char **error)
 {
@@ -227,9 +279,12 @@ open_end(const char *path, enum client_kind *kind, char **error)
     if (fd < 0)
         return fd;
     *kind = client_kind(client);
-    fd = fcntl(client_fd(client), F_DUPFD, STDERR_FILENO + 1);
-    if (fd < 0 || fcntl(fd, F_SETFL, 0) < 0)
-        fd = -errno;
+    fd = duplicate_high(client_fd(client));
+    if (fd >= 0 && fcntl(fd, F_SETFL, 0) < 0) {
+        int reason = -errno;
+        close(fd);
+        fd = reason;
+    }
     client_close(client);
     return fd;
 }
@@ -246,8 +301,8 @@ environment_open_ends(const char *path, struct auth *ends, char **error)
     ends->read_fd = fd;
     if (kind == CLIENT_FIFO)
         fd = open_end(path, &kind, error);
-    else if ((fd = fcntl(ends->read_fd, F_DUPFD, STDERR_FILENO + 1)) < 0)
-        fd = -errno;
+    else
+        fd = duplicate_high(ends->read_fd);
     if (fd < 0) {
         close(ends->read_fd);
         return fd;

@@ -22,8 +22,9 @@ struct jobserver {
 };
 
 /* The one that the user names ("fifo:PATH", "R,W", a path); where `named` is NULL, the one in the
- * environment, the user's steved, /dev/steve; the first that there is.
- *   - 1: found->client is open.
+ * environment, the user's steved, /dev/steve; the first that there is. What MAKEFLAGS names and is gone
+ * (its path, or the two descriptors) gives way to the next.
+ *   - 1: found->client is open. *error: NULL, or, to be freed, why the one in MAKEFLAGS has given way.
  *   - 0: there is none.
  *   - a negative errno: the one that is named is not for us. *error, to be freed, says why; NULL: make
  *     withholds it (AUTH_CLOSED), or there is no memory.
@@ -54,15 +55,15 @@ int environment_set_flags(const char *variable, const char *old, const struct au
                           unsigned jobs);
 
 /* All four variables name the jobserver `auth`, which is the FIFO at `path` with `jobs` tokens (implicit
- * slot included). */
+ * slot included); CARGO_MAKEFLAGS by its path, whatever `auth` is. */
 int environment_name_jobserver(const struct auth *auth, const char *path, unsigned jobs);
 
 /* For a jobserver at a path (AUTH_FIFO) that MAKEFLAGS names by descriptors, which make does not give to
  * all of its jobs: where to find it all the same, for our own tools (JOBWRAP_FIFO) and for cargo. */
 int environment_publish_path(const struct auth *auth, unsigned jobs);
 
-/* The two ends of the jobserver at `path`, to be inherited: AUTH_PIPE, above stderr, blocking; the
- * caller closes them. Of a FIFO they are two descriptions, so that nobody's O_NONBLOCK at one end changes
+/* The two ends of the jobserver at `path`, to be inherited: AUTH_PIPE, blocking, and the highest numbers
+ * that are free below 1024 and below the limit of descriptors; the caller closes them. Of a FIFO they are two descriptions, so that nobody's O_NONBLOCK at one end changes
  * the other; of a server's file one: who returns a token through the description that it came from is
  * known. On an error *error as from client_open(). */
 int environment_open_ends(const char *path, struct auth *ends, char **error);

@@ -173,7 +173,7 @@ main(int argc, char **argv)
         message("%s", error ? error : strerror(-result));
         exit(usage_exec_status(result));
     }
-    if (program_shim_hops() == 0)
+    if (program_shim_hops() == 0 && !program_is_asked())
         adapt(real);
     result = program_exec_real(real, argv);
     message("run %s: %s", real, strerror(-result));

@@ -29,6 +29,10 @@
  * so as often as it must; a circle of shims takes 0.1 s to come so far. */
 #define SHIM_HOPS_MAX 100
 
+#define ASKED_VARIABLE "JOBWRAP_ASKED" /* set in what is asked for its version, and below it */
+#define LEVEL_VARIABLE "JOBWRAP_LEVEL" /* how many are around */
+#define LEVEL_ASKED "90"               /* ten below PROGRAM_LEVEL_MAX */
+
 /* --- asking for the version --- */
 
 bool
@@ -54,6 +58,9 @@ become_asked(const char *path, const char *name, int output)
     dup2(null, STDERR_FILENO);
     dup2(output, STDOUT_FILENO);
     unsetenv("MAKEFLAGS");
+    setenv(ASKED_VARIABLE, "1", 1);
+    /* A script that runs itself would come so far once a question, and there is one a level. */
+    setenv(LEVEL_VARIABLE, LEVEL_ASKED, 1);
     execv(path, arguments);
     _exit(EXIT_NOT_FOUND);
 }
@@ -77,11 +84,19 @@ read_answer(int fd, char *answer, size_t size)
     answer[length] = '\0';
 }
 
+bool
+program_is_asked(void)
+{
+    return getenv(ASKED_VARIABLE) != NULL;
+}
+
 int
 program_ask_version(const char *path, const char *name, char *answer, size_t size)
 {
     int ends[2], result = 0;
 
+    if (program_is_asked())
+        return -ELOOP;
     if (pipe2(ends, O_CLOEXEC) < 0)
         return -errno;
     pid_t pid = fork();
@@ -97,6 +112,21 @@ program_ask_version(const char *path, const char *name, char *answer, size_t siz
     }
     close(ends[0]);
     return result;
+}
+
+/* --- one inside the other --- */
+
+int
+program_enter_level(void)
+{
+    const char *text = getenv(LEVEL_VARIABLE);
+    char number[sizeof("4294967295")];
+    unsigned level = 0;
+
+    if (text && sscanf(text, "%u", &level) == 1 && level >= PROGRAM_LEVEL_MAX)
+        return -ELOOP;
+    snprintf(number, sizeof(number), "%u", level + 1);
+    return setenv(LEVEL_VARIABLE, number, 1) < 0 ? -errno : 0;
 }
 
 /* --- PATH --- */

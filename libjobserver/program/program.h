@@ -16,10 +16,19 @@
 
 /* What `path --version` prints, with `name` as its argv[0] and no MAKEFLAGS (a make 4.3 would stop at
  * a `fifo:`): the beginning, as much as comes within three seconds, cut to `size` with the NUL. 0, or
- * a negative errno: it could not be asked. What cannot be run answers "". */
+ * a negative errno: it could not be asked. What cannot be run answers "". What is asked may be a script
+ * that runs one of our programs, which then would ask in its turn, and so on: it and what it starts
+ * have JOBWRAP_ASKED in their environment, and there the answer is -ELOOP. */
 int program_ask_version(const char *path, const char *name, char *answer, size_t size);
+/* Are we below such a question? Then become the program that is asked, and do nothing else. */
+bool program_is_asked(void);
 /* The text that `make --version` prints: is it a GNU make older than 4.4? */
 bool make_version_is_old(const char *text);
+
+/* A script called make that runs `jobwrap make` runs itself. For programs that stand around others:
+ * one more is (JOBWRAP_LEVEL). 0; or -ELOOP: too many are. */
+#define PROGRAM_LEVEL_MAX 100u
+int program_enter_level(void);
 
 /* The directory that the running program lies in, without links. To be freed; NULL: nobody knows. */
 char *program_directory(void);

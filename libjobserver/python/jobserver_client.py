@@ -223,6 +223,16 @@ def parse_makeflags(flags: str) -> Named | None:
     return named
 
 
+def jobs_in_makeflags(flags: str) -> int:
+    """The N of the -jN that counts, which is the last one. 0: there is none, or no number."""
+    jobs = 0
+    for option in _Scan(flags).options():
+        if option.name in ("j", "jobs"):
+            value = option.value or ""
+            jobs = int(value) if re.fullmatch("[0-9]+", value, re.ASCII) else 0
+    return jobs if jobs < 2**32 else 0
+
+
 def parse_named(text: str) -> Named:
     """What a user names a jobserver by: "fifo:PATH", "R,W" or a path."""
     match = re.fullmatch(r"([0-9]+),([0-9]+)", text, re.ASCII)
@@ -453,6 +463,8 @@ def splice_one(from_fd: int, to_fd: int) -> bool:
 # that something is wrong, and the caller must not hang on it.
 _ROOM_TIMEOUT_S = 1.0
 
+_TOTAL_MAX = 65536  # what says more than that is mistaken
+
 # O_RDWR opens a FIFO without waiting for another end, and keeps it from ever being at its end.
 _OPEN_FLAGS = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
@@ -644,6 +656,18 @@ class Client:
     def status(self) -> Status | None:
         """steved's; None of others, or of a server that has gone."""
         return _ask_status(self._read_fd) if self.kind is STEVED else None
+
+    def total_jobs(self, environ: Mapping[str, str]) -> int:
+        """How many jobs run at most, implicit slot included, if it lends all that it has: as
+        environment_total_jobs(). 0: nobody can tell."""
+        status = self.status()
+        if status is not None and status.jobs > 0:
+            return status.jobs
+        total = jobs_in_makeflags(environ.get("MAKEFLAGS", ""))
+        if not 0 < total <= _TOTAL_MAX:
+            wrapper_jobs = environ.get("JOBWRAP_JOBS", "")
+            total = int(wrapper_jobs) if re.fullmatch("[0-9]+", wrapper_jobs, re.ASCII) else 0
+        return total if total <= _TOTAL_MAX else 0
 
     def waiting(self) -> int | None:
         """How many wait whose turn has not come. None where nobody can tell."""

@@ -14,6 +14,7 @@
 #include "libjobserver/implicit.h"
 #include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
+#include "libjobserver/program/program.h"
 #include "libjobserver/program/usage.h"
 #include "ninja-shim/gate/jobgate_options.h"
 #include "ninja-shim/gate/start.h"
@@ -35,6 +36,19 @@ become_command(const struct jobgate *jobgate)
     exit(usage_exec_status(error));
 }
 
+/* A script that runs itself. */
+static void
+enter_level(const struct jobgate *jobgate)
+{
+    int result = program_enter_level();
+
+    if (result == 0)
+        return;
+    message("run %s: %u jobgates are around this one already; does it run itself?",
+            jobgate->options.command[0], PROGRAM_LEVEL_MAX);
+    exit(EXIT_OURS);
+}
+
 /* --- the jobserver --- */
 
 static void
@@ -43,8 +57,12 @@ find_jobserver(struct jobgate *jobgate)
     char *error;
     int result = environment_find(jobgate->options.server, &jobgate->jobserver, &error);
 
-    if (result >= 0)
+    if (result >= 0) {
+        if (error)
+            message("%s; using %s", error, client_name(jobgate->jobserver.client));
+        free(error);
         return;
+    }
     const char *reason = error ? error : strerror(-result);
     if (!error && jobgate->jobserver.is_from_environment)
         reason = "the jobserver in MAKEFLAGS is not for us";
@@ -81,6 +99,10 @@ main(int argc, char **argv)
 
     descriptors_guard_standard();
     jobgate_options_parse(&jobgate.options, argc, argv);
+    enter_level(&jobgate);
+    /* A script that is asked for the version of what it wraps has run us. */
+    if (program_is_asked())
+        become_command(&jobgate);
     find_jobserver(&jobgate);
     if (jobgate.jobserver.client)
         put_up_gate(&jobgate);

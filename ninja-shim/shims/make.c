@@ -1,34 +1,30 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * make, gmake: what stands before the real one on PATH, for the sake of a make older than 4.4, to
- * which a `fifo:` in MAKEFLAGS is a fatal error. It opens that jobserver, names it by two descriptors
- * instead, and becomes the real one. Whatever else there is, it becomes at once. See ninja-shim(1).
+ * make, gmake, remake: what stands before the real one on PATH. To a make older than 4.4 a `fifo:` in
+ * MAKEFLAGS is a fatal error: the shim opens that jobserver, and names it by two descriptors instead. It
+ * does so as well where MAKEFLAGS names descriptors that are closed here, and JOBWRAP_FIFO a path. With
+ * a -jN on its command line a make leaves the jobserver: the shim becomes `jobwrap -jN make` without it.
+ * Then, or where there is nothing to mend, it becomes the real one. See ninja-shim(1).
  */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "libjobserver/auth.h"
-#include "libjobserver/environment.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/program.h"
 #include "libjobserver/program/usage.h"
+#include "ninja-shim/shims/make_jobserver.h"
+#include "ninja-shim/shims/ours.h"
+
+#define REAL_VARIABLE (strcmp(SHIM_NAME, "remake") == 0 ? "REMAKE_SHIM_REAL" : "MAKE_SHIM_REAL")
 
 /* The state of the program. */
 struct shim {
-    char *real;       /* the path of what it becomes */
-    struct auth auth; /* as MAKEFLAGS names the jobserver */
-    unsigned jobs;    /* of the -jN beside it; 0: there is none */
+    char *real; /* the path of what it becomes */
+    struct make_jobserver jobserver;
 };
-
-static void
-check(int result)
-{
-    if (result == 0)
-        return;
-    message_errno(result, "start");
-    exit(EXIT_OURS);
-}
 
 /* --- what there is --- */
 
@@ -39,12 +35,14 @@ find_make_for_gmake(struct shim *shim)
 {
     char answer[64], *error;
 
-    if (program_find_real("make", "MAKE_SHIM_REAL", &shim->real, &error) < 0) {
+    if (program_find_real("make", REAL_VARIABLE, &shim->real, &error) < 0) {
         free(error);
         return false;
     }
-    if (program_ask_version(shim->real, "make", answer, sizeof(answer)) == 0 &&
-        strncmp(answer, "GNU Make", strlen("GNU Make")) == 0)
+    /* Who is asked asks nobody. */
+    if (program_is_asked() ||
+        (program_ask_version(shim->real, "make", answer, sizeof(answer)) == 0 &&
+         strncmp(answer, "GNU Make", strlen("GNU Make")) == 0))
         return true;
     free(shim->real);
     return false;
@@ -54,7 +52,7 @@ static void
 find_real(struct shim *shim)
 {
     char *error;
-    int result = program_find_real(SHIM_NAME, "MAKE_SHIM_REAL", &shim->real, &error);
+    int result = program_find_real(SHIM_NAME, REAL_VARIABLE, &shim->real, &error);
 
     if (result == 0)
         return;
@@ -78,61 +76,38 @@ only_informs(int argc, char **argv)
     return false;
 }
 
-/* What makes no sense is for make to complain about. */
-static bool
-names_fifo(struct shim *shim)
-{
-    const char *flags = getenv("MAKEFLAGS");
-    char *error;
+/* --- an explicit -jN, with which make would leave the jobserver --- */
 
-    if (auth_parse(flags, &shim->auth, &error) < 0) {
-        free(error);
-        return false;
+static char **
+drop_jobs(char **argv)
+{
+    char **rest = auth_drop_jobs(argv);
+
+    if (rest)
+        return rest;
+    message("start: %s", strerror(ENOMEM));
+    exit(EXIT_OURS);
+}
+
+/* Returns the command line that is left. -j1 serialises a makefile that is broken, in the slot that is
+ * paid for. */
+static char **
+cap(struct make_jobserver *jobserver, char **argv)
+{
+    struct auth_command command;
+
+    if (auth_read_command(argv, &command) < 0 || !command.has_jobs || command.jobs == 1 ||
+        !command.builds || !command.makes_sense || command.names_jobserver ||
+        !ours_caps("MAKE_SHIM_CAP") || !make_jobserver_can_open(jobserver))
+        return argv;
+    char **rest = drop_jobs(argv);
+    if (command.jobs == 0) {
+        make_jobserver_rejoin(jobserver);
+        return rest;
     }
-    shim->jobs = auth_jobs(flags);
-    return shim->auth.kind == AUTH_FIFO;
-}
-
-/* --- the environment --- */
-
-/* As a newer make does: one line, and then one job at a time. */
-static void
-go_without(const char *operation, const char *why)
-{
-    const struct auth none = {.kind = AUTH_NONE, .read_fd = -1, .write_fd = -1};
-
-    message("%s%s; using -j1", operation, why);
-    check(environment_set_flags("MAKEFLAGS", getenv("MAKEFLAGS"), &none, 1));
-}
-
-static void
-name_descriptors(const struct shim *shim)
-{
-    struct auth ends = {.kind = AUTH_PIPE, .read_fd = -1, .write_fd = -1};
-    char *error = NULL;
-    int result = environment_open_ends(shim->auth.path, &ends, &error);
-
-    if (result < 0) {
-        go_without(error ? "" : "open the jobserver: ", error ? error : strerror(-result));
-        free(error);
-        return;
-    }
-    check(environment_set_flags("MAKEFLAGS", getenv("MAKEFLAGS"), &ends, shim->jobs));
-    /* The make below closes them where there is no '+'. */
-    check(environment_publish_path(&shim->auth, shim->jobs));
-}
-
-/* One that cannot be asked may be old. */
-static void
-name_jobserver(const struct shim *shim)
-{
-    char answer[256];
-    int result = program_ask_version(shim->real, "make", answer, sizeof(answer));
-
-    if (result < 0)
-        go_without("ask make for its version: ", strerror(-result));
-    else if (make_version_is_old(answer))
-        name_descriptors(shim);
+    make_jobserver_become_capped(jobserver, command.jobs, rest);
+    free(rest);
+    return argv;
 }
 
 static _Noreturn void
@@ -147,11 +122,14 @@ become_real(const struct shim *shim, char **argv)
 int
 main(int argc, char **argv)
 {
-    struct shim shim = {.auth = {.kind = AUTH_NONE}};
+    struct shim shim = {.real = NULL};
 
     program_invocation_short_name = (char[]){"make-shim"};
     find_real(&shim);
-    if (program_shim_hops() == 0 && !only_informs(argc, argv) && names_fifo(&shim))
-        name_jobserver(&shim);
+    if (program_shim_hops() == 0 && !program_is_asked() && !only_informs(argc, argv) &&
+        make_jobserver_find(&shim.jobserver)) {
+        argv = cap(&shim.jobserver, argv);
+        make_jobserver_adapt(&shim.jobserver, shim.real);
+    }
     become_real(&shim, argv);
 }

@@ -18,14 +18,12 @@
 #include "libjobserver/client.h"
 #include "libjobserver/environment.h"
 #include "libjobserver/implicit.h"
-#include "libjobserver/program/cpus.h"
 #include "libjobserver/program/descriptors.h"
-#include "libjobserver/program/limits.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/program.h"
 #include "libjobserver/program/usage.h"
-#include "ninja-shim/gate/kinds.h"
 #include "ninja-shim/gate/start.h"
+#include "ninja-shim/shims/ninja_gate.h"
 #include "ninja-shim/shims/ninja_jobs.h"
 #include "ninja-shim/shims/ninja_options.h"
 #include "ninja-shim/shims/ninja_version.h"
@@ -69,28 +67,6 @@ become_real_with_jobs(struct shim *shim, unsigned jobs)
 }
 
 /* --- what there is --- */
-
-static _Noreturn void
-refuse_gate(const char *text)
-{
-    char known[GATE_KINDS_LIST_SIZE];
-
-    gate_kinds_list(known, ", ", " or ", "none");
-    usage_refuse("NINJA_SHIM_GATE", text, known);
-}
-
-static void
-read_environment(struct shim *shim)
-{
-    const char *gate = getenv("NINJA_SHIM_GATE"), *implicit = getenv("NINJA_SHIM_IMPLICIT");
-
-    if (gate && strcmp(gate, "none") == 0)
-        shim->is_gate_off = true;
-    else if (gate && *gate && gate_kinds_parse(gate, &shim->gate) < 0)
-        refuse_gate(gate);
-    if (implicit && *implicit && implicit_parse(implicit, &shim->implicit) < 0)
-        usage_refuse("NINJA_SHIM_IMPLICIT", implicit, "auto, inherit or acquire");
-}
 
 /* Or something that is called ninja and is samurai, as Gentoo has it: it reads its command line in a way
  * of its own. */
@@ -157,21 +133,6 @@ open_jobserver(struct shim *shim)
 }
 
 /* --- what to do about it --- */
-
-static void
-measure_jobs(const struct shim *shim, struct ninja_jobs *jobs)
-{
-    *jobs = (struct ninja_jobs){
-        .cpus = cpus_count(),
-        .pool = environment_total_jobs(shim->jobserver.client, getenv("MAKEFLAGS"),
-                                       getenv("JOBWRAP_JOBS")),
-        .descriptors = limits_descriptors(),
-    };
-    /* Of a FIFO nobody says more than what lies in it now. */
-    if (jobs->pool == 0 && client_count_free(shim->jobserver.client, &jobs->pool) == 0)
-        jobs->pool += shim->is_implicit_paid ? 1 : 0;
-    jobs->processes_left = limits_processes_left(ninja_jobs_processes_wanted(jobs));
-}
 
 /* Where each job that waits is shown as a failure when another fails, they are many only if there may
  * be tokens for them one day. */
@@ -244,7 +205,7 @@ become_gated(struct shim *shim)
     char *why_not;
 
     if (!options->has_jobs) {
-        measure_jobs(shim, &jobs);
+        ninja_gate_measure(shim->jobserver.client, shim->is_implicit_paid, &jobs);
         plan.jobs = ninja_jobs_wide(&jobs);
     }
     if (gate_start(&plan, &shim->gate, &why_not) < 0) {
@@ -267,9 +228,9 @@ main(int argc, char **argv)
     program_invocation_short_name = (char[]){"ninja-shim"};
     descriptors_guard_standard();
     find_real(&shim, name);
-    if (program_shim_hops() > 0)
+    if (program_shim_hops() > 0 || program_is_asked())
         become_real(&shim, argv);
-    read_environment(&shim);
+    ninja_gate_read_environment(&shim.gate, &shim.is_gate_off, &shim.implicit);
     read_options(&shim, name);
     if (!shim.options.is_build || shim.is_gate_off)
         become_real(&shim, argv);

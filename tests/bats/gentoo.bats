@@ -74,11 +74,13 @@ usr/libexec/jobwrap/portage/emerge_keeper.py
 usr/libexec/jobwrap/portage/emerge_tokens.py
 usr/libexec/jobwrap/portage/jobserver_client.py
 usr/libexec/jobwrap/portage/sitecustomize.py
+usr/libexec/jobwrap/shims/cmake
 usr/libexec/jobwrap/shims/emerge
 usr/libexec/jobwrap/shims/gmake
 usr/libexec/jobwrap/shims/make
 usr/libexec/jobwrap/shims/ninja
 usr/libexec/jobwrap/shims/ninja-build
+usr/libexec/jobwrap/shims/remake
 usr/libexec/jobwrap/shims/samu
 usr/share/jobwrap/portage/bashrc
 usr/share/jobwrap/portage/make.conf
@@ -107,15 +109,15 @@ builds_without() {
             return 1
         fi
     done
-    # The others are all there: without those for Portage and service managers they are eleven.
+    # The others are all there: without those for Portage and service managers they are thirteen.
     echo "$files"
-    [ "$(wc -l <<<"$files")" = $((11 - $#)) ]
+    [ "$(wc -l <<<"$files")" = $((13 - $#)) ]
 }
 
 @test 'each part can be left out, and the rest builds' {
     builds_without steved usr/bin/steved usr/bin/stevectl
     builds_without jobwrap usr/bin/jobwrap
-    builds_without ninja-shim usr/bin/jobgate usr/libexec/jobwrap/shims/{ninja,ninja-build,samu,make,gmake}
+    builds_without ninja-shim usr/bin/jobgate usr/libexec/jobwrap/shims/{ninja,ninja-build,samu,make,gmake,remake,cmake}
 }
 
 # configure_by_ebuild USE: what the ebuild has meson do, with the functions of its eclasses pretended.

@@ -13,7 +13,7 @@ setup() {
     PARENT=$BATS_TEST_TMPDIR/parent
     LOG=$BATS_TEST_TMPDIR/log
     export PATH=$SHIMS:$PATH
-    unset MAKE_SHIM_REAL JOBSERVER_SHIM
+    unset MAKE_SHIM_REAL REMAKE_SHIM_REAL MAKE_SHIM_CAP JOBSERVER_SHIM
     cd "$BATS_TEST_TMPDIR" || return
 }
 
@@ -391,4 +391,20 @@ END
     fake_make real bmake
     PATH=$SHIMS:$PWD/real run -127 "$SHIMS/gmake" x
     [ "$output" = 'make-shim: run gmake: there is none on PATH besides this shim' ]
+}
+
+@test 'remake, an old make of another name: descriptors, and a cap' {
+    fake_make real 'GNU Make 4.3+dbg-1.6'
+    mv real/make real/remake
+    make_fifo "$PARENT" 3
+    PATH=$SHIMS:$PWD/real:$PATH
+    run -0 named "--jobserver-auth=fifo:$PARENT" remake x {FIFO_FD}>&-
+    [ "${lines[0]}" = "made by $PWD/real/remake: x" ]
+    [[ ${lines[1]} =~ ^' --jobserver-auth='[0-9]+,[0-9]+$ ]]
+    run -0 named "--jobserver-auth=fifo:$PARENT" remake -j8 x {FIFO_FD}>&-
+    [ "${lines[0]}" = "made by $PWD/real/remake: x" ]
+    REMAKE_SHIM_REAL=real/remake run -0 named '' remake x
+    [ "${lines[0]}" = 'made by real/remake: x' ]
+    PATH=$SHIMS run -127 remake
+    [ "$output" = 'make-shim: run remake: there is none on PATH besides this shim' ]
 }

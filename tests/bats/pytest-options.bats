@@ -31,6 +31,33 @@ below_named() {
     all_back 1
 }
 
+# workers N [ARGUMENT...]: -n auto starts that many.
+workers() {
+    rm -f "$LOG" "$LOG.met"
+    run -0 "$PYTEST" -p no:cacheprovider -n auto "${@:2}"
+    [[ $output == *"$1 workers [25 items]"* ]]
+}
+
+@test '-n auto: as many workers as the jobserver has jobs, however many CPUs there are' {
+    suite many
+    below_fifo 4
+    workers 5
+    # The jobserver of a jobwrap, by descriptors that are closed.
+    MAKEFLAGS=' --jobserver-auth=97,98' JOBWRAP_FIFO=$PARENT JOBWRAP_JOBS=6 workers 6
+    PYTEST_XDIST_AUTO_NUM_WORKERS=3 workers 3
+    workers 2 --maxprocesses 2
+    unset MAKEFLAGS
+    PYTEST_XDIST_AUTO_NUM_WORKERS=3 workers 3
+    use_pytest oldest
+    export MAKEFLAGS=" -j4 --jobserver-auth=fifo:$PARENT"
+    run -0 "$PYTEST" -p no:cacheprovider -n auto
+    [[ $output == *'gw3 [25]'* && $output != *gw4* ]]
+    below_steved 3
+    export MAKEFLAGS="--jobserver-auth=fifo:$SERVER"
+    use_pytest newest
+    workers 3
+}
+
 @test '--jobserver PATH, whatever the environment says' {
     suite many {a..d}
     below_named 1

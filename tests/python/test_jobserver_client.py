@@ -13,7 +13,15 @@ from typing import Any
 
 import jobserver_client
 import pytest
-from jobserver_client import Client, JobserverError, Named, find, implicit_is_paid, parse_makeflags
+from jobserver_client import (
+    Client,
+    JobserverError,
+    Named,
+    find,
+    implicit_is_paid,
+    jobs_in_makeflags,
+    parse_makeflags,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,11 +57,39 @@ def text_of(c_string: str | None) -> str:
 
 PARSE_CASES = table("parse_cases")
 BAD_CASES = table("bad_cases")
+JOBS_CASES = table("jobs_cases")
 
 
 def test_the_tables_are_read() -> None:
     assert len(PARSE_CASES) > 60
     assert len(BAD_CASES) > 20
+    assert len(JOBS_CASES) > 20
+
+
+@pytest.mark.parametrize(("flags", "jobs"), JOBS_CASES)
+def test_jobs(flags: str | None, jobs: int) -> None:
+    assert jobs_in_makeflags(text_of(flags)) == jobs
+
+
+@pytest.mark.parametrize(
+    ("makeflags", "wrapper_jobs", "total"),
+    [
+        ("", "", 0),
+        (" -j4 --jobserver-auth=fifo:named", "7", 4),
+        ("", "7", 7),
+        ("-j --jobserver-auth=3,4", "7", 7),
+        ("-j99999", "7", 7),
+        ("-j65536", "", 65536),
+        ("", "65537", 0),
+        ("", "-1", 0),
+        ("", "many", 0),
+    ],
+)
+def test_total(tmp_path: Path, makeflags: str, wrapper_jobs: str, total: int) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    client = Client.open(Named(str(tmp_path / "fifo")))
+    assert client.total_jobs({"MAKEFLAGS": makeflags, "JOBWRAP_JOBS": wrapper_jobs}) == total
+    client.close()
 
 
 @pytest.mark.parametrize(("flags", "expected"), PARSE_CASES)

@@ -418,6 +418,95 @@ test_jobs(void **state)
             fail_msg("'%s'", jobs_cases[i].flags);
 }
 
+/* --- a command line --- */
+
+#define ARGV_MAX 8
+
+/* Words end with '|'. What is left of them without -j is `rest`. */
+static const struct {
+    const char *line, *rest;
+    bool builds, makes_sense, has_jobs;
+    unsigned jobs;
+    bool names_jobserver;
+} commands[] = {
+    {"", "", true, true, false, 0, false},
+    {"make|", "make|", true, true, false, 0, false},
+    {"make|-j8|", "make|", true, true, true, 8, false},
+    {"make|-j|8|", "make|", true, true, true, 8, false},
+    {"make|--jobs=8|", "make|", true, true, true, 8, false},
+    {"make|--jobs|8|all|", "make|all|", true, true, true, 8, false},
+    {"make|-kj8|all|", "make|-k|all|", true, true, true, 8, false},
+    {"make|-kj|8|-s|", "make|-k|-s|", true, true, true, 8, false},
+    {"make|-j|", "make|", true, true, true, 0, false},
+    {"make|-j|all|", "make|all|", true, true, true, 0, false},
+    {"make|--jobs|all|", "make|all|", true, true, true, 0, false},
+    {"make|-kj|-s|", "make|-k|-s|", true, true, true, 0, false},
+    {"make|-j8|-j|", "make|", true, true, true, 0, false},
+    {"make|-j|-j2|-j3|", "make|", true, true, true, 3, false},
+    {"make|all|-j8|X=1|", "make|all|X=1|", true, true, true, 8, false},
+    {"make||-j8||", "make|||", true, true, true, 8, false},
+    {"make|-C|-j8|", "make|-C|-j8|", true, true, false, 0, false},
+    {"make|-Cdir|-j8|-f|-j3|", "make|-Cdir|-f|-j3|", true, true, true, 8, false},
+    {"make|-C|a b|-j8|", "make|-C|a b|", true, true, true, 8, false},
+    {"make|--|-j8|", "make|--|-j8|", true, true, false, 0, false},
+    {"make|kj8|", "make|kj8|", true, true, false, 0, false}, /* a goal */
+    {"-j8|-j3|", "-j8|", true, true, true, 3, false},
+    {"make|-j0|", "make|", true, false, true, 0, false},
+    {"make|-j8x|-j8|", "make|", true, false, true, 8, false},
+    {"make|-jk|", "make|", true, false, true, 0, false},
+    {"make|-n|-j8|", "make|-n|", false, true, true, 8, false},
+    {"make|-sqj8|", "make|-sq|", false, true, true, 8, false},
+    {"make|-j8|--just-print|", "make|--just-print|", false, true, true, 8, false},
+    {"make|--print-data|-j8|", "make|--print-data|", false, true, true, 8, false},
+    {"make|-v|", "make|-v|", false, true, false, 0, false},
+    {"make|--jobserver-auth=3,4|-j8|", "make|--jobserver-auth=3,4|", true, true, true, 8, true},
+};
+
+static void
+split(char *line, char *argv[ARGV_MAX])
+{
+    size_t n = 0;
+
+    for (char *end; (end = strchr(line, '|')) != NULL; line = end + 1) {
+        *end = '\0';
+        argv[n++] = line;
+    }
+    argv[n] = NULL;
+}
+
+static void
+check_command(size_t i)
+{
+    char line[64], rest[64], *argv[ARGV_MAX], *expected[ARGV_MAX];
+    struct auth_command command;
+    size_t n = 0;
+
+    snprintf(line, sizeof(line), "%s", commands[i].line);
+    snprintf(rest, sizeof(rest), "%s", commands[i].rest);
+    split(line, argv);
+    split(rest, expected);
+    assert_int_equal(auth_read_command(argv, &command), 0);
+    if (command.builds != commands[i].builds || command.makes_sense != commands[i].makes_sense ||
+        command.has_jobs != commands[i].has_jobs || command.jobs != commands[i].jobs ||
+        command.names_jobserver != commands[i].names_jobserver)
+        fail_msg("'%s'", commands[i].line);
+    char **dropped = auth_drop_jobs(argv);
+    assert_non_null(dropped);
+    for (; dropped[n] != NULL && expected[n] != NULL; n++)
+        if (strcmp(dropped[n], expected[n]) != 0)
+            fail_msg("'%s': '%s'", commands[i].line, dropped[n]);
+    if (dropped[n] != NULL || expected[n] != NULL)
+        fail_msg("'%s': %zu words", commands[i].line, n);
+    free(dropped);
+}
+
+static void
+test_command(void **state)
+{
+    for (size_t i = 0; i < COUNT(commands); i++)
+        check_command(i);
+}
+
 /* --- properties --- */
 
 /* Values made of pieces that mean something, and of the tables above. */
@@ -518,7 +607,8 @@ main(void)
         cmocka_unit_test(test_parse),         cmocka_unit_test(test_parse_errors),
         cmocka_unit_test(test_format),        cmocka_unit_test(test_replace),
         cmocka_unit_test(test_replace_parts), cmocka_unit_test(test_jobs),
-        cmocka_unit_test(test_properties),    cmocka_unit_test(test_long),
+        cmocka_unit_test(test_command),       cmocka_unit_test(test_properties),
+        cmocka_unit_test(test_long),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

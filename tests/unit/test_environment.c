@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -282,6 +283,35 @@ expect_order(const char *named, int expected, const char *name)
     free(error);
 }
 
+/* What MAKEFLAGS names is gone. */
+static void
+expect_way_given(const char *reason, const char *name)
+{
+    struct jobserver found;
+    char *error;
+
+    assert_int_equal(environment_find(NULL, &found, &error), 1);
+    assert_string_equal(client_name(found.client), name);
+    assert_int_equal(found.auth.kind, AUTH_NONE);
+    assert_false(found.is_from_environment);
+    assert_string_equal(error, reason);
+    environment_close(&found);
+    free(error);
+}
+
+/* make withholds it; nobody else steps in. */
+static void
+test_withheld(void **state)
+{
+    struct jobserver found;
+    char *error;
+
+    setenv("MAKEFLAGS", "--jobserver-auth=-2,-2", 1);
+    assert_true(environment_find(NULL, &found, &error) < 0);
+    assert_null(error);
+    environment_close(&found);
+}
+
 static void
 test_order(void **state)
 {
@@ -301,7 +331,14 @@ test_order(void **state)
     expect_order("gone", -1, NULL);
     expect_order(NULL, 1, "fifo:wrapper");
     setenv("MAKEFLAGS", "--jobserver-auth=fifo:gone", 1);
-    expect_order(NULL, -1, NULL); /* not the server: MAKEFLAGS names another one */
+    expect_way_given("open fifo:gone: No such file or directory", server);
+    setenv("MAKEFLAGS", "--jobserver-auth=203,203", 1);
+    expect_way_given("open 203,203: not open here (a recipe without '+' does not get them)",
+                     server);
+    setenv("MAKEFLAGS", "--jobserver-auth=fifo:other", 1);
+    expect_order(NULL, -1, NULL); /* it is there, and no jobserver */
+    setenv("MAKEFLAGS", "--jobserver-auth=nonsense", 1);
+    expect_order(NULL, -1, NULL);
     unsetenv("MAKEFLAGS");
     expect_order(NULL, 1, server);
     unsetenv("XDG_RUNTIME_DIR");
@@ -332,6 +369,20 @@ test_tell(void **state)
     expect_variable("CARGO_MAKEFLAGS", " -j7 --jobserver-auth=fifo:/a/b");
     expect_variable("JOBWRAP_FIFO", "/a/b");
     expect_variable("JOBWRAP_JOBS", "7");
+}
+
+/* By its path, since who starts cargo closes descriptors. */
+static void
+test_tell_cargo(void **state)
+{
+    struct auth ends = {.kind = AUTH_PIPE, .read_fd = 1022, .write_fd = 1023};
+
+    unsetenv("MAKEFLAGS");
+    setenv("CARGO_MAKEFLAGS", "-j2 --jobserver-auth=5,6", 1);
+    assert_int_equal(environment_name_jobserver(&ends, "/a/b", 7), 0);
+    expect_variable("MAKEFLAGS", " -j7 --jobserver-auth=1022,1023");
+    expect_variable("CARGO_MAKEFLAGS", " -j7 --jobserver-auth=fifo:/a/b");
+    expect_variable("JOBWRAP_FIFO", "/a/b");
 }
 
 /* Whose number JOBWRAP_JOBS is, is known by the path beside it. */
@@ -371,7 +422,6 @@ test_ends(void **state)
 
     assert_int_equal(environment_open_ends("named", &ends, &error), 0);
     assert_int_equal(ends.kind, AUTH_PIPE);
-    assert_true(ends.read_fd > STDERR_FILENO && ends.write_fd > STDERR_FILENO);
     assert_int_equal(fcntl(ends.read_fd, F_GETFD), 0); /* inherited */
     assert_int_equal(fcntl(ends.read_fd, F_SETFL, O_NONBLOCK), 0);
     assert_int_equal(fcntl(ends.write_fd, F_GETFL) & O_NONBLOCK, 0);
@@ -385,16 +435,70 @@ test_ends(void **state)
     free(error);
 }
 
+/* The highest two, but those that make's pselect(2) knows. */
+static void
+expect_ends(rlim_t limit, int read_fd, int write_fd)
+{
+    struct auth ends;
+    struct rlimit old, new;
+    char *error;
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    new = (struct rlimit){.rlim_cur = limit, .rlim_max = old.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &new), 0);
+    int result = environment_open_ends("named", &ends, &error);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    assert_int_equal(result, read_fd < 0 ? -EMFILE : 0);
+    if (read_fd < 0) {
+        free(error);
+        return;
+    }
+    assert_int_equal(ends.read_fd, read_fd);
+    assert_int_equal(ends.write_fd, write_fd);
+    close(ends.read_fd);
+    close(ends.write_fd);
+}
+
+static void
+test_numbers_of_ends(void **state)
+{
+    struct rlimit limit;
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    if (limit.rlim_max < 2048)
+        skip();
+    expect_ends(2048, 1023, 1022);
+    expect_ends(1024, 1023, 1022);
+    expect_ends(256, 255, 254);
+    expect_ends(203, 199, 198); /* the fixture has 200 to 202 */
+    expect_ends(100, 99, 98);
+    int other = fcntl(STDIN_FILENO, F_DUPFD, 1022);
+    expect_ends(2048, 1023, 1021);
+    close(other);
+    /* Nothing is left; or room for one of them. */
+    int first = fcntl(STDIN_FILENO, F_DUPFD, 3);
+    expect_ends((rlim_t)first, -1, -1);
+    expect_ends((rlim_t)first + 2, -1, -1);
+    close(first);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_open),        TEST(test_total),
-        TEST(test_find_server), TEST(test_find_the_users_server),
-        TEST(test_order),       TEST(test_tell),
-        TEST(test_publish),     TEST(test_ends),
+        TEST(test_open),
+        TEST(test_total),
+        TEST(test_find_server),
+        TEST(test_find_the_users_server),
+        TEST(test_order),
+        TEST(test_withheld),
+        TEST(test_tell),
+        TEST(test_tell_cargo),
+        TEST(test_publish),
+        TEST(test_ends),
+        TEST(test_numbers_of_ends),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -327,6 +327,37 @@ test_ask_closed(void **state)
     assert_string_equal(answer, "c --version\n");
 }
 
+/* A script that runs one of us, which would ask in its turn. */
+static void
+test_asked(void **state)
+{
+    char answer[32];
+
+    write_program("a/tool", "#!/bin/sh\nprintf %s \"$JOBWRAP_ASKED\"\n", 0755);
+    assert_false(program_is_asked());
+    assert_int_equal(program_ask_version("a/tool", "tool", answer, sizeof(answer)), 0);
+    assert_string_equal(answer, "1");
+    assert_false(program_is_asked());
+    setenv("JOBWRAP_ASKED", "1", 1);
+    assert_true(program_is_asked());
+    assert_int_equal(program_ask_version("a/tool", "tool", answer, sizeof(answer)), -ELOOP);
+    unsetenv("JOBWRAP_ASKED");
+}
+
+static void
+test_level(void **state)
+{
+    unsetenv("JOBWRAP_LEVEL");
+    for (unsigned i = 0; i < PROGRAM_LEVEL_MAX; i++)
+        assert_int_equal(program_enter_level(), 0);
+    assert_string_equal(getenv("JOBWRAP_LEVEL"), "100");
+    assert_int_equal(program_enter_level(), -ELOOP);
+    setenv("JOBWRAP_LEVEL", "many", 1);
+    assert_int_equal(program_enter_level(), 0);
+    assert_string_equal(getenv("JOBWRAP_LEVEL"), "1");
+    unsetenv("JOBWRAP_LEVEL");
+}
+
 int
 main(void)
 {
@@ -341,6 +372,8 @@ main(void)
         cmocka_unit_test_setup_teardown(test_exec, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ask, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ask_closed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_asked, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_level, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

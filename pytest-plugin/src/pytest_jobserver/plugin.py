@@ -197,6 +197,24 @@ def start(config: pytest.Config) -> None:
         start_alone(config, _run.Run(client, named, is_paid, may_come))
 
 
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """-n auto: as many workers as there can be tokens, whatever the number of CPUs is."""
+    if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
+        return None
+    try:
+        named = find_for(config)
+        if named is None:
+            return None
+        client = Client.open(named)
+    except JobserverError:
+        return None  # what is wrong is said when the session starts
+    try:
+        return client.total_jobs(os.environ) or None
+    finally:
+        client.close()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "ninja-shim/shims/ours.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "libjobserver/program/program.h"
+#include "libjobserver/program/usage.h"
+
+/* Where they lie, seen from a shim of the build tree. */
+static const char *const beside[] = {".", "../jobwrap"};
+
+static char *
+take_if_program(char *path)
+{
+    if (access(path, X_OK) == 0)
+        return path;
+    free(path);
+    return NULL;
+}
+
+char *
+ours_find(const char *name)
+{
+    char *directory = program_directory(), *path, *found = NULL;
+
+    for (size_t i = 0; directory && i < sizeof(beside) / sizeof(*beside) && !found; i++)
+        if (asprintf(&path, "%s/%s/%s", directory, beside[i], name) >= 0)
+            found = take_if_program(path);
+    free(directory);
+    if (!found && asprintf(&path, "%s/%s", PROGRAMS_DIRECTORY, name) >= 0)
+        found = take_if_program(path);
+    return found ? found : program_find(name);
+}
+
+bool
+ours_caps(const char *variable)
+{
+    const char *text = getenv(variable);
+
+    if (!text || !*text || strcmp(text, "yes") == 0)
+        return true;
+    if (strcmp(text, "no") != 0)
+        usage_refuse(variable, text, "yes or no");
+    return false;
+}
+
+int
+ours_become_capped(const char *jobwrap, unsigned jobs, const char *style, char **command)
+{
+    char name[] = "jobwrap", end[] = "--", *jobs_word = NULL, *style_word = NULL;
+    size_t count = 0;
+
+    while (command[count])
+        count++;
+    char **argv = calloc(count + 5, sizeof(*argv));
+    if (!argv || asprintf(&jobs_word, "-j%u", jobs) < 0 ||
+        asprintf(&style_word, "--style=%s", style) < 0)
+        return -ENOMEM; /* the program ends */
+    argv[0] = name;
+    argv[1] = jobs_word;
+    argv[2] = style_word;
+    argv[3] = end;
+    memcpy(argv + 4, command, count * sizeof(*argv));
+    execv(jobwrap, argv);
+    int result = -errno;
+    free(argv);
+    free(jobs_word);
+    free(style_word);
+    return result;
+}
