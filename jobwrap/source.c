@@ -271,10 +271,12 @@ source_set_idle(struct source *source, unsigned lying)
 unsigned
 source_count_claimed(const struct source *source, unsigned lying)
 {
-    unsigned taken = pool_claims(source->opening) + lying, held = pool_held(source->opening);
+    /* What lies there beyond what was put in was never lent. */
+    unsigned idle = lying < source_held(source) ? lying : source_held(source);
+    unsigned taken = pool_claims(source->opening) + idle, held = pool_held(source->opening);
     unsigned claimed = taken > held ? taken - held : 0;
 
-    return claimed < lying ? claimed : lying;
+    return claimed < idle ? claimed : idle;
 }
 
 bool
