@@ -278,7 +278,7 @@ change_vectors(const struct gate_ending *ending, struct quit *quit,
                const struct ptrace_syscall *call)
 {
     struct iovec vectors[VECTORS_MAX];
-    size_t n = call->arguments[2];
+    size_t n = (size_t)call->arguments[2];
     uint64_t total = 0, cut = 0;
 
     if (n > VECTORS_MAX ||
@@ -290,7 +290,7 @@ change_vectors(const struct gate_ending *ending, struct quit *quit,
         if (cut || !change_text(ending, quit->lazy, (uintptr_t)vectors[i].iov_base, &size))
             continue;
         cut = vectors[i].iov_len - size;
-        vectors[i].iov_len = size;
+        vectors[i].iov_len = (size_t)size;
     }
     if (!cut ||
         process_write_memory(quit->lazy, call->arguments[1], vectors, n * sizeof(*vectors)) < 0)
