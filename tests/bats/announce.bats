@@ -135,14 +135,14 @@ at_both() {
 
 # --- scripts that are called make ---
 
-# contained COMMAND...: with no more than 300 processes, which end with it.
+# contained COMMAND...: with no more than 600 processes, which end with it.
 contained() {
     require_nobody "$JOBWRAP"
     directory_for_all
     cp -r . "$OTHER/here"
     chmod -R a+rwX "$OTHER/here"
     unshare --pid --fork --kill-child --mount-proc setpriv --reuid=65534 --regid=65534 \
-        --clear-groups prlimit --nproc=300 env -C "$OTHER/here" HOME=/ "$@" 3>&-
+        --clear-groups prlimit --nproc=600 env -C "$OTHER/here" HOME=/ "$@" 3>&-
 }
 
 # wrapper_script NAME COMMAND
@@ -164,6 +164,7 @@ wrapper_script() {
     require_root
     wrapper_script make "\"$JOBWRAP\" --parent=none -- make"
     run -125 contained sh -c 'PATH=$PWD/bin:$PATH; export PATH; timeout 60 make'
+    echo "$output"
     [ "$output" = 'jobwrap: run make: 100 jobwraps are around this one already; does it run itself?' ]
 }
 
