@@ -13,6 +13,7 @@
 #include "ninja-shim/gate/seccomp/filter.h"
 #include "ninja-shim/gate/seccomp/outer.h"
 #include "ninja-shim/gate/seccomp/peers.h"
+#include "ninja-shim/gate/seccomp/probe.h"
 #include "ninja-shim/gate/seccomp/stops.h"
 #include "ninja-shim/gate/seccomp/trees.h"
 
@@ -94,8 +95,12 @@ close_gate(struct gate *gate)
 static int
 prepare(pid_t sidecar, int *fd)
 {
-    int listener = seccomp_filter_install();
+    int holds = seccomp_probe();
 
+    *fd = -1;
+    if (holds < 0 && holds != -EBUSY)
+        return holds;
+    int listener = seccomp_filter_install();
     *fd = listener < 0 ? -1 : listener;
     return listener < 0 && listener != -EBUSY ? listener : 0;
 }
