@@ -81,6 +81,10 @@ int process_signals(pid_t pid, struct process_signals *signals);
 /* A signal's place in such a set. */
 uint64_t process_signal_bit(int signal_number);
 
+/* A line of /proc/PID/status that holds a decimal number, by its key ("Threads"). -ENODATA: this kernel
+ * has none such. */
+int process_status_number(pid_t pid, const char *key, unsigned *number);
+
 /* --- pidfds --- */
 
 /* A close-on-exec pidfd: readable once the process has exited. Owned by the caller. */

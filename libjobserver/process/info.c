@@ -182,7 +182,7 @@ process_command(pid_t pid, char *command, size_t size)
     return length > 0 ? 0 : command_name(pid, command, size);
 }
 
-/* --- its signals --- */
+/* --- its status --- */
 
 static uint64_t
 signal_set(const char *status, const char *key)
@@ -206,6 +206,21 @@ process_signals(pid_t pid, struct process_signals *signals)
         .blocked = signal_set(status, "\nSigBlk:"),
         .ignored = signal_set(status, "\nSigIgn:"),
     };
+    return 0;
+}
+
+int
+process_status_number(pid_t pid, const char *key, unsigned *number)
+{
+    char status[STATUS_SIZE], line[64];
+    ssize_t length = process_read_file(pid, "status", status, sizeof(status));
+
+    if (length <= 0)
+        return length < 0 ? (int)length : -EIO;
+    snprintf(line, sizeof(line), "\n%s:", key);
+    const char *found = strstr(status, line);
+    if (!found || sscanf(found + strlen(line), "%u", number) != 1)
+        return -ENODATA;
     return 0;
 }
 

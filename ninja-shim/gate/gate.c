@@ -626,7 +626,7 @@ void
 gate_close(struct gate *gate)
 {
     struct event *events[] = {gate->token_event, gate->load_event, gate->end_event,
-                              gate->pause_event};
+                              gate->pause_event, gate->held_event};
 
     if (gate->ledger.client)
         ledger_repay_all_but(&gate->ledger, 0);

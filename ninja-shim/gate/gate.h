@@ -74,7 +74,7 @@ struct gate {
     const struct gate_kind *kind;
     void *kind_state; /* the gate kind's own */
     struct event_base *base;
-    struct event *token_event, *load_event, *end_event, *pause_event;
+    struct event *token_event, *load_event, *end_event, *pause_event, *held_event;
     int ended_fd; /* epoll(7) on the pidfds of all processes: asking who has ended costs the same for
                      any number of them */
     bool is_token_awaited, is_load_awaited;

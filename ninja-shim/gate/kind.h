@@ -53,6 +53,8 @@ struct gate_kind {
     bool (*has_ended)(const struct gate *gate, pid_t lazy);
     /* Is there still something that may bring jobs, or needs the gate? */
     bool (*is_busy)(const struct gate *gate);
+    /* Who that is; 0: nobody knows. */
+    pid_t (*find_holder)(const struct gate *gate);
     void (*close)(struct gate *gate);
 
     /* In the keeper, when the sidecar is dead, with the shared room: does what there is to do, and

@@ -453,6 +453,29 @@ forking_and_killed() {
     done
 }
 
+# Whoever reads what jobgate says does not wait for that: the daemon lives a minute.
+@test 'what holds the gate open when the command has ended is said, in a line' {
+    local gate said
+    below_fifo 1
+    for gate in ptrace seccomp; do
+        said=$("$JOBGATE" --gate=$gate --jobs-of=waf -- \
+            sh -c 'setsid sleep 60 <&- >&- 2>&- & echo $! >daemon' 2>&1)
+        [ "$said" = "jobgate: the gate stays open as long as 'sleep 60' (pid $(cat daemon)) runs" ]
+        kill "$(cat daemon)"
+        all_is_well
+        # A job that it has left behind.
+        said=$("$JOBGATE" --gate=$gate --jobs-of=bash -- \
+            bash -c 'sleep 60 <&- >&- 2>&- & echo $! >daemon' 2>&1)
+        [ "$said" = "jobgate: the gate stays open as long as 'sleep 60' (pid $(cat daemon)) runs" ]
+        kill "$(cat daemon)"
+        all_is_well
+        # Nothing does.
+        said=$("$JOBGATE" --gate=$gate --jobs-of=waf -- sleep 0.1 2>&1)
+        [ -z "$said" ]
+        all_is_well
+    done
+}
+
 @test 'a command that does not exist, or cannot be executed' {
     below_fifo 1
     : >not-executable

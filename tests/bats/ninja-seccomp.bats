@@ -205,6 +205,22 @@ without_leak_checker() {
     tokens_are 3
 }
 
+# proot traces all that runs in it, and lets go what SIGSTOP has stopped.
+@test 'below a tracer that drops stops: a line, and -j1' {
+    require ninja proot
+    stamps "$WORK/build" 0.02 10
+    jobserver 3
+    run -0 env -u NINJA_SHIM_GATE proot "$SHIM" -C "$WORK/build"
+    [[ $output == *'ninja-shim: cannot hold jobs back (ptrace: '*'; seccomp: Operation not supported); using -j1'* ]]
+    "$CONCURRENCY" --expect-jobs 10 --expect-exactly 1 log
+    wait_for 10 tokens_are 3
+    # jobgate cannot tell its command to run one at a time. The exit status of proot is its own.
+    run proot "$BUILD/ninja-shim/jobgate" --gate=seccomp --jobs-of=xargs -- sh -c 'touch ran'
+    [[ $output == *'cannot hold jobs back (seccomp: Operation not supported); nothing is run'* ]]
+    [ ! -e ran ]
+    wait_for 10 tokens_are 3
+}
+
 @test 'the sidecar is killed before it traces: a line, and -j1' {
     require ninja python3
     without_leak_checker

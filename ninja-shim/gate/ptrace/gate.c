@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "libjobserver/process.h"
-#include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
+#include "ninja-shim/gate/held.h"
 #include "ninja-shim/gate/ptrace/exit.h"
 #include "ninja-shim/gate/ptrace/gate.h"
 #include "ninja-shim/gate/ptrace/private.h"
@@ -418,9 +418,8 @@ on_gone(struct gate *gate, struct tracee *tracee, int status)
     pid_t pid = tracee->pid;
 
     forget(gate, tracee);
-    /* What the lazy client has written to does not stay open for our sake. */
     if (pid == tracer_of(gate)->root)
-        descriptors_drop_stderr();
+        held_root_ended(gate);
     if (!lazy)
         return;
     gate_settle_unknown(gate);
@@ -492,6 +491,14 @@ is_busy(const struct gate *gate)
     return tracer_of(gate)->tracees != NULL;
 }
 
+static pid_t
+find_holder(const struct gate *gate)
+{
+    const struct tracee *tracee = tracer_of(gate)->tracees;
+
+    return tracee ? tracee->pid : 0;
+}
+
 static void
 close_gate(struct gate *gate)
 {
@@ -558,5 +565,6 @@ const struct gate_kind ptrace_gate_kind = {
     .serve = serve,
     .has_ended = has_ended,
     .is_busy = is_busy,
+    .find_holder = find_holder,
     .close = close_gate,
 };

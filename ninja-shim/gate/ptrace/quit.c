@@ -9,6 +9,7 @@
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "libjobserver/process.h"
@@ -138,7 +139,7 @@ is_leaving(const struct tracer *tracer, const struct ptrace_syscall *call)
 {
     const struct tracee *tracee = tracer_find(tracer, (pid_t)call->arguments[0]);
 
-    return call->number == SYS_wait4 && tracee &&
+    return call->number == SYS_wait4 && !(call->arguments[2] & WNOHANG) && tracee &&
            (tracee->role == ROLE_WAITING || tracee->role == ROLE_CHILD);
 }
 

@@ -165,7 +165,8 @@ arrive_at_own(struct seccomp_gate *of, const struct seccomp_exec *exec,
     }
     if (!process || process->job->job.state == JOB_RUNNING) {
         seccomp_listener_continue(of->listener, exec->id);
-    } else if (process->job->job.state == JOB_WAITING || seccomp_waiter_of(process)->end_looks > 0) {
+    } else if (process->job->job.state == JOB_WAITING ||
+               seccomp_waiter_of(process)->end_looks > 0) {
         seccomp_waiter_of(process)->is_at_large = false;
         stop(of, exec, info, tree);
         watch_soon(of);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The gate by seccomp_unotify(2): how it is opened and closed, and the events that it serves. */
-#include "libjobserver/program/descriptors.h"
 #include "ninja-shim/gate/seccomp/gate.h"
 
 #include <errno.h>
@@ -9,10 +8,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "ninja-shim/gate/held.h"
 #include "ninja-shim/gate/seccomp/arrivals.h"
 #include "ninja-shim/gate/seccomp/filter.h"
 #include "ninja-shim/gate/seccomp/outer.h"
 #include "ninja-shim/gate/seccomp/peers.h"
+#include "ninja-shim/gate/seccomp/probe.h"
 #include "ninja-shim/gate/seccomp/stops.h"
 #include "ninja-shim/gate/seccomp/trees.h"
 
@@ -45,8 +46,7 @@ on_root_end(evutil_socket_t fd, short what, void *argument)
 
     event_free(of->root_event);
     of->root_event = NULL;
-    /* What the lazy client has written to does not stay open for our sake. */
-    descriptors_drop_stderr();
+    held_root_ended(of->gate);
 }
 
 /* --- the kind's part of a gate --- */
@@ -68,6 +68,27 @@ is_busy(const struct gate *gate)
     const struct seccomp_gate *of = seccomp_gate_of(gate);
 
     return of->is_inner ? of->root_event || of->lazies : !of->has_hung_up;
+}
+
+/* Where the filter is ours, each process below it has one more than we have ourselves. */
+static pid_t
+find_holder(const struct gate *gate)
+{
+    struct process_info *all;
+    unsigned own = 0, filters;
+    pid_t found = 0;
+
+    if (seccomp_gate_of(gate)->is_inner ||
+        process_status_number(getpid(), "Seccomp_filters", &own) < 0)
+        return 0;
+    ssize_t n = process_descendants(1, &all);
+    for (ssize_t i = 0; i < n && !found; i++)
+        if (process_status_number(all[i].pid, "Seccomp_filters", &filters) == 0 && filters > own &&
+            all[i].start_ticks >= seccomp_gate_of(gate)->start_ticks)
+            found = all[i].pid;
+    if (n >= 0)
+        free(all);
+    return found;
 }
 
 static void
@@ -94,8 +115,12 @@ close_gate(struct gate *gate)
 static int
 prepare(pid_t sidecar, int *fd)
 {
-    int listener = seccomp_filter_install();
+    int holds = seccomp_probe();
 
+    *fd = -1;
+    if (holds < 0 && holds != -EBUSY)
+        return holds;
+    int listener = seccomp_filter_install();
     *fd = listener < 0 ? -1 : listener;
     return listener < 0 && listener != -EBUSY ? listener : 0;
 }
@@ -104,6 +129,8 @@ prepare(pid_t sidecar, int *fd)
 static int
 listen_to(struct seccomp_gate *of, pid_t root)
 {
+    struct process_info info;
+
     of->is_inner = of->listener->fd < 0;
     if (of->is_inner)
         return seccomp_outer_join(of, root);
@@ -112,6 +139,7 @@ listen_to(struct seccomp_gate *of, pid_t root)
     if (!of->listener_event || event_add(of->listener_event, NULL) < 0)
         return -ENOMEM;
     seccomp_peers_open(of, root);
+    of->start_ticks = process_info(root, &info) == 0 ? info.start_ticks : 0;
     return 0;
 }
 
@@ -165,6 +193,7 @@ const struct gate_kind seccomp_gate_kind = {
     .serve = serve,
     .has_ended = seccomp_tree_has_ended_lazy,
     .is_busy = is_busy,
+    .find_holder = find_holder,
     .close = close_gate,
     .keep = seccomp_listener_keep,
 };

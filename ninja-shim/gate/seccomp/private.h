@@ -81,6 +81,7 @@ struct seccomp_gate {
     struct gate *gate;
     struct seccomp_listener *listener; /* shared with the keeper */
     bool is_inner;                     /* somebody else has the descriptor */
+    uint64_t start_ticks;              /* of the process that has the filter first */
     bool has_hung_up;                  /* nothing runs under the filter any more */
     struct event *listener_event;
     LIST_HEAD(, seccomp_tree) trees; /* the first is ours */
