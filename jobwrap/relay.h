@@ -31,8 +31,8 @@ struct relay {
 int relay_start(struct relay *relay, struct event_base *base, unsigned floating, unsigned cap);
 /* All that there are lie in the FIFO for good; it is looked at for the report, if `watches`. */
 int relay_fill(struct relay *relay, struct event_base *base, bool watches);
-/* The FIFO's turn has come, or it is asked for tokens. */
-void relay_wake(void *relay);
+/* The FIFO's turn has come, or it is asked for tokens; argument: the struct relay, as an event's callback takes it. */
+void relay_wake(void *argument);
 /* No more tokens move. */
 void relay_stop(struct relay *relay);
 
