@@ -307,7 +307,7 @@ allow_descriptors(int more)
     assert_true(lowest >= 0);
     close(lowest);
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
-    limit.rlim_cur = (rlim_t)(lowest + more);
+    limit.rlim_cur = (rlim_t)lowest + (rlim_t)more;
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
 }
 
