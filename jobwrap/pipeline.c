@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include "jobwrap/pipeline.h"
-#include "libjobserver/process.h"
+#include "libjobserver/holder.h"
+
+#define COMMAND_MAX 80
 
 static bool
 reads_what_is_written_by(pid_t reader, pid_t writer)
@@ -28,34 +30,46 @@ is_input_full(void)
     return size > 0 && ioctl(STDIN_FILENO, FIONREAD, &bytes) == 0 && bytes + PIPE_BUF > size;
 }
 
-static bool
-print_if_joined(FILE *out, const struct steved_client *other)
+static void
+print(FILE *out, const struct steved_client *other, const char *what, int *patience_ms)
 {
-    const char *what;
+    struct process_label label;
 
-    if (reads_what_is_written_by(other->pid, getpid()))
-        what = "reads what is written here";
-    else if (reads_what_is_written_by(getpid(), other->pid) && is_input_full())
-        what = "has filled the pipe that is read here";
-    else
-        return false;
-    fprintf(out,
-            "; %.*s (pid %d) has the slot of this pipeline, and %s: if it waits for that, neither "
+    if (holder_label(other, patience_ms, &label) < 0)
+        return;
+    char *text = process_label_text(&label, COMMAND_MAX);
+    if (text)
+        fprintf(
+            out,
+            "; %s (pid %d) has the slot of this pipeline, and %s: if it waits for that, neither "
             "goes on before a token is free",
-            STEVED_COMMAND_SIZE - 1, other->command, other->pid, what);
-    return true;
+            text, (int)other->pid, what);
+    free(text);
+    process_label_clear(&label);
+}
+
+static const char *
+how_it_is_joined(pid_t other)
+{
+    if (reads_what_is_written_by(other, getpid()))
+        return "reads what is written here";
+    if (reads_what_is_written_by(getpid(), other) && is_input_full())
+        return "has filled the pipe that is read here";
+    return NULL;
 }
 
 void
-pipeline_print_deadlock(FILE *out, struct client *client)
+pipeline_print_deadlock(FILE *out, struct client *client, int *patience_ms)
 {
     struct steved_clients *page = calloc(1, sizeof(*page));
-    bool is_found = false;
+    const char *what = NULL;
 
-    while (page && !is_found && client_get_clients(client, page) == 0 && page->count > 0) {
-        for (unsigned i = 0; i < page->count && !is_found; i++) {
+    while (page && !what && client_get_clients(client, page) == 0 && page->count > 0) {
+        for (unsigned i = 0; i < page->count && !what; i++) {
             const struct steved_client *other = &page->clients[i];
-            is_found = other->flags & STEVED_CLIENT_HAS_CLAIMED && print_if_joined(out, other);
+            what = other->flags & STEVED_CLIENT_HAS_CLAIMED ? how_it_is_joined(other->pid) : NULL;
+            if (what)
+                print(out, other, what, patience_ms);
         }
     }
     free(page);

@@ -29,11 +29,10 @@ print_holder(FILE *out, const struct steved_client *holder, int *patience_ms)
 }
 
 static void
-print_holders(FILE *out, struct client *client)
+print_holders(FILE *out, struct client *client, int *patience_ms)
 {
     struct steved_clients *page = calloc(1, sizeof(*page));
     const char *separator = ", held by ";
-    int patience_ms = PATIENCE_MS;
 
     while (page && client_get_clients(client, page) == 0 && page->count > 0) {
         for (unsigned i = 0; i < page->count; i++) {
@@ -41,7 +40,7 @@ print_holders(FILE *out, struct client *client)
             if (holder->held == 0)
                 continue;
             fputs(separator, out);
-            print_holder(out, holder, &patience_ms);
+            print_holder(out, holder, patience_ms);
             separator = "; ";
         }
     }
@@ -52,6 +51,7 @@ static void
 on_patience_over(evutil_socket_t fd, short what, void *argument)
 {
     struct client *client = argument;
+    int patience_ms = PATIENCE_MS;
     char *text = NULL;
     size_t size;
     FILE *out = open_memstream(&text, &size);
@@ -59,8 +59,8 @@ on_patience_over(evutil_socket_t fd, short what, void *argument)
     if (!out)
         return;
     fprintf(out, "waiting for a token from %s", client_name(client));
-    print_holders(out, client);
-    pipeline_print_deadlock(out, client);
+    print_holders(out, client, &patience_ms);
+    pipeline_print_deadlock(out, client, &patience_ms);
     if (fclose(out) == 0)
         message("%s", text);
     free(text);

@@ -161,7 +161,7 @@ joined() {
     joined 'until [ -e began ]; do sleep 0.01; done; "$JOBWRAP" -- echo done' \
         '"$JOBWRAP" -- sh -c ": >began; cat"'
     [ "$(grep -c jobwrap: said)" = 1 ]
-    grep -qE '; [^;]*jobwrap -- sh -c .*\(pid [0-9]+\) has the slot of this pipeline, and reads what is written here: if it waits for that, neither goes on before a token is free$' said
+    grep -qE ' sh -c : >began; cat .*\(pid [0-9]+\) has the slot of this pipeline, and reads what is written here: if it waits for that, neither goes on before a token is free$' said
     "$STEVECTL" --server "$SERVER" set jobs=2
     status_of "$spawned"
     [ "$status" = 0 ]
