@@ -64,7 +64,7 @@ comes_late() {
 }
 
 @test 'ninja with no gate, which runs one job at a time' {
-    [ "$BUILD" = "$ROOT/build" ] || skip 'sanitizers need ptrace themselves'
+    ! is_sanitized || skip 'sanitizers need ptrace themselves'
     use_ninja 1.11
     comes_late "$LIB/without-gates" refused "$NINJA_SHIM"
     grep -q 'using -j1' said
@@ -86,7 +86,7 @@ comes_late() {
 }
 
 @test 'pytest alone, and with workers' {
-    [ "$BUILD" = "$ROOT/build" ] || skip 'sanitizers see nothing of Python programs'
+    ! is_sanitized || skip 'sanitizers see nothing of Python programs'
     suite many a
     for arguments in '' '-n 2'; do
         # shellcheck disable=SC2086 # words
