@@ -73,7 +73,7 @@ setup() {
     long=$BATS_TEST_TMPDIR/$(printf 'd%.0s' {1..100})
     mkdir "$long"
     at_once 2
-    [ "$(id -u)" != 0 ] || skip "root's FIFOs lie in /run/jobwrap"
+    # Root's FIFOs lie in /run/jobwrap: there only the number of jobs is tested.
     XDG_RUNTIME_DIR='' TMPDIR=$long "$JOBWRAP" -j2 --parent=none sh -c '"$0" make -C tree1 & "$0" make -C tree2 & wait' "$JOBWRAP"
     exactly 2 120
 }

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -109,11 +108,12 @@ stop(struct probe *probe)
 static int
 run(void)
 {
-    struct probe *probe = calloc(1, sizeof(*probe));
+    struct probe state = {0};
+    struct probe *probe = &state;
     int fd = seccomp_filter_install();
 
-    if (fd < 0 || !probe)
-        return fd < 0 ? fd : -ENOMEM;
+    if (fd < 0)
+        return fd;
     probe->listener.fd = fd;
     probe->pid = fork_probed();
     if (probe->pid < 0)
