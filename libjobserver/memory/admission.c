@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "libjobserver/memory/admission.h"
+
+#include <stddef.h>
+
+#include "libjobserver/memory/expectation.h"
+
+#define SAMPLE_NS (MEMORY_SAMPLE_SHORT_MS * INT64_C(1000000))
+
+/* --- figures --- */
+
+static uint64_t
+lesser(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t
+greater(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static uint64_t
+expected_peak(const struct memory_job *job)
+{
+    return lesser(greater(job->expected_bytes, job->least_bytes), MEMORY_BYTES_MAX);
+}
+
+/* One that has outgrown what was expected will grow a little more. */
+static uint64_t
+expected_growth(const struct memory_job *job)
+{
+    uint64_t peak = expected_peak(job);
+    uint64_t rest = peak > job->used_bytes ? peak - job->used_bytes : 0;
+
+    return greater(rest, job->used_bytes / 10);
+}
+
+uint64_t
+memory_expected_growth(const struct memory_admission *admission)
+{
+    const struct memory_job *job;
+    uint64_t growth = 0;
+
+    TAILQ_FOREACH (job, &admission->started, in_list)
+        if (job->state == MEMORY_RUNS)
+            growth += expected_growth(job);
+    return growth;
+}
+
+uint64_t
+memory_floor(const struct memory_admission *admission, const struct memory_moment *moment)
+{
+    const struct memory_job *job;
+    uint64_t total = lesser(moment->total_bytes, MEMORY_BYTES_MAX), tick = 0;
+
+    TAILQ_FOREACH (job, &admission->started, in_list)
+        if (job->state == MEMORY_RUNS)
+            tick += MEMORY_GROWTH_BYTES;
+    return lesser(greater(total / 20, tick), total / 100 * 15);
+}
+
+/* What is left for others when all that run have grown; below 0 if there is not even enough for these. */
+static int64_t
+room(const struct memory_admission *admission, const struct memory_moment *moment)
+{
+    return (int64_t)lesser(moment->available_bytes, MEMORY_BYTES_MAX) -
+           (int64_t)memory_expected_growth(admission) - (int64_t)memory_floor(admission, moment);
+}
+
+/* --- jobs --- */
+
+void
+memory_admission_init(struct memory_admission *admission)
+{
+    TAILQ_INIT(&admission->waiting);
+    TAILQ_INIT(&admission->started);
+    TAILQ_INIT(&admission->dying);
+}
+
+void
+memory_add(struct memory_admission *admission, struct memory_job *job)
+{
+    job->state = MEMORY_WAITS;
+    TAILQ_INSERT_TAIL(&admission->waiting, job, in_list);
+}
+
+void
+memory_remove(struct memory_admission *admission, struct memory_job *job)
+{
+    switch (job->state) {
+    case MEMORY_IS_OUT:
+        return;
+    case MEMORY_WAITS:
+        TAILQ_REMOVE(&admission->waiting, job, in_list);
+        break;
+    case MEMORY_RUNS:
+    case MEMORY_IS_STOPPED:
+        TAILQ_REMOVE(&admission->started, job, in_list);
+        break;
+    case MEMORY_IS_DYING:
+        TAILQ_REMOVE(&admission->dying, job, in_list);
+        break;
+    }
+    job->state = MEMORY_IS_OUT;
+}
+
+/* Two looks one shortly after the other tell nothing of its pace. */
+void
+memory_sample(struct memory_job *job, uint64_t used_bytes, int64_t now_ns)
+{
+    uint64_t used = lesser(used_bytes, MEMORY_BYTES_MAX), former = job->paced_bytes;
+    int64_t elapsed_ns = now_ns - job->paced_ns;
+
+    job->used_bytes = used;
+    job->peak_bytes = greater(job->peak_bytes, used);
+    if (elapsed_ns < SAMPLE_NS / 2)
+        return;
+    double grown = used > former ? (double)(used - former) : 0;
+    job->pace_bytes = (uint64_t)(grown * SAMPLE_NS / (double)elapsed_ns);
+    job->paced_bytes = used;
+    job->paced_ns = now_ns;
+    job->is_unseen = false;
+}
+
+static struct memory_job *
+first_stopped(const struct memory_admission *admission)
+{
+    struct memory_job *job;
+
+    TAILQ_FOREACH (job, &admission->started, in_list)
+        if (job->state == MEMORY_IS_STOPPED)
+            return job;
+    return NULL;
+}
+
+/* Who has been there longest, and is passed by who starts now. */
+static struct memory_job *
+first_in_line(const struct memory_admission *admission)
+{
+    struct memory_job *stopped = first_stopped(admission);
+
+    return stopped ? stopped : TAILQ_FIRST(&admission->waiting);
+}
+
+void
+memory_started(struct memory_admission *admission, struct memory_job *job, int64_t now_ns)
+{
+    struct memory_job *first = first_in_line(admission);
+
+    if (first != job)
+        first->passes++;
+    TAILQ_REMOVE(&admission->waiting, job, in_list);
+    TAILQ_INSERT_TAIL(&admission->started, job, in_list);
+    job->state = MEMORY_RUNS;
+    job->used_bytes = job->peak_bytes = 0;
+    job->paced_bytes = job->pace_bytes = 0;
+    job->is_unseen = true;
+    job->paced_ns = now_ns;
+}
+
+void
+memory_stopped(struct memory_job *job)
+{
+    job->state = MEMORY_IS_STOPPED;
+    job->passes = 0;
+}
+
+void
+memory_continued(struct memory_job *job)
+{
+    job->state = MEMORY_RUNS;
+}
+
+/* It cannot be killed for the same reason for ever: each time more is expected of it. */
+void
+memory_killed(struct memory_admission *admission, struct memory_job *job, int64_t now_ns)
+{
+    uint64_t had = job->used_bytes;
+
+    TAILQ_REMOVE(&admission->started, job, in_list);
+    TAILQ_INSERT_TAIL(&admission->dying, job, in_list);
+    job->state = MEMORY_IS_DYING;
+    job->least_bytes = greater(job->least_bytes, had + had / 10 * 3);
+    job->killed_ns = now_ns;
+    job->kills++;
+}
+
+void
+memory_gone(struct memory_admission *admission, struct memory_job *job)
+{
+    TAILQ_REMOVE(&admission->dying, job, in_list);
+    TAILQ_INSERT_HEAD(&admission->waiting, job, in_list);
+    job->state = MEMORY_WAITS;
+    job->used_bytes = 0;
+    job->passes = 0;
+}
+
+/* --- too little --- */
+
+static bool
+is_dying_soon(const struct memory_job *job, int64_t now_ns)
+{
+    return now_ns - job->killed_ns < MEMORY_DEATH_NS;
+}
+
+/* With what those had that have just been killed: memory is freed some time after the signal. */
+static uint64_t
+available_soon(const struct memory_admission *admission, const struct memory_moment *moment)
+{
+    const struct memory_job *job;
+    uint64_t bytes = moment->available_bytes;
+
+    TAILQ_FOREACH (job, &admission->dying, in_list)
+        if (is_dying_soon(job, moment->now_ns))
+            bytes += job->used_bytes;
+    return bytes;
+}
+
+/* Half the floor, or what is used up until one has looked again, and what is killed then is gone. */
+static uint64_t
+least_available(const struct memory_admission *admission, const struct memory_moment *moment)
+{
+    const struct memory_job *job;
+    uint64_t pace = 0;
+
+    TAILQ_FOREACH (job, &admission->started, in_list)
+        if (job->state == MEMORY_RUNS)
+            pace += job->pace_bytes;
+    return greater(memory_floor(admission, moment) / 2, 2 * pace);
+}
+
+static struct memory_job *
+youngest_to_kill(const struct memory_admission *admission, enum memory_state state)
+{
+    struct memory_job *job;
+
+    TAILQ_FOREACH_REVERSE(job, &admission->started, memory_list, in_list)
+    {
+        if (job == TAILQ_FIRST(&admission->started))
+            return NULL;
+        if (job->state == state && job->may_run_twice)
+            return job;
+    }
+    return NULL;
+}
+
+static struct memory_job *
+next_kill(const struct memory_admission *admission, const struct memory_moment *moment)
+{
+    if (available_soon(admission, moment) >= least_available(admission, moment))
+        return NULL;
+    struct memory_job *job = youngest_to_kill(admission, MEMORY_IS_STOPPED);
+    return job ? job : youngest_to_kill(admission, MEMORY_RUNS);
+}
+
+/* What the oldest needs to end must be left for it by those that can only be stopped; but it gains nothing by
+ * the small ones. */
+static struct memory_job *
+next_stop(const struct memory_admission *admission, const struct memory_moment *moment)
+{
+    struct memory_job *oldest = TAILQ_FIRST(&admission->started), *job;
+
+    if (!oldest ||
+        moment->available_bytes >= memory_floor(admission, moment) + expected_growth(oldest))
+        return NULL;
+    TAILQ_FOREACH_REVERSE(job, &admission->started, memory_list, in_list)
+    {
+        if (job != oldest && job->state == MEMORY_RUNS && !job->may_run_twice &&
+            job->used_bytes + expected_growth(job) >= MEMORY_GROWTH_BYTES)
+            return job;
+    }
+    return NULL;
+}
+
+/* --- enough --- */
+
+static struct memory_job *
+next_continue(const struct memory_admission *admission, const struct memory_moment *moment)
+{
+    struct memory_job *job = first_stopped(admission);
+
+    if (!job)
+        return NULL;
+    if (job == TAILQ_FIRST(&admission->started))
+        return job;
+    return (int64_t)expected_growth(job) <= room(admission, moment) ? job : NULL;
+}
+
+/* Does anything run, or is about to make room? */
+static bool
+is_busy(const struct memory_admission *admission, const struct memory_moment *moment)
+{
+    const struct memory_job *job;
+
+    TAILQ_FOREACH (job, &admission->dying, in_list)
+        if (is_dying_soon(job, moment->now_ns))
+            return true;
+    return !TAILQ_EMPTY(&admission->started);
+}
+
+/* Does one run of which nobody knows anything, and that nobody has seen growing yet? Sixteen of them are up
+ * to gigabytes before one can kill any. */
+static bool
+has_unseen(const struct memory_admission *admission)
+{
+    const struct memory_job *job;
+
+    TAILQ_FOREACH (job, &admission->started, in_list)
+        if (job->state == MEMORY_RUNS && job->is_unseen && expected_peak(job) == 0)
+            return true;
+    return false;
+}
+
+/* The first that fits; but who has been passed too often is passed no more. */
+static struct memory_job *
+next_start(const struct memory_admission *admission, const struct memory_moment *moment)
+{
+    const struct memory_job *stopped = first_stopped(admission);
+    struct memory_job *job;
+
+    if (!is_busy(admission, moment))
+        return TAILQ_FIRST(&admission->waiting);
+    if (stopped && stopped->passes >= MEMORY_PASSES_MAX)
+        return NULL;
+    int64_t left = room(admission, moment);
+    bool is_one_unseen = has_unseen(admission);
+    TAILQ_FOREACH (job, &admission->waiting, in_list) {
+        if (expected_peak(job) == 0 && is_one_unseen)
+            continue;
+        if ((int64_t)expected_peak(job) <= left)
+            return job;
+        if (job->passes >= MEMORY_PASSES_MAX)
+            return NULL;
+    }
+    return NULL;
+}
+
+struct memory_step
+memory_next(const struct memory_admission *admission, const struct memory_moment *moment)
+{
+    struct memory_job *job;
+
+    if ((job = next_kill(admission, moment)))
+        return (struct memory_step){MEMORY_KILL, job};
+    if ((job = next_stop(admission, moment)))
+        return (struct memory_step){MEMORY_STOP, job};
+    if ((job = next_continue(admission, moment)))
+        return (struct memory_step){MEMORY_CONTINUE, job};
+    if ((job = next_start(admission, moment)))
+        return (struct memory_step){MEMORY_START, job};
+    return (struct memory_step){MEMORY_REST, NULL};
+}
+
+int
+memory_sample_ms(const struct memory_admission *admission, const struct memory_moment *moment)
+{
+    bool is_short = moment->available_bytes < moment->total_bytes / 4;
+    bool is_waited_for = !TAILQ_EMPTY(&admission->waiting) || !TAILQ_EMPTY(&admission->dying) ||
+                         first_stopped(admission);
+
+    return is_short || is_waited_for ? MEMORY_SAMPLE_SHORT_MS : MEMORY_SAMPLE_LONG_MS;
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * Which job may start, so that memory suffices for all that run, and what is done if it does not. Pure: no
+ * I/O, no clock; times are nanoseconds of any monotonic clock, memory is bytes.
+ *
+ * The caller adds each job when it stands ready, says what each that runs uses, and asks memory_next() for
+ * one step after the other until that says MEMORY_REST. A step changes nothing until the caller has taken
+ * it and says so. A step that cannot be taken now (no token to start on) may be left; those that free memory
+ * come before those that start something.
+ *
+ * What is left for a job to grow is expected, and counted as used. Expectations fail; then jobs are killed,
+ * the youngest first, and run again: a stopped one keeps its memory, and when all have grown none can end.
+ * The oldest is never killed and never stopped, so that there is always one that ends.
+ *
+ * Only jobs that do the work themselves are to be added: a make whose own jobs are added is none.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+/* What a compiler grows by at most from one sample to the next. */
+#define MEMORY_GROWTH_BYTES (UINT64_C(50) << 20)
+/* So many may pass the first that waits. */
+#define MEMORY_PASSES_MAX 100u
+/* What a killed job has had is counted on for so long. */
+#define MEMORY_DEATH_NS (2 * INT64_C(1000000000))
+
+#define MEMORY_SAMPLE_SHORT_MS 100
+#define MEMORY_SAMPLE_LONG_MS 1000
+
+enum memory_state {
+    MEMORY_IS_OUT, /* not added */
+    MEMORY_WAITS,
+    MEMORY_RUNS,
+    MEMORY_IS_STOPPED, /* by SIGSTOP */
+    MEMORY_IS_DYING,   /* killed, and not gone yet */
+};
+
+/* Owned by the caller; zeroed at first. */
+struct memory_job {
+    /* The caller's, who may change them at any time. */
+    uint64_t expected_bytes; /* at its peak; 0: nobody knows */
+    bool may_run_twice;      /* it can be killed, and run again with the same result */
+    /* For all to read. */
+    enum memory_state state;
+    uint64_t used_bytes;  /* by its processes, when last looked at */
+    uint64_t peak_bytes;  /* the most of that in this run */
+    uint64_t pace_bytes;  /* what it has grown by lately, in MEMORY_SAMPLE_SHORT_MS */
+    uint64_t least_bytes; /* it has been killed, and is expected to need this at least */
+    unsigned passes;      /* so many have started before it while it was the first that waits */
+    unsigned kills;
+    int64_t killed_ns;
+    int64_t paced_ns;     /* when its pace was taken */
+    uint64_t paced_bytes; /* what it used then */
+    bool is_unseen;       /* that has not been yet in this run */
+    TAILQ_ENTRY(memory_job) in_list;
+};
+
+TAILQ_HEAD(memory_list, memory_job);
+
+struct memory_admission {
+    struct memory_list waiting; /* the longest waiting first; those to be run again before these */
+    struct memory_list started; /* the oldest first; the stopped ones, too */
+    struct memory_list dying;
+};
+
+/* What is known at this moment. */
+struct memory_moment {
+    uint64_t available_bytes; /* what could be had now */
+    uint64_t total_bytes;     /* if nobody used any */
+    int64_t now_ns;
+};
+
+void memory_admission_init(struct memory_admission *admission);
+
+/* It is ready, and waits as the last. */
+void memory_add(struct memory_admission *admission, struct memory_job *job);
+/* It has ended, or will never start. Nothing happens where it is out already. */
+void memory_remove(struct memory_admission *admission, struct memory_job *job);
+/* What it uses now. */
+void memory_sample(struct memory_job *job, uint64_t used_bytes, int64_t now_ns);
+
+enum memory_action {
+    MEMORY_REST,     /* until a job comes or ends, or more is known */
+    MEMORY_KILL,     /* kill it, and say memory_killed() */
+    MEMORY_STOP,     /* stop it, and say memory_stopped() */
+    MEMORY_CONTINUE, /* continue it, and say memory_continued() */
+    MEMORY_START,    /* start it, and say memory_started() */
+};
+
+struct memory_step {
+    enum memory_action action;
+    struct memory_job *job; /* NULL: MEMORY_REST */
+};
+
+struct memory_step memory_next(const struct memory_admission *admission,
+                               const struct memory_moment *moment);
+
+void memory_started(struct memory_admission *admission, struct memory_job *job, int64_t now_ns);
+void memory_stopped(struct memory_job *job);
+void memory_continued(struct memory_job *job);
+void memory_killed(struct memory_admission *admission, struct memory_job *job, int64_t now_ns);
+/* None of its processes is left: it waits, before all others, to be run again. */
+void memory_gone(struct memory_admission *admission, struct memory_job *job);
+
+/* When the caller should look again at what jobs use and what is available, though nothing happens. */
+int memory_sample_ms(const struct memory_admission *admission, const struct memory_moment *moment);
+
+/* What is left free for jobs that grow faster than one can look: a twentieth of all, or more where many
+ * run, at most 15 %. Below half of it, or what all together grow by in two looks, jobs are killed. */
+uint64_t memory_floor(const struct memory_admission *admission, const struct memory_moment *moment);
+/* What the jobs that run will still grow by. */
+uint64_t memory_expected_growth(const struct memory_admission *admission);
