@@ -18,6 +18,7 @@ RESTRICT="test"
 PROPERTIES="test? ( test_privileged )"
 
 COMMON_DEPEND="
+	dev-db/sqlite:3
 	dev-libs/json-c:=
 	dev-libs/libevent:=
 	sys-libs/libseccomp
