@@ -56,8 +56,8 @@ breaks() {
 @test 'a clean tree passes, and its longest chain is told' {
     run -0 "$ROOT/tests/static/house" .
     echo "$output"
-    [ "$(grep -c '^ok' <<<"$output")" = 12 ]
-    [ "$(grep '^1\.\.' <<<"$output")" = 1..12 ]
+    [ "$(grep -c '^ok' <<<"$output")" = 13 ]
+    [ "$(grep '^1\.\.' <<<"$output")" = 1..13 ]
     grep -qx '# circles: 1, of which 1 in libjobserver/pool/' <<<"$output"
     grep -qx '# longest chain of includes: 3 files: .* > .* > .*' <<<"$output"
 }
@@ -89,7 +89,8 @@ breaks() {
 
 @test 'what is pure and includes what acts' {
     local path
-    for path in libjobserver/pool/pool.c libjobserver/auth.c jobwrap/relay_policy.c; do
+    for path in libjobserver/pool/pool.c libjobserver/auth.c jobwrap/relay_policy.c \
+        libjobserver/memory/admission.c libjobserver/memory/command/key.c; do
         clean_tree
         file "$path" '#include <stddef.h>' '#include <unistd.h>'
         breaks 'what is pure includes nothing that acts' "$path:3: "
@@ -129,6 +130,15 @@ breaks() {
         'const char *name = "seccomp";' '/* as seccomp does */' 'enum { GATE_SECCOMP };'; do
         file ninja-shim/gate/start.c "$line"
         breaks 'seccomp is named in its own gate alone' 'ninja-shim/gate/start.c:2: '
+    done
+}
+
+@test 'SQLite outside the history' {
+    file libjobserver/memory/history.c '#include <sqlite3.h>'
+    "$ROOT/tests/static/house"
+    for line in '#include <sqlite3.h>' 'sqlite3 *database;'; do
+        file libjobserver/memory/limits.c "$line"
+        breaks 'SQLite is used by the history alone' 'libjobserver/memory/limits.c:2: '
     done
 }
 
