@@ -18,8 +18,8 @@
 #define APPLICATION 0x6a6f6277 /* "jobw" */
 #define VERSION 1
 #define PATIENCE_MS 100
-#define NOTES_WRITTEN 32 /* together, when so many are there */
-#define NOTES_MAX 1024   /* while they can't be written */
+#define NOTES_WRITTEN 512 /* at the latest when so many are there */
+#define NOTES_MAX 1024    /* while they can't be written */
 #define CLASSES_MAX 256
 
 /* Journals are cut to that after use, and pages are of 4 KiB: 64 MiB. */
@@ -508,7 +508,7 @@ memory_history_note(struct memory_history *history, const struct memory_key *key
         return;
     history->notes[history->n_notes++] = note;
     history->last_s = now_s;
-    if (history->n_notes % NOTES_WRITTEN == 0)
+    if (history->n_notes >= NOTES_WRITTEN && history->n_notes % 64 == 0)
         memory_history_flush(history, PATIENCE_MS, false);
 }
 

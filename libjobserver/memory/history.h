@@ -43,7 +43,8 @@ struct memory_expectation memory_history_guess(struct memory_history *history,
                                                const struct memory_key *key);
 
 /* It has run to its end, by itself and with success, and has needed so much. It is written with others
- * later. */
+ * later, by memory_history_flush() or when there are many: that may wait for the disk, and is to be done while there
+ * is memory enough. */
 void memory_history_note(struct memory_history *history, const struct memory_key *key,
                          uint64_t peak_bytes, int64_t now_s);
 /* Writes it now; waits for up to patience_ms for another process that writes. What could not be written for that
@@ -52,6 +53,7 @@ void memory_history_flush(struct memory_history *history, int patience_ms, bool 
 
 /* --- for the user --- */
 
+/* As it is in the file, whoever wrote that. */
 struct memory_history_row {
     const char *package, *tool, *path;
     uint64_t peak_bytes;

@@ -228,6 +228,7 @@ test_may_run_twice(void **state)
         "gcc -c a.c -o a.o > log 2>&1",
         "gcc -c $SOURCE -o a.o",
         "rustc --crate-name x src/lib.rs",
+        "cmake -E __run_co_compile --launcher=/usr/bin/ccache -- gcc -c a.c -o a.o",
         "cmake -E touch stamp && x86_64-pc-linux-gnu-gcc-13 -c a.c -o a.o",
         "gcc -save-temps -c a.c -o x.i && rm -f x.i",
     };
@@ -270,6 +271,8 @@ test_may_not_run_twice(void **state)
         "gcc -c 'a.c",
         "/bin/sh libtool --mode=link gcc -o x a.lo",
         "cmake --build x",
+        "cmake -E __run_co_compile '--launcher=./count;ccache' -- gcc -c a.c -o a.o",
+        "cmake -E cmake_link_script link.txt",
         "gcc -c a.i -o a.o; sh -c 'rm -f a.i'; gcc -c b.c -o b.o",
         "cp -r a b && gcc -c b/a.c -o a.o",
     };

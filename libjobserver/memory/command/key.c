@@ -471,6 +471,27 @@ look_into_shell(struct command *command)
     return true;
 }
 
+/* Up to the compiler. The launcher is the first of a list. */
+static void
+skip_co_compile(struct command *command)
+{
+    static const char option[] = "--launcher=";
+    char launcher[MEMORY_TOOL_SIZE];
+
+    for (; command->from < command->end; command->from++) {
+        const char *text = word(command, command->from);
+        if (strcmp(text, "--") == 0)
+            break;
+        if (strncmp(text, option, strlen(option)) != 0)
+            continue;
+        const char *name = base_name(text + strlen(option));
+        snprintf(launcher, sizeof(launcher), "%.*s", (int)strcspn(name, ";"), name);
+        if (tool_of(launcher).kind != TOOL_LAUNCHER)
+            doubt(command);
+    }
+    command->from++;
+}
+
 /* `cmake -E` has many tools. true: nothing of it is left to be looked at. */
 static bool
 look_into_cmake(struct command *command)
@@ -500,9 +521,7 @@ look_into_cmake(struct command *command)
         return true;
     }
     if (strcmp(tool, "__run_co_compile") == 0) {
-        while (command->from < command->end && strcmp(word(command, command->from), "--") != 0)
-            command->from++;
-        command->from++;
+        skip_co_compile(command);
         return false;
     }
     if (strcmp(tool, "cmake_link_script") == 0)
