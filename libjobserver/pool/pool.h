@@ -240,6 +240,6 @@ void pool_get_status(const struct pool *pool, struct pool_status *status);
  * *cursor to the last; returns how many. Clients that come later have higher ordinals. */
 size_t pool_get_clients(const struct pool *pool, uint64_t *cursor, struct pool_client *clients,
                         size_t max);
-/* Walks every structure and checks rule 1 and all that hangs together with it. For tests: returns
- * NULL, or what is wrong. */
+/* Walks every structure and checks rule 1 and all that hangs together with it. For tests, and for a pool that
+ * was restored: returns NULL, or what is wrong. */
 const char *pool_check(const struct pool *pool);

@@ -462,6 +462,11 @@ answer_due(struct random_test *t)
         (pool_set_idle)(__VA_ARGS__);                                                              \
         answer_due(t);                                                                             \
     } while (0)
+#define pool_group_set_needy(...)                                                                  \
+    do {                                                                                           \
+        (pool_group_set_needy)(__VA_ARGS__);                                                       \
+        answer_due(t);                                                                             \
+    } while (0)
 #define pool_set_throttle(...)                                                                     \
     do {                                                                                           \
         (pool_set_throttle)(__VA_ARGS__);                                                          \
@@ -881,6 +886,16 @@ op_weight(struct random_test *t)
     return true;
 }
 
+static bool
+op_paid(struct random_test *t)
+{
+    int p = any_process(t);
+    if (p == NOBODY)
+        return false;
+    pool_process_set_paid(t->pool, t->processes[p].handle);
+    return true;
+}
+
 /* A group that nobody is in and no description belongs to; NOBODY if all are in use. */
 static int
 unused_group(const struct random_test *t)
@@ -1044,6 +1059,16 @@ op_idle(struct random_test *t)
     return true;
 }
 
+static bool
+op_needy(struct random_test *t)
+{
+    int p = any_process(t), o = p == NOBODY ? NOBODY : any_opening(t, p);
+    if (o == NOBODY || t->openings[o].group == NOBODY)
+        return false;
+    pool_group_set_needy(t->pool, t->openings[o].handle, below(t, 4), t->now_ns);
+    return true;
+}
+
 static const struct {
     const char *name;
     unsigned weight;
@@ -1062,11 +1087,13 @@ static const struct {
     {"limit", 1, op_limit},
     {"throttle", 1, op_throttle},
     {"weight", 1, op_weight},
+    {"paid by its parent", 1, op_paid},
     {"join", 3, op_join},
     {"pay", 2, op_pay},
     {"claim", 3, op_claim},
     {"await a claim", 6, op_await},
     {"idle", 2, op_idle},
+    {"needy", 1, op_needy},
 };
 
 #define N_OPERATIONS (sizeof(operations) / sizeof(operations[0]))
