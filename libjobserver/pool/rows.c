@@ -20,14 +20,14 @@
 #define LEAST_ROOM 16u
 
 /* All bytes are told, and may be compared. */
-static_assert(sizeof(struct pool_row_pool) == 8 * 8 + 6 * 4, "padding in a row");
-static_assert(sizeof(struct pool_row_account) == 2 * 8 + 2 * 4, "padding in a row");
-static_assert(sizeof(struct pool_row_holding) == 2 * 8 + 4 * 4, "padding in a row");
-static_assert(sizeof(struct pool_row_process) == 32 + 8 + 4 * 4, "padding in a row");
-static_assert(sizeof(struct pool_row_group) == 32 + 2 * 4, "padding in a row");
-static_assert(sizeof(struct pool_row_opening) == 3 * 4, "padding in a row");
-static_assert(sizeof(struct pool_row_loan) == 8 + 4 * 4, "padding in a row");
-static_assert(sizeof(struct pool_row) == 8 + sizeof(struct pool_row_pool), "padding in a row");
+static_assert(sizeof(struct pool_row_pool) == 88, "padding in a row");
+static_assert(sizeof(struct pool_row_account) == 24, "padding in a row");
+static_assert(sizeof(struct pool_row_holding) == 32, "padding in a row");
+static_assert(sizeof(struct pool_row_process) == 56, "padding in a row");
+static_assert(sizeof(struct pool_row_group) == 40, "padding in a row");
+static_assert(sizeof(struct pool_row_opening) == 12, "padding in a row");
+static_assert(sizeof(struct pool_row_loan) == 24, "padding in a row");
+static_assert(sizeof(struct pool_row) == 96, "padding in a row");
 
 /* --- the tables --- */
 
@@ -195,7 +195,7 @@ number_all(struct pool *pool)
 static void
 change_all(struct pool *pool)
 {
-    for (size_t kind = 0; kind < POOL_ROW_KINDS; kind++)
+    for (unsigned kind = 0; kind < POOL_ROW_KINDS; kind++)
         for (uint32_t number = 0; number < pool->rows->tables[kind].count; number++)
             pool_row_changed(pool, kind, number);
     pool->rows->told = (struct pool_row){0};
@@ -401,7 +401,8 @@ pool_next_change(struct pool *pool, struct pool_row *row)
         if (next_changed(&pool->rows->tables[row->kind], row))
             return true;
     tell_pool(row, pool);
-    if (memcmp(row, &pool->rows->told, sizeof(*row)) == 0)
+    const struct pool_row *told = &pool->rows->told;
+    if (told->kind && memcmp(&row->pool, &told->pool, sizeof(row->pool)) == 0)
         return false;
     pool->rows->told = *row;
     return true;

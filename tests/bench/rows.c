@@ -136,6 +136,7 @@ main(int argc, char **argv)
     };
     const size_t count = sizeof(subjects) / sizeof(subjects[0]);
     long rounds = argc == 3 ? atol(argv[1]) : 0, cycles = argc == 3 ? atol(argv[2]) : 0;
+    long median = rounds / 2;
 
     if (rounds < 1 || cycles < 1)
         errx(2, "usage: rows ROUNDS CYCLES");
@@ -151,7 +152,7 @@ main(int argc, char **argv)
             subjects[i].taken_ns[round] = measure(&subjects[i], cycles);
     for (size_t i = 0; i < count; i++) {
         qsort(subjects[i].taken_ns, (size_t)rounds, sizeof(int64_t), compare);
-        printf("%.1f %s\n", (double)subjects[i].taken_ns[rounds / 2] / (double)cycles,
+        printf("%.1f %s\n", (double)subjects[i].taken_ns[median] / (double)cycles,
                subjects[i].name);
         free(subjects[i].taken_ns);
         pool_destroy(subjects[i].pool);

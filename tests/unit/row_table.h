@@ -3,10 +3,9 @@
 
 /*
  * What a server keeps of the rows that a pool tells: the last state of each at the index of its number.
- * Zeroed memory is an empty table. For one file that includes <cmocka.h> before.
+ * Zeroed memory is an empty table.
  */
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,7 +23,8 @@ row_table_put(struct row_table *table, const struct pool_row *row)
 
     if (needed > count) {
         struct pool_row *rows = realloc(table->rows[row->kind], needed * 2 * sizeof(*rows));
-        assert_non_null(rows);
+        if (!rows)
+            abort();
         memset(rows + count, 0, (needed * 2 - count) * sizeof(*rows));
         table->rows[row->kind] = rows;
         table->count[row->kind] = needed * 2;
@@ -65,6 +65,14 @@ row_table_get(const struct row_table *table, unsigned kind, size_t number)
     return row && row->kind ? row : NULL;
 }
 
+static inline bool
+row_is_same(const struct pool_row *a, const struct pool_row *b)
+{
+    const unsigned char *first = (const unsigned char *)a, *second = (const unsigned char *)b;
+
+    return memcmp(first, second, sizeof(*a)) == 0;
+}
+
 /* The first row in which they differ; NULL: none. */
 static inline const struct pool_row *
 row_table_difference(const struct row_table *a, const struct row_table *b)
@@ -73,7 +81,7 @@ row_table_difference(const struct row_table *a, const struct row_table *b)
         for (size_t i = 0; i < a->count[kind] || i < b->count[kind]; i++) {
             const struct pool_row *first = row_table_get(a, kind, i);
             const struct pool_row *second = row_table_get(b, kind, i);
-            if (!first != !second || (first && memcmp(first, second, sizeof(*first)) != 0))
+            if (!first != !second || (first && !row_is_same(first, second)))
                 return first ? first : second;
         }
     }

@@ -83,6 +83,13 @@ take(struct world *w, struct pool_process *process, struct pool_opening *opening
 }
 
 static void
+die(struct world *w, struct pool_process **process)
+{
+    pool_process_died(w->pool, *process, MS);
+    *process = NULL;
+}
+
+static void
 follow(struct world *w)
 {
     assert_null(pool_check(w->pool));
@@ -248,12 +255,12 @@ static void
 test_what_has_ended_is_told_as_gone(void **state)
 {
     struct world *w = *state;
-    pool_process_died(w->pool, w->wrapper, MS);
+    die(w, &w->wrapper);
     follow(w);
     assert_int_equal(row_of(w, POOL_ROW_GROUP, 0)->group.founder, POOL_ROW_NONE);
     assert_int_equal(opening_row(w, w->wrappers)->opener, POOL_ROW_NONE);
     assert_int_equal(count_rows(w, POOL_ROW_LOAN), 4);
-    pool_process_died(w->pool, w->keeper, MS);
+    die(w, &w->keeper);
     follow(w);
     assert_int_equal(count_rows(w, POOL_ROW_PROCESS), 3);
     assert_int_equal(count_rows(w, POOL_ROW_GROUP), 0);
@@ -317,7 +324,7 @@ test_more_tokens_have_more_rows(void **state)
     assert_int_equal(count_rows(w, POOL_ROW_LOAN), 1000);
     assert_int_equal(row_of(w, POOL_ROW_POOL, 0)->pool.debt, 997);
     replace(w);
-    pool_process_died(w->pool, w->make, MS);
+    die(w, &w->make);
     follow(w);
     assert_int_equal(count_rows(w, POOL_ROW_LOAN), 1);
     replace(w);
@@ -347,9 +354,9 @@ test_restored_pool_goes_on(void **state)
     assert_int_equal(line_of(w, 101).held, 1); /* passed on */
     replace(w);
     assert_int_equal(pool_write(w->pool, w->belows, w->below, 1, MS), 0);
-    pool_process_died(w->pool, w->below, MS);
-    pool_process_died(w->pool, w->keeper, MS);
-    pool_process_died(w->pool, w->wrapper, MS);
+    die(w, &w->below);
+    die(w, &w->keeper);
+    die(w, &w->wrapper);
     struct pool_status status;
     pool_get_status(w->pool, &status);
     assert_int_equal(status.free, 4);
@@ -390,7 +397,7 @@ test_openings_get_their_owners(void **state)
     assert_false(pool_next_due(w->pool, &due));
     pool_opening_set_owner(w->belows, name);
     assert_false(pool_poll(w->pool, w->belows, w->below, true, MS));
-    pool_process_died(w->pool, w->make, MS);
+    die(w, &w->make);
     assert_true(pool_next_due(w->pool, &due));
     while (due.kind != POOL_DUE_NOTIFY)
         assert_true(pool_next_due(w->pool, &due));
@@ -440,12 +447,11 @@ test_who_waits_for_a_claim_is_to_ask_again(void **state)
     assert_false(pool_claim_implicit(w->pool, late, w->make, MS));
     assert_int_equal(pool_await_claim(w->pool, opening, late, &w->make, 1), 0);
     assert_false(pool_poll(w->pool, opening, late, true, MS));
-    pool_process_died(w->pool, w->below, MS);
+    die(w, &w->below);
     assert_true(pool_poll(w->pool, opening, late, true, MS));
     assert_true(pool_claim_implicit(w->pool, late, w->make, MS));
     follow(w);
     assert_int_equal(process_row(w, late)->holding.wish, POOL_ROW_NONE);
-    w->below = NULL;
 }
 
 /* --- what is refused --- */
