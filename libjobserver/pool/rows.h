@@ -19,7 +19,7 @@
 #include "libjobserver/pool/pool.h"
 
 #define POOL_ROW_NONE UINT32_MAX /* instead of a number: there is none */
-#define POOL_ROWS_MAX (1u << 22) /* of a kind: numbers are below this */
+#define POOL_ROWS_MAX (1u << 20) /* of a kind: numbers are below this */
 
 enum pool_row_kind { /* zeroed memory is no row */
                      POOL_ROW_POOL = 1,
