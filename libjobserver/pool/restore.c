@@ -266,7 +266,6 @@ settle_pool(struct restore *restore)
     pool->is_throttled = row->flags & POOL_ROW_THROTTLED;
     pool->debt = pool->held > pool->capacity ? pool->held - pool->capacity : 0;
     pool->free = pool->capacity + pool->debt - pool->held;
-    pool->has_new_claimable = false;
 }
 
 /* --- making what the rows are of --- */

@@ -213,6 +213,9 @@ test_each_kind_is_told(void **state)
     assert_int_equal(below->holding.claimed_from.kind, POOL_ROW_PROCESS);
     assert_int_equal(below->holding.claimed_from.number, pool_process_row(w->make));
     assert_int_equal(opening_row(w, w->makes)->opener, pool_process_row(w->make));
+    for (size_t i = 1; i < 4; i++)
+        assert_true(row_of(w, POOL_ROW_LOAN, i)->loan.ordinal >
+                    row_of(w, POOL_ROW_LOAN, i - 1)->loan.ordinal);
 
     const struct pool_row_process *keeper = process_row(w, w->keeper);
     const struct pool_row_group *group = &row_of(w, POOL_ROW_GROUP, keeper->group)->group;
@@ -418,6 +421,8 @@ test_waiters_and_what_is_set_aside_do_not_survive(void **state)
     assert_int_equal(status.waiting, 2);
     assert_int_equal(status.reserved, 1);
     follow(w);
+    const struct pool_row_process *below = process_row(w, w->below);
+    assert_true(row_of(w, POOL_ROW_ACCOUNT, below->holding.account)->account.last_served > 0);
     replace(w);
     pool_get_status(w->pool, &status);
     assert_int_equal(status.free, 1);
