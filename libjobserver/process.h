@@ -51,6 +51,12 @@ bool process_name_is_one_of(const char *name, const char *const *names);
  * children; process_label() for others. */
 int process_command(pid_t pid, char *command, size_t size);
 
+/* The same as words, with a NULL behind the last, that lie in `text`: how many, or -E2BIG if they do not fit
+ * into `size` or `max`. */
+ssize_t process_arguments(pid_t pid, char *text, size_t size, char **words, size_t max);
+/* Where it works; "" on an error. */
+int process_directory(pid_t pid, char *path, size_t size);
+
 /* What is running there, as a user knows it. */
 struct process_label {
     char *command;   /* as process_command(), in full, but without "jobwrap" or "jobgate" and their
@@ -133,6 +139,14 @@ ssize_t process_descendants(pid_t pid, struct process_info **descendants);
 /* The children, zombies too; returns how many. A kernel that does not tell (CONFIG_PROC_CHILDREN)
  * seems to have none. */
 size_t process_children(pid_t pid, pid_t children[PROCESS_CHILDREN_MAX]);
+
+/* The process and all below it, as far as each one's parent lives: a daemon is none of them. For our own
+ * children and theirs. */
+/* What they have in memory, in bytes; what they share counts for each. Costs 10 us a process. */
+uint64_t process_tree_memory(pid_t pid);
+/* SIGSTOP: when this returns, no more of them come. SIGCONT to those that have been stopped so. */
+void process_tree_stop(pid_t pid);
+void process_tree_continue(pid_t pid);
 
 /* --- descriptors --- */
 

@@ -5,6 +5,8 @@
 
 #include "libjobserver/memory/expectation.h"
 
+/* So much one may have before anybody has looked at it, on a busy machine. */
+#define UNSEEN_BYTES (INT64_C(512) << 20)
 #define SAMPLE_NS (MEMORY_SAMPLE_SHORT_MS * INT64_C(1000000))
 
 /* --- figures --- */
@@ -300,17 +302,18 @@ is_busy(const struct memory_admission *admission, const struct memory_moment *mo
     return !TAILQ_EMPTY(&admission->started);
 }
 
-/* Does one run of which nobody knows anything, and that nobody has seen growing yet? Sixteen of them are up
- * to gigabytes before one can kill any. */
+/* Of those that run nobody knows anything about some, and has not seen them growing yet: sixteen of them are up
+ * to gigabytes before one can kill any. Is there room for that, and for one more such? */
 static bool
-has_unseen(const struct memory_admission *admission)
+has_room_for_unseen(const struct memory_admission *admission, int64_t left)
 {
     const struct memory_job *job;
+    int64_t unseen = 0;
 
     TAILQ_FOREACH (job, &admission->started, in_list)
         if (job->state == MEMORY_RUNS && job->is_unseen && expected_peak(job) == 0)
-            return true;
-    return false;
+            unseen++;
+    return unseen == 0 || (unseen + 1) * UNSEEN_BYTES <= left;
 }
 
 /* The first that fits; but who has been passed too often is passed no more. */
@@ -325,9 +328,9 @@ next_start(const struct memory_admission *admission, const struct memory_moment 
     if (stopped && stopped->passes >= MEMORY_PASSES_MAX)
         return NULL;
     int64_t left = room(admission, moment);
-    bool is_one_unseen = has_unseen(admission);
+    bool unseen_may_start = has_room_for_unseen(admission, left);
     TAILQ_FOREACH (job, &admission->waiting, in_list) {
-        if (expected_peak(job) == 0 && is_one_unseen)
+        if (expected_peak(job) == 0 && !unseen_may_start)
             continue;
         if ((int64_t)expected_peak(job) <= left)
             return job;

@@ -182,6 +182,42 @@ process_command(pid_t pid, char *command, size_t size)
     return length > 0 ? 0 : command_name(pid, command, size);
 }
 
+ssize_t
+process_arguments(pid_t pid, char *text, size_t size, char **words, size_t max)
+{
+    ssize_t length = process_read_file(pid, "cmdline", text, size);
+    size_t n = 0;
+
+    if (length < 0)
+        return length;
+    if ((size_t)length == size - 1)
+        return -E2BIG;
+    for (char *word = text; word < text + length; word += strlen(word) + 1) {
+        if (n + 1 >= max)
+            return -E2BIG;
+        words[n++] = word;
+    }
+    words[n] = NULL;
+    return (ssize_t)n;
+}
+
+int
+process_directory(pid_t pid, char *path, size_t size)
+{
+    char link[PROCESS_PATH_SIZE];
+
+    snprintf(link, sizeof(link), "/proc/%d/cwd", (int)pid);
+    ssize_t length = readlink(link, path, size);
+    if (length < 0)
+        return errno == ENOENT ? -ESRCH : -errno;
+    if ((size_t)length == size) {
+        path[0] = '\0';
+        return -ENAMETOOLONG;
+    }
+    path[length] = '\0';
+    return 0;
+}
+
 /* --- its status --- */
 
 static uint64_t

@@ -25,7 +25,7 @@
 /* --- the command behind the wrapper --- */
 
 static const char *const of_jobwrap[] = {"jobs", "parent", "style", "implicit", "group", NULL};
-static const char *const of_jobgate[] = {"jobs-of", "jobserver", "implicit", "gate", NULL};
+static const char *const of_jobgate[] = {"jobs-of", "jobserver", "implicit", "gate", "memory", NULL};
 
 static const struct wrapper {
     const char *name;
@@ -217,14 +217,11 @@ command_of(const struct process_info *info, int *patience_ms)
 static char *
 directory_of(pid_t pid)
 {
-    char path[PROCESS_PATH_SIZE], directory[PATH_MAX];
+    char directory[PATH_MAX] = "";
 
-    snprintf(path, sizeof(path), "/proc/%d/cwd", (int)pid);
-    ssize_t length = readlink(path, directory, sizeof(directory) - 1);
-    if (length < 0)
-        length = 0;
-    process_make_printable(directory, (size_t)length);
-    return strndup(directory, (size_t)length);
+    process_directory(pid, directory, sizeof(directory));
+    process_make_printable(directory, strlen(directory));
+    return strdup(directory);
 }
 
 int

@@ -16,6 +16,10 @@ int process_open_file(pid_t pid, const char *name, int flags);
  * negative errno; the text ends in a NUL and may be cut. */
 ssize_t process_read_file(pid_t pid, const char *name, char *text, size_t size);
 
+/* One look at the children (at most PROCESS_CHILDREN_MAX), which may pass one by that is reaped meanwhile, or
+ * its neighbour. */
+size_t process_children_once(pid_t pid, pid_t *children);
+
 /* A blank for each NUL, '?' for what cannot be printed. */
 void process_make_printable(char *text, size_t length);
 

@@ -170,8 +170,8 @@ read_children_of_thread(pid_t pid, const char *thread, pid_t *children, size_t n
     return n;
 }
 
-static size_t
-look_for_children(pid_t pid, pid_t *children)
+size_t
+process_children_once(pid_t pid, pid_t *children)
 {
     char path[PROCESS_PATH_SIZE];
     struct dirent *entry;
@@ -195,11 +195,11 @@ process_children(pid_t pid, pid_t children[PROCESS_CHILDREN_MAX])
     size_t n_former, n;
     int looks = 1;
 
-    n = look_for_children(pid, children);
+    n = process_children_once(pid, children);
     do {
         n_former = n;
         memcpy(former, children, n * sizeof(*children));
-        n = look_for_children(pid, children);
+        n = process_children_once(pid, children);
     } while ((n != n_former || memcmp(former, children, n * sizeof(*children)) != 0) &&
              ++looks < LOOKS_MAX);
     return n;

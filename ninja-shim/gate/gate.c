@@ -178,11 +178,12 @@ run_process(struct gate *gate, struct gate_process *process)
 }
 
 static void
-run_job(struct gate *gate, enum job_pay pay)
+run_job(struct gate *gate, struct gate_job *job, enum job_pay pay)
 {
-    struct gate_job *job = (struct gate_job *)queue_run(&gate->queue, pay);
     struct gate_process *process;
 
+    queue_run(&gate->queue, &job->job, pay);
+    gate_memory_started(gate, job);
     if (pay == PAY_TOKEN)
         job->token = (int)(gate->tokens_numbered++ & INT_MAX);
     TAILQ_FOREACH (process, &job->processes, in_job) {
@@ -379,10 +380,8 @@ read_load(const struct gate *gate)
 
 /* Who is killed has its jobs ended, but of that the gate hears a moment later. */
 static bool
-is_bereaved(const struct gate *gate)
+is_bereaved(const struct gate *gate, const struct gate_job *job)
 {
-    const struct gate_job *job = (const struct gate_job *)TAILQ_FIRST(&gate->queue.waiting);
-
     return gate->kind->has_ended(gate, job->lazy);
 }
 
@@ -405,30 +404,30 @@ end_stopped(struct gate *gate)
 
 /* false: there is none. true: it runs, or another step is due. */
 static bool
-run_on_token(struct gate *gate)
+run_on_token(struct gate *gate, struct gate_job *job)
 {
     if (gate->is_claim_awaited && claim_slot(gate))
         return true;
     if (!borrow(gate))
         return gate->is_server_gone || (!gate->is_claim_awaited && claim_slot(gate));
-    run_job(gate, PAY_TOKEN);
+    run_job(gate, job, PAY_TOKEN);
     return true;
 }
 
-/* One step; false: nothing more can be done now. */
+/* One step, for the chosen job where it is for one; false: nothing more can be done now. */
 static bool
-take_step(struct gate *gate, enum queue_step step)
+take_step(struct gate *gate, enum queue_step step, struct gate_job *job)
 {
     switch (step) {
     case QUEUE_USE_IMPLICIT:
-        if (is_bereaved(gate))
+        if (is_bereaved(gate, job))
             return false;
-        run_job(gate, PAY_IMPLICIT);
+        run_job(gate, job, PAY_IMPLICIT);
         return true;
     case QUEUE_USE_TOKEN:
-        if (is_bereaved(gate))
+        if (is_bereaved(gate, job))
             return false;
-        return run_on_token(gate);
+        return run_on_token(gate, job);
     case QUEUE_FREE_TOKEN:
         free_token(gate);
         return true;
@@ -448,13 +447,16 @@ gate_serve(struct gate *gate)
 {
     double load = read_load(gate);
     enum queue_step step;
+    struct gate_job *job;
 
     /* A failure that nobody has looked at yet comes before what waits. */
     gate_sweep(gate);
-    do
-        step = queue_next(&gate->queue, load);
-    while (take_step(gate, step));
+    do {
+        job = gate_memory_next(gate);
+        step = queue_next(&gate->queue, job ? &job->job : NULL, load);
+    } while (take_step(gate, step, job));
     await_token(gate, step == QUEUE_USE_TOKEN && !gate->is_server_gone && !gate->is_ledger_full);
+    gate_memory_schedule(gate);
 }
 
 /* --- coming and going --- */
@@ -470,8 +472,8 @@ gate_admit(struct gate *gate, pid_t pid, pid_t lazy)
     if (!gate->plan->has_single_jobs)
         pipes_read_standard(process->pid, process->pipes);
     struct gate_job *job = find_joined(gate, process, lazy);
-    if (!job)
-        job = create_job(gate, lazy);
+    if (!job && (job = create_job(gate, lazy)))
+        gate_memory_add(gate, job, process);
     process->job = job;
     if (!job) {
         holdings_remove(gate->holdings, process->holding);
@@ -493,13 +495,14 @@ gate_admit(struct gate *gate, pid_t pid, pid_t lazy)
 static void
 note_end(struct gate *gate, const struct gate_process *process)
 {
-    int wait_status;
+    int wait_status = process->wait_status;
+    bool is_known = process->is_reported ||
+                    process_end_status(process->pid, process->pidfd, &wait_status) == 0;
 
+    gate_memory_process_ended(process->job, is_known ? &wait_status : NULL);
     if (process->job->job.state != JOB_RUNNING || gate->queue.rules.failures_allowed == 0)
         return;
-    if (process->is_reported)
-        queue_ended(&gate->queue, process->wait_status);
-    else if (process_end_status(process->pid, process->pidfd, &wait_status) == 0)
+    if (is_known)
         queue_ended(&gate->queue, wait_status);
     else if (gate->kind->has_end_reports)
         queue_ended_unknown(&gate->queue);
@@ -518,6 +521,7 @@ collect(struct gate *gate, struct gate_process *process)
     forget_process(gate, process);
     if (job->living > 0)
         return;
+    gate_memory_remove(gate, job);
     destroy_job(job);
     gate->jobs_alive--;
 }
@@ -571,6 +575,7 @@ gate_settle_unknown(struct gate *gate)
 void
 gate_interrupt(struct gate *gate)
 {
+    gate_memory_let_go(gate, 0);
     queue_stop(&gate->queue, -1);
     gate_serve(gate);
 }
@@ -578,6 +583,7 @@ gate_interrupt(struct gate *gate)
 void
 gate_lazy_ended(struct gate *gate, pid_t lazy)
 {
+    gate_memory_let_go(gate, lazy);
     end_waiting(gate, lazy, -1);
 }
 
@@ -611,7 +617,9 @@ gate_open(struct gate *gate, const struct gate_plan *plan)
     gate->pause_event = evtimer_new(gate->base, on_end, gate);
     if (!gate->token_event || !gate->load_event || !gate->end_event || !gate->pause_event)
         return -ENOMEM;
-    return event_add(gate->end_event, NULL) < 0 ? -ENOMEM : 0;
+    if (event_add(gate->end_event, NULL) < 0)
+        return -ENOMEM;
+    return gate_memory_open(gate);
 }
 
 void
@@ -630,6 +638,7 @@ gate_close(struct gate *gate)
 
     if (gate->ledger.client)
         ledger_repay_all_but(&gate->ledger, 0);
+    gate_memory_close(gate);
     if (gate->holdings)
         gate->holdings->is_finished = true;
     for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)

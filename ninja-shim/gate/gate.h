@@ -17,6 +17,7 @@
 #include "libjobserver/ledger.h"
 #include "ninja-shim/gate/holdings.h"
 #include "ninja-shim/gate/kind.h"
+#include "ninja-shim/gate/memory.h"
 #include "ninja-shim/gate/pipes.h"
 #include "ninja-shim/gate/queue.h"
 
@@ -43,6 +44,7 @@ struct gate_plan {
     bool is_root_lazy;        /* and so is the program itself, whatever it is called */
     bool has_single_jobs;     /* no job consists of processes that are joined by pipes */
     const struct gate_ending *ending; /* NULL: nobody knows */
+    enum gate_memory_mode memory;     /* do jobs wait for memory, too? */
     bool is_ended_by_signals; /* INT, TERM or HUP ends the lazy client, and it kills its jobs */
 };
 
@@ -52,6 +54,7 @@ struct gate_job {
     pid_t lazy;     /* who has started it */
     int token;      /* its number in the holdings, or HOLDINGS_NO_TOKEN */
     unsigned living;
+    struct gate_job_memory memory;
     TAILQ_HEAD(, gate_process) processes; /* the living and, of a joined job, the dead ones */
 };
 
@@ -88,6 +91,7 @@ struct gate {
     struct holdings *holdings; /* shared with the keeper */
     pid_t keeper;
     struct queue queue;
+    struct gate_memory *memory; /* owned; NULL: nobody waits for it */
     unsigned jobs_alive, tokens_numbered;
     struct gate_process *processes; /* uthash */
 };

@@ -29,6 +29,7 @@ holdings_add(struct holdings *holdings, enum holding_kind kind, int pidfd)
     struct holding *holding = &holdings->holding[number];
     holding->pidfd = pidfd;
     holding->token = HOLDINGS_NO_TOKEN;
+    holding->stopped = 0;
     if (number == holdings->end)
         holdings->end = number + 1;
     holding->kind = (unsigned char)kind;
@@ -51,6 +52,12 @@ void
 holdings_drop_token(struct holdings *holdings, int number)
 {
     holdings->holding[number].token = HOLDINGS_NO_TOKEN;
+}
+
+void
+holdings_stop(struct holdings *holdings, int number, pid_t pid)
+{
+    holdings->holding[number].stopped = pid;
 }
 
 void

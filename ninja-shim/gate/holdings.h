@@ -10,6 +10,7 @@
 
 #include <stdatomic.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "ninja-shim/gate/kind.h"
 
@@ -28,6 +29,7 @@ struct holding {
     atomic_int token; /* held while the process lives: a number, which those of one job share; or
                          HOLDINGS_NO_TOKEN */
     int pidfd;        /* owned by who has put it here */
+    atomic_int stopped; /* this process and all below it stand still by SIGSTOP, or are about to; 0: none */
 };
 
 struct holdings {
@@ -50,4 +52,6 @@ void holdings_pay(struct holdings *holdings, int number, int token);
 void holdings_run(struct holdings *holdings, int number);
 /* The job goes on without its token. */
 void holdings_drop_token(struct holdings *holdings, int number);
+/* `pid` and all below it are being stopped; 0: they go on. */
+void holdings_stop(struct holdings *holdings, int number, pid_t pid);
 void holdings_remove(struct holdings *holdings, int number);

@@ -82,6 +82,7 @@ put_up_gate(struct jobgate *jobgate)
                                                        jobgate->jobserver.is_from_environment)},
         .may_be_paid_later = implicit_may_come(jobgate->jobserver.client, options->implicit),
         .names = options->names,
+        .memory = options->memory,
     };
     const struct gate_kind *kind = options->gate;
     char *why_not;

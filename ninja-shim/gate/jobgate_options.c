@@ -26,19 +26,21 @@ static const char help_format[] =
     "                            is COMMAND's first job paid for already?\n"
     "      --gate=%s\n"
     "                            what jobs are made to wait by\n"
+    "      --memory=auto|on|off  do jobs also wait until there is memory for them?\n"
     "  -h, --help                show this\n"
     "  -V, --version             show the version\n"
     "\n"
     "Exits with COMMAND's status; 2: bad usage, 125: jobgate failed, 126: COMMAND cannot be run,\n"
     "127: there is no COMMAND. See jobgate(1).\n";
 
-enum { OPT_JOBS_OF = 256, OPT_JOBSERVER, OPT_IMPLICIT, OPT_GATE };
+enum { OPT_JOBS_OF = 256, OPT_JOBSERVER, OPT_IMPLICIT, OPT_GATE, OPT_MEMORY };
 
 static const struct option long_options[] = {
     {"jobs-of", required_argument, NULL, OPT_JOBS_OF},
     {"jobserver", required_argument, NULL, OPT_JOBSERVER},
     {"implicit", required_argument, NULL, OPT_IMPLICIT},
     {"gate", required_argument, NULL, OPT_GATE},
+    {"memory", required_argument, NULL, OPT_MEMORY},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
     {0},
@@ -98,6 +100,10 @@ parse_option(struct jobgate_options *options, int option)
     case OPT_GATE:
         parse_gate(options, optarg);
         break;
+    case OPT_MEMORY:
+        if (gate_memory_parse(optarg, &options->memory) < 0)
+            usage_refuse("--memory", optarg, GATE_MEMORY_MODES);
+        break;
     case 'h':
         show_help();
     case 'V':
@@ -115,6 +121,7 @@ jobgate_options_parse(struct jobgate_options *options, int argc, char **argv)
         message("%s", strerror(ENOMEM));
         exit(EXIT_OURS);
     }
+    gate_memory_read_environment(&options->memory);
     opterr = 0;
     /* '+': what follows the command's name is the command's. */
     while ((option = getopt_long(argc, argv, "+:hV", long_options, NULL)) != -1) {

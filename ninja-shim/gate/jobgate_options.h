@@ -7,6 +7,7 @@
 
 #include "libjobserver/implicit.h"
 #include "ninja-shim/gate/kind.h"
+#include "ninja-shim/gate/memory.h"
 
 struct jobgate_options {
     const char **names; /* --jobs-of, one at least, then NULL. Lives as long as the program */
@@ -14,6 +15,7 @@ struct jobgate_options {
     const char *server; /* a path, "fifo:PATH" or "R,W"; NULL: find one */
     enum implicit_policy implicit;
     const struct gate_kind *gate; /* NULL: the first that is allowed here */
+    enum gate_memory_mode memory;
     char **command;
 };
 

@@ -42,6 +42,19 @@ end_what_waits(const struct holdings *holdings)
     end_all(holdings, HOLDING_LAZY_CLIENT);
 }
 
+/* What has been stopped for memory has nobody else to continue it. */
+static void
+continue_all(const struct holdings *holdings)
+{
+    for (unsigned i = 0; i < holdings->end; i++) {
+        const struct holding *holding = &holdings->holding[i];
+        pid_t stopped = holding->stopped;
+        if (holding->kind == HOLDING_RUNNING && stopped > 0 &&
+            !process_pidfd_has_exited(holding->pidfd))
+            process_tree_continue(stopped);
+    }
+}
+
 static bool
 is_counted(const struct state *state, unsigned held, int token)
 {
@@ -88,6 +101,7 @@ take_over(struct state *state)
     nfds_t n_polled;
 
     end_what_waits(holdings);
+    continue_all(holdings);
     int kind_fd = keep_kind(holdings);
     for (;;) {
         ledger_repay_all_but(&state->ledger, count_held(state, &n_polled));

@@ -28,6 +28,12 @@ queue_add(struct queue *queue, struct job *job)
     TAILQ_INSERT_TAIL(&queue->waiting, job, in_queue);
 }
 
+struct job *
+queue_first(const struct queue *queue)
+{
+    return TAILQ_FIRST(&queue->waiting);
+}
+
 /* --- deciding --- */
 
 static struct job *
@@ -51,12 +57,12 @@ is_overloaded(const struct queue *queue, double load)
 }
 
 enum queue_step
-queue_next(const struct queue *queue, double load)
+queue_next(const struct queue *queue, const struct job *chosen, double load)
 {
     bool slot_is_free = queue->rules.is_implicit_paid && !queue->implicit;
-    bool waits = !TAILQ_EMPTY(&queue->waiting);
+    bool waits = chosen != NULL;
 
-    if (waits && queue->is_stopped)
+    if (queue->is_stopped && !TAILQ_EMPTY(&queue->waiting))
         return QUEUE_END;
     if (queue->is_serial)
         return waits && !queue->unknown && TAILQ_EMPTY(&queue->running) ? QUEUE_USE_IMPLICIT
@@ -70,18 +76,15 @@ queue_next(const struct queue *queue, double load)
 
 /* --- doing --- */
 
-struct job *
-queue_run(struct queue *queue, enum job_pay pay)
+void
+queue_run(struct queue *queue, struct job *job, enum job_pay pay)
 {
-    struct job *job = TAILQ_FIRST(&queue->waiting);
-
     TAILQ_REMOVE(&queue->waiting, job, in_queue);
     TAILQ_INSERT_TAIL(&queue->running, job, in_queue);
     job->state = JOB_RUNNING;
     job->pay = pay;
     if (pay == PAY_IMPLICIT)
         queue->implicit = job;
-    return job;
 }
 
 struct job *

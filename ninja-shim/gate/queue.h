@@ -57,20 +57,24 @@ void queue_pay_implicit(struct queue *queue);
 /* A job has come to the gate. */
 void queue_add(struct queue *queue, struct job *job);
 
+/* Who comes first of those that wait; NULL: nobody does. */
+struct job *queue_first(const struct queue *queue);
+
 enum queue_step {
     QUEUE_REST,         /* until a job comes or ends, or more is known */
-    QUEUE_USE_IMPLICIT, /* queue_run() the first that waits, on the implicit slot */
+    QUEUE_USE_IMPLICIT, /* queue_run() the chosen one, on the implicit slot */
     QUEUE_USE_TOKEN,    /* the same, on a token, if one is to be had */
     QUEUE_FREE_TOKEN,   /* queue_shift(): a token can go back */
     QUEUE_END,          /* queue_end() all that wait */
     QUEUE_LOAD,         /* the load is too high: ask again when it may have changed */
 };
 
-/* What is to be done now. `load`: the load average of the last minute, if there is a limit. */
-enum queue_step queue_next(const struct queue *queue, double load);
+/* What is to be done now. `chosen`: which of those that wait is to run next; NULL: none may yet. `load`: the
+ * load average of the last minute, if there is a limit. */
+enum queue_step queue_next(const struct queue *queue, const struct job *chosen, double load);
 
-/* Moves the first that waits to those that run, and returns it. */
-struct job *queue_run(struct queue *queue, enum job_pay pay);
+/* Moves one that waits to those that run. */
+void queue_run(struct queue *queue, struct job *job, enum job_pay pay);
 /* The implicit slot is free: the first that runs on a token takes it over, and is returned; its
  * token is to be given back. */
 struct job *queue_shift(struct queue *queue);

@@ -165,6 +165,7 @@ become_gated(struct shim *shim, const struct jobserver *jobserver, const struct 
     };
     char *why_not;
 
+    gate_memory_read_environment(&plan.memory);
     if (gate_start(&plan, &kind, &why_not) < 0) {
         message("cannot hold jobs back (%s); using -j1", why_not ? why_not : strerror(ENOMEM));
         jobs = 1;

@@ -38,6 +38,7 @@ struct shim {
     const struct gate_kind *gate; /* NULL: the first that is allowed here */
     bool is_gate_off;             /* jobs do not wait */
     enum implicit_policy implicit;
+    enum gate_memory_mode memory;
     struct jobserver jobserver;
     bool is_implicit_paid;
     char jobs_word[sizeof("-j4294967295")];
@@ -200,6 +201,7 @@ become_gated(struct shim *shim)
         .is_root_lazy = true,
         .has_single_jobs = true,
         .ending = shim->is_samurai ? NULL : &ending,
+        .memory = shim->memory,
         .is_ended_by_signals = true,
     };
     char *why_not;
@@ -231,6 +233,7 @@ main(int argc, char **argv)
     if (program_shim_hops() > 0 || program_is_asked())
         become_real(&shim, argv);
     ninja_gate_read_environment(&shim.gate, &shim.is_gate_off, &shim.implicit);
+    gate_memory_read_environment(&shim.memory);
     read_options(&shim, name);
     if (!shim.options.is_build || shim.is_gate_off)
         become_real(&shim, argv);

@@ -184,6 +184,7 @@ test_unknown_jobs_start_one_after_the_other(void **state)
     struct fixture *f = *state;
     struct memory_job *first = add(f, 0), *second = add(f, 0), *known = add(f, 100);
 
+    available(f, 1500);
     assert_step(f, MEMORY_START, first);
     start(f, first);
     assert_step(f, MEMORY_START, known);
@@ -195,6 +196,22 @@ test_unknown_jobs_start_one_after_the_other(void **state)
     f->moment.now_ns += TICK_NS;
     memory_sample(first, 30 * MIB, f->moment.now_ns);
     assert_step(f, MEMORY_START, second);
+}
+
+static void
+test_unknown_jobs_start_together_where_there_is_much(void **state)
+{
+    struct fixture *f = *state;
+    struct memory_job *first = add(f, 0), *second = add(f, 0), *third = add(f, 0);
+
+    available(f, 1700);
+    assert_step(f, MEMORY_START, first);
+    start(f, first);
+    assert_step(f, MEMORY_START, second);
+    start(f, second);
+    assert_rest(f);
+    available(f, 10000);
+    assert_step(f, MEMORY_START, third);
 }
 
 /* --- the floor --- */
@@ -486,6 +503,7 @@ main(void)
         RULE(test_after_many_passes_nobody_passes_the_head),
         RULE(test_only_the_head_is_counted_as_passed),
         RULE(test_unknown_jobs_start_one_after_the_other),
+        RULE(test_unknown_jobs_start_together_where_there_is_much),
         RULE(test_floor),
         RULE(test_the_youngest_is_killed),
         RULE(test_who_must_not_run_twice_is_not_killed),

@@ -27,6 +27,22 @@ begin(struct queue *queue, struct queue_rules rules, struct job *jobs, size_t n)
     }
 }
 
+/* Where memory has no say. */
+static enum queue_step
+next_step(const struct queue *queue, double load)
+{
+    return queue_next(queue, queue_first(queue), load);
+}
+
+static struct job *
+run_first(struct queue *queue, enum job_pay pay)
+{
+    struct job *job = queue_first(queue);
+
+    queue_run(queue, job, pay);
+    return job;
+}
+
 /* --- what runs on what --- */
 
 static void
@@ -36,11 +52,11 @@ test_implicit_slot_first(void **state)
     struct job jobs[2];
 
     begin(&queue, (struct queue_rules){.is_implicit_paid = true}, jobs, 2);
-    assert_int_equal(queue_next(&queue, 0), QUEUE_USE_IMPLICIT);
-    assert_ptr_equal(queue_run(&queue, PAY_IMPLICIT), &jobs[0]);
-    assert_int_equal(queue_next(&queue, 0), QUEUE_USE_TOKEN);
-    assert_ptr_equal(queue_run(&queue, PAY_TOKEN), &jobs[1]);
-    assert_int_equal(queue_next(&queue, 0), QUEUE_REST);
+    assert_int_equal(next_step(&queue, 0), QUEUE_USE_IMPLICIT);
+    assert_ptr_equal(run_first(&queue, PAY_IMPLICIT), &jobs[0]);
+    assert_int_equal(next_step(&queue, 0), QUEUE_USE_TOKEN);
+    assert_ptr_equal(run_first(&queue, PAY_TOKEN), &jobs[1]);
+    assert_int_equal(next_step(&queue, 0), QUEUE_REST);
 }
 
 static void
@@ -50,7 +66,7 @@ test_slot_not_paid_for(void **state)
     struct job jobs[1];
 
     begin(&queue, (struct queue_rules){.is_implicit_paid = false}, jobs, 1);
-    assert_int_equal(queue_next(&queue, 0), QUEUE_USE_TOKEN);
+    assert_int_equal(next_step(&queue, 0), QUEUE_USE_TOKEN);
 }
 
 static void
@@ -60,15 +76,15 @@ test_slot_goes_to_who_waits_then_to_who_runs(void **state)
     struct job jobs[3];
 
     begin(&queue, (struct queue_rules){.is_implicit_paid = true}, jobs, 3);
-    queue_run(&queue, PAY_IMPLICIT);
-    queue_run(&queue, PAY_TOKEN);
+    run_first(&queue, PAY_IMPLICIT);
+    run_first(&queue, PAY_TOKEN);
     assert_int_equal(queue_remove(&queue, &jobs[0]), PAY_IMPLICIT);
-    assert_int_equal(queue_next(&queue, 0), QUEUE_USE_IMPLICIT);
-    assert_ptr_equal(queue_run(&queue, PAY_IMPLICIT), &jobs[2]);
+    assert_int_equal(next_step(&queue, 0), QUEUE_USE_IMPLICIT);
+    assert_ptr_equal(run_first(&queue, PAY_IMPLICIT), &jobs[2]);
     assert_int_equal(queue_remove(&queue, &jobs[2]), PAY_IMPLICIT);
-    assert_int_equal(queue_next(&queue, 0), QUEUE_FREE_TOKEN);
+    assert_int_equal(next_step(&queue, 0), QUEUE_FREE_TOKEN);
     assert_ptr_equal(queue_shift(&queue), &jobs[1]);
-    assert_int_equal(queue_next(&queue, 0), QUEUE_REST);
+    assert_int_equal(next_step(&queue, 0), QUEUE_REST);
     assert_int_equal(queue_remove(&queue, &jobs[1]), PAY_IMPLICIT);
 }
 
@@ -80,7 +96,7 @@ test_removed_while_it_waits(void **state)
 
     begin(&queue, (struct queue_rules){.is_implicit_paid = true}, jobs, 2);
     assert_int_equal(queue_remove(&queue, &jobs[0]), PAY_NOTHING);
-    assert_ptr_equal(queue_run(&queue, PAY_IMPLICIT), &jobs[1]);
+    assert_ptr_equal(run_first(&queue, PAY_IMPLICIT), &jobs[1]);
 }
 
 /* --- load --- */
@@ -93,12 +109,12 @@ test_load(void **state)
 
     begin(&queue, (struct queue_rules){.is_implicit_paid = true, .load_max = 4}, jobs, 2);
     /* One always may run. */
-    assert_int_equal(queue_next(&queue, 100), QUEUE_USE_IMPLICIT);
-    queue_run(&queue, PAY_IMPLICIT);
-    assert_int_equal(queue_next(&queue, 3.5), QUEUE_LOAD);
-    assert_int_equal(queue_next(&queue, 3), QUEUE_USE_TOKEN);
+    assert_int_equal(next_step(&queue, 100), QUEUE_USE_IMPLICIT);
+    run_first(&queue, PAY_IMPLICIT);
+    assert_int_equal(next_step(&queue, 3.5), QUEUE_LOAD);
+    assert_int_equal(next_step(&queue, 3), QUEUE_USE_TOKEN);
     queue_remove(&queue, &jobs[1]);
-    assert_int_equal(queue_next(&queue, 100), QUEUE_REST);
+    assert_int_equal(next_step(&queue, 100), QUEUE_REST);
 }
 
 static void
@@ -108,12 +124,12 @@ test_slot_is_not_wasted_under_load(void **state)
     struct job jobs[3];
 
     begin(&queue, (struct queue_rules){.is_implicit_paid = true, .load_max = 2}, jobs, 3);
-    queue_run(&queue, PAY_IMPLICIT);
-    queue_run(&queue, PAY_TOKEN);
+    run_first(&queue, PAY_IMPLICIT);
+    run_first(&queue, PAY_TOKEN);
     queue_remove(&queue, &jobs[0]);
-    assert_int_equal(queue_next(&queue, 9), QUEUE_FREE_TOKEN);
+    assert_int_equal(next_step(&queue, 9), QUEUE_FREE_TOKEN);
     queue_shift(&queue);
-    assert_int_equal(queue_next(&queue, 9), QUEUE_LOAD);
+    assert_int_equal(next_step(&queue, 9), QUEUE_LOAD);
 }
 
 /* --- failures --- */
@@ -138,17 +154,17 @@ test_failure_ends_what_waits(void **state)
     struct job jobs[3], late = {0};
 
     begin(&queue, (struct queue_rules){.is_implicit_paid = true, .failures_allowed = 1}, jobs, 3);
-    queue_run(&queue, PAY_IMPLICIT);
+    run_first(&queue, PAY_IMPLICIT);
     queue_ended(&queue, EXITED(3));
     queue_remove(&queue, &jobs[0]);
-    assert_int_equal(queue_next(&queue, 0), QUEUE_END);
+    assert_int_equal(next_step(&queue, 0), QUEUE_END);
     assert_int_equal(queue.end_status, 3);
     queue_end(&queue, &jobs[2]);
     queue_end(&queue, &jobs[1]);
-    assert_int_equal(queue_next(&queue, 0), QUEUE_REST);
+    assert_int_equal(next_step(&queue, 0), QUEUE_REST);
     assert_int_equal(queue_remove(&queue, &jobs[1]), PAY_NOTHING);
     queue_add(&queue, &late);
-    assert_int_equal(queue_next(&queue, 0), QUEUE_END);
+    assert_int_equal(next_step(&queue, 0), QUEUE_END);
 }
 
 static void
@@ -201,16 +217,16 @@ test_unknown_status_holds_grants(void **state)
     struct job jobs[3];
 
     begin(&queue, (struct queue_rules){.is_implicit_paid = true, .failures_allowed = 1}, jobs, 3);
-    queue_run(&queue, PAY_IMPLICIT);
-    queue_run(&queue, PAY_TOKEN);
+    run_first(&queue, PAY_IMPLICIT);
+    run_first(&queue, PAY_TOKEN);
     queue_ended_unknown(&queue);
     queue_remove(&queue, &jobs[0]);
     /* The token that is not needed goes back all the same. */
-    assert_int_equal(queue_next(&queue, 0), QUEUE_FREE_TOKEN);
+    assert_int_equal(next_step(&queue, 0), QUEUE_FREE_TOKEN);
     queue_shift(&queue);
-    assert_int_equal(queue_next(&queue, 0), QUEUE_REST);
+    assert_int_equal(next_step(&queue, 0), QUEUE_REST);
     queue_unknown_settled(&queue, 1);
-    assert_int_equal(queue_next(&queue, 0), QUEUE_USE_TOKEN);
+    assert_int_equal(next_step(&queue, 0), QUEUE_USE_TOKEN);
     queue_unknown_settled(&queue, 5);
     assert_int_equal(queue.unknown, 0);
 }
@@ -224,18 +240,18 @@ test_one_at_a_time_without_server(void **state)
     struct job jobs[4];
 
     begin(&queue, (struct queue_rules){.is_implicit_paid = false}, jobs, 4);
-    queue_run(&queue, PAY_TOKEN);
-    queue_run(&queue, PAY_TOKEN);
+    run_first(&queue, PAY_TOKEN);
+    run_first(&queue, PAY_TOKEN);
     queue_serialize(&queue);
-    assert_int_equal(queue_next(&queue, 0), QUEUE_REST);
+    assert_int_equal(next_step(&queue, 0), QUEUE_REST);
     queue_remove(&queue, &jobs[0]);
-    assert_int_equal(queue_next(&queue, 0), QUEUE_REST);
+    assert_int_equal(next_step(&queue, 0), QUEUE_REST);
     queue_remove(&queue, &jobs[1]);
-    assert_int_equal(queue_next(&queue, 0), QUEUE_USE_IMPLICIT);
-    queue_run(&queue, PAY_IMPLICIT);
-    assert_int_equal(queue_next(&queue, 0), QUEUE_REST);
+    assert_int_equal(next_step(&queue, 0), QUEUE_USE_IMPLICIT);
+    run_first(&queue, PAY_IMPLICIT);
+    assert_int_equal(next_step(&queue, 0), QUEUE_REST);
     assert_int_equal(queue_remove(&queue, &jobs[2]), PAY_IMPLICIT);
-    assert_int_equal(queue_next(&queue, 0), QUEUE_USE_IMPLICIT);
+    assert_int_equal(next_step(&queue, 0), QUEUE_USE_IMPLICIT);
 }
 
 /* --- anything in any order --- */
@@ -274,15 +290,15 @@ serve(struct world *world)
     struct queue *queue = &world->queue;
 
     for (;;) {
-        switch (queue_next(queue, 0)) {
+        switch (next_step(queue, 0)) {
         case QUEUE_USE_IMPLICIT:
-            queue_run(queue, PAY_IMPLICIT);
+            run_first(queue, PAY_IMPLICIT);
             break;
         case QUEUE_USE_TOKEN:
             if (world->tokens_free == 0)
                 return;
             world->tokens_free--;
-            queue_run(queue, PAY_TOKEN);
+            run_first(queue, PAY_TOKEN);
             break;
         case QUEUE_FREE_TOKEN:
             queue_shift(queue);

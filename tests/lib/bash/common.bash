@@ -23,10 +23,13 @@ teardown() {
 # No jobserver of whoever runs the tests, and a runtime directory that is nobody else's.
 common_setup() {
     unset STAMP_MEET
-    unset MAKEFLAGS MFLAGS MAKELEVEL CARGO_MAKEFLAGS JOBWRAP_FIFO JOBWRAP_JOBS
+    unset MAKEFLAGS MFLAGS MAKELEVEL CARGO_MAKEFLAGS JOBWRAP_FIFO JOBWRAP_JOBS JOBWRAP_MEMORY
     XDG_RUNTIME_DIR=$BATS_TEST_TMPDIR/runtime
-    export XDG_RUNTIME_DIR
-    mkdir -m 0700 "$XDG_RUNTIME_DIR"
+    # What was fetched once for all tests stays where it is; what a gate learns is for this test alone.
+    : "${STEVED_TEST_TOOLS:=${XDG_CACHE_HOME:-${HOME-}/.cache}/steved-tests}"
+    XDG_CACHE_HOME=$BATS_TEST_TMPDIR/cache
+    export XDG_RUNTIME_DIR XDG_CACHE_HOME STEVED_TEST_TOOLS
+    mkdir -m 0700 "$XDG_RUNTIME_DIR" "$XDG_CACHE_HOME"
     SPAWNED=()
     STEVED_MOUNTS=()
     OTHER=

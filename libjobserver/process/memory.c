@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a process and all below it use, and signals to all of them: found by their children, not by a pass over /proc. */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "libjobserver/process.h"
+#include "libjobserver/process/private.h"
+
+/* A job that has more processes than this uses at least what these do. */
+#define TREE_MAX 1024
+#define STATM_SIZE 256
+
+/* A process and all below it, each before its children. */
+struct tree {
+    size_t count;
+    pid_t pids[TREE_MAX];
+};
+
+static bool
+has(const struct tree *tree, pid_t pid)
+{
+    for (size_t i = 0; i < tree->count; i++)
+        if (tree->pids[i] == pid)
+            return true;
+    return false;
+}
+
+/* `visit` comes before anybody looks for the children. */
+static void
+walk(struct tree *tree, pid_t pid, void (*visit)(pid_t pid, void *argument), void *argument)
+{
+    pid_t children[PROCESS_CHILDREN_MAX];
+
+    tree->pids[0] = pid;
+    tree->count = 1;
+    for (size_t next = 0; next < tree->count; next++) {
+        visit(tree->pids[next], argument);
+        size_t n = process_children_once(tree->pids[next], children);
+        for (size_t i = 0; i < n && tree->count < TREE_MAX; i++)
+            if (!has(tree, children[i]))
+                tree->pids[tree->count++] = children[i];
+    }
+}
+
+/* --- memory --- */
+
+static void
+add_resident(pid_t pid, void *argument)
+{
+    char text[STATM_SIZE];
+    uint64_t *bytes = argument, pages;
+    ssize_t length = process_read_file(pid, "statm", text, sizeof(text));
+
+    if (length > 0 && sscanf(text, "%*u %" SCNu64, &pages) == 1)
+        *bytes += pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+uint64_t
+process_tree_memory(pid_t pid)
+{
+    struct tree tree;
+    uint64_t bytes = 0;
+
+    walk(&tree, pid, add_resident, &bytes);
+    return bytes;
+}
+
+/* --- signals --- */
+
+static void
+send(pid_t pid, void *argument)
+{
+    kill(pid, *(const int *)argument);
+}
+
+/* Who has been stopped cannot reap its children, so that their pids stay theirs. On another processor it may run
+ * on for a moment, and fork: when nobody is found who was not there before, all stand still. */
+void
+process_tree_stop(pid_t pid)
+{
+    struct tree tree = {.count = 0};
+    size_t former;
+    int signal_number = SIGSTOP;
+
+    do {
+        former = tree.count;
+        walk(&tree, pid, send, &signal_number);
+    } while (tree.count > former);
+}
+
+void
+process_tree_continue(pid_t pid)
+{
+    struct tree tree;
+    int signal_number = SIGCONT;
+
+    walk(&tree, pid, send, &signal_number);
+}

@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Memory at the gate: what jobs are expected to need is looked up, what they use is looked at, and what admission.c
+ * decides is done. */
+#include "ninja-shim/gate/memory.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "libjobserver/memory/history.h"
+#include "libjobserver/memory/limits.h"
+#include "libjobserver/process.h"
+#include "libjobserver/program/clock.h"
+#include "libjobserver/program/message.h"
+#include "libjobserver/program/usage.h"
+#include "ninja-shim/gate/gate.h"
+
+/* One word of a command line is at most 128 KiB (execve(2)), and `sh -c` has one long one. */
+#define COMMAND_SIZE ((size_t)160 << 10)
+#define WORDS_MAX 8192
+/* So long what has been read of the limits is good enough. */
+#define FRESH_NS (5 * NS_PER_MS)
+/* While a build runs, what it has learnt is written so often. */
+#define FLUSH_INTERVAL_NS (10 * NS_PER_S)
+#define FLUSH_PATIENCE_MS 2000
+/* One that nobody has looked at while it ran has had something. */
+#define PEAK_LEAST_BYTES (UINT64_C(4) << 20)
+
+struct gate_memory {
+    struct memory_admission admission;
+    struct memory_limits *limits;
+    struct memory_moment moment;
+    int64_t read_ns;                /* when that was */
+    struct memory_history *history; /* NULL: nobody has come yet */
+    int64_t flushed_ns;
+    struct event *look_event;
+    int look_ms; /* it comes so long after it was set */
+    char *root;  /* where the program has been started; owned */
+    char command[COMMAND_SIZE];
+    char *words[WORDS_MAX];
+};
+
+/* --- what the user says --- */
+
+int
+gate_memory_parse(const char *text, enum gate_memory_mode *mode)
+{
+    static const char *const words[] = {"auto", "on", "off"};
+
+    for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (strcmp(text, words[i]) == 0) {
+            *mode = (enum gate_memory_mode)i;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
+void
+gate_memory_read_environment(enum gate_memory_mode *mode)
+{
+    const char *text = getenv("JOBWRAP_MEMORY");
+
+    if (text && *text && gate_memory_parse(text, mode) < 0)
+        usage_refuse("JOBWRAP_MEMORY", text, GATE_MEMORY_MODES);
+}
+
+/* --- expectations --- */
+
+static struct gate_job *
+job_of(struct memory_job *job)
+{
+    return (struct gate_job *)(void *)((char *)job - offsetof(struct gate_job, memory.job));
+}
+
+/* The first time is after the last fork. */
+static struct memory_history *
+history_of(struct gate_memory *memory)
+{
+    if (memory->history)
+        return memory->history;
+    char *path = memory_history_path();
+    memory->history = memory_history_open(path);
+    memory->flushed_ns = clock_now_ns();
+    free(path);
+    return memory->history;
+}
+
+static void
+complain(const struct gate *gate)
+{
+    char *complaint = memory_history_complaint(gate->memory->history);
+
+    if (complaint && gate->plan->memory == GATE_MEMORY_ON)
+        message("memory history: %s", complaint);
+    free(complaint);
+}
+
+/* What it runs is known before it has run: its command line is that of its exec. */
+static void
+look_up(struct gate_memory *memory, struct gate_job_memory *of, pid_t pid)
+{
+    char directory[PATH_MAX];
+    const struct memory_place place = {
+        .root = memory->root,
+        .directory = directory,
+        .package = getenv("EBUILD_PHASE") ? getenv("PN") : NULL,
+    };
+
+    if (process_directory(pid, directory, sizeof(directory)) < 0 ||
+        process_arguments(pid, memory->command, COMMAND_SIZE, memory->words, WORDS_MAX) <= 0)
+        return;
+    of->has_key = memory_key_of(&place, memory->words, &of->key, &of->job.may_run_twice);
+    of->job.may_run_twice = false;
+    if (!of->has_key || !history_of(memory))
+        return;
+    struct memory_expectation expectation = memory_history_expect(memory->history, &of->key);
+    of->job.expected_bytes = expectation.bytes;
+    of->source = expectation.source;
+}
+
+/* Those that wait, and of which nothing but the tool is known, are like what has just ended. */
+static void
+guess_again(struct gate_memory *memory)
+{
+    struct memory_job *job;
+
+    TAILQ_FOREACH (job, &memory->admission.waiting, in_list) {
+        struct gate_job_memory *of = &job_of(job)->memory;
+        if (!of->has_key || of->source >= MEMORY_FROM_PATH)
+            continue;
+        struct memory_expectation expectation = memory_history_guess(memory->history, &of->key);
+        job->expected_bytes = expectation.bytes;
+        of->source = expectation.source;
+    }
+}
+
+/* One that was too short to be looked at can have grown by no more than it had time for. */
+static uint64_t
+peak_of(const struct gate_job_memory *of)
+{
+    const uint64_t ran_ms = (uint64_t)((clock_now_ns() - of->started_ns) / NS_PER_MS);
+    const uint64_t most_ms = ran_ms < MEMORY_SAMPLE_SHORT_MS ? ran_ms : MEMORY_SAMPLE_SHORT_MS;
+
+    if (of->job.peak_bytes > 0)
+        return of->job.peak_bytes;
+    return PEAK_LEAST_BYTES + MEMORY_GROWTH_BYTES / MEMORY_SAMPLE_SHORT_MS * most_ms;
+}
+
+static void
+learn(struct gate *gate, const struct gate_job_memory *of)
+{
+    struct gate_memory *memory = gate->memory;
+
+    if (!of->has_key || of->has_failed || of->job.state != MEMORY_RUNS || !memory->history)
+        return;
+    memory_history_note(memory->history, &of->key, peak_of(of), time(NULL));
+    complain(gate);
+    guess_again(memory);
+}
+
+/* --- looking --- */
+
+static void
+read_moment(struct gate_memory *memory)
+{
+    struct memory_left left;
+    int64_t now_ns = clock_now_ns();
+
+    memory->moment.now_ns = now_ns;
+    if (memory->read_ns != 0 && now_ns - memory->read_ns < FRESH_NS)
+        return;
+    memory->read_ns = now_ns;
+    /* Who cannot tell any more does not hold anybody back. */
+    if (memory_limits_read(memory->limits, &left) < 0)
+        left = (struct memory_left){.available_bytes = MEMORY_BYTES_MAX,
+                                    .total_bytes = MEMORY_BYTES_MAX};
+    memory->moment.available_bytes = left.available_bytes;
+    memory->moment.total_bytes = left.total_bytes;
+}
+
+static void
+sample(struct gate_memory *memory)
+{
+    struct memory_job *job;
+    const struct gate_process *process;
+
+    TAILQ_FOREACH (job, &memory->admission.started, in_list) {
+        uint64_t bytes = 0;
+        TAILQ_FOREACH (process, &job_of(job)->processes, in_job)
+            if (process->pidfd >= 0)
+                bytes += process_tree_memory(process->pid);
+        /* It has ended just now. */
+        if (bytes > 0)
+            memory_sample(job, bytes, clock_now_ns());
+    }
+}
+
+/* What waits for the disk takes its time, and is done while there is memory enough. */
+static void
+flush_now_and_then(struct gate *gate)
+{
+    struct gate_memory *memory = gate->memory;
+    int64_t now_ns = clock_now_ns();
+
+    if (!memory->history || now_ns - memory->flushed_ns < FLUSH_INTERVAL_NS ||
+        memory->moment.available_bytes < memory->moment.total_bytes / 4)
+        return;
+    memory->flushed_ns = now_ns;
+    memory_history_flush(memory->history, 0, false);
+    complain(gate);
+}
+
+/* --- standing still --- */
+
+static void
+stop(struct gate *gate, struct gate_job *job)
+{
+    struct gate_process *process;
+
+    TAILQ_FOREACH (process, &job->processes, in_job) {
+        if (process->pidfd < 0)
+            continue;
+        holdings_stop(gate->holdings, process->holding, process->pid);
+        process_tree_stop(process->pid);
+    }
+    memory_stopped(&job->memory.job);
+}
+
+static void
+go_on(struct gate *gate, struct gate_job *job)
+{
+    struct gate_process *process;
+
+    TAILQ_FOREACH (process, &job->processes, in_job) {
+        if (process->pidfd < 0)
+            continue;
+        process_tree_continue(process->pid);
+        holdings_stop(gate->holdings, process->holding, 0);
+    }
+    memory_continued(&job->memory.job);
+}
+
+/* Somebody ends it, and it must go on for that. */
+static bool
+is_being_ended(const struct gate_job *job)
+{
+    const int deadly[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    const struct gate_process *process;
+    struct process_signals signals;
+
+    TAILQ_FOREACH (process, &job->processes, in_job) {
+        if (process->pidfd < 0 || process_signals(process->pid, &signals) < 0)
+            continue;
+        for (size_t i = 0; i < sizeof(deadly) / sizeof(deadly[0]); i++)
+            if (signals.pending & process_signal_bit(deadly[i]))
+                return true;
+    }
+    return false;
+}
+
+static void
+let_go(struct gate *gate, bool (*is_meant)(const struct gate_job *job, pid_t lazy), pid_t lazy)
+{
+    struct memory_job *job, *next;
+
+    for (job = TAILQ_FIRST(&gate->memory->admission.started); job; job = next) {
+        next = TAILQ_NEXT(job, in_list);
+        if (job->state != MEMORY_IS_STOPPED || !is_meant(job_of(job), lazy))
+            continue;
+        go_on(gate, job_of(job));
+        memory_remove(&gate->memory->admission, job);
+    }
+}
+
+static bool
+is_to_end(const struct gate_job *job, pid_t lazy)
+{
+    return is_being_ended(job);
+}
+
+static bool
+is_of(const struct gate_job *job, pid_t lazy)
+{
+    return lazy == 0 || job->lazy == lazy;
+}
+
+void
+gate_memory_let_go(struct gate *gate, pid_t lazy)
+{
+    if (gate->memory)
+        let_go(gate, is_of, lazy);
+}
+
+/* --- what the gate asks --- */
+
+static void
+on_look(evutil_socket_t fd, short what, void *argument)
+{
+    struct gate *gate = argument;
+
+    sample(gate->memory);
+    let_go(gate, is_to_end, 0);
+    gate->memory->read_ns = 0;
+    gate_serve(gate);
+    flush_now_and_then(gate);
+}
+
+void
+gate_memory_add(struct gate *gate, struct gate_job *job, const struct gate_process *process)
+{
+    if (!gate->memory)
+        return;
+    look_up(gate->memory, &job->memory, process->pid);
+    memory_add(&gate->memory->admission, &job->memory.job);
+}
+
+struct gate_job *
+gate_memory_next(struct gate *gate)
+{
+    struct gate_memory *memory = gate->memory;
+    bool has_stopped = false;
+
+    if (!memory)
+        return (struct gate_job *)queue_first(&gate->queue);
+    read_moment(memory);
+    for (;;) {
+        struct memory_step step = memory_next(&memory->admission, &memory->moment);
+        switch (step.action) {
+        case MEMORY_REST:
+        case MEMORY_KILL:
+            return NULL;
+        case MEMORY_STOP:
+            stop(gate, job_of(step.job));
+            has_stopped = true;
+            break;
+        case MEMORY_CONTINUE:
+            /* More that run need more room: it must not go to and fro. */
+            if (has_stopped)
+                return NULL;
+            go_on(gate, job_of(step.job));
+            break;
+        case MEMORY_START:
+            return job_of(step.job);
+        }
+    }
+}
+
+void
+gate_memory_started(struct gate *gate, struct gate_job *job)
+{
+    if (!gate->memory)
+        return;
+    job->memory.started_ns = clock_now_ns();
+    memory_started(&gate->memory->admission, &job->memory.job, job->memory.started_ns);
+}
+
+void
+gate_memory_process_ended(struct gate_job *job, const int *wait_status)
+{
+    if (!wait_status || *wait_status != 0)
+        job->memory.has_failed = true;
+}
+
+void
+gate_memory_remove(struct gate *gate, struct gate_job *job)
+{
+    if (!gate->memory)
+        return;
+    learn(gate, &job->memory);
+    memory_remove(&gate->memory->admission, &job->memory.job);
+    /* What it had is free again. */
+    gate->memory->read_ns = 0;
+}
+
+void
+gate_memory_schedule(struct gate *gate)
+{
+    struct gate_memory *memory = gate->memory;
+
+    if (!memory)
+        return;
+    if (gate->jobs_alive == 0) {
+        event_del(memory->look_event);
+        return;
+    }
+    int wanted_ms = memory_sample_ms(&memory->admission, &memory->moment);
+    if (evtimer_pending(memory->look_event, NULL) && memory->look_ms <= wanted_ms)
+        return;
+    const struct timeval interval = {.tv_sec = wanted_ms / 1000,
+                                     .tv_usec = wanted_ms % 1000 * 1000L};
+    memory->look_ms = wanted_ms;
+    evtimer_add(memory->look_event, &interval);
+}
+
+/* --- its life --- */
+
+static void
+destroy(struct gate_memory *memory)
+{
+    if (memory->look_event)
+        event_free(memory->look_event);
+    if (memory->limits)
+        memory_limits_close(memory->limits);
+    free(memory->root);
+    free(memory);
+}
+
+int
+gate_memory_open(struct gate *gate)
+{
+    if (gate->plan->memory == GATE_MEMORY_OFF)
+        return 0;
+    struct gate_memory *memory = calloc(1, sizeof(*memory));
+    if (!memory)
+        return -ENOMEM;
+    memory_admission_init(&memory->admission);
+    memory->root = getcwd(NULL, 0);
+    memory->look_event = evtimer_new(gate->base, on_look, gate);
+    int result = memory_limits_open("", &memory->limits);
+    if (result == 0 && (!memory->root || !memory->look_event))
+        result = -ENOMEM;
+    if (result == 0) {
+        gate->memory = memory;
+        return 0;
+    }
+    if (gate->plan->memory == GATE_MEMORY_ON)
+        message("no job waits for memory: %s", strerror(-result));
+    destroy(memory);
+    return 0;
+}
+
+void
+gate_memory_close(struct gate *gate)
+{
+    struct gate_memory *memory = gate->memory;
+
+    if (!memory)
+        return;
+    gate_memory_let_go(gate, 0);
+    if (memory->history) {
+        memory_history_flush(memory->history, FLUSH_PATIENCE_MS, true);
+        complain(gate);
+        memory_history_close(memory->history);
+    }
+    destroy(memory);
+    gate->memory = NULL;
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A compiler that needs memory and compiles nothing; it is called by a link with a compiler's name:
+ *
+ *     cc [-DMIB=N] [-DMS=N] [-DSTATUS=N] [-DTEMPORARY] -c FILE -o FILE
+ *
+ * It grows to so many MiB evenly within so many milliseconds, writes its output, and exits with the status. In $LOG
+ * stands `start FILE PID` then, and `end FILE PID`. With TEMPORARY it has a file open as g++ has, /tmp/cc??????.s.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MIB ((size_t)1 << 20)
+
+struct job {
+    size_t mib;
+    long ms;
+    int status;
+    const char *output;
+    char temporary[sizeof("/tmp/ccXXXXXX.s")];
+};
+
+static _Noreturn void
+fail(const char *what)
+{
+    perror(what);
+    exit(99);
+}
+
+static void
+make_temporary(struct job *job)
+{
+    snprintf(job->temporary, sizeof(job->temporary), "/tmp/ccXXXXXX.s");
+    if (mkostemps(job->temporary, 2, O_CLOEXEC) < 0)
+        fail(job->temporary);
+}
+
+static void
+read_arguments(struct job *job, char **argv)
+{
+    for (char **word = argv + 1; *word; word++) {
+        if (strncmp(*word, "-DMIB=", 6) == 0)
+            job->mib = strtoul(*word + 6, NULL, 10);
+        else if (strncmp(*word, "-DMS=", 5) == 0)
+            job->ms = strtol(*word + 5, NULL, 10);
+        else if (strncmp(*word, "-DSTATUS=", 9) == 0)
+            job->status = atoi(*word + 9);
+        else if (strcmp(*word, "-DTEMPORARY") == 0)
+            make_temporary(job);
+        else if (strcmp(*word, "-o") == 0 && word[1])
+            job->output = *++word;
+    }
+}
+
+static void
+append(const char *what, const struct job *job)
+{
+    const char *path = getenv("LOG");
+    char line[256];
+    int fd = path ? open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666) : -1;
+    int length = snprintf(line, sizeof(line), "%s %s %d\n", what, job->output, (int)getpid());
+
+    if (fd >= 0 && write(fd, line, (size_t)length) < 0)
+        fail(path);
+    if (fd >= 0)
+        close(fd);
+}
+
+static void
+grow(const struct job *job)
+{
+    if (job->mib == 0) {
+        const struct timespec all = {.tv_sec = job->ms / 1000,
+                                     .tv_nsec = job->ms % 1000 * 1000000};
+        nanosleep(&all, NULL);
+        return;
+    }
+    const long step_ns = job->ms * 1000000 / (long)job->mib;
+    const struct timespec step = {.tv_sec = step_ns / 1000000000, .tv_nsec = step_ns % 1000000000};
+    char *memory = mmap(NULL, job->mib * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                        -1, 0);
+    if (memory == MAP_FAILED)
+        fail("mmap");
+    for (size_t i = 0; i < job->mib; i++) {
+        memset(memory + i * MIB, (int)i + 1, MIB);
+        nanosleep(&step, NULL);
+    }
+}
+
+int
+main(int argc, char **argv)
+{
+    struct job job = {.output = "-"};
+
+    read_arguments(&job, argv);
+    append("start", &job);
+    grow(&job);
+    if (job.status == 0 && strcmp(job.output, "-") != 0) {
+        int fd = open(job.output, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+        if (fd < 0 || write(fd, "x\n", 2) < 0)
+            fail(job.output);
+        close(fd);
+    }
+    if (*job.temporary)
+        unlink(job.temporary);
+    append("end", &job);
+    return job.status;
+}
