@@ -16,6 +16,7 @@
 #include "libjobserver/memory/limits.h"
 #include "libjobserver/process.h"
 #include "libjobserver/program/clock.h"
+#include "libjobserver/program/limits.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/usage.h"
 #include "ninja-shim/gate/gate.h"
@@ -28,6 +29,7 @@
 /* While a build runs, what it has learnt is written so often. */
 #define FLUSH_INTERVAL_NS (10 * NS_PER_S)
 #define FLUSH_PATIENCE_MS 2000
+#define DESCRIPTORS_LEAST 128u
 /* One that nobody has looked at while it ran has had something. */
 #define PEAK_LEAST_BYTES (UINT64_C(4) << 20)
 
@@ -422,7 +424,10 @@ gate_memory_open(struct gate *gate)
     memory_admission_init(&memory->admission);
     memory->root = getcwd(NULL, 0);
     memory->look_event = evtimer_new(gate->base, on_look, gate);
-    int result = memory_limits_open("", &memory->limits);
+    /* The limits and the history have a score of them, and the jobs come first. */
+    int result = limits_descriptors() < DESCRIPTORS_LEAST
+                     ? -EMFILE
+                     : memory_limits_open("", &memory->limits);
     if (result == 0 && (!memory->root || !memory->look_event))
         result = -ENOMEM;
     if (result == 0) {
