@@ -147,6 +147,9 @@ uint64_t process_tree_memory(pid_t pid);
 /* SIGSTOP: when this returns, no more of them come. SIGCONT to those that have been stopped so. */
 void process_tree_stop(pid_t pid);
 void process_tree_continue(pid_t pid);
+/* SIGKILL to all, when none can do anything about it any more; before that, `visit` is shown each. Returns a pidfd
+ * of the one that has most memory, the caller's, or -1: it has gone already. */
+int process_tree_kill(pid_t pid, void (*visit)(pid_t pid, void *argument), void *argument);
 
 /* --- descriptors --- */
 
@@ -156,6 +159,12 @@ uint64_t process_pipe(pid_t pid, int fd);
 /* All pipes that the process has open, under whatever number, each once, up to `max`; returns how
  * many. It may move them about meanwhile. */
 size_t process_pipes(pid_t pid, uint64_t *pipes, size_t max);
+
+/* Shows the paths of the regular files that it has open for writing. */
+void process_each_written_file(pid_t pid, void (*show)(const char *path, void *argument),
+                               void *argument);
+/* Does it read from a terminal, or has it the same input and output as `parent`? */
+bool process_shares_console(pid_t pid, pid_t parent);
 
 /* The path by which processes of the same user can open what a process has open under this number, even
  * if it has no other name (a pipe). To be freed; NULL: out of memory. */

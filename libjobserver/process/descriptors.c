@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -95,6 +96,79 @@ process_pipes(pid_t pid, uint64_t *pipes, size_t max)
         seen = look_for_pipes(pid, pipes, &n, max);
     } while (seen != former && ++looks < LOOKS_MAX);
     return n;
+}
+
+/* --- files --- */
+
+/* In a link below /proc/PID/fd, the right to write shows that it is open for writing (proc_pid_fd(5)). */
+static bool
+is_written_file(int dir_fd, const char *name)
+{
+    struct stat link;
+    struct statx file;
+
+    return fstatat(dir_fd, name, &link, AT_SYMLINK_NOFOLLOW) == 0 && (link.st_mode & S_IWUSR) &&
+           statx(dir_fd, name, AT_STATX_DONT_SYNC, STATX_TYPE, &file) == 0 &&
+           S_ISREG(file.stx_mode);
+}
+
+void
+process_each_written_file(pid_t pid, void (*show)(const char *path, void *argument), void *argument)
+{
+    char path[PATH_MAX];
+    struct dirent *entry;
+
+    snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+    DIR *fds = opendir(path);
+    while (fds && (entry = readdir(fds))) {
+        if (entry->d_name[0] == '.' || !is_written_file(dirfd(fds), entry->d_name))
+            continue;
+        ssize_t length = readlinkat(dirfd(fds), entry->d_name, path, sizeof(path));
+        if (length <= 0 || (size_t)length == sizeof(path))
+            continue;
+        path[length] = '\0';
+        show(path, argument);
+    }
+    if (fds)
+        closedir(fds);
+}
+
+static bool
+look_at(pid_t pid, int fd, struct statx *status)
+{
+    char path[PROCESS_PATH_SIZE];
+
+    snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, fd);
+    return statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, status) == 0;
+}
+
+static bool
+is_same(pid_t pid, pid_t other, int fd)
+{
+    struct statx a, b;
+
+    return look_at(pid, fd, &a) && look_at(other, fd, &b) && a.stx_ino == b.stx_ino &&
+           a.stx_dev_major == b.stx_dev_major && a.stx_dev_minor == b.stx_dev_minor;
+}
+
+/* Consoles, serial lines and pseudo-terminals: Documentation/admin-guide/devices.txt of the kernel. */
+static bool
+is_terminal(const struct statx *status)
+{
+    const unsigned major = status->stx_rdev_major;
+
+    return S_ISCHR(status->stx_mode) &&
+           (major == 4 || major == 5 || (major >= 136 && major <= 143) || major == 204);
+}
+
+bool
+process_shares_console(pid_t pid, pid_t parent)
+{
+    struct statx input;
+
+    if (look_at(pid, STDIN_FILENO, &input) && is_terminal(&input))
+        return true;
+    return is_same(pid, parent, STDIN_FILENO) && is_same(pid, parent, STDOUT_FILENO);
 }
 
 /* --- what can be opened once more --- */

@@ -77,17 +77,55 @@ send(pid_t pid, void *argument)
 
 /* Who has been stopped cannot reap its children, so that their pids stay theirs. On another processor it may run
  * on for a moment, and fork: when nobody is found who was not there before, all stand still. */
-void
-process_tree_stop(pid_t pid)
+static void
+stop_all(struct tree *tree, pid_t pid)
 {
-    struct tree tree = {.count = 0};
     size_t former;
     int signal_number = SIGSTOP;
 
+    tree->count = 0;
     do {
-        former = tree.count;
-        walk(&tree, pid, send, &signal_number);
-    } while (tree.count > former);
+        former = tree->count;
+        walk(tree, pid, send, &signal_number);
+    } while (tree->count > former);
+}
+
+void
+process_tree_stop(pid_t pid)
+{
+    struct tree tree;
+
+    stop_all(&tree, pid);
+}
+
+static uint64_t
+resident(pid_t pid)
+{
+    uint64_t bytes = 0;
+
+    add_resident(pid, &bytes);
+    return bytes;
+}
+
+int
+process_tree_kill(pid_t pid, void (*visit)(pid_t pid, void *argument), void *argument)
+{
+    struct tree tree;
+    pid_t largest = pid;
+    uint64_t most = 0;
+
+    stop_all(&tree, pid);
+    for (size_t i = 0; i < tree.count; i++) {
+        uint64_t bytes = resident(tree.pids[i]);
+        if (bytes > most)
+            largest = tree.pids[i];
+        most = bytes > most ? bytes : most;
+        visit(tree.pids[i], argument);
+    }
+    int pidfd = process_open_pidfd(largest);
+    for (size_t i = 0; i < tree.count; i++)
+        kill(tree.pids[i], SIGKILL);
+    return pidfd < 0 ? -1 : pidfd;
 }
 
 void

@@ -13,6 +13,7 @@
 #include "libjobserver/program/clock.h"
 #include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
+#include "ninja-shim/gate/copies.h"
 #include "ninja-shim/gate/gate.h"
 #include "ninja-shim/gate/unrun.h"
 
@@ -35,6 +36,8 @@ destroy_job(struct gate_job *job)
 
     while ((process = TAILQ_FIRST(&job->processes))) {
         TAILQ_REMOVE(&job->processes, process, in_job);
+        if (process->largest_pidfd >= 0)
+            close(process->largest_pidfd);
         free(process);
     }
     free(job);
@@ -43,7 +46,8 @@ destroy_job(struct gate_job *job)
 static void
 forget_process(struct gate *gate, struct gate_process *process)
 {
-    HASH_DEL(gate->processes, process);
+    if (!process->is_orphan)
+        HASH_DEL(gate->processes, process);
     holdings_remove(gate->holdings, process->holding);
     close(process->pidfd); /* leaves epoll as well: nobody has a copy */
     process->pidfd = -1;
@@ -148,7 +152,7 @@ create_process(struct gate *gate, pid_t pid, int *error)
     *error = -ENOMEM;
     if (!process)
         return NULL;
-    *process = (struct gate_process){.pid = pid, .holding = -1};
+    *process = (struct gate_process){.pid = pid, .holding = -1, .largest_pidfd = -1};
     process->pidfd = process_open_pidfd(pid);
     *error = process->pidfd;
     if (process->pidfd >= 0)
@@ -173,7 +177,8 @@ run_process(struct gate *gate, struct gate_process *process)
     /* Its token is noted before it runs, and that it runs after that: if we are killed in between, it
      * is killed as well, so that it does not stay stopped, and its token goes home by its end. */
     holdings_pay(gate->holdings, process->holding, token);
-    gate->kind->run(gate, process);
+    if (!gate_memory_wants_copy(gate, process->job) || !gate->kind->run_copy(gate, process))
+        gate->kind->run(gate, process);
     holdings_run(gate->holdings, process->holding);
 }
 
@@ -312,9 +317,27 @@ free_token(struct gate *gate)
     TAILQ_FOREACH (process, &job->processes, in_job) {
         if (process->pidfd >= 0)
             holdings_drop_token(gate->holdings, process->holding);
+        if (process->copy)
+            holdings_drop_token(gate->holdings, process->copy_holding);
     }
     job->token = HOLDINGS_NO_TOKEN;
     give_back(gate);
+}
+
+void
+gate_put_off(struct gate *gate, struct gate_job *job)
+{
+    struct gate_process *process = TAILQ_FIRST(&job->processes);
+    enum job_pay pay = queue_put_off(&gate->queue, &job->job);
+
+    gate->kind->put_off(gate, process);
+    holdings_wait(gate->holdings, process->holding);
+    job->token = HOLDINGS_NO_TOKEN;
+    gate_memory_gone(gate, job);
+    if (pay == PAY_TOKEN)
+        give_back(gate);
+    if (job->is_bereaved)
+        end_job(gate, job, -1);
 }
 
 /* --- serving --- */
@@ -472,7 +495,9 @@ gate_admit(struct gate *gate, pid_t pid, pid_t lazy)
     if (!gate->plan->has_single_jobs)
         pipes_read_standard(process->pid, process->pipes);
     struct gate_job *job = find_joined(gate, process, lazy);
-    if (!job && (job = create_job(gate, lazy)))
+    if (job)
+        gate_memory_join(job);
+    else if ((job = create_job(gate, lazy)))
         gate_memory_add(gate, job, process);
     process->job = job;
     if (!job) {
@@ -508,11 +533,13 @@ note_end(struct gate *gate, const struct gate_process *process)
         queue_ended_unknown(&gate->queue);
 }
 
-static void
-collect(struct gate *gate, struct gate_process *process)
+void
+gate_collect(struct gate *gate, struct gate_process *process)
 {
     struct gate_job *job = process->job;
 
+    if (copies_outlive(gate, process))
+        return;
     note_end(gate, process);
     /* The token goes first. While it is on its way the keeper finds one token less than it thinks
      * it must hold, and holds what there is. */
@@ -535,7 +562,7 @@ gate_find(struct gate *gate, pid_t pid)
     if (!process || !process_pidfd_has_exited(process->pidfd))
         return process;
     /* The pid may be another one's already. */
-    collect(gate, process);
+    gate_collect(gate, process);
     return NULL;
 }
 
@@ -545,10 +572,11 @@ gate_sweep(struct gate *gate)
     struct epoll_event events[ENDS_AT_ONCE];
     int ended;
 
+    copies_sweep(gate);
     do {
         ended = epoll_wait(gate->ended_fd, events, ENDS_AT_ONCE, 0);
         for (int i = 0; i < ended; i++)
-            collect(gate, events[i].data.ptr);
+            gate_collect(gate, events[i].data.ptr);
     } while (ended == ENDS_AT_ONCE);
 }
 
@@ -583,8 +611,13 @@ gate_interrupt(struct gate *gate)
 void
 gate_lazy_ended(struct gate *gate, pid_t lazy)
 {
+    struct job *job;
+
     gate_memory_let_go(gate, lazy);
     end_waiting(gate, lazy, -1);
+    TAILQ_FOREACH (job, &gate->queue.running, in_queue)
+        if (((struct gate_job *)job)->lazy == lazy)
+            ((struct gate_job *)job)->is_bereaved = true;
 }
 
 bool
@@ -598,7 +631,7 @@ gate_is_busy(const struct gate *gate)
 int
 gate_open(struct gate *gate, const struct gate_plan *plan)
 {
-    *gate = (struct gate){.plan = plan, .ended_fd = -1};
+    *gate = (struct gate){.plan = plan, .ended_fd = -1, .copies_fd = -1};
     queue_init(&gate->queue, &plan->rules);
     int result = ledger_open(&gate->ledger, plan->client, plan->jobs ? plan->jobs : LEDGER_ROOM);
     if (result < 0)
@@ -619,7 +652,8 @@ gate_open(struct gate *gate, const struct gate_plan *plan)
         return -ENOMEM;
     if (event_add(gate->end_event, NULL) < 0)
         return -ENOMEM;
-    return gate_memory_open(gate);
+    result = copies_open(gate);
+    return result < 0 ? result : gate_memory_open(gate);
 }
 
 void
@@ -639,6 +673,7 @@ gate_close(struct gate *gate)
     if (gate->ledger.client)
         ledger_repay_all_but(&gate->ledger, 0);
     gate_memory_close(gate);
+    copies_close(gate);
     if (gate->holdings)
         gate->holdings->is_finished = true;
     for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)

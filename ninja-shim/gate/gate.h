@@ -54,6 +54,7 @@ struct gate_job {
     pid_t lazy;     /* who has started it */
     int token;      /* its number in the holdings, or HOLDINGS_NO_TOKEN */
     unsigned living;
+    bool is_bereaved; /* who has started it has ended: it is not run again */
     struct gate_job_memory memory;
     TAILQ_HEAD(, gate_process) processes; /* the living and, of a joined job, the dead ones */
 };
@@ -67,6 +68,10 @@ struct gate_process {
     uint64_t pipes[PIPES_STANDARD];
     bool is_reported; /* how it ended is known before it is collected */
     int wait_status;  /* if reported */
+    pid_t copy;       /* what runs of it is this, a child of it; 0: itself */
+    int copy_pidfd, copy_holding;
+    int largest_pidfd; /* owned; of those killed for memory the one that had most; -1: none */
+    bool is_orphan;    /* it has been killed, and its copy has not ended yet */
     _Alignas(max_align_t) unsigned char kind_room[GATE_KIND_PROCESS_ROOM]; /* the gate kind's own */
     TAILQ_ENTRY(gate_process) in_job;
     UT_hash_handle hh; /* by pid; only while it lives */
@@ -78,6 +83,8 @@ struct gate {
     void *kind_state; /* the gate kind's own */
     struct event_base *base;
     struct event *token_event, *load_event, *end_event, *pause_event, *held_event;
+    int copies_fd; /* the same as ended_fd, of copies */
+    struct event *copies_event;
     int ended_fd; /* epoll(7) on the pidfds of all processes: asking who has ended costs the same for
                      any number of them */
     bool is_token_awaited, is_load_awaited;
@@ -111,8 +118,17 @@ void gate_serve(struct gate *gate);
 /* The living process with this pid that came to the gate, or NULL. */
 struct gate_process *gate_find(struct gate *gate, pid_t pid);
 
+/* A copy of `pid` has been made, to run instead of it, and is about to. 0, or a negative errno: it must not. */
+int gate_copy_add(struct gate *gate, pid_t pid, pid_t copy);
+/* It runs. */
+void gate_copy_runs(struct gate *gate, pid_t pid);
+/* None that has been killed to make room is left of a job: it waits again. */
+void gate_put_off(struct gate *gate, struct gate_job *job);
+
 /* While a lazy client cannot reap its children: `pid` has ended so. */
 void gate_report_end(struct gate *gate, pid_t pid, int wait_status);
+/* All that is left of it is a pidfd that tells of its end. */
+void gate_collect(struct gate *gate, struct gate_process *process);
 /* Takes back the tokens of all that have ended. */
 void gate_sweep(struct gate *gate);
 /* Who has ended without anybody knowing how will stay so. */

@@ -49,6 +49,13 @@ holdings_run(struct holdings *holdings, int number)
 }
 
 void
+holdings_wait(struct holdings *holdings, int number)
+{
+    holdings->holding[number].kind = HOLDING_WAITING;
+    holdings->holding[number].token = HOLDINGS_NO_TOKEN;
+}
+
+void
 holdings_drop_token(struct holdings *holdings, int number)
 {
     holdings->holding[number].token = HOLDINGS_NO_TOKEN;

@@ -50,6 +50,8 @@ int holdings_add(struct holdings *holdings, enum holding_kind kind, int pidfd);
 void holdings_pay(struct holdings *holdings, int number, int token);
 /* It runs, for certain. */
 void holdings_run(struct holdings *holdings, int number);
+/* It has been put off, and waits. */
+void holdings_wait(struct holdings *holdings, int number);
 /* The job goes on without its token. */
 void holdings_drop_token(struct holdings *holdings, int number);
 /* `pid` and all below it are being stopped; 0: they go on. */

@@ -45,6 +45,13 @@ struct gate_kind {
     void (*run)(struct gate *gate, struct gate_process *process);
     /* Ends it so that it never runs, with this exit status if that can be done, else by SIGKILL. */
     void (*end)(struct gate *gate, struct gate_process *process, int status);
+    /* As run(), but it can be run again: a copy of it runs (gate_copy_add()), or in the end itself, if that cannot be
+     * had. false: nothing has been done. NULL: this kind has no copies. */
+    bool (*run_copy)(struct gate *gate, struct gate_process *process);
+    /* The copy has ended so; it does, too. */
+    void (*leave_as)(struct gate *gate, struct gate_process *process, int wait_status);
+    /* The copy has been killed, and it waits at the gate again. */
+    void (*put_off)(struct gate *gate, struct gate_process *process);
     /* Asked whenever the gate is served while something is to be ended for that. NULL: it is seen. */
     enum gate_end (*may_end)(struct gate *gate);
     /* SIGCHLD has come: handles all that has happened. The keeper's end: gate->keeper is 0 then. */

@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -19,7 +20,9 @@
 #include "libjobserver/program/limits.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/usage.h"
+#include "ninja-shim/gate/copies.h"
 #include "ninja-shim/gate/gate.h"
+#include "ninja-shim/gate/temporaries.h"
 
 /* One word of a command line is at most 128 KiB (execve(2)), and `sh -c` has one long one. */
 #define COMMAND_SIZE ((size_t)160 << 10)
@@ -30,6 +33,9 @@
 #define FLUSH_INTERVAL_NS (10 * NS_PER_S)
 #define FLUSH_PATIENCE_MS 2000
 #define DESCRIPTORS_LEAST 128u
+/* So much for each that runs, and nobody need be killed. */
+#define AMPLE_BYTES (UINT64_C(2) << 30)
+#define MEMORY_TEXT_SIZE 32
 /* One that nobody has looked at while it ran has had something. */
 #define PEAK_LEAST_BYTES (UINT64_C(4) << 20)
 
@@ -72,6 +78,17 @@ gate_memory_read_environment(enum gate_memory_mode *mode)
         usage_refuse("JOBWRAP_MEMORY", text, GATE_MEMORY_MODES);
 }
 
+static void
+print_bytes(char text[MEMORY_TEXT_SIZE], uint64_t bytes)
+{
+    const double mib = (double)bytes / (double)(1 << 20);
+
+    if (mib < 1024)
+        snprintf(text, MEMORY_TEXT_SIZE, "%.0f MiB", mib);
+    else
+        snprintf(text, MEMORY_TEXT_SIZE, "%.1f GiB", mib / 1024);
+}
+
 /* --- expectations --- */
 
 static struct gate_job *
@@ -105,7 +122,7 @@ complain(const struct gate *gate)
 
 /* What it runs is known before it has run: its command line is that of its exec. */
 static void
-look_up(struct gate_memory *memory, struct gate_job_memory *of, pid_t pid)
+look_up(struct gate_memory *memory, struct gate_job_memory *of, pid_t pid, pid_t lazy)
 {
     char directory[PATH_MAX];
     const struct memory_place place = {
@@ -117,8 +134,8 @@ look_up(struct gate_memory *memory, struct gate_job_memory *of, pid_t pid)
     if (process_directory(pid, directory, sizeof(directory)) < 0 ||
         process_arguments(pid, memory->command, COMMAND_SIZE, memory->words, WORDS_MAX) <= 0)
         return;
-    of->has_key = memory_key_of(&place, memory->words, &of->key, &of->job.may_run_twice);
-    of->job.may_run_twice = false;
+    of->has_key = memory_key_of(&place, memory->words, &of->key, &of->may_run_twice);
+    of->may_run_twice = of->may_run_twice && !process_shares_console(pid, lazy);
     if (!of->has_key || !history_of(memory))
         return;
     struct memory_expectation expectation = memory_history_expect(memory->history, &of->key);
@@ -195,8 +212,8 @@ sample(struct gate_memory *memory)
     TAILQ_FOREACH (job, &memory->admission.started, in_list) {
         uint64_t bytes = 0;
         TAILQ_FOREACH (process, &job_of(job)->processes, in_job)
-            if (process->pidfd >= 0)
-                bytes += process_tree_memory(process->pid);
+            if (process->pidfd >= 0 && !process->is_orphan)
+                bytes += process_tree_memory(copies_pid(process));
         /* It has ended just now. */
         if (bytes > 0)
             memory_sample(job, bytes, clock_now_ns());
@@ -228,8 +245,8 @@ stop(struct gate *gate, struct gate_job *job)
     TAILQ_FOREACH (process, &job->processes, in_job) {
         if (process->pidfd < 0)
             continue;
-        holdings_stop(gate->holdings, process->holding, process->pid);
-        process_tree_stop(process->pid);
+        holdings_stop(gate->holdings, process->holding, copies_pid(process));
+        process_tree_stop(copies_pid(process));
     }
     memory_stopped(&job->memory.job);
 }
@@ -242,7 +259,7 @@ go_on(struct gate *gate, struct gate_job *job)
     TAILQ_FOREACH (process, &job->processes, in_job) {
         if (process->pidfd < 0)
             continue;
-        process_tree_continue(process->pid);
+        process_tree_continue(copies_pid(process));
         holdings_stop(gate->holdings, process->holding, 0);
     }
     memory_continued(&job->memory.job);
@@ -257,7 +274,7 @@ is_being_ended(const struct gate_job *job)
     struct process_signals signals;
 
     TAILQ_FOREACH (process, &job->processes, in_job) {
-        if (process->pidfd < 0 || process_signals(process->pid, &signals) < 0)
+        if (process->pidfd < 0 || process_signals(copies_pid(process), &signals) < 0)
             continue;
         for (size_t i = 0; i < sizeof(deadly) / sizeof(deadly[0]); i++)
             if (signals.pending & process_signal_bit(deadly[i]))
@@ -299,6 +316,61 @@ gate_memory_let_go(struct gate *gate, pid_t lazy)
         let_go(gate, is_of, lazy);
 }
 
+/* --- killing --- */
+
+static void
+tidy_up(pid_t pid, void *argument)
+{
+    temporaries_remove(pid);
+}
+
+static void
+tell_put_off(const struct gate_job *job, const struct gate_process *process)
+{
+    const struct memory_job *of = &job->memory.job;
+    const char *path = job->memory.key.path, *slash = strrchr(path, '/');
+    char command[80] = "?", had[MEMORY_TEXT_SIZE], wanted[MEMORY_TEXT_SIZE];
+
+    if (!*path)
+        process_command(process->pid, command, sizeof(command));
+    print_bytes(had, of->used_bytes);
+    print_bytes(wanted, of->least_bytes);
+    message("%s needed %s and was put off; run again when there are %s",
+            !*path  ? command
+            : slash ? slash + 1
+                    : path,
+            had, wanted);
+}
+
+/* Its only process is the copy, with all below. */
+static void
+put_off(struct gate *gate, struct gate_job *job)
+{
+    struct gate_process *process = TAILQ_FIRST(&job->processes);
+
+    memory_killed(&gate->memory->admission, &job->memory.job, clock_now_ns());
+    process->largest_pidfd = process_tree_kill(process->copy, tidy_up, NULL);
+    tell_put_off(job, process);
+}
+
+static void
+settle(struct gate *gate)
+{
+    struct memory_job *job, *next;
+
+    for (job = TAILQ_FIRST(&gate->memory->admission.dying); job; job = next) {
+        next = TAILQ_NEXT(job, in_list);
+        copies_settle(gate, job_of(job));
+    }
+}
+
+void
+gate_memory_gone(struct gate *gate, struct gate_job *job)
+{
+    memory_gone(&gate->memory->admission, &job->memory.job);
+    gate->memory->read_ns = 0;
+}
+
 /* --- what the gate asks --- */
 
 static void
@@ -308,6 +380,7 @@ on_look(evutil_socket_t fd, short what, void *argument)
 
     sample(gate->memory);
     let_go(gate, is_to_end, 0);
+    settle(gate);
     gate->memory->read_ns = 0;
     gate_serve(gate);
     flush_now_and_then(gate);
@@ -318,8 +391,32 @@ gate_memory_add(struct gate *gate, struct gate_job *job, const struct gate_proce
 {
     if (!gate->memory)
         return;
-    look_up(gate->memory, &job->memory, process->pid);
+    look_up(gate->memory, &job->memory, process->pid, job->lazy);
     memory_add(&gate->memory->admission, &job->memory.job);
+}
+
+void
+gate_memory_join(struct gate_job *job)
+{
+    job->memory.may_run_twice = job->memory.job.may_run_twice = false;
+}
+
+/* A copy costs up to some milliseconds: what is known to be small beside what each has is not killed in any case. */
+bool
+gate_memory_wants_copy(const struct gate *gate, const struct gate_job *job)
+{
+    const struct gate_memory *memory = gate->memory;
+    const struct gate_job_memory *of = &job->memory;
+    const struct memory_job *other;
+    uint64_t running = 0;
+
+    if (!memory || !of->may_run_twice || !gate->kind->run_copy || job->living > 1)
+        return false;
+    TAILQ_FOREACH (other, &memory->admission.started, in_list)
+        running++;
+    uint64_t share = memory->moment.available_bytes / (running + 1);
+    return share < AMPLE_BYTES || of->job.expected_bytes == 0 || of->job.kills > 0 ||
+           of->job.expected_bytes > share / 4;
 }
 
 struct gate_job *
@@ -335,8 +432,10 @@ gate_memory_next(struct gate *gate)
         struct memory_step step = memory_next(&memory->admission, &memory->moment);
         switch (step.action) {
         case MEMORY_REST:
-        case MEMORY_KILL:
             return NULL;
+        case MEMORY_KILL:
+            put_off(gate, job_of(step.job));
+            break;
         case MEMORY_STOP:
             stop(gate, job_of(step.job));
             has_stopped = true;

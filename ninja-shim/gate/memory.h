@@ -39,6 +39,7 @@ struct gate_job_memory {
     struct memory_job job;
     struct memory_key key;
     bool has_key;
+    bool may_run_twice; /* which job.may_run_twice says only while there is a copy to be killed */
     enum memory_source source; /* of what is expected */
     int64_t started_ns;
     bool has_failed; /* or nobody knows how it ended */
@@ -51,9 +52,15 @@ void gate_memory_close(struct gate *gate);
 
 /* `process` is the first of a job that waits. */
 void gate_memory_add(struct gate *gate, struct gate_job *job, const struct gate_process *process);
-/* Who may start next; NULL: nobody. Stops and continues jobs on the way. */
+/* It is one of several that are joined by pipes. */
+void gate_memory_join(struct gate_job *job);
+/* Who may start next; NULL: nobody. Kills, stops and continues jobs on the way. */
 struct gate_job *gate_memory_next(struct gate *gate);
 void gate_memory_started(struct gate *gate, struct gate_job *job);
+/* It starts: shall it be possible to run it again? */
+bool gate_memory_wants_copy(const struct gate *gate, const struct gate_job *job);
+/* It has been killed to make room, and waits. */
+void gate_memory_gone(struct gate *gate, struct gate_job *job);
 /* A process of a job has ended; wait_status is NULL if nobody knows how. */
 void gate_memory_process_ended(struct gate_job *job, const int *wait_status);
 /* All of the job's have, or it will never start. */

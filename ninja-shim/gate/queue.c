@@ -106,6 +106,16 @@ queue_end(struct queue *queue, struct job *job)
 }
 
 enum job_pay
+queue_put_off(struct queue *queue, struct job *job)
+{
+    enum job_pay pay = queue_remove(queue, job);
+
+    TAILQ_INSERT_HEAD(&queue->waiting, job, in_queue);
+    job->state = JOB_WAITING;
+    return pay;
+}
+
+enum job_pay
 queue_remove(struct queue *queue, struct job *job)
 {
     enum job_pay pay = job->pay;

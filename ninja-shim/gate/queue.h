@@ -81,6 +81,9 @@ struct job *queue_shift(struct queue *queue);
 /* Moves one that waits to those that are ended without having run. */
 void queue_end(struct queue *queue, struct job *job);
 
+/* One that runs waits again, before all others. Returns what it ran on: PAY_TOKEN is to be given back. */
+enum job_pay queue_put_off(struct queue *queue, struct job *job);
+
 /* The job is gone. Returns what it ran on: PAY_TOKEN is to be given back. */
 enum job_pay queue_remove(struct queue *queue, struct job *job);
 

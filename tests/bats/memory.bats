@@ -91,7 +91,7 @@ passed() {
 
 @test 'a build that the kernel kills alone waits for what it needed the last time, and light jobs pass' {
     use_ninja 1.11
-    tree 4 90 700 12
+    tree 5 70 700 10
     known 256
     limited "$NINJA_SHIM"
     kills_are 0
@@ -101,4 +101,20 @@ passed() {
     MAKEFLAGS='' run limited "$REAL" -j6
     [ "$status" != 0 ]
     ! kills_are 0
+}
+
+@test 'first build: what does not fit is killed and run again, and looks like one job' {
+    use_ninja 1.11
+    tree 5 70 800 10
+    limited_to 256
+    below_fifo 5
+    run -0 limited "$NINJA_SHIM"
+    kills_are 0
+    all_back 5
+    [[ $output == *'ninja-shim: heavy'*.o' needed '*' MiB and was put off; run again when there are '*' MiB'* ]]
+    [[ $output != *FAILED* ]]
+    again
+    run -0 limited "$NINJA_SHIM"
+    kills_are 0
+    [[ $output != *'put off'* ]]
 }

@@ -13,6 +13,7 @@
 #include "libjobserver/process.h"
 #include "libjobserver/program/message.h"
 #include "ninja-shim/gate/held.h"
+#include "ninja-shim/gate/ptrace/copy.h"
 #include "ninja-shim/gate/ptrace/exit.h"
 #include "ninja-shim/gate/ptrace/gate.h"
 #include "ninja-shim/gate/ptrace/private.h"
@@ -47,13 +48,14 @@ resign(struct gate *gate, struct tracee *tracee)
     tracee->holding = tracee->pidfd = -1;
 }
 
-static void
-forget(struct gate *gate, struct tracee *tracee)
+void
+ptrace_forget(struct gate *gate, struct tracee *tracee)
 {
     struct tracer *tracer = tracer_of(gate);
 
     resign(gate, tracee);
     HASH_DEL(tracer->tracees, tracee);
+    free(tracee->image);
     free(tracee);
 }
 
@@ -74,7 +76,7 @@ let_go(struct gate *gate, struct tracee *tracee)
 {
     /* If it has died meanwhile, its pidfd tells. */
     ptrace(PTRACE_DETACH, tracee->pid, NULL, NULL);
-    forget(gate, tracee);
+    ptrace_forget(gate, tracee);
 }
 
 void
@@ -189,7 +191,7 @@ on_exec(struct gate *gate, struct tracee *tracee)
     /* A thread that executes takes the place of the first one. */
     if (ptrace(PTRACE_GETEVENTMSG, tracee->pid, NULL, &former) == 0 &&
         (pid_t)former != tracee->pid && (thread = tracer_find(tracer, (pid_t)former)))
-        forget(gate, thread);
+        ptrace_forget(gate, thread);
     if (lazy && tracee->role != ROLE_LAZY)
         become_lazy(gate, tracee);
     else if (!lazy && tracee->role == ROLE_LAZY) {
@@ -224,6 +226,8 @@ role_of_child(const struct tracee *parent, pid_t child)
     case ROLE_CHILD:
         /* A thread that executes takes the place of its process. */
         return is_thread(child) ? ROLE_CHILD : ROLE_OTHER;
+    case ROLE_COPYING:
+        return ROLE_COPY;
     default:
         return ROLE_OTHER;
     }
@@ -235,8 +239,22 @@ send_off(struct gate *gate, struct tracee *tracee)
 {
     if (tracee->role == ROLE_OTHER)
         let_go(gate, tracee);
+    else if (tracee->role == ROLE_COPY)
+        ptrace_copy_stands(gate, tracee);
+    else if (tracee->role == ROLE_COPYING || tracee->role == ROLE_LEAVING)
+        ptrace(PTRACE_SYSCALL, tracee->pid, NULL, NULL);
     else
         go_on(gate, tracee->pid, 0);
+}
+
+static struct tracee *
+add_child(struct tracer *tracer, struct tracee *parent, pid_t child)
+{
+    struct tracee *tracee = add(tracer, child, role_of_child(parent, child), parent->lazy);
+
+    if (tracee && tracee->role == ROLE_COPY)
+        ptrace_copy_is_born(parent, tracee);
+    return tracee;
 }
 
 /* Still traced, or a zombie that is ours to reap. */
@@ -249,7 +267,7 @@ is_ours(pid_t pid)
 }
 
 static void
-on_fork(struct gate *gate, const struct tracee *tracee)
+on_fork(struct gate *gate, struct tracee *tracee)
 {
     struct tracer *tracer = tracer_of(gate);
     unsigned long message = 0;
@@ -259,8 +277,11 @@ on_fork(struct gate *gate, const struct tracee *tracee)
     pid_t child = (pid_t)message;
     /* It may have been here already (on_birth), and be dead and reaped by now. */
     if (!tracer_find(tracer, child) && is_ours(child))
-        add(tracer, child, role_of_child(tracee, child), tracee->lazy);
-    go_on(gate, tracee->pid, 0);
+        add_child(tracer, tracee, child);
+    if (tracee->role == ROLE_COPYING)
+        ptrace(PTRACE_SYSCALL, tracee->pid, NULL, NULL);
+    else
+        go_on(gate, tracee->pid, 0);
 }
 
 /* A new one has stopped for the first time, before its parent's stop told of it. Perhaps that never comes: the
@@ -275,8 +296,8 @@ on_birth(struct gate *gate, pid_t pid)
     process_of_thread(pid, &parent);
     if (parent == pid && process_info(pid, &info) == 0)
         parent = info.parent;
-    const struct tracee *known = tracer_find(tracer, parent);
-    struct tracee *tracee = known ? add(tracer, pid, role_of_child(known, pid), known->lazy) : NULL;
+    struct tracee *known = tracer_find(tracer, parent);
+    struct tracee *tracee = known ? add_child(tracer, known, pid) : NULL;
     if (tracee)
         send_off(gate, tracee);
     else /* whose child it is, nobody can know any more */
@@ -324,8 +345,12 @@ ends_lazy(const struct gate *gate, const struct tracee *tracee, int signal_numbe
 }
 
 static void
-on_signal(struct gate *gate, const struct tracee *tracee, int signal_number)
+on_signal(struct gate *gate, struct tracee *tracee, int signal_number)
 {
+    if (tracee->role == ROLE_COPYING || tracee->role == ROLE_LEAVING) {
+        ptrace_copy_on_signal(gate, tracee, signal_number);
+        return;
+    }
     bool lazy = tracee->role == ROLE_LAZY, ends = ends_lazy(gate, tracee, signal_number);
 
     if (lazy && signal_number == SIGCHLD)
@@ -385,10 +410,12 @@ on_stop(struct gate *gate, struct tracee *tracee, int status)
         on_event_stop(gate, tracee, signal_number);
     else if (event == 0 && signal_number != (SIGTRAP | 0x80))
         on_signal(gate, tracee, signal_number);
+    else if (tracee->role == ROLE_COPYING || tracee->role == ROLE_LEAVING)
+        ptrace_copy_on_syscall(gate, tracee);
     else if (tracee->role != ROLE_ENDING)
         on_syscall(gate, tracee->pid);
     else if (ptrace_exit_continue(tracee->pid, tracee->end_status))
-        forget(gate, tracee);
+        ptrace_forget(gate, tracee);
 }
 
 /* --- ends --- */
@@ -415,9 +442,12 @@ static void
 on_gone(struct gate *gate, struct tracee *tracee, int status)
 {
     bool lazy = is_lazy_process(tracee);
-    pid_t pid = tracee->pid;
+    pid_t pid = tracee->pid, original = tracee->original;
 
-    forget(gate, tracee);
+    ptrace_copy_end_unborn(gate, tracee);
+    ptrace_forget(gate, tracee);
+    if (original)
+        ptrace_copy_is_dead(gate, original, status);
     if (pid == tracer_of(gate)->root)
         held_root_ended(gate);
     if (!lazy)
@@ -506,7 +536,7 @@ close_gate(struct gate *gate)
     struct tracee *tracee, *next;
 
     HASH_ITER (hh, tracer->tracees, tracee, next) {
-        forget(gate, tracee);
+        ptrace_forget(gate, tracee);
     }
     ptrace_quit_close(&tracer->quit);
     free(tracer);
@@ -561,6 +591,9 @@ const struct gate_kind ptrace_gate_kind = {
     .open = open_gate,
     .run = run,
     .end = end,
+    .run_copy = ptrace_copy_run,
+    .leave_as = ptrace_copy_leave,
+    .put_off = ptrace_copy_put_off,
     .may_end = ptrace_quit_may_end,
     .serve = serve,
     .has_ended = has_ended,

@@ -10,6 +10,7 @@
 #include <uthash.h>
 
 #include "ninja-shim/gate/gate.h"
+#include "ninja-shim/gate/ptrace/registers.h"
 
 enum role {
     ROLE_PASSER,  /* neither a lazy client nor a job, but may become the one or start it */
@@ -18,7 +19,13 @@ enum role {
     ROLE_OTHER,   /* forked by such a child: none of the lazy client's jobs */
     ROLE_WAITING, /* at the gate, stopped */
     ROLE_ENDING,  /* on its way to its exit */
+    ROLE_COPYING, /* the original of a job, at work to make a copy of itself: see copy.h */
+    ROLE_COPY,    /* that, until it has been let go */
+    ROLE_KEPT,    /* the original, stopped, while the copy runs */
+    ROLE_LEAVING, /* the original, about to end as its copy has ended */
 };
+
+struct image;
 
 struct tracee {
     pid_t pid; /* a thread's id */
@@ -26,6 +33,8 @@ struct tracee {
     pid_t lazy; /* ROLE_LAZY: the process; ROLE_CHILD and later: who has started it; 0: killed */
     int pidfd, holding; /* of a lazy client's first thread, else -1 */
     int end_status;     /* ROLE_ENDING */
+    struct image *image; /* owned; NULL: no copy has been made of it */
+    pid_t original;      /* ROLE_COPY: of which */
     UT_hash_handle hh;
 };
 
@@ -70,5 +79,7 @@ tracer_find(const struct tracer *tracer, pid_t pid)
     return tracee;
 }
 
+/* It is nobody's business any more. */
+void ptrace_forget(struct gate *gate, struct tracee *tracee);
 /* Lets the tracee run on, untraced. */
 void ptrace_release(struct gate *gate, pid_t pid);

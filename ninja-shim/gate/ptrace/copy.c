@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The original of a job makes a copy of itself, and ends as that does: by the system calls that it is made to make. */
+#include "ninja-shim/gate/ptrace/copy.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "libjobserver/process.h"
+#include "ninja-shim/gate/ptrace/syscall.h"
+
+/* A fork that a signal has interrupted, and that is made once more after it: not in <errno.h>, since no program
+ * sees it. */
+#define RESTARTS (-513)
+
+/* What it is made to do, and how far it is. */
+struct image {
+    struct ptrace_registers registers; /* at the entry of its own call */
+    bool is_calling;                   /* another call than its own */
+    bool has_forked;
+    pid_t copy; /* 0: none has been made, or it has been let go */
+    bool copy_stands;
+    bool copy_is_dead; /* before it was let go; or it has come to its end */
+    int wait_status;   /* of that */
+    pid_t waited;      /* the copy that it is to wait for; 0: it has */
+};
+
+static void
+go_on(const struct tracee *tracee)
+{
+    ptrace(PTRACE_SYSCALL, tracee->pid, NULL, NULL);
+}
+
+/* --- it runs itself --- */
+
+static void
+run_once(struct gate *gate, struct tracee *tracee, int signal_number)
+{
+    pid_t pid = tracee->pid;
+
+    ptrace(PTRACE_DETACH, pid, NULL, (void *)(intptr_t)signal_number);
+    ptrace_forget(gate, tracee);
+}
+
+static void
+kill_and_forget(struct gate *gate, struct tracee *tracee)
+{
+    kill(tracee->pid, SIGKILL);
+    run_once(gate, tracee, 0);
+}
+
+/* Who ignores the ends of its children cannot wait for them. */
+static bool
+reaps_children(pid_t pid)
+{
+    struct process_signals signals;
+
+    return process_signals(pid, &signals) == 0 &&
+           !(signals.ignored & process_signal_bit(SIGCHLD));
+}
+
+bool
+ptrace_copy_run(struct gate *gate, struct gate_process *process)
+{
+    struct tracee *tracee = tracer_find(tracer_of(gate), process->pid);
+
+    if (PTRACE_REGISTERS_ARCH == 0 || !tracee || tracee->role != ROLE_WAITING ||
+        !reaps_children(tracee->pid))
+        return false;
+    if (!tracee->image)
+        tracee->image = calloc(1, sizeof(*tracee->image));
+    if (!tracee->image || ptrace(PTRACE_SYSCALL, tracee->pid, NULL, NULL) < 0)
+        return false;
+    *tracee->image = (struct image){.copy = 0};
+    tracee->role = ROLE_COPYING;
+    return true;
+}
+
+/* --- it ends --- */
+
+/* How it ends by a signal, if it can: what the copy has done to be killed by it is not known. */
+static bool
+dies_of(const struct tracee *tracee, int signal_number)
+{
+    struct process_signals signals;
+
+    return process_signals(tracee->pid, &signals) == 0 &&
+           !((signals.ignored | signals.blocked) & process_signal_bit(signal_number));
+}
+
+static int
+exit_status(int wait_status)
+{
+    return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
+}
+
+static void
+begin_to_leave(struct tracee *tracee, int wait_status, pid_t copy)
+{
+    tracee->role = ROLE_LEAVING;
+    tracee->image->is_calling = false;
+    tracee->image->wait_status = wait_status;
+    tracee->image->waited = copy;
+    go_on(tracee);
+}
+
+void
+ptrace_copy_leave(struct gate *gate, struct gate_process *process, int wait_status)
+{
+    struct tracee *tracee = tracer_find(tracer_of(gate), process->pid);
+
+    if (tracee && tracee->role == ROLE_KEPT)
+        begin_to_leave(tracee, wait_status, process->copy);
+}
+
+void
+ptrace_copy_put_off(struct gate *gate, struct gate_process *process)
+{
+    struct tracee *tracee = tracer_find(tracer_of(gate), process->pid);
+
+    if (tracee && tracee->role == ROLE_KEPT)
+        tracee->role = ROLE_WAITING;
+}
+
+/* The copy has left a core already, if that was wanted. */
+static void
+die(struct gate *gate, struct tracee *tracee, int signal_number)
+{
+    const struct rlimit none = {0, 0};
+
+    prlimit(tracee->pid, RLIMIT_CORE, &none, NULL);
+    kill(tracee->pid, signal_number);
+    run_once(gate, tracee, 0);
+}
+
+static void
+leave(struct gate *gate, struct tracee *tracee)
+{
+    struct image *image = tracee->image;
+    const uint64_t status[PTRACE_REGISTERS_ARGUMENTS] = {(uint64_t)exit_status(image->wait_status)};
+
+    if (ptrace_registers_read(tracee->pid, &image->registers) < 0 ||
+        ptrace_registers_call(tracee->pid, &image->registers, SYS_exit_group, status) < 0)
+        kill(tracee->pid, SIGKILL);
+    run_once(gate, tracee, 0);
+}
+
+static void
+wait_for_copy(struct gate *gate, struct tracee *tracee)
+{
+    struct image *image = tracee->image;
+    const uint64_t arguments[PTRACE_REGISTERS_ARGUMENTS] = {(uint64_t)image->waited};
+
+    image->is_calling = true;
+    if (ptrace_registers_read(tracee->pid, &image->registers) == 0 &&
+        ptrace_registers_call(tracee->pid, &image->registers, SYS_wait4, arguments) == 0)
+        go_on(tracee);
+    else
+        kill_and_forget(gate, tracee);
+}
+
+static void
+has_waited(struct gate *gate, struct tracee *tracee)
+{
+    struct image *image = tracee->image;
+    int signal_number = WIFSIGNALED(image->wait_status) ? WTERMSIG(image->wait_status) : 0;
+
+    image->is_calling = false;
+    image->waited = 0;
+    ptrace_registers_rewind(tracee->pid, &image->registers);
+    if (signal_number && dies_of(tracee, signal_number))
+        die(gate, tracee, signal_number);
+    else
+        go_on(tracee);
+}
+
+static void
+go_on_leaving(struct gate *gate, struct tracee *tracee, const struct ptrace_syscall *call)
+{
+    if (tracee->image->is_calling && !call->is_entry)
+        has_waited(gate, tracee);
+    else if (!call->is_entry || tracee->image->is_calling)
+        go_on(tracee);
+    else if (tracee->image->waited)
+        wait_for_copy(gate, tracee);
+    else
+        leave(gate, tracee);
+}
+
+/* --- it makes a copy --- */
+
+void
+ptrace_copy_is_born(struct tracee *original, struct tracee *copy)
+{
+    copy->original = original->pid;
+    original->image->copy = copy->pid;
+}
+
+/* Both stand: the copy is let go, which the keeper knows before. */
+static void
+finish(struct gate *gate, struct tracee *tracee)
+{
+    struct image *image = tracee->image;
+    struct tracee *copy = tracer_find(tracer_of(gate), image->copy);
+    pid_t pid = image->copy;
+
+    if (!image->has_forked || !image->copy_stands || !copy)
+        return;
+    image->copy = 0;
+    if (gate_copy_add(gate, tracee->pid, pid) < 0) {
+        kill_and_forget(gate, copy);
+        run_once(gate, tracee, 0);
+        return;
+    }
+    tracee->role = ROLE_KEPT;
+    run_once(gate, copy, 0);
+    gate_copy_runs(gate, tracee->pid);
+}
+
+void
+ptrace_copy_stands(struct gate *gate, struct tracee *copy)
+{
+    struct tracee *original = tracer_find(tracer_of(gate), copy->original);
+
+    if (!original || original->role != ROLE_COPYING || original->image->copy != copy->pid ||
+        ptrace_registers_rewind(copy->pid, &original->image->registers) < 0) {
+        kill_and_forget(gate, copy);
+        return;
+    }
+    original->image->copy_stands = true;
+    finish(gate, original);
+}
+
+void
+ptrace_copy_is_dead(struct gate *gate, pid_t original, int wait_status)
+{
+    struct tracee *tracee = tracer_find(tracer_of(gate), original);
+
+    if (!tracee || tracee->role != ROLE_COPYING)
+        return;
+    tracee->image->copy_is_dead = true;
+    tracee->image->wait_status = wait_status;
+    if (tracee->image->has_forked)
+        begin_to_leave(tracee, wait_status, tracee->image->copy);
+}
+
+void
+ptrace_copy_end_unborn(struct gate *gate, const struct tracee *original)
+{
+    const struct image *image = original->image;
+    struct tracee *copy = image ? tracer_find(tracer_of(gate), image->copy) : NULL;
+
+    if (copy && copy->role == ROLE_COPY)
+        kill_and_forget(gate, copy);
+}
+
+static void
+fork_now(struct gate *gate, struct tracee *tracee, const struct ptrace_syscall *call)
+{
+    const uint64_t arguments[PTRACE_REGISTERS_ARGUMENTS] = {SIGCHLD};
+    struct image *image = tracee->image;
+
+    if (call->arch != PTRACE_REGISTERS_ARCH ||
+        ptrace_registers_read(tracee->pid, &image->registers) < 0 ||
+        ptrace_registers_call(tracee->pid, &image->registers, SYS_clone, arguments) < 0) {
+        run_once(gate, tracee, 0);
+        return;
+    }
+    image->is_calling = true;
+    go_on(tracee);
+}
+
+static void
+has_forked(struct gate *gate, struct tracee *tracee, int64_t result)
+{
+    struct image *image = tracee->image;
+
+    if (result == RESTARTS) {
+        go_on(tracee);
+        return;
+    }
+    ptrace_registers_rewind(tracee->pid, &image->registers);
+    image->is_calling = false;
+    if (result < 0) {
+        run_once(gate, tracee, 0);
+        return;
+    }
+    image->has_forked = true;
+    if (image->copy_is_dead)
+        begin_to_leave(tracee, image->wait_status, (pid_t)result);
+    else
+        finish(gate, tracee);
+}
+
+void
+ptrace_copy_on_syscall(struct gate *gate, struct tracee *tracee)
+{
+    struct ptrace_syscall call;
+
+    if (ptrace_syscall_read(tracee->pid, &call) < 0)
+        run_once(gate, tracee, 0);
+    else if (tracee->role == ROLE_LEAVING)
+        go_on_leaving(gate, tracee, &call);
+    else if (tracee->image->is_calling && !call.is_entry)
+        has_forked(gate, tracee, call.result);
+    else if (!tracee->image->is_calling && call.is_entry)
+        fork_now(gate, tracee, &call);
+    else /* the end of its execve(2), or a fork that is made once more */
+        go_on(tracee);
+}
+
+/* What has been sent to the job came to the copy, too, if there was one. */
+void
+ptrace_copy_on_signal(struct gate *gate, struct tracee *tracee, int signal_number)
+{
+    if (tracee->role == ROLE_LEAVING || signal_number == SIGCHLD) {
+        go_on(tracee);
+        return;
+    }
+    if (tracee->image->is_calling)
+        ptrace_registers_rewind(tracee->pid, &tracee->image->registers);
+    run_once(gate, tracee, signal_number);
+}
