@@ -32,6 +32,8 @@
 /* While a build runs, what it has learnt is written so often. */
 #define FLUSH_INTERVAL_NS (10 * NS_PER_S)
 #define FLUSH_PATIENCE_MS 2000
+/* A look comes after so many times what it costs, half a per cent of a processor, or as often as it must. */
+#define SAMPLE_TIMES 200
 #define DESCRIPTORS_LEAST 128u
 /* So much for each that runs, and nobody need be killed. */
 #define AMPLE_BYTES (UINT64_C(2) << 30)
@@ -47,6 +49,7 @@ struct gate_memory {
     struct memory_history *history; /* NULL: nobody has come yet */
     int64_t flushed_ns;
     struct event *look_event;
+    int64_t sample_ns; /* what the last look at all jobs has cost */
     int look_ms; /* it comes so long after it was set */
     char *root;  /* where the program has been started; owned */
     char command[COMMAND_SIZE];
@@ -203,9 +206,19 @@ read_moment(struct gate_memory *memory)
     memory->moment.total_bytes = left.total_bytes;
 }
 
+static int64_t
+spent_ns(void)
+{
+    struct timespec spent;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
+    return spent.tv_sec * NS_PER_S + spent.tv_nsec;
+}
+
 static void
 sample(struct gate_memory *memory)
 {
+    const int64_t began_ns = spent_ns();
     struct memory_job *job;
     const struct gate_process *process;
 
@@ -218,6 +231,7 @@ sample(struct gate_memory *memory)
         if (bytes > 0)
             memory_sample(job, bytes, clock_now_ns());
     }
+    memory->sample_ns = spent_ns() - began_ns;
 }
 
 /* What waits for the disk takes its time, and is done while there is memory enough. */
@@ -479,6 +493,18 @@ gate_memory_remove(struct gate *gate, struct gate_job *job)
     gate->memory->read_ns = 0;
 }
 
+/* Where nothing depends on it, peaks are still to be seen for the next build, as well as they can be for so little. */
+static int
+interval_ms(const struct gate_memory *memory)
+{
+    const int needed_ms = memory_sample_ms(&memory->admission, &memory->moment);
+    const int64_t cheap_ms = memory->sample_ns / NS_PER_US * SAMPLE_TIMES / 1000;
+
+    if (cheap_ms < MEMORY_SAMPLE_SHORT_MS)
+        return MEMORY_SAMPLE_SHORT_MS;
+    return cheap_ms < needed_ms ? (int)cheap_ms : needed_ms;
+}
+
 void
 gate_memory_schedule(struct gate *gate)
 {
@@ -490,7 +516,7 @@ gate_memory_schedule(struct gate *gate)
         event_del(memory->look_event);
         return;
     }
-    int wanted_ms = memory_sample_ms(&memory->admission, &memory->moment);
+    int wanted_ms = interval_ms(memory);
     if (evtimer_pending(memory->look_event, NULL) && memory->look_ms <= wanted_ms)
         return;
     const struct timeval interval = {.tv_sec = wanted_ms / 1000,
