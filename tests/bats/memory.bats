@@ -19,8 +19,13 @@ setup() {
 }
 
 teardown() {
+    local pid
     common_teardown
-    [ -z "$GROUP" ] || wait_for 10 rmdir "$GROUP"
+    [ -n "$GROUP" ] || return 0
+    # Of a test that has failed.
+    while read -r pid; do kill -KILL "$pid"; done <"$GROUP/cgroup.procs"
+    wait_for 10 gate_has_gone
+    rmdir "$GROUP"
 }
 
 # limited_to MIB: a control group in $GROUP.
@@ -38,6 +43,11 @@ limited_to() {
 # limited COMMAND...: in the group.
 limited() {
     sh -c 'echo 0 >"$1/cgroup.procs" && shift && exec "$@"' sh "$GROUP" "$@"
+}
+
+# in_group NAME: the process of the group that is called so.
+in_group() {
+    grep -lx "$1" /proc/[0-9]*/comm 2>/dev/null | cut -d/ -f3 | grep -xFf "$GROUP/cgroup.procs"
 }
 
 # kills_are N: so many processes of the group has the kernel killed.
@@ -61,6 +71,16 @@ tree() {
     } >build.ninja
     for ((i = 0; i < $1; i++)); do : >"heavy$i.c"; done
     for ((i = 0; i < $4; i++)); do : >"light$i.c"; done
+}
+
+# jobs NAME OPTIONS...: of build.ninja, that reach what they need one way or another.
+jobs() {
+    printf 'rule cc\n  command = %s $options -c $in -o $out\n' "$PWD/bin/cc" >build.ninja
+    while [ $# -gt 0 ]; do
+        printf 'build %s.o: cc %s.c\n  options = %s\n' "$1" "$1" "$2" >>build.ninja
+        : >"$1.c"
+        shift 2
+    done
 }
 
 # The gate has gone, and what it has learnt is written.
@@ -117,4 +137,89 @@ passed() {
     run -0 limited "$NINJA_SHIM"
     kills_are 0
     [[ $output != *'put off'* ]]
+}
+
+# copies_differ: what has run is not what the lazy client has started.
+copies_differ() {
+    awk '$1 == "start" { print $3 }' "$LOG" | sort >ran
+    sort started | comm -12 - ran >same
+    [ -s ran ] && [ ! -s same ]
+}
+
+@test 'a copy is to its parent the job itself: exit status, signal, what it has used' {
+    local options
+    for options in STATUS=0 STATUS=3 STATUS=255 SIGNAL=2 SIGNAL=6 SIGNAL=9 SIGNAL=11 SIGNAL=15 CPU_MS=300; do
+        echo "$PWD/bin/cc -D$options -c a.c -o a.o"
+    done >commands
+    limited_to 600
+    below_fifo 1
+    limited "$JOBGATE" --memory=off --jobs-of=python3 python3 "$LIB/run-each" commands started >alone </dev/zero
+    rm -f "$LOG" started
+    limited "$JOBGATE" --jobs-of=python3 python3 "$LIB/run-each" commands started >gated </dev/zero
+    diff alone gated
+    copies_differ
+    all_back 1
+}
+
+@test '^C while a job is put off: all end, and nothing is left' {
+    use_ninja 1.11
+    jobs first '-DMIB=150 -DMS=500 -DHOLD_MS=60000' second '-DMIB=150 -DMS=800'
+    limited_to 256
+    below_fifo 3
+    limited "$NINJA_SHIM" >said 2>&1 &
+    wait_for 20 grep -q 'put off' said
+    kill -INT "$(in_group ninja)"
+    status=0
+    wait "$!" || status=$?
+    [ "$status" = 2 ] || [ "$status" = 130 ]
+    wait_for 10 gate_has_gone
+    all_back 3
+    kills_are 0
+    ! grep -q '^end' "$LOG"
+}
+
+@test 'a killed compiler leaves no temporary file' {
+    use_ninja 1.11
+    jobs first '-DMIB=150 -DMS=500 -DHOLD_MS=500' second '-DMIB=150 -DMS=800 -DTEMPORARY'
+    limited_to 256
+    below_fifo 3
+    find /tmp -maxdepth 1 -name 'cc??????.s' | sort >before
+    run -0 limited "$NINJA_SHIM"
+    [[ $output == *'second.o needed '*' put off'* ]]
+    find /tmp -maxdepth 1 -name 'cc??????.s' | sort >after
+    comm -13 before after >left
+    [ ! -s left ]
+}
+
+@test 'the sidecar is killed while a job is put off: no stopped process is left, and no token' {
+    use_ninja 1.11
+    jobs first '-DMIB=150 -DMS=500 -DHOLD_MS=2000' second '-DMIB=150 -DMS=800'
+    limited_to 256
+    below_fifo 3
+    limited "$NINJA_SHIM" >said 2>&1 &
+    wait_for 20 grep -q 'put off' said
+    kill -KILL "$(in_group jobgate)"
+    status=0
+    wait "$!" || status=$?
+    [ "$status" = 137 ]
+    wait_for 10 gate_has_gone
+    all_back 3
+    # What ran has run on.
+    [ "$(grep -c '^end first' "$LOG")" = 1 ]
+    ! grep -q '^end second' "$LOG"
+}
+
+@test '--memory=off and JOBWRAP_MEMORY=off: nothing waits; what makes no sense is refused' {
+    limited_to 256
+    below_fifo 5
+    use_ninja 1.11
+    tree 5 70 800 0
+    JOBWRAP_MEMORY=off run limited "$NINJA_SHIM"
+    [ "$status" != 0 ]
+    ! kills_are 0
+    [ ! -e "$XDG_CACHE_HOME/jobwrap" ]
+    JOBWRAP_MEMORY=much run -2 "$NINJA_SHIM"
+    [ "$output" = "ninja-shim: JOBWRAP_MEMORY: 'much' is not auto, on or off" ]
+    run -2 "$JOBGATE" --memory=much --jobs-of=xargs true
+    [ "${#lines[@]}" = 1 ]
 }

@@ -2,12 +2,13 @@
 /*
  * A compiler that needs memory and compiles nothing; it is called by a link with a compiler's name:
  *
- *     cc [-DMIB=N] [-DMS=N] [-DSTATUS=N] [-DTEMPORARY] -c FILE -o FILE
+ *     cc [-DMIB=N] [-DMS=N] [-DHOLD_MS=N] [-DCPU_MS=N] [-DSTATUS=N] [-DSIGNAL=N] [-DTEMPORARY] -c FILE -o FILE
  *
- * It grows to so many MiB evenly within so many milliseconds, writes its output, and exits with the status. In $LOG
- * stands `start FILE PID` then, and `end FILE PID`. With TEMPORARY it has a file open as g++ has, /tmp/cc??????.s.
+ * It grows to so many MiB evenly within so many milliseconds, waits for so many and computes for so many more, writes
+ * its output, and exits with the status, or by the signal. In $LOG stands `start FILE PID` then, and `end FILE PID`. With TEMPORARY it has a file open as g++ has, /tmp/cc??????.s.
  */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,8 +20,9 @@
 
 struct job {
     size_t mib;
-    long ms;
-    int status;
+    long ms, hold_ms;
+    clock_t cpu_ms;
+    int status, signal_number;
     const char *output;
     char temporary[sizeof("/tmp/ccXXXXXX.s")];
 };
@@ -50,6 +52,12 @@ read_arguments(struct job *job, char **argv)
             job->ms = strtol(*word + 5, NULL, 10);
         else if (strncmp(*word, "-DSTATUS=", 9) == 0)
             job->status = atoi(*word + 9);
+        else if (strncmp(*word, "-DHOLD_MS=", 10) == 0)
+            job->hold_ms = atol(*word + 10);
+        else if (strncmp(*word, "-DSIGNAL=", 9) == 0)
+            job->signal_number = atoi(*word + 9);
+        else if (strncmp(*word, "-DCPU_MS=", 9) == 0)
+            job->cpu_ms = atol(*word + 9);
         else if (strcmp(*word, "-DTEMPORARY") == 0)
             make_temporary(job);
         else if (strcmp(*word, "-o") == 0 && word[1])
@@ -72,23 +80,28 @@ append(const char *what, const struct job *job)
 }
 
 static void
+wait_ns(long ns)
+{
+    const struct timespec interval = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+
+    nanosleep(&interval, NULL);
+}
+
+static void
 grow(const struct job *job)
 {
     if (job->mib == 0) {
-        const struct timespec all = {.tv_sec = job->ms / 1000,
-                                     .tv_nsec = job->ms % 1000 * 1000000};
-        nanosleep(&all, NULL);
+        wait_ns(job->ms * 1000000);
         return;
     }
     const long step_ns = job->ms * 1000000 / (long)job->mib;
-    const struct timespec step = {.tv_sec = step_ns / 1000000000, .tv_nsec = step_ns % 1000000000};
     char *memory = mmap(NULL, job->mib * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
                         -1, 0);
     if (memory == MAP_FAILED)
         fail("mmap");
     for (size_t i = 0; i < job->mib; i++) {
         memset(memory + i * MIB, (int)i + 1, MIB);
-        nanosleep(&step, NULL);
+        wait_ns(step_ns);
     }
 }
 
@@ -100,6 +113,9 @@ main(int argc, char **argv)
     read_arguments(&job, argv);
     append("start", &job);
     grow(&job);
+    wait_ns(job.hold_ms * 1000000);
+    while (clock() / (CLOCKS_PER_SEC / 1000) < job.cpu_ms)
+        continue;
     if (job.status == 0 && strcmp(job.output, "-") != 0) {
         int fd = open(job.output, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
         if (fd < 0 || write(fd, "x\n", 2) < 0)
@@ -109,5 +125,7 @@ main(int argc, char **argv)
     if (*job.temporary)
         unlink(job.temporary);
     append("end", &job);
+    if (job.signal_number)
+        raise(job.signal_number);
     return job.status;
 }
