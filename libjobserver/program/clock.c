@@ -12,6 +12,15 @@ clock_now_ns(void)
     return now.tv_sec * NS_PER_S + now.tv_nsec;
 }
 
+int64_t
+clock_spent_ns(void)
+{
+    struct timespec spent;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
+    return spent.tv_sec * NS_PER_S + spent.tv_nsec;
+}
+
 struct timeval
 clock_until(int64_t deadline_ns, int64_t now_ns)
 {

@@ -11,6 +11,8 @@
 #define NS_PER_S INT64_C(1000000000)
 
 int64_t clock_now_ns(void);
+/* What this thread has used of a processor. */
+int64_t clock_spent_ns(void);
 
 /* How long it is from `now_ns` to `deadline_ns`, rounded up, so that a timer never fires too early to
  * find its deadline passed; zero if it has passed. */

@@ -13,20 +13,13 @@
 
 #define ENDS_AT_ONCE 64
 
-static void
-on_end(evutil_socket_t fd, short what, void *argument)
-{
-    gate_serve(argument);
-}
-
 int
-copies_open(struct gate *gate)
+copies_open(struct gate *gate, event_callback_fn on_end)
 {
     gate->copies_fd = epoll_create1(EPOLL_CLOEXEC);
     if (gate->copies_fd < 0)
         return -errno;
-    gate->copies_event =
-        event_new(gate->base, gate->copies_fd, EV_READ | EV_PERSIST, on_end, gate);
+    gate->copies_event = event_new(gate->base, gate->copies_fd, EV_READ | EV_PERSIST, on_end, gate);
     return gate->copies_event && event_add(gate->copies_event, NULL) == 0 ? 0 : -ENOMEM;
 }
 
@@ -56,13 +49,12 @@ watch(struct gate *gate, struct gate_process *process)
         return -EMFILE;
     if (epoll_ctl(gate->copies_fd, EPOLL_CTL_ADD, process->copy_pidfd, &event) < 0)
         return -errno;
-    process->copy_holding =
-        holdings_add(gate->holdings, HOLDING_WAITING, process->copy_pidfd);
+    process->copy_holding = holdings_add(gate->holdings, HOLDING_WAITING, process->copy_pidfd);
     return process->copy_holding < 0 ? process->copy_holding : 0;
 }
 
 int
-gate_copy_add(struct gate *gate, pid_t pid, pid_t copy)
+copies_add(struct gate *gate, pid_t pid, pid_t copy)
 {
     struct gate_process *process;
 
@@ -85,7 +77,7 @@ gate_copy_add(struct gate *gate, pid_t pid, pid_t copy)
 }
 
 void
-gate_copy_runs(struct gate *gate, pid_t pid)
+copies_run(struct gate *gate, pid_t pid)
 {
     struct gate_process *process;
 
@@ -129,49 +121,42 @@ is_killed_for_memory(const struct gate_process *process, int wait_status)
            WTERMSIG(wait_status) == SIGKILL;
 }
 
-void
-copies_settle(struct gate *gate, struct gate_job *job)
+bool
+copies_are_gone(struct gate_process *process)
 {
-    struct gate_process *process = TAILQ_FIRST(&job->processes);
-
-    if (process->copy || (process->largest_pidfd >= 0 &&
-                          !process_pidfd_has_exited(process->largest_pidfd)))
-        return;
+    if (process->copy ||
+        (process->largest_pidfd >= 0 && !process_pidfd_has_exited(process->largest_pidfd)))
+        return false;
     if (process->largest_pidfd >= 0)
         close(process->largest_pidfd);
     process->largest_pidfd = -1;
-    gate_put_off(gate, job);
+    return true;
 }
 
-static void
-on_copy_end(struct gate *gate, struct gate_process *process)
+enum copies_end
+copies_end(struct gate *gate, struct gate_process *process)
 {
     int wait_status = W_EXITCODE(0, SIGKILL);
+    enum copies_end end = COPIES_END_LEAVES;
 
-    if (process->is_orphan) {
-        forget_copy(gate, process);
-        gate_collect(gate, process);
-        return;
-    }
     process_end_status(process->copy, process->copy_pidfd, &wait_status);
-    if (is_killed_for_memory(process, wait_status)) {
-        forget_copy(gate, process);
-        copies_settle(gate, process->job);
-        return;
-    }
-    gate->kind->leave_as(gate, process, wait_status);
+    if (process->is_orphan)
+        end = COPIES_END_ORPHAN;
+    else if (is_killed_for_memory(process, wait_status))
+        end = COPIES_END_KILLED;
+    else
+        gate->kind->leave_as(gate, process, wait_status);
     forget_copy(gate, process);
+    return end;
 }
 
-void
-copies_sweep(struct gate *gate)
+int
+copies_ended(const struct gate *gate, struct gate_process **processes, int max)
 {
     struct epoll_event events[ENDS_AT_ONCE];
-    int ended;
+    int ended = epoll_wait(gate->copies_fd, events, max < ENDS_AT_ONCE ? max : ENDS_AT_ONCE, 0);
 
-    do {
-        ended = epoll_wait(gate->copies_fd, events, ENDS_AT_ONCE, 0);
-        for (int i = 0; i < ended; i++)
-            on_copy_end(gate, events[i].data.ptr);
-    } while (ended == ENDS_AT_ONCE);
+    for (int i = 0; i < ended; i++)
+        processes[i] = events[i].data.ptr;
+    return ended;
 }

@@ -15,6 +15,7 @@
 #include "libjobserver/program/message.h"
 #include "ninja-shim/gate/copies.h"
 #include "ninja-shim/gate/gate.h"
+#include "ninja-shim/gate/memory.h"
 #include "ninja-shim/gate/unrun.h"
 
 /* Where nobody says how many jobs the lazy client will start. */
@@ -203,6 +204,7 @@ end_job(struct gate *gate, struct gate_job *job, int status)
     struct gate_process *process;
 
     queue_end(&gate->queue, &job->job);
+    gate_memory_withdraw(gate, job);
     TAILQ_FOREACH (process, &job->processes, in_job) {
         if (process->pidfd >= 0)
             gate->kind->end(gate, process, status);
@@ -324,12 +326,15 @@ free_token(struct gate *gate)
     give_back(gate);
 }
 
-void
-gate_put_off(struct gate *gate, struct gate_job *job)
+/* It has been killed to make room. When none of it is left, it waits again. */
+static void
+put_off_if_gone(struct gate *gate, struct gate_job *job)
 {
     struct gate_process *process = TAILQ_FIRST(&job->processes);
-    enum job_pay pay = queue_put_off(&gate->queue, &job->job);
 
+    if (!copies_are_gone(process))
+        return;
+    enum job_pay pay = queue_put_off(&gate->queue, &job->job);
     gate->kind->put_off(gate, process);
     holdings_wait(gate->holdings, process->holding);
     job->token = HOLDINGS_NO_TOKEN;
@@ -351,6 +356,22 @@ on_token(evutil_socket_t fd, short what, void *argument)
     gate->is_told = true;
     gate_serve(gate);
     gate->is_told = false;
+}
+
+/* It is time to see what jobs use. */
+static void
+on_look(evutil_socket_t fd, short what, void *argument)
+{
+    struct gate *gate = argument;
+    struct job *job, *next;
+
+    gate_memory_look(gate);
+    for (job = TAILQ_FIRST(&gate->queue.running); job; job = next) {
+        next = TAILQ_NEXT(job, in_queue);
+        if (((struct gate_job *)job)->memory.job.state == MEMORY_IS_DYING)
+            put_off_if_gone(gate, (struct gate_job *)job);
+    }
+    gate_serve(gate);
 }
 
 /* Somebody has ended, or a pause has. */
@@ -521,8 +542,8 @@ static void
 note_end(struct gate *gate, const struct gate_process *process)
 {
     int wait_status = process->wait_status;
-    bool is_known = process->is_reported ||
-                    process_end_status(process->pid, process->pidfd, &wait_status) == 0;
+    bool is_known =
+        process->is_reported || process_end_status(process->pid, process->pidfd, &wait_status) == 0;
 
     gate_memory_process_ended(process->job, is_known ? &wait_status : NULL);
     if (process->job->job.state != JOB_RUNNING || gate->queue.rules.failures_allowed == 0)
@@ -533,8 +554,8 @@ note_end(struct gate *gate, const struct gate_process *process)
         queue_ended_unknown(&gate->queue);
 }
 
-void
-gate_collect(struct gate *gate, struct gate_process *process)
+static void
+collect(struct gate *gate, struct gate_process *process)
 {
     struct gate_job *job = process->job;
 
@@ -562,8 +583,31 @@ gate_find(struct gate *gate, pid_t pid)
     if (!process || !process_pidfd_has_exited(process->pidfd))
         return process;
     /* The pid may be another one's already. */
-    gate_collect(gate, process);
+    collect(gate, process);
     return NULL;
+}
+
+static void
+sweep_copies(struct gate *gate)
+{
+    struct gate_process *processes[ENDS_AT_ONCE];
+    int ended;
+
+    do {
+        ended = copies_ended(gate, processes, ENDS_AT_ONCE);
+        for (int i = 0; i < ended; i++) {
+            switch (copies_end(gate, processes[i])) {
+            case COPIES_END_LEAVES:
+                break;
+            case COPIES_END_KILLED:
+                put_off_if_gone(gate, processes[i]->job);
+                break;
+            case COPIES_END_ORPHAN:
+                collect(gate, processes[i]);
+                break;
+            }
+        }
+    } while (ended == ENDS_AT_ONCE);
 }
 
 void
@@ -572,11 +616,11 @@ gate_sweep(struct gate *gate)
     struct epoll_event events[ENDS_AT_ONCE];
     int ended;
 
-    copies_sweep(gate);
+    sweep_copies(gate);
     do {
         ended = epoll_wait(gate->ended_fd, events, ENDS_AT_ONCE, 0);
         for (int i = 0; i < ended; i++)
-            gate_collect(gate, events[i].data.ptr);
+            collect(gate, events[i].data.ptr);
     } while (ended == ENDS_AT_ONCE);
 }
 
@@ -652,8 +696,8 @@ gate_open(struct gate *gate, const struct gate_plan *plan)
         return -ENOMEM;
     if (event_add(gate->end_event, NULL) < 0)
         return -ENOMEM;
-    result = copies_open(gate);
-    return result < 0 ? result : gate_memory_open(gate);
+    result = copies_open(gate, on_end);
+    return result < 0 ? result : gate_memory_open(gate, on_look);
 }
 
 void

@@ -29,7 +29,8 @@ struct holding {
     atomic_int token; /* held while the process lives: a number, which those of one job share; or
                          HOLDINGS_NO_TOKEN */
     int pidfd;        /* owned by who has put it here */
-    atomic_int stopped; /* this process and all below it stand still by SIGSTOP, or are about to; 0: none */
+    atomic_int
+        stopped; /* this process and all below it stand still by SIGSTOP, or are about to; 0: none */
 };
 
 struct holdings {

@@ -11,6 +11,7 @@
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/usage.h"
 #include "ninja-shim/gate/kinds.h"
+#include "ninja-shim/gate/memory.h"
 
 static const char help_format[] =
     "usage: jobgate --jobs-of=NAME... [OPTION]... [--] COMMAND [ARGUMENT]...\n"

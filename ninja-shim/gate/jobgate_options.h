@@ -7,7 +7,7 @@
 
 #include "libjobserver/implicit.h"
 #include "ninja-shim/gate/kind.h"
-#include "ninja-shim/gate/memory.h"
+#include "ninja-shim/gate/memory_job.h"
 
 struct jobgate_options {
     const char **names; /* --jobs-of, one at least, then NULL. Lives as long as the program */

@@ -45,7 +45,7 @@ struct gate_kind {
     void (*run)(struct gate *gate, struct gate_process *process);
     /* Ends it so that it never runs, with this exit status if that can be done, else by SIGKILL. */
     void (*end)(struct gate *gate, struct gate_process *process, int status);
-    /* As run(), but it can be run again: a copy of it runs (gate_copy_add()), or in the end itself, if that cannot be
+    /* As run(), but it can be run again: a copy of it runs (copies.h), or in the end itself, if that cannot be
      * had. false: nothing has been done. NULL: this kind has no copies. */
     bool (*run_copy)(struct gate *gate, struct gate_process *process);
     /* The copy has ended so; it does, too. */

@@ -21,7 +21,6 @@
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/usage.h"
 #include "ninja-shim/gate/copies.h"
-#include "ninja-shim/gate/gate.h"
 #include "ninja-shim/gate/temporaries.h"
 
 /* One word of a command line is at most 128 KiB (execve(2)), and `sh -c` has one long one. */
@@ -50,8 +49,8 @@ struct gate_memory {
     int64_t flushed_ns;
     struct event *look_event;
     int64_t sample_ns; /* what the last look at all jobs has cost */
-    int look_ms; /* it comes so long after it was set */
-    char *root;  /* where the program has been started; owned */
+    int look_ms;       /* it comes so long after it was set */
+    char *root;        /* where the program has been started; owned */
     char command[COMMAND_SIZE];
     char *words[WORDS_MAX];
 };
@@ -123,10 +122,16 @@ complain(const struct gate *gate)
     free(complaint);
 }
 
-/* What it runs is known before it has run: its command line is that of its exec. */
+/* What it runs is known before it has run, but not before its exec is done: a kind of gate may bring it before that.
+ * Until then its command line is its parent's. */
 static void
 look_up(struct gate_memory *memory, struct gate_job_memory *of, pid_t pid, pid_t lazy)
 {
+    struct process_info info;
+
+    if (process_info(pid, &info) < 0 || !info.has_executed)
+        return;
+    of->is_looked_up = true;
     char directory[PATH_MAX];
     const struct memory_place place = {
         .root = memory->root,
@@ -206,19 +211,10 @@ read_moment(struct gate_memory *memory)
     memory->moment.total_bytes = left.total_bytes;
 }
 
-static int64_t
-spent_ns(void)
-{
-    struct timespec spent;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
-    return spent.tv_sec * NS_PER_S + spent.tv_nsec;
-}
-
 static void
 sample(struct gate_memory *memory)
 {
-    const int64_t began_ns = spent_ns();
+    const int64_t began_ns = clock_spent_ns();
     struct memory_job *job;
     const struct gate_process *process;
 
@@ -231,7 +227,7 @@ sample(struct gate_memory *memory)
         if (bytes > 0)
             memory_sample(job, bytes, clock_now_ns());
     }
-    memory->sample_ns = spent_ns() - began_ns;
+    memory->sample_ns = clock_spent_ns() - began_ns;
 }
 
 /* What waits for the disk takes its time, and is done while there is memory enough. */
@@ -247,6 +243,19 @@ flush_now_and_then(struct gate *gate)
     memory->flushed_ns = now_ns;
     memory_history_flush(memory->history, 0, false);
     complain(gate);
+}
+
+static void
+look_up_late(struct gate_memory *memory, struct memory_list *jobs)
+{
+    struct memory_job *job;
+
+    TAILQ_FOREACH (job, jobs, in_list) {
+        struct gate_job *of = job_of(job);
+        const struct gate_process *process = TAILQ_FIRST(&of->processes);
+        if (!of->memory.is_looked_up && process && process->pidfd >= 0)
+            look_up(memory, &of->memory, process->pid, of->lazy);
+    }
 }
 
 /* --- standing still --- */
@@ -367,17 +376,6 @@ put_off(struct gate *gate, struct gate_job *job)
     tell_put_off(job, process);
 }
 
-static void
-settle(struct gate *gate)
-{
-    struct memory_job *job, *next;
-
-    for (job = TAILQ_FIRST(&gate->memory->admission.dying); job; job = next) {
-        next = TAILQ_NEXT(job, in_list);
-        copies_settle(gate, job_of(job));
-    }
-}
-
 void
 gate_memory_gone(struct gate *gate, struct gate_job *job)
 {
@@ -387,16 +385,15 @@ gate_memory_gone(struct gate *gate, struct gate_job *job)
 
 /* --- what the gate asks --- */
 
-static void
-on_look(evutil_socket_t fd, short what, void *argument)
+void
+gate_memory_look(struct gate *gate)
 {
-    struct gate *gate = argument;
-
+    look_up_late(gate->memory, &gate->memory->admission.waiting);
+    look_up_late(gate->memory, &gate->memory->admission.started);
     sample(gate->memory);
     let_go(gate, is_to_end, 0);
-    settle(gate);
     gate->memory->read_ns = 0;
-    gate_serve(gate);
+    read_moment(gate->memory);
     flush_now_and_then(gate);
 }
 
@@ -483,6 +480,13 @@ gate_memory_process_ended(struct gate_job *job, const int *wait_status)
 }
 
 void
+gate_memory_withdraw(struct gate *gate, struct gate_job *job)
+{
+    if (gate->memory)
+        memory_remove(&gate->memory->admission, &job->memory.job);
+}
+
+void
 gate_memory_remove(struct gate *gate, struct gate_job *job)
 {
     if (!gate->memory)
@@ -539,7 +543,7 @@ destroy(struct gate_memory *memory)
 }
 
 int
-gate_memory_open(struct gate *gate)
+gate_memory_open(struct gate *gate, event_callback_fn on_look)
 {
     if (gate->plan->memory == GATE_MEMORY_OFF)
         return 0;
@@ -550,9 +554,8 @@ gate_memory_open(struct gate *gate)
     memory->root = getcwd(NULL, 0);
     memory->look_event = evtimer_new(gate->base, on_look, gate);
     /* The limits and the history have a score of them, and the jobs come first. */
-    int result = limits_descriptors() < DESCRIPTORS_LEAST
-                     ? -EMFILE
-                     : memory_limits_open("", &memory->limits);
+    int result = limits_descriptors() < DESCRIPTORS_LEAST ? -EMFILE
+                                                          : memory_limits_open("", &memory->limits);
     if (result == 0 && (!memory->root || !memory->look_event))
         result = -ENOMEM;
     if (result == 0) {

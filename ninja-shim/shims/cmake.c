@@ -18,6 +18,7 @@
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/program.h"
 #include "libjobserver/program/usage.h"
+#include "ninja-shim/gate/memory.h"
 #include "ninja-shim/gate/start.h"
 #include "ninja-shim/shims/cmake_build.h"
 #include "ninja-shim/shims/make_jobserver.h"

@@ -22,6 +22,7 @@
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/program.h"
 #include "libjobserver/program/usage.h"
+#include "ninja-shim/gate/memory.h"
 #include "ninja-shim/gate/start.h"
 #include "ninja-shim/shims/ninja_gate.h"
 #include "ninja-shim/shims/ninja_jobs.h"

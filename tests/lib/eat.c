@@ -95,8 +95,8 @@ grow(const struct job *job)
         return;
     }
     const long step_ns = job->ms * 1000000 / (long)job->mib;
-    char *memory = mmap(NULL, job->mib * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                        -1, 0);
+    char *memory =
+        mmap(NULL, job->mib * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
         fail("mmap");
     for (size_t i = 0; i < job->mib; i++) {

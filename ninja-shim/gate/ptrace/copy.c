@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 
 #include "libjobserver/process.h"
+#include "ninja-shim/gate/copies.h"
 #include "ninja-shim/gate/ptrace/syscall.h"
 
 /* A fork that a signal has interrupted, and that is made once more after it: not in <errno.h>, since no program
@@ -58,8 +59,7 @@ reaps_children(pid_t pid)
 {
     struct process_signals signals;
 
-    return process_signals(pid, &signals) == 0 &&
-           !(signals.ignored & process_signal_bit(SIGCHLD));
+    return process_signals(pid, &signals) == 0 && !(signals.ignored & process_signal_bit(SIGCHLD));
 }
 
 bool
@@ -210,14 +210,14 @@ finish(struct gate *gate, struct tracee *tracee)
     if (!image->has_forked || !image->copy_stands || !copy)
         return;
     image->copy = 0;
-    if (gate_copy_add(gate, tracee->pid, pid) < 0) {
+    if (copies_add(gate, tracee->pid, pid) < 0) {
         kill_and_forget(gate, copy);
         run_once(gate, tracee, 0);
         return;
     }
     tracee->role = ROLE_KEPT;
     run_once(gate, copy, 0);
-    gate_copy_runs(gate, tracee->pid);
+    copies_run(gate, tracee->pid);
 }
 
 void

@@ -31,8 +31,8 @@ struct tracee {
     pid_t pid; /* a thread's id */
     enum role role;
     pid_t lazy; /* ROLE_LAZY: the process; ROLE_CHILD and later: who has started it; 0: killed */
-    int pidfd, holding; /* of a lazy client's first thread, else -1 */
-    int end_status;     /* ROLE_ENDING */
+    int pidfd, holding;  /* of a lazy client's first thread, else -1 */
+    int end_status;      /* ROLE_ENDING */
     struct image *image; /* owned; NULL: no copy has been made of it */
     pid_t original;      /* ROLE_COPY: of which */
     UT_hash_handle hh;

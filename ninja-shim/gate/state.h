@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* The sidecar's state, and what all kinds of gates share: see gate.h. */
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+#include <uthash.h>
+
+#include "libjobserver/client.h"
+#include "libjobserver/ledger.h"
+#include "ninja-shim/gate/holdings.h"
+#include "ninja-shim/gate/kind.h"
+#include "ninja-shim/gate/memory_job.h"
+#include "ninja-shim/gate/pipes.h"
+#include "ninja-shim/gate/queue.h"
+
+#define GATE_ENDING_SIZE 64     /* of a text, with its NUL */
+#define GATE_STATUS_OF_JOB (-1) /* that of the job that has failed */
+
+/* What a lazy client does that leaves because the user has interrupted a job of it, and what it does when it
+ * leaves because jobs have failed: by this, jobs that wait can be ended without being shown as failed. */
+struct gate_ending {
+    const char *interrupted, *failed; /* what it says last, of which the second is no longer */
+    struct {
+        int interrupted, failed; /* its exit status */
+    } statuses[2];
+    const char *removed; /* the name of the one file that it removes then in either case */
+};
+
+/* What the shim has decided before there is a gate. Borrowed by the gate. */
+struct gate_plan {
+    struct client *client; /* the jobserver */
+    struct queue_rules rules;
+    bool may_be_paid_later;   /* the implicit slot: implicit_may_come() */
+    unsigned jobs;            /* the most that the lazy client will start; 0: nobody knows */
+    const char *const *names; /* processes called so are lazy clients; ends with NULL */
+    bool is_root_lazy;        /* and so is the program itself, whatever it is called */
+    bool has_single_jobs;     /* no job consists of processes that are joined by pipes */
+    const struct gate_ending *ending; /* NULL: nobody knows */
+    enum gate_memory_mode memory;     /* do jobs wait for memory, too? */
+    bool is_ended_by_signals; /* INT, TERM or HUP ends the lazy client, and it kills its jobs */
+};
+
+/* One or, where processes are joined by pipes, several that start and end as one. */
+struct gate_job {
+    struct job job; /* first */
+    pid_t lazy;     /* who has started it */
+    int token;      /* its number in the holdings, or HOLDINGS_NO_TOKEN */
+    unsigned living;
+    bool is_bereaved; /* who has started it has ended: it is not run again */
+    struct gate_job_memory memory;
+    TAILQ_HEAD(, gate_process) processes; /* the living and, of a joined job, the dead ones */
+};
+
+/* A direct child of a lazy client, from when it executes a program. */
+struct gate_process {
+    pid_t pid;
+    int pidfd; /* owned; -1: it has ended */
+    int holding;
+    struct gate_job *job;
+    uint64_t pipes[PIPES_STANDARD];
+    bool is_reported; /* how it ended is known before it is collected */
+    int wait_status;  /* if reported */
+    pid_t copy;       /* what runs of it is this, a child of it; 0: itself */
+    int copy_pidfd, copy_holding;
+    int largest_pidfd; /* owned; of those killed for memory the one that had most; -1: none */
+    bool is_orphan;    /* it has been killed, and its copy has not ended yet */
+    _Alignas(max_align_t) unsigned char kind_room[GATE_KIND_PROCESS_ROOM]; /* the gate kind's own */
+    TAILQ_ENTRY(gate_process) in_job;
+    UT_hash_handle hh; /* by pid; only while it lives */
+};
+
+struct gate_memory;
+
+struct gate {
+    const struct gate_plan *plan;
+    const struct gate_kind *kind;
+    void *kind_state; /* the gate kind's own */
+    struct event_base *base;
+    struct event *token_event, *load_event, *end_event, *pause_event, *held_event;
+    int copies_fd; /* the same as ended_fd, of copies */
+    struct event *copies_event;
+    int ended_fd; /* epoll(7) on the pidfds of all processes: asking who has ended costs the same for
+                     any number of them */
+    bool is_token_awaited, is_load_awaited;
+    bool is_claim_awaited; /* since it was asked for in vain */
+    struct ledger ledger;
+    bool is_ledger_full; /* until a token goes back */
+    bool is_server_gone;
+    bool has_returned;         /* a token, since the jobserver has last said that one is there */
+    bool is_told;              /* it has said so in this turn of the event loop */
+    int64_t paused_ns;         /* when the last pause began */
+    struct holdings *holdings; /* shared with the keeper */
+    pid_t keeper;
+    struct queue queue;
+    struct gate_memory *memory; /* owned; NULL: nobody waits for it */
+    unsigned jobs_alive, tokens_numbered;
+    struct gate_process *processes; /* uthash */
+};
