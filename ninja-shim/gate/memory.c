@@ -36,7 +36,8 @@
 #define DESCRIPTORS_LEAST 128u
 /* So much for each that runs, and nobody need be killed. */
 #define AMPLE_BYTES (UINT64_C(2) << 30)
-#define MEMORY_TEXT_SIZE 32
+#define BYTES_SIZE 32
+#define NAME_SIZE 80
 /* One that nobody has looked at while it ran has had something. */
 #define PEAK_LEAST_BYTES (UINT64_C(4) << 20)
 
@@ -81,14 +82,14 @@ gate_memory_read_environment(enum gate_memory_mode *mode)
 }
 
 static void
-print_bytes(char text[MEMORY_TEXT_SIZE], uint64_t bytes)
+print_bytes(char text[BYTES_SIZE], uint64_t bytes)
 {
     const double mib = (double)bytes / (double)(1 << 20);
 
     if (mib < 1024)
-        snprintf(text, MEMORY_TEXT_SIZE, "%.0f MiB", mib);
+        snprintf(text, BYTES_SIZE, "%.0f MiB", mib);
     else
-        snprintf(text, MEMORY_TEXT_SIZE, "%.1f GiB", mib / 1024);
+        snprintf(text, BYTES_SIZE, "%.1f GiB", mib / 1024);
 }
 
 /* --- expectations --- */
@@ -260,6 +261,28 @@ look_up_late(struct gate_memory *memory, struct memory_list *jobs)
 
 /* --- standing still --- */
 
+/* What it makes, or its command. */
+static const char *
+name_of(const struct gate_job *job, char name[NAME_SIZE])
+{
+    const char *path = job->memory.key.path, *slash = strrchr(path, '/');
+    const struct gate_process *process = TAILQ_FIRST(&job->processes);
+
+    snprintf(name, NAME_SIZE, "%.*s", NAME_SIZE - 1, slash ? slash + 1 : path);
+    if (!*name && (!process || process_command(process->pid, name, NAME_SIZE) < 0))
+        snprintf(name, NAME_SIZE, "a job");
+    return name;
+}
+
+static void
+tell_stopped(const struct gate_job *job)
+{
+    char name[NAME_SIZE], had[BYTES_SIZE];
+
+    print_bytes(had, job->memory.job.used_bytes);
+    message("%s has %s and stands still until there is memory again", name_of(job, name), had);
+}
+
 static void
 stop(struct gate *gate, struct gate_job *job)
 {
@@ -272,6 +295,7 @@ stop(struct gate *gate, struct gate_job *job)
         process_tree_stop(copies_pid(process));
     }
     memory_stopped(&job->memory.job);
+    tell_stopped(job);
 }
 
 static void
@@ -348,21 +372,15 @@ tidy_up(pid_t pid, void *argument)
 }
 
 static void
-tell_put_off(const struct gate_job *job, const struct gate_process *process)
+tell_put_off(const struct gate_job *job)
 {
     const struct memory_job *of = &job->memory.job;
-    const char *path = job->memory.key.path, *slash = strrchr(path, '/');
-    char command[80] = "?", had[MEMORY_TEXT_SIZE], wanted[MEMORY_TEXT_SIZE];
+    char name[NAME_SIZE], had[BYTES_SIZE], wanted[BYTES_SIZE];
 
-    if (!*path)
-        process_command(process->pid, command, sizeof(command));
     print_bytes(had, of->used_bytes);
     print_bytes(wanted, of->least_bytes);
-    message("%s needed %s and was put off; run again when there are %s",
-            !*path  ? command
-            : slash ? slash + 1
-                    : path,
-            had, wanted);
+    message("%s needed %s and was put off; run again when there are %s", name_of(job, name), had,
+            wanted);
 }
 
 /* Its only process is the copy, with all below. */
@@ -373,7 +391,7 @@ put_off(struct gate *gate, struct gate_job *job)
 
     memory_killed(&gate->memory->admission, &job->memory.job, clock_now_ns());
     process->largest_pidfd = process_tree_kill(process->copy, tidy_up, NULL);
-    tell_put_off(job, process);
+    tell_put_off(job);
 }
 
 void

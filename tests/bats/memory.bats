@@ -62,7 +62,7 @@ tree() {
         printf 'rule cc\n  command = %s $options -c $in -o $out\n' "$PWD/bin/cc"
         for ((i = 0; i < $1; i++)); do
             echo "build heavy$i.o: cc heavy$i.c"
-            echo "  options = -DMIB=$2 -DMS=$3"
+            echo "  options = -DMIB=$2 -DMS=$3 -DHOLD_MS=200"
         done
         for ((i = 0; i < $4; i++)); do
             echo "build light$i.o: cc light$i.c"
@@ -71,6 +71,20 @@ tree() {
     } >build.ninja
     for ((i = 0; i < $1; i++)); do : >"heavy$i.c"; done
     for ((i = 0; i < $4; i++)); do : >"light$i.c"; done
+}
+
+# once_known: a build of two jobs that must not be run again, and of which the first needs much more than
+# it has needed before.
+once_known() {
+    ln -sf "$BUILD/tests/lib/eat" bin/generate
+    limited_to 256
+    below_fifo 3
+    jobs first '-DMIB=50 -DMS=100' second '-DMIB=60 -DMS=100'
+    sed -i 's,bin/cc,bin/generate,' build.ninja
+    limited "$NINJA_SHIM"
+    again
+    jobs first "-DMIB=170 -DMS=600 -DHOLD_MS=$1" second '-DMIB=60 -DMS=100 -DHOLD_MS=1000'
+    sed -i 's,bin/cc,bin/generate,' build.ninja
 }
 
 # jobs NAME OPTIONS...: of build.ninja, that reach what they need one way or another.
@@ -111,7 +125,7 @@ passed() {
 
 @test 'a build that the kernel kills alone waits for what it needed the last time, and light jobs pass' {
     use_ninja 1.11
-    tree 5 70 700 10
+    tree 4 80 500 6
     known 256
     limited "$NINJA_SHIM"
     kills_are 0
@@ -222,4 +236,42 @@ copies_differ() {
     [ "$output" = "ninja-shim: JOBWRAP_MEMORY: 'much' is not auto, on or off" ]
     run -2 "$JOBGATE" --memory=much --jobs-of=xargs true
     [ "${#lines[@]}" = 1 ]
+}
+
+@test 'what must not run twice stands still, and goes on' {
+    use_ninja 1.11
+    for NINJA_SHIM_GATE in $SHIM_GATES; do
+        export NINJA_SHIM_GATE
+        rm -rf "$XDG_CACHE_HOME/jobwrap" .ninja_*
+        once_known 300
+        run -0 limited "$NINJA_SHIM"
+        kills_are 0
+        [[ $output == *'second.o has '*' MiB and stands still until there is memory again'* ]]
+        [ "$(grep -c ^start "$LOG")" = 2 ]
+        all_back 3
+        again
+        rmdir "$GROUP"
+    done
+    GROUP=
+}
+
+@test '^C, and the end of the sidecar, while a job stands still: nothing stopped is left' {
+    use_ninja 1.11
+    for NINJA_SHIM_GATE in $SHIM_GATES; do
+        export NINJA_SHIM_GATE
+        rm -rf "$XDG_CACHE_HOME/jobwrap" .ninja_*
+        once_known 1000
+        for killed in 'INT ninja' 'KILL jobgate'; do
+            echo "$NINJA_SHIM_GATE: $killed"
+            limited "$NINJA_SHIM" >said 2>&1 &
+            wait_for 20 grep -q 'stands still' said
+            kill -s "${killed% *}" "$(in_group "${killed#* }")"
+            ! wait "$!"
+            wait_for 10 gate_has_gone
+            all_back 3
+            again
+        done
+        rmdir "$GROUP"
+    done
+    GROUP=
 }
