@@ -34,6 +34,7 @@
 /* A look comes after so many times what it costs, half a per cent of a processor, or as often as it must. */
 #define SAMPLE_TIMES 200
 #define DESCRIPTORS_LEAST 128u
+#define ALMOST_ALL_PERCENT 75
 /* So much for each that runs, and nobody need be killed. */
 #define AMPLE_BYTES (UINT64_C(2) << 30)
 #define BYTES_SIZE 32
@@ -504,11 +505,34 @@ gate_memory_withdraw(struct gate *gate, struct gate_job *job)
         memory_remove(&gate->memory->admission, &job->memory.job);
 }
 
+static bool
+runs_alone(const struct gate_memory *memory, const struct memory_job *job)
+{
+    return TAILQ_FIRST(&memory->admission.started) == job && !TAILQ_NEXT(job, in_list);
+}
+
+/* The kernel has killed it, or it was told that there is no more, and perhaps says so itself. */
+static void
+tell_too_large(const struct gate_memory *memory, const struct gate_job *job)
+{
+    const struct memory_job *of = &job->memory.job;
+    char name[NAME_SIZE], had[BYTES_SIZE], all[BYTES_SIZE];
+
+    if (!job->memory.has_failed || of->state != MEMORY_RUNS || !runs_alone(memory, of) ||
+        of->peak_bytes + 2 * of->pace_bytes < memory->moment.total_bytes / 100 * ALMOST_ALL_PERCENT)
+        return;
+    print_bytes(had, of->peak_bytes);
+    print_bytes(all, memory->moment.total_bytes);
+    message("%s failed when it had %s of %s, and nothing ran beside it: one job alone does not fit",
+            name_of(job, name), had, all);
+}
+
 void
 gate_memory_remove(struct gate *gate, struct gate_job *job)
 {
     if (!gate->memory)
         return;
+    tell_too_large(gate->memory, job);
     learn(gate, &job->memory);
     memory_remove(&gate->memory->admission, &job->memory.job);
     /* What it had is free again. */

@@ -208,7 +208,8 @@ become_gated(struct shim *shim)
     char *why_not;
 
     if (!options->has_jobs) {
-        ninja_gate_measure(shim->jobserver.client, shim->is_implicit_paid, &jobs);
+        ninja_gate_measure(shim->jobserver.client, shim->is_implicit_paid,
+                           shim->memory != GATE_MEMORY_OFF, &jobs);
         plan.jobs = ninja_jobs_wide(&jobs);
     }
     if (gate_start(&plan, &shim->gate, &why_not) < 0) {

@@ -35,12 +35,14 @@ ninja_gate_read_environment(const struct gate_kind **gate, bool *is_off,
 }
 
 void
-ninja_gate_measure(struct client *client, bool is_implicit_paid, struct ninja_jobs *jobs)
+ninja_gate_measure(struct client *client, bool is_implicit_paid, bool wait_for_memory,
+                   struct ninja_jobs *jobs)
 {
     *jobs = (struct ninja_jobs){
         .cpus = cpus_count(),
         .pool = environment_total_jobs(client, getenv("MAKEFLAGS"), getenv("JOBWRAP_JOBS")),
         .descriptors = limits_descriptors(),
+        .wait_for_memory = wait_for_memory,
     };
     /* Of a FIFO nobody says more than what lies in it now. */
     if (jobs->pool == 0 && client_count_free(client, &jobs->pool) == 0)
@@ -53,6 +55,6 @@ ninja_gate_jobs(struct client *client, bool is_implicit_paid)
 {
     struct ninja_jobs jobs;
 
-    ninja_gate_measure(client, is_implicit_paid, &jobs);
+    ninja_gate_measure(client, is_implicit_paid, false, &jobs);
     return ninja_jobs_narrow(&jobs);
 }

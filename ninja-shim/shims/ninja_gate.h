@@ -16,7 +16,8 @@ void ninja_gate_read_environment(const struct gate_kind **gate, bool *is_off,
                                  enum implicit_policy *implicit);
 
 /* What the number of a ninja's jobs depends on, here and now. */
-void ninja_gate_measure(struct client *client, bool is_implicit_paid, struct ninja_jobs *jobs);
+void ninja_gate_measure(struct client *client, bool is_implicit_paid, bool wait_for_memory,
+                        struct ninja_jobs *jobs);
 /* The -j for a ninja whose jobs wait, where the user has given none, and where a failure shows all that
  * wait. */
 unsigned ninja_gate_jobs(struct client *client, bool is_implicit_paid);

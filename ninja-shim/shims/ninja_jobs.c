@@ -5,6 +5,8 @@
 #include <limits.h>
 
 #define TIMES 4u
+/* With fewer at the gate, all of them may be heavy. */
+#define FOR_MEMORY_MIN 32u
 /* A job at the gate costs 50 kB, and a large machine has no need of thousands. */
 #define BEYOND_POOL_MAX 64u
 /* Of ninja itself: its files, and what it has inherited. */
@@ -40,8 +42,11 @@ wide(const struct ninja_jobs *jobs)
 {
     unsigned own = ninja_jobs_default(jobs->cpus);
     unsigned pool = jobs->pool ? jobs->pool : own;
+    unsigned wanted = TIMES * (own > pool ? own : pool);
 
-    return least(TIMES * (own > pool ? own : pool), pool + BEYOND_POOL_MAX);
+    if (jobs->wait_for_memory && wanted < FOR_MEMORY_MIN)
+        wanted = FOR_MEMORY_MIN;
+    return least(wanted, pool + BEYOND_POOL_MAX);
 }
 
 unsigned

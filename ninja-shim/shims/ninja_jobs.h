@@ -3,12 +3,15 @@
 
 /* How many jobs ninja is told to start where the user does not say it: those without a token wait. */
 
+#include <stdbool.h>
+
 /* What speaks for more, and for fewer. */
 struct ninja_jobs {
     unsigned cpus; /* 1 to 65536 */
     unsigned pool; /* as many jobs may run now, at most a million; 0: nobody knows */
     unsigned
         descriptors; /* as many may be open (UINT_MAX: no limit); ninja needs one for each job */
+    bool wait_for_memory; /* then light ones are to be there that can pass the heavy ones */
     unsigned processes_left; /* as many more there may be (UINT_MAX: no limit) */
 };
 

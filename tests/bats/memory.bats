@@ -223,6 +223,16 @@ copies_differ() {
     ! grep -q '^end second' "$LOG"
 }
 
+@test 'one job alone does not fit: the message says what it had' {
+    use_ninja 1.11
+    jobs large '-DMIB=200 -DMS=500'
+    limited_to 128
+    below_fifo 3
+    run -1 limited "$NINJA_SHIM"
+    ! kills_are 0
+    [[ $output == *'ninja-shim: large.o failed when it had '*' MiB of 128 MiB, and nothing ran beside it: one job alone does not fit'* ]]
+}
+
 @test '--memory=off and JOBWRAP_MEMORY=off: nothing waits; what makes no sense is refused' {
     limited_to 256
     below_fifo 5

@@ -61,6 +61,19 @@ test_wide_is_at_most_64_beyond_the_pool(void **state)
 }
 
 static void
+test_jobs_that_wait_for_memory_are_32_at_least(void **state)
+{
+    struct ninja_jobs jobs = unlimited(2, 2);
+
+    jobs.wait_for_memory = true;
+    assert_int_equal(ninja_jobs_wide(&jobs), 32);
+    jobs.pool = 9;
+    assert_int_equal(ninja_jobs_wide(&jobs), 36);
+    jobs.processes_left = 40;
+    assert_int_equal(ninja_jobs_wide(&jobs), 10);
+}
+
+static void
 test_where_nobody_knows_the_pool(void **state)
 {
     assert_int_equal(wide(2, 0), 12);
@@ -113,6 +126,7 @@ main(void)
         cmocka_unit_test(test_default_is_that_of_ninja),
         cmocka_unit_test(test_wide_is_four_times_the_larger),
         cmocka_unit_test(test_wide_is_at_most_64_beyond_the_pool),
+        cmocka_unit_test(test_jobs_that_wait_for_memory_are_32_at_least),
         cmocka_unit_test(test_where_nobody_knows_the_pool),
         cmocka_unit_test(test_narrow_is_one_more_than_can_run),
         cmocka_unit_test(test_descriptors),
