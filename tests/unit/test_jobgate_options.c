@@ -52,6 +52,8 @@ static const struct {
     {{"jobgate", "--implicit=yes"}, "--implicit: 'yes' is not auto, inherit or acquire"},
     {{"jobgate", "--gate=none"}, "--gate: 'none' is not auto, ptrace or seccomp"},
     {{"jobgate", "--gate="}, "--gate: '' is not auto, ptrace or seccomp"},
+    {{"jobgate", "--memory=much"}, "--memory: 'much' is not auto, on or off"},
+    {{"jobgate", "--memory="}, "--memory: '' is not auto, on or off"},
     {{"jobgate", "-j4"}, "unknown option '-j' (see --help)"},
     {{"jobgate", "--jobs=4"}, "unknown or ambiguous option '--jobs=4' (see --help)"},
     {{"jobgate", "--style=fifo"}, "unknown or ambiguous option '--style=fifo' (see --help)"},
@@ -118,6 +120,38 @@ test_told(void **state)
                                     STDOUT_FILENO, said, sizeof(said)),
                      0);
     assert_string_equal(said, "jobgate " PROJECT_VERSION "\n");
+}
+
+/* --- memory --- */
+
+static void
+assert_memory(const char *variable, const char *option, enum gate_memory_mode expected)
+{
+    struct jobgate_options options;
+    char program[] = "jobgate", name[] = "--jobs-of=x", command[] = "make";
+    char *argv[] = {program, name, command, NULL, NULL};
+
+    if (variable)
+        assert_int_equal(setenv("JOBWRAP_MEMORY", variable, 1), 0);
+    if (option) {
+        argv[3] = argv[2];
+        argv[2] = (char *)(uintptr_t)option;
+    }
+    optind = 0;
+    jobgate_options_parse(&options, option ? 4 : 3, argv);
+    assert_int_equal(options.memory, expected);
+    free(options.names);
+    unsetenv("JOBWRAP_MEMORY");
+}
+
+static void
+test_memory(void **state)
+{
+    assert_memory(NULL, NULL, GATE_MEMORY_AUTO);
+    assert_memory(NULL, "--memory=on", GATE_MEMORY_ON);
+    assert_memory("", NULL, GATE_MEMORY_AUTO);
+    assert_memory("off", NULL, GATE_MEMORY_OFF);
+    assert_memory("off", "--memory=auto", GATE_MEMORY_AUTO);
 }
 
 /* --- what is taken --- */
@@ -215,6 +249,7 @@ main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_told),
         cmocka_unit_test(test_taken),
+        cmocka_unit_test(test_memory),
     };
 
     program_invocation_short_name = name;

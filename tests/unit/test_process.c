@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -807,6 +809,104 @@ test_children(void **state)
     end_child(zombie);
 }
 
+/* --- what a tree uses, and its end --- */
+
+#define EATEN ((size_t)20 << 20)
+
+static void
+eat(void)
+{
+    void *memory = malloc(EATEN);
+
+    if (!memory)
+        abort();
+    memset(memory, 1, EATEN);
+}
+
+/* It has more than its parent. */
+static pid_t
+start_eating_family(pid_t *grandchild)
+{
+    pid_t *shared =
+        mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int said[2];
+    char byte;
+
+    assert_ptr_not_equal(shared, MAP_FAILED);
+    assert_int_equal(pipe2(said, O_CLOEXEC), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        *shared = start_child(eat);
+        if (write(said[1], "+", 1) != 1)
+            _exit(1);
+        alarm(DEADLINE_MS / 1000);
+        pause();
+        _exit(1);
+    }
+    assert_int_equal(read(said[0], &byte, 1), 1);
+    close(said[0]);
+    close(said[1]);
+    *grandchild = *shared;
+    munmap(shared, sizeof(*shared));
+    return pid;
+}
+
+static bool
+is_stopped(pid_t pid)
+{
+    struct process_info info;
+
+    return process_info(pid, &info) == 0 && info.state == 'T';
+}
+
+static bool
+runs(pid_t pid)
+{
+    struct process_info info;
+
+    return process_info(pid, &info) == 0 && info.state == 'S';
+}
+
+static bool
+is_dead(pid_t pid)
+{
+    struct process_info info;
+
+    return process_info(pid, &info) < 0 || info.state == 'Z';
+}
+
+static void
+count(pid_t pid, void *argument)
+{
+    ++*(unsigned *)argument;
+}
+
+static void
+test_tree(void **state)
+{
+    pid_t grandchild, family = start_eating_family(&grandchild);
+    unsigned visited = 0;
+
+    assert_true(process_tree_memory(family) > EATEN);
+    assert_true(process_tree_memory(family) > process_tree_memory(grandchild));
+    process_tree_stop(family);
+    assert_true(comes_true(is_stopped, family));
+    assert_true(comes_true(is_stopped, grandchild));
+    process_tree_continue(family);
+    assert_true(comes_true(runs, family));
+    assert_true(comes_true(runs, grandchild));
+    int pidfd = process_tree_kill(family, count, &visited);
+    assert_true(pidfd >= 0);
+    assert_int_equal(visited, 2);
+    assert_true(comes_true(is_dead, family));
+    assert_true(comes_true(is_dead, grandchild));
+    assert_true(process_pidfd_has_exited(pidfd));
+    close(pidfd);
+    end_child(family);
+    assert_int_equal(process_tree_memory(family), 0);
+    assert_true(process_tree_kill(family, count, &visited) < 0);
+}
+
 /* --- descriptors --- */
 
 static uint64_t
@@ -816,6 +916,79 @@ inode_of(int fd)
 
     assert_int_equal(fstat(fd, &status), 0);
     return status.st_ino;
+}
+
+static void
+keep_path(const char *path, void *argument)
+{
+    snprintf(argument, PATH_MAX, "%s", path);
+}
+
+static void
+test_written_files(void **state)
+{
+    char path[] = "/tmp/test_process.XXXXXX", shown[PATH_MAX] = "";
+    int fd = mkostemp(path, O_CLOEXEC), read_only = open(path, O_RDONLY | O_CLOEXEC);
+
+    assert_true(fd >= 0 && read_only >= 0);
+    pid_t child = start_child(NULL);
+    process_each_written_file(child, keep_path, shown);
+    assert_string_equal(shown, path);
+    end_child(child);
+    close(fd);
+    shown[0] = '\0';
+    child = start_child(NULL);
+    process_each_written_file(child, keep_path, shown);
+    assert_string_not_equal(shown, path);
+    end_child(child);
+    close(read_only);
+    unlink(path);
+}
+
+static void
+take_null(void)
+{
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    if (dup2(fd, STDIN_FILENO) < 0)
+        abort();
+}
+
+static void
+take_pipe(void)
+{
+    int ends[2];
+
+    take_null();
+    if (pipe2(ends, O_CLOEXEC) < 0 || dup2(ends[1], STDOUT_FILENO) < 0)
+        abort();
+}
+
+static void
+take_terminal(void)
+{
+    int main_fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+    take_pipe();
+    if (main_fd < 0 || grantpt(main_fd) < 0 || unlockpt(main_fd) < 0)
+        abort();
+    int fd = open(ptsname(main_fd), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (dup2(fd, STDIN_FILENO) < 0)
+        abort();
+}
+
+static void
+test_console(void **state)
+{
+    pid_t same = start_child(NULL), alone = start_child(take_pipe),
+          at_terminal = start_child(take_terminal);
+
+    assert_true(process_shares_console(same, getpid()));
+    assert_false(process_shares_console(alone, getpid()));
+    assert_true(process_shares_console(at_terminal, getpid()));
+    end_child(same);
+    end_child(alone);
+    end_child(at_terminal);
 }
 
 static void
@@ -1019,6 +1192,33 @@ test_command(void **state)
 }
 
 static void
+test_arguments(void **state)
+{
+    char shell[] = "sh", option[] = "-c", script[] = "read x; exit 0", nothing[] = "";
+    char *const words[] = {shell, option, script, nothing, NULL};
+    char text[64], *found[5], directory[PATH_MAX], own[PATH_MAX];
+    int input[2];
+
+    assert_int_equal(pipe2(input, O_CLOEXEC), 0);
+    pid_t child = start_shell(words, input[0]);
+    assert_int_equal(process_arguments(child, text, sizeof(text), found, 5), 4);
+    for (int i = 0; i < 4; i++)
+        assert_string_equal(found[i], words[i]);
+    assert_null(found[4]);
+    assert_int_equal(process_arguments(child, text, sizeof(text), found, 4), -E2BIG);
+    assert_int_equal(process_arguments(child, text, 10, found, 5), -E2BIG);
+    assert_int_equal(process_directory(child, directory, sizeof(directory)), 0);
+    assert_string_equal(directory, getcwd(own, sizeof(own)));
+    assert_int_equal(process_directory(child, directory, 2), -ENAMETOOLONG);
+    assert_string_equal(directory, "");
+    end_child(child);
+    assert_int_equal(process_arguments(child, text, sizeof(text), found, 5), -ESRCH);
+    assert_int_equal(process_directory(child, directory, sizeof(directory)), -ESRCH);
+    close(input[0]);
+    close(input[1]);
+}
+
+static void
 test_command_without_words(void **state)
 {
     char nothing[] = "";
@@ -1062,11 +1262,15 @@ main(void)
         cmocka_unit_test(test_children),
         cmocka_unit_test(test_pipes),
         cmocka_unit_test(test_reopen),
+        cmocka_unit_test(test_tree),
+        cmocka_unit_test(test_written_files),
+        cmocka_unit_test(test_console),
         cmocka_unit_test(test_read_program),
         cmocka_unit_test(test_set_id_program),
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_program_counter_of_what_runs),
         cmocka_unit_test(test_command),
+        cmocka_unit_test(test_arguments),
         cmocka_unit_test(test_command_without_words),
     };
 

@@ -99,6 +99,39 @@ test_removed_while_it_waits(void **state)
     assert_ptr_equal(run_first(&queue, PAY_IMPLICIT), &jobs[1]);
 }
 
+static void
+test_the_chosen_one_runs(void **state)
+{
+    struct queue queue;
+    struct job jobs[2];
+
+    begin(&queue, (struct queue_rules){.is_implicit_paid = true, .failures_allowed = 1}, jobs, 2);
+    assert_int_equal(queue_next(&queue, NULL, 0), QUEUE_REST);
+    assert_int_equal(queue_next(&queue, &jobs[1], 0), QUEUE_USE_IMPLICIT);
+    queue_run(&queue, &jobs[1], PAY_TOKEN);
+    /* What nobody may run yet does not keep the token of what runs, nor itself from its end. */
+    assert_int_equal(queue_next(&queue, NULL, 0), QUEUE_FREE_TOKEN);
+    queue_stop(&queue, 1);
+    assert_int_equal(queue_next(&queue, NULL, 0), QUEUE_END);
+}
+
+static void
+test_put_off_waits_before_all_others(void **state)
+{
+    struct queue queue;
+    struct job jobs[3];
+
+    begin(&queue, (struct queue_rules){.is_implicit_paid = true}, jobs, 3);
+    run_first(&queue, PAY_IMPLICIT);
+    run_first(&queue, PAY_TOKEN);
+    assert_int_equal(queue_put_off(&queue, &jobs[0]), PAY_IMPLICIT);
+    assert_int_equal(queue_put_off(&queue, &jobs[1]), PAY_TOKEN);
+    assert_int_equal(jobs[1].state, JOB_WAITING);
+    assert_ptr_equal(queue_first(&queue), &jobs[1]);
+    assert_int_equal(next_step(&queue, 0), QUEUE_USE_IMPLICIT);
+    assert_ptr_equal(run_first(&queue, PAY_IMPLICIT), &jobs[1]);
+}
+
 /* --- load --- */
 
 static void
@@ -355,6 +388,8 @@ main(void)
         cmocka_unit_test(test_slot_not_paid_for),
         cmocka_unit_test(test_slot_goes_to_who_waits_then_to_who_runs),
         cmocka_unit_test(test_removed_while_it_waits),
+        cmocka_unit_test(test_the_chosen_one_runs),
+        cmocka_unit_test(test_put_off_waits_before_all_others),
         cmocka_unit_test(test_load),
         cmocka_unit_test(test_slot_is_not_wasted_under_load),
         cmocka_unit_test(test_exit_codes),
