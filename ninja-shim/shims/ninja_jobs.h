@@ -11,7 +11,7 @@ struct ninja_jobs {
     unsigned pool; /* as many jobs may run now, at most a million; 0: nobody knows */
     unsigned
         descriptors; /* as many may be open (UINT_MAX: no limit); ninja needs one for each job */
-    bool wait_for_memory; /* then light ones are to be there that can pass the heavy ones */
+    bool wait_for_memory;    /* then light ones are to be there that can pass the heavy ones */
     unsigned processes_left; /* as many more there may be (UINT_MAX: no limit) */
 };
 

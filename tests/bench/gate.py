@@ -258,8 +258,10 @@ def compare(ways: dict[str, Way], directory: Path, rounds: int) -> dict[str, Cos
 def compare_gated(
     bench: Bench, directory: Path, ninjas: Ninjas, kinds: list[str], rounds: int
 ) -> dict[str, Cost]:
-    """The plain ninja and the gates, with the same -j and more tokens than that; the gates in two ways, of which
-    "KIND, no memory" lets no job wait for memory."""
+    """The plain ninja and the gates, with the same -j and more tokens than that.
+
+    The gates in two ways, of which "KIND, no memory" lets no job wait for memory.
+    """
     jobs = f"-j{len(CPUS)}"
     with jobserver(directory, 4 * len(CPUS)) as (_, makeflags):
         ways = {"plain": Way([ninjas.plain, jobs], os.environ)}

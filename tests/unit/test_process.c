@@ -816,9 +816,9 @@ test_children(void **state)
 static void
 eat(void)
 {
-    void *memory = malloc(EATEN);
+    void *memory = mmap(NULL, EATEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-    if (!memory)
+    if (memory == MAP_FAILED)
         abort();
     memset(memory, 1, EATEN);
 }
