@@ -290,3 +290,23 @@ copies_differ() {
     done
     GROUP=
 }
+
+@test 'a fork that is refused: the job runs itself, once' {
+    local python
+    python=$(python3 -c 'import sys; print(sys.executable)')
+    refused EAGAIN clone
+    limited_to 600
+    below_fifo 1
+    printf '%s\n' "$PWD/bin/cc -DSTATUS=3 -c a.c -o a.o" "$PWD/bin/cc -DSIGNAL=15 -c a.c -o a.o" >commands
+    run -0 limited "$JOBGATE" --jobs-of="${python##*/}" "${refused[@]}" "$python" "$LIB/run-each" \
+        commands started </dev/zero
+    [ "$output" = "$(printf '%s\n' '-DSTATUS=3 3 False' '-DSIGNAL=15 -15 False')" ]
+    awk '$1 == "start" { print $3 }' "$LOG" | diff - started
+    all_back 1
+}
+
+@test 'builds for which memory does not suffice, and random deaths' {
+    limited_to 600 # is it there at all?
+    use_ninja 1.11
+    "$LIB/memory-rounds" --seed "$RANDOM" "${MEMORY_ROUNDS:-2}" "$NINJA_SHIM" "$BUILD/tests/lib/eat" "$REAL"
+}
