@@ -358,7 +358,8 @@ on_signal(struct gate *gate, struct tracee *tracee, int signal_number)
     /* ^Z between fork and exec: a parent that waits in vfork(2) would never stop itself, nor go on. */
     if (tracee->role == ROLE_CHILD && stops_terminal_job(signal_number))
         signal_number = 0;
-    if (tracee->role == ROLE_ENDING && signal_number == SIGCONT) {
+    /* SIGCHLD: of a copy that has been killed. */
+    if (tracee->role == ROLE_ENDING && (signal_number == SIGCONT || signal_number == SIGCHLD)) {
         ptrace_exit_begin(tracee->pid);
         return;
     }
