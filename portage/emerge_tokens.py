@@ -58,6 +58,8 @@ class Tokens:
         self.client = client
         self.has_implicit = has_implicit
         self.implicit_may_come = implicit_may_come and not has_implicit
+        self.implicit_is_paid = has_implicit
+        self.taken = 0
         self.ledger: Ledger | None = None
         if client.kind is Kind.FIFO:
             self.ledger = Ledger(client)
@@ -67,13 +69,22 @@ class Tokens:
         will be none."""
         if self.implicit_may_come and self.client.claim_implicit():
             self.implicit_may_come = False
-            self.has_implicit = True
+            self.has_implicit = self.implicit_is_paid = True
         if self.has_implicit:
             self.has_implicit = False
             return IMPLICIT
         if self.ledger is None:
-            return self.client.try_acquire()
+            return self.acquire()
         return NOTED if self.ledger.borrow() else None
+
+    def acquire(self) -> bytes | None:
+        """The first is our implicit slot, which a server does not count in our share."""
+        token = self.client.try_acquire()
+        if token is not None:
+            self.taken += 1
+            if self.taken == 1 and not self.implicit_is_paid:
+                self.client.pay_implicit()
+        return token
 
     def give(self, token: bytes) -> None:
         if token == IMPLICIT:
@@ -82,6 +93,7 @@ class Tokens:
             self.ledger.repay()
         else:
             self.client.release(token)
+            self.taken -= 1
 
     def close(self) -> None:
         if self.ledger is not None:
