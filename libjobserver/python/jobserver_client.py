@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What libjobserver's auth, client and implicit are in C: a client of any jobserver, for Python.
+"""What libjobserver's auth, client, control and implicit are in C: a client of any jobserver.
 
 A jobserver is named as GNU make does it ("POSIX Jobserver Interaction" in its manual), and is a
 FIFO or pipe, steved's file, or another server's. Beside a jobwrap's FIFO lies its control socket,
@@ -468,7 +468,8 @@ def _read_answer(packet: bytes) -> _Answer:
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
     if len(packet) < CONTROL_HEADER.size:
         raise OSError(errno.EBADMSG, os.strerror(errno.EBADMSG))
-    return _Answer(*CONTROL_HEADER.unpack_from(packet), packet[CONTROL_HEADER.size :])
+    operation, result = CONTROL_HEADER.unpack_from(packet)
+    return _Answer(operation, result, packet[CONTROL_HEADER.size :])
 
 
 _A_TOKEN = CONTROL_HEADER.pack(Operation.ACQUIRE, 1)
@@ -501,6 +502,9 @@ class _Connection:
         expected = _HELLO.pack(CONTROL_VERSION, fifo.st_dev, fifo.st_ino)
         if self.ready_fd < 0 or answer.result < 0 or answer.argument != expected:
             raise OSError(errno.EPROTO, os.strerror(errno.EPROTO))
+
+    def let_children_inherit(self) -> None:
+        self._socket.set_inheritable(True)
 
     def close(self) -> None:
         self._socket.close()
@@ -567,6 +571,9 @@ class Control:
     def __init__(self, fifo_fd: int) -> None:
         self._fifo_fd = fifo_fd
         self._connections = [_Connection(fifo_fd)]  # the last is of this process
+
+    def let_children_inherit(self) -> None:
+        self._own().let_children_inherit()
 
     def close(self) -> None:
         for connection in self._connections:
@@ -946,6 +953,13 @@ class Client:
                 _ioctl(self._read_fd, IOC_JOIN_GROUP, 0)
             except OSError as error:
                 raise self._failed("ioctl", error) from error
+
+    def hold_while_jobs_run(self) -> None:
+        """At a jobwrap: what we hold is held as long as a process lives that we start from now on,
+        if we are killed. They inherit the connection, so that this is for programs which give their
+        jobs what is inheritable."""
+        if self._control is not None:
+            self._control.let_children_inherit()
 
     def pay_implicit(self) -> None:
         """One of our tokens is our implicit slot, so that it does not count against our share."""

@@ -9,6 +9,7 @@ import re
 import select
 import signal
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -279,6 +280,19 @@ def test_an_account_lives_as_long_as_a_child_of_its_process(server: Server) -> N
     assert has_ended(server.connections[0])
     for fd in goes_on, go_on:
         os.close(fd)
+
+
+def test_and_of_a_program_that_inherits_it(server: Server) -> None:
+    client = Client.open(Named(str(server.fifo)))
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, close_fds=False):
+        client.close()
+        assert has_ended(server.connections[0])
+    client = Client.open(Named(str(server.fifo)))
+    client.hold_while_jobs_run()
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, close_fds=False):
+        client.close()
+        assert not has_ended(server.connections[1])
+    assert has_ended(server.connections[1])
 
 
 class Interrupted(Exception):

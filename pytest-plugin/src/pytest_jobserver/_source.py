@@ -3,8 +3,8 @@
 
 At a plain FIFO nobody keeps account. A worker's tokens lie in a FIFO of its own, its ledger, which
 the controller has open too: taking and noting one is one step (splice(2)), giving it back another.
-Who survives can move what lies there, and each byte moves once. At steved and at a jobwrap's control
-socket the server does all that.
+Who survives can move what lies there, and each byte moves once. At steved, or by the control socket
+of a jobwrap, the server does all that.
 """
 
 from __future__ import annotations
