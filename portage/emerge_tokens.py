@@ -58,7 +58,7 @@ class Tokens:
         self.client = client
         self.has_implicit = has_implicit
         self.implicit_may_come = implicit_may_come and not has_implicit
-        self.implicit_is_paid = has_implicit
+        self.acquires_implicit = not has_implicit and not implicit_may_come
         self.taken = 0
         self.ledger: Ledger | None = None
         if client.kind is Kind.FIFO:
@@ -69,7 +69,7 @@ class Tokens:
         will be none."""
         if self.implicit_may_come and self.client.claim_implicit():
             self.implicit_may_come = False
-            self.has_implicit = self.implicit_is_paid = True
+            self.has_implicit = True
         if self.has_implicit:
             self.has_implicit = False
             return IMPLICIT
@@ -78,11 +78,12 @@ class Tokens:
         return NOTED if self.ledger.borrow() else None
 
     def acquire(self) -> bytes | None:
-        """The first is our implicit slot, which a server does not count in our share."""
+        """Where no claim can come the first is our implicit slot, which a server does not count in our
+        share. Who has said so is told of no claim any more."""
         token = self.client.try_acquire()
         if token is not None:
             self.taken += 1
-            if self.taken == 1 and not self.implicit_is_paid:
+            if self.taken == 1 and self.acquires_implicit:
                 self.client.pay_implicit()
         return token
 
