@@ -65,17 +65,17 @@ crashes() {
 
 @test 'workers that are killed in a test: a jobwrap gives their tokens to others' {
     suite many {a..d}
-    export KILL='a.3 b.7 c.11' MEET=3
+    export KILL='a.3 b.7 c.11' MEET=3 TESTS=12
     in_jobwrap 3 '"$PYTEST" -p no:cacheprovider -n 4 || echo "status $?"
         "$STEVECTL" get reclaimed
         LOG=$LOG.again KILL= "$PYTEST" -p no:cacheprovider -n 4'
-    status_of "$spawned" 60
+    status_of "$spawned" 120
     cat said
     [ "$status" = 0 ]
     "$LIB/concurrency" --killed --expect-exactly 3 "$LOG"
     # One of those that are killed may have been on the slot.
     grep -xqE '[23]' said
-    "$LIB/concurrency" --expect-exactly 3 --expect-jobs 116 "$LOG.again"
+    "$LIB/concurrency" --expect-exactly 3 --expect-jobs 64 "$LOG.again"
 }
 
 @test 'a worker that is killed while it waits for a token' {
