@@ -78,8 +78,8 @@ class Tokens:
         return NOTED if self.ledger.borrow() else None
 
     def acquire(self) -> bytes | None:
-        """Where no claim can come the first is our implicit slot, which a server does not count in our
-        share. Who has said so is told of no claim any more."""
+        """Where no claim can come the first is our implicit slot, which a server does not count in
+        our share. Who has said so is told of no claim any more."""
         token = self.client.try_acquire()
         if token is not None:
             self.taken += 1

@@ -507,6 +507,10 @@ class _Connection:
         self._socket.set_inheritable(True)
 
     def close(self) -> None:
+        """Who closes it by itself has returned what it held: children that run on hold nothing."""
+        if self.pid == os.getpid():
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         if self.ready_fd >= 0:
             os.close(self.ready_fd)

@@ -13,7 +13,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Callable, cast
 
 import jobserver_client
 import pytest
@@ -259,40 +259,68 @@ def test_a_child_that_was_forked_has_a_connection_of_its_own(
     assert server.asked() == ["0:HELLO", "0:ACQUIRE", "1:HELLO", "1:ACQUIRE"]
 
 
-def has_ended(connection: socket.socket) -> bool:
+def has_ended(connection: socket.socket, timeout_s: float = 0) -> bool:
     poll = select.poll()
     poll.register(connection, select.POLLRDHUP)
-    return bool(poll.poll(0))
+    return bool(poll.poll(timeout_s * 1000))
 
 
-def test_an_account_lives_as_long_as_a_child_of_its_process(server: Server) -> None:
-    client = Client.open(Named(str(server.fifo)))
-    assert client.try_acquire() is None
-    goes_on, go_on = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.read(goes_on, 1)
-        os._exit(0)
-    client.close()
-    assert not has_ended(server.connections[0])
-    os.write(go_on, b"+")
-    os.waitpid(pid, 0)
-    assert has_ended(server.connections[0])
-    for fd in goes_on, go_on:
+@pytest.fixture
+def gate() -> Iterator[tuple[int, int]]:
+    ends = os.pipe()
+    yield ends
+    for fd in ends:
         os.close(fd)
 
 
-def test_and_of_a_program_that_inherits_it(server: Server) -> None:
-    client = Client.open(Named(str(server.fifo)))
-    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, close_fds=False):
-        client.close()
-        assert has_ended(server.connections[0])
+def is_killed_with(server: Server, start_job: Callable[[Client], object]) -> None:
+    """A process that leaves a job behind."""
+    pid = os.fork()
+    if pid == 0:
+        client = Client.open(Named(str(server.fifo)))
+        client.try_acquire()
+        start_job(client)
+        os._exit(0)
+    os.waitpid(pid, 0)
+
+
+def test_an_account_lives_as_long_as_a_child_of_its_process(
+    server: Server, gate: tuple[int, int]
+) -> None:
+    def start_job(_: Client) -> None:
+        if os.fork() == 0:
+            os.read(gate[0], 1)
+
+    is_killed_with(server, start_job)
+    assert not has_ended(server.connections[0])
+    os.write(gate[1], b"+")
+    assert has_ended(server.connections[0], 20)
+
+
+@pytest.mark.parametrize("holds", [False, True])
+def test_and_of_a_program_that_inherits_it(
+    server: Server, gate: tuple[int, int], holds: bool
+) -> None:
+    def start_job(client: Client) -> None:
+        if holds:
+            client.hold_while_jobs_run()
+        subprocess.Popen(["head", "-c", "1"], stdin=gate[0], close_fds=False)
+
+    is_killed_with(server, start_job)
+    assert has_ended(server.connections[0]) is not holds
+    os.write(gate[1], b"\n")
+    assert has_ended(server.connections[0], 20)
+
+
+def test_who_closes_it_holds_nothing_whatever_runs_on(
+    server: Server, gate: tuple[int, int]
+) -> None:
     client = Client.open(Named(str(server.fifo)))
     client.hold_while_jobs_run()
-    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, close_fds=False):
+    with subprocess.Popen(["head", "-c", "1"], stdin=gate[0], close_fds=False):
         client.close()
-        assert not has_ended(server.connections[1])
-    assert has_ended(server.connections[1])
+        assert has_ended(server.connections[0])
+        os.write(gate[1], b"\n")
 
 
 class Interrupted(Exception):
