@@ -341,15 +341,28 @@ pool_group_set_needy(struct pool *pool, struct pool_opening *opening, unsigned n
     pool_serve(pool, now_ns);
 }
 
+/* Does it hold a token that it has read itself? One that it had claimed may have been passed on to it. */
+static bool
+holds_its_own(const struct pool_holder *holder)
+{
+    const struct pool_loan *loan;
+
+    TAILQ_FOREACH (loan, &holder->loans, in_holder)
+        if (!loan->is_passed_on)
+            return true;
+    return false;
+}
+
 int
 pool_group_join(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
                 uint64_t key, int64_t now_ns)
 {
-    const struct pool_holder *self = &process->holder;
+    struct pool_holder *self = &process->holder;
+    struct pool_loan *loan;
 
     if (process->group)
         return process->group == opening->group ? 0 : -EBUSY;
-    if (self->held + self->reserved + self->queued + self->parked > 0)
+    if (holds_its_own(self) || self->reserved + self->queued + self->parked > 0)
         return -EBUSY;
     if (!opening->group) {
         struct pool_account *account = key ? pool_account(pool, key) : self->account;
@@ -366,8 +379,11 @@ pool_group_join(struct pool *pool, struct pool_opening *opening, struct pool_pro
     process->joined = ++pool->next_ordinal;
     pool_row_changed(pool, POOL_ROW_PROCESS, process->holder.row);
     TAILQ_INSERT_TAIL(&process->group->members, process, in_group);
+    while ((loan = TAILQ_FIRST(&self->loans)))
+        pool_loan_pass_on(pool, loan, &process->group->holder);
+    pool_trim_claims(pool, self);
     process_change_account(pool, process, process->group->holder.account);
-    pool_claim_move(pool, &process->holder, &process->group->holder);
+    pool_claim_move(pool, self, &process->group->holder);
     /* Who waited here because the opener was at its limit is charged to the group now. */
     pool_serve(pool, now_ns);
     return 0;

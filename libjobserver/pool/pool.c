@@ -117,8 +117,8 @@ pool_loan_end(struct pool *pool, struct pool_loan *loan)
 }
 
 /* Its holder gives it back, but it goes on to pay for the implicit slot of who has claimed it. */
-static void
-loan_pass_on(struct pool *pool, struct pool_loan *loan, struct pool_holder *claimer)
+void
+pool_loan_pass_on(struct pool *pool, struct pool_loan *loan, struct pool_holder *claimer)
 {
     struct pool_holder *holder = loan->holder;
 
@@ -518,7 +518,7 @@ pool_write(struct pool *pool, struct pool_opening *opening, struct pool_process 
         struct pool_holder *claimer = pool_claimer_to_pay(loan->holder);
         pool->foreign += !is_own(loan, process);
         if (claimer)
-            loan_pass_on(pool, loan, claimer);
+            pool_loan_pass_on(pool, loan, claimer);
         else
             pool_loan_end(pool, loan);
         pool->returned++;

@@ -238,6 +238,8 @@ void pool_serve(struct pool *pool, int64_t now_ns);
 void pool_recall(struct pool *pool);
 /* The holder of `loan` holds it no more; the token pays a debt or is free. */
 void pool_loan_end(struct pool *pool, struct pool_loan *loan);
+/* It pays for the implicit slot of `claimer` from now on. */
+void pool_loan_pass_on(struct pool *pool, struct pool_loan *loan, struct pool_holder *claimer);
 /* Makes loans for `capacity` tokens, and room for as many deadlines: 0 or -ENOMEM. */
 int pool_loans_reserve(struct pool *pool, unsigned capacity);
 /* `opening`: NULL if it has been closed. */

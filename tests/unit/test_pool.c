@@ -1095,6 +1095,26 @@ test_rule2_token_that_is_passed_on_before_it_is_asked_for(void **state)
     assert_false(polls(f, &two));
 }
 
+/* A jobwrap that has claimed the token of a make becomes a group a moment later; meanwhile the make may have
+ * returned the token. */
+static void
+test_rule2_token_that_is_passed_on_before_its_claimer_is_a_group(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, make, 1);
+    NEW_CLIENT(f, wrap, 1);
+    take(f, &make);
+    assert_true(claims(f, &wrap, &make));
+    give(f, &make, 1);
+    assert_int_equal(held_by(f, &wrap), 1);
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000, tick(f)), 0);
+    check(f);
+    assert_int_equal(pool_held(wrap.opening), 1);
+    expect_tokens(f, 0, 1, 0, 0);
+    die(f, &wrap);
+    expect_tokens(f, 1, 0, 0, 0);
+}
+
 static void
 test_rule2_client_that_does_not_ask_again_is_told_once(void **state)
 {
@@ -2963,6 +2983,7 @@ main(void)
         POOL_TEST(test_rule2_tokens_of_a_group_come_to_who_waits_below_a_member),
         POOL_TEST(test_rule2_claim_that_is_lost_before_it_is_asked_for),
         POOL_TEST(test_rule2_token_that_is_passed_on_before_it_is_asked_for),
+        POOL_TEST(test_rule2_token_that_is_passed_on_before_its_claimer_is_a_group),
         POOL_TEST(test_rule2_client_that_does_not_ask_again_is_told_once),
         POOL_TEST(test_rule2_asking_again_keeps_the_place),
         POOL_TEST(test_rule2_idle_tokens_pay_for_nobody),

@@ -90,7 +90,7 @@ struct random_test {
 
     bool is_followed;
     struct row_table rows; /* as told */
-    uint64_t readings, restarts;
+    uint64_t readings, restarts, moved;
 };
 
 /* --- chance --- */
@@ -963,13 +963,22 @@ op_join(struct random_test *t)
         memset(t->group_pids[fresh], 0, sizeof(t->group_pids[fresh]));
     }
     bool busy = own != NOBODY ? own != group : t->held[p] > 0;
-    if (!busy && own == NOBODY && is_waiting(t, p))
+    if (own == NOBODY && is_waiting(t, p))
         return false;
+    /* If that is all that was passed on to it, it takes it along. Only the pool knows. */
+    bool may_move = busy && own == NOBODY && t->may_keep_one[p];
     uint64_t key = one_in(t, 4) ? 0 : 1000000 + next_random(t) % 1000000;
     struct pool_process *handle = t->processes[p].handle;
     if (!busy)
         joined(t, p, o); /* before the call: it may grant, and then the group is the holder */
     int answer = pool_group_join(t->pool, opening->handle, handle, key, t->now_ns);
+    if (answer == 0 && may_move) {
+        joined(t, p, o);
+        may_have_changed(t, p);
+        t->may_keep_one[PROCESSES + opening->group] = true;
+        t->moved++;
+        busy = false;
+    }
     if (answer != (busy ? -EBUSY : 0))
         complain(t, "pool_group_join: %d, should be %s", answer, busy ? "EBUSY" : "0");
     return true;
@@ -1369,8 +1378,8 @@ test_rule1_after_each_of_a_million_operations(void **state)
            t->joins, t->late_claims, t->passed_on, t->restarts);
     /* a test that met none of these has tested nothing */
     assert_true(t->grants && t->waits && t->deaths && t->foreign && t->drops && t->lapses &&
-                t->reservations_used && t->joins && t->late_claims && t->passed_on && t->readings &&
-                t->restarts);
+                t->reservations_used && t->joins && t->late_claims && t->passed_on && t->moved &&
+                t->readings && t->restarts);
 }
 
 static int
