@@ -369,6 +369,12 @@ client_kind(const struct client *client)
     return client->kind;
 }
 
+bool
+client_is_jobwrap(const struct client *client)
+{
+    return client->control_fd >= 0;
+}
+
 const char *
 client_name(const struct client *client)
 {

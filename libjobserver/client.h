@@ -39,6 +39,8 @@ int client_open_file(const char *path, struct client **client, char **error);
 void client_close(struct client *client);
 
 enum client_kind client_kind(const struct client *client);
+/* A server that is a jobwrap: one that borrows has no more at first than it needs. */
+bool client_is_jobwrap(const struct client *client);
 /* How messages name it: "fifo:PATH", "R,W". Valid as long as the client. */
 const char *client_name(const struct client *client);
 
