@@ -107,12 +107,13 @@ start_relay(struct jobwrap *jobwrap)
         return result;
     relay->fifo = &jobwrap->fifo;
     relay->report = &jobwrap->report;
-    relay->not_a_job = jobwrap->keeper.pid;
+    relay->keeper = jobwrap->keeper.pid;
+    relay->has_report = jobwrap->options.wants_report;
     relay->source = &jobwrap->source;
     open_control(jobwrap);
     /* A pool of our own: all of it lies in the FIFO, until others come. */
     if (!jobwrap->parent.jobserver.client)
-        return relay_fill(relay, jobwrap->base, jobwrap->options.wants_report);
+        return relay_fill(relay, jobwrap->base);
     return relay_start(relay, jobwrap->base, parent_floating(&jobwrap->parent),
                        jobwrap->ledger.capacity);
 }
@@ -175,28 +176,68 @@ was_killed(const struct jobwrap *jobwrap)
 {
     int status = jobwrap->command.status;
 
-    return jobwrap->command.has_ended && (WIFSIGNALED(status) || WEXITSTATUS(status) > 128);
+    return jobwrap->command.has_ended &&
+           (WIFSIGNALED(status) ||
+            (WEXITSTATUS(status) > 128 && WEXITSTATUS(status) <= 128 + SIGRTMAX));
 }
 
-/* A build that ended as it should has all its tokens in the FIFO; what it leaves behind then is a
- * daemon. Else jobs may run on: each has a token, or the implicit slot. */
+/* The jobs that run on, and count: each has a token, or the implicit slot of a client that has died. A
+ * build that ended as it should has all its tokens in the FIFO; what it leaves behind then is a daemon. */
 static unsigned
-count_to_hold(struct jobwrap *jobwrap)
+count_left(const struct jobwrap *jobwrap, unsigned outstanding, unsigned uncovered)
 {
-    unsigned outstanding, borrowed;
+    unsigned left = outstanding + uncovered;
 
-    if (!jobwrap->parent.jobserver.client || !jobwrap->command.pid || jobwrap->is_tree_empty)
+    if (jobwrap->is_tree_empty)
         return 0;
-    outstanding = relay_collect(&jobwrap->relay);
-    if (outstanding == 0 && !was_killed(jobwrap))
-        return 0;
-    outstanding++;
-    borrowed = ledger_borrowed(&jobwrap->ledger);
-    if (outstanding > borrowed)
-        outstanding = borrowed;
+    if (uncovered == 0 && (outstanding > 0 || was_killed(jobwrap)))
+        left++;
     int living =
         tree_count_threads(getpid(), jobwrap->is_keeper_alive ? jobwrap->keeper.pid : 0, getsid(0));
-    return living >= 0 && (unsigned)living < outstanding ? (unsigned)living : outstanding;
+    return living >= 0 && (unsigned)living < left ? (unsigned)living : left;
+}
+
+/* What is left runs in the slot that was lent to us, and whose it is will use it again when we have ended.
+ * So we wait for a token instead, or for the end of those jobs. Returns how many tokens to hold. */
+static unsigned
+cover_left_jobs(struct jobwrap *jobwrap, unsigned outstanding, unsigned uncovered)
+{
+    unsigned left = count_left(jobwrap, outstanding, uncovered);
+
+    if (left > ledger_borrowed(&jobwrap->ledger))
+        message(
+            "jobs that %s has left behind run on in the slot that it was lent; waiting for their "
+            "end, or a token",
+            jobwrap->options.command[0]);
+    struct event *parent = waiting_watch(&jobwrap->ledger, jobwrap->base);
+    while (parent && left > ledger_borrowed(&jobwrap->ledger)) {
+        if (ledger_borrow(&jobwrap->ledger) < 0)
+            break;
+        if (left > ledger_borrowed(&jobwrap->ledger))
+            events_serve(jobwrap);
+        left = count_left(jobwrap, outstanding, uncovered);
+    }
+    if (parent)
+        event_free(parent);
+    unsigned borrowed = ledger_borrowed(&jobwrap->ledger);
+    return left < borrowed ? left : borrowed;
+}
+
+/* Returns how many tokens to hold for jobs that run on. */
+static unsigned
+settle(struct jobwrap *jobwrap)
+{
+    bool is_over = !jobwrap->parent.jobserver.client || !jobwrap->command.pid;
+    unsigned uncovered = is_over ? 0 : relay_count_uncovered(&jobwrap->relay), outstanding = 0;
+
+    relay_stop(&jobwrap->relay);
+    if (!is_over && !jobwrap->is_tree_empty)
+        outstanding = relay_collect(&jobwrap->relay);
+    if (jobwrap->source.pool) {
+        control_close(&jobwrap->control);
+        source_close(&jobwrap->source);
+    }
+    return is_over || jobwrap->is_tree_empty ? 0 : cover_left_jobs(jobwrap, outstanding, uncovered);
 }
 
 static void
@@ -222,14 +263,8 @@ finish_by_keeper(struct jobwrap *jobwrap, unsigned hold)
 void
 jobwrap_finish(struct jobwrap *jobwrap)
 {
-    unsigned hold;
+    unsigned hold = settle(jobwrap);
 
-    relay_stop(&jobwrap->relay);
-    hold = count_to_hold(jobwrap);
-    if (jobwrap->source.pool) {
-        control_close(&jobwrap->control);
-        source_close(&jobwrap->source);
-    }
     say_what_is_held(jobwrap, hold);
     if (jobwrap->is_keeper_alive && jobwrap->base)
         finish_by_keeper(jobwrap, hold);
