@@ -199,8 +199,11 @@ run(struct relay *relay, bool touched)
         relay->view.is_touched = false;
         if (step.action == RELAY_WAIT && !(step.watches_parent && source_await(relay->source)))
             break;
-        if (step.action == RELAY_WAIT)
+        if (step.action == RELAY_WAIT) {
+            /* It is our turn, even if we are asked for tokens too: who has been passed over goes first. */
             relay->view.is_parent_empty = false;
+            continue;
+        }
         do_step(relay, &step, now_ns);
         /* What we did ourselves; what others did at the same time is seen by looking again. */
         drain_events(relay);
