@@ -181,28 +181,33 @@ was_killed(const struct jobwrap *jobwrap)
             (WEXITSTATUS(status) > 128 && WEXITSTATUS(status) <= 128 + SIGRTMAX));
 }
 
-/* The jobs that run on, and count: each has a token, or the implicit slot of a client that has died. A
- * build that ended as it should has all its tokens in the FIFO; what it leaves behind then is a daemon. */
+/* Tokens that jobs which run on may be using: each has one, or the implicit slot of a client that has died.
+ * A build that ended as it should has all its tokens in the FIFO; what it leaves behind then is a daemon. */
 static unsigned
-count_left(const struct jobwrap *jobwrap, unsigned outstanding, unsigned uncovered)
+most_used(const struct jobwrap *jobwrap, unsigned outstanding, unsigned uncovered)
 {
-    unsigned left = outstanding + uncovered;
+    bool is_one_more = uncovered == 0 && (outstanding > 0 || was_killed(jobwrap));
 
-    if (jobwrap->is_tree_empty)
+    return outstanding + uncovered + is_one_more;
+}
+
+/* Of these, as many as there are processes that could. */
+static unsigned
+count_left(const struct jobwrap *jobwrap, unsigned most)
+{
+    if (jobwrap->is_tree_empty || most == 0)
         return 0;
-    if (uncovered == 0 && (outstanding > 0 || was_killed(jobwrap)))
-        left++;
     int living =
         tree_count_threads(getpid(), jobwrap->is_keeper_alive ? jobwrap->keeper.pid : 0, getsid(0));
-    return living >= 0 && (unsigned)living < left ? (unsigned)living : left;
+    return living >= 0 && (unsigned)living < most ? (unsigned)living : most;
 }
 
 /* What is left runs in the slot that was lent to us, and whose it is will use it again when we have ended.
- * So we wait for a token instead, or for the end of those jobs. Returns how many tokens to hold. */
+ * So we wait for a token instead, or for the end of those jobs. Returns how many tokens they use. */
 static unsigned
-cover_left_jobs(struct jobwrap *jobwrap, unsigned outstanding, unsigned uncovered)
+cover_left_jobs(struct jobwrap *jobwrap, unsigned most)
 {
-    unsigned left = count_left(jobwrap, outstanding, uncovered);
+    unsigned left = count_left(jobwrap, most);
 
     if (left > ledger_borrowed(&jobwrap->ledger))
         message(
@@ -215,16 +220,26 @@ cover_left_jobs(struct jobwrap *jobwrap, unsigned outstanding, unsigned uncovere
             break;
         if (left > ledger_borrowed(&jobwrap->ledger))
             events_serve(jobwrap);
-        left = count_left(jobwrap, outstanding, uncovered);
+        left = count_left(jobwrap, most);
     }
     if (parent)
         event_free(parent);
-    unsigned borrowed = ledger_borrowed(&jobwrap->ledger);
-    return left < borrowed ? left : borrowed;
+    return left;
 }
 
-/* Returns how many tokens to hold for jobs that run on. */
 static unsigned
+lesser(unsigned a, unsigned b)
+{
+    return a < b ? a : b;
+}
+
+/* Tokens to hold for jobs that run on. */
+struct hold {
+    unsigned now;
+    unsigned most; /* with those that a make has not put back yet whose jobs have just ended */
+};
+
+static struct hold
 settle(struct jobwrap *jobwrap)
 {
     bool is_over = !jobwrap->parent.jobserver.client || !jobwrap->command.pid;
@@ -237,7 +252,12 @@ settle(struct jobwrap *jobwrap)
         control_close(&jobwrap->control);
         source_close(&jobwrap->source);
     }
-    return is_over || jobwrap->is_tree_empty ? 0 : cover_left_jobs(jobwrap, outstanding, uncovered);
+    if (is_over || jobwrap->is_tree_empty)
+        return (struct hold){0};
+    unsigned most = most_used(jobwrap, outstanding, uncovered);
+    unsigned left = cover_left_jobs(jobwrap, most), borrowed = ledger_borrowed(&jobwrap->ledger);
+    return (struct hold){.now = lesser(left, borrowed),
+                         .most = left > 0 ? lesser(most, borrowed) : 0};
 }
 
 static void
@@ -263,17 +283,17 @@ finish_by_keeper(struct jobwrap *jobwrap, unsigned hold)
 void
 jobwrap_finish(struct jobwrap *jobwrap)
 {
-    unsigned hold = settle(jobwrap);
+    struct hold hold = settle(jobwrap);
 
-    say_what_is_held(jobwrap, hold);
+    say_what_is_held(jobwrap, hold.now);
     if (jobwrap->is_keeper_alive && jobwrap->base)
-        finish_by_keeper(jobwrap, hold);
+        finish_by_keeper(jobwrap, hold.most);
     if (jobwrap->keeper_holds > 0)
         return;
     /* There is no keeper any more. If it has done all of this, nothing is left to be done. */
     if (jobwrap->parent.jobserver.client) {
-        if (hold > 0)
-            keeper_hold(&jobwrap->ledger, &jobwrap->fifo, getpid(), hold, jobwrap->signals.fd);
+        if (hold.most > 0)
+            keeper_hold(&jobwrap->ledger, &jobwrap->fifo, getpid(), hold.most, jobwrap->signals.fd);
         ledger_repay_all_but(&jobwrap->ledger, 0);
     }
     private_fifo_remove(&jobwrap->fifo);

@@ -158,10 +158,11 @@ wait_for_change(int child_fd, int fifo_fd, int timeout_ms)
 }
 
 void
-keeper_hold(struct ledger *ledger, struct private_fifo *fifo, pid_t top, unsigned hold,
+keeper_hold(struct ledger *ledger, struct private_fifo *fifo, pid_t top, unsigned most,
             int child_fd)
 {
     pid_t session = getsid(0);
+    unsigned hold = most;
 
     for (;;) {
         bool children = tree_reap(0, NULL);
@@ -169,10 +170,14 @@ keeper_hold(struct ledger *ledger, struct private_fifo *fifo, pid_t top, unsigne
 
         /* A make that runs on puts its tokens there; nobody is to take them again. What a killed
          * one held is free when the jobs are gone that it left to us. */
-        while (hold > 0 && private_fifo_take(fifo))
-            hold--;
+        while (most > 0 && private_fifo_take(fifo))
+            most--;
+        /* A make alone, whose jobs have just ended, has not put back their tokens yet: those do not count
+         * against what is held for its next job. */
         if (living >= 0 && hold > (unsigned)living)
             hold = (unsigned)living;
+        if (hold > most)
+            hold = most;
         ledger_repay_all_but(ledger, hold);
         if (hold == 0)
             return;

@@ -134,10 +134,13 @@ heavy_job() {
     make_fifo parent 9
     heavy
     printf 'all:\n\t@sleep 0.05\n' >no.mk
-    [ "$1" = pipe ] || DEATHS='for i in 1 2 3; do : <>"$JOBWRAP_FIFO"; sh -c "kill -s KILL \$\$"; done'
+    # Who has inherited its descriptors, and is not known to use them, is seen by what it has taken when
+    # that is looked for; nothing is synchronised by it.
+    SEEN='sleep 2;'
+    [ "$1" = pipe ] || SEEN='' DEATHS='for i in 1 2 3; do : <>"$JOBWRAP_FIFO"; sh -c "kill -s KILL \$\$"; done'
     spawn_gated "$JOBWRAP" --parent=parent --style="$1" --report=report sh -c \
         'python3 heavy.py & while ! [ -e heavy ]; do sleep 0.01; done
-        '"$DEATHS"'; touch deaths; wait; sleep 0.3' 2>said
+        '"$SEEN$DEATHS"'; touch deaths; wait; sleep 0.3' 2>said
     wait_for 20 test -e deaths
     # Whoever looked has had the time to; nothing is synchronised by it.
     sleep 2
@@ -245,6 +248,24 @@ outlives() {
     let_end 2
     wait_for 20 has_ended "$spawned"
     "$LIB/concurrency" --expect-exactly 2 "$LOG"
+}
+
+@test 'a token that is put back when its job has ended does not count for the next job' {
+    make_fifo parent 4
+    # It has a token and the slot that the command has left, and no child just now, as a make between jobs.
+    printf '%s\n' 'exec 3<>"$JOBWRAP_FIFO"; read -r -n 1 -u 3 token; touch took; read -r _ <gate' \
+        'printf + >&3; touch put; read -r _ <gate' >left.bash
+    spawn_gated "$JOBWRAP" --parent=parent bash -c \
+        "$NOTE; bash left.bash & while ! [ -e took ]; do sleep 0.01; done; kill -s KILL \$\$"
+    status_of "$spawned"
+    wait_for 10 fifo_has parent 3
+    let_end 1
+    wait_for 10 test -e put
+    is_taken() { [ ! -e "$(cat where)" ] || inside_has 0; }
+    wait_for 10 is_taken
+    fifo_has parent 3
+    let_end 1
+    wait_for 10 fifo_has parent 4
 }
 
 # --- rounds ---
