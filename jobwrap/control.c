@@ -272,13 +272,31 @@ on_packet(evutil_socket_t fd, short what, void *argument)
     source_settle(source);
 }
 
+/* The nearest ancestor's that has a connection: what is below it is part of it, as at steved. */
+static struct pool_account *
+account_above(const struct connection *connection)
+{
+    struct process_info ancestors[ANCESTORS_MAX];
+    size_t count = process_ancestors(connection->peer.pid, ancestors, ANCESTORS_MAX);
+
+    for (size_t i = 0; i < count; i++) {
+        const struct connection *above = find_by_pid(connection->control, ancestors[i].pid);
+        if (above && above->process)
+            return pool_process_account(above->process);
+    }
+    return NULL;
+}
+
 static int
 join_pool(struct connection *connection)
 {
     struct control *control = connection->control;
     struct pool *pool = control->source->pool;
-    const uint64_t key = ++control->next_account + 1; /* the FIFO's is 1 */
-    struct pool_account *account = pool_account(pool, key);
+    struct pool_account *account = account_above(connection);
+    const uint64_t key = account ? 0 : ++control->next_account + 1; /* the FIFO's is 1 */
+
+    if (!account)
+        account = pool_account(pool, key);
 
     connection->process =
         account ? pool_process_add(pool, connection->peer.pid, account, true) : NULL;

@@ -3,8 +3,9 @@
 
 /*
  * The control socket beside the FIFO: those right below this jobwrap that keep accounts (other jobwraps,
- * gates, stevectl) acquire and return tokens, claim implicit slots, ask and set. A connection is an account
- * of the pool, and all that is on it ends with the connection. See libjobserver/control.h.
+ * gates, pytests, emerges, stevectl) acquire and return tokens, claim implicit slots, ask and set. A connection
+ * is an account of the pool, or a part of one, and all that is on it ends with the connection. See
+ * libjobserver/control.h.
  */
 
 #include <event2/event.h>

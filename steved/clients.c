@@ -65,7 +65,7 @@ clients_mark_used(struct client *client)
     client->uses_tokens = true;
     while ((heir = LIST_FIRST(&client->heirs))) {
         disinherit(heir);
-        pool_process_set_paid(heir->process);
+        pool_process_set_paid(heir->server->pool, heir->process);
     }
 }
 

@@ -76,6 +76,8 @@ pool_claim_end(struct pool *pool, struct pool_holder *claimer)
         TAILQ_REMOVE(&ancestor->claimers, claimer, in_claimers);
         ancestor->claims--;
         claimer->claimed_from = NULL;
+        claimer->claim_ordinal = 0;
+        pool_holder_changed(pool, claimer);
         claimer->account->claimed--;
         pool_account_changed(pool, claimer->account);
         pool->has_new_claimable = true;
@@ -83,10 +85,12 @@ pool_claim_end(struct pool *pool, struct pool_holder *claimer)
     }
 }
 
-static void
-claim_begin(struct pool *pool, struct pool_holder *claimer, struct pool_holder *ancestor)
+void
+pool_claim_begin(struct pool *pool, struct pool_holder *claimer, struct pool_holder *ancestor)
 {
     claimer->claimed_from = ancestor;
+    claimer->claim_ordinal = ++pool->next_ordinal;
+    pool_holder_changed(pool, claimer);
     claimer->account->claimed++;
     pool_account_changed(pool, claimer->account);
     ancestor->claims++;
@@ -94,14 +98,20 @@ claim_begin(struct pool *pool, struct pool_holder *claimer, struct pool_holder *
     pool->has_new_claimable = true; /* it may be claimed on */
 }
 
-/* No claim may end up below itself, as one of a group of two could. */
-static bool
-may_claim(const struct pool_holder *claimer, struct pool_holder *ancestor)
+bool
+pool_claim_is_circle(const struct pool_holder *claimer, const struct pool_holder *ancestor)
 {
     for (const struct pool_holder *up = ancestor; up; up = up->claimed_from)
         if (up == claimer)
-            return false;
-    return ancestor->claims + idle_of(ancestor) < pool_holder_claimable(ancestor);
+            return true;
+    return false;
+}
+
+static bool
+may_claim(const struct pool_holder *claimer, struct pool_holder *ancestor)
+{
+    return !pool_claim_is_circle(claimer, ancestor) &&
+           ancestor->claims + idle_of(ancestor) < pool_holder_claimable(ancestor);
 }
 
 /* Whose tokens the process has: its group's, or its own. */
@@ -132,7 +142,7 @@ pool_claim_implicit(struct pool *pool, struct pool_process *process, struct pool
     if (!is_paid && !holder)
         return false;
     if (holder)
-        claim_begin(pool, claimer, holder);
+        pool_claim_begin(pool, claimer, holder);
     pool_wish_end(pool, claimer);
     pool_serve(pool, now_ns);
     return true;
@@ -173,12 +183,14 @@ pool_claim_move(struct pool *pool, struct pool_holder *from, struct pool_holder 
     if (ancestor && !to->claimed_from) {
         pool_claim_end(pool, from);
         if (may_claim(to, ancestor))
-            claim_begin(pool, to, ancestor);
+            pool_claim_begin(pool, to, ancestor);
     }
     if (from->wish && !to->wish) {
         to->wish = from->wish;
         to->wish->holder = to;
         from->wish = NULL;
+        pool_holder_changed(pool, to);
+        pool_holder_changed(pool, from);
     }
     pool_wish_end(pool, from);
     pool->has_new_claimable = true; /* what the group has, to those below its new member */
@@ -199,27 +211,22 @@ wish_destroy(struct pool *pool, struct pool_wish *wish)
 void
 pool_wish_end(struct pool *pool, struct pool_holder *holder)
 {
-    if (holder->wish)
-        wish_destroy(pool, holder->wish);
+    if (!holder->wish)
+        return;
+    wish_destroy(pool, holder->wish);
     holder->wish = NULL;
+    pool_holder_changed(pool, holder);
 }
 
-int
-pool_await_claim(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
-                 struct pool_process *const *ancestors, size_t count)
+/* In the place of the one that the holder has already. */
+static struct pool_wish *
+wish_create(struct pool *pool, struct pool_holder *holder, struct pool_opening *opening,
+            struct pool_process *const *ancestors, size_t count)
 {
-    struct pool_holder *holder = claimer_of(process);
-    struct pool_wish *wish, *before = holder->wish;
+    struct pool_wish *wish = calloc(1, sizeof(*wish) + count * sizeof(struct pool_process *));
 
-    if (count == 0) {
-        pool_wish_end(pool, holder);
-        return 0;
-    }
-    wish = calloc(1, sizeof(*wish) + count * sizeof(*ancestors));
-    if (!wish) {
-        pool_wish_end(pool, holder);
-        return -ENOMEM;
-    }
+    if (!wish)
+        return NULL;
     wish->holder = holder;
     wish->opening = opening;
     wish->count = count;
@@ -227,13 +234,37 @@ pool_await_claim(struct pool *pool, struct pool_opening *opening, struct pool_pr
         wish->ancestors[i] = ancestors[i];
         ancestors[i]->wishes++;
     }
-    if (before)
-        TAILQ_INSERT_BEFORE(before, wish, in_pool);
+    if (holder->wish)
+        TAILQ_INSERT_BEFORE(holder->wish, wish, in_pool);
     else
         TAILQ_INSERT_TAIL(&pool->wishes, wish, in_pool);
     TAILQ_INSERT_TAIL(&opening->wishes, wish, in_opening);
+    return wish;
+}
+
+int
+pool_await_claim(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
+                 struct pool_process *const *ancestors, size_t count)
+{
+    struct pool_holder *holder = claimer_of(process);
+    struct pool_wish *wish =
+        count > 0 ? wish_create(pool, holder, opening, ancestors, count) : NULL;
+
     pool_wish_end(pool, holder);
+    if (!wish)
+        return count > 0 ? -ENOMEM : 0;
     holder->wish = wish;
+    pool_holder_changed(pool, holder);
+    return 0;
+}
+
+int
+pool_wish_restore(struct pool *pool, struct pool_holder *holder, struct pool_opening *opening)
+{
+    holder->wish = wish_create(pool, holder, opening, NULL, 0);
+    if (!holder->wish)
+        return -ENOMEM;
+    holder->wish->is_granted = true;
     return 0;
 }
 
@@ -308,7 +339,7 @@ static void
 wish_grant(struct pool *pool, struct pool_wish *wish)
 {
     if (!wish->holder->claimed_from)
-        claim_begin(pool, wish->holder, find_claimable(wish));
+        pool_claim_begin(pool, wish->holder, find_claimable(wish));
     wish->is_granted = true;
     leave_queue(pool, wish);
     pool_due(pool, &wish->opening->notify_due, POOL_DUE_NOTIFY);

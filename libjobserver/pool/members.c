@@ -20,8 +20,10 @@ pool_account(struct pool *pool, uint64_t key)
     if (heap_reserve(&pool->by_share, pool->account_count + 1) < 0)
         return NULL;
     account = calloc(1, sizeof(*account));
-    if (!account)
+    if (!account || pool_row_begin(pool, POOL_ROW_ACCOUNT, account, &account->row) < 0) {
+        free(account);
         return NULL;
+    }
     account->key = key;
     account->weight = POOL_WEIGHT_DEFAULT;
     TAILQ_INIT(&account->queue);
@@ -38,6 +40,7 @@ account_leave(struct pool *pool, struct pool_account *account)
     assert(TAILQ_EMPTY(&account->queue) && account->tokens == 0);
     TAILQ_REMOVE(&pool->accounts, account, in_pool);
     pool->account_count--;
+    pool_row_end(pool, POOL_ROW_ACCOUNT, account->row);
     free(account);
 }
 
@@ -47,6 +50,7 @@ pool_account_set_weight(struct pool *pool, struct pool_account *account, unsigne
 {
     assert(weight >= 1 && weight <= POOL_WEIGHT_MAX);
     account->weight = weight;
+    pool_row_changed(pool, POOL_ROW_ACCOUNT, account->row);
     pool_account_changed(pool, account);
     pool_serve(pool, now_ns);
 }
@@ -91,6 +95,7 @@ pool_holder_set_pays_implicit(struct pool *pool, struct pool_holder *holder, boo
     if (holder->pays_implicit == pays)
         return;
     holder->pays_implicit = pays;
+    pool_holder_changed(pool, holder);
     if (pays)
         holder->account->implicit++;
     else
@@ -126,7 +131,8 @@ pool_process_add(struct pool *pool, pid_t pid, struct pool_account *account, boo
 {
     struct pool_process *process = calloc(1, sizeof(*process));
 
-    if (!process) {
+    if (!process || pool_row_begin(pool, POOL_ROW_PROCESS, process, &process->holder.row) < 0) {
+        free(process);
         account_leave(pool, account);
         return NULL;
     }
@@ -140,9 +146,10 @@ pool_process_add(struct pool *pool, pid_t pid, struct pool_account *account, boo
 }
 
 void
-pool_process_set_paid(struct pool_process *process)
+pool_process_set_paid(struct pool *pool, struct pool_process *process)
 {
     process->is_paid_by_parent = true;
+    pool_row_changed(pool, POOL_ROW_PROCESS, process->holder.row);
 }
 
 pid_t
@@ -165,17 +172,22 @@ group_leave(struct pool *pool, struct pool_process *process)
 
     TAILQ_REMOVE(&group->members, process, in_group);
     process->group = NULL;
-    if (group->founder == process)
+    process->joined = 0;
+    if (group->founder == process) {
         group->founder = NULL;
+        pool_holder_changed(pool, &group->holder);
+    }
     if (!TAILQ_EMPTY(&group->members))
         return;
     while ((opening = TAILQ_FIRST(&group->openings))) {
         TAILQ_REMOVE(&group->openings, opening, in_group);
         opening->group = NULL;
+        pool_row_changed(pool, POOL_ROW_OPENING, opening->row);
         recharge_waiters(pool, opening);
     }
     holder_end(pool, &group->holder);
     TAILQ_REMOVE(&pool->groups, group, in_pool);
+    pool_row_end(pool, POOL_ROW_GROUP, group->holder.row);
     free(group);
 }
 
@@ -204,6 +216,7 @@ pool_process_died(struct pool *pool, struct pool_process *process, int64_t now_n
     while ((opening = TAILQ_FIRST(&process->openings))) {
         TAILQ_REMOVE(&process->openings, opening, in_opener);
         opening->opener = NULL;
+        pool_row_changed(pool, POOL_ROW_OPENING, opening->row);
         recharge_waiters(pool, opening);
     }
     if (process->group)
@@ -211,6 +224,7 @@ pool_process_died(struct pool *pool, struct pool_process *process, int64_t now_n
     holder_end(pool, &process->holder);
     pool->process_count--;
     pool_due_orphan(pool, NULL, process);
+    pool_row_end(pool, POOL_ROW_PROCESS, process->holder.row);
     free(process);
     pool_serve(pool, now_ns);
 }
@@ -222,16 +236,25 @@ pool_open(struct pool *pool, struct pool_process *opener, void *owner)
 {
     struct pool_opening *opening = calloc(1, sizeof(*opening));
 
-    if (!opening)
+    if (!opening || pool_row_begin(pool, POOL_ROW_OPENING, opening, &opening->row) < 0) {
+        free(opening);
         return NULL;
+    }
     opening->opener = opener;
     opening->owner = owner;
     TAILQ_INIT(&opening->loans);
     TAILQ_INIT(&opening->waiters);
     TAILQ_INIT(&opening->wishes);
-    TAILQ_INSERT_TAIL(&opener->openings, opening, in_opener);
+    if (opener) /* restored, it may have died */
+        TAILQ_INSERT_TAIL(&opener->openings, opening, in_opener);
     TAILQ_INSERT_TAIL(&pool->openings, opening, in_pool);
     return opening;
+}
+
+void
+pool_opening_set_owner(struct pool_opening *opening, void *owner)
+{
+    opening->owner = owner;
 }
 
 void
@@ -252,6 +275,7 @@ pool_close(struct pool *pool, struct pool_opening *opening, int64_t now_ns)
     while ((loan = TAILQ_FIRST(&opening->loans))) {
         TAILQ_REMOVE(&opening->loans, loan, in_opening);
         loan->opening = NULL;
+        pool_row_changed(pool, POOL_ROW_LOAN, loan->row);
     }
     if (opening->opener)
         TAILQ_REMOVE(&opening->opener->openings, opening, in_opener);
@@ -262,18 +286,20 @@ pool_close(struct pool *pool, struct pool_opening *opening, int64_t now_ns)
     pool_due_orphan(pool, opening, NULL);
     pool_due_forget(pool, &opening->notify_due);
     pool_due_forget(pool, &opening->recall_due);
+    pool_row_end(pool, POOL_ROW_OPENING, opening->row);
     free(opening);
     pool_serve(pool, now_ns);
 }
 
 /* --- groups --- */
 
-static struct pool_group *
-group_found(struct pool *pool, struct pool_account *account)
+struct pool_group *
+pool_group_create(struct pool *pool, struct pool_account *account)
 {
     struct pool_group *group = calloc(1, sizeof(*group));
 
-    if (!group) {
+    if (!group || pool_row_begin(pool, POOL_ROW_GROUP, group, &group->holder.row) < 0) {
+        free(group);
         account_leave(pool, account);
         return NULL;
     }
@@ -309,6 +335,7 @@ pool_group_set_needy(struct pool *pool, struct pool_opening *opening, unsigned n
     if (!opening->group || opening->group->holder.account->needy == needy)
         return;
     opening->group->holder.account->needy = needy;
+    pool_row_changed(pool, POOL_ROW_ACCOUNT, opening->group->holder.account->row);
     pool_account_changed(pool, opening->group->holder.account);
     pool_recall(pool);
     pool_serve(pool, now_ns);
@@ -326,15 +353,18 @@ pool_group_join(struct pool *pool, struct pool_opening *opening, struct pool_pro
         return -EBUSY;
     if (!opening->group) {
         struct pool_account *account = key ? pool_account(pool, key) : self->account;
-        struct pool_group *group = account ? group_found(pool, account) : NULL;
+        struct pool_group *group = account ? pool_group_create(pool, account) : NULL;
         if (!group)
             return -ENOMEM;
         group->founder = process;
         opening->group = group;
+        pool_row_changed(pool, POOL_ROW_OPENING, opening->row);
         TAILQ_INSERT_TAIL(&group->openings, opening, in_group);
         recharge_waiters(pool, opening);
     }
     process->group = opening->group;
+    process->joined = ++pool->next_ordinal;
+    pool_row_changed(pool, POOL_ROW_PROCESS, process->holder.row);
     TAILQ_INSERT_TAIL(&process->group->members, process, in_group);
     process_change_account(pool, process, process->group->holder.account);
     pool_claim_move(pool, &process->holder, &process->group->holder);

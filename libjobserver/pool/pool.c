@@ -14,13 +14,12 @@
 
 /* --- loans: tokens that are held --- */
 
-/* Makes loans for `capacity` tokens, and room for as many deadlines: 0 or -ENOMEM. */
-static int
-loans_reserve(struct pool *pool, unsigned capacity)
+int
+pool_loans_reserve(struct pool *pool, unsigned capacity)
 {
     if (capacity <= pool->loans)
         return 0;
-    if (heap_reserve(&pool->deadlines, capacity) < 0)
+    if (heap_reserve(&pool->deadlines, capacity) < 0 || pool_rows_reserve_loans(pool, capacity) < 0)
         return -ENOMEM;
     struct pool_loan **blocks =
         reallocarray(pool->loan_blocks, pool->loan_block_count + 1, sizeof(struct pool_loan *));
@@ -31,16 +30,27 @@ loans_reserve(struct pool *pool, unsigned capacity)
     if (!block)
         return -ENOMEM;
     pool->loan_blocks[pool->loan_block_count++] = block;
-    for (unsigned i = 0; i < capacity - pool->loans; i++)
+    for (unsigned i = 0; i < capacity - pool->loans; i++) {
         TAILQ_INSERT_TAIL(&pool->spare_loans, &block[i], in_holder);
+        pool_row_begin(pool, POOL_ROW_LOAN, &block[i], &block[i].row);
+    }
     pool->loans = capacity;
     return 0;
 }
 
-static void
-loan_link(struct pool *pool, struct pool_loan *loan, struct pool_holder *holder,
-          struct pool_opening *opening)
+void
+pool_loans_free(struct pool *pool)
 {
+    for (size_t i = 0; i < pool->loan_block_count; i++)
+        free(pool->loan_blocks[i]);
+    free(pool->loan_blocks);
+}
+
+void
+pool_loan_link(struct pool *pool, struct pool_loan *loan, struct pool_holder *holder,
+               struct pool_opening *opening)
+{
+    loan->ordinal = ++pool->next_ordinal;
     loan->holder = holder;
     loan->opening = opening;
     loan->is_passed_on = false;
@@ -50,6 +60,7 @@ loan_link(struct pool *pool, struct pool_loan *loan, struct pool_holder *holder,
     holder->held++;
     holder->account->tokens++;
     pool->granted++;
+    pool_row_changed(pool, POOL_ROW_LOAN, loan->row);
     pool_account_changed(pool, holder->account);
 }
 
@@ -58,6 +69,8 @@ loan_unlink(struct pool *pool, struct pool_loan *loan)
 {
     struct pool_holder *holder = loan->holder;
 
+    loan->holder = NULL;
+    pool_row_changed(pool, POOL_ROW_LOAN, loan->row);
     TAILQ_REMOVE(&holder->loans, loan, in_holder);
     if (loan->opening)
         TAILQ_REMOVE(&loan->opening->loans, loan, in_opening);
@@ -75,11 +88,13 @@ lend(struct pool *pool, struct pool_holder *holder, struct pool_opening *opening
 
     assert(pool->free > 0 && loan);
     TAILQ_REMOVE(&pool->spare_loans, loan, in_holder);
-    loan_link(pool, loan, holder, opening);
+    pool_loan_link(pool, loan, holder, opening);
     pool->free--;
     pool->held++;
-    if (holder->account->needy > 0)
+    if (holder->account->needy > 0) {
         holder->account->needy--;
+        pool_row_changed(pool, POOL_ROW_ACCOUNT, holder->account->row);
+    }
     if (holder->wish && !holder->wish->is_granted)
         pool_wish_end(pool, holder);
     pool_claimable_grew(pool, holder);
@@ -108,7 +123,7 @@ loan_pass_on(struct pool *pool, struct pool_loan *loan, struct pool_holder *clai
     struct pool_holder *holder = loan->holder;
 
     loan_unlink(pool, loan);
-    loan_link(pool, loan, claimer, NULL);
+    pool_loan_link(pool, loan, claimer, NULL);
     loan->is_passed_on = true;
     pool_claim_end(pool, claimer);
     pool_holder_set_pays_implicit(pool, claimer, true);
@@ -208,6 +223,8 @@ pool_set_idle(struct pool *pool, struct pool_opening *opening, unsigned idle, in
 {
     bool is_less = idle < opening->idle;
 
+    if (idle != opening->idle)
+        pool_row_changed(pool, POOL_ROW_OPENING, opening->row);
     opening->idle = idle;
     if (!is_less || !opening->group)
         return;
@@ -304,14 +321,23 @@ find_waiter(const struct pool_process *process, const struct pool_opening *openi
 }
 
 static void
-mark_client(struct pool_opening *opening, struct pool_process *process)
+mark_client(struct pool *pool, struct pool_opening *opening, struct pool_process *process)
 {
-    if (opening->group)
+    struct pool_process *client = opening->opener ? opening->opener : process;
+
+    if (opening->group || client->is_client)
         return;
-    if (opening->opener)
-        opening->opener->is_client = true;
-    else
-        process->is_client = true;
+    client->is_client = true;
+    pool_row_changed(pool, POOL_ROW_PROCESS, client->holder.row);
+}
+
+static void
+set_lapses(struct pool *pool, struct pool_process *process, unsigned lapses)
+{
+    if (process->lapses == lapses)
+        return;
+    process->lapses = lapses;
+    pool_row_changed(pool, POOL_ROW_PROCESS, process->holder.row);
 }
 
 /* Who has been granted a token polls again if it wants another: its old place in the queue would
@@ -352,7 +378,7 @@ try_grant(struct pool *pool, struct pool_opening *opening, struct pool_process *
         return false;
     bool is_through_another = set_aside && set_aside->opening != opening;
     if (set_aside) {
-        process->lapses = 0;
+        set_lapses(pool, process, 0);
         pool_waiter_end(pool, set_aside);
     }
     process->tries = 0;
@@ -397,7 +423,7 @@ enum pool_answer
 pool_read(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
           bool nonblocking, void *reader, struct pool_waiter **waiter, int64_t now_ns)
 {
-    mark_client(opening, process);
+    mark_client(pool, opening, process);
     if (try_grant(pool, opening, process)) {
         /* A reservation may have been longer than what the limit left; others may be next. */
         pool_serve(pool, now_ns);
@@ -521,8 +547,11 @@ pool_poll(struct pool *pool, struct pool_opening *opening, struct pool_process *
 {
     struct pool_waiter *waiter;
 
-    mark_client(opening, process);
-    process->has_polled |= wants_notice;
+    mark_client(pool, opening, process);
+    if (wants_notice && !process->has_polled) {
+        process->has_polled = true;
+        pool_row_changed(pool, POOL_ROW_PROCESS, process->holder.row);
+    }
     if (pool_claim_has_come(opening))
         return true;
     if (is_grantable(pool, opening, process, &waiter)) {
@@ -564,7 +593,7 @@ pool_create(unsigned capacity)
     TAILQ_INIT(&pool->groups);
     TAILQ_INIT(&pool->openings);
     TAILQ_INIT(&pool->wishes);
-    if (loans_reserve(pool, capacity) < 0) {
+    if (pool_loans_reserve(pool, capacity) < 0) {
         pool_destroy(pool);
         errno = ENOMEM;
         return NULL;
@@ -611,7 +640,7 @@ pool_set_capacity(struct pool *pool, unsigned capacity, int64_t now_ns)
 {
     if (capacity < 1 || capacity > POOL_CAPACITY_MAX)
         return -EINVAL;
-    if (loans_reserve(pool, capacity) < 0)
+    if (pool_loans_reserve(pool, capacity) < 0)
         return -ENOMEM;
     if (capacity < pool->capacity)
         lower_capacity(pool, pool->capacity - capacity);
@@ -664,7 +693,7 @@ pool_expire(struct pool *pool, int64_t now_ns)
         if (waiter->deadline_ns > now_ns)
             break;
         if (waiter->state == WAITER_RESERVED)
-            waiter->process->lapses++;
+            set_lapses(pool, waiter->process, waiter->process->lapses + 1);
         pool->lapsed++;
         pool_waiter_end(pool, waiter);
     }
@@ -682,6 +711,8 @@ pool_destroy(struct pool *pool)
 
     if (!pool)
         return;
+    pool_rows_free(pool->rows);
+    pool->rows = NULL;
     pool->is_throttled = true; /* nobody is served any more */
     pool->min_jobs = 0;
     while ((opening = TAILQ_FIRST(&pool->openings)))
@@ -695,9 +726,7 @@ pool_destroy(struct pool *pool)
     }
     while (pool_next_due(pool, &due))
         continue;
-    for (size_t i = 0; i < pool->loan_block_count; i++)
-        free(pool->loan_blocks[i]);
-    free(pool->loan_blocks);
+    pool_loans_free(pool);
     heap_free(&pool->by_share);
     heap_free(&pool->deadlines);
     free(pool);

@@ -10,8 +10,9 @@
  * time (nanoseconds of any monotonic clock) comes as an argument. A call changes the accounts and gives
  * no answer to anybody but its caller: the answers that have become due to others lie ready when it
  * returns, and are taken one by one with pool_next_due(), so that a server can record the change
- * before it tells anybody. The objects are opaque and owned by the pool; a pointer that a function
- * here returned is valid until the call named with it.
+ * before it tells anybody; what has changed, and must survive the server, rows.h tells. The objects are
+ * opaque and owned by the pool; a pointer that a function here returned is valid until the call named
+ * with it.
  *
  * The invariant (rule 1), true between any two calls:
  *     free + held + reserved = capacity + debt,   and debt > 0 only while free = reserved = 0.
@@ -112,7 +113,7 @@ struct pool_account *pool_process_account(const struct pool_process *process);
 struct pool_process *pool_process_add(struct pool *pool, pid_t pid, struct pool_account *account,
                                       bool paid_by_parent);
 /* An ancestor that had only opened the file has turned out to be a client. */
-void pool_process_set_paid(struct pool_process *process);
+void pool_process_set_paid(struct pool *pool, struct pool_process *process);
 /* It has exited: what it held returns, its waiters are cancelled, its claims end (rule 6). */
 void pool_process_died(struct pool *pool, struct pool_process *process, int64_t now_ns);
 pid_t pool_process_pid(const struct pool_process *process);
@@ -239,6 +240,6 @@ void pool_get_status(const struct pool *pool, struct pool_status *status);
  * *cursor to the last; returns how many. Clients that come later have higher ordinals. */
 size_t pool_get_clients(const struct pool *pool, uint64_t *cursor, struct pool_client *clients,
                         size_t max);
-/* Walks every structure and checks rule 1 and all that hangs together with it. For tests: returns
- * NULL, or what is wrong. */
+/* Walks every structure and checks rule 1 and all that hangs together with it. For tests, and for a pool that
+ * was restored: returns NULL, or what is wrong. */
 const char *pool_check(const struct pool *pool);

@@ -9,6 +9,8 @@
  *   members.c  accounts, processes, groups, descriptions: who comes and goes
  *   claims.c   whose token pays for whose implicit slot, and who waits for that
  *   due.c      answers that are due to others than the caller
+ *   rows.c     what must survive the server, as flat rows: tells which have changed
+ *   restore.c  a pool from these rows
  *   status.c   what can be seen, and the check of all invariants
  */
 
@@ -16,6 +18,7 @@
 
 #include "libjobserver/pool/heap.h"
 #include "libjobserver/pool/pool.h"
+#include "libjobserver/pool/rows.h"
 
 #define container_of(pointer, type, member)                                                        \
     ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
@@ -37,7 +40,28 @@ struct due {
 };
 TAILQ_HEAD(dues, due);
 
+/* What has a number, by the number. All links are numbers: slots move when a table grows. */
+struct row_slot {
+    void *object; /* NULL: the number is unused */
+    uint32_t next_changed, next_unused;
+    bool is_changed;
+};
+
+struct row_table {
+    struct row_slot *slots;
+    uint32_t count, room;
+    uint32_t first_changed, first_unused;
+};
+
+struct pool_rows {
+    struct row_table tables[POOL_ROW_KINDS];
+    struct pool_row told; /* of the pool itself */
+};
+
+/* `row`, in what follows, is its number, and means nothing while nobody follows. */
+
 struct pool_account {
+    uint32_t row;
     uint64_t key;
     unsigned weight;
     unsigned tokens;      /* held, or set aside for it */
@@ -58,6 +82,7 @@ struct pool_account {
 
 /* Who owes tokens: a process by itself, or a group. */
 struct pool_holder {
+    uint32_t row;
     bool is_group;
     bool pays_implicit;
     uint64_t ordinal;
@@ -69,6 +94,7 @@ struct pool_holder {
     struct pool_holder *claimed_from; /* whose token pays for the implicit slot of this one */
     struct pool_holders claimers;     /* whose implicit slots are paid by tokens of this one */
     unsigned claims;
+    uint64_t claim_ordinal; /* 0: has no claim */
     struct pool_wish *wish; /* NULL: it does not wait for a claim */
     TAILQ_ENTRY(pool_holder) in_claimers;
     TAILQ_ENTRY(pool_holder) in_pool;
@@ -81,6 +107,7 @@ struct pool_process {
     bool is_paid_by_parent;
     bool has_polled;
     struct pool_group *group;
+    uint64_t joined; /* an ordinal; 0: is in no group */
     TAILQ_ENTRY(pool_process) in_group;
     unsigned wishes;               /* that name it as an ancestor */
     struct pool_openings openings; /* that it opened */
@@ -101,6 +128,7 @@ struct pool_group {
 };
 
 struct pool_opening {
+    uint32_t row;
     struct pool_process *opener; /* NULL: dead */
     struct pool_group *group;
     void *owner;
@@ -117,7 +145,9 @@ struct pool_opening {
 /* A token that is held. There are as many as the capacity has ever been, so that a grant never
  * needs memory. */
 struct pool_loan {
-    struct pool_holder *holder;
+    uint32_t row;
+    uint64_t ordinal;
+    struct pool_holder *holder;       /* NULL: nobody, it is spare */
     struct pool_opening *opening;     /* NULL: closed since, or it was passed on */
     bool is_passed_on;                /* its holder, who had claimed it, does not know of it */
     TAILQ_ENTRY(pool_loan) in_holder; /* or in pool->spare_loans */
@@ -158,7 +188,7 @@ struct pool_waiter {
 struct pool_wish {
     struct pool_holder *holder; /* whose slot is to be paid for */
     struct pool_opening *opening;
-    bool is_granted; /* it has the claim, and has not asked since */
+    bool is_granted; /* it has the claim, or the server was replaced; and has not asked since */
     bool is_told;    /* and a poll has said so */
     TAILQ_ENTRY(pool_wish) in_pool;
     TAILQ_ENTRY(pool_wish) in_opening;
@@ -168,6 +198,7 @@ struct pool_wish {
 
 struct pool {
     struct dues dues;
+    struct pool_rows *rows; /* NULL: nobody follows */
 
     unsigned capacity, free, held, reserved, debt;
     unsigned per_process_limit; /* 0: none */
@@ -207,6 +238,12 @@ void pool_serve(struct pool *pool, int64_t now_ns);
 void pool_recall(struct pool *pool);
 /* The holder of `loan` holds it no more; the token pays a debt or is free. */
 void pool_loan_end(struct pool *pool, struct pool_loan *loan);
+/* Makes loans for `capacity` tokens, and room for as many deadlines: 0 or -ENOMEM. */
+int pool_loans_reserve(struct pool *pool, unsigned capacity);
+/* `opening`: NULL if it has been closed. */
+void pool_loan_link(struct pool *pool, struct pool_loan *loan, struct pool_holder *holder,
+                    struct pool_opening *opening);
+void pool_loans_free(struct pool *pool);
 
 /* --- due.c --- */
 
@@ -257,10 +294,15 @@ void pool_waiter_recharge(struct pool *pool, struct pool_waiter *waiter);
 /* Rule 6: who owes, or will owe, a token that `process` reads through `opening`. */
 struct pool_holder *pool_holder_of(struct pool_opening *opening, struct pool_process *process);
 void pool_holder_set_pays_implicit(struct pool *pool, struct pool_holder *holder, bool pays);
+/* With no member. NULL: out of memory (the account then ends too, if nobody is in it). */
+struct pool_group *pool_group_create(struct pool *pool, struct pool_account *account);
 
 /* --- claims.c --- */
 
 unsigned pool_holder_claimable(const struct pool_holder *holder);
+void pool_claim_begin(struct pool *pool, struct pool_holder *claimer, struct pool_holder *ancestor);
+/* No claim may end up below itself, as one of a group of two could. */
+bool pool_claim_is_circle(const struct pool_holder *claimer, const struct pool_holder *ancestor);
 /* The claim of this holder, if it has one, ends. */
 void pool_claim_end(struct pool *pool, struct pool_holder *claimer);
 /* Claims never exceed what is held. */
@@ -274,6 +316,9 @@ void pool_claim_move(struct pool *pool, struct pool_holder *from, struct pool_ho
 void pool_claimable_grew(struct pool *pool, struct pool_holder *holder);
 /* Grants what can be granted to those who wait for a claim; they wait for a token no more. */
 void pool_serve_wishes(struct pool *pool);
+/* The holder waited for a claim through `opening`; of whom is not known any more, so it is to ask again. 0 or
+ * -ENOMEM. */
+int pool_wish_restore(struct pool *pool, struct pool_holder *holder, struct pool_opening *opening);
 /* Could it be granted? It never can between two calls. */
 bool pool_wish_is_grantable(const struct pool_wish *wish);
 /* The holder waits for no claim any more: it has got a token, or has gone. */
@@ -282,3 +327,43 @@ void pool_wish_end(struct pool *pool, struct pool_holder *holder);
 void pool_wishes_forget(struct pool *pool, struct pool_process *ancestor);
 /* Who reads through it, and has been told of a claim, does not ask for it. */
 void pool_wishes_read_in_vain(struct pool *pool, struct pool_opening *opening);
+
+/* --- rows.c --- */
+
+struct pool_rows *pool_rows_create(void);
+void pool_rows_free(struct pool_rows *rows);
+/* The object has this number, and is not told. 0 or -ENOMEM. */
+int pool_row_place(struct pool_rows *rows, enum pool_row_kind kind, uint32_t number, void *object);
+/* Who has this number, or NULL. */
+void *pool_row_object(const struct pool_rows *rows, enum pool_row_kind kind, uint32_t number);
+/* All objects are placed: what lies between them is unused. */
+void pool_rows_find_unused(struct pool_rows *rows);
+/* The pool is followed by these, and as it is now has been told. */
+void pool_rows_attach(struct pool *pool, struct pool_rows *rows);
+
+/* Gives the object a number, if the pool is followed: 0 or -ENOMEM. */
+int pool_row_begin(struct pool *pool, enum pool_row_kind kind, void *object, uint32_t *number);
+void pool_row_end(struct pool *pool, enum pool_row_kind kind, uint32_t number);
+/* pool_row_begin() cannot fail for so many loans in all. 0 or -ENOMEM. */
+int pool_rows_reserve_loans(struct pool *pool, unsigned loans);
+
+/* Something has changed of what its row tells. */
+static inline void
+pool_row_changed(struct pool *pool, enum pool_row_kind kind, uint32_t number)
+{
+    if (!pool->rows)
+        return;
+    struct row_table *table = &pool->rows->tables[kind];
+    struct row_slot *slot = &table->slots[number];
+    if (slot->is_changed)
+        return;
+    slot->is_changed = true;
+    slot->next_changed = table->first_changed;
+    table->first_changed = number;
+}
+
+static inline void
+pool_holder_changed(struct pool *pool, const struct pool_holder *holder)
+{
+    pool_row_changed(pool, holder->is_group ? POOL_ROW_GROUP : POOL_ROW_PROCESS, holder->row);
+}

@@ -68,8 +68,10 @@ static void
 account_starts_waiting(struct pool *pool, struct pool_account *account)
 {
     account->passed_over_step = 0;
-    if (account->last_served == 0)
+    if (account->last_served == 0) {
         account->last_served = ++pool->next_turn;
+        pool_row_changed(pool, POOL_ROW_ACCOUNT, account->row);
+    }
     TAILQ_INSERT_TAIL(&pool->waiting, account, in_waiting);
     heap_insert(&pool->by_share, &account->in_by_share);
 }
@@ -254,6 +256,7 @@ pool_next_waiter(struct pool *pool)
         TAILQ_REMOVE(&account->queue, waiter, in_queue);
         account_stops_waiting(pool, account);
         account->last_served = ++pool->next_turn;
+        pool_row_changed(pool, POOL_ROW_ACCOUNT, account->row);
         if (!TAILQ_EMPTY(&account->queue))
             account_starts_waiting(pool, account);
         waiter->state = WAITER_NEXT;

@@ -59,11 +59,27 @@ fork_sidecar(const struct gate_plan *plan, const int ends[2])
     return 0;
 }
 
+/* The socket is no sign of life: if the sidecar has been killed, its keeper may have it open as long as
+ * we live. pidfd: -1 as long as it cannot. */
 static int
-receive(int socket, enum sidecar_message_type wanted, struct sidecar_message *message)
+await_message(int socket, int pidfd)
 {
-    int fd, result = packet_receive(socket, message, sizeof(*message), &fd);
+    struct pollfd polled[] = {{.fd = socket, .events = POLLIN}, {.fd = pidfd, .events = POLLIN}};
 
+    while (poll(polled, 2, -1) < 0)
+        if (errno != EINTR)
+            return -errno;
+    return polled[0].revents ? 0 : -EPIPE;
+}
+
+static int
+receive(int socket, int pidfd, enum sidecar_message_type wanted, struct sidecar_message *message)
+{
+    int fd, result = await_message(socket, pidfd);
+
+    if (result < 0)
+        return result;
+    result = packet_receive(socket, message, sizeof(*message), &fd);
     if (fd >= 0)
         close(fd);
     if (result == 1)
@@ -73,50 +89,53 @@ receive(int socket, enum sidecar_message_type wanted, struct sidecar_message *me
 
 /* --- the gate --- */
 
-static bool
-is_gone(int socket)
-{
-    struct pollfd polled = {.fd = socket};
-
-    return poll(&polled, 1, 0) == 1 && (polled.revents & POLLHUP);
-}
-
 static int
-try_kind(unsigned number, int socket, pid_t sidecar)
+try_kind(unsigned number, int socket, pid_t sidecar, int pidfd)
 {
     struct sidecar_message message = {.type = SIDECAR_OPEN, .kind = number};
     int fd;
 
     /* It may have been killed when it was to open the kind before; this one may need it for good. */
-    if (is_gone(socket))
+    if (process_pidfd_has_exited(pidfd))
         return -EPIPE;
     int result = gate_kinds[number]->prepare(sidecar, &fd);
     if (result == 0)
         result = packet_send(socket, &message, sizeof(message), fd);
     if (fd >= 0)
         close(fd);
-    return result < 0 ? result : receive(socket, SIDECAR_OUTCOME, &message);
+    return result < 0 ? result : receive(socket, pidfd, SIDECAR_OUTCOME, &message);
 }
 
+/* The first kind, or the wanted one, that can be had. */
 static int
-put_up(int socket, const struct gate_kind **kind, char **why_not)
+try_kinds(int socket, pid_t sidecar, int pidfd, const struct gate_kind **kind, char **why_not)
 {
     const struct gate_kind *wanted = *kind;
-    struct sidecar_message message;
-    int result = receive(socket, SIDECAR_READY, &message);
+    int result = -EOPNOTSUPP;
 
-    if (result < 0)
-        return note(why_not, "sidecar", result);
-    result = -EOPNOTSUPP;
     for (unsigned i = 0; result < 0 && gate_kinds[i]; i++) {
         if (wanted && wanted != gate_kinds[i])
             continue;
-        result = try_kind(i, socket, message.pid);
+        result = try_kind(i, socket, sidecar, pidfd);
         if (result < 0)
             note(why_not, gate_kinds[i]->name, result);
         else
             *kind = gate_kinds[i];
     }
+    return result;
+}
+
+static int
+put_up(int socket, const struct gate_kind **kind, char **why_not)
+{
+    struct sidecar_message message;
+    int result = receive(socket, -1, SIDECAR_READY, &message);
+    int pidfd = result < 0 ? result : process_open_pidfd(message.pid);
+
+    if (pidfd < 0)
+        return note(why_not, "sidecar", pidfd == -ESRCH ? -EPIPE : pidfd);
+    result = try_kinds(socket, message.pid, pidfd, kind, why_not);
+    close(pidfd);
     return result;
 }
 

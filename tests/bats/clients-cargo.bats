@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cargo below jobwrap: what runs at once is stamped by rustc's wrapper, by the build scripts, and by the
 # jobs of a make that one of them starts. cargo itself loses tokens when a build fails.
+# needs_the_plain_build: with sanitizers jobwrap-builds goes the same ways, in less time.
 
 # shellcheck disable=SC2154 # common.bash sets spawned
 load ../lib/bash/common

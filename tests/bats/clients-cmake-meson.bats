@@ -3,6 +3,7 @@
 # cmake --build, with Makefiles and with ninja 1.13, and meson compile, which has ninja only: compilers
 # and linkers are stamped. ninja 1.13 is a client, though one that tries for a token only when one of
 # its jobs ends; it takes `fifo:` alone.
+# needs_the_plain_build: with sanitizers jobwrap-builds goes the same ways, in less time.
 
 # shellcheck disable=SC2154 # common.bash sets spawned
 load ../lib/bash/common

@@ -3,6 +3,7 @@
 # gcc -flto=jobserver below jobwrap: the linker's plugin starts a make of its own, which is a client
 # of the jobserver. Compilers are stamped in the Makefile, and what runs at link time by an lto1 that
 # gcc finds before its own.
+# needs_the_plain_build: with sanitizers jobwrap-builds goes the same ways, in less time.
 
 # shellcheck disable=SC2154 # common.bash sets spawned
 load ../lib/bash/common

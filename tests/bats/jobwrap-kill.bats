@@ -1,7 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
-# SIGKILL at random moments, 100 times each ($JOBWRAP_ROUNDS): every token is back at the parent, none
-# was back before its job had ended, the statuses are right, no process and no directory is left.
+# SIGKILL at random moments, $JOBWRAP_ROUNDS times each (40 unless told): every token is back at the
+# parent, none was back before its job had ended, the statuses are right, no process and no directory
+# is left.
 
 load ../lib/bash/common
 
@@ -12,7 +13,7 @@ rounds() {
         start_steved --jobs 4
         server=(--server "$SERVER")
     fi
-    "$LIB/jobwrap-rounds" --rounds "${JOBWRAP_ROUNDS:-100}" "${server[@]}" "$1" "$2" \
+    "$LIB/jobwrap-rounds" --rounds "${JOBWRAP_ROUNDS:-40}" "${server[@]}" "$1" "$2" \
         "$BATS_TEST_TMPDIR/rounds"
 }
 

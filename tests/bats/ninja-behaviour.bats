@@ -49,24 +49,29 @@ wait_for_start_of() {
     NEEDS='|| begin'
 }
 
-# with_each COMMAND...: at two tokens, with each ninja and each gate.
-with_each() {
+# fails_with_each OPTION...: as fails_alike, at two tokens, with each ninja and each gate.
+fails_with_each() {
     for version in $SHIM_NINJAS; do
-        use_ninja "$version"
-        below_fifo 2
-        for gate in $SHIM_GATES; do
-            export NINJA_SHIM_GATE=$gate
-            echo "ninja $version, $gate"
-            "$@"
-            all_back 2
-        done
+        fails_with "$version" "$SHIM_GATES" "$@"
     done
 }
 
-# fails_alike OPTION...: as many jobs, and the same status, with three at once.
-fails_alike() {
-    alone -j3 -C tree "$@"
+# fails_with NINJA GATES OPTION...
+fails_with() {
+    use_ninja "$1"
+    below_fifo 2
+    alone -j3 -C tree "${@:3}"
     [ "$(cat alone.status)" != 0 ]
+    for gate in $2; do
+        export NINJA_SHIM_GATE=$gate
+        echo "ninja $1, $gate"
+        fails_alike "${@:3}"
+        all_back 2
+    done
+}
+
+# fails_alike OPTION...: as many jobs, and the same status, as alone with three at once.
+fails_alike() {
     gated -C tree "$@"
     cat gated.jobs
     [ "$(wc -l <alone.jobs)" = "$(wc -l <gated.jobs)" ]
@@ -79,11 +84,14 @@ fails_alike() {
     job fail "$(fails_among 3 'exit 3')"
     wait_for_start_of fail
     jobs_named other 20 "$(ends_later)"
-    with_each fails_alike
+    fails_with_each
     [ "$(wc -l <gated.jobs)" = 4 ]
 }
 
+# Each way with each ninja, the gates in turn.
 @test 'a job fails with 1, 2, 130, or is killed: the status is the same' {
+    local turn=0 gates
+    read -ra gates <<<"$SHIM_GATES"
     for how in 'exit 1' 'exit 2' 'exit 130' 'kill -INT 0' 'kill -TERM 0' 'kill -KILL 0'; do
         echo "$how"
         rm -rf tree
@@ -91,7 +99,10 @@ fails_alike() {
         job fail "$(fails_among 3 "$how")"
         wait_for_start_of fail
         jobs_named other 10 "$(ends_later)"
-        with_each fails_alike
+        for version in $SHIM_NINJAS; do
+            turn=$((turn + 1))
+            fails_with "$version" "${gates[turn % ${#gates[@]}]}"
+        done
         [ "$(wc -l <gated.jobs)" = 4 ]
     done
 }
@@ -102,7 +113,7 @@ fails_alike() {
     jobs_named other 10 "$(ends_later)"
     job fail2 'exit 4'
     jobs_named late 10
-    with_each fails_alike -k 0
+    fails_with_each -k 0
     [ "$(wc -l <gated.jobs)" = 23 ]
 }
 
@@ -112,7 +123,7 @@ fails_alike() {
     job second "$(once '[ $(grep -c "^start other" "$LOG") -ge 2 ]'; fails_among 3 'exit 4')"
     wait_for_start_of first second
     jobs_named other 10 "$(once 'grep -q "^end second" "$LOG"'; ends_later)"
-    with_each fails_alike -k2
+    fails_with_each -k2
     [ "$(wc -l <gated.jobs)" = 5 ]
 }
 
@@ -123,7 +134,7 @@ builds_alike_after() {
     local label
     for label in alone gated; do
         rm -rf tree
-        "$LIB/make-ninja-tree" --jobs 100 --regenerate tree "$LOG"
+        "$LIB/make-ninja-tree" --jobs 80 --regenerate tree "$LOG"
         $label -C tree
         "$@"
         $label -C tree
@@ -154,13 +165,17 @@ change_input() {
 
 # --- options ---
 
-# alike OPTION...: by its name, which it prints.
+# alike OPTIONS...: what it says to each, words in one argument, and its status. It prints its name.
 alike() {
-    PATH=${REAL%/*}:$PATH MAKEFLAGS='' build alone ninja "$@"
-    PATH=${NINJA_SHIM%/*}:$PATH build gated ninja "$@"
+    local each='for options; do
+        ninja $options >each 2>&1 || echo "$options: $?"
+        sed "s/^/$options: /" each
+    done'
+    PATH=${REAL%/*}:$PATH MAKEFLAGS='' build alone sh -c "$each" - "$@"
+    PATH=${NINJA_SHIM%/*}:$PATH build gated sh -c "$each" - "$@"
     # The usage names the default, which the shim decides, if it cannot know that there is a mistake.
     sed -i 's/default=[0-9]*/default=N/' alone.said gated.said
-    same said status jobs
+    same said jobs
 }
 
 @test '--version, -t, -n and what is wrong: as without the shim' {
@@ -169,47 +184,37 @@ alike() {
     for version in $SHIM_NINJAS; do
         use_ninja "$version"
         below_fifo 2
-        alike --version
-        alike -h
-        alike --help
-        alike -C tree -t list
-        alike -C tree -t targets all
-        alike -C tree -t commands
-        alike -C tree -t compdb
-        alike -C tree -tclean
-        alike -C tree -n
-        alike -C tree -nv
-        alike -d list
-        alike -w list
-        alike -Z
-        alike --nonsense
-        alike -j
-        alike -jx
-        alike -kx
-        alike -lx
-        alike -C
-        alike -C nowhere
-        alike -C empty
-        alike -C tree nosuch
-        alike -C tree -f nosuch.ninja
+        alike --version -h --help '-C tree -t list' '-C tree -t targets all' '-C tree -t commands' \
+            '-C tree -t compdb' '-C tree -tclean' '-C tree -n' '-C tree -nv' '-d list' '-w list' \
+            -Z --nonsense -j -jx -kx -lx -C '-C nowhere' '-C empty' '-C tree nosuch' \
+            '-C tree -f nosuch.ninja'
+        grep -q '^-C tree -n: out/meet.1$' gated.said
         all_back 2
         [ ! -s gated.jobs ]
     done
 }
 
+# capped 'TOKENS OPTION MOST'
+capped() {
+    local tokens option most
+    read -r tokens option most <<<"$1"
+    below_fifo "$tokens"
+    clean tree
+    MEET=$most gated -C tree "$option"
+    echo "$1: $(tail -n 3 gated.raw)"
+    exactly "$most" 30
+    all_back "$tokens"
+}
+
 @test 'a -j of the user is a cap' {
-    "$LIB/make-ninja-tree" --jobs 60 tree "$LOG"
-    for version in 1.11 1.13; do
-        use_ninja "$version"
-        for case in '8 -j2 2' '1 -j2 2' '1 -j9 2' '3 -j1 1' '3 -j0 4' '3 -vj3 3' '0 -j4 1'; do
-            read -r tokens option most <<<"$case"
-            below_fifo "$tokens"
-            clean tree
-            MEET=$most gated -C tree "$option"
-            echo "$case: $(tail -n 3 gated.raw)"
-            exactly "$most" 60
-            all_back "$tokens"
-        done
+    "$LIB/make-ninja-tree" --jobs 30 tree "$LOG"
+    use_ninja 1.11
+    for case in '8 -j2 2' '1 -j2 2' '1 -j9 2' '3 -j1 1'; do
+        capped "$case"
+    done
+    use_ninja 1.13
+    for case in '8 -j2 2' '3 -j0 4' '3 -vj3 3' '0 -j4 1'; do
+        capped "$case"
     done
     below_fifo 8
     clean tree
@@ -217,26 +222,26 @@ alike() {
     [ "$(cat gated.status)" = 1 ] # no target all
     clean tree
     MEET=3 build gated "$NINJA_SHIM" -j 8 -C tree -j 3 -k 1
-    exactly 3 60
+    exactly 3 30
     start_steved --jobs 3
     export MAKEFLAGS="--jobserver-auth=fifo:$SERVER"
     clean tree
     MEET=2 gated -C tree -j2
-    exactly 2 60
+    exactly 2 30
     wait_for 10 steved_has free 3
 }
 
 @test '-l: a load that is never reached, and one that always is' {
-    "$LIB/make-ninja-tree" --jobs 60 tree "$LOG"
+    "$LIB/make-ninja-tree" --jobs 30 tree "$LOG"
     for version in $SHIM_NINJAS; do
         use_ninja "$version"
         below_fifo 3
         clean tree
         MEET=4 gated -C tree -l 10000
-        exactly 4 60
+        exactly 4 30
         clean tree
         gated -C tree -l 0.0001
-        exactly 1 60
+        exactly 1 30
         all_back 3
     done
 }

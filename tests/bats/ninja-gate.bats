@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
-# ninja-shim with K tokens and an implicit slot that somebody has paid for: exactly K + 1 of 300 mixed
+# ninja-shim with K tokens and an implicit slot that somebody has paid for: exactly K + 1 of 120 mixed
 # jobs at once, every token back, and what ninja says and returns is what it does alone. The first
 # twelve jobs of the tree wait for K + 1 of them to live.
 # needs_the_plain_build: with sanitizers the other files about ninja go the same ways, in less time.
@@ -10,11 +10,11 @@
 load ../lib/bash/common
 load ../lib/bash/shim
 
-JOBS=300
+JOBS=120
 
 # tree_alone: what the real one makes of the tree.
 tree_alone() {
-    "$LIB/make-ninja-tree" tree "$LOG"
+    "$LIB/make-ninja-tree" --jobs "$JOBS" tree "$LOG"
     MEET=9 alone -j9 -C tree
     [ "$(cat alone.status)" = 0 ]
 }
@@ -130,7 +130,7 @@ at_steved() {
     as_nobody "$REAL" --version || missing 'another user cannot reach ninja'
     directory_for_all
     LOG=$OTHER/log
-    "$LIB/make-ninja-tree" "$OTHER/tree" "$LOG"
+    "$LIB/make-ninja-tree" --jobs "$JOBS" "$OTHER/tree" "$LOG"
     chmod -R a+rwX "$OTHER"
     MEET=9 alone -j9 -C "$OTHER/tree"
     for gate in $SHIM_GATES; do

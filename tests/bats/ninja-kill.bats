@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
-# A random signal at a random moment to ninja, the sidecar, its keeper or a job, 200 times
-# ($SHIM_ROUNDS; of each other kind a fifth as often): see shim-rounds for what must hold. What it
+# A random signal at a random moment to ninja, the sidecar, its keeper or a job, 80 times
+# ($SHIM_ROUNDS; of each other kind a fourth as often): see shim-rounds for what must hold. What it
 # prints of a round that has failed, the seed and all, shows that round again.
 
 # shellcheck disable=SC2154 # common.bash sets spawned
@@ -28,11 +28,11 @@ rounds() {
 }
 
 all() {
-    echo "${SHIM_ROUNDS:-200}"
+    echo "${SHIM_ROUNDS:-80}"
 }
 
 some() {
-    echo $((($(all) + 4) / 5))
+    echo $((($(all) + 3) / 4))
 }
 
 @test 'a FIFO' {

@@ -3,6 +3,7 @@
 # A CMake project and a meson project that find the shim: compilers and linkers are stamped, and never
 # more of them run at once than there are tokens and a slot that is paid for. Alone, in a make, under
 # jobwrap, under a bare FIFO.
+# needs_the_plain_build: with sanitizers the other files about ninja go the same ways, in less time.
 
 # shellcheck disable=SC2154 # common.bash sets spawned
 load ../lib/bash/common

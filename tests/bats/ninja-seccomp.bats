@@ -208,6 +208,7 @@ without_leak_checker() {
 # proot traces all that runs in it, and lets go what SIGSTOP has stopped.
 @test 'below a tracer that drops stops: a line, and -j1' {
     require ninja proot
+    without_leak_checker
     stamps "$WORK/build" 0.02 10
     jobserver 3
     run -0 env -u NINJA_SHIM_GATE proot "$SHIM" -C "$WORK/build"
@@ -231,6 +232,28 @@ without_leak_checker() {
     [[ $output == *'ninja-shim: cannot hold jobs back (ptrace: '*'; seccomp: Broken pipe); using -j1'* ]]
     "$CONCURRENCY" --expect-jobs 10 --expect-exactly 1 log
     tokens_are 3
+}
+
+# killed_at CALL,WHEN COMMAND...: each process, in the system call that is its WHENth of that name; what
+# is left then keeps strace waiting.
+killed_at() {
+    run -125 "$LIB/subreaper" timeout 20 strace -f -qq -o trace -e trace="${1%:*}" \
+        -e inject="${1%:*}:signal=KILL:when=${1#*:}" "${@:2}"
+    grep -q "^[0-9]* *${1%:*}(.*= ?$" trace
+}
+
+# Who tries whether a stop holds has stopped its child by the first kill(2), and ends it by the second.
+@test 'who puts up the gate is killed: a line, nobody waits and nothing is left' {
+    local at
+    require strace
+    without_leak_checker
+    jobserver 1
+    for at in kill:1 kill:2 bind:1; do
+        killed_at "$at" "$JOBGATE" --gate=seccomp --jobs-of=xargs -- touch ran
+        [[ $output == *'jobgate: cannot hold jobs back (seccomp: '*'); nothing is run'* ]]
+        [ ! -e ran ]
+    done
+    tokens_are 1
 }
 
 # --- what is a job ---

@@ -5,6 +5,9 @@
  * pool_check() and by a comparison with a model that knows nothing of queues and time: it only counts
  * what was granted to whom and returned.
  *
+ * A server follows the rows of the pool (rows.h), and is replaced now and then: what it wrote down must be
+ * what the pool is, and the pool that is built from it goes on in its place.
+ *
  *     test_pool_random [SEED]     or POOL_RANDOM_SEED; printed, to repeat a failure
  *     POOL_RANDOM_OPERATIONS      1000000 unless told
  *
@@ -26,6 +29,7 @@
 #include <cmocka.h>
 
 #include "libjobserver/pool/pool.h"
+#include "tests/unit/row_table.h"
 
 #define PROCESSES 320
 #define OPENINGS 384
@@ -55,6 +59,7 @@ struct reader {
     bool blocked;
     int process, opening;
     int holder; /* as it was when the read began to wait */
+    uint64_t serial;
 };
 
 struct random_test {
@@ -82,6 +87,10 @@ struct random_test {
     uint64_t grants, waits, deaths, foreign, drops, lapses, joins, reservations_used;
     uint64_t late_claims, passed_on;
     uint64_t notices; /* of the last read */
+
+    bool is_followed;
+    struct row_table rows; /* as told */
+    uint64_t readings, restarts;
 };
 
 /* --- chance --- */
@@ -453,6 +462,11 @@ answer_due(struct random_test *t)
         (pool_set_idle)(__VA_ARGS__);                                                              \
         answer_due(t);                                                                             \
     } while (0)
+#define pool_group_set_needy(...)                                                                  \
+    do {                                                                                           \
+        (pool_group_set_needy)(__VA_ARGS__);                                                       \
+        answer_due(t);                                                                             \
+    } while (0)
 #define pool_set_throttle(...)                                                                     \
     do {                                                                                           \
         (pool_set_throttle)(__VA_ARGS__);                                                          \
@@ -679,13 +693,9 @@ op_read_nonblocking(struct random_test *t)
     return true;
 }
 
-static bool
-op_read_blocking(struct random_test *t)
+static void
+read_blocking(struct random_test *t, struct reader *r, int p, int o)
 {
-    int p = any_process(t), o = p == NOBODY ? NOBODY : any_opening(t, p);
-    struct reader *r = &t->readers[below(t, READERS)];
-    if (o == NOBODY || r->blocked)
-        return false;
     struct pool_status before;
     pool_get_status(t->pool, &before);
     bool must = must_be_granted(t, &before, p, o);
@@ -699,8 +709,18 @@ op_read_blocking(struct random_test *t)
         complain(t, "a blocking read is answered %d", (int)answer);
     } else {
         r->blocked = true;
-        t->waits++;
+        r->serial = ++t->waits;
     }
+}
+
+static bool
+op_read_blocking(struct random_test *t)
+{
+    int p = any_process(t), o = p == NOBODY ? NOBODY : any_opening(t, p);
+    struct reader *r = &t->readers[below(t, READERS)];
+    if (o == NOBODY || r->blocked)
+        return false;
+    read_blocking(t, r, p, o);
     return true;
 }
 
@@ -863,6 +883,16 @@ op_weight(struct random_test *t)
     unsigned weight = one_in(t, 2) ? 1 + below(t, POOL_WEIGHT_MAX) : POOL_WEIGHT_DEFAULT;
     pool_account_set_weight(t->pool, pool_process_account(t->processes[p].handle), weight,
                             t->now_ns);
+    return true;
+}
+
+static bool
+op_paid(struct random_test *t)
+{
+    int p = any_process(t);
+    if (p == NOBODY)
+        return false;
+    pool_process_set_paid(t->pool, t->processes[p].handle);
     return true;
 }
 
@@ -1029,6 +1059,16 @@ op_idle(struct random_test *t)
     return true;
 }
 
+static bool
+op_needy(struct random_test *t)
+{
+    int p = any_process(t), o = p == NOBODY ? NOBODY : any_opening(t, p);
+    if (o == NOBODY || t->openings[o].group == NOBODY)
+        return false;
+    pool_group_set_needy(t->pool, t->openings[o].handle, below(t, 4), t->now_ns);
+    return true;
+}
+
 static const struct {
     const char *name;
     unsigned weight;
@@ -1047,11 +1087,13 @@ static const struct {
     {"limit", 1, op_limit},
     {"throttle", 1, op_throttle},
     {"weight", 1, op_weight},
+    {"paid by its parent", 1, op_paid},
     {"join", 3, op_join},
     {"pay", 2, op_pay},
     {"claim", 3, op_claim},
     {"await a claim", 6, op_await},
     {"idle", 2, op_idle},
+    {"needy", 1, op_needy},
 };
 
 #define N_OPERATIONS (sizeof(operations) / sizeof(operations[0]))
@@ -1093,6 +1135,161 @@ time_passes(struct random_test *t)
     check(t);
 }
 
+/* --- another server --- */
+
+/* What was told at each change is what all rows are. */
+static void
+check_rows(struct random_test *t)
+{
+    struct row_table all = {0};
+    row_table_follow(&t->rows, t->pool);
+    if (pool_follow(t->pool) < 0)
+        complain(t, "out of memory");
+    row_table_follow(&all, t->pool);
+    const struct pool_row *row = row_table_difference(&t->rows, &all);
+    if (row)
+        complain(t, "%s %u has changed, or is gone, and was not told",
+                 pool_row_kind_name(row->kind), row->number);
+    row_table_clear(&all);
+    t->readings++;
+}
+
+static void
+follow(struct random_test *t)
+{
+    if (t->is_followed && one_in(t, 4))
+        row_table_follow(&t->rows, t->pool);
+    if (t->is_followed ? one_in(t, 50) : one_in(t, 2000)) {
+        t->operation = "follow";
+        if (!t->is_followed && pool_follow(t->pool) < 0)
+            complain(t, "out of memory");
+        t->is_followed = true;
+        check_rows(t);
+    }
+}
+
+static void
+compare_status(struct random_test *t, struct pool *restored)
+{
+    struct pool_status was, is;
+    pool_get_status(t->pool, &was);
+    pool_get_status(restored, &is);
+    bool is_same = was.capacity == is.capacity && was.free + was.reserved == is.free &&
+                   was.held == is.held && is.reserved == 0 && was.debt == is.debt &&
+                   is.waiting == 0 && was.unpaid == is.unpaid && was.accounts == is.accounts &&
+                   was.processes == is.processes;
+    bool has_counted = was.granted == is.granted && was.returned == is.returned &&
+                       was.foreign == is.foreign && was.dropped == is.dropped &&
+                       was.reclaimed == is.reclaimed && was.lapsed == is.lapsed;
+    if (!is_same || !has_counted)
+        complain(t, "the status is another");
+    if (pool_next_deadline(restored) != POOL_NO_DEADLINE)
+        complain(t, "there is a deadline");
+    struct pool_due due;
+    if (pool_next_due(restored, &due))
+        complain(t, "something is due");
+}
+
+static bool
+is_same_client(const struct pool_client *a, const struct pool_client *b)
+{
+    return a->account == b->account && a->weight == b->weight && a->pid == b->pid &&
+           a->keeper == b->keeper && a->held == b->held && a->claims == b->claims &&
+           a->has_claimed == b->has_claimed && a->is_group == b->is_group &&
+           a->pays_implicit == b->pays_implicit && a->is_unpaid == b->is_unpaid;
+}
+
+/* Who was listed only because it waits may be missing. */
+static void
+compare_clients(struct random_test *t, struct pool *restored)
+{
+    struct pool_client was, is;
+    uint64_t cursor_was = 0, cursor_is = 0;
+    while (pool_get_clients(restored, &cursor_is, &is, 1) == 1) {
+        do {
+            if (pool_get_clients(t->pool, &cursor_was, &was, 1) == 0)
+                complain(t, "pid %d is listed, and was not", (int)is.pid);
+        } while (cursor_was < cursor_is && was.held == 0 && was.reserved + was.waiting > 0);
+        if (cursor_was != cursor_is || !is_same_client(&was, &is) || is.reserved + is.waiting > 0)
+            complain(t, "pid %d is listed otherwise", (int)is.pid);
+    }
+    while (pool_get_clients(t->pool, &cursor_was, &was, 1) == 1)
+        if (was.held > 0 || was.reserved + was.waiting == 0)
+            complain(t, "pid %d was listed, and is not", (int)was.pid);
+}
+
+static struct pool *
+restore(struct random_test *t)
+{
+    struct pool_row_fault fault;
+    struct pool *restored = row_table_restore(&t->rows, &fault);
+    if (!restored)
+        complain(t, "%s %u: %s", pool_row_kind_name(fault.kind), fault.number, fault.what);
+    const char *wrong = pool_check(restored);
+    if (wrong)
+        complain(t, "restored: %s", wrong);
+    compare_status(t, restored);
+    compare_clients(t, restored);
+    if (row_table_follow(&t->rows, restored) > 0)
+        complain(t, "a pool that was restored has something to tell");
+    return restored;
+}
+
+static void
+take_over(struct random_test *t, struct pool *restored)
+{
+    for (int p = 0; p < PROCESSES; p++) {
+        struct process *process = &t->processes[p];
+        if (process->handle)
+            process->handle = pool_process_of_row(restored, pool_process_row(process->handle));
+    }
+    for (int o = 0; o < OPENINGS; o++) {
+        struct opening *opening = &t->openings[o];
+        if (!opening->handle)
+            continue;
+        opening->handle = pool_opening_of_row(restored, pool_opening_row(opening->handle));
+        pool_opening_set_owner(opening->handle, opening);
+    }
+    pool_destroy(t->pool);
+    t->pool = restored;
+}
+
+static int
+by_serial(const void *a, const void *b)
+{
+    const struct reader *first = a, *second = b;
+    return (first->serial > second->serial) - (first->serial < second->serial);
+}
+
+/* What was blocked is asked for again, in the order of before. */
+static void
+repeat_reads(struct random_test *t)
+{
+    struct reader blocked[READERS];
+    size_t count = 0;
+    qsort(t->readers, READERS, sizeof(t->readers[0]), by_serial);
+    for (int i = 0; i < READERS; i++) {
+        if (t->readers[i].blocked)
+            blocked[count++] = t->readers[i];
+        t->readers[i].blocked = false;
+    }
+    for (size_t i = 0; i < count; i++)
+        read_blocking(t, &t->readers[i], blocked[i].process, blocked[i].opening);
+}
+
+static void
+restart(struct random_test *t)
+{
+    t->operation = "restart";
+    check_rows(t);
+    take_over(t, restore(t));
+    check_rows(t);
+    check(t);
+    repeat_reads(t);
+    check(t);
+    t->restarts++;
+}
+
 /* --- a phase: a pool of its own, from its creation to the death of all --- */
 
 static void
@@ -1113,7 +1310,8 @@ begin_phase(struct random_test *t)
     t->limit = t->min_jobs = 0;
     t->throttled = false;
     t->pool = pool_create(t->capacity);
-    if (!t->pool)
+    t->is_followed = !one_in(t, 4);
+    if (!t->pool || (t->is_followed && pool_follow(t->pool) < 0))
         complain(t, "out of memory");
 }
 
@@ -1136,6 +1334,9 @@ end_phase(struct random_test *t)
                  s.unpaid);
     if (pool_next_deadline(t->pool) != POOL_NO_DEADLINE)
         complain(t, "nobody lives, and yet there is a deadline");
+    if (t->is_followed)
+        restart(t);
+    row_table_clear(&t->rows);
     t->foreign += s.foreign;
     t->drops += s.dropped > 0;
     t->lapses += s.lapsed;
@@ -1155,17 +1356,21 @@ test_rule1_after_each_of_a_million_operations(void **state)
         for (unsigned long i = 0; i < phase_length && t->done < t->operations; i++, t->done++) {
             time_passes(t);
             random_operation(t);
+            follow(t);
+            if (t->is_followed && one_in(t, 500))
+                restart(t);
         }
         end_phase(t);
     }
     printf("# %lu operations: %" PRIu64 " grants, %" PRIu64 " waits, %" PRIu64 " deaths, %" PRIu64
            " foreign returns, %" PRIu64 " lapsed, %" PRIu64 " reservations used, %" PRIu64
-           " joins, %" PRIu64 " late claims, %" PRIu64 " passed on\n",
+           " joins, %" PRIu64 " late claims, %" PRIu64 " passed on, %" PRIu64 " restarts\n",
            t->done, t->grants, t->waits, t->deaths, t->foreign, t->lapses, t->reservations_used,
-           t->joins, t->late_claims, t->passed_on);
+           t->joins, t->late_claims, t->passed_on, t->restarts);
     /* a test that met none of these has tested nothing */
     assert_true(t->grants && t->waits && t->deaths && t->foreign && t->drops && t->lapses &&
-                t->reservations_used && t->joins && t->late_claims && t->passed_on);
+                t->reservations_used && t->joins && t->late_claims && t->passed_on && t->readings &&
+                t->restarts);
 }
 
 static int
@@ -1175,6 +1380,7 @@ teardown(void **state)
     if (t->pool)
         pool_destroy(t->pool);
     t->pool = NULL;
+    row_table_clear(&t->rows);
     return 0;
 }
 

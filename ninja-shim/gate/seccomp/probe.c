@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -36,10 +37,22 @@ look(struct probe *probe)
     return poll(&polled, 1, LOOK_MS) == 0 && process_info(probe->pid, &probe->info) == 0;
 }
 
+/* As fork(2), but the child does not outlive us. Who tries may be killed in the middle; who is stopped
+ * there would stay so for ever, with the listener open that it waits for, and the pipe. */
+static pid_t
+fork_bound(void)
+{
+    pid_t parent = getpid(), pid = fork();
+
+    if (pid == 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent))
+        _exit(127);
+    return pid;
+}
+
 static pid_t
 fork_probed(void)
 {
-    pid_t pid = fork();
+    pid_t pid = fork_bound();
 
     if (pid != 0)
         return pid;
@@ -61,18 +74,17 @@ receive(struct probe *probe, struct seccomp_exec *exec)
                                                                                       : -EOPNOTSUPP;
 }
 
-/* Traced, it shows no difference between the stop that we want and one that its tracer ends soon. */
-static int
-check_traced(const struct probe *probe)
+/* Traced, it shows no difference between the stop that we want and one that its tracer ends soon, of which
+ * there may be several before it. */
+static bool
+stands_still(const struct probe *probe)
 {
     struct pollfd polled = {.fd = probe->pidfd, .events = POLLIN};
     uint64_t before, after;
 
     bool has_stopped = process_program_counter(probe->pid, &before) == 0;
-    if (!has_stopped || poll(&polled, 1, TRACER_MS) != 0 ||
-        process_program_counter(probe->pid, &after) < 0 || before != after)
-        return -EOPNOTSUPP;
-    return 0;
+    return has_stopped && poll(&polled, 1, TRACER_MS) == 0 &&
+           process_program_counter(probe->pid, &after) == 0 && before == after;
 }
 
 static int
@@ -81,10 +93,8 @@ check_stop(struct probe *probe)
     for (unsigned looks = 0; looks < LOOKS_MAX && look(probe); looks++) {
         if (!probe->info.has_executed)
             continue;
-        if (probe->info.state == 'T')
+        if (probe->info.state == 'T' || (probe->info.state == 't' && stands_still(probe)))
             return 0;
-        if (probe->info.state == 't')
-            return check_traced(probe);
     }
     return -EOPNOTSUPP;
 }
@@ -130,7 +140,7 @@ static int
 run_in_child(const int ends[2])
 {
     int result = -EOPNOTSUPP;
-    pid_t child = fork();
+    pid_t child = fork_bound();
 
     if (child < 0)
         return -errno;
