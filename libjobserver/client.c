@@ -226,6 +226,9 @@ find_control(struct client *client)
         return;
     client->control_fd = connection;
     client->kind = CLIENT_SERVER;
+    /* Who has it open is taken for somebody who has tokens of it. */
+    close(client->read_fd);
+    client->read_fd = client->write_fd = -1;
 }
 
 /* Owns `fd`, which is closed on an error. */

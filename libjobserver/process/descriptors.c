@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What processes have open: the pipes of others, and what a descriptor of our own stands for. */
+/* What processes have open: the pipes and files of others, and what a descriptor of our own stands for. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -94,6 +94,27 @@ process_pipes(pid_t pid, uint64_t *pipes, size_t max)
         former = seen;
         seen = look_for_pipes(pid, pipes, &n, max);
     } while (seen != former && ++looks < LOOKS_MAX);
+    return n;
+}
+
+/* --- a file --- */
+
+size_t
+process_find_file(pid_t pid, dev_t device, ino_t inode, int *numbers, size_t max)
+{
+    char path[PROCESS_PATH_SIZE];
+    struct dirent *entry;
+    struct stat status;
+    size_t n = 0;
+
+    snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+    DIR *fds = opendir(path);
+    while (fds && n < max && (entry = readdir(fds)))
+        if (entry->d_name[0] != '.' && fstatat(dirfd(fds), entry->d_name, &status, 0) == 0 &&
+            status.st_ino == inode && status.st_dev == device)
+            numbers[n++] = atoi(entry->d_name);
+    if (fds)
+        closedir(fds);
     return n;
 }
 

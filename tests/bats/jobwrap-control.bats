@@ -32,6 +32,14 @@ setup() {
     exactly 3 180
 }
 
+@test 'the FIFO was passed over and has its turn, though it has more than who waits: all builds end' {
+    # shellcheck disable=SC2016 # for make
+    printf '%b\n' 'all: a b' 'a b:' \
+        '\t@for i in 1 2 3; do "$(JOBWRAP)" $(MAKE) -s -f sub.mk || exit; done' >Makefile
+    printf 'all: 1 2 3\n1 2 3:\n\t@sleep 0.02\n' >sub.mk
+    timeout -s KILL 60 "$JOBWRAP" -j3 --parent=none make -s
+}
+
 @test 'stevectl inside: who holds what, and another number of jobs from now on' {
     run -0 --separate-stderr "$JOBWRAP" -j3 --parent=none sh -c '
         "$0" get jobs; "$0" set jobs=5; "$0" get jobs; "$0" get held; "$0" status' "$STEVECTL"

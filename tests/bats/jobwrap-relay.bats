@@ -86,7 +86,7 @@ assert os.read(fd, 1) + os.read(fd, 1) == b"++"'
     # Three are read and forgotten; then only this shell lives, and the sleep.
     spawn "$JOBWRAP" --parent="$PARENT" sh -c 'dd bs=1 count=3 of=/dev/null status=none <"$JOBWRAP_FIFO"
         exec sleep 1000' 2>said
-    wait_for 10 grep -q '^jobwrap: 2 tokens were lost' said
+    wait_for 10 grep -q '^jobwrap: 3 tokens were lost' said
     wait_for 10 eval '[ "$(tokens_in "$PARENT")" -ge 1 ]'
     stop "$spawned"
     wait_for 10 fifo_has "$PARENT" 4
