@@ -51,7 +51,8 @@ is_counted(const struct state *state, unsigned held, int token)
     return false;
 }
 
-/* Returns how many tokens are held; *n_polled: by how many processes. */
+/* Returns how many tokens are held; *n_polled: how many processes run. One of them may have the implicit slot,
+ * which is paid by what we have claimed as long as we live. */
 static unsigned
 count_held(struct state *state, nfds_t *n_polled)
 {
@@ -62,10 +63,9 @@ count_held(struct state *state, nfds_t *n_polled)
     for (unsigned i = 0; i < holdings->end; i++) {
         const struct holding *holding = &holdings->holding[i];
         int token = holding->token;
-        if (holding->kind == HOLDING_NONE || token == HOLDINGS_NO_TOKEN ||
-            process_pidfd_has_exited(holding->pidfd))
+        if (holding->kind == HOLDING_NONE || process_pidfd_has_exited(holding->pidfd))
             continue;
-        if (!is_counted(state, held, token))
+        if (token != HOLDINGS_NO_TOKEN && !is_counted(state, held, token))
             state->tokens[held++] = token;
         state->polled[(*n_polled)++] = (struct pollfd){.fd = holding->pidfd, .events = POLLIN};
     }

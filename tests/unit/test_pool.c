@@ -690,7 +690,7 @@ test_rule2_token_that_is_returned_pays_for_nobody_twice(void **state)
 }
 
 static void
-test_rule2_token_that_is_returned_pays_for_no_group_whose_founder_is_dead(void **state)
+test_rule2_token_that_is_returned_pays_for_jobs_whose_gate_is_dead(void **state)
 {
     struct fixture *f = begin(state, 3);
     NEW_CLIENT(f, make, 1);
@@ -707,10 +707,13 @@ test_rule2_token_that_is_returned_pays_for_no_group_whose_founder_is_dead(void *
     die(f, &gate);
     assert_true(pool_write_ends_claims(make.process, 1));
     give(f, &make, 1);
-    expect_tokens(f, 2, 1, 0, 0);
+    expect_tokens(f, 1, 2, 0, 0);
     assert_false(pool_process_has_claimed(keeper.process));
+    assert_int_equal(pool_held(gate.opening), 1);
     assert_true(pool_process_has_claimed(one.process));
     assert_int_equal(line_of(f, &make).claims, 1);
+    die(f, &keeper);
+    expect_tokens(f, 2, 1, 0, 0);
 }
 
 static void
@@ -2963,7 +2966,7 @@ main(void)
         POOL_TEST(test_rule2_claim_ends_with_the_token),
         POOL_TEST(test_rule2_token_that_is_returned_goes_on_to_pay_for_who_claimed_it),
         POOL_TEST(test_rule2_token_that_is_returned_pays_for_nobody_twice),
-        POOL_TEST(test_rule2_token_that_is_returned_pays_for_no_group_whose_founder_is_dead),
+        POOL_TEST(test_rule2_token_that_is_returned_pays_for_jobs_whose_gate_is_dead),
         POOL_TEST(test_rule2_return_that_would_end_claims_is_known_before),
         POOL_TEST(test_rule2_claim_ends_with_the_ancestor),
         POOL_TEST(test_rule2_what_is_claimed_may_be_claimed_on),
