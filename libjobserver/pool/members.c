@@ -48,6 +48,7 @@ pool_account_set_weight(struct pool *pool, struct pool_account *account, unsigne
     assert(weight >= 1 && weight <= POOL_WEIGHT_MAX);
     account->weight = weight;
     pool_account_changed(pool, account);
+    pool_recall(pool);
     pool_serve(pool, now_ns);
 }
 
@@ -330,6 +331,7 @@ pool_group_join(struct pool *pool, struct pool_opening *opening, struct pool_pro
         if (!group)
             return -ENOMEM;
         group->founder = process;
+        group->has_founded_account = key != 0;
         opening->group = group;
         TAILQ_INSERT_TAIL(&group->openings, opening, in_group);
         recharge_waiters(pool, opening);
@@ -340,6 +342,16 @@ pool_group_join(struct pool *pool, struct pool_opening *opening, struct pool_pro
     pool_claim_move(pool, &process->holder, &process->group->holder);
     /* Who waited here because the opener was at its limit is charged to the group now. */
     pool_serve(pool, now_ns);
+    return 0;
+}
+
+int
+pool_group_set_weight(struct pool *pool, struct pool_opening *opening, unsigned weight,
+                      int64_t now_ns)
+{
+    if (!opening->group || !opening->group->has_founded_account)
+        return -EBUSY;
+    pool_account_set_weight(pool, opening->group->holder.account, weight, now_ns);
     return 0;
 }
 

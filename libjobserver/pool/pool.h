@@ -199,6 +199,10 @@ void pool_set_throttle(struct pool *pool, bool throttled, unsigned min_jobs, int
  * account to found; 0: stay in the process' account. */
 int pool_group_join(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
                     uint64_t key, int64_t now_ns);
+/* The weight (1..POOL_WEIGHT_MAX) of the account that the group of `opening` has founded. 0, or -EBUSY: it is
+ * in the account of a group around it, or there is no group. */
+int pool_group_set_weight(struct pool *pool, struct pool_opening *opening, unsigned weight,
+                          int64_t now_ns);
 /* One of the tokens that are held through `opening` pays for the implicit slot of its holder, and
  * is not counted in its account's share. 0, or -EINVAL if none is held. */
 int pool_pay_implicit(struct pool *pool, struct pool_opening *opening, struct pool_process *process,

@@ -95,6 +95,7 @@ struct pool_process {
 struct pool_group {
     struct pool_holder holder;
     struct pool_process *founder; /* NULL: it has died */
+    bool has_founded_account;     /* it is in no other group's */
     struct pool_processes members;
     struct pool_openings openings;
     TAILQ_ENTRY(pool_group) in_pool;
