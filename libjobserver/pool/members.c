@@ -48,7 +48,6 @@ pool_account_set_weight(struct pool *pool, struct pool_account *account, unsigne
     assert(weight >= 1 && weight <= POOL_WEIGHT_MAX);
     account->weight = weight;
     pool_account_changed(pool, account);
-    pool_recall(pool);
     pool_serve(pool, now_ns);
 }
 
@@ -173,10 +172,13 @@ group_leave(struct pool *pool, struct pool_process *process)
     while ((opening = TAILQ_FIRST(&group->openings))) {
         TAILQ_REMOVE(&group->openings, opening, in_group);
         opening->group = NULL;
+        opening->told = 0;
         recharge_waiters(pool, opening);
     }
     holder_end(pool, &group->holder);
     TAILQ_REMOVE(&pool->groups, group, in_pool);
+    if (TAILQ_EMPTY(&pool->groups))
+        pool->turn_ns = POOL_NO_DEADLINE;
     free(group);
 }
 
@@ -311,7 +313,7 @@ pool_group_set_needy(struct pool *pool, struct pool_opening *opening, unsigned n
         return;
     opening->group->holder.account->needy = needy;
     pool_account_changed(pool, opening->group->holder.account);
-    pool_recall(pool);
+    pool_recall(pool, now_ns);
     pool_serve(pool, now_ns);
 }
 
