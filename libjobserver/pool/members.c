@@ -302,6 +302,8 @@ process_change_account(struct pool *pool, struct pool_process *process,
     process->holder.account = account;
     before->holders--;
     before->claimed -= claimed;
+    pool_account_changed(pool, account);
+    pool_account_changed(pool, before);
     account_leave(pool, before);
 }
 

@@ -91,11 +91,11 @@ lend(struct pool *pool, struct pool_holder *holder, struct pool_opening *opening
 
     assert(pool->free > 0 && loan);
     TAILQ_REMOVE(&pool->spare_loans, loan, in_holder);
+    if (holder->account->needy > 0)
+        holder->account->needy--; /* before its place among those that wait is found anew */
     loan_link(pool, loan, holder, opening);
     pool->free--;
     pool->held++;
-    if (holder->account->needy > 0)
-        holder->account->needy--;
     if (holder->wish && !holder->wish->is_granted)
         pool_wish_end(pool, holder);
     pool_claimable_grew(pool, holder);
@@ -472,8 +472,10 @@ note_lazy_try(struct pool *pool, struct pool_opening *opening, struct pool_proce
         process->tries++;
     if (process->tries < TRIES_TO_KNOW || process->usual_interval_ns >= reservation_ns(process))
         return;
-    if (!find_waiter(process, opening, WAITER_LAZY))
+    if (!find_waiter(process, opening, WAITER_LAZY)) {
         pool_wait(pool, WAITER_LAZY, opening, process, NULL);
+        pool_recall(pool, now_ns);
+    }
 }
 
 enum pool_answer

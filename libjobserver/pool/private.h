@@ -106,9 +106,9 @@ struct pool_opening {
     struct pool_process *opener; /* NULL: dead */
     struct pool_group *group;
     void *owner;
-    unsigned idle;               /* of what its group holds: lent to nobody */
-    unsigned told;               /* of what is asked for: it was told, and none has come back since */
-    struct pool_loans loans;     /* read through it */
+    unsigned idle;           /* of what its group holds: lent to nobody */
+    unsigned told;           /* of what is asked for: it was told, and none has come back since */
+    struct pool_loans loans; /* read through it */
     struct pool_waiters waiters; /* last the readers, of which there may be thousands */
     struct pool_wishes wishes;   /* of which it tells */
     struct due notify_due, recall_due;

@@ -24,9 +24,23 @@ TIMEOUT_S = 60.0
 PYTEST_FILE = """\
 import os, subprocess, pytest
 
+# A worker has a token while it collects, too.
+subprocess.run([os.environ["STAMP"], {log!r}, "collect", "0"], check=True)
+
 @pytest.mark.parametrize("number", range({jobs}))
 def test(number: int) -> None:
     subprocess.run([os.environ["STAMP"], {log!r}, str(number), {seconds!r}], check=True)
+"""
+
+
+# When the first worker is there, and is about to wait: python takes its time until then.
+CONFTEST = """\
+import os, time
+
+def pytest_sessionstart() -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        with open({asked!r}, "a") as asked:
+            asked.write(f"{{time.monotonic_ns()}}\\n")
 """
 
 
@@ -157,6 +171,7 @@ class Build:
         self.kind = kind
         self.jobs = jobs
         self.seconds = str(seconds)
+        self.counts_with_another = False
         self.options = options or []
         self.directory = server.directory / f"{server.numbers}.{kind}"
         self.directory.mkdir()
@@ -219,6 +234,8 @@ class Build:
     def _pytest(self) -> list[str]:
         text = PYTEST_FILE.format(jobs=self.jobs, log=str(self.log), seconds=self.seconds)
         (self.directory / "test_jobs.py").write_text(text)
+        conftest = CONFTEST.format(asked=str(self.directory / "asked"))
+        (self.directory / "conftest.py").write_text(conftest)
         pytest = find_tool("VENV_NEWEST", "python-venvs") + "/bin/pytest"
         workers = min(self.server.tokens, self.jobs)
         return [pytest, "-q", "-p", "no:cacheprovider", "-n", str(workers)]
@@ -238,11 +255,16 @@ class Build:
     # --- what it does ---
 
     def first_ns(self) -> int | None:
-        """When its first job began for which a token was needed: a make that is a client itself has
-        a slot that its parent gave it."""
+        """When its first job began; or, of a make that is a client itself and has a slot that its
+        parent gave it, the first that needed a token."""
         jobs = read_jobs(self.log)
-        starts = jobs.with_another if self.kind == "direct" else jobs.starts
+        starts = jobs.with_another if self.counts_with_another else jobs.starts
         return min(starts) if starts else None
+
+    def asked_ns(self) -> int:
+        """From when on it may have waited."""
+        asked = self.directory / "asked"
+        return int(asked.read_text().split()[0]) if asked.exists() else self.started_ns
 
     def wait_for_first(self, limit_s: float = TIMEOUT_S) -> int:
         def has_begun() -> bool:
