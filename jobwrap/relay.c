@@ -134,6 +134,14 @@ do_step(struct relay *relay, const struct relay_step *step, int64_t now_ns)
     }
 }
 
+/* A token is set aside for the build, and somebody else has come since who needs it more. */
+static void
+pass_on(struct relay *relay)
+{
+    if (source_take(relay->source) == 1)
+        source_give(relay->source);
+}
+
 static void
 note(struct relay *relay, int64_t now_ns)
 {
@@ -172,7 +180,9 @@ run(struct relay *relay, bool touched)
         relay->view.is_touched = false;
         if (step.action == RELAY_WAIT && !(step.watches_parent && source_await(relay->source)))
             break;
-        if (step.action == RELAY_WAIT)
+        if (step.action == RELAY_WAIT && relay->view.recalled > 0)
+            pass_on(relay);
+        else if (step.action == RELAY_WAIT)
             relay->view.is_parent_empty = false;
         do_step(relay, &step, now_ns);
         /* What we did ourselves; what others did at the same time is seen by looking again. */
