@@ -241,7 +241,7 @@ class Build:
         return [pytest, "-q", "-p", "no:cacheprovider", "-n", str(workers)]
 
     def _recursive(self) -> list[str]:
-        """Sub-makes, as many as tokens and more, each of which runs four jobs one after the other."""
+        """Sub-makes, more than tokens, each of which runs four jobs one after the other."""
         parts = " ".join(f"part{number}" for number in range(self.jobs))
         (self.directory / "Makefile").write_text(
             f"PARTS = {parts}\nall: $(PARTS)\n$(PARTS): ; +@$(MAKE) -f part.mk PART=$@\n"
