@@ -104,10 +104,16 @@ acquire(struct connection *connection)
     return 0;
 }
 
+static bool
+is_owner(const struct connection *connection)
+{
+    return connection->peer.uid == 0 || connection->peer.uid == geteuid();
+}
+
 static int
 set(struct connection *connection, const struct steved_settings *settings)
 {
-    if (connection->peer.uid != 0 && connection->peer.uid != geteuid())
+    if (!is_owner(connection))
         return -EPERM;
     if (serve_check_settings(settings) < 0 || settings->named & ~STEVED_SET_JOBS)
         return -EINVAL;
@@ -199,6 +205,9 @@ answer(struct connection *connection, struct control_packet *packet, int *passed
     case CONTROL_CLAIM_IMPLICIT:
         claim(connection, &packet->claim);
         return 0;
+    case CONTROL_WEIGHT:
+        return serve_set_weight(source->pool, connection->opening, &packet->weight,
+                                is_owner(connection), clock_now_ns());
     }
     return -ENOTTY;
 }

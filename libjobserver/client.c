@@ -770,6 +770,16 @@ client_need(struct client *client, unsigned waiting_without)
 }
 
 int
+client_set_weight(struct client *client, unsigned weight)
+{
+    struct steved_weight argument = {.weight = weight};
+
+    if (client->kind != CLIENT_SERVER)
+        return 0;
+    return ask(client, STEVED_IOC_WEIGHT, CONTROL_WEIGHT, &argument, sizeof(argument));
+}
+
+int
 client_claim_implicit(struct client *client, struct steved_claim *claim)
 {
     *claim = (struct steved_claim){0};

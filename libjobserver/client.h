@@ -85,6 +85,8 @@ int client_count_free(struct client *client, unsigned *tokens_free);
 int client_join_group(struct client *client);
 int client_pay_implicit(struct client *client);
 int client_need(struct client *client, unsigned waiting_without);
+/* Of the group that client_join_group() has founded: 1 to STEVED_WEIGHT_MAX. */
+int client_set_weight(struct client *client, unsigned weight);
 /* Only for CLIENT_SERVER, else -ENOTTY. */
 int client_get_status(struct client *client, struct steved_status *status);
 int client_get_clients(struct client *client, struct steved_clients *page);

@@ -30,6 +30,7 @@ enum control_operation {
     CONTROL_PAY_IMPLICIT,
     CONTROL_CLAIM_IMPLICIT,
     CONTROL_NEED, /* it is not answered */
+    CONTROL_WEIGHT,
     CONTROL_OPERATIONS,
 };
 
@@ -50,6 +51,7 @@ struct control_packet {
         struct steved_settings settings;
         struct steved_claim claim;
         struct steved_need need;
+        struct steved_weight weight;
     };
 };
 

@@ -183,11 +183,14 @@ group_leave(struct pool *pool, struct pool_process *process)
         TAILQ_REMOVE(&group->openings, opening, in_group);
         opening->group = NULL;
         pool_row_changed(pool, POOL_ROW_OPENING, opening->row);
+        opening->told = 0;
         recharge_waiters(pool, opening);
     }
     holder_end(pool, &group->holder);
     TAILQ_REMOVE(&pool->groups, group, in_pool);
     pool_row_end(pool, POOL_ROW_GROUP, group->holder.row);
+    if (TAILQ_EMPTY(&pool->groups))
+        pool->turn_ns = POOL_NO_DEADLINE;
     free(group);
 }
 
@@ -325,6 +328,8 @@ process_change_account(struct pool *pool, struct pool_process *process,
     process->holder.account = account;
     before->holders--;
     before->claimed -= claimed;
+    pool_account_changed(pool, account);
+    pool_account_changed(pool, before);
     account_leave(pool, before);
 }
 
@@ -337,7 +342,7 @@ pool_group_set_needy(struct pool *pool, struct pool_opening *opening, unsigned n
     opening->group->holder.account->needy = needy;
     pool_row_changed(pool, POOL_ROW_ACCOUNT, opening->group->holder.account->row);
     pool_account_changed(pool, opening->group->holder.account);
-    pool_recall(pool);
+    pool_recall(pool, now_ns);
     pool_serve(pool, now_ns);
 }
 
@@ -370,6 +375,7 @@ pool_group_join(struct pool *pool, struct pool_opening *opening, struct pool_pro
         if (!group)
             return -ENOMEM;
         group->founder = process;
+        group->has_founded_account = key != 0;
         opening->group = group;
         pool_row_changed(pool, POOL_ROW_OPENING, opening->row);
         TAILQ_INSERT_TAIL(&group->openings, opening, in_group);
@@ -386,6 +392,16 @@ pool_group_join(struct pool *pool, struct pool_opening *opening, struct pool_pro
     pool_claim_move(pool, self, &process->group->holder);
     /* Who waited here because the opener was at its limit is charged to the group now. */
     pool_serve(pool, now_ns);
+    return 0;
+}
+
+int
+pool_group_set_weight(struct pool *pool, struct pool_opening *opening, unsigned weight,
+                      int64_t now_ns)
+{
+    if (!opening->group || !opening->group->has_founded_account)
+        return -EBUSY;
+    pool_account_set_weight(pool, opening->group->holder.account, weight, now_ns);
     return 0;
 }
 

@@ -90,3 +90,33 @@ setup() {
     run -0 "$JOBWRAP" -j3 --parent=none python3 "$LIB/control_client.py" "$STEVECTL"
     [ "${lines[-1]}" = 'held 3 of 3' ]
 }
+
+@test 'a token is set aside for the build when somebody comes who has none: it is passed on' {
+    run -0 timeout -s KILL 60 "$JOBWRAP" -j3 --parent=none --style=fifo -- python3 -c '
+import os, signal, socket, struct, time
+
+ACQUIRE, RETURN = 2, 3
+fifo = os.environ["JOBWRAP_FIFO"]
+client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+client.settimeout(10)
+client.connect(os.path.join(os.path.dirname(fifo), "control"))
+jobwrap = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+
+def acquire() -> None:
+    client.send(struct.pack("=Ii", ACQUIRE, 0))
+    while struct.unpack("=Ii", client.recv(64))[1] == 0:
+        time.sleep(0.01)
+        client.send(struct.pack("=Ii", ACQUIRE, 0))
+
+acquire()
+own = os.open(fifo, os.O_RDWR)
+os.read(own, 1)  # the build has all that is left, and would like more
+os.kill(jobwrap, signal.SIGSTOP)
+client.send(struct.pack("=Ii", RETURN, 0))
+client.send(struct.pack("=Ii", ACQUIRE, 0))
+os.kill(jobwrap, signal.SIGCONT)
+client.recv(64)
+acquire()
+os.write(own, b"+")
+'
+}
