@@ -127,18 +127,39 @@ holder_by_name(pid_t pid, bool inherited)
     return !inherited || process_is_called(pid, readers) ? HOLDER_ANY : HOLDER_NONE;
 }
 
-static enum holder
-identify(const struct clients *clients, pid_t pid)
+/* false: it does not have the FIFO open. *inherited: only by the two descriptors of the pipe style. */
+static bool
+has_open(const struct clients *clients, pid_t pid, bool *inherited)
 {
     int numbers[INHERITED + 1];
-    unsigned inherited = 0;
+    unsigned count = 0;
 
     size_t n = process_find_file(pid, clients->device, clients->inode, numbers, INHERITED + 1);
     for (size_t i = 0; i < n; i++)
-        inherited += numbers[i] == clients->inherited[0] || numbers[i] == clients->inherited[1];
-    if (n == 0)
-        return HOLDER_NONE;
-    return holder_by_name(pid, n == INHERITED && inherited == INHERITED);
+        count += numbers[i] == clients->inherited[0] || numbers[i] == clients->inherited[1];
+    *inherited = n == INHERITED && count == INHERITED;
+    return n > 0;
+}
+
+static enum holder
+identify(const struct clients *clients, pid_t pid)
+{
+    bool inherited;
+
+    return has_open(clients, pid, &inherited) ? holder_by_name(pid, inherited) : HOLDER_NONE;
+}
+
+bool
+clients_may_hold(const struct clients *clients, pid_t pid)
+{
+    static const char *const shells[] = {"sh",  "bash", "dash", "busybox", "ksh",
+                                         "zsh", "env",  NULL};
+    uid_t owner;
+    bool inherited;
+
+    if (geteuid() != 0 && (process_owner(pid, &owner) < 0 || owner != geteuid()))
+        return true;
+    return has_open(clients, pid, &inherited) && !(inherited && process_is_called(pid, shells));
 }
 
 static bool

@@ -49,6 +49,10 @@ void clients_close(struct clients *clients);
 /* The command runs. `inherits`: it has got the descriptors of the pipe style. */
 void clients_set_command(struct clients *clients, pid_t command, bool inherits);
 
+/* May the process have tokens of the FIFO? true, too, if it cannot be looked at. A shell that has only inherited
+ * the descriptors has none. */
+bool clients_may_hold(const struct clients *clients, pid_t pid);
+
 /* Looks; takes some ms. `lent` is copied into *view. *has_died: a client, or somebody who might have been
  * one, has died or has closed the FIFO since the last time. 0 or a negative errno. */
 int clients_look(struct clients *clients, unsigned lent, struct losses_view *view, bool *has_died);

@@ -26,6 +26,7 @@ struct connection {
     int fd;
     int ready_fd, recall_fd; /* what it is told by; or -1 */
     struct ucred peer;
+    bool is_beside; /* a FIFO's clients: it may claim no more than the command's implicit slot */
     struct pool_process *process;
     struct pool_opening *opening;
     struct event *event;
@@ -155,6 +156,48 @@ find_ancestors(const struct connection *connection, pid_t *pids, struct pool_pro
     return kept;
 }
 
+/* Is none of those between it and the keeper, which is the command's parent, a client of the FIFO, which may
+ * have got a token for it? */
+static bool
+is_beside_clients(const struct connection *connection)
+{
+    const struct clients *clients = connection->control->clients;
+    struct process_info ancestors[ANCESTORS_MAX];
+    size_t count = process_ancestors(connection->peer.pid, ancestors, ANCESTORS_MAX);
+
+    for (size_t i = 0; i < count; i++) {
+        if (ancestors[i].pid == clients->keeper)
+            return true;
+        if (clients_may_hold(clients, ancestors[i].pid))
+            return false;
+    }
+    return false;
+}
+
+/* The command's implicit slot: has another that stands beside the FIFO's clients claimed it? What else the
+ * FIFO's account holds is theirs. */
+static bool
+is_slot_claimed(const struct connection *connection)
+{
+    const struct connection *other;
+
+    LIST_FOREACH (other, &connection->control->connections, in_control)
+        if (other != connection && other->is_beside && pool_process_has_claimed(other->process))
+            return true;
+    return false;
+}
+
+/* Who has claimed it is gone. */
+static void
+tell_who_may_claim(const struct control *control)
+{
+    const struct connection *connection;
+
+    LIST_FOREACH (connection, &control->connections, in_control)
+        if (connection->is_beside)
+            notice(connection->ready_fd);
+}
+
 static void
 claim(struct connection *connection, struct steved_claim *claim)
 {
@@ -165,6 +208,10 @@ claim(struct connection *connection, struct steved_claim *claim)
     const int64_t now_ns = clock_now_ns();
 
     *claim = (struct steved_claim){0};
+    connection->is_beside =
+        count == 1 && ancestors[0] == source->process && is_beside_clients(connection);
+    if (connection->is_beside && is_slot_claimed(connection))
+        return;
     source_set_idle(source, private_fifo_lying(connection->control->fifo));
     for (size_t i = 0; i < count; i++) {
         if (!pool_claim_implicit(source->pool, connection->process, ancestors[i], now_ns))
@@ -220,6 +267,7 @@ disconnect(struct connection *connection)
     struct control *control = connection->control;
     struct pool *pool = control->source->pool;
     const int fds[] = {connection->fd, connection->ready_fd, connection->recall_fd};
+    bool has_claimed = connection->is_beside && pool_process_has_claimed(connection->process);
 
     if (connection->opening)
         pool_close(pool, connection->opening, clock_now_ns());
@@ -233,6 +281,8 @@ disconnect(struct connection *connection)
     LIST_REMOVE(connection, in_control);
     control->connection_count--;
     free(connection);
+    if (has_claimed)
+        tell_who_may_claim(control);
 }
 
 /* What is not answered. */

@@ -12,6 +12,7 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "jobwrap/clients.h"
 #include "jobwrap/private_fifo.h"
 #include "jobwrap/source.h"
 
@@ -20,7 +21,7 @@ struct connection;
 struct control {
     struct source *source;
     const struct private_fifo *fifo;
-    pid_t command_parent;               /* the command is a child of this one */
+    const struct clients *clients;      /* of the FIFO, once somebody has come */
     void (*first_came)(void *argument); /* the FIFO is not alone any more */
     void *argument;
     int fd; /* listens; -1: not made */
@@ -30,7 +31,7 @@ struct control {
     uint64_t next_account;
 };
 
-/* `control` names source, fifo, first_came and argument. Makes the socket, which has the FIFO's owner and
+/* `control` names source, fifo, clients, first_came and argument. Makes the socket, which has the FIFO's owner and
  * mode. 0 or a negative errno: without it all below is one account. */
 int control_open(struct control *control, struct event_base *base);
 void control_close(struct control *control);

@@ -90,6 +90,7 @@ open_control(struct jobwrap *jobwrap)
 {
     jobwrap->control = (struct control){.source = &jobwrap->source,
                                         .fifo = &jobwrap->fifo,
+                                        .clients = &jobwrap->relay.reclaim.clients,
                                         .first_came = on_first_client,
                                         .argument = jobwrap};
     int result = control_open(&jobwrap->control, jobwrap->base);

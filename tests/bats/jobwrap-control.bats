@@ -32,6 +32,17 @@ setup() {
     exactly 3 180
 }
 
+# make itself runs one more than it has read (rule 2).
+@test 'two builds and a make at the FIFO itself below jobwrap -j4: what make has read is not claimed by others' {
+    local style
+    for style in fifo pipe; do
+        rm -f "$LOG"
+        "$JOBWRAP" -j4 --parent=none --style=$style sh -c \
+            '"$0" make -C tree1 & "$0" make -C tree2 & make -C tree3 & wait' "$JOBWRAP"
+        "$LIB/concurrency" --expect-max 5 --expect-jobs 180 "$LOG"
+    done
+}
+
 @test 'the FIFO was passed over and has its turn, though it has more than who waits: all builds end' {
     # shellcheck disable=SC2016 # for make
     printf '%b\n' 'all: a b' 'a b:' \
