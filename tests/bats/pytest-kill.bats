@@ -67,14 +67,11 @@ crashes() {
     suite many {a..d}
     export KILL='a.3 b.7 c.11' MEET=3 TESTS=12
     in_jobwrap 3 '"$PYTEST" -p no:cacheprovider -n 4 || echo "status $?"
-        "$STEVECTL" get reclaimed
         LOG=$LOG.again KILL= "$PYTEST" -p no:cacheprovider -n 4'
     status_of "$spawned" 120
     cat said
     [ "$status" = 0 ]
     "$LIB/concurrency" --killed --expect-exactly 3 "$LOG"
-    # One of those that are killed may have been on the slot.
-    grep -xqE '[23]' said
     "$LIB/concurrency" --expect-exactly 3 --expect-jobs 64 "$LOG.again"
 }
 
