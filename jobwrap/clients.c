@@ -152,8 +152,8 @@ identify(const struct clients *clients, pid_t pid)
 bool
 clients_may_hold(const struct clients *clients, pid_t pid)
 {
-    static const char *const shells[] = {"sh",  "bash", "dash", "busybox", "ksh",
-                                         "zsh", "env",  NULL};
+    static const char *const shells[] = {"sh",  "bash", "dash", "busybox",
+                                         "ksh", "zsh",  "env",  NULL};
     uid_t owner;
     bool inherited;
 
