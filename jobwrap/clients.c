@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "libjobserver/program/descriptors.h"
+
 /* Who has more has opened the FIFO by itself. */
 #define INHERITED 2
 #define COMMAND_NUMBERS_MAX 64
@@ -280,6 +282,10 @@ static void
 watch(struct clients *clients, struct client_process *client)
 {
     client->pidfd = process_open_pidfd(client->pid);
+    if (client->pidfd >= 0 && descriptors_are_scarce(client->pidfd)) {
+        close(client->pidfd);
+        client->pidfd = -1;
+    }
     if (client->pidfd < 0)
         return;
     client->ended = event_new(clients->base, client->pidfd, EV_READ, on_client_ended, clients);

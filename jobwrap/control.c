@@ -388,6 +388,24 @@ connect_peer(struct control *control, int fd, struct event_base *base)
     return -ENOMEM;
 }
 
+static int
+open_spare(void)
+{
+    return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* Who is not accepted would wait for an answer for ever, and we would be told of it for ever. */
+static void
+refuse_with_spare(struct control *control)
+{
+    if (control->spare_fd >= 0)
+        close(control->spare_fd);
+    int fd = accept4(control->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd >= 0)
+        close(fd);
+    control->spare_fd = open_spare();
+}
+
 /* Whoever may open the FIFO may connect, and is refused where it would leave us no descriptors. */
 static void
 on_connect(evutil_socket_t listening_fd, short what, void *argument)
@@ -395,6 +413,8 @@ on_connect(evutil_socket_t listening_fd, short what, void *argument)
     struct control *control = argument;
     int fd = accept4(listening_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE))
+        refuse_with_spare(control);
     if (fd < 0)
         return;
     if (control->connection_count >= CONNECTIONS_MAX || descriptors_are_scarce(fd)) {
@@ -440,7 +460,7 @@ control_open(struct control *control, struct event_base *base)
     const struct private_fifo *fifo = control->fifo;
 
     LIST_INIT(&control->connections);
-    control->fd = -1;
+    control->fd = control->spare_fd = -1;
     if (fifo->is_pipe) /* which has no directory; that this is so has been said */
         return 0;
     control->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -451,6 +471,7 @@ control_open(struct control *control, struct event_base *base)
         result = give_fifos_mode(fifo);
     if (result == 0 && listen(control->fd, SOMAXCONN) < 0)
         result = -errno;
+    control->spare_fd = open_spare();
     if (result == 0) {
         control->event = event_new(base, control->fd, EV_READ | EV_PERSIST, on_connect, control);
         result = control->event && event_add(control->event, NULL) == 0 ? 0 : -ENOMEM;
@@ -469,6 +490,8 @@ control_close(struct control *control)
         event_free(control->event);
     if (control->fd >= 0)
         close(control->fd);
+    if (control->spare_fd >= 0)
+        close(control->spare_fd);
     control->event = NULL;
-    control->fd = -1;
+    control->fd = control->spare_fd = -1;
 }

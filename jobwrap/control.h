@@ -24,7 +24,8 @@ struct control {
     const struct clients *clients;      /* of the FIFO, once somebody has come */
     void (*first_came)(void *argument); /* the FIFO is not alone any more */
     void *argument;
-    int fd; /* listens; -1: not made */
+    int fd;       /* listens; -1: not made */
+    int spare_fd; /* given up for a moment where no descriptor is left to refuse somebody with */
     struct event *event;
     LIST_HEAD(, connection) connections;
     unsigned connection_count;

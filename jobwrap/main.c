@@ -148,7 +148,7 @@ int
 main(int argc, char **argv)
 {
     struct jobwrap jobwrap = {
-        .command.pidfd = -1, .relay = {.watch.fd = -1}, .control = {.fd = -1}};
+        .command.pidfd = -1, .relay = {.watch.fd = -1}, .control = {.fd = -1, .spare_fd = -1}};
 
     descriptors_guard_standard();
     options_parse(&jobwrap.options, argc, argv);
