@@ -273,7 +273,7 @@ outlives() {
 rounds() {
     mkdir "$BATS_TEST_TMPDIR/rounds"
     JOBGATE=${JOBGATE-$BUILD/ninja-shim/jobgate} \
-        "$LIB/loss-rounds" --rounds "${JOBWRAP_ROUNDS:-5}" "$@" "$BATS_TEST_TMPDIR/rounds"
+        "$LIB/loss-rounds" --rounds "${LOSS_ROUNDS:-5}" "$@" "$BATS_TEST_TMPDIR/rounds"
 }
 
 @test 'random deaths of sub-makes, jobwrap being the pool: no token is lost or made' {
