@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -63,4 +64,12 @@ collector_has_got(struct collector *collector)
         return false;
     collector->is_asked = false;
     return true;
+}
+
+bool
+collector_has_one(const struct collector *collector)
+{
+    struct pollfd got = {.fd = collector->got_fd, .events = POLLIN};
+
+    return collector->is_asked && poll(&got, 1, 0) == 1;
 }

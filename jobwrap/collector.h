@@ -25,3 +25,5 @@ int collector_start(struct collector *collector, const char *fifo_path);
 void collector_ask(struct collector *collector);
 /* Was one taken? It belongs to the caller then. */
 bool collector_has_got(struct collector *collector);
+/* Has it one, which collector_has_got() has not told yet? */
+bool collector_has_one(const struct collector *collector);

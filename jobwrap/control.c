@@ -26,6 +26,7 @@ struct connection {
     int fd;
     int ready_fd, recall_fd; /* what it is told by; or -1 */
     struct ucred peer;
+    bool is_beside; /* a FIFO's clients: it may claim no more than the command's implicit slot */
     struct pool_process *process;
     struct pool_opening *opening;
     struct event *event;
@@ -104,10 +105,16 @@ acquire(struct connection *connection)
     return 0;
 }
 
+static bool
+is_owner(const struct connection *connection)
+{
+    return connection->peer.uid == 0 || connection->peer.uid == geteuid();
+}
+
 static int
 set(struct connection *connection, const struct steved_settings *settings)
 {
-    if (connection->peer.uid != 0 && connection->peer.uid != geteuid())
+    if (!is_owner(connection))
         return -EPERM;
     if (serve_check_settings(settings) < 0 || settings->named & ~STEVED_SET_JOBS)
         return -EINVAL;
@@ -149,6 +156,48 @@ find_ancestors(const struct connection *connection, pid_t *pids, struct pool_pro
     return kept;
 }
 
+/* Is none of those between it and the keeper, which is the command's parent, a client of the FIFO, which may
+ * have got a token for it? */
+static bool
+is_beside_clients(const struct connection *connection)
+{
+    const struct clients *clients = connection->control->clients;
+    struct process_info ancestors[ANCESTORS_MAX];
+    size_t count = process_ancestors(connection->peer.pid, ancestors, ANCESTORS_MAX);
+
+    for (size_t i = 0; i < count; i++) {
+        if (ancestors[i].pid == clients->keeper)
+            return true;
+        if (clients_may_hold(clients, ancestors[i].pid))
+            return false;
+    }
+    return false;
+}
+
+/* The command's implicit slot: has another that stands beside the FIFO's clients claimed it? What else the
+ * FIFO's account holds is theirs. */
+static bool
+is_slot_claimed(const struct connection *connection)
+{
+    const struct connection *other;
+
+    LIST_FOREACH (other, &connection->control->connections, in_control)
+        if (other != connection && other->is_beside && pool_process_has_claimed(other->process))
+            return true;
+    return false;
+}
+
+/* Who has claimed it is gone. */
+static void
+tell_who_may_claim(const struct control *control)
+{
+    const struct connection *connection;
+
+    LIST_FOREACH (connection, &control->connections, in_control)
+        if (connection->is_beside)
+            notice(connection->ready_fd);
+}
+
 static void
 claim(struct connection *connection, struct steved_claim *claim)
 {
@@ -159,6 +208,10 @@ claim(struct connection *connection, struct steved_claim *claim)
     const int64_t now_ns = clock_now_ns();
 
     *claim = (struct steved_claim){0};
+    connection->is_beside =
+        count == 1 && ancestors[0] == source->process && is_beside_clients(connection);
+    if (connection->is_beside && is_slot_claimed(connection))
+        return;
     source_set_idle(source, private_fifo_lying(connection->control->fifo));
     for (size_t i = 0; i < count; i++) {
         if (!pool_claim_implicit(source->pool, connection->process, ancestors[i], now_ns))
@@ -199,6 +252,9 @@ answer(struct connection *connection, struct control_packet *packet, int *passed
     case CONTROL_CLAIM_IMPLICIT:
         claim(connection, &packet->claim);
         return 0;
+    case CONTROL_WEIGHT:
+        return serve_set_weight(source->pool, connection->opening, &packet->weight,
+                                is_owner(connection), clock_now_ns());
     }
     return -ENOTTY;
 }
@@ -211,6 +267,7 @@ disconnect(struct connection *connection)
     struct control *control = connection->control;
     struct pool *pool = control->source->pool;
     const int fds[] = {connection->fd, connection->ready_fd, connection->recall_fd};
+    bool has_claimed = connection->is_beside && pool_process_has_claimed(connection->process);
 
     if (connection->opening)
         pool_close(pool, connection->opening, clock_now_ns());
@@ -224,6 +281,8 @@ disconnect(struct connection *connection)
     LIST_REMOVE(connection, in_control);
     control->connection_count--;
     free(connection);
+    if (has_claimed)
+        tell_who_may_claim(control);
 }
 
 /* What is not answered. */
@@ -272,13 +331,31 @@ on_packet(evutil_socket_t fd, short what, void *argument)
     source_settle(source);
 }
 
+/* The nearest ancestor's that has a connection: what is below it is part of it, as at steved. */
+static struct pool_account *
+account_above(const struct connection *connection)
+{
+    struct process_info ancestors[ANCESTORS_MAX];
+    size_t count = process_ancestors(connection->peer.pid, ancestors, ANCESTORS_MAX);
+
+    for (size_t i = 0; i < count; i++) {
+        const struct connection *above = find_by_pid(connection->control, ancestors[i].pid);
+        if (above && above->process)
+            return pool_process_account(above->process);
+    }
+    return NULL;
+}
+
 static int
 join_pool(struct connection *connection)
 {
     struct control *control = connection->control;
     struct pool *pool = control->source->pool;
-    const uint64_t key = ++control->next_account + 1; /* the FIFO's is 1 */
-    struct pool_account *account = pool_account(pool, key);
+    struct pool_account *account = account_above(connection);
+    const uint64_t key = account ? 0 : ++control->next_account + 1; /* the FIFO's is 1 */
+
+    if (!account)
+        account = pool_account(pool, key);
 
     connection->process =
         account ? pool_process_add(pool, connection->peer.pid, account, true) : NULL;
@@ -311,6 +388,24 @@ connect_peer(struct control *control, int fd, struct event_base *base)
     return -ENOMEM;
 }
 
+static int
+open_spare(void)
+{
+    return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* Who is not accepted would wait for an answer for ever, and we would be told of it for ever. */
+static void
+refuse_with_spare(struct control *control)
+{
+    if (control->spare_fd >= 0)
+        close(control->spare_fd);
+    int fd = accept4(control->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd >= 0)
+        close(fd);
+    control->spare_fd = open_spare();
+}
+
 /* Whoever may open the FIFO may connect, and is refused where it would leave us no descriptors. */
 static void
 on_connect(evutil_socket_t listening_fd, short what, void *argument)
@@ -318,6 +413,8 @@ on_connect(evutil_socket_t listening_fd, short what, void *argument)
     struct control *control = argument;
     int fd = accept4(listening_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE))
+        refuse_with_spare(control);
     if (fd < 0)
         return;
     if (control->connection_count >= CONNECTIONS_MAX || descriptors_are_scarce(fd)) {
@@ -363,7 +460,7 @@ control_open(struct control *control, struct event_base *base)
     const struct private_fifo *fifo = control->fifo;
 
     LIST_INIT(&control->connections);
-    control->fd = -1;
+    control->fd = control->spare_fd = -1;
     if (fifo->is_pipe) /* which has no directory; that this is so has been said */
         return 0;
     control->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -374,6 +471,7 @@ control_open(struct control *control, struct event_base *base)
         result = give_fifos_mode(fifo);
     if (result == 0 && listen(control->fd, SOMAXCONN) < 0)
         result = -errno;
+    control->spare_fd = open_spare();
     if (result == 0) {
         control->event = event_new(base, control->fd, EV_READ | EV_PERSIST, on_connect, control);
         result = control->event && event_add(control->event, NULL) == 0 ? 0 : -ENOMEM;
@@ -392,6 +490,8 @@ control_close(struct control *control)
         event_free(control->event);
     if (control->fd >= 0)
         close(control->fd);
+    if (control->spare_fd >= 0)
+        close(control->spare_fd);
     control->event = NULL;
-    control->fd = -1;
+    control->fd = control->spare_fd = -1;
 }

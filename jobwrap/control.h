@@ -3,14 +3,16 @@
 
 /*
  * The control socket beside the FIFO: those right below this jobwrap that keep accounts (other jobwraps,
- * gates, stevectl) acquire and return tokens, claim implicit slots, ask and set. A connection is an account
- * of the pool, and all that is on it ends with the connection. See libjobserver/control.h.
+ * gates, pytests, emerges, stevectl) acquire and return tokens, claim implicit slots, ask and set. A connection
+ * is an account of the pool, or a part of one, and all that is on it ends with the connection. See
+ * libjobserver/control.h.
  */
 
 #include <event2/event.h>
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "jobwrap/clients.h"
 #include "jobwrap/private_fifo.h"
 #include "jobwrap/source.h"
 
@@ -19,17 +21,18 @@ struct connection;
 struct control {
     struct source *source;
     const struct private_fifo *fifo;
-    pid_t command_parent;               /* the command is a child of this one */
+    const struct clients *clients;      /* of the FIFO, once somebody has come */
     void (*first_came)(void *argument); /* the FIFO is not alone any more */
     void *argument;
-    int fd; /* listens; -1: not made */
+    int fd;       /* listens; -1: not made */
+    int spare_fd; /* given up for a moment where no descriptor is left to refuse somebody with */
     struct event *event;
     LIST_HEAD(, connection) connections;
     unsigned connection_count;
     uint64_t next_account;
 };
 
-/* `control` names source, fifo, first_came and argument. Makes the socket, which has the FIFO's owner and
+/* `control` names source, fifo, clients, first_came and argument. Makes the socket, which has the FIFO's owner and
  * mode. 0 or a negative errno: without it all below is one account. */
 int control_open(struct control *control, struct event_base *base);
 void control_close(struct control *control);

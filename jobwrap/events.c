@@ -8,6 +8,7 @@
 
 #include "jobwrap/events.h"
 #include "jobwrap/keeper_link.h"
+#include "jobwrap/tree.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/packet.h"
 #include "libjobserver/program/usage.h"
@@ -31,11 +32,12 @@ reap_tree(struct jobwrap *jobwrap)
     pid_t pid;
 
     while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED)) > 0) {
-        if (pid != command->pid || command->has_ended)
-            continue;
-        if (WIFSTOPPED(status))
+        bool is_command = pid == command->pid && !command->has_ended;
+        if (!is_command && !WIFSTOPPED(status))
+            relay_orphan_ended(&jobwrap->relay);
+        else if (is_command && WIFSTOPPED(status))
             command_stopped(command);
-        else
+        else if (is_command)
             end_command(jobwrap, status, false);
     }
     if (pid < 0 && errno == ECHILD)
@@ -71,6 +73,7 @@ on_launched(struct jobwrap *jobwrap, pid_t pid, int pidfd)
 {
     jobwrap->command.pid = pid;
     jobwrap->command.pidfd = pidfd;
+    relay_command(&jobwrap->relay, pid, jobwrap->launch.uses_descriptors);
     for (int number = 1; number < NSIG; number++)
         if (sigismember(&jobwrap->early, number) == 1)
             command_signal(&jobwrap->command, number);
@@ -90,6 +93,9 @@ on_message(struct jobwrap *jobwrap, const struct keeper_message *message, int pi
     case KEEPER_LAUNCH_FAILED:
         jobwrap->launch_error = message->value;
         end_command(jobwrap, 0, true);
+        break;
+    case KEEPER_ORPHAN_ENDED:
+        relay_orphan_ended(&jobwrap->relay);
         break;
     case KEEPER_STOPPED:
         command_stopped(&jobwrap->command);
@@ -136,6 +142,17 @@ continue_all(struct jobwrap *jobwrap)
         kill(jobwrap->keeper.pid, SIGCONT);
 }
 
+/* What the command has left behind is waited for: it gets what would have ended the command. */
+static void
+end_left_jobs(const struct jobwrap *jobwrap, const struct signalfd_siginfo *info)
+{
+    int number = (int)info->ssi_signo;
+
+    if (info->ssi_code != SI_KERNEL &&
+        (number == SIGHUP || number == SIGINT || number == SIGQUIT || number == SIGTERM))
+        tree_end(jobwrap->is_keeper_alive ? jobwrap->keeper.pid : getpid(), number);
+}
+
 static void
 on_signal_for_command(struct jobwrap *jobwrap, const struct signalfd_siginfo *info)
 {
@@ -148,6 +165,8 @@ on_signal_for_command(struct jobwrap *jobwrap, const struct signalfd_siginfo *in
             return;
         jobwrap->has_ended = true;
         jobwrap->end_signal = number;
+    } else if (jobwrap->command.has_ended) {
+        end_left_jobs(jobwrap, info);
     } else if (!jobwrap->command.pid) {
         sigaddset(&jobwrap->early, number);
     } else if (info->ssi_code != SI_KERNEL) {

@@ -90,6 +90,7 @@ open_control(struct jobwrap *jobwrap)
 {
     jobwrap->control = (struct control){.source = &jobwrap->source,
                                         .fifo = &jobwrap->fifo,
+                                        .clients = &jobwrap->relay.reclaim.clients,
                                         .first_came = on_first_client,
                                         .argument = jobwrap};
     int result = control_open(&jobwrap->control, jobwrap->base);
@@ -107,12 +108,13 @@ start_relay(struct jobwrap *jobwrap)
         return result;
     relay->fifo = &jobwrap->fifo;
     relay->report = &jobwrap->report;
-    relay->not_a_job = jobwrap->keeper.pid;
+    relay->keeper = jobwrap->keeper.pid;
+    relay->has_report = jobwrap->options.wants_report;
     relay->source = &jobwrap->source;
     open_control(jobwrap);
     /* A pool of our own: all of it lies in the FIFO, until others come. */
     if (!jobwrap->parent.jobserver.client)
-        return relay_fill(relay, jobwrap->base, jobwrap->options.wants_report);
+        return relay_fill(relay, jobwrap->base);
     return relay_start(relay, jobwrap->base, parent_floating(&jobwrap->parent),
                        jobwrap->ledger.capacity);
 }
@@ -175,28 +177,88 @@ was_killed(const struct jobwrap *jobwrap)
 {
     int status = jobwrap->command.status;
 
-    return jobwrap->command.has_ended && (WIFSIGNALED(status) || WEXITSTATUS(status) > 128);
+    return jobwrap->command.has_ended &&
+           (WIFSIGNALED(status) ||
+            (WEXITSTATUS(status) > 128 && WEXITSTATUS(status) <= 128 + SIGRTMAX));
 }
 
-/* A build that ended as it should has all its tokens in the FIFO; what it leaves behind then is a
- * daemon. Else jobs may run on: each has a token, or the implicit slot. */
+/* Tokens that jobs which run on may be using: each has one, or the implicit slot of a client that has died.
+ * A build that ended as it should has all its tokens in the FIFO; what it leaves behind then is a daemon. */
 static unsigned
-count_to_hold(struct jobwrap *jobwrap)
+most_used(const struct jobwrap *jobwrap, unsigned outstanding, unsigned uncovered)
 {
-    unsigned outstanding, borrowed;
+    bool is_one_more = uncovered == 0 && (outstanding > 0 || was_killed(jobwrap));
 
-    if (!jobwrap->parent.jobserver.client || !jobwrap->command.pid || jobwrap->is_tree_empty)
+    return outstanding + uncovered + is_one_more;
+}
+
+/* Of these, as many as there are processes that could. */
+static unsigned
+count_left(const struct jobwrap *jobwrap, unsigned most)
+{
+    if (jobwrap->is_tree_empty || most == 0)
         return 0;
-    outstanding = relay_collect(&jobwrap->relay);
-    if (outstanding == 0 && !was_killed(jobwrap))
-        return 0;
-    outstanding++;
-    borrowed = ledger_borrowed(&jobwrap->ledger);
-    if (outstanding > borrowed)
-        outstanding = borrowed;
     int living =
         tree_count_threads(getpid(), jobwrap->is_keeper_alive ? jobwrap->keeper.pid : 0, getsid(0));
-    return living >= 0 && (unsigned)living < outstanding ? (unsigned)living : outstanding;
+    return living >= 0 && (unsigned)living < most ? (unsigned)living : most;
+}
+
+/* What is left runs in the slot that was lent to us, and whose it is will use it again when we have ended.
+ * So we wait for a token instead, or for the end of those jobs. Returns how many tokens they use. */
+static unsigned
+cover_left_jobs(struct jobwrap *jobwrap, unsigned most)
+{
+    unsigned left = count_left(jobwrap, most);
+
+    if (left > ledger_borrowed(&jobwrap->ledger))
+        message(
+            "jobs that %s has left behind run on in the slot that it was lent; waiting for their "
+            "end, or a token",
+            jobwrap->options.command[0]);
+    struct event *parent = waiting_watch(&jobwrap->ledger, jobwrap->base);
+    while (parent && left > ledger_borrowed(&jobwrap->ledger)) {
+        if (ledger_borrow(&jobwrap->ledger) < 0)
+            break;
+        if (left > ledger_borrowed(&jobwrap->ledger))
+            events_serve(jobwrap);
+        left = count_left(jobwrap, most);
+    }
+    if (parent)
+        event_free(parent);
+    return left;
+}
+
+static unsigned
+lesser(unsigned a, unsigned b)
+{
+    return a < b ? a : b;
+}
+
+/* Tokens to hold for jobs that run on. */
+struct hold {
+    unsigned now;
+    unsigned most; /* with those that a make has not put back yet whose jobs have just ended */
+};
+
+static struct hold
+settle(struct jobwrap *jobwrap)
+{
+    bool is_over = !jobwrap->parent.jobserver.client || !jobwrap->command.pid;
+    unsigned uncovered = is_over ? 0 : relay_count_uncovered(&jobwrap->relay), outstanding = 0;
+
+    relay_stop(&jobwrap->relay);
+    if (!is_over && !jobwrap->is_tree_empty)
+        outstanding = relay_collect(&jobwrap->relay);
+    if (jobwrap->source.pool) {
+        control_close(&jobwrap->control);
+        source_close(&jobwrap->source);
+    }
+    if (is_over || jobwrap->is_tree_empty)
+        return (struct hold){0};
+    unsigned most = most_used(jobwrap, outstanding, uncovered);
+    unsigned left = cover_left_jobs(jobwrap, most), borrowed = ledger_borrowed(&jobwrap->ledger);
+    return (struct hold){.now = lesser(left, borrowed),
+                         .most = left > 0 ? lesser(most, borrowed) : 0};
 }
 
 static void
@@ -222,23 +284,17 @@ finish_by_keeper(struct jobwrap *jobwrap, unsigned hold)
 void
 jobwrap_finish(struct jobwrap *jobwrap)
 {
-    unsigned hold;
+    struct hold hold = settle(jobwrap);
 
-    relay_stop(&jobwrap->relay);
-    hold = count_to_hold(jobwrap);
-    if (jobwrap->source.pool) {
-        control_close(&jobwrap->control);
-        source_close(&jobwrap->source);
-    }
-    say_what_is_held(jobwrap, hold);
+    say_what_is_held(jobwrap, hold.now);
     if (jobwrap->is_keeper_alive && jobwrap->base)
-        finish_by_keeper(jobwrap, hold);
+        finish_by_keeper(jobwrap, hold.most);
     if (jobwrap->keeper_holds > 0)
         return;
     /* There is no keeper any more. If it has done all of this, nothing is left to be done. */
     if (jobwrap->parent.jobserver.client) {
-        if (hold > 0)
-            keeper_hold(&jobwrap->ledger, &jobwrap->fifo, getpid(), hold, jobwrap->signals.fd);
+        if (hold.most > 0)
+            keeper_hold(&jobwrap->ledger, &jobwrap->fifo, getpid(), hold.most, jobwrap->signals.fd);
         ledger_repay_all_but(&jobwrap->ledger, 0);
     }
     private_fifo_remove(&jobwrap->fifo);

@@ -85,6 +85,18 @@ continue_jobwrap(const struct state *state)
         kill(state->jobwrap, SIGCONT);
 }
 
+/* All that have ended but the command; false: there are no children any more. */
+static bool
+reap_orphans(struct state *state)
+{
+    unsigned reaped;
+    bool has_children = tree_reap(state->command, &reaped);
+
+    if (reaped > 0)
+        tell(state, (struct keeper_message){.type = KEEPER_ORPHAN_ENDED}, -1);
+    return has_children;
+}
+
 /* Looks after the command; its end is told when all others that have ended are reaped. */
 static void
 watch_command(struct state *state)
@@ -100,7 +112,7 @@ watch_command(struct state *state)
         continue_jobwrap(state);
     } else {
         state->command = 0;
-        bool empty = !tree_reap(0);
+        bool empty = !reap_orphans(state);
         tell(state,
              (struct keeper_message){
                  .type = KEEPER_ENDED, .value = status, .pid = pid, .is_empty = empty},
@@ -115,10 +127,10 @@ on_children(struct state *state)
 
     while (read(state->child_fd, &info, sizeof(info)) > 0)
         continue;
-    tree_reap(state->command);
+    reap_orphans(state);
     if (state->command)
         watch_command(state);
-    tree_reap(state->command);
+    reap_orphans(state);
 }
 
 /* --- the end --- */
@@ -146,21 +158,26 @@ wait_for_change(int child_fd, int fifo_fd, int timeout_ms)
 }
 
 void
-keeper_hold(struct ledger *ledger, struct private_fifo *fifo, pid_t top, unsigned hold,
+keeper_hold(struct ledger *ledger, struct private_fifo *fifo, pid_t top, unsigned most,
             int child_fd)
 {
     pid_t session = getsid(0);
+    unsigned hold = most;
 
     for (;;) {
-        bool children = tree_reap(0);
+        bool children = tree_reap(0, NULL);
         int living = children ? tree_count_threads(top, 0, session) : 0;
 
         /* A make that runs on puts its tokens there; nobody is to take them again. What a killed
          * one held is free when the jobs are gone that it left to us. */
-        while (hold > 0 && private_fifo_take(fifo))
-            hold--;
+        while (most > 0 && private_fifo_take(fifo))
+            most--;
+        /* A make alone, whose jobs have just ended, has not put back their tokens yet: those do not count
+         * against what is held for its next job. */
         if (living >= 0 && hold > (unsigned)living)
             hold = (unsigned)living;
+        if (hold > most)
+            hold = most;
         ledger_repay_all_but(ledger, hold);
         if (hold == 0)
             return;
@@ -200,7 +217,7 @@ end_tree(struct state *state)
 
     stay_in_background();
     tree_end(getpid(), SIGTERM);
-    while (tree_reap(0)) {
+    while (tree_reap(0, NULL)) {
         int64_t left_ms = (deadline_ns - clock_now_ns()) / NS_PER_MS;
         if (left_ms <= 0)
             tree_end(getpid(), SIGKILL);

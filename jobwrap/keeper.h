@@ -25,8 +25,8 @@ struct keeper {
 /* Forks it. Everything that `keeper` names must be there, and no token borrowed. 0 or -errno. */
 int keeper_start(struct keeper *keeper);
 
-/* Gives back all tokens but `hold`, then one after the other as the processes below `top` end that
+/* Gives back all tokens but `most`, then one after the other as the processes below `top` end that
  * might use them; takes what their jobs put into the FIFO. child_fd: a signalfd for SIGCHLD. Used by
  * the keeper, or in its place by jobwrap. */
-void keeper_hold(struct ledger *ledger, struct private_fifo *fifo, pid_t top, unsigned hold,
+void keeper_hold(struct ledger *ledger, struct private_fifo *fifo, pid_t top, unsigned most,
                  int child_fd);

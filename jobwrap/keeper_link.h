@@ -16,6 +16,7 @@ enum keeper_message_type {
     KEEPER_LAUNCHED,      /* pid, and a pidfd comes with it */
     KEEPER_LAUNCH_FAILED, /* value: as launch_command() */
     KEEPER_STOPPED,       /* the command; value: the signal */
+    KEEPER_ORPHAN_ENDED,  /* a process that has lost its parent */
     KEEPER_ENDED,         /* value: the wait status; empty: nothing lives below */
     KEEPER_FINISHED,      /* value: how many tokens it holds on to */
 };

@@ -7,6 +7,7 @@
 #include "jobwrap/options.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/usage.h"
+#include "libjobserver/protocol.h"
 
 static const char help[] =
     "usage: jobwrap [OPTION]... [--] COMMAND [ARGUMENT]...\n"
@@ -17,6 +18,7 @@ static const char help[] =
     "                            (default: the CPUs that may be used)\n"
     "      --parent=auto|none|SERVER\n"
     "                            where tokens come from: a path, fifo:PATH or R,W\n"
+    "      --weight=N                its share beside other builds: 1 to 10000 (default: 100)\n"
     "      --style=auto|fifo|pipe\n"
     "                            how COMMAND is told of its jobserver\n"
     "      --implicit=auto|inherit|acquire\n"
@@ -30,11 +32,12 @@ static const char help[] =
     "Exits with COMMAND's status; 2: bad usage, 125: jobwrap failed, 126: COMMAND cannot be run,\n"
     "127: there is no COMMAND. See jobwrap(1).\n";
 
-enum { OPT_PARENT = 256, OPT_STYLE, OPT_IMPLICIT, OPT_REPORT, OPT_GROUP, OPT_NO_SHIMS };
+enum { OPT_PARENT = 256, OPT_WEIGHT, OPT_STYLE, OPT_IMPLICIT, OPT_REPORT, OPT_GROUP, OPT_NO_SHIMS };
 
 static const struct option long_options[] = {
     {"jobs", required_argument, NULL, 'j'},
     {"parent", required_argument, NULL, OPT_PARENT},
+    {"weight", required_argument, NULL, OPT_WEIGHT},
     {"style", required_argument, NULL, OPT_STYLE},
     {"implicit", required_argument, NULL, OPT_IMPLICIT},
     {"report", optional_argument, NULL, OPT_REPORT},
@@ -76,6 +79,10 @@ parse_option(struct options *options, int option)
         break;
     case OPT_PARENT:
         parse_parent(options, optarg);
+        break;
+    case OPT_WEIGHT:
+        if (!usage_parse_number(optarg, 1, STEVED_WEIGHT_MAX, &options->weight))
+            usage_refuse("--weight", optarg, "a number from 1 to 10000");
         break;
     case OPT_STYLE:
         options->style = parse_style(optarg);

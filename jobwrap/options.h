@@ -15,6 +15,7 @@ struct options {
     unsigned jobs;      /* 0: not given */
     bool is_root;       /* --parent=none */
     const char *parent; /* NULL: find one */
+    unsigned weight;    /* 0: not given */
     enum style style;
     enum implicit_policy implicit;
     bool wants_report;

@@ -2,11 +2,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <unistd.h>
 
 #include "jobwrap/relay.h"
-#include "jobwrap/tree.h"
 #include "libjobserver/program/clock.h"
 #include "libjobserver/program/message.h"
 
@@ -23,15 +21,15 @@ look(struct relay *relay)
     source_set_idle(relay->source, view->lying);
 }
 
-static bool
+/* What was done at the FIFO, by us too; and looks, so that it is known what is lent after it. */
+static uint32_t
 drain_events(struct relay *relay)
 {
-    char buffer[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
-    bool any = false;
+    uint32_t happened = fifo_watch_drain(&relay->watch);
 
-    while (relay->inotify_fd >= 0 && read(relay->inotify_fd, buffer, sizeof(buffer)) > 0)
-        any = true;
-    return any;
+    look(relay);
+    reclaim_happened(&relay->reclaim, happened, relay_view_lent(&relay->view));
+    return happened;
 }
 
 /* While somebody asks for tokens there is none to be had. */
@@ -83,7 +81,6 @@ give_claimed(struct relay *relay)
         return;
     take_home(relay, claimed);
     drain_events(relay);
-    look(relay);
 }
 
 static void
@@ -91,16 +88,6 @@ drop(struct relay *relay, unsigned count)
 {
     while (count-- > 0 && private_fifo_take(relay->fifo))
         relay->report->dropped++;
-}
-
-static void
-write_off(struct relay *relay, unsigned count)
-{
-    message("%u %s lost in the build: fewer threads live than tokens are lent", count,
-            count == 1 ? "token was" : "tokens were");
-    relay->report->lost += count;
-    while (count-- > 0)
-        source_give(relay->source);
 }
 
 static void
@@ -116,18 +103,8 @@ do_step(struct relay *relay, const struct relay_step *step, int64_t now_ns)
     case RELAY_DROP:
         drop(relay, step->count);
         break;
-    case RELAY_WRITE_OFF:
-        write_off(relay, step->count);
-        break;
     case RELAY_ASK:
         relay->view.parent = source_is_needed(relay->source) ? RELAY_NEEDED : RELAY_NOT_NEEDED;
-        break;
-    case RELAY_COUNT:
-        relay->view.living = tree_count_threads(getpid(), relay->not_a_job, 0);
-        if (relay->view.living < 0)
-            relay->view.living = INT32_MAX;
-        else if (relay->collector.is_asked)
-            relay->view.living++; /* it may just have one in its hands */
         break;
     case RELAY_WAIT:
         break;
@@ -155,6 +132,56 @@ wait_for(struct relay *relay, const struct relay_step *step, int64_t now_ns)
     event_add(relay->timer, &left);
 }
 
+/* --- losses --- */
+
+static void
+hold_back(struct relay *relay)
+{
+    while (relay->reclaim.missing > 0 && private_fifo_take(relay->fifo))
+        reclaim_held_back(&relay->reclaim);
+}
+
+/* Tokens that the build's clients do not have any more, whatever the source believes. */
+static void
+give_up(struct relay *relay, unsigned count)
+{
+    while (count-- > 0)
+        if (relay->is_relaying)
+            source_give(relay->source);
+        else
+            private_fifo_put(relay->fifo);
+}
+
+static void
+write_off(struct relay *relay, const struct losses_decision *decision)
+{
+    unsigned lost = decision->lost;
+
+    if (lost > 0)
+        message("%u %s lost in the build: who had %s has died", lost,
+                lost == 1 ? "token was" : "tokens were", lost == 1 ? "it" : "them");
+    relay->report->lost += lost;
+    give_up(relay, lost + decision->back);
+}
+
+/* true: a client has read or written since we last looked. */
+static bool
+find_losses(struct relay *relay)
+{
+    fifo_watch_moves(&relay->watch, true);
+    uint32_t happened = drain_events(relay);
+    unsigned lent = relay_view_lent(&relay->view);
+    reclaim_look(&relay->reclaim, lent);
+    uint32_t meanwhile = drain_events(relay);
+    bool has_moved = meanwhile & FIFO_WATCH_MOVES || relay_view_lent(&relay->view) != lent ||
+                     collector_has_one(&relay->collector);
+    struct losses_decision decision = reclaim_decide(&relay->reclaim, has_moved);
+    write_off(relay, &decision);
+    return (happened | meanwhile) & FIFO_WATCH_MOVES;
+}
+
+/* --- the loop --- */
+
 static void
 run(struct relay *relay, bool touched)
 {
@@ -162,9 +189,9 @@ run(struct relay *relay, bool touched)
     int64_t now_ns = clock_now_ns();
 
     relay->view.parent = RELAY_NEED_UNKNOWN;
-    relay->view.living = -1;
     relay->view.is_touched = touched;
     for (;;) {
+        hold_back(relay);
         look(relay);
         give_claimed(relay);
         note(relay, now_ns);
@@ -172,8 +199,11 @@ run(struct relay *relay, bool touched)
         relay->view.is_touched = false;
         if (step.action == RELAY_WAIT && !(step.watches_parent && source_await(relay->source)))
             break;
-        if (step.action == RELAY_WAIT)
+        if (step.action == RELAY_WAIT) {
+            /* It is our turn, even if we are asked for tokens too: who has been passed over goes first. */
             relay->view.is_parent_empty = false;
+            continue;
+        }
         do_step(relay, &step, now_ns);
         /* What we did ourselves; what others did at the same time is seen by looking again. */
         drain_events(relay);
@@ -193,7 +223,7 @@ on_fifo(evutil_socket_t fd, short what, void *argument)
 {
     struct relay *relay = argument;
 
-    run(relay, drain_events(relay));
+    run(relay, drain_events(relay) & FIFO_WATCH_MOVES);
 }
 
 static void
@@ -229,23 +259,95 @@ on_collected(evutil_socket_t fd, short what, void *argument)
     else
         private_fifo_put(relay->fifo);
     ask_recalled(relay);
-    run(relay, drain_events(relay));
+    run(relay, drain_events(relay) & FIFO_WATCH_MOVES);
+}
+
+/* --- a pool of our own, that nobody shares yet --- */
+
+/* To be told of each move would cost those who move tokens more than the move itself. */
+static const struct timeval moves_pause = {.tv_usec = 50000};
+
+static void
+see_to_own(struct relay *relay)
+{
+    hold_back(relay);
+    look(relay);
+    if (relay->view.lying > relay->view.borrowed) {
+        drop(relay, relay->view.lying - relay->view.borrowed);
+        look(relay);
+    }
+    note(relay, clock_now_ns());
+}
+
+static void
+on_own_fifo(evutil_socket_t fd, short what, void *argument)
+{
+    struct relay *relay = argument;
+    uint32_t happened = drain_events(relay);
+
+    see_to_own(relay);
+    if (happened & FIFO_WATCH_MOVES && !relay->has_report && relay->reclaim.missing == 0) {
+        fifo_watch_moves(&relay->watch, false);
+        event_add(relay->moves_timer, &moves_pause);
+    }
+}
+
+static void
+on_moves_pause_over(evutil_socket_t fd, short what, void *argument)
+{
+    struct relay *relay = argument;
+
+    fifo_watch_moves(&relay->watch, true);
+    see_to_own(relay);
 }
 
 static int
-open_inotify(const char *path)
+watch_own(struct relay *relay, struct event_base *base)
 {
-    int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    relay->moves_timer = evtimer_new(base, on_moves_pause_over, relay);
+    relay->fifo_event = event_new(base, relay->watch.fd, EV_READ | EV_PERSIST, on_own_fifo, relay);
+    if (!relay->moves_timer || !relay->fifo_event || event_add(relay->fifo_event, NULL) < 0)
+        return -ENOMEM;
+    see_to_own(relay);
+    return 0;
+}
 
-    if (fd < 0)
-        return -errno;
-    /* IN_OPEN: see client.c, announce(). */
-    if (inotify_add_watch(fd, path, IN_ACCESS | IN_MODIFY | IN_OPEN) < 0) {
-        int result = -errno;
-        close(fd);
-        return result;
-    }
-    return fd;
+/* All moves are watched from now on. */
+static void
+stop_watching_own(struct relay *relay)
+{
+    if (relay->fifo_event)
+        event_free(relay->fifo_event);
+    if (relay->moves_timer)
+        event_free(relay->moves_timer);
+    relay->fifo_event = relay->moves_timer = NULL;
+    fifo_watch_moves(&relay->watch, true);
+}
+
+/* --- the start --- */
+
+static void
+on_look(void *argument)
+{
+    struct relay *relay = argument;
+    bool has_moved = find_losses(relay);
+
+    if (relay->is_relaying)
+        run(relay, has_moved);
+    else
+        see_to_own(relay);
+}
+
+/* A build that cannot be watched: its clients are looked at when one that is known has ended, or a process
+ * that has lost its parent. *why: 0, or why it is not watched. 0 or a negative errno. */
+static int
+watch_clients(struct relay *relay, struct event_base *base, int *why)
+{
+    *why = 0;
+    if (relay->reclaim.timer)
+        return 0;
+    *why = fifo_watch_open(&relay->watch, relay->fifo->path, true);
+    return reclaim_open(&relay->reclaim, relay->fifo->fd, relay->keeper, base, on_look, relay);
 }
 
 static int
@@ -260,92 +362,94 @@ make_events(struct relay *relay, struct event_base *base)
         event_new(base, relay->collector.got_fd, EV_READ | EV_PERSIST, on_collected, relay);
     if (!relay->timer || !relay->collected_event || event_add(relay->collected_event, NULL) < 0)
         return -ENOMEM;
-    if (relay->inotify_fd < 0)
+    if (relay->watch.fd < 0)
         return 0;
-    if (relay->fifo_event) /* it was looked at for the report alone */
-        event_free(relay->fifo_event);
-    relay->fifo_event = event_new(base, relay->inotify_fd, EV_READ | EV_PERSIST, on_fifo, relay);
+    stop_watching_own(relay);
+    relay->fifo_event = event_new(base, relay->watch.fd, EV_READ | EV_PERSIST, on_fifo, relay);
     return relay->fifo_event && event_add(relay->fifo_event, NULL) == 0 ? 0 : -ENOMEM;
-}
-
-/* What is taken from the FIFO is seen only when it is looked at for another reason: so all that the build
- * may have lies in it, until it is asked for. */
-static void
-do_without_inotify(struct relay *relay, unsigned *floating, unsigned cap)
-{
-    message("inotify: %s; jobs may begin later than they could", strerror(-relay->inotify_fd));
-    relay->inotify_fd = -1;
-    *floating = cap;
 }
 
 int
 relay_start(struct relay *relay, struct event_base *base, unsigned floating, unsigned cap)
 {
     struct relay_config config = relay_config_default;
+    int why, result = watch_clients(relay, base, &why);
 
-    if (relay->inotify_fd < 0)
-        relay->inotify_fd = open_inotify(relay->fifo->path);
-    if (relay->inotify_fd < 0)
-        do_without_inotify(relay, &floating, cap);
-    config.floating = floating;
+    if (result < 0)
+        return result;
+    if (why < 0)
+        message("inotify: %s; jobs may begin later than they could", strerror(-why));
+    /* What is taken from the FIFO is seen only when it is looked at for another reason: so all that the
+     * build may have lies in it, until it is asked for. */
+    config.floating = relay->watch.fd < 0 ? cap : floating;
     config.cap = cap;
     relay_policy_init(&relay->policy, &config, clock_now_ns());
-    int result = make_events(relay, base);
+    result = make_events(relay, base);
     relay->is_relaying = result == 0;
     if (result == 0)
         run(relay, false);
     return result;
 }
 
-static void
-on_watched_fifo(evutil_socket_t fd, short what, void *argument)
-{
-    struct relay *relay = argument;
-
-    drain_events(relay);
-    look(relay);
-    note(relay, clock_now_ns());
-}
-
-static int
-watch_fifo(struct relay *relay, struct event_base *base)
-{
-    relay->inotify_fd = open_inotify(relay->fifo->path);
-    if (relay->inotify_fd < 0) {
-        message("inotify: %s; the report knows nothing of jobs", strerror(-relay->inotify_fd));
-        relay->inotify_fd = -1;
-        return 0;
-    }
-    relay->fifo_event =
-        event_new(base, relay->inotify_fd, EV_READ | EV_PERSIST, on_watched_fifo, relay);
-    look(relay);
-    note(relay, clock_now_ns());
-    return relay->fifo_event && event_add(relay->fifo_event, NULL) == 0 ? 0 : -ENOMEM;
-}
-
 int
-relay_fill(struct relay *relay, struct event_base *base, bool watches)
+relay_fill(struct relay *relay, struct event_base *base)
 {
+    int why, result = watch_clients(relay, base, &why);
+
+    if (result < 0)
+        return result;
     while (source_take(relay->source) == 1)
         if (!private_fifo_put(relay->fifo))
             return -errno;
     source_leave(relay->source);
-    return watches ? watch_fifo(relay, base) : 0;
+    if (why == 0)
+        return watch_own(relay, base);
+    message("inotify: %s; tokens that are lost or too many are found late%s", strerror(-why),
+            relay->has_report ? ", and the report knows nothing of jobs" : "");
+    return 0;
 }
+
+/* --- the command --- */
+
+void
+relay_command(struct relay *relay, pid_t command, bool inherits)
+{
+    reclaim_command(&relay->reclaim, command, inherits);
+}
+
+void
+relay_orphan_ended(struct relay *relay)
+{
+    if (!relay->reclaim.timer)
+        return;
+    look(relay);
+    reclaim_orphan_ended(&relay->reclaim, relay_view_lent(&relay->view));
+}
+
+unsigned
+relay_count_uncovered(struct relay *relay)
+{
+    if (!relay->reclaim.timer)
+        return 0;
+    find_losses(relay);
+    return reclaim_uncovered(&relay->reclaim);
+}
+
+/* --- the end --- */
 
 void
 relay_stop(struct relay *relay)
 {
-    struct event *events[] = {relay->fifo_event, relay->timer, relay->collected_event};
+    struct event *events[] = {relay->fifo_event, relay->timer, relay->moves_timer,
+                              relay->collected_event};
 
     for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
         if (events[i])
             event_free(events[i]);
-    relay->fifo_event = relay->timer = relay->collected_event = NULL;
+    relay->fifo_event = relay->timer = relay->moves_timer = relay->collected_event = NULL;
     relay->is_relaying = false;
-    if (relay->inotify_fd >= 0)
-        close(relay->inotify_fd);
-    relay->inotify_fd = -1;
+    fifo_watch_close(&relay->watch);
+    reclaim_close(&relay->reclaim);
 }
 
 unsigned

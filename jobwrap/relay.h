@@ -7,7 +7,9 @@
 #include <event2/event.h>
 
 #include "jobwrap/collector.h"
+#include "jobwrap/fifo_watch.h"
 #include "jobwrap/private_fifo.h"
+#include "jobwrap/reclaim.h"
 #include "jobwrap/relay_policy.h"
 #include "jobwrap/report.h"
 #include "jobwrap/source.h"
@@ -17,10 +19,12 @@ struct relay {
     struct relay_view view;
     struct private_fifo *fifo;
     struct source *source; /* where tokens come from and go to */
-    pid_t not_a_job;       /* the keeper */
+    pid_t keeper;
     struct report *report;
-    int inotify_fd; /* -1: no instance was left */
-    struct event *fifo_event, *timer;
+    bool has_report;         /* each move of a token counts for it */
+    struct fifo_watch watch; /* not open: no instance was left */
+    struct event *fifo_event, *timer, *moves_timer;
+    struct reclaim reclaim;     /* what is lost */
     bool is_relaying;           /* tokens move; else all lie in the FIFO for good */
     struct collector collector; /* for what is asked for */
     struct event *collected_event;
@@ -29,10 +33,17 @@ struct relay {
 /* Tokens move from now on, as they are wanted here and there; cap: the most besides the implicit slot.
  * Says so if it cannot watch the FIFO. 0 or a negative errno. */
 int relay_start(struct relay *relay, struct event_base *base, unsigned floating, unsigned cap);
-/* All that there are lie in the FIFO for good; it is looked at for the report, if `watches`. */
-int relay_fill(struct relay *relay, struct event_base *base, bool watches);
+/* All that there are lie in the FIFO for good; only sees to it that there are neither more tokens nor fewer
+ * than were put in, and looks at it for the report. */
+int relay_fill(struct relay *relay, struct event_base *base);
+/* The command runs. `inherits`: it has got the descriptors of the pipe style. */
+void relay_command(struct relay *relay, pid_t command, bool inherits);
+/* Somebody has ended whose parent had died before. */
+void relay_orphan_ended(struct relay *relay);
 /* The FIFO's turn has come, or it is asked for tokens; argument: the struct relay, as an event's callback takes it. */
 void relay_wake(void *argument);
+/* How many jobs of dead clients run without a token of the build: in slots that others have now. */
+unsigned relay_count_uncovered(struct relay *relay);
 /* No more tokens move. */
 void relay_stop(struct relay *relay);
 

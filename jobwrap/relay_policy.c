@@ -14,8 +14,6 @@ const struct relay_config relay_config_default = {
     .probe_hold_ns = 5 * MS,
     .probe_min_ns = 20 * MS,
     .probe_max_ns = 320 * MS,
-    .loss_ns = 1000 * MS,
-    .loss_max_ns = 32000 * MS,
 };
 
 static int64_t
@@ -29,13 +27,10 @@ relay_policy_init(struct relay_policy *policy, const struct relay_config *config
 {
     *policy = (struct relay_policy){
         .config = *config,
-        .moved_ns = now_ns,
         .idle_since_ns = now_ns,
         .surplus_since_ns = -1,
-        .loss_since_ns = now_ns,
         .linger_ns = config->linger_ns,
         .probe_ns = config->probe_min_ns,
-        .loss_ns = config->loss_ns,
     };
 }
 
@@ -58,9 +53,8 @@ notice(struct relay_policy *policy, const struct relay_view *view, int64_t now_n
         policy->probe_ns = policy->config.probe_min_ns;
     }
     policy->lent = lent;
-    policy->moved_ns = policy->idle_since_ns = policy->loss_since_ns = now_ns;
+    policy->idle_since_ns = now_ns;
     policy->linger_ns = policy->config.linger_ns;
-    policy->loss_ns = policy->config.loss_ns;
 }
 
 void
@@ -151,57 +145,29 @@ go_home(struct relay_policy *policy, const struct relay_view *view, int64_t now_
     policy->probe_ns = min_ns(2 * policy->probe_ns, policy->config.probe_max_ns);
 }
 
-static bool
+static void
 decide_idle(struct relay_policy *policy, const struct relay_view *view, int64_t now_ns,
             struct relay_step *step)
 {
     if (view->lying == 0)
-        return false;
+        return;
     bool is_short = policy->is_probing || view->others_wait;
     int64_t hold_ns = is_short ? policy->config.probe_hold_ns : policy->linger_ns;
     if (now_ns < policy->idle_since_ns + hold_ns) {
         step->deadline_ns = min_ns(step->deadline_ns, policy->idle_since_ns + hold_ns);
-        return false;
+        return;
     }
     if (view->parent == RELAY_NEED_UNKNOWN && !view->others_wait) {
         step->action = RELAY_ASK;
-        return true;
+        return;
     }
     if (view->parent == RELAY_NEEDED || view->others_wait) {
         go_home(policy, view, now_ns, step);
-        return true;
+        return;
     }
     policy->idle_since_ns = now_ns;
     policy->linger_ns = min_ns(2 * policy->linger_ns, policy->config.linger_max_ns);
     step->deadline_ns = min_ns(step->deadline_ns, now_ns + hold_ns);
-    return false;
-}
-
-/* Each token that is in use has a thread that lives: fewer threads, and some are lost. */
-static bool
-decide_loss(struct relay_policy *policy, const struct relay_view *view, int64_t now_ns,
-            struct relay_step *step)
-{
-    unsigned lent = relay_view_lent(view);
-
-    if (view->lying > 0 || lent == 0)
-        return false;
-    if (now_ns < policy->loss_since_ns + policy->loss_ns) {
-        step->deadline_ns = min_ns(step->deadline_ns, policy->loss_since_ns + policy->loss_ns);
-        return false;
-    }
-    if (view->living < 0) {
-        step->action = RELAY_COUNT;
-        return true;
-    }
-    policy->loss_since_ns = now_ns;
-    policy->loss_ns = min_ns(2 * policy->loss_ns, policy->config.loss_max_ns);
-    step->deadline_ns = min_ns(step->deadline_ns, now_ns + policy->loss_ns);
-    if (lent <= (unsigned)view->living)
-        return false;
-    step->action = RELAY_WRITE_OFF;
-    step->count = lent - (unsigned)view->living;
-    return true;
 }
 
 struct relay_step
@@ -218,7 +184,6 @@ relay_policy_next(struct relay_policy *policy, const struct relay_view *view, in
     if (decide_recall(view, &step) || decide_surplus(policy, view, now_ns, &step) ||
         decide_borrowing(policy, view, now_ns, &step))
         return step;
-    if (!decide_idle(policy, view, now_ns, &step))
-        decide_loss(policy, view, now_ns, &step);
+    decide_idle(policy, view, now_ns, &step);
     return step;
 }

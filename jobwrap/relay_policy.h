@@ -25,7 +25,6 @@ struct relay_config {
     int64_t linger_max_ns; /* ... and at most, after it has been left where it is several times */
     int64_t probe_hold_ns; /* how long a float lies that is put out to see whether somebody waits */
     int64_t probe_min_ns, probe_max_ns; /* how long it stays home in between */
-    int64_t loss_ns, loss_max_ns;       /* how long nothing may move before jobs are counted */
 };
 extern const struct relay_config relay_config_default; /* cap: none */
 
@@ -42,7 +41,6 @@ struct relay_view {
     enum relay_need parent; /* does somebody at the parent need tokens? */
     bool others_wait;       /* beside the FIFO: an idle float goes to them, whatever the shares */
     unsigned recalled;      /* tokens that the parent asks for, ours being more than our share */
-    int living; /* threads in the build, each of which may hold a token; -1: not counted */
 };
 
 enum relay_action {
@@ -50,9 +48,7 @@ enum relay_action {
     RELAY_BORROW,    /* `count` tokens, and put them into the FIFO; see relay_policy_laid() */
     RELAY_TAKE_HOME, /* `count` tokens from the FIFO, and back to the parent */
     RELAY_DROP,      /* `count` bytes from the FIFO that were never lent */
-    RELAY_WRITE_OFF, /* `count` lent tokens that are lost for certain: back to the parent */
     RELAY_ASK,       /* whether the parent needs tokens */
-    RELAY_COUNT,     /* the living */
 };
 
 struct relay_step {
@@ -65,14 +61,12 @@ struct relay_step {
 
 struct relay_policy {
     struct relay_config config;
-    unsigned lent;            /* as last seen */
-    int64_t moved_ns;         /* when a client was last seen to do something */
-    int64_t idle_since_ns;    /* the float lies untouched, or was last looked at */
-    int64_t surplus_since_ns; /* -1: there is none */
-    int64_t loss_since_ns;
-    int64_t linger_ns, probe_ns, loss_ns; /* they grow while nothing happens */
-    bool is_resting;                      /* the float is at home */
-    bool is_probing;                      /* it lies there to see whether somebody waits */
+    unsigned lent;               /* as last seen */
+    int64_t idle_since_ns;       /* the float lies untouched, or was last looked at */
+    int64_t surplus_since_ns;    /* -1: there is none */
+    int64_t linger_ns, probe_ns; /* they grow while nothing happens */
+    bool is_resting;             /* the float is at home */
+    bool is_probing;             /* it lies there to see whether somebody waits */
     int64_t probe_at_ns;
 };
 

@@ -10,6 +10,8 @@
 
 /* Ends a race against something that forks as fast as it can. */
 #define STOP_PASSES 100
+/* What never stops changing is not counted. */
+#define COUNT_PASSES 10
 
 static int
 compare_age(const void *a, const void *b)
@@ -42,8 +44,9 @@ are_same(const struct process_info *one, ssize_t n, const struct process_info *o
     return same;
 }
 
-int
-tree_count_threads(pid_t top, pid_t except, pid_t session)
+/* -1: they came or went meanwhile. */
+static int
+count_threads(pid_t top, pid_t except, pid_t session)
 {
     struct process_info *found = NULL, *again = NULL;
     ssize_t n = find_all(top, &found), m = n < 0 ? -1 : find_all(top, &again);
@@ -56,6 +59,17 @@ tree_count_threads(pid_t top, pid_t except, pid_t session)
         threads = -1;
     free(found);
     free(again);
+    return threads;
+}
+
+int
+tree_count_threads(pid_t top, pid_t except, pid_t session)
+{
+    int threads, passes = 0;
+
+    do
+        threads = count_threads(top, except, session);
+    while (threads < 0 && ++passes < COUNT_PASSES);
     return threads;
 }
 
@@ -117,16 +131,20 @@ tree_end(pid_t top, int signal_number)
 }
 
 bool
-tree_reap(pid_t except)
+tree_reap(pid_t except, unsigned *reaped)
 {
     siginfo_t info = {0};
+    unsigned count = 0;
+    int result;
 
     /* Look first, so that the one whose status somebody else wants stays. */
-    while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0) {
-        if (info.si_pid == 0 || info.si_pid == except)
-            return true;
+    while ((result = waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT)) == 0 &&
+           info.si_pid != 0 && info.si_pid != except) {
         waitpid(info.si_pid, NULL, 0);
         info.si_pid = 0;
+        count++;
     }
-    return errno != ECHILD;
+    if (reaped)
+        *reaped = count;
+    return result == 0 || errno != ECHILD;
 }

@@ -18,5 +18,6 @@ int tree_count_threads(pid_t top, pid_t except, pid_t session);
  * start the next one. */
 void tree_end(pid_t top, int signal_number);
 
-/* Reaps what has ended and is not `except` (0: none); false: there are no children any more. */
-bool tree_reap(pid_t except);
+/* Reaps what has ended and is not `except` (0: none); false: there are no children any more. *reaped: how
+ * many; may be NULL. */
+bool tree_reap(pid_t except, unsigned *reaped);

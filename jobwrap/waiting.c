@@ -72,6 +72,17 @@ on_parent(evutil_socket_t fd, short what, void *argument)
 {
 }
 
+struct event *
+waiting_watch(const struct ledger *ledger, struct event_base *base)
+{
+    struct event *ready =
+        event_new(base, client_fd(ledger->client), EV_READ | EV_PERSIST, on_parent, NULL);
+
+    if (ready)
+        event_add(ready, NULL);
+    return ready;
+}
+
 /* 1: *result is how it was paid for. 0: not yet. */
 static int
 try_both(struct ledger *ledger, enum implicit_policy policy, enum waiting_result *result)
@@ -91,15 +102,13 @@ waiting_pay_implicit(struct ledger *ledger, enum implicit_policy policy, struct 
 {
     struct client *client = ledger->client;
     struct event *timer = evtimer_new(base, on_patience_over, client);
-    struct event *ready = event_new(base, client_fd(client), EV_READ | EV_PERSIST, on_parent, NULL);
+    struct event *ready = waiting_watch(ledger, base);
     const struct timeval patience = {.tv_sec = PATIENCE_MS / 1000};
     enum waiting_result how = WAITING_BORROWED;
     int result = timer && ready ? try_both(ledger, policy, &how) : -ENOMEM;
 
-    if (result == 0) {
+    if (result == 0)
         event_add(timer, &patience);
-        event_add(ready, NULL);
-    }
     while (result == 0 && !*ended) {
         if (event_base_loop(base, EVLOOP_ONCE) < 0)
             result = -EIO;

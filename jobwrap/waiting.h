@@ -18,3 +18,7 @@ enum waiting_result {
  * enum waiting_result; -EINTR once *ended is true; or a negative errno of the parent. */
 int waiting_pay_implicit(struct ledger *ledger, enum implicit_policy policy,
                          struct event_base *base, const bool *ended);
+
+/* From now on the loop of `base` returns when the parent may have a token. The caller's, to be freed; NULL:
+ * out of memory. */
+struct event *waiting_watch(const struct ledger *ledger, struct event_base *base);

@@ -226,6 +226,9 @@ find_control(struct client *client)
         return;
     client->control_fd = connection;
     client->kind = CLIENT_SERVER;
+    /* Who has it open is taken for somebody who has tokens of it. */
+    close(client->read_fd);
+    client->read_fd = client->write_fd = -1;
 }
 
 /* Owns `fd`, which is closed on an error. */
@@ -367,6 +370,12 @@ enum client_kind
 client_kind(const struct client *client)
 {
     return client->kind;
+}
+
+bool
+client_is_jobwrap(const struct client *client)
+{
+    return client->control_fd >= 0;
 }
 
 const char *
@@ -758,6 +767,16 @@ client_need(struct client *client, unsigned waiting_without)
     if (client->control_fd >= 0)
         return packet_send(client->control_fd, &packet, control_question_size(CONTROL_NEED), -1);
     return ask(client, STEVED_IOC_NEED, CONTROL_NEED, &packet.need, sizeof(packet.need));
+}
+
+int
+client_set_weight(struct client *client, unsigned weight)
+{
+    struct steved_weight argument = {.weight = weight};
+
+    if (client->kind != CLIENT_SERVER)
+        return 0;
+    return ask(client, STEVED_IOC_WEIGHT, CONTROL_WEIGHT, &argument, sizeof(argument));
 }
 
 int

@@ -39,6 +39,8 @@ int client_open_file(const char *path, struct client **client, char **error);
 void client_close(struct client *client);
 
 enum client_kind client_kind(const struct client *client);
+/* A server that is a jobwrap: one that borrows has no more at first than it needs. */
+bool client_is_jobwrap(const struct client *client);
 /* How messages name it: "fifo:PATH", "R,W". Valid as long as the client. */
 const char *client_name(const struct client *client);
 
@@ -83,6 +85,8 @@ int client_count_free(struct client *client, unsigned *tokens_free);
 int client_join_group(struct client *client);
 int client_pay_implicit(struct client *client);
 int client_need(struct client *client, unsigned waiting_without);
+/* Of the group that client_join_group() has founded: 1 to STEVED_WEIGHT_MAX. */
+int client_set_weight(struct client *client, unsigned weight);
 /* Only for CLIENT_SERVER, else -ENOTTY. */
 int client_get_status(struct client *client, struct steved_status *status);
 int client_get_clients(struct client *client, struct steved_clients *page);

@@ -25,6 +25,7 @@ static const struct {
     [CONTROL_SET] = {sizeof(struct steved_settings), 0},
     [CONTROL_CLAIM_IMPLICIT] = {0, sizeof(struct steved_claim)},
     [CONTROL_NEED] = {sizeof(struct steved_need), 0},
+    [CONTROL_WEIGHT] = {sizeof(struct steved_weight), 0},
 };
 
 size_t

@@ -5,7 +5,8 @@
  * The control socket of a jobwrap, which lies beside its FIFO: what steved answers by ioctl, in the same
  * structures, and tokens on an account of the caller's own. One packet a question, one an answer
  * (SOCK_SEQPACKET, unix(7)). Whoever holds the connection holds the account: when its last copy is
- * closed, what was held and claimed through it ends.
+ * closed, what was held and claimed through it ends. Those below a process that has a connection are
+ * part of its account. python/jobserver_client.py has the client's side for Python.
  */
 
 #include <stdbool.h>
@@ -29,6 +30,7 @@ enum control_operation {
     CONTROL_PAY_IMPLICIT,
     CONTROL_CLAIM_IMPLICIT,
     CONTROL_NEED, /* it is not answered */
+    CONTROL_WEIGHT,
     CONTROL_OPERATIONS,
 };
 
@@ -49,6 +51,7 @@ struct control_packet {
         struct steved_settings settings;
         struct steved_claim claim;
         struct steved_need need;
+        struct steved_weight weight;
     };
 };
 

@@ -147,13 +147,16 @@ unsigned
 environment_total_jobs(struct client *client, const char *makeflags, const char *wrapper_jobs)
 {
     struct steved_status status;
+    unsigned known = client_get_status(client, &status) == 0 ? status.jobs : 0;
 
-    if (client_get_status(client, &status) == 0 && status.jobs > 0)
-        return status.jobs;
+    if (known > 0 && !client_is_jobwrap(client))
+        return known;
     unsigned total = auth_jobs(makeflags);
     if (total == 0 || total > TOTAL_MAX)
         total = parse_total(wrapper_jobs);
-    return total <= TOTAL_MAX ? total : 0;
+    if (total > TOTAL_MAX)
+        total = 0;
+    return total > known ? total : known;
 }
 
 /* --- telling --- */

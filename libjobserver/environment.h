@@ -43,7 +43,7 @@ int environment_find_inherited(struct jobserver *found, char **error);
 struct client *environment_find_server(void);
 
 /* How many jobs run at most, implicit slot included, if this jobserver lends all that it has. A steved
- * knows it; of others MAKEFLAGS says it by -jN (`makeflags`), or jobwrap by JOBWRAP_JOBS
+ * knows it, and a jobwrap what it has now; of others MAKEFLAGS says it by -jN (`makeflags`), or jobwrap by JOBWRAP_JOBS
  * (`wrapper_jobs`). NULL: not known, or not about this jobserver. 0: nobody can tell. */
 unsigned environment_total_jobs(struct client *client, const char *makeflags,
                                 const char *wrapper_jobs);

@@ -30,6 +30,7 @@ struct process_info {
     uint64_t start_ticks;         /* after boot, in clock ticks */
     unsigned threads;             /* 'Z' with more than one: only the first thread has ended */
     bool has_executed;            /* a program since its fork; of a thread but the first: false */
+    bool is_exiting; /* its descriptors may be closed already, its children still its own */
 };
 
 int process_info(pid_t pid, struct process_info *info);
@@ -91,6 +92,13 @@ uint64_t process_signal_bit(int signal_number);
  * has none such. */
 int process_status_number(pid_t pid, const char *key, unsigned *number);
 
+/* Does it sleep until a child has ended or a descriptor is ready (wait4, pselect, poll and the like)? false,
+ * too, if it cannot be looked at. */
+bool process_waits_for_events(pid_t pid);
+/* Has the word been on its command line, or in the value of the variable, when it was executed? Words are
+ * what blanks part; `is_word` decides about each. false, too, if it cannot be looked at. */
+bool process_was_given(pid_t pid, const char *variable, bool (*is_word)(const char *word));
+
 /* --- pidfds --- */
 
 /* A close-on-exec pidfd: readable once the process has exited. Owned by the caller. */
@@ -134,6 +142,9 @@ size_t process_ancestors(pid_t pid, struct process_info *ancestors, size_t max);
 /* All living descendants of `pid` (zombies do not count), in one pass over /proc, in no order.
  * *descendants is to be freed; returns their number or a negative errno. */
 ssize_t process_descendants(pid_t pid, struct process_info **descendants);
+/* All that there are, zombies too, as far as /proc shows them. *processes is to be freed; returns their
+ * number or a negative errno. */
+ssize_t process_all(struct process_info **processes);
 
 #define PROCESS_CHILDREN_MAX 4096
 /* The children, zombies too; returns how many. A kernel that does not tell (CONFIG_PROC_CHILDREN)
@@ -159,6 +170,8 @@ uint64_t process_pipe(pid_t pid, int fd);
 /* All pipes that the process has open, under whatever number, each once, up to `max`; returns how
  * many. It may move them about meanwhile. */
 size_t process_pipes(pid_t pid, uint64_t *pipes, size_t max);
+/* The numbers under which the process has this file open, up to `max`; returns how many. */
+size_t process_find_file(pid_t pid, dev_t device, ino_t inode, int *numbers, size_t max);
 
 /* Shows the paths of the regular files that it has open for writing. */
 void process_each_written_file(pid_t pid, void (*show)(const char *path, void *argument),

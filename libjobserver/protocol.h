@@ -123,4 +123,15 @@ struct steved_need {
 };
 #define STEVED_IOC_NEED _IOW('J', 0x56, struct steved_need)
 
+/* The share of the caller's group: with twice the weight of another it has twice the tokens while both want
+ * them. EPERM: more than the default is for root and the server's own user. EBUSY: the group stays in the
+ * account of one around it, or there is none. */
+#define STEVED_WEIGHT_DEFAULT 100u
+#define STEVED_WEIGHT_MAX 10000u
+struct steved_weight {
+    __u32 weight; /* 1 to STEVED_WEIGHT_MAX */
+    __u32 spare[7];
+};
+#define STEVED_IOC_WEIGHT _IOW('J', 0x57, struct steved_weight)
+
 #endif

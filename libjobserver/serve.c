@@ -90,6 +90,20 @@ serve_clients(const struct pool *pool, struct steved_clients *page)
 }
 
 int
+serve_set_weight(struct pool *pool, struct pool_opening *opening,
+                 const struct steved_weight *weight, bool is_owner, int64_t now_ns)
+{
+    for (size_t i = 0; i < sizeof(weight->spare) / sizeof(weight->spare[0]); i++)
+        if (weight->spare[i])
+            return -EINVAL;
+    if (weight->weight < 1 || weight->weight > STEVED_WEIGHT_MAX)
+        return -EINVAL;
+    if (weight->weight > STEVED_WEIGHT_DEFAULT && !is_owner)
+        return -EPERM;
+    return pool_group_set_weight(pool, opening, weight->weight, now_ns);
+}
+
+int
 serve_check_settings(const struct steved_settings *settings)
 {
     const unsigned known = STEVED_SET_JOBS | STEVED_SET_MIN_JOBS | STEVED_SET_PER_PROCESS_LIMIT;

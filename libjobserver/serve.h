@@ -3,7 +3,9 @@
 
 /* What servers of a pool answer in the structures of protocol.h: steved by ioctl, jobwrap by its socket. */
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "libjobserver/pool/pool.h"
 #include "libjobserver/protocol.h"
@@ -13,5 +15,9 @@ void serve_status(const struct pool *pool, const struct pool_opening *opening,
                   struct steved_status *answer);
 /* In: its cursor. 0, or -EINVAL: a reserved member is not 0. */
 int serve_clients(const struct pool *pool, struct steved_clients *page);
+/* The weight of who asks. 0, -EINVAL, -EPERM, -EBUSY as in protocol.h; `is_owner`: is it root, or the
+ * server's own user? */
+int serve_set_weight(struct pool *pool, struct pool_opening *opening,
+                     const struct steved_weight *weight, bool is_owner, int64_t now_ns);
 /* 0, or -EINVAL: names settings that are not known. */
 int serve_check_settings(const struct steved_settings *settings);

@@ -210,6 +210,7 @@ def open_tokens(scheduler: Scheduler, choice: Choice) -> Tokens | None:
     # At steved an emerge is one account, as a jobwrap is, and runs as many jobs as it has tokens.
     with contextlib.suppress(JobserverError):
         client.join_group()
+    client.hold_while_jobs_run()
     return Tokens(client, paid, jobserver_client.implicit_may_come(client, choice.implicit))
 
 

@@ -58,6 +58,8 @@ class Tokens:
         self.client = client
         self.has_implicit = has_implicit
         self.implicit_may_come = implicit_may_come and not has_implicit
+        self.acquires_implicit = not has_implicit and not implicit_may_come
+        self.taken = 0
         self.ledger: Ledger | None = None
         if client.kind is Kind.FIFO:
             self.ledger = Ledger(client)
@@ -72,8 +74,18 @@ class Tokens:
             self.has_implicit = False
             return IMPLICIT
         if self.ledger is None:
-            return self.client.try_acquire()
+            return self.acquire()
         return NOTED if self.ledger.borrow() else None
+
+    def acquire(self) -> bytes | None:
+        """Where no claim can come the first is our implicit slot, which a server does not count in
+        our share. Who has said so is told of no claim any more."""
+        token = self.client.try_acquire()
+        if token is not None:
+            self.taken += 1
+            if self.taken == 1 and self.acquires_implicit:
+                self.client.pay_implicit()
+        return token
 
     def give(self, token: bytes) -> None:
         if token == IMPLICIT:
@@ -82,6 +94,7 @@ class Tokens:
             self.ledger.repay()
         else:
             self.client.release(token)
+            self.taken -= 1
 
     def close(self) -> None:
         if self.ledger is not None:

@@ -122,8 +122,11 @@ print_client(const struct steved_client *client, const struct process_label *lab
 
     if (!text)
         return -ENOMEM;
-    printf("%8d %6u %8u %7u  %-8s %s%s\n", (int)client->pid, client->held, client->reserved,
+    printf("%8d %6u %8u %7u  %-8s %s%s", (int)client->pid, client->held, client->reserved,
            client->waiting, remark_of(client), text, label->is_stopped ? ", stopped" : "");
+    if (client->weight != STEVED_WEIGHT_DEFAULT)
+        printf(", weight %u", client->weight);
+    putchar('\n');
     free(text);
     return 0;
 }

@@ -32,6 +32,7 @@ union argument {
     struct steved_settings settings;
     struct steved_claim claim;
     struct steved_need need;
+    struct steved_weight weight;
     int readable_bytes;
 };
 
@@ -71,6 +72,12 @@ get_clients(struct call *call, union argument *argument)
 
 /* --- what can be set --- */
 
+static bool
+is_owner(const struct call *call)
+{
+    return call->uid == 0 || call->uid == call->server->uid;
+}
+
 static int
 set(struct call *call, union argument *argument)
 {
@@ -78,7 +85,7 @@ set(struct call *call, union argument *argument)
     struct server *server = call->server;
     struct pool_status status;
 
-    if (call->uid != 0 && call->uid != server->uid)
+    if (!is_owner(call))
         return -EPERM;
     if (serve_check_settings(settings) < 0)
         return -EINVAL;
@@ -188,6 +195,13 @@ need(struct call *call, union argument *argument)
     return 0;
 }
 
+static int
+set_weight(struct call *call, union argument *argument)
+{
+    return serve_set_weight(call->server->pool, call->opening->pool, &argument->weight,
+                            is_owner(call), clock_now_ns());
+}
+
 /* --- from and to the kernel --- */
 
 static const struct handler handlers[] = {
@@ -199,6 +213,7 @@ static const struct handler handlers[] = {
     {STEVED_IOC_PAY_IMPLICIT, 0, 0, pay_implicit},
     {STEVED_IOC_CLAIM_IMPLICIT, 0, sizeof(struct steved_claim), claim_implicit},
     {STEVED_IOC_NEED, sizeof(struct steved_need), 0, need},
+    {STEVED_IOC_WEIGHT, sizeof(struct steved_weight), 0, set_weight},
 };
 
 static const struct handler *

@@ -63,7 +63,7 @@ pool_claimer_to_pay(struct pool_holder *holder)
     if (holder->claims + (idle > 0 ? idle - 1 : 0) < pool_holder_claimable(holder))
         return NULL;
     struct pool_holder *claimer = first_to_lose(holder);
-    return claimer && !is_left_behind(claimer) && !claimer->pays_implicit ? claimer : NULL;
+    return claimer && !claimer->pays_implicit ? claimer : NULL;
 }
 
 /* And with it those that were claimed on, from one to the next: it was one token's worth. */

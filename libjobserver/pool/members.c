@@ -183,11 +183,14 @@ group_leave(struct pool *pool, struct pool_process *process)
         TAILQ_REMOVE(&group->openings, opening, in_group);
         opening->group = NULL;
         pool_row_changed(pool, POOL_ROW_OPENING, opening->row);
+        opening->told = 0;
         recharge_waiters(pool, opening);
     }
     holder_end(pool, &group->holder);
     TAILQ_REMOVE(&pool->groups, group, in_pool);
     pool_row_end(pool, POOL_ROW_GROUP, group->holder.row);
+    if (TAILQ_EMPTY(&pool->groups))
+        pool->turn_ns = POOL_NO_DEADLINE;
     free(group);
 }
 
@@ -325,6 +328,8 @@ process_change_account(struct pool *pool, struct pool_process *process,
     process->holder.account = account;
     before->holders--;
     before->claimed -= claimed;
+    pool_account_changed(pool, account);
+    pool_account_changed(pool, before);
     account_leave(pool, before);
 }
 
@@ -337,19 +342,32 @@ pool_group_set_needy(struct pool *pool, struct pool_opening *opening, unsigned n
     opening->group->holder.account->needy = needy;
     pool_row_changed(pool, POOL_ROW_ACCOUNT, opening->group->holder.account->row);
     pool_account_changed(pool, opening->group->holder.account);
-    pool_recall(pool);
+    pool_recall(pool, now_ns);
     pool_serve(pool, now_ns);
+}
+
+/* Does it hold a token that it has read itself? One that it had claimed may have been passed on to it. */
+static bool
+holds_its_own(const struct pool_holder *holder)
+{
+    const struct pool_loan *loan;
+
+    TAILQ_FOREACH (loan, &holder->loans, in_holder)
+        if (!loan->is_passed_on)
+            return true;
+    return false;
 }
 
 int
 pool_group_join(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
                 uint64_t key, int64_t now_ns)
 {
-    const struct pool_holder *self = &process->holder;
+    struct pool_holder *self = &process->holder;
+    struct pool_loan *loan;
 
     if (process->group)
         return process->group == opening->group ? 0 : -EBUSY;
-    if (self->held + self->reserved + self->queued + self->parked > 0)
+    if (holds_its_own(self) || self->reserved + self->queued + self->parked > 0)
         return -EBUSY;
     if (!opening->group) {
         struct pool_account *account = key ? pool_account(pool, key) : self->account;
@@ -357,6 +375,7 @@ pool_group_join(struct pool *pool, struct pool_opening *opening, struct pool_pro
         if (!group)
             return -ENOMEM;
         group->founder = process;
+        group->has_founded_account = key != 0;
         opening->group = group;
         pool_row_changed(pool, POOL_ROW_OPENING, opening->row);
         TAILQ_INSERT_TAIL(&group->openings, opening, in_group);
@@ -366,10 +385,23 @@ pool_group_join(struct pool *pool, struct pool_opening *opening, struct pool_pro
     process->joined = ++pool->next_ordinal;
     pool_row_changed(pool, POOL_ROW_PROCESS, process->holder.row);
     TAILQ_INSERT_TAIL(&process->group->members, process, in_group);
+    while ((loan = TAILQ_FIRST(&self->loans)))
+        pool_loan_pass_on(pool, loan, &process->group->holder);
+    pool_trim_claims(pool, self);
     process_change_account(pool, process, process->group->holder.account);
-    pool_claim_move(pool, &process->holder, &process->group->holder);
+    pool_claim_move(pool, self, &process->group->holder);
     /* Who waited here because the opener was at its limit is charged to the group now. */
     pool_serve(pool, now_ns);
+    return 0;
+}
+
+int
+pool_group_set_weight(struct pool *pool, struct pool_opening *opening, unsigned weight,
+                      int64_t now_ns)
+{
+    if (!opening->group || !opening->group->has_founded_account)
+        return -EBUSY;
+    pool_account_set_weight(pool, opening->group->holder.account, weight, now_ns);
     return 0;
 }
 

@@ -64,6 +64,21 @@ pool_loan_link(struct pool *pool, struct pool_loan *loan, struct pool_holder *ho
     pool_account_changed(pool, holder->account);
 }
 
+/* Of what the group was asked for. */
+static void
+note_return(struct pool_holder *holder)
+{
+    struct pool_group *group = container_of(holder, struct pool_group, holder);
+    struct pool_opening *opening;
+
+    if (!holder->is_group)
+        return;
+    group->is_turn_over = false;
+    TAILQ_FOREACH (opening, &group->openings, in_group)
+        if (opening->told > 0)
+            opening->told--;
+}
+
 static void
 loan_unlink(struct pool *pool, struct pool_loan *loan)
 {
@@ -71,6 +86,7 @@ loan_unlink(struct pool *pool, struct pool_loan *loan)
 
     loan->holder = NULL;
     pool_row_changed(pool, POOL_ROW_LOAN, loan->row);
+    note_return(holder);
     TAILQ_REMOVE(&holder->loans, loan, in_holder);
     if (loan->opening)
         TAILQ_REMOVE(&loan->opening->loans, loan, in_opening);
@@ -88,13 +104,13 @@ lend(struct pool *pool, struct pool_holder *holder, struct pool_opening *opening
 
     assert(pool->free > 0 && loan);
     TAILQ_REMOVE(&pool->spare_loans, loan, in_holder);
+    if (holder->account->needy > 0) {
+        holder->account->needy--; /* before its place among those that wait is found anew */
+        pool_row_changed(pool, POOL_ROW_ACCOUNT, holder->account->row);
+    }
     pool_loan_link(pool, loan, holder, opening);
     pool->free--;
     pool->held++;
-    if (holder->account->needy > 0) {
-        holder->account->needy--;
-        pool_row_changed(pool, POOL_ROW_ACCOUNT, holder->account->row);
-    }
     if (holder->wish && !holder->wish->is_granted)
         pool_wish_end(pool, holder);
     pool_claimable_grew(pool, holder);
@@ -117,8 +133,8 @@ pool_loan_end(struct pool *pool, struct pool_loan *loan)
 }
 
 /* Its holder gives it back, but it goes on to pay for the implicit slot of who has claimed it. */
-static void
-loan_pass_on(struct pool *pool, struct pool_loan *loan, struct pool_holder *claimer)
+void
+pool_loan_pass_on(struct pool *pool, struct pool_loan *loan, struct pool_holder *claimer)
 {
     struct pool_holder *holder = loan->holder;
 
@@ -192,16 +208,6 @@ serve_waiters(struct pool *pool, int64_t now_ns)
     }
 }
 
-/* Claims first: they leave the tokens to others. */
-void
-pool_serve(struct pool *pool, int64_t now_ns)
-{
-    do {
-        pool_serve_wishes(pool);
-        serve_waiters(pool, now_ns);
-    } while (pool->has_new_claimable);
-}
-
 /* --- recall --- */
 
 /* Would a token that came back now be granted to nobody? */
@@ -255,6 +261,23 @@ pool_claims(const struct pool_opening *opening)
     return opening->group ? opening->group->holder.claims : 0;
 }
 
+/* Would who waits have no more, after it had got one of `rich`, than that has now? */
+static bool
+may_change_places(const struct pool_account *rich, const struct pool_account *poor)
+{
+    return rich != poor && (pool_tokens_counted(poor) + 1) * rich->weight <=
+                               pool_tokens_counted(rich) * poor->weight;
+}
+
+static bool
+has_more_or_longer(const struct pool_account *account, const struct pool_account *other)
+{
+    uint64_t share = pool_tokens_counted(account) * other->weight;
+    uint64_t other_share = pool_tokens_counted(other) * account->weight;
+
+    return share != other_share ? share > other_share : account->last_served < other->last_served;
+}
+
 unsigned
 pool_recalled(const struct pool *pool, const struct pool_opening *opening)
 {
@@ -269,22 +292,82 @@ pool_recalled(const struct pool *pool, const struct pool_opening *opening)
         return 0;
     if (pool_has_none(poor))
         return rich->tokens + rich->claimed > 1;
+    if (opening->group->is_turn_over && may_change_places(rich, poor))
+        return 1;
     return (pool_tokens_counted(rich) - 1) * poor->weight >=
            (pool_tokens_counted(poor) + 1) * rich->weight;
 }
 
-/* Somebody waits, or there is a debt: those who lend tokens on are told. */
-void
-pool_recall(struct pool *pool)
+static void
+start_turn(struct pool *pool, int64_t now_ns)
 {
+    if (pool->turn_ns == POOL_NO_DEADLINE)
+        pool->turn_ns = now_ns + POOL_TURN_NS;
+}
+
+/* Each is told once of each token, and `again` if somebody has come to wait. */
+static void
+tell_who_is_asked(struct pool *pool, bool again, int64_t now_ns)
+{
+    const struct pool_account *poor = pool_poorest_waiting(pool);
     struct pool_group *group;
     struct pool_opening *opening;
 
-    TAILQ_FOREACH (group, &pool->groups, in_pool)
-        TAILQ_FOREACH (opening, &group->openings, in_group)
-            if (pool_recalled(pool, opening) > 0 ||
-                (opening->idle > 0 && pool_others_wait(pool, opening)))
+    pool->is_asking = false;
+    TAILQ_FOREACH (group, &pool->groups, in_pool) {
+        if (poor && may_change_places(group->holder.account, poor))
+            start_turn(pool, now_ns);
+        TAILQ_FOREACH (opening, &group->openings, in_group) {
+            unsigned recalled = pool_recalled(pool, opening);
+            bool is_idle = opening->idle > 0 && pool_others_wait(pool, opening);
+            if (recalled > opening->told || (again && (recalled > 0 || is_idle)))
                 pool_due(pool, &opening->recall_due, POOL_DUE_RECALL);
+            opening->told = recalled;
+            pool->is_asking |= recalled > 0;
+        }
+    }
+}
+
+void
+pool_recall(struct pool *pool, int64_t now_ns)
+{
+    tell_who_is_asked(pool, true, now_ns);
+}
+
+/* Of those that have more than who waits the one with the most, of these who has had it longest, gives one:
+ * so that 8 tokens are 3, 3 and 2 for three builds, but not for the same ones all the time. */
+static void
+end_turn(struct pool *pool)
+{
+    const struct pool_account *poor = pool_poorest_waiting(pool), *found = NULL;
+    struct pool_group *group, *longest = NULL;
+
+    pool->turn_ns = POOL_NO_DEADLINE; /* pool_serve() starts another */
+    TAILQ_FOREACH (group, &pool->groups, in_pool) {
+        const struct pool_account *account = group->holder.account;
+        group->is_turn_over = false;
+        if (!poor || !may_change_places(account, poor) || lent_on(&group->holder) == 0)
+            continue;
+        if (found && has_more_or_longer(found, account))
+            continue;
+        found = account;
+        longest = group;
+    }
+    if (longest)
+        longest->is_turn_over = true;
+}
+
+/* Claims first: they leave the tokens to others. */
+void
+pool_serve(struct pool *pool, int64_t now_ns)
+{
+    do {
+        pool_serve_wishes(pool);
+        serve_waiters(pool, now_ns);
+    } while (pool->has_new_claimable);
+    /* Else nobody was asked for anything, and nobody is. */
+    if (pool->is_asking || pool->debt > 0 || pool->by_share.count > 0)
+        tell_who_is_asked(pool, false, now_ns);
 }
 
 /* --- read --- */
@@ -403,7 +486,7 @@ note_lazy_try(struct pool *pool, struct pool_opening *opening, struct pool_proce
         /* It was told that there is one, and somebody was faster; next time it is its turn. */
         if (!find_waiter(process, opening, WAITER_POLLER)) {
             pool_wait(pool, WAITER_POLLER, opening, process, NULL);
-            pool_recall(pool);
+            pool_recall(pool, now_ns);
         }
         return;
     }
@@ -415,8 +498,10 @@ note_lazy_try(struct pool *pool, struct pool_opening *opening, struct pool_proce
         process->tries++;
     if (process->tries < TRIES_TO_KNOW || process->usual_interval_ns >= reservation_ns(process))
         return;
-    if (!find_waiter(process, opening, WAITER_LAZY))
+    if (!find_waiter(process, opening, WAITER_LAZY)) {
         pool_wait(pool, WAITER_LAZY, opening, process, NULL);
+        pool_recall(pool, now_ns);
+    }
 }
 
 enum pool_answer
@@ -437,7 +522,7 @@ pool_read(struct pool *pool, struct pool_opening *opening, struct pool_process *
     *waiter = pool_wait(pool, WAITER_READER, opening, process, reader);
     if (!*waiter)
         return POOL_NO_MEMORY;
-    pool_recall(pool);
+    pool_recall(pool, now_ns);
     return POOL_WAITS;
 }
 
@@ -518,7 +603,7 @@ pool_write(struct pool *pool, struct pool_opening *opening, struct pool_process 
         struct pool_holder *claimer = pool_claimer_to_pay(loan->holder);
         pool->foreign += !is_own(loan, process);
         if (claimer)
-            loan_pass_on(pool, loan, claimer);
+            pool_loan_pass_on(pool, loan, claimer);
         else
             pool_loan_end(pool, loan);
         pool->returned++;
@@ -566,7 +651,7 @@ pool_poll(struct pool *pool, struct pool_opening *opening, struct pool_process *
         waiter->kind = WAITER_POLLER; /* not so lazy after all; it keeps its place */
     } else if (!find_waiter(process, opening, WAITER_POLLER)) {
         pool_wait(pool, WAITER_POLLER, opening, process, NULL);
-        pool_recall(pool);
+        pool_recall(pool, now_ns);
     }
     return false;
 }
@@ -599,6 +684,7 @@ pool_create(unsigned capacity)
         return NULL;
     }
     pool->capacity = pool->free = capacity;
+    pool->turn_ns = POOL_NO_DEADLINE;
     return pool;
 }
 
@@ -648,7 +734,7 @@ pool_set_capacity(struct pool *pool, unsigned capacity, int64_t now_ns)
         raise_capacity(pool, capacity - pool->capacity);
     pool->capacity = capacity;
     pool_serve(pool, now_ns);
-    pool_recall(pool);
+    pool_recall(pool, now_ns);
     return 0;
 }
 
@@ -679,8 +765,9 @@ pool_next_deadline(const struct pool *pool)
     struct heap_node *first = heap_first(&pool->deadlines);
 
     if (!first)
-        return POOL_NO_DEADLINE;
-    return container_of(first, struct pool_waiter, in_deadlines)->deadline_ns;
+        return pool->turn_ns;
+    int64_t deadline_ns = container_of(first, struct pool_waiter, in_deadlines)->deadline_ns;
+    return deadline_ns < pool->turn_ns ? deadline_ns : pool->turn_ns;
 }
 
 void
@@ -698,6 +785,10 @@ pool_expire(struct pool *pool, int64_t now_ns)
         pool_waiter_end(pool, waiter);
     }
     pool_serve(pool, now_ns);
+    if (pool->turn_ns <= now_ns) {
+        end_turn(pool);
+        pool_serve(pool, now_ns);
+    }
 }
 
 /* --- the end --- */

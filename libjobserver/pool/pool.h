@@ -36,6 +36,9 @@
 #define POOL_RESERVATION_NS (250 * INT64_C(1000000))
 #define POOL_RESERVATION_MIN_NS (1 * INT64_C(1000000))
 
+/* How long an account has a token more than another that waits, where the tokens cannot be shared evenly. */
+#define POOL_TURN_NS (500 * INT64_C(1000000))
+
 #define POOL_NO_DEADLINE INT64_MAX
 
 struct pool;
@@ -176,7 +179,8 @@ unsigned pool_claims(const struct pool_opening *opening);
 /* How many of the tokens that were read through `opening` its group is asked to give back as soon as
  * its jobs end: those that a debt is waiting for; or one while an account waits that has none, down to
  * the last of the group's own account; or one while a waiting account would still have no more than
- * the group's own after it had got one. A wish, by which nothing changes; 0 for who is in no group, since
+ * the group's own after it had got one; or one that it has had for POOL_TURN_NS while the waiting account would
+ * have no more than the group's own has now. A wish, by which nothing changes; 0 for who is in no group, since
  * only a group lends tokens on, and while the token would be granted to nobody (pool_set_throttle()).
  * The token of a paid implicit slot is not asked for. */
 unsigned pool_recalled(const struct pool *pool, const struct pool_opening *opening);
@@ -200,6 +204,10 @@ void pool_set_throttle(struct pool *pool, bool throttled, unsigned min_jobs, int
  * account to found; 0: stay in the process' account. */
 int pool_group_join(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
                     uint64_t key, int64_t now_ns);
+/* The weight (1..POOL_WEIGHT_MAX) of the account that the group of `opening` has founded. 0, or -EBUSY: it is
+ * in the account of a group around it, or there is no group. */
+int pool_group_set_weight(struct pool *pool, struct pool_opening *opening, unsigned weight,
+                          int64_t now_ns);
 /* One of the tokens that are held through `opening` pays for the implicit slot of its holder, and
  * is not counted in its account's share. 0, or -EINVAL if none is held. */
 int pool_pay_implicit(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
@@ -230,7 +238,7 @@ bool pool_process_has_claimed(struct pool_process *process);
 
 /* The moment at which pool_expire() has something to do, or POOL_NO_DEADLINE. */
 int64_t pool_next_deadline(const struct pool *pool);
-/* Ends the offers and reservations whose time is over, and serves who is next. */
+/* Ends the offers, reservations and turns whose time is over, and serves who is next. */
 void pool_expire(struct pool *pool, int64_t now_ns);
 
 /* --- to be seen --- */

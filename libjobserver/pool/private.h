@@ -122,6 +122,8 @@ struct pool_process {
 struct pool_group {
     struct pool_holder holder;
     struct pool_process *founder; /* NULL: it has died */
+    bool has_founded_account;     /* it is in no other group's */
+    bool is_turn_over;            /* it has had one more than who waits for long enough */
     struct pool_processes members;
     struct pool_openings openings;
     TAILQ_ENTRY(pool_group) in_pool;
@@ -132,8 +134,9 @@ struct pool_opening {
     struct pool_process *opener; /* NULL: dead */
     struct pool_group *group;
     void *owner;
-    unsigned idle;               /* of what its group holds: lent to nobody */
-    struct pool_loans loans;     /* read through it */
+    unsigned idle;           /* of what its group holds: lent to nobody */
+    unsigned told;           /* of what is asked for: it was told, and none has come back since */
+    struct pool_loans loans; /* read through it */
     struct pool_waiters waiters; /* last the readers, of which there may be thousands */
     struct pool_wishes wishes;   /* of which it tells */
     struct due notify_due, recall_due;
@@ -220,6 +223,8 @@ struct pool {
     struct pool_wishes wishes; /* the oldest first */
     bool has_new_claimable;    /* one of them may be granted now */
 
+    bool is_asking;        /* somebody was told */
+    int64_t turn_ns;       /* when who has more than others has had it for long enough */
     struct heap deadlines; /* offers and reservations */
     struct pool_holders holders;
     struct pool_groups groups;
@@ -234,10 +239,12 @@ struct pool {
 
 /* Grants, offers and reserves until there is no free token or nobody whose turn it could be. */
 void pool_serve(struct pool *pool, int64_t now_ns);
-/* Somebody waits, or there is a debt: those who lend tokens on are told. */
-void pool_recall(struct pool *pool);
+/* Somebody has come to wait, or there is a debt: those who lend tokens on are told. */
+void pool_recall(struct pool *pool, int64_t now_ns);
 /* The holder of `loan` holds it no more; the token pays a debt or is free. */
 void pool_loan_end(struct pool *pool, struct pool_loan *loan);
+/* It pays for the implicit slot of `claimer` from now on. */
+void pool_loan_pass_on(struct pool *pool, struct pool_loan *loan, struct pool_holder *claimer);
 /* Makes loans for `capacity` tokens, and room for as many deadlines: 0 or -ENOMEM. */
 int pool_loans_reserve(struct pool *pool, unsigned capacity);
 /* `opening`: NULL if it has been closed. */

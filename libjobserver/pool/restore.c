@@ -348,7 +348,7 @@ make_group(struct restore *restore, const struct pool_row *row)
 
     if (result < 0)
         return result;
-    if (row->group.flags & ~POOL_ROW_PAYS_IMPLICIT)
+    if (row->group.flags & ~(POOL_ROW_PAYS_IMPLICIT | POOL_ROW_OWN_ACCOUNT))
         return refuse(restore, row, "it has an unknown flag");
     struct pool_group *group = pool_group_create(
         restore->pool, find(restore, POOL_ROW_ACCOUNT, row->group.holding.account));
@@ -357,6 +357,7 @@ make_group(struct restore *restore, const struct pool_row *row)
     group->holder.ordinal = row->group.holding.ordinal;
     pool_holder_set_pays_implicit(restore->pool, &group->holder,
                                   row->group.flags & POOL_ROW_PAYS_IMPLICIT);
+    group->has_founded_account = row->group.flags & POOL_ROW_OWN_ACCOUNT;
     return place(restore, row, group, &group->holder.row);
 }
 

@@ -304,7 +304,8 @@ tell_group(const struct pool_group *group)
     return (struct pool_row_group){
         .holding = tell_holding(&group->holder),
         .founder = group->founder ? group->founder->holder.row : POOL_ROW_NONE,
-        .flags = flag(group->holder.pays_implicit, POOL_ROW_PAYS_IMPLICIT),
+        .flags = flag(group->holder.pays_implicit, POOL_ROW_PAYS_IMPLICIT) |
+                 flag(group->has_founded_account, POOL_ROW_OWN_ACCOUNT),
     };
 }
 

@@ -38,6 +38,7 @@ enum pool_row_flag {
     POOL_ROW_PAID_BY_PARENT = 1u << 3, /* process */
     POOL_ROW_HAS_POLLED = 1u << 4,     /* process */
     POOL_ROW_PASSED_ON = 1u << 5,      /* loan: its holder does not know of it */
+    POOL_ROW_OWN_ACCOUNT = 1u << 6,    /* group: has founded the account that it is in */
 };
 
 /* What has an ordinal comes after all that have lower ones. `held` and `debt` follow from the other rows,

@@ -220,6 +220,9 @@ check_accounts(const struct pool *pool, const struct totals *totals)
     }
     if (waiting != pool->by_share.count || passed_over != pool->passed_over_first)
         return "the list of waiting accounts is wrong";
+    for (size_t i = 1; i < pool->by_share.count; i++)
+        if (pool_account_before(pool->by_share.nodes[i], pool->by_share.nodes[(i - 1) / 2]))
+            return "the waiting accounts are not in the order of rule 8";
     if (sum.held != totals->held + totals->reserved || sum.queued != totals->queued)
         return "the accounts' sums are not the holders'";
     if (sum.implicit != totals->implicit || sum.holders != totals->holders ||

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What processes have open: the pipes of others, and what a descriptor of our own stands for. */
+/* What processes have open: the pipes and files of others, and what a descriptor of our own stands for. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -169,6 +169,27 @@ process_shares_console(pid_t pid, pid_t parent)
     if (look_at(pid, STDIN_FILENO, &input) && is_terminal(&input))
         return true;
     return is_same(pid, parent, STDIN_FILENO) && is_same(pid, parent, STDOUT_FILENO);
+}
+
+/* --- a file --- */
+
+size_t
+process_find_file(pid_t pid, dev_t device, ino_t inode, int *numbers, size_t max)
+{
+    char path[PROCESS_PATH_SIZE];
+    struct dirent *entry;
+    struct stat status;
+    size_t n = 0;
+
+    snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+    DIR *fds = opendir(path);
+    while (fds && n < max && (entry = readdir(fds)))
+        if (entry->d_name[0] != '.' && fstatat(dirfd(fds), entry->d_name, &status, 0) == 0 &&
+            status.st_ino == inode && status.st_dev == device)
+            numbers[n++] = atoi(entry->d_name);
+    if (fds)
+        closedir(fds);
+    return n;
 }
 
 /* --- what can be opened once more --- */

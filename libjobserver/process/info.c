@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What /proc tells of one process: its place among the others, its owner, its names, its signals. */
+/* What /proc tells of one process: its place among the others, its owner, its names, what it was given and
+ * what it waits for, its signals. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -7,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "libjobserver/process.h"
@@ -14,7 +16,8 @@
 
 /* The list of groups, of which there may be many, comes before the signals. */
 #define STATUS_SIZE 4096
-/* PF_FORKNOEXEC of the kernel's <linux/sched.h>, which proc(5) shows among the flags. */
+/* PF_EXITING and PF_FORKNOEXEC of the kernel's <linux/sched.h>, which proc(5) shows among the flags. */
+#define EXITING 0x4u
 #define FORKED_NOT_EXECUTED 0x40u
 
 /* --- files --- */
@@ -92,6 +95,7 @@ parse_stat(const char *text, struct process_info *info)
     if (found != 7)
         return -EIO;
     parsed.has_executed = !(flags & FORKED_NOT_EXECUTED);
+    parsed.is_exiting = flags & EXITING;
     *info = parsed;
     return 0;
 }
@@ -216,6 +220,76 @@ process_directory(pid_t pid, char *path, size_t size)
     }
     path[length] = '\0';
     return 0;
+}
+
+/* --- what it was given, and what it does --- */
+
+/* `end` is where its NUL is, or behind it. The text is cut into words. */
+static bool
+has_word(char *text, const char *end, bool (*is_word)(const char *word))
+{
+    while (text < end) {
+        size_t length = strcspn(text, " \t");
+        text[length] = '\0';
+        if (length > 0 && is_word(text))
+            return true;
+        text += length + 1;
+    }
+    return false;
+}
+
+/* Files of NUL-ended lines, of which those that begin with `prefix` count, without it. */
+static bool
+has_word_in(pid_t pid, const char *name, const char *prefix, bool (*is_word)(const char *word))
+{
+    size_t length = strlen(prefix), size = 0;
+    char *line = NULL;
+    bool found = false;
+    ssize_t got;
+
+    int fd = process_open_file(pid, name, O_RDONLY);
+    FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
+    if (!file && fd >= 0)
+        close(fd);
+    while (file && !found && (got = getdelim(&line, &size, '\0', file)) > 0)
+        if (strncmp(line, prefix, length) == 0)
+            found = has_word(line + length, line + got, is_word);
+    if (file)
+        fclose(file);
+    free(line);
+    return found;
+}
+
+bool
+process_was_given(pid_t pid, const char *variable, bool (*is_word)(const char *word))
+{
+    char prefix[64];
+
+    snprintf(prefix, sizeof(prefix), "%s=", variable);
+    return has_word_in(pid, "cmdline", "", is_word) || has_word_in(pid, "environ", prefix, is_word);
+}
+
+bool
+process_waits_for_events(pid_t pid)
+{
+    static const long calls[] = {
+        SYS_wait4,  SYS_waitid, SYS_pselect6, SYS_ppoll,
+#ifdef SYS_select
+        SYS_select,
+#endif
+#ifdef SYS_poll
+        SYS_poll,
+#endif
+    };
+    char text[256];
+    ssize_t length = process_read_file(pid, "syscall", text, sizeof(text));
+    char *end = text;
+    long call = length > 0 ? strtol(text, &end, 10) : -1;
+
+    for (size_t i = 0; end != text && i < sizeof(calls) / sizeof(*calls); i++)
+        if (call == calls[i])
+            return true;
+    return false;
 }
 
 /* --- its status --- */

@@ -24,7 +24,8 @@
 
 /* --- the command behind the wrapper --- */
 
-static const char *const of_jobwrap[] = {"jobs", "parent", "style", "implicit", "group", NULL};
+static const char *const of_jobwrap[] = {"jobs",     "parent", "weight", "style",
+                                         "implicit", "group",  NULL};
 static const char *const of_jobgate[] = {"jobs-of", "jobserver", "implicit",
                                          "gate",    "memory",    NULL};
 

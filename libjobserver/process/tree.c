@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Who has started whom: the ancestors of a process, its descendants, its children. */
+/* All processes, and who has started whom: the ancestors of one, its descendants, its children. */
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -43,9 +43,8 @@ process_ancestors(pid_t pid, struct process_info *ancestors, size_t max)
     return count;
 }
 
-/* Returns how many processes there are in *processes (to be freed), or a negative errno. */
-static ssize_t
-read_all(struct process_info **processes)
+ssize_t
+process_all(struct process_info **processes)
 {
     struct process_info *all = NULL;
     size_t count = 0, room = 0;
@@ -132,7 +131,7 @@ process_descendants(pid_t pid, struct process_info **descendants)
 
     if (error)
         return error;
-    ssize_t count = read_all(&all);
+    ssize_t count = process_all(&all);
     if (count < 0)
         return count;
     struct process_info *queue = reallocarray(NULL, (size_t)count + 1, sizeof(*queue));

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What libjobserver's auth, client and implicit are in C: a client of any jobserver, for Python.
+"""What libjobserver's auth, client, control and implicit are in C: a client of any jobserver.
 
 A jobserver is named as GNU make does it ("POSIX Jobserver Interaction" in its manual), and is a
-FIFO or pipe, steved's file, or another server's. Tokens are counted, their bytes mean nothing; the
-byte that was read is written back. Nothing here blocks, but release() where somebody has filled a
-FIFO.
+FIFO or pipe, steved's file, or another server's. Beside a jobwrap's FIFO lies its control socket,
+which is used in its place. Tokens are counted, their bytes mean nothing; the byte that was read is
+written back. Nothing here waits for a token, but release() does for room in a FIFO that somebody
+has filled, and what is asked of a jobwrap for its answer.
 Errors are JobserverError, whose text names the operation, the thing and the reason.
 """
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import errno
 import fcntl
@@ -17,9 +19,11 @@ import functools
 import os
 import re
 import select
+import socket
 import stat
 import struct
 import termios
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -289,11 +293,11 @@ class Kind(enum.Enum):
     """As enum client_kind."""
 
     FIFO = "fifo"  # bytes in a FIFO or pipe; nobody keeps account
-    STEVED = "steved"  # steved's file: understands the ioctls of protocol.h
+    SERVER = "server"  # keeps accounts: steved's file (protocol.h), or a jobwrap's FIFO (control.h)
     DEVICE = "device"  # some other server's file: read, write and poll only
 
 
-FIFO, STEVED, DEVICE = Kind.FIFO, Kind.STEVED, Kind.DEVICE
+FIFO, SERVER, DEVICE = Kind.FIFO, Kind.SERVER, Kind.DEVICE
 
 PROTOCOL_VERSION = 1
 _STATUS = struct.Struct("=IiIIIIIIIIII6QI60x")
@@ -373,7 +377,7 @@ def _identify(fd: int, name: str) -> Kind:
     answer = _ask_status(fd)
     if stat.S_ISREG(mode) and answer is None:
         raise _refuse(name, "a regular file, not a jobserver")
-    return STEVED if answer is not None and answer.version == PROTOCOL_VERSION else DEVICE
+    return SERVER if answer is not None and answer.version == PROTOCOL_VERSION else DEVICE
 
 
 def _refuse(name: str, reason: str) -> JobserverError:
@@ -399,6 +403,219 @@ def _check_inherited(named: Named) -> Kind:
     if not os.path.samestat(*(os.fstat(fd) for fd in ends)):
         raise _refuse(name, "not two ends of one FIFO or pipe")
     return _identify(named.read_fd, name)
+
+
+# --- the control socket of a jobwrap ---
+
+
+class Operation(enum.IntEnum):
+    """enum control_operation."""
+
+    HELLO = 0
+    ACQUIRE = 2
+    RETURN = 3
+    STATUS = 4
+    PAY_IMPLICIT = 7
+    CLAIM_IMPLICIT = 8
+
+
+CONTROL_NAME = "control"  # in the directory of the FIFO
+CONTROL_VERSION = 1
+CONTROL_HEADER = struct.Struct("=Ii")  # operation, result
+_HELLO = struct.Struct("=I4xQQ")  # version; device and inode of the FIFO
+_CREDENTIALS = struct.Struct("=iII")  # pid, uid, gid
+_ANSWER_MAX = 4096
+
+_ANSWER_SIZES = {
+    Operation.HELLO: _HELLO.size,
+    Operation.STATUS: _STATUS.size,
+    Operation.CLAIM_IMPLICIT: _CLAIM.size,
+}
+
+
+def connect_beside(fifo_fd: int) -> socket.socket:
+    """To the socket beside this FIFO, whose path may be longer than an address has room for."""
+    path = os.readlink(f"/proc/self/fd/{fifo_fd}")
+    if not path.startswith("/"):  # "pipe:[...]"
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    directory_fd = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        connection.settimeout(None)  # whatever the program's default is
+        connection.connect(f"/proc/self/fd/{directory_fd}/{CONTROL_NAME}")
+    except BaseException:
+        connection.close()
+        raise
+    finally:
+        os.close(directory_fd)
+    return connection
+
+
+def _is_trusted(connection: socket.socket) -> bool:
+    """Root's server, our own, or anybody's if we are root."""
+    peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    return _CREDENTIALS.unpack(peer)[1] in (0, os.geteuid()) or os.geteuid() == 0
+
+
+class _Answer(NamedTuple):
+    operation: int
+    result: int
+    argument: bytes
+
+
+def _read_answer(packet: bytes) -> _Answer:
+    if not packet:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+    if len(packet) < CONTROL_HEADER.size:
+        raise OSError(errno.EBADMSG, os.strerror(errno.EBADMSG))
+    operation, result = CONTROL_HEADER.unpack_from(packet)
+    return _Answer(operation, result, packet[CONTROL_HEADER.size :])
+
+
+_A_TOKEN = CONTROL_HEADER.pack(Operation.ACQUIRE, 1)
+
+
+class _Connection:
+    """One of this process, to the jobwrap whose FIFO it is. Errors are OSError."""
+
+    def __init__(self, fifo_fd: int) -> None:
+        self.pid = os.getpid()
+        self.ready_fd = -1  # a pipe: readable when a token or a claim may be there
+        self._lock = threading.Lock()
+        self._packet = bytearray(_ANSWER_MAX)  # the last, which is there whatever a signal does
+        self._socket = connect_beside(fifo_fd)
+        try:
+            self._greet(os.fstat(fifo_fd))
+        except BaseException:
+            self.close()
+            raise
+
+    def _greet(self, fifo: os.stat_result) -> None:
+        if not _is_trusted(self._socket):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        self._send_hello()
+        packet, fds, _, _ = socket.recv_fds(
+            self._socket, _ANSWER_MAX, 1, socket.MSG_CMSG_CLOEXEC
+        )
+        self.ready_fd = fds[0] if fds else -1
+        answer = _read_answer(packet)
+        expected = _HELLO.pack(CONTROL_VERSION, fifo.st_dev, fifo.st_ino)
+        if self.ready_fd < 0 or answer.result < 0 or answer.argument != expected:
+            raise OSError(errno.EPROTO, os.strerror(errno.EPROTO))
+
+    def let_children_inherit(self) -> None:
+        self._socket.set_inheritable(True)
+
+    def close(self) -> None:
+        """Who closes it by itself has returned what it held: children that run on hold nothing."""
+        if self.pid == os.getpid():
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        if self.ready_fd >= 0:
+            os.close(self.ready_fd)
+        self.ready_fd = -1
+
+    def _send(self, operation: Operation, argument: bytes = b"") -> None:
+        packet = CONTROL_HEADER.pack(operation, 0) + argument
+        self._socket.send(packet, socket.MSG_NOSIGNAL)
+
+    def _send_hello(self) -> None:
+        self._send(Operation.HELLO, _HELLO.pack(CONTROL_VERSION, 0, 0))
+
+    def _receive(self) -> _Answer:
+        size = self._socket.recv_into(self._packet)
+        return _read_answer(bytes(self._packet[:size]))
+
+    def _return_token_in_packet(self) -> None:
+        if self._packet.startswith(_A_TOKEN):
+            self._send(Operation.RETURN)
+
+    def _catch_up(self) -> None:
+        """What a signal's handler raised has left open whether the answer has been read, or is
+        still to come; a token in it would be nobody's. A second greeting is refused, and that is
+        the last answer."""
+        self._return_token_in_packet()
+        self._send_hello()
+        while self._receive().operation != Operation.HELLO:
+            self._return_token_in_packet()
+
+    def ask(self, operation: Operation) -> _Answer:
+        """Its result is never negative."""
+        with self._lock:
+            self._packet[: CONTROL_HEADER.size] = bytes(CONTROL_HEADER.size)
+            try:
+                self._send(operation)
+                answer = self._receive()
+            except OSError:
+                raise
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    self._catch_up()
+                raise
+        size = _ANSWER_SIZES.get(operation, 0)
+        if answer.operation != operation or len(answer.argument) != size:
+            raise OSError(errno.EBADMSG, os.strerror(errno.EBADMSG))
+        if answer.result < 0:
+            raise OSError(-answer.result, os.strerror(-answer.result))
+        return answer
+
+    def tell(self, operation: Operation) -> None:
+        """What is not answered."""
+        with self._lock:
+            self._send(operation)
+
+
+class Control:
+    """The account of this process at the jobwrap whose FIFO it is. Whoever has a connection open
+    holds the account: when its last copy is closed, what was held and claimed through it ends. So a
+    child that was forked, and runs a job of ours, keeps its copy, and has a connection of its own
+    for what it does itself. Errors are OSError."""
+
+    def __init__(self, fifo_fd: int) -> None:
+        self._fifo_fd = fifo_fd
+        self._connections = [_Connection(fifo_fd)]  # the last is of this process
+
+    def let_children_inherit(self) -> None:
+        self._own().let_children_inherit()
+
+    def close(self) -> None:
+        for connection in self._connections:
+            connection.close()
+
+    def _own(self) -> _Connection:
+        if self._connections[-1].pid != os.getpid():
+            self._connections.append(_Connection(self._fifo_fd))
+        return self._connections[-1]
+
+    def fileno(self) -> int:
+        return self._own().ready_fd
+
+    def forget_notices(self) -> None:
+        """What was told is old: the next answer is the truth, and what comes after it is told."""
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self.fileno(), 64):
+                pass
+
+    def ask(self, operation: Operation) -> _Answer:
+        return self._own().ask(operation)
+
+    def acquire(self) -> bool:
+        """False: a place in the queue is kept, and it is told when to ask again."""
+        self.forget_notices()
+        return self.ask(Operation.ACQUIRE).result == 1
+
+    def give_back(self) -> None:
+        self._own().tell(Operation.RETURN)
+
+
+def _find_control(fifo_fd: int) -> Control | None:
+    """None: where it cannot be reached (it is gone, another mount namespace), the FIFO is one like
+    others."""
+    try:
+        return Control(fifo_fd)
+    except OSError:
+        return None
 
 
 # --- moving tokens between pipes ---
@@ -481,6 +698,7 @@ class Client:
         self._read_fd = read_fd
         self._write_fd = write_fd
         self._transit: tuple[int, int] | None = None
+        self._control: Control | None = None
 
     @classmethod
     def open(cls, named: Named) -> Client:
@@ -501,10 +719,14 @@ class Client:
     @classmethod
     def _own(cls, name: str, fd: int) -> Client:
         try:
-            return cls(name, _identify(fd, name), fd, fd)
+            client = cls(name, _identify(fd, name), fd, fd)
+            client._control = _find_control(fd) if client.kind is FIFO else None
         except BaseException:
             os.close(fd)
             raise
+        if client._control is not None:
+            client.kind = SERVER
+        return client
 
     @classmethod
     def _open_inherited(cls, named: Named) -> Client:
@@ -521,14 +743,28 @@ class Client:
         return client
 
     def close(self) -> None:
+        if self._control is not None:
+            self._control.close()
+        self._control = None
         for fd in {self._read_fd, self._write_fd, *(self._transit or ())} - {-1}:
             os.close(fd)
         self._read_fd = self._write_fd = -1
         self._transit = None
 
+    @property
+    def is_jobwrap(self) -> bool:
+        """A server whose FIFO has an account too, which waits for as many tokens as there are: the
+        next of its clients cannot be seen before it reads."""
+        return self._control is not None
+
     def fileno(self) -> int:
         """Readable, for poll and event loops, when a token may be there."""
-        return self._read_fd
+        if self._control is None:
+            return self._read_fd
+        try:
+            return self._control.fileno()
+        except OSError as error:
+            raise self._failed("connect to", error) from error
 
     def _failed(self, operation: str, error: OSError) -> JobserverError:
         return JobserverError(f"{operation} {self.name}: {_reason(error)}")
@@ -537,6 +773,8 @@ class Client:
         """One token if one is there: the byte that is to be written back. Never blocks."""
         fd = self._read_fd
         try:
+            if self._control is not None:
+                return b"+" if self._control.acquire() else None
             if self._transit is not None:
                 if not splice_one(fd, self._transit[1]):
                     return None
@@ -561,6 +799,9 @@ class Client:
         only where the description is not our own, hence the poll before it."""
         deadline = time.monotonic() + _ROOM_TIMEOUT_S
         try:
+            if self._control is not None:
+                self._control.give_back()
+                return
             while True:
                 if self._transit is not None:
                     self._wait_for_room()
@@ -654,52 +895,83 @@ class Client:
         return free if free >= 0 else None
 
     def status(self) -> Status | None:
-        """steved's; None of others, or of a server that has gone."""
-        return _ask_status(self._read_fd) if self.kind is STEVED else None
+        """The server's; None of others, or of a server that has gone."""
+        if self._control is None:
+            return _ask_status(self._read_fd) if self.kind is SERVER else None
+        try:
+            return Status(*_STATUS.unpack(self._control.ask(Operation.STATUS).argument))
+        except OSError:
+            return None
 
     def total_jobs(self, environ: Mapping[str, str]) -> int:
         """How many jobs run at most, implicit slot included, if it lends all that it has: as
-        environment_total_jobs(). 0: nobody can tell."""
+        environment_total_jobs(). 0: nobody can tell. A jobwrap that borrows has no more at first
+        than it needs, so that it may say less than the environment does."""
         status = self.status()
-        if status is not None and status.jobs > 0:
-            return status.jobs
+        jobs = status.jobs if status is not None else 0
+        if jobs > 0 and self._control is None:
+            return jobs
         total = jobs_in_makeflags(environ.get("MAKEFLAGS", ""))
         if not 0 < total <= _TOTAL_MAX:
             wrapper_jobs = environ.get("JOBWRAP_JOBS", "")
             total = int(wrapper_jobs) if re.fullmatch("[0-9]+", wrapper_jobs, re.ASCII) else 0
-        return total if total <= _TOTAL_MAX else 0
+        return max(jobs, total if total <= _TOTAL_MAX else 0)
 
-    def waiting(self) -> int | None:
-        """How many wait whose turn has not come. None where nobody can tell."""
+    def wanted(self) -> int | None:
+        """How many wait whose turn has not come, or tokens we are asked for (by a lowered number of
+        jobs, too). None where nobody can tell."""
         status = self.status()
-        return None if status is None else status.waiting
+        return None if status is None else max(status.waiting, status.recalled)
+
+    def _ask(self, request: int, operation: Operation, size: int) -> bytes:
+        """The same of both kinds of server. OSError: it refuses, or has gone."""
+        if self._control is not None:
+            return self._control.ask(operation).argument
+        return _ioctl(self._read_fd, request, size)
 
     def claim_implicit(self) -> bool:
         """Does an ancestor hold a token, not claimed by anybody, that pays for our implicit slot? A
         server that cannot tell (it has gone, or is full) has promised nothing."""
-        if self.kind is not STEVED:
+        if self.kind is not SERVER:
             return False
         try:
-            claim = _ioctl(self._read_fd, IOC_CLAIM_IMPLICIT, _CLAIM.size)
+            claim = self._ask(IOC_CLAIM_IMPLICIT, Operation.CLAIM_IMPLICIT, _CLAIM.size)
         except OSError:
             return False
         return bool(_CLAIM.unpack(claim)[0])
 
-    def _tell(self, request: int) -> None:
-        if self.kind is STEVED:
-            try:
-                _ioctl(self._read_fd, request, 0)
-            except OSError as error:
-                raise self._failed("ioctl", error) from error
+    def claim_event(self) -> tuple[int, int]:
+        """By what poll(2) tells of a claim that has come who waits for no token: descriptor and
+        event. To be called before claim_implicit(), each time."""
+        if self._control is None:
+            return self._read_fd, select.POLLPRI
+        self._control.forget_notices()
+        return self._control.fileno(), select.POLLIN
 
     def join_group(self) -> None:
         """What is read here belongs to a group, of which this process becomes a member; all that is
-        started below it shares one account, and is no direct client."""
-        self._tell(IOC_JOIN_GROUP)
+        started below it shares one account, and is no direct client. At a jobwrap the connection is
+        that already."""
+        if self.kind is SERVER and self._control is None:
+            try:
+                _ioctl(self._read_fd, IOC_JOIN_GROUP, 0)
+            except OSError as error:
+                raise self._failed("ioctl", error) from error
+
+    def hold_while_jobs_run(self) -> None:
+        """At a jobwrap: what we hold is held as long as a process lives that we start from now on,
+        if we are killed. They inherit the connection, so that this is for programs which give their
+        jobs what is inheritable."""
+        if self._control is not None:
+            self._control.let_children_inherit()
 
     def pay_implicit(self) -> None:
         """One of our tokens is our implicit slot, so that it does not count against our share."""
-        self._tell(IOC_PAY_IMPLICIT)
+        if self.kind is SERVER:
+            try:
+                self._ask(IOC_PAY_IMPLICIT, Operation.PAY_IMPLICIT, 0)
+            except OSError as error:
+                raise self._failed("pay at", error) from error
 
 
 # --- the implicit slot ---
@@ -718,11 +990,11 @@ def implicit_is_paid(client: Client, policy: str, from_environment: bool) -> boo
         return from_environment
     # Another server's file stands in the environment of a whole system: who named it there started
     # nobody.
-    return client.kind is STEVED and client.claim_implicit()
+    return client.kind is SERVER and client.claim_implicit()
 
 
 def implicit_may_come(client: Client, policy: str) -> bool:
     """May it be paid for later on, though it is not now? Then who waits for a token waits for that
     as well: the client is readable when either has come. Ask client.claim_implicit() again before a
     token is tried for. See implicit.h."""
-    return policy == "auto" and client.kind is STEVED
+    return policy == "auto" and client.kind is SERVER

@@ -276,11 +276,14 @@ give_back(struct gate *gate)
         lose_server(gate, result);
 }
 
-/* What has just been returned is for others who wait: taken again at once, it would never be theirs. */
+/* What has just been returned is for others who wait: taken again at once, it would never be theirs. A server
+ * that keeps accounts has served them by then; and who does not ask a jobwrap has no place in its queue. */
 static bool
 may_borrow(const struct gate *gate)
 {
-    return !gate->is_server_gone && (gate->is_told || !gate->has_returned);
+    bool is_mine = gate->is_told || !gate->has_returned;
+
+    return !gate->is_server_gone && (is_mine || client_kind(gate->plan->client) == CLIENT_SERVER);
 }
 
 static bool

@@ -64,7 +64,14 @@ is_counted(const struct state *state, unsigned held, int token)
     return false;
 }
 
-/* Returns how many tokens are held; *n_polled: by how many processes. */
+/* One has the implicit slot, which a server that keeps accounts regards as paid by our claim as long as we live. */
+static bool
+must_be_awaited(const struct state *state, int token)
+{
+    return token != HOLDINGS_NO_TOKEN || client_kind(state->ledger.client) == CLIENT_SERVER;
+}
+
+/* Returns how many tokens are held; *n_polled: how many processes are to be awaited. */
 static unsigned
 count_held(struct state *state, nfds_t *n_polled)
 {
@@ -75,10 +82,10 @@ count_held(struct state *state, nfds_t *n_polled)
     for (unsigned i = 0; i < holdings->end; i++) {
         const struct holding *holding = &holdings->holding[i];
         int token = holding->token;
-        if (holding->kind == HOLDING_NONE || token == HOLDINGS_NO_TOKEN ||
+        if (holding->kind == HOLDING_NONE || !must_be_awaited(state, token) ||
             process_pidfd_has_exited(holding->pidfd))
             continue;
-        if (!is_counted(state, held, token))
+        if (token != HOLDINGS_NO_TOKEN && !is_counted(state, held, token))
             state->tokens[held++] = token;
         state->polled[(*n_polled)++] = (struct pollfd){.fd = holding->pidfd, .events = POLLIN};
     }

@@ -148,6 +148,19 @@ below_jobwrap() {
     wait_for 10 steved_has free 3
 }
 
+@test 'make below a jobwrap whose recipes are pytest | pytest: exactly as many jobs as tokens' {
+    require_tool MAKE441
+    ! is_sanitized || skip 'sanitizers see nothing of Python programs'
+    suite many a
+    export PYTEST TESTS=1 JOB_SECONDS=0.2
+    for n in 1 2; do
+        below_jobwrap '"$(PYTEST)" -p no:cacheprovider -q | "$(PYTEST)" -p no:cacheprovider -q' "$n"
+        # Each collects, and runs a test.
+        exactly "$n" $((4 * n + 4))
+        [ "$(grep -c '1 passed in' <<<"$output")" = $((n + 1)) ]
+    done
+}
+
 # joined FIRST SECOND: a pipeline below the holder of the only token, whose two jobwraps say why they wait.
 joined() {
     start_steved --jobs 1

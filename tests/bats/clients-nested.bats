@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Jobservers in jobservers, of both makes, ninja 1.13 and jobwrap: exactly N jobs at the bottom, and
 # everything returned at the top, where make says so if a token is missing or too many.
+# needs_the_plain_build: with sanitizers jobwrap-builds goes the same ways, in less time.
 
 # shellcheck disable=SC2016 # what single quotes hold is make's, or another shell's
 # shellcheck disable=SC2154 # common.bash sets spawned

@@ -613,3 +613,28 @@ set_id_setup() {
     done
     all_is_well
 }
+
+@test 'below a jobwrap, who is told of a token when a job of its own has just ended waits for the next' {
+    mkfifo gate hold
+    exec {gate}<>gate {hold}<>hold
+    spawn "$JOBWRAP" -j3 --parent=none --style=fifo -- bash -c '
+        echo "$JOBWRAP_FIFO" >server
+        "$JOBWRAP" --implicit=acquire -- sh -c "touch held; read -r _ <hold" &
+        until [ -e held ]; do :; done
+        seq 8 | "$JOBGATE" --jobs-of=xargs xargs -P 8 -I @ "$STAMP" "$LOG" @ -- sh -c "read -r _ <gate"
+        wait'
+    wait_for 20 lives_jobs 2
+    SERVER=$(cat server)
+    sidecar=$(sidecar)
+    # Stopped, so that it finds both when it goes on: the notice, and the ends.
+    kill -STOP "$sidecar"
+    echo >&"$hold"
+    wait_for 10 steved_has free 1
+    let_end 2
+    wait_for 10 lives_jobs 0
+    kill -CONT "$sidecar"
+    wait_for 10 lives_jobs 3
+    let_end 8
+    status_of "$spawned"
+    [ "$status" = 0 ]
+}

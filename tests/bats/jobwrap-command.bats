@@ -86,6 +86,11 @@ sys.exit(0 if code == -number else f"{code} instead of {-number}")' "$JOBWRAP" $
     [ ! -e "${fifo%/*}" ]
 }
 
+@test "JOBWRAP_JOBS: the pool around, though a jobwrap has borrowed less of it" {
+    run -0 "$JOBWRAP" -j4 -- "$JOBWRAP" -- "$JOBWRAP" -- sh -c 'echo "$JOBWRAP_JOBS"'
+    [ "$output" = 4 ]
+}
+
 @test "--style=pipe: two blocking descriptors of one FIFO, with all tokens but the implicit slot" {
     "$JOBWRAP" -j5 --style=pipe python3 - <<-'END'
 		import fcntl, os, re, stat, struct, termios

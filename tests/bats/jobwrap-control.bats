@@ -32,6 +32,25 @@ setup() {
     exactly 3 180
 }
 
+# make itself runs one more than it has read (rule 2).
+@test 'two builds and a make at the FIFO itself below jobwrap -j4: what make has read is not claimed by others' {
+    local style
+    for style in fifo pipe; do
+        rm -f "$LOG"
+        "$JOBWRAP" -j4 --parent=none --style=$style sh -c \
+            '"$0" make -C tree1 & "$0" make -C tree2 & make -C tree3 & wait' "$JOBWRAP"
+        "$LIB/concurrency" --expect-max 5 --expect-jobs 180 "$LOG"
+    done
+}
+
+@test 'the FIFO was passed over and has its turn, though it has more than who waits: all builds end' {
+    # shellcheck disable=SC2016 # for make
+    printf '%b\n' 'all: a b' 'a b:' \
+        '\t@for i in 1 2 3; do "$(JOBWRAP)" $(MAKE) -s -f sub.mk || exit; done' >Makefile
+    printf 'all: 1 2 3\n1 2 3:\n\t@sleep 0.02\n' >sub.mk
+    timeout -s KILL 60 "$JOBWRAP" -j3 --parent=none make -s
+}
+
 @test 'stevectl inside: who holds what, and another number of jobs from now on' {
     run -0 --separate-stderr "$JOBWRAP" -j3 --parent=none sh -c '
         "$0" get jobs; "$0" set jobs=5; "$0" get jobs; "$0" get held; "$0" status' "$STEVECTL"
@@ -81,4 +100,34 @@ setup() {
 @test 'packets that make no sense end the connection that they came by, and nothing else' {
     run -0 "$JOBWRAP" -j3 --parent=none python3 "$LIB/control_client.py" "$STEVECTL"
     [ "${lines[-1]}" = 'held 3 of 3' ]
+}
+
+@test 'a token is set aside for the build when somebody comes who has none: it is passed on' {
+    run -0 timeout -s KILL 60 "$JOBWRAP" -j3 --parent=none --style=fifo -- python3 -c '
+import os, signal, socket, struct, time
+
+ACQUIRE, RETURN = 2, 3
+fifo = os.environ["JOBWRAP_FIFO"]
+client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+client.settimeout(10)
+client.connect(os.path.join(os.path.dirname(fifo), "control"))
+jobwrap = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+
+def acquire() -> None:
+    client.send(struct.pack("=Ii", ACQUIRE, 0))
+    while struct.unpack("=Ii", client.recv(64))[1] == 0:
+        time.sleep(0.01)
+        client.send(struct.pack("=Ii", ACQUIRE, 0))
+
+acquire()
+own = os.open(fifo, os.O_RDWR)
+os.read(own, 1)  # the build has all that is left, and would like more
+os.kill(jobwrap, signal.SIGSTOP)
+client.send(struct.pack("=Ii", RETURN, 0))
+client.send(struct.pack("=Ii", ACQUIRE, 0))
+os.kill(jobwrap, signal.SIGCONT)
+client.recv(64)
+acquire()
+os.write(own, b"+")
+'
 }

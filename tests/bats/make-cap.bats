@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The shim for make and an explicit -jN, as packagers' tools give it, with which make would leave the
 # jobserver: it is a cap.
+# needs_the_plain_build: with sanitizers make-shim goes the same ways, in less time.
 
 # shellcheck disable=SC2016 # what single quotes hold is make's or another shell's
 # shellcheck disable=SC2154 # common.bash sets SERVER and spawned, run sets status and output

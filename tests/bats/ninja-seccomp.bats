@@ -160,11 +160,6 @@ nest() {
     done
 }
 
-# The leak checker of a build with sanitizers traces, too.
-without_leak_checker() {
-    export ASAN_OPTIONS="${ASAN_OPTIONS-}:detect_leaks=0"
-}
-
 @test 'where ptrace is refused, seccomp takes its place' {
     require ninja python3
     at_once 3

@@ -160,6 +160,36 @@ stopped_by() {
     [ "$status" = 130 ]
 }
 
+begins_below_jobwrap() {
+    [ -e jobwrap-fifo ] && has_begun "$1"
+}
+
+@test 'killed below a jobwrap: what it held is held as long as its jobs run' {
+    job_meets 3 600
+    prepare 4
+    export JOBSERVER_EMERGE PACKAGES
+    # shellcheck disable=SC2016 # the inner shell's
+    spawn "$JOBWRAP" -j3 --parent=none --style=fifo -- bash -euc 'echo "$JOBWRAP_FIFO" >jobwrap-fifo
+        ROOT="" "$JOBSERVER_EMERGE" --strict --jobs=8 --nodeps $PACKAGES </dev/null & echo $! >emerge.pid
+        until [ -e end ]; do sleep 0.01; done' >said 2>&1
+    wait_for 120 begins_below_jobwrap 3 || { cat said && return 1; }
+    SERVER=$(cat jobwrap-fifo)
+    kill -s KILL "$(cat emerge.pid)"
+    wait_for 10 has_ended "$(cat emerge.pid)"
+    # Of the FIFO, the killed one, and who asks.
+    [ "$(steved_get accounts)" = 3 ]
+    [ "$(steved_get reclaimed)" = 0 ]
+    awk '$1 == "start" { print $3 }' "$LOG" | xargs kill
+    end_all_in "$PWD/system"
+    end_all_in "$PWD/system"
+    wait_for 20 steved_has accounts 2
+    [ "$(steved_get reclaimed)" = 2 ]
+    : >end
+    status_of "$spawned"
+    [ "$status" = 0 ]
+    "$LIB/concurrency" --killed --expect-exactly 3 --expect-jobs 3 "$LOG"
+}
+
 @test 'killed: three tokens back' {
     stopped_by KILL
     [ "$status" = 137 ]

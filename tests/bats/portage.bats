@@ -110,6 +110,37 @@ all_at_once() {
     exactly 3 12
 }
 
+@test 'two emerges below a jobwrap with no daemon: exactly 4 together; each is one client, a group' {
+    # shellcheck disable=SC2016 # the inner shell's
+    STANDIN_SECONDS=1 run -0 timeout 60 "$JOBWRAP" -j4 --parent=none --style=fifo -- sh -c '
+        "$0" --jobs=8 p01 p02 p03 p04 & "$0" --jobs=8 p05 p06 p07 p08 &
+        until [ "$("$1" get accounts)" = 4 ]; do sleep 0.02; done # these, the FIFO, and who asks
+        "$1" status --json; wait' "$SHIM" "$STEVECTL"
+    echo "$output"
+    exactly 4 16
+    [ "$(grep -cE '"command":"[^"]*/emerge --jobs=8 p' <<<"$output")" = 2 ]
+}
+
+@test 'below a jobwrap: the slot is paid for as soon as nobody else claims it, and what a killed emerge held is back' {
+    export STANDIN_SECONDS=0.1
+    # Each in the recipe of a make, which holds the only token.
+    printf 'all: a b\na b:\n\t@"$(SHIM)" --jobs=8 $@1 | "$(SHIM)" --jobs=8 $@2\n' >recipe.mk
+    export SHIM
+    run -0 timeout 60 "$JOBWRAP" -j1 --parent=none --style=fifo -- make -f recipe.mk
+    exactly 1 8
+    rm "$LOG"
+    # shellcheck disable=SC2016 # the inner shell's
+    STANDIN_SECONDS=60 run -0 timeout 60 "$JOBWRAP" -j3 --parent=none --style=fifo -- sh -c '"$0" --jobs=8 p01 p02 p03 p04 &
+        until [ "$(grep -c ^start "$LOG")" = 3 ]; do sleep 0.01; done
+        "$1" get accounts; kill -KILL $!; until [ "$("$1" get accounts)" = 2 ]; do :; done
+        xargs -r kill <<END
+$(awk "{ print \$3 }" "$LOG")
+END
+        rm "$LOG"; STANDIN_SECONDS=0.1 "$0" --jobs=8 p05 p06 p07 p08' "$SHIM" "$STEVECTL"
+    echo "$output"
+    exactly 3 8
+}
+
 # by_descriptors MAKE: the option for them, where there is one.
 by_descriptors() {
     ! "$1" --help | grep -o -- '--jobserver-style=' || echo pipe

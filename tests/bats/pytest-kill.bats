@@ -3,6 +3,7 @@
 # Whatever ends a worker, or all of the run: each token is back, once.
 # needs_the_plain_build: sanitizers see nothing of Python programs.
 
+# shellcheck disable=SC2016 # what single quotes hold is another shell's, or make's
 # shellcheck disable=SC2153,SC2154 # common.bash sets SERVER and spawned, run sets status and output
 load ../lib/bash/common
 load ../lib/bash/shim
@@ -60,6 +61,18 @@ crashes() {
     below_steved 3
     KILL='a.3 b.7 c.11' crashes 3 3 97 -n 4
     steved_is_whole
+}
+
+@test 'workers that are killed in a test: a jobwrap gives their tokens to others' {
+    suite many {a..d}
+    export KILL='a.3 b.7 c.11' MEET=3 TESTS=12
+    in_jobwrap 3 '"$PYTEST" -p no:cacheprovider -n 4 || echo "status $?"
+        LOG=$LOG.again KILL= "$PYTEST" -p no:cacheprovider -n 4'
+    status_of "$spawned" 120
+    cat said
+    [ "$status" = 0 ]
+    "$LIB/concurrency" --killed --expect-exactly 3 "$LOG"
+    "$LIB/concurrency" --expect-exactly 3 --expect-jobs 64 "$LOG.again"
 }
 
 @test 'a worker that is killed while it waits for a token' {
@@ -153,6 +166,36 @@ waits() {
         spawned_status
         [ "$status" != 0 ]
         steved_is_whole
+    done
+}
+
+# Of the FIFO, and of whoever asks.
+has_two_accounts() {
+    [ "$(steved_get accounts)" = 2 ]
+}
+
+@test 'SIGKILL of the whole run, or of one without workers: a jobwrap has all back' {
+    suite many {a..d}
+    export arguments HANG='a.0 b.0 c.0 d.0' STAMP_MEET
+    printf 'all: 1 2 3 4\n1 2 3 4:\n\t@"$(STAMP)" "$(LOG)" $@ 0\n' >Makefile
+    for arguments in '-n 4' '--jobserver-implicit=acquire'; do
+        rm -rf "$LOG" again
+        in_jobwrap 4 'setsid "$PYTEST" -p no:cacheprovider $arguments & echo $! >runner
+            until [ -e again ]; do sleep 0.01; done
+            rm "$LOG"; STAMP_MEET=4 make'
+        if [ "$arguments" = '-n 4' ]; then
+            wait_for 30 lives_jobs 4
+        else
+            wait_for 30 runs a.0
+            [ "$(steved_get accounts)" = 3 ]
+        fi
+        kill -s KILL -- "-$(cat runner)"
+        wait_for 10 has_two_accounts
+        : >again
+        status_of "$spawned"
+        cat said
+        [ "$status" = 0 ]
+        exactly 4 4
     done
 }
 

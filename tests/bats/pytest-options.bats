@@ -56,6 +56,9 @@ workers() {
     export MAKEFLAGS="--jobserver-auth=fifo:$SERVER"
     use_pytest newest
     workers 3
+    # A jobwrap that borrows what it needs, and has next to nothing yet.
+    run -0 env -u MAKEFLAGS "$JOBWRAP" -j3 --parent=none -- "$JOBWRAP" -- "$PYTEST" -p no:cacheprovider -n auto
+    [[ $output == *'3 workers [25 items]'* ]]
 }
 
 @test '--jobserver PATH, whatever the environment says' {

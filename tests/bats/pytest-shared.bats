@@ -3,6 +3,7 @@
 # pytest with its plugin beside others at one pool: steved, jobwrap, make and ninja.
 # needs_the_plain_build: sanitizers see nothing of Python programs.
 
+# shellcheck disable=SC2016 # what single quotes hold is another shell's, or make's
 # shellcheck disable=SC2153,SC2154 # common.bash sets SERVER and spawned, run sets status and output
 load ../lib/bash/common
 load ../lib/bash/shim
@@ -95,6 +96,55 @@ wrapped_run() {
     MEET=3 wrapped_run --parent="$SERVER" --style=fifo -- -n 6
     exactly 3
     steved_is_whole
+}
+
+# shares LOG...: of the jobs' time, from when all of these builds run until the first has ended, in percent.
+shares() {
+    python3 - "$@" <<'END'
+import sys
+
+
+def jobs(name: str) -> list[tuple[int, int]]:
+    with open(name) as log:
+        lines = [line.split() for line in log]
+    begun = {tuple(words[1:3]): int(words[3]) for words in lines if words[0] == "start"}
+    return [(begun[tuple(words[1:3])], int(words[3])) for words in lines if words[0] == "end"]
+
+
+builds = [jobs(name) for name in sys.argv[1:]]
+begin = max(min(each)[0] for each in builds) + 10**9
+end = min(max(end for _, end in each) for each in builds)
+used = [sum(max(0, min(b, end) - max(a, begin)) for a, b in each) for each in builds]
+print(*(round(100 * each / sum(used)) for each in used))
+END
+}
+
+@test 'below a jobwrap with no daemon two runs and a make have a share each, of exactly 6' {
+    local number share
+    suite many {a..f}
+    mkdir make
+    number=$(seq -s ' ' 120)
+    printf 'all: %s\n%s:\n\t@"%s" "%s" $@ 0.2\n' "$number" "$number" "$STAMP" "$PWD/make.log" >make/Makefile
+    export TESTS=20 JOB_SECONDS=0.2
+    in_jobwrap 6 'for n in 1 2; do LOG=$PWD/run$n.log "$PYTEST" -p no:cacheprovider -q -n 6 & done
+        until [ -s run1.log ] && [ -s run2.log ]; do sleep 0.1; done
+        "$JOBWRAP" make -C make; wait'
+    for number in run1 run2 make; do
+        wait_for 30 test -s $number.log
+    done
+    # Each is an account, its workers too.
+    run -0 "$STEVECTL" --server "$SERVER" status --json
+    [ "$(grep -oE '"command": *"[^"]*/pytest -p no:cacheprovider -q -n 6"' <<<"$output" | wc -l)" = 2 ]
+    [ "$(steved_get accounts)" = 5 ] # those, the make's, the FIFO's, and who asks
+    status_of "$spawned" 90
+    cat said
+    [ "$(grep -c '120 passed in ' said)" = 2 ]
+    "$LIB/concurrency" --expect-exactly 6 run1.log run2.log make.log
+    for share in $(shares run1.log run2.log make.log); do
+        echo "$share %"
+        # On a busy machine a run has pauses between its tests, and the others have its tokens meanwhile.
+        [ "$share" -ge 10 ]
+    done
 }
 
 @test 'two runs, a make and a ninja at one steved: all end, never more than the pool in all' {

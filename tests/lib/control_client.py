@@ -12,18 +12,27 @@ from __future__ import annotations
 import os
 import random
 import socket
-import struct
 import subprocess
 import sys
+from pathlib import Path
 
-HELLO, ACQUIRE, RETURN = 0, 2, 3
+sys.path.insert(0, str(Path(__file__).parents[2] / "libjobserver/python"))
+
+from jobserver_client import CONTROL_HEADER, Operation, connect_beside
 
 
 def connect() -> socket.socket:
-    client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    fifo_fd = os.open(os.environ["JOBWRAP_FIFO"], os.O_RDWR | os.O_NONBLOCK)
+    try:
+        client = connect_beside(fifo_fd)
+    finally:
+        os.close(fifo_fd)
     client.settimeout(10)
-    client.connect(os.path.join(os.path.dirname(os.environ["JOBWRAP_FIFO"]), "control"))
     return client
+
+
+def question(operation: Operation) -> bytes:
+    return CONTROL_HEADER.pack(operation, 0)
 
 
 def send_nonsense(dice: random.Random) -> None:
@@ -38,15 +47,15 @@ def send_nonsense(dice: random.Random) -> None:
 def return_too_much() -> None:
     with connect() as client:
         for _ in range(100):
-            client.send(struct.pack("=Ii", RETURN, 0))
-        client.send(struct.pack("=Ii", ACQUIRE, 0))
-        assert len(client.recv(6000)) == 8
+            client.send(question(Operation.RETURN))
+        client.send(question(Operation.ACQUIRE))
+        assert len(client.recv(6000)) == CONTROL_HEADER.size
 
 
 def leave_at_once() -> None:
     clients = [connect() for _ in range(50)]
     for client in clients:
-        client.send(struct.pack("=Ii", ACQUIRE, 0))
+        client.send(question(Operation.ACQUIRE))
         client.close()
 
 

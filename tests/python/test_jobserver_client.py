@@ -191,7 +191,7 @@ def test_a_fifo(fifo: Path) -> None:
     assert [client.try_acquire() for _ in range(3)] == [b"+", b"x", None]
     client.release(b"x")
     assert client.try_acquire() == b"x"
-    assert client.waiting() is None
+    assert client.wanted() is None
     assert client.status() is None
     client.close()
     client.close()

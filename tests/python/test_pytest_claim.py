@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import threading
 from collections.abc import Iterator
@@ -33,6 +34,9 @@ class FakeClient:
     def claim_implicit(self) -> bool:
         self.asked += 1
         return self.is_paid
+
+    def claim_event(self) -> tuple[int, int]:
+        return self.fileno(), select.POLLPRI
 
     def tell(self, is_paid: bool) -> None:
         self.is_paid = is_paid

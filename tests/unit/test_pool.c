@@ -690,7 +690,7 @@ test_rule2_token_that_is_returned_pays_for_nobody_twice(void **state)
 }
 
 static void
-test_rule2_token_that_is_returned_pays_for_no_group_whose_founder_is_dead(void **state)
+test_rule2_token_that_is_returned_pays_for_jobs_whose_gate_is_dead(void **state)
 {
     struct fixture *f = begin(state, 3);
     NEW_CLIENT(f, make, 1);
@@ -707,10 +707,13 @@ test_rule2_token_that_is_returned_pays_for_no_group_whose_founder_is_dead(void *
     die(f, &gate);
     assert_true(pool_write_ends_claims(make.process, 1));
     give(f, &make, 1);
-    expect_tokens(f, 2, 1, 0, 0);
+    expect_tokens(f, 1, 2, 0, 0);
     assert_false(pool_process_has_claimed(keeper.process));
+    assert_int_equal(pool_held(gate.opening), 1);
     assert_true(pool_process_has_claimed(one.process));
     assert_int_equal(line_of(f, &make).claims, 1);
+    die(f, &keeper);
+    expect_tokens(f, 2, 1, 0, 0);
 }
 
 static void
@@ -1095,6 +1098,26 @@ test_rule2_token_that_is_passed_on_before_it_is_asked_for(void **state)
     assert_false(polls(f, &two));
 }
 
+/* A jobwrap that has claimed the token of a make becomes a group a moment later; meanwhile the make may have
+ * returned the token. */
+static void
+test_rule2_token_that_is_passed_on_before_its_claimer_is_a_group(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, make, 1);
+    NEW_CLIENT(f, wrap, 1);
+    take(f, &make);
+    assert_true(claims(f, &wrap, &make));
+    give(f, &make, 1);
+    assert_int_equal(held_by(f, &wrap), 1);
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000, tick(f)), 0);
+    check(f);
+    assert_int_equal(pool_held(wrap.opening), 1);
+    expect_tokens(f, 0, 1, 0, 0);
+    die(f, &wrap);
+    expect_tokens(f, 1, 0, 0, 0);
+}
+
 static void
 test_rule2_client_that_does_not_ask_again_is_told_once(void **state)
 {
@@ -1306,6 +1329,135 @@ test_recall_nobody_is_asked_while_a_limit_would_refuse(void **state)
     assert_int_equal(pool_recalled(f->pool, wrap.opening), 1);
     give(f, &wrap, 1);
     expect_events(f, "grant:late");
+}
+
+static void
+test_recall_goes_on_for_who_has_none_when_a_debt_is_paid(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT(f, wrap, 1);
+    NEW_CLIENT(f, late, 2);
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000, tick(f)), 0);
+    take_all(f, &wrap);
+    pool_set_capacity(f->pool, 3, tick(f));
+    block(f, &late);
+    assert_int_equal(pool_recalled(f->pool, wrap.opening), 1);
+    f->recalled[0] = '\0';
+    give(f, &wrap, 1);
+    expect_tokens(f, 0, 3, 0, 0);
+    assert_int_equal(pool_recalled(f->pool, wrap.opening), 1);
+    assert_string_equal(f->recalled, "wrap"); /* it has given what it was asked for before */
+    f->recalled[0] = '\0';
+    give(f, &wrap, 1);
+    expect_events(f, "grant:late");
+    assert_string_equal(f->recalled, "");
+}
+
+static void
+test_recall_for_a_lazy_client_that_has_none(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT(f, wrap, 1);
+    NEW_CLIENT(f, lazy, 2);
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000, tick(f)), 0);
+    take_all(f, &wrap);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(read_now(f, &lazy), POOL_TRY_AGAIN);
+    assert_int_equal(pool_recalled(f->pool, wrap.opening), 1);
+    assert_string_equal(f->recalled, "wrap");
+}
+
+/* Two wait below a wrapper that has tokens itself: it counts as one that has none for as many grants. */
+static void
+test_rule8_need_is_for_so_many_grants(void **state)
+{
+    struct fixture *f = begin(state, 5);
+    NEW_CLIENT(f, holder, 1);
+    NEW_CLIENT(f, some, 2);
+    NEW_CLIENT(f, wrap, 3);
+    struct actor again = {.name = "again"};
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000, tick(f)), 0);
+    take(f, &wrap);
+    take(f, &wrap);
+    take_all(f, &holder);
+    again.process = wrap.process;
+    again.opening = wrap.opening;
+    block(f, &some);
+    block(f, &wrap);
+    block(f, &again);
+    pool_group_set_needy(f->pool, wrap.opening, 1, tick(f));
+    assert_int_equal(pool_count_needy(f->pool), 2);
+    give(f, &holder, 1);
+    expect_events(f, "grant:some"); /* it has waited for longer */
+    block(f, &some);
+    give(f, &holder, 1);
+    expect_events(f, "grant:wrap");
+    give(f, &holder, 1);
+    expect_events(f, "grant:some");
+}
+
+/* 5 tokens are 3 and 2, but not for the same ones for ever. */
+static void
+test_recall_what_is_left_over_goes_round(void **state)
+{
+    struct fixture *f = begin(state, 5);
+    NEW_CLIENT(f, a, 1);
+    NEW_CLIENT(f, b, 2);
+    assert_int_equal(pool_group_join(f->pool, a.opening, a.process, 1000, tick(f)), 0);
+    assert_int_equal(pool_group_join(f->pool, b.opening, b.process, 1001, tick(f)), 0);
+    take(f, &b);
+    take(f, &b);
+    take_all(f, &a);
+    assert_int_equal(pool_next_deadline(f->pool), POOL_NO_DEADLINE);
+    block(f, &b);
+    assert_int_equal(pool_next_deadline(f->pool), f->now_ns + POOL_TURN_NS);
+    assert_int_equal(pool_recalled(f->pool, a.opening), 0);
+    expire_at(f, f->now_ns + POOL_TURN_NS);
+    assert_string_equal(f->recalled, "a");
+    assert_int_equal(pool_recalled(f->pool, a.opening), 1);
+    block(f, &a);
+    give(f, &a, 1);
+    expect_events(f, "grant:b");
+    assert_int_equal(pool_recalled(f->pool, a.opening), 0);
+    assert_int_equal(pool_recalled(f->pool, b.opening), 0);
+    expire_at(f, f->now_ns + POOL_TURN_NS);
+    assert_string_equal(f->recalled, "b");
+    assert_int_equal(pool_recalled(f->pool, b.opening), 1);
+}
+
+static void
+test_recall_turns_are_for_weights_too(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT(f, light, 1);
+    NEW_CLIENT(f, heavy, 2);
+    assert_int_equal(pool_group_join(f->pool, light.opening, light.process, 1000, tick(f)), 0);
+    assert_int_equal(pool_group_join(f->pool, heavy.opening, heavy.process, 1001, tick(f)), 0);
+    pool_account_set_weight(f->pool, pool_process_account(heavy.process), 200, tick(f));
+    take(f, &light);
+    take_all(f, &heavy);
+    block(f, &light);
+    assert_int_equal(pool_next_deadline(f->pool), POOL_NO_DEADLINE); /* 2 and 2 would be worse */
+    give(f, &heavy, 1);
+    block(f, &heavy);
+    assert_int_equal(pool_next_deadline(f->pool), f->now_ns + POOL_TURN_NS);
+    expire_at(f, f->now_ns + POOL_TURN_NS);
+    assert_int_equal(pool_recalled(f->pool, light.opening), 1);
+}
+
+static void
+test_weight_is_of_who_has_an_account(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT(f, outer, 1);
+    NEW_CLIENT(f, inner, 2);
+    assert_int_equal(pool_group_set_weight(f->pool, outer.opening, 200, tick(f)), -EBUSY);
+    assert_int_equal(pool_group_join(f->pool, outer.opening, outer.process, 1000, tick(f)), 0);
+    assert_int_equal(pool_group_join(f->pool, inner.opening, inner.process, 0, tick(f)), 0);
+    assert_int_equal(pool_group_set_weight(f->pool, outer.opening, 200, tick(f)), 0);
+    assert_int_equal(pool_group_set_weight(f->pool, inner.opening, 300, tick(f)), -EBUSY);
+    take(f, &outer);
+    assert_int_equal(line_of(f, &outer).weight, 200);
 }
 
 /* --- rule 3: work conserving --- */
@@ -2943,7 +3095,7 @@ main(void)
         POOL_TEST(test_rule2_claim_ends_with_the_token),
         POOL_TEST(test_rule2_token_that_is_returned_goes_on_to_pay_for_who_claimed_it),
         POOL_TEST(test_rule2_token_that_is_returned_pays_for_nobody_twice),
-        POOL_TEST(test_rule2_token_that_is_returned_pays_for_no_group_whose_founder_is_dead),
+        POOL_TEST(test_rule2_token_that_is_returned_pays_for_jobs_whose_gate_is_dead),
         POOL_TEST(test_rule2_return_that_would_end_claims_is_known_before),
         POOL_TEST(test_rule2_claim_ends_with_the_ancestor),
         POOL_TEST(test_rule2_what_is_claimed_may_be_claimed_on),
@@ -2963,6 +3115,7 @@ main(void)
         POOL_TEST(test_rule2_tokens_of_a_group_come_to_who_waits_below_a_member),
         POOL_TEST(test_rule2_claim_that_is_lost_before_it_is_asked_for),
         POOL_TEST(test_rule2_token_that_is_passed_on_before_it_is_asked_for),
+        POOL_TEST(test_rule2_token_that_is_passed_on_before_its_claimer_is_a_group),
         POOL_TEST(test_rule2_client_that_does_not_ask_again_is_told_once),
         POOL_TEST(test_rule2_asking_again_keeps_the_place),
         POOL_TEST(test_rule2_idle_tokens_pay_for_nobody),
@@ -2975,6 +3128,12 @@ main(void)
         POOL_TEST(test_recall_who_has_none_asks_down_to_the_last),
         POOL_TEST(test_recall_the_last_token_stays),
         POOL_TEST(test_recall_nobody_is_asked_while_a_limit_would_refuse),
+        POOL_TEST(test_recall_goes_on_for_who_has_none_when_a_debt_is_paid),
+        POOL_TEST(test_recall_for_a_lazy_client_that_has_none),
+        POOL_TEST(test_rule8_need_is_for_so_many_grants),
+        POOL_TEST(test_recall_what_is_left_over_goes_round),
+        POOL_TEST(test_recall_turns_are_for_weights_too),
+        POOL_TEST(test_weight_is_of_who_has_an_account),
         POOL_TEST(test_rule3_free_token_is_had_at_once),
         POOL_TEST(test_rule3_returned_token_is_granted_in_the_same_call),
         POOL_TEST(test_rule3_many_returned_tokens_serve_as_many),

@@ -52,6 +52,8 @@ struct opening {
     int opener;            /* NOBODY: it has died */
     int group;             /* that owns what is read through it, or NOBODY */
     bool read_by[HOLDERS]; /* who may hold tokens that were read through it */
+    unsigned told;         /* for how many tokens it was asked when it was told last */
+    unsigned held_then;
 };
 
 struct reader {
@@ -85,12 +87,12 @@ struct random_test {
     bool may_keep_one[HOLDERS]; /* that was passed on, and that a write does not return */
 
     uint64_t grants, waits, deaths, foreign, drops, lapses, joins, reservations_used;
-    uint64_t late_claims, passed_on;
+    uint64_t late_claims, passed_on, recalls;
     uint64_t notices; /* of the last read */
 
     bool is_followed;
     struct row_table rows; /* as told */
-    uint64_t readings, restarts;
+    uint64_t readings, restarts, moved;
 };
 
 /* --- chance --- */
@@ -354,10 +356,31 @@ on_notify(struct random_test *t, const struct opening *o)
 }
 
 static void
-on_recall(struct random_test *t, const struct opening *o)
+on_recall(struct random_test *t, struct opening *o)
 {
     if (!o->handle)
         complain(t, "a closed description is asked for tokens");
+    o->told = pool_recalled(t->pool, o->handle);
+    o->held_then = pool_held(o->handle);
+}
+
+/* Who is asked for tokens has heard of it, and has not returned them since. */
+static void
+check_recall(struct random_test *t)
+{
+    for (int i = 0; i < OPENINGS; i++) {
+        struct opening *o = &t->openings[i];
+        if (!o->handle || o->group == NOBODY)
+            continue;
+        unsigned held = pool_held(o->handle), recalled = pool_recalled(t->pool, o->handle);
+        unsigned returned = o->held_then > held ? o->held_then - held : 0;
+        if (recalled == 0)
+            o->told = 0;
+        else if (recalled + returned > o->told)
+            complain(t, "%u tokens are asked for; it was told of %u, and returned %u", recalled,
+                     o->told, returned);
+        t->recalls += recalled > 0;
+    }
 }
 
 static void
@@ -963,13 +986,22 @@ op_join(struct random_test *t)
         memset(t->group_pids[fresh], 0, sizeof(t->group_pids[fresh]));
     }
     bool busy = own != NOBODY ? own != group : t->held[p] > 0;
-    if (!busy && own == NOBODY && is_waiting(t, p))
+    if (own == NOBODY && is_waiting(t, p))
         return false;
+    /* If that is all that was passed on to it, it takes it along. Only the pool knows. */
+    bool may_move = busy && own == NOBODY && t->may_keep_one[p];
     uint64_t key = one_in(t, 4) ? 0 : 1000000 + next_random(t) % 1000000;
     struct pool_process *handle = t->processes[p].handle;
     if (!busy)
         joined(t, p, o); /* before the call: it may grant, and then the group is the holder */
     int answer = pool_group_join(t->pool, opening->handle, handle, key, t->now_ns);
+    if (answer == 0 && may_move) {
+        joined(t, p, o);
+        may_have_changed(t, p);
+        t->may_keep_one[PROCESSES + opening->group] = true;
+        t->moved++;
+        busy = false;
+    }
     if (answer != (busy ? -EBUSY : 0))
         complain(t, "pool_group_join: %d, should be %s", answer, busy ? "EBUSY" : "0");
     return true;
@@ -1059,11 +1091,12 @@ op_idle(struct random_test *t)
     return true;
 }
 
+/* So many wait below it, if it is to be believed. */
 static bool
-op_needy(struct random_test *t)
+op_need(struct random_test *t)
 {
     int p = any_process(t), o = p == NOBODY ? NOBODY : any_opening(t, p);
-    if (o == NOBODY || t->openings[o].group == NOBODY)
+    if (o == NOBODY)
         return false;
     pool_group_set_needy(t->pool, t->openings[o].handle, below(t, 4), t->now_ns);
     return true;
@@ -1093,7 +1126,7 @@ static const struct {
     {"claim", 3, op_claim},
     {"await a claim", 6, op_await},
     {"idle", 2, op_idle},
-    {"needy", 1, op_needy},
+    {"need", 3, op_need},
 };
 
 #define N_OPERATIONS (sizeof(operations) / sizeof(operations[0]))
@@ -1117,6 +1150,7 @@ random_operation(struct random_test *t)
     while (!run_any(t, total_weight)) {
     }
     check(t);
+    check_recall(t);
 }
 
 /* From nothing to a second; mostly the server's timer is punctual. */
@@ -1364,13 +1398,14 @@ test_rule1_after_each_of_a_million_operations(void **state)
     }
     printf("# %lu operations: %" PRIu64 " grants, %" PRIu64 " waits, %" PRIu64 " deaths, %" PRIu64
            " foreign returns, %" PRIu64 " lapsed, %" PRIu64 " reservations used, %" PRIu64
-           " joins, %" PRIu64 " late claims, %" PRIu64 " passed on, %" PRIu64 " restarts\n",
+           " joins, %" PRIu64 " late claims, %" PRIu64 " passed on, %" PRIu64 " recalls, %" PRIu64
+           " restarts\n",
            t->done, t->grants, t->waits, t->deaths, t->foreign, t->lapses, t->reservations_used,
-           t->joins, t->late_claims, t->passed_on, t->restarts);
+           t->joins, t->late_claims, t->passed_on, t->recalls, t->restarts);
     /* a test that met none of these has tested nothing */
     assert_true(t->grants && t->waits && t->deaths && t->foreign && t->drops && t->lapses &&
-                t->reservations_used && t->joins && t->late_claims && t->passed_on && t->readings &&
-                t->restarts);
+                t->reservations_used && t->joins && t->late_claims && t->passed_on && t->moved &&
+                t->recalls && t->readings && t->restarts);
 }
 
 static int

@@ -221,7 +221,7 @@ test_each_kind_is_told(void **state)
     const struct pool_row_group *group = &row_of(w, POOL_ROW_GROUP, keeper->group)->group;
     assert_int_equal(opening_row(w, w->wrappers)->group, keeper->group);
     assert_int_equal(group->founder, pool_process_row(w->wrapper));
-    assert_int_equal(group->flags, POOL_ROW_PAYS_IMPLICIT);
+    assert_int_equal(group->flags, POOL_ROW_PAYS_IMPLICIT | POOL_ROW_OWN_ACCOUNT);
     assert_int_equal(row_of(w, POOL_ROW_ACCOUNT, group->holding.account)->account.key, 20);
 }
 
@@ -379,6 +379,7 @@ test_settings_survive(void **state)
     follow(w);
     replace(w);
     assert_int_equal(line_of(w, 100).weight, 300);
+    assert_int_equal(pool_group_set_weight(w->pool, w->wrappers, 50, MS), 0);
     assert_int_equal(pool_set_capacity(w->pool, 9, MS), 0);
     assert_int_equal(pool_read(w->pool, w->makes, w->make, false, w, &waiter, MS), POOL_WAITS);
     pool_interrupt(w->pool, waiter, MS);

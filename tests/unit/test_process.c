@@ -1017,6 +1017,97 @@ test_pipes(void **state)
 }
 
 static void
+test_who_has_a_file_open(void **state)
+{
+    int ends[2], numbers[4];
+    struct stat status;
+
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int again = fcntl(ends[1], F_DUPFD_CLOEXEC, 0);
+    assert_int_equal(fstat(ends[0], &status), 0);
+    pid_t child = start_child(NULL);
+    assert_int_equal(process_find_file(child, status.st_dev, status.st_ino, numbers, 4), 3);
+    for (int i = 0; i < 3; i++)
+        assert_true(numbers[i] == ends[0] || numbers[i] == ends[1] || numbers[i] == again);
+    assert_int_equal(process_find_file(child, status.st_dev, status.st_ino, numbers, 2), 2);
+    assert_int_equal(process_find_file(child, status.st_dev + 1, status.st_ino, numbers, 4), 0);
+    end_child(child);
+    assert_int_equal(process_find_file(child, status.st_dev, status.st_ino, numbers, 4), 0);
+    close(ends[0]);
+    close(ends[1]);
+    close(again);
+    close(null);
+}
+
+static void
+poll_input(void)
+{
+    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+
+    poll(&input, 1, -1);
+}
+
+static bool
+comes_to_wait(pid_t pid, bool for_events)
+{
+    struct process_info info;
+
+    for (int i = 0; i < DEADLINE_MS; i++) {
+        /* In pause(2) it sleeps, too. */
+        if (process_info(pid, &info) == 0 && info.state == 'S' &&
+            process_waits_for_events(pid) == for_events)
+            return true;
+        usleep(1000);
+    }
+    return false;
+}
+
+static void
+test_who_waits_for_events(void **state)
+{
+    int input[2];
+
+    assert_int_equal(pipe2(input, O_CLOEXEC), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        dup2(input[0], STDIN_FILENO);
+        poll_input();
+        pause();
+        _exit(0);
+    }
+    assert_true(comes_to_wait(child, true));
+    assert_int_equal(write(input[1], "+", 1), 1);
+    assert_true(comes_to_wait(child, false));
+    end_child(child);
+    assert_false(process_waits_for_events(child));
+    assert_false(process_waits_for_events(getpid()));
+    close(input[0]);
+    close(input[1]);
+}
+
+static void
+test_all_processes(void **state)
+{
+    struct process_info *all;
+    pid_t child = start_child(NULL);
+    unsigned found = 0;
+
+    make_zombie(child);
+    ssize_t n = process_all(&all);
+    assert_true(n > 0);
+    for (ssize_t i = 0; i < n; i++) {
+        found += all[i].pid == getpid() && process_info_is_alive(&all[i]) && !all[i].is_exiting;
+        found += all[i].pid == child && all[i].parent == getpid() && all[i].state == 'Z' &&
+                 all[i].is_exiting;
+    }
+    assert_int_equal(found, 2);
+    free(all);
+    end_child(child);
+}
+
+static void
 test_reopen(void **state)
 {
     int ends[2];
@@ -1191,6 +1282,39 @@ test_command(void **state)
     close(input[1]);
 }
 
+static bool
+is_load(const char *word)
+{
+    return strcmp(word, "-l4") == 0;
+}
+
+static void
+test_words_that_it_was_given(void **state)
+{
+    char shell[] = "sh", option[] = "-c", script[] = "read x; exit 0", load[] = "-l4",
+         other[] = "-l41";
+    char *const with[] = {shell, option, script, load, NULL};
+    char *const without[] = {shell, option, script, other, NULL};
+    int input[2];
+
+    assert_int_equal(pipe2(input, O_CLOEXEC), 0);
+    pid_t child = start_shell(with, input[0]);
+    assert_true(process_was_given(child, "TEST_FLAGS", is_load));
+    end_child(child);
+    child = start_shell(without, input[0]);
+    assert_false(process_was_given(child, "TEST_FLAGS", is_load));
+    end_child(child);
+    assert_int_equal(setenv("TEST_FLAGS", "ks -j8 -l4 --shuffle", 1), 0);
+    child = start_shell(without, input[0]);
+    assert_true(process_was_given(child, "TEST_FLAGS", is_load));
+    assert_false(process_was_given(child, "TEST_FLAG", is_load));
+    end_child(child);
+    assert_false(process_was_given(child, "TEST_FLAGS", is_load));
+    unsetenv("TEST_FLAGS");
+    close(input[0]);
+    close(input[1]);
+}
+
 static void
 test_arguments(void **state)
 {
@@ -1261,6 +1385,9 @@ main(void)
         cmocka_unit_test(test_descendants),
         cmocka_unit_test(test_children),
         cmocka_unit_test(test_pipes),
+        cmocka_unit_test(test_who_has_a_file_open),
+        cmocka_unit_test(test_who_waits_for_events),
+        cmocka_unit_test(test_all_processes),
         cmocka_unit_test(test_reopen),
         cmocka_unit_test(test_tree),
         cmocka_unit_test(test_written_files),
@@ -1271,6 +1398,7 @@ main(void)
         cmocka_unit_test(test_program_counter_of_what_runs),
         cmocka_unit_test(test_command),
         cmocka_unit_test(test_arguments),
+        cmocka_unit_test(test_words_that_it_was_given),
         cmocka_unit_test(test_command_without_words),
     };
 

@@ -18,11 +18,10 @@ struct world {
     struct relay_view view;
     unsigned parent_free;
     bool parent_waiting; /* somebody waits there */
-    int living;
     int64_t now_ns;
     int64_t deadline_ns;
     bool watches_parent;
-    unsigned borrowings, returns, dropped, written_off, asked, wakeups;
+    unsigned borrowings, returns, dropped, asked, wakeups;
 };
 
 static void
@@ -30,7 +29,7 @@ init(struct world *world, unsigned parent_free, unsigned cap)
 {
     struct relay_config config = relay_config_default;
 
-    *world = (struct world){.parent_free = parent_free, .living = 1000, .now_ns = 1000 * MS};
+    *world = (struct world){.parent_free = parent_free, .now_ns = 1000 * MS};
     config.cap = cap;
     relay_policy_init(&world->policy, &config, world->now_ns);
 }
@@ -76,17 +75,10 @@ do_step(struct world *world, const struct relay_step *step)
         world->view.lying -= step->count;
         world->dropped += step->count;
         break;
-    case RELAY_WRITE_OFF:
-        give_back(world, step->count);
-        world->written_off += step->count;
-        break;
     case RELAY_ASK:
         world->asked++;
         world->view.parent =
             world->parent_waiting || world->parent_free == 0 ? RELAY_NEEDED : RELAY_NOT_NEEDED;
-        break;
-    case RELAY_COUNT:
-        world->view.living = world->living;
         break;
     case RELAY_WAIT:
         break;
@@ -102,7 +94,6 @@ wake(struct world *world)
 
     world->wakeups++;
     world->view.parent = RELAY_NEED_UNKNOWN;
-    world->view.living = -1;
     do {
         step = relay_policy_next(&world->policy, &world->view, world->now_ns);
         world->view.is_touched = false;
@@ -353,38 +344,6 @@ test_what_was_never_lent_is_dropped(void **state)
 }
 
 static void
-test_loss_is_known_when_fewer_threads_live_than_tokens_are_lent(void **state)
-{
-    struct world world;
-
-    init(&world, 4, UINT_MAX);
-    wake(&world);
-    for (int i = 0; i < 4; i++)
-        assert_true(take(&world));
-    world.living = 4;
-    pass(&world, 1500 * MS);
-    assert_int_equal(world.written_off, 0);
-    world.living = 1;
-    pass(&world, 2500 * MS);
-    assert_int_equal(world.written_off, 3);
-    /* What is home again is at once on offer to this build too: it wants a float. */
-    assert_int_equal(world.view.borrowed + world.parent_free, 4);
-}
-
-static void
-test_long_job_is_counted_ever_more_rarely(void **state)
-{
-    struct world world;
-
-    init(&world, 1, 1);
-    wake(&world);
-    assert_true(take(&world));
-    pass(&world, 600 * 1000 * MS);
-    assert_true(world.wakeups < 40);
-    assert_int_equal(world.written_off, 0);
-}
-
-static void
 test_parent_that_is_gone_is_left_alone(void **state)
 {
     struct world world;
@@ -450,8 +409,6 @@ main(void)
         cmocka_unit_test(test_probe_serves_who_waits_here),
         cmocka_unit_test(test_a_token_that_returns_is_not_taken_for_demand),
         cmocka_unit_test(test_what_was_never_lent_is_dropped),
-        cmocka_unit_test(test_loss_is_known_when_fewer_threads_live_than_tokens_are_lent),
-        cmocka_unit_test(test_long_job_is_counted_ever_more_rarely),
         cmocka_unit_test(test_parent_that_is_gone_is_left_alone),
         cmocka_unit_test(test_random_builds_conserve_tokens),
     };

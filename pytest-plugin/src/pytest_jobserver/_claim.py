@@ -55,11 +55,15 @@ class ClaimThread:
     def _wait(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         poll = select.poll()
-        poll.register(self.claim.fileno(), select.POLLPRI)  # and not for a token
         poll.register(self.end_fd, select.POLLIN)
-        while not self.claim.take():
-            for _, events in poll.poll():
-                if not events & select.POLLPRI:  # the run has ended, or the server has gone
+        while True:
+            fd, event = self.claim.client.claim_event()
+            if self.claim.take():
+                break
+            poll.register(fd, event)
+            for ready_fd, events in poll.poll():
+                # The run has ended, or the server has gone.
+                if ready_fd == self.end_fd or not events & event:
                     return
         self.come()
 

@@ -6,12 +6,13 @@ from __future__ import annotations
 import os
 import time
 
-from pytest_jobserver._client import STEVED, Client, JobserverError
+from pytest_jobserver._client import SERVER, Client, JobserverError
 from pytest_jobserver._source import Source, wait_for_any
 from pytest_jobserver._stamps import GIVEN_BACK, SLOT, TOKEN, Stamps
 
 # How long a token is kept from one test to the next before we look whether somebody else wants it.
-# Asking steved costs a test no more than a hundredth of that.
+# Asking steved costs a test no more than a hundredth of that. At a FIFO somebody may always wait,
+# and the FIFO of a jobwrap always does.
 PATIENCE_S = 0.05
 PATIENCE_STEVED_S = 0.01
 
@@ -38,10 +39,11 @@ class Holder:
         self.held: Source | None = None
         self.look_again_at = 0.0
         self.error: str | None = None
+        self.left: list[Source] = []  # what it went on without
         self.pid = os.getpid()
         self.patience_s = PATIENCE_S
         client: Client | None = getattr(jobserver, "client", None)
-        if client is not None and client.kind is STEVED:
+        if client is not None and client.kind is SERVER and not client.is_jobwrap:
             self.patience_s = PATIENCE_STEVED_S
 
     def _sources(self) -> list[Source]:
@@ -116,6 +118,7 @@ class Holder:
     def _give_up(self, error: JobserverError) -> None:
         """The jobserver has gone: from here on we are by ourselves."""
         self.error = str(error)
+        self.left += self._sources()
         self.slot = self.claim = self.jobserver = None
         self.held = None
 
@@ -131,5 +134,8 @@ class Holder:
             except JobserverError as error:
                 self.error = str(error)
             source.close()
+        for source in self.left:
+            source.close()
+        self.left = []
         self.slot = self.claim = self.jobserver = None
         self.stamps.close()

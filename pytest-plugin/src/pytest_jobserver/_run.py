@@ -56,7 +56,7 @@ run_key = pytest.StashKey[Run]()
 def open_holder_alone(run: Run) -> Holder:
     """A slot that is paid for is all that a process by itself needs."""
     stamps = Stamps(run.add_stamps().path)
-    source = Direct(run.client)
+    source = Direct(run.client, pays_implicit=not run.slot_is_paid)
     claim = Claim(run.client) if run.slot_may_come else None
     return Holder(PaidSlot() if run.slot_is_paid else None, source, stamps, claim)
 

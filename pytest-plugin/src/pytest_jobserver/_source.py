@@ -3,7 +3,8 @@
 
 At a plain FIFO nobody keeps account. A worker's tokens lie in a FIFO of its own, its ledger, which
 the controller has open too: taking and noting one is one step (splice(2)), giving it back another.
-Who survives can move what lies there, and each byte moves once. At steved the server does all that.
+Who survives can move what lies there, and each byte moves once. At steved, or by the control socket
+of a jobwrap, the server does all that.
 """
 
 from __future__ import annotations
@@ -46,15 +47,17 @@ def signals_blocked() -> Iterator[None]:
 
 def others_may_wait(client: Client) -> bool:
     """Who blocks on a FIFO cannot be seen, but while a token lies there nobody does."""
-    waiting = client.waiting()
-    return waiting > 0 if waiting is not None else client.count_free() in (0, None)
+    wanted = client.wanted()
+    return wanted > 0 if wanted is not None else client.count_free() in (0, None)
 
 
 class Direct:
-    """Tokens that this process holds, known to it alone or to the server."""
+    """Tokens that this process holds, known to it alone or to the server. The first may be the
+    implicit slot of the run, which is not counted in its share."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, pays_implicit: bool = False) -> None:
         self.client = client
+        self.pays_implicit = pays_implicit
         self.name = client.name
         self.tokens: list[bytes] = []
 
@@ -67,6 +70,8 @@ class Direct:
             if token is None:
                 return False
             self.tokens.append(token)
+        if self.pays_implicit and len(self.tokens) == 1:
+            self.client.pay_implicit()
         return True
 
     def give_back(self) -> bool:

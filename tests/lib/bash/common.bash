@@ -57,6 +57,11 @@ is_sanitized() {
     grep -qs __asan_init "$STAMP"
 }
 
+# The leak checker of a build with sanitizers traces, too.
+without_leak_checker() {
+    export ASAN_OPTIONS="${ASAN_OPTIONS-}:detect_leaks=0"
+}
+
 # A test that cannot run is skipped, but in CI that is a failure.
 missing() {
     if [ "${CI-}" = true ]; then

@@ -95,6 +95,18 @@ below_steved() {
     export MAKEFLAGS=" -j$1 --jobserver-auth=fifo:$SERVER"
 }
 
+# in_jobwrap JOBS SCRIPT: of bash, below a jobwrap that is a pool of its own, in the background. SERVER is
+# its FIFO, as steved_get and steved_has ask it, too.
+in_jobwrap() {
+    rm -f fifo
+    export PYTEST
+    # shellcheck disable=SC2016 # the inner shell's
+    spawn env -u MAKEFLAGS "$JOBWRAP" -j"$1" --parent=none -- \
+        bash -euc 'echo "$JOBWRAP_FIFO" >fifo.new; mv fifo.new fifo; eval "$1"' - "$2" >said 2>&1
+    wait_for 20 test -e fifo
+    SERVER=$(cat fifo)
+}
+
 # steved_is_whole: all its tokens are free, and nobody returned one that was not his.
 steved_is_whole() {
     wait_for 10 steved_has free "$(steved_get jobs)"
