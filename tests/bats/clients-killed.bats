@@ -46,7 +46,7 @@ random_process() {
         wait_for 10 steved_has free 3 || { echo "round $round, victim $victim" && cat said && false; }
     done
     echo "$killed rounds had a victim"
-    [ $((2 * killed)) -gt "${JOBWRAP_ROUNDS:-25}" ]
+    [ $((4 * killed)) -gt "${JOBWRAP_ROUNDS:-25}" ]
     rm -f "$LOG"
     "$MAKE441" -s -C tree
     exactly 4 60
