@@ -135,21 +135,33 @@ find_by_pid(const struct control *control, pid_t pid)
     return NULL;
 }
 
+/* Those above the peer, nearest first. */
+struct ancestors {
+    struct process_info all[ANCESTORS_MAX];
+    size_t count;
+};
+
+static void
+find_ancestors(const struct connection *connection, struct ancestors *ancestors)
+{
+    ancestors->count = process_ancestors(connection->peer.pid, ancestors->all, ANCESTORS_MAX);
+}
+
 /* An ancestor that has an account of its own here pays for it, else the FIFO's. */
 static size_t
-find_ancestors(const struct connection *connection, pid_t *pids, struct pool_process **found)
+find_payers(const struct connection *connection, const struct ancestors *ancestors, pid_t *pids,
+            struct pool_process **found)
 {
-    struct process_info ancestors[ANCESTORS_MAX];
-    size_t count = process_ancestors(connection->peer.pid, ancestors, ANCESTORS_MAX), kept = 0;
+    size_t kept = 0;
 
-    for (size_t i = 0; i < count; i++) {
-        const struct connection *ancestor = find_by_pid(connection->control, ancestors[i].pid);
+    for (size_t i = 0; i < ancestors->count; i++) {
+        const struct connection *ancestor = find_by_pid(connection->control, ancestors->all[i].pid);
         struct pool_process *process = NULL;
         if (ancestor && ancestor != connection)
             process = ancestor->process;
-        else if (ancestors[i].pid == getpid())
+        else if (ancestors->all[i].pid == getpid())
             process = connection->control->source->process;
-        pids[kept] = ancestors[i].pid;
+        pids[kept] = ancestors->all[i].pid;
         found[kept] = process;
         kept += process != NULL;
     }
@@ -159,16 +171,12 @@ find_ancestors(const struct connection *connection, pid_t *pids, struct pool_pro
 /* Is none of those between it and the keeper, which is the command's parent, a client of the FIFO, which may
  * have got a token for it? */
 static bool
-is_beside_clients(const struct connection *connection)
+is_beside_clients(const struct clients *clients, const struct ancestors *ancestors)
 {
-    const struct clients *clients = connection->control->clients;
-    struct process_info ancestors[ANCESTORS_MAX];
-    size_t count = process_ancestors(connection->peer.pid, ancestors, ANCESTORS_MAX);
-
-    for (size_t i = 0; i < count; i++) {
-        if (ancestors[i].pid == clients->keeper)
+    for (size_t i = 0; i < ancestors->count; i++) {
+        if (ancestors->all[i].pid == clients->keeper)
             return true;
-        if (clients_may_hold(clients, ancestors[i].pid))
+        if (clients_may_hold(clients, ancestors->all[i].pid))
             return false;
     }
     return false;
@@ -202,19 +210,22 @@ static void
 claim(struct connection *connection, struct steved_claim *claim)
 {
     struct source *source = connection->control->source;
-    struct pool_process *ancestors[ANCESTORS_MAX];
+    struct ancestors ancestors;
+    struct pool_process *payers[ANCESTORS_MAX];
     pid_t pids[ANCESTORS_MAX];
-    size_t count = find_ancestors(connection, pids, ancestors);
     const int64_t now_ns = clock_now_ns();
 
     *claim = (struct steved_claim){0};
-    connection->is_beside =
-        count == 1 && ancestors[0] == source->process && is_beside_clients(connection);
+    find_ancestors(connection, &ancestors);
+    size_t count = find_payers(connection, &ancestors, pids, payers);
+    connection->is_beside = count == 1 && payers[0] == source->process &&
+                            is_beside_clients(connection->control->clients, &ancestors);
+    /* The pool still says yes to whose slot is paid already. */
     if (connection->is_beside && is_slot_claimed(connection))
-        return;
+        count = 0;
     source_set_idle(source, private_fifo_lying(connection->control->fifo));
     for (size_t i = 0; i < count; i++) {
-        if (!pool_claim_implicit(source->pool, connection->process, ancestors[i], now_ns))
+        if (!pool_claim_implicit(source->pool, connection->process, payers[i], now_ns))
             continue;
         *claim = (struct steved_claim){.paid = 1, .ancestor = pids[i]};
         return;
@@ -222,7 +233,7 @@ claim(struct connection *connection, struct steved_claim *claim)
     if (count == 0)
         claim->paid = pool_claim_implicit(source->pool, connection->process, NULL, now_ns);
     /* Who can't be remembered waits for a token only. */
-    pool_await_claim(source->pool, connection->opening, connection->process, ancestors, count);
+    pool_await_claim(source->pool, connection->opening, connection->process, payers, count);
 }
 
 /* Returns the result; *passed: what goes along. */
@@ -335,11 +346,11 @@ on_packet(evutil_socket_t fd, short what, void *argument)
 static struct pool_account *
 account_above(const struct connection *connection)
 {
-    struct process_info ancestors[ANCESTORS_MAX];
-    size_t count = process_ancestors(connection->peer.pid, ancestors, ANCESTORS_MAX);
+    struct ancestors ancestors;
 
-    for (size_t i = 0; i < count; i++) {
-        const struct connection *above = find_by_pid(connection->control, ancestors[i].pid);
+    find_ancestors(connection, &ancestors);
+    for (size_t i = 0; i < ancestors.count; i++) {
+        const struct connection *above = find_by_pid(connection->control, ancestors.all[i].pid);
         if (above && above->process)
             return pool_process_account(above->process);
     }

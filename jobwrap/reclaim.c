@@ -123,6 +123,23 @@ look_again(struct reclaim *reclaim)
     want_look(reclaim);
 }
 
+/* /proc is read while processes come and go. What one look finds lost is so if the next one finds it, too. */
+static struct losses_decision
+decide_twice(struct reclaim *reclaim)
+{
+    const struct losses before = reclaim->losses;
+    struct losses_decision decision = losses_decide(&reclaim->losses, &reclaim->view);
+    unsigned found = decision.lost;
+
+    reclaim->is_doubtful = found > reclaim->found_lost;
+    if (reclaim->is_doubtful) {
+        reclaim->losses = before;
+        decision = (struct losses_decision){0};
+    }
+    reclaim->found_lost = reclaim->is_doubtful ? found : 0;
+    return decision;
+}
+
 struct losses_decision
 reclaim_decide(struct reclaim *reclaim, bool has_moved)
 {
@@ -130,14 +147,17 @@ reclaim_decide(struct reclaim *reclaim, bool has_moved)
     struct losses_decision decision = {0};
     bool is_vain = has_moved || reclaim->has_failed;
 
+    reclaim->is_doubtful = false;
     if (!is_vain) {
-        decision = losses_decide(&reclaim->losses, view);
+        decision = decide_twice(reclaim);
         reclaim->missing = decision.missing;
     }
     /* Who may have any number tells by its end when it is worth another look. */
     if (losses_are_open(&reclaim->losses) && view->most != LOSSES_ANY_NUMBER &&
         (is_vain || !view->is_settled))
         look_again(reclaim);
+    else if (reclaim->is_doubtful)
+        want_look(reclaim);
     else
         reclaim->vain_looks = 0;
     return decision;

@@ -23,6 +23,8 @@ struct reclaim {
     struct event *timer;     /* calls for a look */
     int64_t not_before_ns, looked_ns;
     unsigned vain_looks; /* one after the other that could not tell */
+    unsigned found_lost; /* by the last look that could, and not written off yet */
+    bool is_doubtful;    /* the next one is to find them, too */
     bool has_failed;     /* the last look */
 };
 

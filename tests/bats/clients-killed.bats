@@ -33,7 +33,7 @@ random_process() {
     printf 'jobs = %s\nall: $(jobs)\n$(jobs):\n\t@"$(STAMP)" "$(LOG)" $@ 0.02\n' \
         "$(seq -s ' ' 16)" >jobs.mk
     killed=0
-    for round in $(seq "${JOBWRAP_ROUNDS:-40}"); do
+    for round in $(seq "${JOBWRAP_ROUNDS:-25}"); do
         spawn setsid "$MAKE441" -s -f small.mk >said 2>&1
         # A random moment; nothing is synchronised by it.
         sleep "0.$(printf %03d $((RANDOM % 80)))"
@@ -46,7 +46,7 @@ random_process() {
         wait_for 10 steved_has free 3 || { echo "round $round, victim $victim" && cat said && false; }
     done
     echo "$killed rounds had a victim"
-    [ $((2 * killed)) -gt "${JOBWRAP_ROUNDS:-40}" ]
+    [ $((4 * killed)) -gt "${JOBWRAP_ROUNDS:-25}" ]
     rm -f "$LOG"
     "$MAKE441" -s -C tree
     exactly 4 60

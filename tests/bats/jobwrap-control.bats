@@ -43,6 +43,24 @@ setup() {
     done
 }
 
+@test 'whose slot is paid by its own token is told so, though another has claimed that of the command' {
+    PYTHONPATH=$ROOT/libjobserver/python run -0 timeout 60 "$JOBWRAP" -j3 --parent=none --style=fifo -- python3 -c '
+import os
+import select
+
+import jobserver_client as js
+
+named = js.find(os.environ)
+one, other = js.Client.open(named), js.Client.open(named)
+assert one.claim_implicit()
+assert not other.claim_implicit()
+while not other.try_acquire():
+    select.select([other], [], [])
+other.pay_implicit()
+assert other.claim_implicit()
+'
+}
+
 @test 'the FIFO was passed over and has its turn, though it has more than who waits: all builds end' {
     # shellcheck disable=SC2016 # for make
     printf '%b\n' 'all: a b' 'a b:' \

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
-# SIGKILL at random moments, $JOBWRAP_ROUNDS times each (40 unless told): every token is back at the
+# SIGKILL at random moments, $JOBWRAP_ROUNDS times each (25 unless told): every token is back at the
 # parent, none was back before its job had ended, the statuses are right, no process and no directory
 # is left.
 
@@ -13,7 +13,7 @@ rounds() {
         start_steved --jobs 4
         server=(--server "$SERVER")
     fi
-    "$LIB/jobwrap-rounds" --rounds "${JOBWRAP_ROUNDS:-40}" "${server[@]}" "$1" "$2" \
+    "$LIB/jobwrap-rounds" --rounds "${JOBWRAP_ROUNDS:-25}" "${server[@]}" "$1" "$2" \
         "$BATS_TEST_TMPDIR/rounds"
 }
 

@@ -29,6 +29,7 @@
 #include <cmocka.h>
 
 #include "libjobserver/pool/pool.h"
+#include "tests/unit/chance.h"
 #include "tests/unit/row_table.h"
 
 #define PROCESSES 320
@@ -94,30 +95,6 @@ struct random_test {
     struct row_table rows; /* as told */
     uint64_t readings, restarts, moved;
 };
-
-/* --- chance --- */
-
-/* splitmix64: small, and the same everywhere. */
-static uint64_t
-next_random(struct random_test *t)
-{
-    uint64_t z = (t->random += UINT64_C(0x9e3779b97f4a7c15));
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-
-static unsigned
-below(struct random_test *t, unsigned n)
-{
-    return (unsigned)(next_random(t) % n);
-}
-
-static bool
-one_in(struct random_test *t, unsigned n)
-{
-    return below(t, n) == 0;
-}
 
 #define complain(t, ...)                                                                           \
     do {                                                                                           \
@@ -306,7 +283,7 @@ check(struct random_test *t)
     if (s.held != model_total(t))
         complain(t, "%u tokens held, should be %u", s.held, model_total(t));
     check_nobody_waits_in_vain(t, &s);
-    if (t->any_uncertain || one_in(t, 32)) {
+    if (t->any_uncertain || one_in(&t->random, 32)) {
         struct seen seen;
         observe(t, &s, &seen);
         compare_with_model(t, &seen);
@@ -324,7 +301,7 @@ on_grant(struct random_test *t, struct reader *r)
     if (!t->processes[r->process].handle)
         complain(t, "a dead process is granted a token");
     r->blocked = false;
-    if (one_in(t, 16))
+    if (one_in(&t->random, 16))
         return false;
     int holder = holder_of(t, r->process, r->opening);
     check_limit(t, r->process, r->opening);
@@ -507,7 +484,7 @@ static int
 any_process(struct random_test *t)
 {
     for (int tries = 0; tries < 16; tries++) {
-        int p = (int)below(t, t->target);
+        int p = (int)below(&t->random, t->target);
         if (t->processes[p].handle)
             return p;
     }
@@ -518,8 +495,8 @@ any_process(struct random_test *t)
 static int
 any_opening(struct random_test *t, int process)
 {
-    int found = NOBODY, start = (int)below(t, OPENINGS);
-    bool own = !one_in(t, 4);
+    int found = NOBODY, start = (int)below(&t->random, OPENINGS);
+    bool own = !one_in(&t->random, 4);
     for (int i = 0; i < OPENINGS; i++) {
         int o = (start + i) % OPENINGS;
         if (!t->openings[o].handle)
@@ -534,13 +511,13 @@ any_opening(struct random_test *t, int process)
 static bool
 op_birth(struct random_test *t)
 {
-    int p = (int)below(t, t->target);
+    int p = (int)below(&t->random, t->target);
     struct process *process = &t->processes[p];
     if (process->handle)
         return false;
-    struct pool_account *account = pool_account(t->pool, 1 + below(t, 1 + t->target / 4));
+    struct pool_account *account = pool_account(t->pool, 1 + below(&t->random, 1 + t->target / 4));
     process->handle =
-        account ? pool_process_add(t->pool, ++t->last_pid, account, one_in(t, 2)) : NULL;
+        account ? pool_process_add(t->pool, ++t->last_pid, account, one_in(&t->random, 2)) : NULL;
     if (!process->handle)
         complain(t, "out of memory");
     process->pid = t->last_pid;
@@ -590,7 +567,7 @@ op_death(struct random_test *t)
 static bool
 op_open(struct random_test *t)
 {
-    int p = any_process(t), o = (int)below(t, OPENINGS);
+    int p = any_process(t), o = (int)below(&t->random, OPENINGS);
     if (p == NOBODY || t->openings[o].handle)
         return false;
     struct opening *opening = &t->openings[o];
@@ -614,7 +591,7 @@ interrupt(struct random_test *t, struct reader *r)
 static bool
 op_interrupt(struct random_test *t)
 {
-    unsigned start = below(t, READERS);
+    unsigned start = below(&t->random, READERS);
     for (unsigned i = 0; i < READERS; i++) {
         struct reader *r = &t->readers[(start + i) % READERS];
         if (r->blocked) {
@@ -629,7 +606,7 @@ op_interrupt(struct random_test *t)
 static bool
 op_close(struct random_test *t)
 {
-    int o = (int)below(t, OPENINGS);
+    int o = (int)below(&t->random, OPENINGS);
     if (!t->openings[o].handle)
         return false;
     for (int i = 0; i < READERS; i++) {
@@ -677,7 +654,7 @@ granted(struct random_test *t, const struct pool_status *before, int p, int o)
     if (after.reserved >= before->reserved)
         check_limit(t, p, o);
     model_granted(t, p, o);
-    if (!one_in(t, 16))
+    if (!one_in(&t->random, 16))
         return;
     if (t->any_uncertain)
         check(t); /* who is the holder must be known before the token is taken from it */
@@ -740,7 +717,7 @@ static bool
 op_read_blocking(struct random_test *t)
 {
     int p = any_process(t), o = p == NOBODY ? NOBODY : any_opening(t, p);
-    struct reader *r = &t->readers[below(t, READERS)];
+    struct reader *r = &t->readers[below(&t->random, READERS)];
     if (o == NOBODY || r->blocked)
         return false;
     read_blocking(t, r, p, o);
@@ -756,15 +733,15 @@ op_poll(struct random_test *t)
     struct pool_status before;
     pool_get_status(t->pool, &before);
     bool must = must_be_granted(t, &before, p, o);
-    bool claim_has_come = !one_in(t, 2) && pool_claim_has_come(t->openings[o].handle);
-    bool readable =
-        pool_poll(t->pool, t->openings[o].handle, t->processes[p].handle, !one_in(t, 8), t->now_ns);
+    bool claim_has_come = !one_in(&t->random, 2) && pool_claim_has_come(t->openings[o].handle);
+    bool readable = pool_poll(t->pool, t->openings[o].handle, t->processes[p].handle,
+                              !one_in(&t->random, 8), t->now_ns);
     if ((must || claim_has_come) && !readable)
         complain(t, "%u tokens are free, or a claim has come, but a poll says no", before.free);
     /* what it may have said yes to is a claim, which is not read */
     bool is_promised = !pool_claim_has_come(t->openings[o].handle);
     check(t);
-    if (readable && one_in(t, 2))
+    if (readable && one_in(&t->random, 2))
         read_without_waiting(t, p, o, is_promised);
     return true;
 }
@@ -773,7 +750,7 @@ static size_t
 any_size(struct random_test *t)
 {
     static const size_t odd[] = {0, 2, 3, 5, 1000, INT32_MAX};
-    return one_in(t, 6) ? odd[below(t, 6)] : 1;
+    return one_in(&t->random, 6) ? odd[below(&t->random, 6)] : 1;
 }
 
 /* The most tokens that a write by this process may be credited; marks those who may pay. */
@@ -869,9 +846,10 @@ op_write(struct random_test *t)
 static bool
 op_resize(struct random_test *t)
 {
-    unsigned capacity = one_in(t, 8) ? 1 + below(t, 400) : 1 + below(t, 16);
-    if (one_in(t, 16))
-        capacity = one_in(t, 2) ? 0 : POOL_CAPACITY_MAX + 1;
+    unsigned capacity =
+        one_in(&t->random, 8) ? 1 + below(&t->random, 400) : 1 + below(&t->random, 16);
+    if (one_in(&t->random, 16))
+        capacity = one_in(&t->random, 2) ? 0 : POOL_CAPACITY_MAX + 1;
     bool valid = capacity >= 1 && capacity <= POOL_CAPACITY_MAX;
     if (valid)
         t->capacity = capacity;
@@ -883,7 +861,7 @@ op_resize(struct random_test *t)
 static bool
 op_limit(struct random_test *t)
 {
-    t->limit = one_in(t, 2) ? 0 : 1 + below(t, 4);
+    t->limit = one_in(&t->random, 2) ? 0 : 1 + below(&t->random, 4);
     pool_set_per_process_limit(t->pool, t->limit, t->now_ns);
     return true;
 }
@@ -891,8 +869,8 @@ op_limit(struct random_test *t)
 static bool
 op_throttle(struct random_test *t)
 {
-    t->throttled = one_in(t, 3);
-    t->min_jobs = 1 + below(t, 6);
+    t->throttled = one_in(&t->random, 3);
+    t->min_jobs = 1 + below(&t->random, 6);
     pool_set_throttle(t->pool, t->throttled, t->min_jobs, t->now_ns);
     return true;
 }
@@ -903,7 +881,8 @@ op_weight(struct random_test *t)
     int p = any_process(t);
     if (p == NOBODY)
         return false;
-    unsigned weight = one_in(t, 2) ? 1 + below(t, POOL_WEIGHT_MAX) : POOL_WEIGHT_DEFAULT;
+    unsigned weight =
+        one_in(&t->random, 2) ? 1 + below(&t->random, POOL_WEIGHT_MAX) : POOL_WEIGHT_DEFAULT;
     pool_account_set_weight(t->pool, pool_process_account(t->processes[p].handle), weight,
                             t->now_ns);
     return true;
@@ -990,7 +969,7 @@ op_join(struct random_test *t)
         return false;
     /* If that is all that was passed on to it, it takes it along. Only the pool knows. */
     bool may_move = busy && own == NOBODY && t->may_keep_one[p];
-    uint64_t key = one_in(t, 4) ? 0 : 1000000 + next_random(t) % 1000000;
+    uint64_t key = one_in(&t->random, 4) ? 0 : 1000000 + next_random(&t->random) % 1000000;
     struct pool_process *handle = t->processes[p].handle;
     if (!busy)
         joined(t, p, o); /* before the call: it may grant, and then the group is the holder */
@@ -1064,7 +1043,7 @@ op_await(struct random_test *t)
         return false;
     bool has_come = pool_claim_has_come(t->openings[o].handle);
     size_t count = 0;
-    for (unsigned wanted = below(t, 5); wanted > 0; wanted--) {
+    for (unsigned wanted = below(&t->random, 5); wanted > 0; wanted--) {
         int ancestor = any_process(t);
         if (ancestor == NOBODY || ancestor == p)
             continue;
@@ -1087,7 +1066,7 @@ op_idle(struct random_test *t)
     int p = any_process(t), o = p == NOBODY ? NOBODY : any_opening(t, p);
     if (o == NOBODY || t->openings[o].group == NOBODY)
         return false;
-    pool_set_idle(t->pool, t->openings[o].handle, below(t, 4), t->now_ns);
+    pool_set_idle(t->pool, t->openings[o].handle, below(&t->random, 4), t->now_ns);
     return true;
 }
 
@@ -1098,7 +1077,7 @@ op_need(struct random_test *t)
     int p = any_process(t), o = p == NOBODY ? NOBODY : any_opening(t, p);
     if (o == NOBODY)
         return false;
-    pool_group_set_needy(t->pool, t->openings[o].handle, below(t, 4), t->now_ns);
+    pool_group_set_needy(t->pool, t->openings[o].handle, below(&t->random, 4), t->now_ns);
     return true;
 }
 
@@ -1134,7 +1113,7 @@ static const struct {
 static bool
 run_any(struct random_test *t, unsigned total_weight)
 {
-    unsigned i = 0, choice = below(t, total_weight);
+    unsigned i = 0, choice = below(&t->random, total_weight);
     while (choice >= operations[i].weight)
         choice -= operations[i++].weight;
     t->operation = operations[i].name;
@@ -1159,8 +1138,9 @@ time_passes(struct random_test *t)
 {
     static const int64_t steps_ns[] = {0,       0,       1,       1000,      20000,     100000,
                                        1000000, 4999999, 5000000, 100000000, 250000000, 1000000000};
-    t->now_ns += one_in(t, 4) ? steps_ns[below(t, 12)] : (int64_t)below(t, 50000);
-    if (pool_next_deadline(t->pool) > t->now_ns || one_in(t, 8))
+    t->now_ns +=
+        one_in(&t->random, 4) ? steps_ns[below(&t->random, 12)] : (int64_t)below(&t->random, 50000);
+    if (pool_next_deadline(t->pool) > t->now_ns || one_in(&t->random, 8))
         return;
     t->operation = "expire";
     pool_expire(t->pool, t->now_ns);
@@ -1191,9 +1171,9 @@ check_rows(struct random_test *t)
 static void
 follow(struct random_test *t)
 {
-    if (t->is_followed && one_in(t, 4))
+    if (t->is_followed && one_in(&t->random, 4))
         row_table_follow(&t->rows, t->pool);
-    if (t->is_followed ? one_in(t, 50) : one_in(t, 2000)) {
+    if (t->is_followed ? one_in(&t->random, 50) : one_in(&t->random, 2000)) {
         t->operation = "follow";
         if (!t->is_followed && pool_follow(t->pool) < 0)
             complain(t, "out of memory");
@@ -1339,12 +1319,12 @@ begin_phase(struct random_test *t)
         t->openings[o].opener = t->openings[o].group = NOBODY;
     for (int p = 0; p < PROCESSES; p++)
         t->processes[p].group = NOBODY;
-    t->target = one_in(t, 4) ? PROCESSES : 2 + below(t, 40);
-    t->capacity = 1 + below(t, one_in(t, 4) ? 300 : 8);
+    t->target = one_in(&t->random, 4) ? PROCESSES : 2 + below(&t->random, 40);
+    t->capacity = 1 + below(&t->random, one_in(&t->random, 4) ? 300 : 8);
     t->limit = t->min_jobs = 0;
     t->throttled = false;
     t->pool = pool_create(t->capacity);
-    t->is_followed = !one_in(t, 4);
+    t->is_followed = !one_in(&t->random, 4);
     if (!t->pool || (t->is_followed && pool_follow(t->pool) < 0))
         complain(t, "out of memory");
 }
@@ -1391,7 +1371,7 @@ test_rule1_after_each_of_a_million_operations(void **state)
             time_passes(t);
             random_operation(t);
             follow(t);
-            if (t->is_followed && one_in(t, 500))
+            if (t->is_followed && one_in(&t->random, 500))
                 restart(t);
         }
         end_phase(t);

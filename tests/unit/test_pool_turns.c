@@ -29,6 +29,7 @@
 #include <cmocka.h>
 
 #include "libjobserver/pool/pool.h"
+#include "tests/unit/chance.h"
 
 #define BUILDS 12
 #define STEPS 6000
@@ -54,30 +55,6 @@ struct turns {
     pid_t last_pid;
     int64_t now_ns;
 };
-
-/* --- chance --- */
-
-/* splitmix64: small, and the same everywhere. */
-static uint64_t
-next_random(struct turns *t)
-{
-    uint64_t z = (t->random += UINT64_C(0x9e3779b97f4a7c15));
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-
-static unsigned
-below(struct turns *t, unsigned n)
-{
-    return (unsigned)(next_random(t) % n);
-}
-
-static bool
-one_in(struct turns *t, unsigned n)
-{
-    return below(t, n) == 0;
-}
 
 /* --- the server --- */
 
@@ -177,8 +154,8 @@ step_of_wrapper(struct turns *t, struct build *b)
         if (b->is_told)
             give(t, b);
     }
-    if (b->held > 0 && one_in(t, 8)) {
-        b->below = below(t, 3);
+    if (b->held > 0 && one_in(&t->random, 8)) {
+        b->below = below(&t->random, 3);
         pool_group_set_needy(t->pool, b->opening, b->below, t->now_ns);
     }
     want(t, b);
@@ -187,7 +164,7 @@ step_of_wrapper(struct turns *t, struct build *b)
 static void
 step_of_client(struct turns *t, struct build *b)
 {
-    if (b->held > 0 && one_in(t, 2))
+    if (b->held > 0 && one_in(&t->random, 2))
         give(t, b);
     want(t, b);
 }
@@ -195,7 +172,8 @@ step_of_client(struct turns *t, struct build *b)
 static void
 birth(struct turns *t, struct build *b)
 {
-    *b = (struct build){.turns = t, .is_wrapper = !one_in(t, 3), .polls = one_in(t, 2)};
+    *b = (struct build){
+        .turns = t, .is_wrapper = !one_in(&t->random, 3), .polls = one_in(&t->random, 2)};
     struct pool_account *account = pool_account(t->pool, (uint64_t)++t->last_pid);
     b->process = account ? pool_process_add(t->pool, t->last_pid, account, false) : NULL;
     b->opening = b->process ? pool_open(t->pool, b->process, b) : NULL;
@@ -223,7 +201,7 @@ death(struct turns *t, struct build *b)
 static void
 resize(struct turns *t)
 {
-    t->capacity = t->alive + below(t, BUILDS);
+    t->capacity = t->alive + below(&t->random, BUILDS);
     t->resizes++;
     assert_int_equal(pool_set_capacity(t->pool, t->capacity, t->now_ns), 0);
 }
@@ -259,14 +237,14 @@ check_waiting(struct turns *t, const struct build *b)
 static void
 take_step(struct turns *t)
 {
-    struct build *b = &t->builds[below(t, BUILDS)];
+    struct build *b = &t->builds[below(&t->random, BUILDS)];
 
     t->steps++;
-    t->now_ns += (int64_t)below(t, 10 * MS);
+    t->now_ns += (int64_t)below(&t->random, 10 * MS);
     if (pool_next_deadline(t->pool) <= t->now_ns)
         pool_expire(t->pool, t->now_ns);
     answer_due(t);
-    if (one_in(t, 200))
+    if (one_in(&t->random, 200))
         come_or_go(t, b);
     else if (b->process && b->is_wrapper)
         step_of_wrapper(t, b);
@@ -285,7 +263,7 @@ play_round(struct turns *t)
 {
     memset(t->builds, 0, sizeof(t->builds));
     t->alive = 0;
-    t->capacity = 1 + below(t, BUILDS);
+    t->capacity = 1 + below(&t->random, BUILDS);
     t->pool = pool_create(t->capacity);
     assert_non_null(t->pool);
     birth(t, &t->builds[0]);
