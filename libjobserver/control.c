@@ -26,6 +26,7 @@ static const struct {
     [CONTROL_CLAIM_IMPLICIT] = {0, sizeof(struct steved_claim)},
     [CONTROL_NEED] = {sizeof(struct steved_need), 0},
     [CONTROL_WEIGHT] = {sizeof(struct steved_weight), 0},
+    [CONTROL_MEMORY] = {sizeof(struct steved_memory), sizeof(struct steved_memory)},
 };
 
 size_t

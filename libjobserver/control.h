@@ -31,13 +31,16 @@ enum control_operation {
     CONTROL_CLAIM_IMPLICIT,
     CONTROL_NEED, /* it is not answered */
     CONTROL_WEIGHT,
+    CONTROL_MEMORY,
     CONTROL_OPERATIONS,
 };
 
 /* Whose socket it is: the FIFO beside it, as stat(2) shows it. */
 struct control_hello {
     __u32 version;
-    __u32 spare;
+    __u32
+        operations; /* so many the sender knows. 0: it does not say; then it is not told either, and knows
+                       * those up to CONTROL_WEIGHT. Who is asked for one that it does not know hangs up. */
     __u64 device, inode;
 };
 
@@ -52,6 +55,7 @@ struct control_packet {
         struct steved_claim claim;
         struct steved_need need;
         struct steved_weight weight;
+        struct steved_memory memory;
     };
 };
 
