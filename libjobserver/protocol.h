@@ -152,6 +152,7 @@ struct steved_weight {
 #define STEVED_MEMORY_HAS_ELDER 2u /* the job that has run longest of all is another party's */
 #define STEVED_MEMORY_HAS_YOUNGER                                                                  \
     4u /* a job of another could be killed that has run less than `youngest_ms` */
+#define STEVED_MEMORY_HAS_INNER 8u /* a job of the party has a party of its own */
 struct steved_memory {
     /* In. */
     __u32 flags;   /* STEVED_MEMORY_ASKS */
