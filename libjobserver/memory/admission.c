@@ -227,19 +227,21 @@ available_soon(const struct memory_admission *admission, const struct memory_mom
            lesser(moment->others.dying_bytes, MEMORY_BYTES_MAX);
 }
 
-/* Half the floor, or what is used up until one has looked again, and what is killed then is gone. Others can claim
- * any pace, and have only as much killed here as for half a floor more. */
+/* Half the floor, or what is used up until one has looked again, and what is killed then is gone. Of two builds the
+ * one that has the youngest job has a look more, so that it comes first. Others can claim any pace, and have only as
+ * much killed here as for a floor more. */
 static uint64_t
 least_available(const struct memory_admission *admission, const struct memory_moment *moment)
 {
+    const struct memory_others *others = &moment->others;
     const uint64_t floor = memory_floor(admission, moment);
     const struct memory_job *job;
-    uint64_t pace = lesser(moment->others.pace_bytes, floor / 4);
+    uint64_t pace = lesser(others->pace_bytes, floor / 2);
 
     TAILQ_FOREACH (job, &admission->started, in_list)
         if (job->state == MEMORY_RUNS)
             pace += job->pace_bytes;
-    return greater(floor / 2, 2 * pace);
+    return greater(floor / 2, (others->running > 0 && !others->has_younger ? 3 : 2) * pace);
 }
 
 /* The oldest of all must come to its end. */
@@ -274,15 +276,10 @@ memory_youngest(const struct memory_admission *admission, const struct memory_mo
     return job ? job : youngest_to_kill(admission, moment, MEMORY_RUNS);
 }
 
-/* Where a younger one is another's, that has time to see it; but not for ever. */
 static struct memory_job *
 next_kill(const struct memory_admission *admission, const struct memory_moment *moment)
 {
-    uint64_t least = least_available(admission, moment);
-
-    if (moment->others.has_younger)
-        least /= 2;
-    if (available_soon(admission, moment) >= least)
+    if (available_soon(admission, moment) >= least_available(admission, moment))
         return NULL;
     return memory_youngest(admission, moment);
 }

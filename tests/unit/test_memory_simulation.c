@@ -695,9 +695,10 @@ check_pair(const char *name, struct build (*const make[])(struct chance *, struc
 static void
 test_two_builds(void **state)
 {
-    check_pair("webkit twice",
-               (struct build(*[])(struct chance *, struct job *)){webkit_heavy_first, webkit_heavy_first},
-               (double[]){1.20, 1.20, 1.22, 1.42});
+    check_pair(
+        "webkit twice",
+        (struct build(*[])(struct chance *, struct job *)){webkit_heavy_first, webkit_heavy_first},
+        (double[]){1.20, 1.20, 1.22, 1.42});
 }
 
 static void
