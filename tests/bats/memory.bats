@@ -359,3 +359,36 @@ pair_again() {
     done
     wait_for 10 steved_has free 8
 }
+
+# held_up SERVER_FILE COMMAND...: a build waits for as long as somebody claims all memory, and no longer.
+held_up() {
+    local liar
+    SERVER=$1
+    shift
+    spawn python3 "$LIB/memory_claims.py" "$SERVER"
+    liar=$spawned
+    wait_for 10 steved_has memory-running 1048576
+    MAKEFLAGS="--jobserver-auth=fifo:$SERVER" spawn "$@"
+    wait_for 20 steved_has memory-waiting 4
+    [ ! -e "$LOG" ]
+    stop "$liar" KILL
+    status_of "$spawned"
+    [ "$status" = 0 ]
+    [ "$(grep -c '^end' "$LOG")" = 4 ]
+    wait_for 10 steved_has memory-running 0
+    [ "$(steved_get memory-waiting)" = 0 ]
+    rm -f ./*.o .ninja_* "$LOG"
+}
+
+@test 'who claims all memory stops others for as long as it lives, and no longer' {
+    use_ninja 1.11
+    tree 0 0 0 4
+    start_steved --jobs 8
+    # What nobody knows anything of is not asked for where there is plenty.
+    MAKEFLAGS="--jobserver-auth=fifo:$SERVER" "$NINJA_SHIM"
+    rm -f ./*.o .ninja_* "$LOG"
+    held_up "$SERVER" "$NINJA_SHIM"
+    spawn "$JOBWRAP" -j8 --parent=none sh -c 'printf %s "$JOBWRAP_FIFO" >fifo; exec sleep 60'
+    wait_for 10 test -s fifo
+    held_up "$(cat fifo)" "$NINJA_SHIM"
+}
