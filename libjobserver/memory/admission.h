@@ -55,7 +55,7 @@ struct memory_job {
     uint64_t least_bytes; /* it has been killed, and is expected to need this at least */
     unsigned passes;      /* so many have started before it while it was the first that waits */
     unsigned kills;
-    int64_t started_ns;   /* of this run */
+    int64_t started_ns; /* of this run */
     int64_t killed_ns;
     int64_t paced_ns;     /* when its pace was taken */
     uint64_t paced_bytes; /* what it used then */

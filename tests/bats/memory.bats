@@ -371,6 +371,10 @@ held_up() {
     MAKEFLAGS="--jobserver-auth=fifo:$SERVER" spawn "$@"
     wait_for 20 steved_has memory-waiting 4
     [ ! -e "$LOG" ]
+    run -0 "$STEVECTL" --server "$SERVER" status
+    [[ $output == *$'\nin line         4   jobs that wait for memory\n'* ]]
+    run -0 --separate-stderr "$STEVECTL" --server "$SERVER" status --json
+    [[ $output == *'"memory_waiting":4,'* ]]
     stop "$liar" KILL
     status_of "$spawned"
     [ "$status" = 0 ]

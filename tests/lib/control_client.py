@@ -3,8 +3,8 @@
 """control_client.py STEVECTL
 
 A client of the control socket beside $JOBWRAP_FIFO that breaks its rules: packets of every size and
-of no known kind, tokens returned that were never acquired, many connections that are left at once, and
-any numbers about memory. Prints what the server holds after all that.
+of no known kind, tokens returned that were never acquired, many connections that are left at once,
+and any numbers about memory. Prints what the server holds after all that.
 """
 
 from __future__ import annotations
