@@ -15,6 +15,7 @@
 
 #include "libjobserver/memory/history.h"
 #include "libjobserver/memory/limits.h"
+#include "libjobserver/memory/share.h"
 #include "libjobserver/process.h"
 #include "libjobserver/program/clock.h"
 #include "libjobserver/program/limits.h"
@@ -46,6 +47,7 @@ struct gate_memory {
     struct memory_admission admission;
     struct memory_limits *limits;
     struct memory_moment moment;
+    struct memory_share share;      /* of what there is for all builds at one jobserver */
     int64_t read_ns;                /* when that was */
     struct memory_history *history; /* NULL: nobody has come yet */
     int64_t flushed_ns;
@@ -296,6 +298,7 @@ stop(struct gate *gate, struct gate_job *job)
         process_tree_stop(copies_pid(process));
     }
     memory_stopped(&job->memory.job);
+    gate->memory->share.counts.stopped++;
     tell_stopped(job);
 }
 
@@ -391,6 +394,7 @@ put_off(struct gate *gate, struct gate_job *job)
     struct gate_process *process = TAILQ_FIRST(&job->processes);
 
     memory_killed(&gate->memory->admission, &job->memory.job, clock_now_ns());
+    gate->memory->share.counts.put_off++;
     process->largest_pidfd = process_tree_kill(process->copy, tidy_up, NULL);
     tell_put_off(job);
 }
@@ -413,6 +417,7 @@ gate_memory_look(struct gate *gate)
     let_go(gate, is_to_end, 0);
     gate->memory->read_ns = 0;
     read_moment(gate->memory);
+    memory_share_look(&gate->memory->share, &gate->memory->admission, &gate->memory->moment);
     flush_now_and_then(gate);
 }
 
@@ -459,7 +464,8 @@ gate_memory_next(struct gate *gate)
         return (struct gate_job *)queue_first(&gate->queue);
     read_moment(memory);
     for (;;) {
-        struct memory_step step = memory_next(&memory->admission, &memory->moment);
+        struct memory_step step =
+            memory_share_next(&memory->share, &memory->admission, &memory->moment);
         switch (step.action) {
         case MEMORY_REST:
             return NULL;
@@ -508,7 +514,8 @@ gate_memory_withdraw(struct gate *gate, struct gate_job *job)
 static bool
 runs_alone(const struct gate_memory *memory, const struct memory_job *job)
 {
-    return TAILQ_FIRST(&memory->admission.started) == job && !TAILQ_NEXT(job, in_list);
+    return TAILQ_FIRST(&memory->admission.started) == job && !TAILQ_NEXT(job, in_list) &&
+           memory->moment.others.running == 0;
 }
 
 /* The kernel has killed it, or it was told that there is no more, and perhaps says so itself. */
@@ -527,6 +534,13 @@ tell_too_large(const struct gate_memory *memory, const struct gate_job *job)
             name_of(job, name), had, all);
 }
 
+static void
+tell_others(struct gate_memory *memory)
+{
+    read_moment(memory);
+    memory_share_ended(&memory->share, &memory->admission, &memory->moment);
+}
+
 void
 gate_memory_remove(struct gate *gate, struct gate_job *job)
 {
@@ -534,9 +548,12 @@ gate_memory_remove(struct gate *gate, struct gate_job *job)
         return;
     tell_too_large(gate->memory, job);
     learn(gate, &job->memory);
+    bool has_run = job->memory.job.state != MEMORY_IS_OUT;
     memory_remove(&gate->memory->admission, &job->memory.job);
     /* What it had is free again. */
     gate->memory->read_ns = 0;
+    if (has_run || gate->jobs_alive == 1)
+        tell_others(gate->memory);
 }
 
 /* Where nothing depends on it, peaks are still to be seen for the next build, as well as they can be for so little. */
@@ -573,6 +590,12 @@ gate_memory_schedule(struct gate *gate)
 
 /* --- its life --- */
 
+static int
+ask_server(void *server, struct steved_memory *memory)
+{
+    return client_memory(server, memory);
+}
+
 static void
 destroy(struct gate_memory *memory)
 {
@@ -595,6 +618,7 @@ gate_memory_open(struct gate *gate, event_callback_fn on_look)
     memory_admission_init(&memory->admission);
     memory->root = getcwd(NULL, 0);
     memory->look_event = evtimer_new(gate->base, on_look, gate);
+    memory->share = (struct memory_share){.ask = ask_server, .server = gate->plan->client};
     /* The limits and the history have a score of them, and the jobs come first. */
     int result = limits_descriptors() < DESCRIPTORS_LEAST ? -EMFILE
                                                           : memory_limits_open("", &memory->limits);
