@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "libjobserver/python"))
 
-from jobserver_client import CONTROL_HEADER, Operation, connect_beside
+from jobserver_client import CONTROL_HEADER, Operation, connect_in, open_directory
 
 
 MEMORY = 11  # CONTROL_MEMORY
@@ -27,11 +27,11 @@ TOLD, MEMORY_SIZE = 128, 224  # so much of struct steved_memory is what is told
 
 
 def connect() -> socket.socket:
-    fifo_fd = os.open(os.environ["JOBWRAP_FIFO"], os.O_RDWR | os.O_NONBLOCK)
+    directory_fd = open_directory(os.environ["JOBWRAP_FIFO"])
     try:
-        client = connect_beside(fifo_fd)
+        client = connect_in(directory_fd)
     finally:
-        os.close(fifo_fd)
+        os.close(directory_fd)
     client.settimeout(10)
     return client
 
