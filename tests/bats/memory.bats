@@ -8,7 +8,7 @@
 load ../lib/bash/common
 load ../lib/bash/shim
 
-GROUPS_MOUNT=/sys/fs/cgroup/memory
+GROUPS_MOUNT=/sys/fs/cgroup
 
 setup() {
     shim_setup
@@ -28,16 +28,27 @@ teardown() {
     rmdir "$GROUP"
 }
 
-# limited_to MIB: a control group in $GROUP.
+# limited_to MIB: a control group in $GROUP, of version 1 or 2.
 limited_to() {
     require_root
-    [ -w "$GROUPS_MOUNT/memory.limit_in_bytes" ] || missing 'no memory controller (version 1)'
-    GROUP=$GROUPS_MOUNT/steved-test.$BASHPID
-    mkdir "$GROUP"
-    echo $(($1 << 20)) >"$GROUP/memory.limit_in_bytes"
-    # Without swap accounting there is no such file, and what is swapped out is not counted.
-    [ ! -e "$GROUP/memory.memsw.limit_in_bytes" ] ||
-        echo $(($1 << 20)) >"$GROUP/memory.memsw.limit_in_bytes"
+    if [ -w "$GROUPS_MOUNT/memory/memory.limit_in_bytes" ]; then
+        GROUP=$GROUPS_MOUNT/memory/steved-test.$BASHPID
+        mkdir "$GROUP"
+        limit memory.limit_in_bytes "$1"
+        # Without swap accounting there is no such file, and what is swapped out is not counted.
+        limit memory.memsw.limit_in_bytes "$1"
+    else
+        echo +memory >"$GROUPS_MOUNT/cgroup.subtree_control" || missing 'no memory controller'
+        GROUP=$GROUPS_MOUNT/steved-test.$BASHPID
+        mkdir "$GROUP"
+        limit memory.max "$1"
+        limit memory.swap.max 0
+    fi
+}
+
+# limit FILE MIB: of the group, if it has that file.
+limit() {
+    [ ! -e "$GROUP/$1" ] || echo $(($2 << 20)) >"$GROUP/$1"
 }
 
 # limited COMMAND...: in the group.
@@ -52,7 +63,9 @@ in_group() {
 
 # kills_are N: so many processes of the group has the kernel killed.
 kills_are() {
-    [ "$(awk '$1 == "oom_kill" { print $2 }' "$GROUP/memory.oom_control")" = "$1" ]
+    local file=$GROUP/memory.oom_control # version 1
+    [ -e "$file" ] || file=$GROUP/memory.events
+    [ "$(awk '$1 == "oom_kill" { print $2 }' "$file")" = "$1" ]
 }
 
 # tree HEAVY MIB MS LIGHT: jobs of so many MiB, which they reach after so long, before light ones.
