@@ -40,6 +40,7 @@
 #define POOL_TURN_NS (500 * INT64_C(1000000))
 
 #define POOL_NO_DEADLINE INT64_MAX
+#define POOL_NO_THROTTLE UINT32_MAX
 
 struct pool;
 struct pool_account; /* what shares are counted by: a jobwrap with all below it, else a session */
@@ -72,6 +73,8 @@ struct pool_status {
     unsigned unpaid;   /* implicit slots of direct clients that nobody paid for (rule 2) */
     unsigned accounts; /* with at least one process */
     unsigned processes;
+    unsigned
+        throttle; /* nothing is granted once so many are held or reserved; or POOL_NO_THROTTLE */
     uint64_t granted, returned;
     uint64_t foreign;   /* returned by another process than the holder (rule 4) */
     uint64_t dropped;   /* written although nothing was owed (rule 4) */
@@ -192,8 +195,9 @@ unsigned pool_recalled(const struct pool *pool, const struct pool_opening *openi
 int pool_set_capacity(struct pool *pool, unsigned capacity, int64_t now_ns);
 /* The most tokens that one process or group may hold; 0: no limit. What is held is not recalled. */
 void pool_set_per_process_limit(struct pool *pool, unsigned limit, int64_t now_ns);
-/* Rule 10: while `throttled`, nothing is granted to anybody once min_jobs tokens are held. */
-void pool_set_throttle(struct pool *pool, bool throttled, unsigned min_jobs, int64_t now_ns);
+/* Rule 10: from now on nothing is granted to anybody once `throttle` tokens are held or set aside, until it is
+ * set anew; POOL_NO_THROTTLE: as many are granted as there are. Nothing that is held is taken away. */
+void pool_set_throttle(struct pool *pool, unsigned throttle, int64_t now_ns);
 
 /* --- groups and implicit slots (rules 2 and 6) --- */
 

@@ -205,8 +205,7 @@ struct pool {
 
     unsigned capacity, free, held, reserved, debt;
     unsigned per_process_limit; /* 0: none */
-    bool is_throttled;
-    unsigned min_jobs; /* not below this does `throttled` hold anything back */
+    unsigned throttle;          /* or POOL_NO_THROTTLE */
 
     struct pool_loans spare_loans;
     struct pool_loan **loan_blocks; /* as allocated, for pool_destroy() */
@@ -241,6 +240,8 @@ struct pool {
 void pool_serve(struct pool *pool, int64_t now_ns);
 /* Somebody has come to wait, or there is a debt: those who lend tokens on are told. */
 void pool_recall(struct pool *pool, int64_t now_ns);
+/* Rule 10: would a token that came back now be granted to nobody? Then nobody is asked for one. */
+bool pool_is_held_back(const struct pool *pool);
 /* The holder of `loan` holds it no more; the token pays a debt or is free. */
 void pool_loan_end(struct pool *pool, struct pool_loan *loan);
 /* It pays for the implicit slot of `claimer` from now on. */

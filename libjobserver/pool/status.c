@@ -27,6 +27,7 @@ pool_get_status(const struct pool *pool, struct pool_status *status)
         .waiting = pool->waiter_count - pool->reserved,
         .accounts = pool->account_count,
         .processes = pool->process_count,
+        .throttle = pool->throttle,
         .granted = pool->granted,
         .returned = pool->returned,
         .foreign = pool->foreign,
@@ -262,8 +263,20 @@ check_rule_1(const struct pool *pool, const struct totals *totals)
         return "there is a debt, and tokens are free or reserved";
     if (totals->reserved + totals->queued + totals->parked != pool->waiter_count)
         return "the number of waiters is wrong";
-    if (pool->free > 0 && !pool->is_throttled && totals->queued > 0)
+    return NULL;
+}
+
+static const char *
+check_rules_3_and_10(const struct pool *pool, const struct totals *totals)
+{
+    const struct pool_opening *opening;
+    bool is_held_back = pool_is_held_back(pool) && pool->debt == 0;
+
+    if (pool->free > 0 && pool->held + pool->reserved < pool->throttle && totals->queued > 0)
         return "a token is free, and somebody waits";
+    TAILQ_FOREACH (opening, &pool->openings, in_pool)
+        if (is_held_back && opening->told > 0)
+            return "somebody is asked for a token that a limit would grant to nobody";
     return NULL;
 }
 
@@ -278,5 +291,7 @@ pool_check(const struct pool *pool)
         wrong = check_wishes(pool, &totals);
     if (!wrong)
         wrong = check_rule_1(pool, &totals);
+    if (!wrong)
+        wrong = check_rules_3_and_10(pool, &totals);
     return wrong;
 }
