@@ -26,6 +26,7 @@ static const struct {
     [CONTROL_CLAIM_IMPLICIT] = {0, sizeof(struct steved_claim)},
     [CONTROL_NEED] = {sizeof(struct steved_need), 0},
     [CONTROL_WEIGHT] = {sizeof(struct steved_weight), 0},
+    [CONTROL_THROTTLE] = {0, sizeof(struct steved_throttle)},
 };
 
 size_t

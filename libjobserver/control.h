@@ -31,6 +31,7 @@ enum control_operation {
     CONTROL_CLAIM_IMPLICIT,
     CONTROL_NEED, /* it is not answered */
     CONTROL_WEIGHT,
+    CONTROL_THROTTLE,
     CONTROL_OPERATIONS,
 };
 
@@ -52,6 +53,7 @@ struct control_packet {
         struct steved_claim claim;
         struct steved_need need;
         struct steved_weight weight;
+        struct steved_throttle throttle;
     };
 };
 

@@ -175,6 +175,11 @@ void pool_set_idle(struct pool *pool, struct pool_opening *opening, unsigned idl
 /* Does another account wait than that of the group which uses `opening`? */
 bool pool_others_wait(const struct pool *pool, const struct pool_opening *opening);
 
+/* Tokens that are held or set aside. */
+unsigned pool_used(const struct pool *pool);
+/* Does somebody wait to whom a token more would not be granted because of pool_set_throttle()? */
+bool pool_is_throttled(const struct pool *pool);
+
 /* Tokens that the group which uses `opening` holds, and how many are claimed; 0 if none does. */
 unsigned pool_held(const struct pool_opening *opening);
 unsigned pool_claims(const struct pool_opening *opening);

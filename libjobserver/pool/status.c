@@ -40,6 +40,18 @@ pool_get_status(const struct pool *pool, struct pool_status *status)
             status->unpaid += is_unpaid(container_of(holder, struct pool_process, holder));
 }
 
+unsigned
+pool_used(const struct pool *pool)
+{
+    return pool->held + pool->reserved;
+}
+
+bool
+pool_is_throttled(const struct pool *pool)
+{
+    return pool_used(pool) >= pool->throttle && pool->waiter_count > pool->reserved;
+}
+
 static bool
 is_shown(struct pool_holder *holder)
 {
