@@ -16,7 +16,7 @@
 #include "libjobserver/protocol.h"
 
 #define THROTTLE_NONE UINT32_MAX /* as POOL_NO_THROTTLE */
-#define THROTTLE_NEVER INT64_MAX
+#define THROTTLE_NEVER INT64_MAX /* as POOL_NO_DEADLINE */
 /* How long what is known of the memory is believed: a compiler grows by some 50 MiB in that time. */
 #define THROTTLE_MEMORY_NS INT64_C(100000000)
 

@@ -65,21 +65,22 @@ write_recheck(const struct steved_limits *limits, char text[THROTTLE_TEXT_SIZE])
 }
 
 const struct throttle_setting throttle_settings[THROTTLE_SETTINGS] = {
-    [THROTTLE_MEMORY] = {"min-memory-avail", STEVED_SET_MIN_MEMORY_AVAIL,
+    [THROTTLE_MEMORY] = {"--min-memory-avail", "min-memory-avail", STEVED_SET_MIN_MEMORY_AVAIL,
                          "a number of MiB, or one from 0% to 100%", parse_memory, write_memory},
-    [THROTTLE_LOAD] = {"load-average", STEVED_SET_LOAD_AVERAGE,
+    [THROTTLE_LOAD] = {"--load-average", "load-average", STEVED_SET_LOAD_AVERAGE,
                        "a number from 0 to 1000000, with two decimals at most", parse_load,
                        write_load},
-    [THROTTLE_RECHECK] = {"load-recheck", STEVED_SET_LOAD_RECHECK,
+    [THROTTLE_RECHECK] = {"--load-recheck-timeout", "load-recheck", STEVED_SET_LOAD_RECHECK,
                           "a number of seconds from 0.1 to 3600", parse_recheck, write_recheck},
 };
 
 void
-throttle_parse_option(const struct throttle_setting *setting, const char *option, const char *text,
-                      struct steved_limits *limits)
+throttle_parse_option(int setting, const char *text, struct steved_limits *limits)
 {
-    if (!setting->parse(text, limits))
-        usage_refuse(option, text, setting->wanted);
+    const struct throttle_setting *found = &throttle_settings[setting];
+
+    if (!found->parse(text, limits))
+        usage_refuse(found->option, text, found->wanted);
 }
 
 static bool

@@ -13,6 +13,7 @@
 enum { THROTTLE_MEMORY, THROTTLE_LOAD, THROTTLE_RECHECK, THROTTLE_SETTINGS };
 
 struct throttle_setting {
+    const char *option; /* of a server, "--min-memory-avail" */
     const char *name;   /* of stevectl */
     unsigned named;     /* STEVED_SET_* */
     const char *wanted; /* what may be written: "a number from ..." */
@@ -23,9 +24,8 @@ struct throttle_setting {
 };
 extern const struct throttle_setting throttle_settings[THROTTLE_SETTINGS];
 
-/* For a command line: refuses what makes no sense, and ends the program. */
-void throttle_parse_option(const struct throttle_setting *setting, const char *option,
-                           const char *text, struct steved_limits *limits);
+/* THROTTLE_MEMORY and so on, for a command line: refuses what makes no sense, and ends the program. */
+void throttle_parse_option(int setting, const char *text, struct steved_limits *limits);
 
 /* Replaces what is named. 0, or -EINVAL: what is named is out of its range; then nothing has changed. */
 int throttle_change(struct steved_limits *limits, const struct steved_settings *settings);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "libjobserver/pool/pool.h"
 #include "libjobserver/throttle/settings.h"
 
 /* --- its life --- */
@@ -135,7 +136,7 @@ int64_t
 throttle_deadline_ns(const struct throttle *throttle, const struct pool *pool, bool is_lying)
 {
     if (!throttle_is_set(throttle) || !(is_lying || pool_is_throttled(pool)))
-        return POOL_NO_DEADLINE;
+        return THROTTLE_NEVER;
     return throttle_look_again_ns(&throttle->state, &throttle->limits);
 }
 

@@ -11,9 +11,10 @@
 #include <stdint.h>
 
 #include "libjobserver/memory/limits.h"
-#include "libjobserver/pool/pool.h"
 #include "libjobserver/protocol.h"
 #include "libjobserver/throttle/decision.h"
+
+struct pool;
 
 struct throttle {
     struct steved_limits limits; /* as set now */
@@ -38,7 +39,7 @@ int throttle_set(struct throttle *throttle, const struct steved_settings *settin
 
 /* Whoever may be served is served, and told by what is due. Costs nothing without a limit. */
 void throttle_look(struct throttle *throttle, struct pool *pool, unsigned min_jobs, int64_t now_ns);
-/* The time of the next look, or POOL_NO_DEADLINE: nobody waits for one. `is_lying`: tokens lie where they can be
+/* The time of the next look, or THROTTLE_NEVER: nobody waits for one. `is_lying`: tokens lie where they can be
  * taken without asking. */
 int64_t throttle_deadline_ns(const struct throttle *throttle, const struct pool *pool,
                              bool is_lying);

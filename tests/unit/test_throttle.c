@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "libjobserver/pool/pool.h"
 #include "libjobserver/throttle/decision.h"
 #include "libjobserver/throttle/settings.h"
 #include "libjobserver/throttle/throttle.h"
