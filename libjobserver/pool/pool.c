@@ -152,7 +152,7 @@ pool_loan_pass_on(struct pool *pool, struct pool_loan *loan, struct pool_holder 
 static bool
 is_granting(const struct pool *pool)
 {
-    return pool->free > 0 && pool->held + pool->reserved < pool->throttle;
+    return pool->free > 0 && pool_used(pool) < pool->throttle;
 }
 
 static int64_t
@@ -208,10 +208,11 @@ serve_waiters(struct pool *pool, int64_t now_ns)
 
 /* --- recall --- */
 
-bool
-pool_is_held_back(const struct pool *pool)
+/* Rule 10: would a token that came back now be granted to nobody? Then nobody is asked for one. */
+static bool
+is_held_back(const struct pool *pool)
 {
-    return pool->held + pool->reserved > pool->throttle;
+    return pool_excess(pool) > 0;
 }
 
 /* What the group lends to jobs: all but the token of its own implicit slot. */
@@ -285,7 +286,7 @@ pool_recalled(const struct pool *pool, const struct pool_opening *opening)
         return pool->debt < lent ? pool->debt : lent;
     const struct pool_account *rich = opening->group->holder.account;
     const struct pool_account *poor = pool_poorest_waiting(pool);
-    if (!poor || poor == rich || pool->free > 0 || pool_is_held_back(pool))
+    if (!poor || poor == rich || pool->free > 0 || is_held_back(pool))
         return 0;
     if (pool_has_none(poor))
         return rich->tokens + rich->claimed > 1;
@@ -317,7 +318,7 @@ tell_who_is_asked(struct pool *pool, bool again, int64_t now_ns)
         TAILQ_FOREACH (opening, &group->openings, in_group) {
             unsigned recalled = pool_recalled(pool, opening);
             bool is_idle =
-                opening->idle > 0 && pool_others_wait(pool, opening) && !pool_is_held_back(pool);
+                opening->idle > 0 && pool_others_wait(pool, opening) && !is_held_back(pool);
             if (recalled > opening->told || (again && (recalled > 0 || is_idle)))
                 pool_due(pool, &opening->recall_due, POOL_DUE_RECALL);
             opening->told = recalled;

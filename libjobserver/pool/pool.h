@@ -73,8 +73,6 @@ struct pool_status {
     unsigned unpaid;   /* implicit slots of direct clients that nobody paid for (rule 2) */
     unsigned accounts; /* with at least one process */
     unsigned processes;
-    unsigned
-        throttle; /* nothing is granted once so many are held or reserved; or POOL_NO_THROTTLE */
     uint64_t granted, returned;
     uint64_t foreign;   /* returned by another process than the holder (rule 4) */
     uint64_t dropped;   /* written although nothing was owed (rule 4) */
@@ -177,6 +175,8 @@ bool pool_others_wait(const struct pool *pool, const struct pool_opening *openin
 
 /* Tokens that are held or set aside. */
 unsigned pool_used(const struct pool *pool);
+/* So many of these would not be granted now, because of pool_set_throttle(). */
+unsigned pool_excess(const struct pool *pool);
 /* Does somebody wait to whom a token more would not be granted because of pool_set_throttle()? */
 bool pool_is_throttled(const struct pool *pool);
 

@@ -240,8 +240,6 @@ struct pool {
 void pool_serve(struct pool *pool, int64_t now_ns);
 /* Somebody has come to wait, or there is a debt: those who lend tokens on are told. */
 void pool_recall(struct pool *pool, int64_t now_ns);
-/* Rule 10: would a token that came back now be granted to nobody? Then nobody is asked for one. */
-bool pool_is_held_back(const struct pool *pool);
 /* The holder of `loan` holds it no more; the token pays a debt or is free. */
 void pool_loan_end(struct pool *pool, struct pool_loan *loan);
 /* It pays for the implicit slot of `claimer` from now on. */

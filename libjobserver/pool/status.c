@@ -27,7 +27,6 @@ pool_get_status(const struct pool *pool, struct pool_status *status)
         .waiting = pool->waiter_count - pool->reserved,
         .accounts = pool->account_count,
         .processes = pool->process_count,
-        .throttle = pool->throttle,
         .granted = pool->granted,
         .returned = pool->returned,
         .foreign = pool->foreign,
@@ -44,6 +43,14 @@ unsigned
 pool_used(const struct pool *pool)
 {
     return pool->held + pool->reserved;
+}
+
+unsigned
+pool_excess(const struct pool *pool)
+{
+    unsigned used = pool_used(pool);
+
+    return used > pool->throttle ? used - pool->throttle : 0;
 }
 
 bool
@@ -282,9 +289,9 @@ static const char *
 check_rules_3_and_10(const struct pool *pool, const struct totals *totals)
 {
     const struct pool_opening *opening;
-    bool is_held_back = pool_is_held_back(pool) && pool->debt == 0;
+    bool is_held_back = pool_excess(pool) > 0 && pool->debt == 0;
 
-    if (pool->free > 0 && pool->held + pool->reserved < pool->throttle && totals->queued > 0)
+    if (pool->free > 0 && pool_used(pool) < pool->throttle && totals->queued > 0)
         return "a token is free, and somebody waits";
     TAILQ_FOREACH (opening, &pool->openings, in_pool)
         if (is_held_back && opening->told > 0)

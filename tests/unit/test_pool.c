@@ -2809,7 +2809,6 @@ test_rule10_no_more_at_once_than_the_throttle_leaves(void **state)
     NEW_CLIENT(f, a, 1);
     NEW_CLIENT(f, b, 2);
     NEW_CLIENT(f, c, 3);
-    assert_int_equal(status(f).throttle, POOL_NO_THROTTLE);
     pool_set_throttle(f->pool, 0, tick(f));
     block(f, &a);
     block(f, &b);
@@ -2817,13 +2816,18 @@ test_rule10_no_more_at_once_than_the_throttle_leaves(void **state)
     expect_events(f, "");
     pool_set_throttle(f->pool, 2, tick(f));
     expect_events(f, "grant:a grant:b");
-    assert_int_equal(status(f).throttle, 2);
     /* What is set aside counts as what is held. */
     pool_set_throttle(f->pool, 3, tick(f));
     expect_events(f, "notify:c");
+    assert_false(pool_is_throttled(f->pool));
     block(f, &a);
     expect_events(f, "");
     expect_tokens(f, 1, 2, 1, 0);
+    assert_true(pool_is_throttled(f->pool));
+    assert_int_equal(pool_used(f->pool), 3);
+    assert_int_equal(pool_excess(f->pool), 0);
+    pool_set_throttle(f->pool, 1, tick(f));
+    assert_int_equal(pool_excess(f->pool), 2);
 }
 
 /* --- what is seen from outside --- */
