@@ -243,7 +243,7 @@ write_memory(const struct machine *machine, unsigned available_mib)
 {
     char text[128];
 
-    snprintf(text, sizeof(text), "MemTotal: %u kB\nMemAvailable: %u kB\n", 8192 * 1024,
+    snprintf(text, sizeof(text), "MemTotal: %u kB\nMemAvailable: %u kB\n", 8192u * 1024,
              available_mib * 1024);
     write_file(machine, "meminfo", text);
 }
@@ -255,6 +255,7 @@ make_machine(void **state)
     const struct steved_limits none = {.load_recheck_ms = 5000};
     char path[128];
 
+    *state = machine;
     strcpy(machine->root, "/tmp/test_throttle.XXXXXX");
     if (!mkdtemp(machine->root))
         return -1;
@@ -266,7 +267,6 @@ make_machine(void **state)
     machine->process = pool_process_add(machine->pool, 1, pool_account(machine->pool, 1), true);
     machine->opening = pool_open(machine->pool, machine->process, machine);
     throttle_init(&machine->throttle, &none);
-    *state = machine;
     return throttle_open(&machine->throttle, machine->root);
 }
 
