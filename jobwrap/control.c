@@ -120,11 +120,10 @@ set(struct connection *connection, const struct steved_settings *settings)
 {
     if (!is_owner(connection))
         return -EPERM;
-    if (serve_check_settings(settings) < 0 || settings->named & ~STEVED_SET_JOBS)
+    if (serve_check_settings(settings) < 0 ||
+        settings->named & ~(STEVED_SET_JOBS | STEVED_SET_LIMITS))
         return -EINVAL;
-    if (!(settings->named & STEVED_SET_JOBS))
-        return 0;
-    return source_set_jobs(connection->control->source, settings->jobs);
+    return source_set(connection->control->source, settings);
 }
 
 static struct connection *
@@ -258,6 +257,9 @@ answer(struct connection *connection, struct control_packet *packet, int *passed
         packet->status.min_jobs = 1;
         memory_arbiter_status(&connection->control->arbiter, &packet->status, clock_now_ns());
         return 0;
+    case CONTROL_THROTTLE:
+        throttle_tell(&source->throttle, &packet->throttle, clock_now_ns());
+        return 0;
     case CONTROL_CLIENTS:
         return serve_clients(source->pool, &packet->clients);
     case CONTROL_SET:
@@ -345,6 +347,7 @@ on_packet(evutil_socket_t fd, short what, void *argument)
     struct source *source = connection->control->source;
     int result;
 
+    source_look(source);
     while ((result = serve(connection)) == 0)
         continue;
     if (result != -EAGAIN)

@@ -77,6 +77,7 @@ open_source(struct jobwrap *jobwrap)
         .ledger = is_root ? NULL : &jobwrap->ledger,
         .parent = &jobwrap->parent,
         .limit = options->jobs,
+        .limits = options->limits,
         .tell = control_tell,
         .wake = relay_wake,
         .argument = &jobwrap->relay,
@@ -112,11 +113,13 @@ start_relay(struct jobwrap *jobwrap)
     relay->has_report = jobwrap->options.wants_report;
     relay->source = &jobwrap->source;
     open_control(jobwrap);
-    /* A pool of our own: all of it lies in the FIFO, until others come. */
-    if (!jobwrap->parent.jobserver.client)
-        return relay_fill(relay, jobwrap->base);
-    return relay_start(relay, jobwrap->base, parent_floating(&jobwrap->parent),
-                       jobwrap->ledger.capacity);
+    if (jobwrap->parent.jobserver.client)
+        return relay_start(relay, jobwrap->base, parent_floating(&jobwrap->parent),
+                           jobwrap->ledger.capacity);
+    /* A pool of our own: all of it lies in the FIFO, until others come or a limit holds it back. */
+    if (throttle_is_set(&jobwrap->source.throttle))
+        return relay_start(relay, jobwrap->base, POOL_CAPACITY_MAX, POOL_CAPACITY_MAX);
+    return relay_fill(relay, jobwrap->base);
 }
 
 bool

@@ -8,6 +8,7 @@
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/usage.h"
 #include "libjobserver/protocol.h"
+#include "libjobserver/throttle/settings.h"
 
 static const char help[] =
     "usage: jobwrap [OPTION]... [--] COMMAND [ARGUMENT]...\n"
@@ -19,6 +20,11 @@ static const char help[] =
     "      --parent=auto|none|SERVER\n"
     "                            where tokens come from: a path, fifo:PATH or R,W\n"
     "      --weight=N                its share beside other builds: 1 to 10000 (default: 100)\n"
+    "      --min-memory-avail=N[%]\n"
+    "                            start no job but one while less is available: MiB, or per cent\n"
+    "      --load-average=N      start no job but one while the load average is as high\n"
+    "      --load-recheck-timeout=S\n"
+    "                            seconds for which a load average is believed (default: 5)\n"
     "      --style=auto|fifo|pipe\n"
     "                            how COMMAND is told of its jobserver\n"
     "      --implicit=auto|inherit|acquire\n"
@@ -32,12 +38,24 @@ static const char help[] =
     "Exits with COMMAND's status; 2: bad usage, 125: jobwrap failed, 126: COMMAND cannot be run,\n"
     "127: there is no COMMAND. See jobwrap(1).\n";
 
-enum { OPT_PARENT = 256, OPT_WEIGHT, OPT_STYLE, OPT_IMPLICIT, OPT_REPORT, OPT_GROUP, OPT_NO_SHIMS };
+enum {
+    OPT_PARENT = 256,
+    OPT_WEIGHT,
+    OPT_STYLE,
+    OPT_IMPLICIT,
+    OPT_REPORT,
+    OPT_GROUP,
+    OPT_NO_SHIMS,
+    OPT_LIMIT, /* and those that follow: THROTTLE_SETTINGS */
+};
 
 static const struct option long_options[] = {
     {"jobs", required_argument, NULL, 'j'},
     {"parent", required_argument, NULL, OPT_PARENT},
     {"weight", required_argument, NULL, OPT_WEIGHT},
+    {"min-memory-avail", required_argument, NULL, OPT_LIMIT + THROTTLE_MEMORY},
+    {"load-average", required_argument, NULL, OPT_LIMIT + THROTTLE_LOAD},
+    {"load-recheck-timeout", required_argument, NULL, OPT_LIMIT + THROTTLE_RECHECK},
     {"style", required_argument, NULL, OPT_STYLE},
     {"implicit", required_argument, NULL, OPT_IMPLICIT},
     {"report", optional_argument, NULL, OPT_REPORT},
@@ -84,6 +102,11 @@ parse_option(struct options *options, int option)
         if (!usage_parse_number(optarg, 1, STEVED_WEIGHT_MAX, &options->weight))
             usage_refuse("--weight", optarg, "a number from 1 to 10000");
         break;
+    case OPT_LIMIT + THROTTLE_MEMORY:
+    case OPT_LIMIT + THROTTLE_LOAD:
+    case OPT_LIMIT + THROTTLE_RECHECK:
+        throttle_parse_option(option - OPT_LIMIT, optarg, &options->limits);
+        break;
     case OPT_STYLE:
         options->style = parse_style(optarg);
         break;
@@ -118,7 +141,9 @@ options_parse(struct options *options, int argc, char **argv)
 {
     int option;
 
-    *options = (struct options){.wants_shims = true, .group = "jobserver"};
+    *options = (struct options){.limits.load_recheck_ms = STEVED_LOAD_RECHECK_DEFAULT_MS,
+                                .wants_shims = true,
+                                .group = "jobserver"};
     opterr = 0;
     /* '+': what follows the command's name is the command's. */
     while ((option = getopt_long(argc, argv, "+:j:hV", long_options, NULL)) != -1) {

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "libjobserver/implicit.h"
+#include "libjobserver/protocol.h"
 
 #define JOBS_MAX 65536u
 
@@ -16,6 +17,7 @@ struct options {
     bool is_root;       /* --parent=none */
     const char *parent; /* NULL: find one */
     unsigned weight;    /* 0: not given */
+    struct steved_limits limits;
     enum style style;
     enum implicit_policy implicit;
     bool wants_report;

@@ -18,6 +18,7 @@ look(struct relay *relay)
     view->borrowed = source_held(relay->source);
     view->lying = private_fifo_lying(relay->fifo);
     view->others_wait = source_others_wait(relay->source);
+    view->excess = source_excess(relay->source);
     source_set_idle(relay->source, view->lying);
 }
 
@@ -190,6 +191,7 @@ run(struct relay *relay, bool touched)
 
     relay->view.parent = RELAY_NEED_UNKNOWN;
     relay->view.is_touched = touched;
+    source_look(relay->source);
     for (;;) {
         hold_back(relay);
         look(relay);
@@ -252,9 +254,11 @@ on_collected(evutil_socket_t fd, short what, void *argument)
 
     if (!collector_has_got(&relay->collector))
         return;
+    source_look(relay->source);
     ask_recalled(relay);
     look(relay);
-    if (relay->view.recalled > 0 && relay->view.borrowed > 0)
+    bool is_wanted = relay->view.recalled > 0 || relay->view.excess > 0;
+    if (is_wanted && relay->view.borrowed > 0)
         source_give(relay->source);
     else
         private_fifo_put(relay->fifo);

@@ -64,12 +64,15 @@ relay_policy_laid(struct relay_policy *policy, int64_t now_ns)
     policy->is_probing = policy->is_resting;
 }
 
-/* What lies in the FIFO goes home at once; else what is put back next, if the build is not faster. */
+/* What is asked for, and what a limit would not let be granted now: the build would take it without being
+ * asked. What lies in the FIFO goes home at once; else what is put back next, if the build is not faster. */
 static bool
-decide_recall(const struct relay_view *view, struct relay_step *step)
+decide_return(const struct relay_view *view, struct relay_step *step)
 {
-    unsigned asked = view->recalled < view->borrowed ? view->recalled : view->borrowed;
+    unsigned asked = view->recalled > view->excess ? view->recalled : view->excess;
 
+    if (asked > view->borrowed)
+        asked = view->borrowed;
     if (asked == 0)
         return false;
     step->watches_fifo = true;
@@ -181,7 +184,7 @@ relay_policy_next(struct relay_policy *policy, const struct relay_view *view, in
         step.count = view->lying - view->borrowed;
         return step;
     }
-    if (decide_recall(view, &step) || decide_surplus(policy, view, now_ns, &step) ||
+    if (decide_return(view, &step) || decide_surplus(policy, view, now_ns, &step) ||
         decide_borrowing(policy, view, now_ns, &step))
         return step;
     decide_idle(policy, view, now_ns, &step);

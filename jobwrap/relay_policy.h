@@ -41,6 +41,7 @@ struct relay_view {
     enum relay_need parent; /* does somebody at the parent need tokens? */
     bool others_wait;       /* beside the FIFO: an idle float goes to them, whatever the shares */
     unsigned recalled;      /* tokens that the parent asks for, ours being more than our share */
+    unsigned excess; /* tokens that are held though a limit would not let them be granted now */
 };
 
 enum relay_action {

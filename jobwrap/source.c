@@ -9,6 +9,7 @@
 #include "libjobserver/program/message.h"
 
 #define FIFO_ACCOUNT 1u
+#define MIN_JOBS 1u /* not below this does a limit hold anything back */
 
 /* --- tokens from the parent, and back --- */
 
@@ -64,14 +65,15 @@ borrow(struct source *source)
     return result == 1;
 }
 
-/* What is in the ledger and nobody has: free with nobody waiting, or a debt that was paid. */
+/* What is in the ledger and nobody has: free with nobody waiting who may have it, or a debt that was paid. */
 static unsigned
 count_idle(const struct source *source)
 {
     struct pool_status status;
 
     pool_get_status(source->pool, &status);
-    unsigned used = status.held + status.reserved + (status.waiting > 0 ? status.free : 0);
+    bool is_wanted = status.waiting > 0 && !pool_is_throttled(source->pool);
+    unsigned used = pool_used(source->pool) + (is_wanted ? status.free : 0);
     unsigned all = source->own + source_borrowed(source), in_ledger = source_borrowed(source);
     unsigned idle = all > used ? all - used : 0;
     return idle < in_ledger ? idle : in_ledger;
@@ -96,7 +98,22 @@ is_waited_for(const struct source *source)
     struct pool_status status;
 
     pool_get_status(source->pool, &status);
-    return status.waiting > 0 && status.free == 0 && status.debt == 0;
+    return status.waiting > 0 && status.free == 0 && status.debt == 0 &&
+           !pool_is_throttled(source->pool);
+}
+
+/* --- limits --- */
+
+void
+source_look(struct source *source)
+{
+    throttle_look(&source->throttle, source->pool, MIN_JOBS, clock_now_ns());
+}
+
+unsigned
+source_excess(const struct source *source)
+{
+    return pool_excess(source->pool);
 }
 
 /* --- who is told --- */
@@ -115,16 +132,22 @@ tell_all(struct source *source)
         else
             source->tell(due.owner, due.kind);
     }
-    if (is_for_fifo)
+    const unsigned excess = source_excess(source);
+    bool has_grown = excess > source->excess;
+    source->excess = excess;
+    if (is_for_fifo || has_grown)
         source->wake(source->argument);
-    return is_any;
+    return is_any || has_grown;
 }
 
 static void
 watch(struct source *source)
 {
     int64_t deadline_ns = pool_next_deadline(source->pool);
+    int64_t look_ns = throttle_deadline_ns(&source->throttle, source->pool, source->lying > 0);
 
+    if (look_ns < deadline_ns)
+        deadline_ns = look_ns;
     if (source->parent_event && source->is_parent_empty && is_waited_for(source))
         event_add(source->parent_event, NULL);
     else if (source->parent_event)
@@ -160,7 +183,8 @@ source_feed(struct source *source)
 static void
 tell_parent(struct source *source)
 {
-    unsigned needy = source->is_parent_empty ? pool_count_needy(source->pool) : 0;
+    bool waits_there = source->is_parent_empty && !pool_is_throttled(source->pool);
+    unsigned needy = waits_there ? pool_count_needy(source->pool) : 0;
 
     if (!source->ledger || needy == source->needy || source->is_parent_gone)
         return;
@@ -191,6 +215,7 @@ on_parent(evutil_socket_t fd, short what, void *argument)
     struct source *source = argument;
 
     source->is_parent_empty = false;
+    source_look(source);
     source_settle(source);
 }
 
@@ -208,6 +233,7 @@ on_deadline(evutil_socket_t fd, short what, void *argument)
 {
     struct source *source = argument;
 
+    source_look(source);
     pool_expire(source->pool, clock_now_ns());
     source_settle(source);
 }
@@ -265,6 +291,7 @@ source_recalled(const struct source *source)
 void
 source_set_idle(struct source *source, unsigned lying)
 {
+    source->lying = lying;
     pool_set_idle(source->pool, source->opening, lying, clock_now_ns());
 }
 
@@ -296,15 +323,28 @@ source_is_needed(const struct source *source)
             parent_is_needed(source->parent, source->is_parent_empty));
 }
 
-int
-source_set_jobs(struct source *source, unsigned jobs)
+static void
+set_jobs(struct source *source, unsigned jobs)
 {
-    if (jobs < 1 || jobs > POOL_CAPACITY_MAX)
-        return -EINVAL;
     source->limit = jobs;
     if (!source->ledger)
         source->own = jobs;
     adjust_capacity(source);
+}
+
+int
+source_set(struct source *source, const struct steved_settings *settings)
+{
+    bool has_jobs = settings->named & STEVED_SET_JOBS;
+
+    if (has_jobs && (settings->jobs < 1 || settings->jobs > POOL_CAPACITY_MAX))
+        return -EINVAL;
+    int result = throttle_set(&source->throttle, settings);
+    if (result < 0)
+        return result;
+    source_look(source);
+    if (has_jobs)
+        set_jobs(source, settings->jobs);
     source_settle(source);
     return 0;
 }
@@ -351,16 +391,29 @@ watch_parent(struct source *source, struct event_base *base)
     return source->recall_event && event_add(source->recall_event, NULL) == 0 ? 0 : -ENOMEM;
 }
 
+static int
+open_throttle(struct source *source)
+{
+    int result = throttle_is_set(&source->throttle) ? throttle_open(&source->throttle, "") : 0;
+
+    if (result < 0)
+        message_errno(-result, "read the memory or the load of the machine");
+    return result;
+}
+
 int
 source_open(struct source *source, struct event_base *base)
 {
     source->recall_fd = -1;
+    throttle_init(&source->throttle, &source->limits);
     source->borrowed = source->ledger ? ledger_borrowed(source->ledger) : 0;
     source->pool = pool_create(source->own + source_borrowed(source));
     source->deadline = evtimer_new(base, on_deadline, source);
     if (!source->pool || !source->deadline)
         return -ENOMEM;
-    int result = open_account(source);
+    int result = open_throttle(source);
+    if (result == 0)
+        result = open_account(source);
     if (result == 0 && source->ledger)
         result = watch_parent(source, base);
     return result;
@@ -377,5 +430,6 @@ source_close(struct source *source)
     if (source->recall_fd >= 0)
         close(source->recall_fd);
     pool_destroy(source->pool);
+    throttle_close(&source->throttle);
     *source = (struct source){.recall_fd = -1};
 }

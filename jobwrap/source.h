@@ -14,6 +14,7 @@
 #include "jobwrap/parent.h"
 #include "libjobserver/ledger.h"
 #include "libjobserver/pool/pool.h"
+#include "libjobserver/throttle/throttle.h"
 
 struct source {
     struct pool *pool;
@@ -22,9 +23,13 @@ struct source {
     const struct parent *parent; /* with it */
     unsigned borrowed;           /* tokens in the ledger, which nobody else uses while we live */
     unsigned limit;              /* the most tokens there may be; 0: none */
-    unsigned asked;              /* by the parent, of those in the ledger */
-    unsigned needy;              /* who have none, as the parent was told */
-    int recall_fd;               /* -1: it never asks */
+    struct steved_limits limits; /* with which it begins; then they are the throttle's */
+    struct throttle throttle;
+    unsigned lying;  /* in the FIFO, as was told last */
+    unsigned excess; /* as the FIFO was told last */
+    unsigned asked;  /* by the parent, of those in the ledger */
+    unsigned needy;  /* who have none, as the parent was told */
+    int recall_fd;   /* -1: it never asks */
     bool is_parent_empty, is_parent_gone, is_settling;
     struct event *parent_event, *recall_event, *deadline;
 
@@ -34,12 +39,12 @@ struct source {
 
     /* What the pool has made due for others than the FIFO: `owner` as given to pool_open(). */
     void (*tell)(void *owner, enum pool_due_kind kind);
-    /* The FIFO's turn has come, or it is asked for tokens. */
+    /* The FIFO's turn has come, or it is asked for tokens, or source_excess() has grown. */
     void (*wake)(void *argument);
     void *argument;
 };
 
-/* `source` names own, ledger, parent, limit, tell, wake and argument. The implicit slot's token is held by
+/* `source` names own, ledger, parent, limit, limits, tell, wake and argument. The implicit slot's token is held by
  * the FIFO's account from now on. 0 or a negative errno; then source_close() too. */
 int source_open(struct source *source, struct event_base *base);
 void source_close(struct source *source);
@@ -68,9 +73,15 @@ bool source_others_wait(const struct source *source);
 /* Does somebody else need tokens, here or at the parent? */
 bool source_is_needed(const struct source *source);
 
+/* To be called before whatever may grant a token: what limits that is looked at. */
+void source_look(struct source *source);
+/* So many of the tokens that are held would not be granted now, because of a limit. */
+unsigned source_excess(const struct source *source);
+
 /* The parent is asked for what is waited for; nobody is told anything yet. */
 void source_feed(struct source *source);
 /* To be called after whatever was done to the pool: all who wait are served, told and fed. */
 void source_settle(struct source *source);
-/* The most tokens there may be from now on: a root's pool has as many. 0, or -EINVAL. */
-int source_set_jobs(struct source *source, unsigned jobs);
+/* `jobs`: the most tokens there may be from now on, as many as a root's pool has; and limits. 0, -EINVAL, or another
+ * negative errno: a limit cannot be looked at; then nothing has changed. */
+int source_set(struct source *source, const struct steved_settings *settings);

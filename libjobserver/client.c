@@ -723,6 +723,14 @@ client_get_status(struct client *client, struct steved_status *status)
 }
 
 int
+client_get_throttle(struct client *client, struct steved_throttle *throttle)
+{
+    if (client->control_fd >= 0 && client->operations <= CONTROL_THROTTLE)
+        return -ENOTTY;
+    return ask(client, STEVED_IOC_THROTTLE, CONTROL_THROTTLE, throttle, sizeof(*throttle));
+}
+
+int
 client_get_clients(struct client *client, struct steved_clients *page)
 {
     int result = ask(client, STEVED_IOC_CLIENTS, CONTROL_CLIENTS, page, sizeof(*page));

@@ -27,6 +27,7 @@ static const struct {
     [CONTROL_NEED] = {sizeof(struct steved_need), 0},
     [CONTROL_WEIGHT] = {sizeof(struct steved_weight), 0},
     [CONTROL_MEMORY] = {sizeof(struct steved_memory), sizeof(struct steved_memory)},
+    [CONTROL_THROTTLE] = {0, sizeof(struct steved_throttle)},
 };
 
 size_t

@@ -32,6 +32,7 @@ enum control_operation {
     CONTROL_NEED, /* it is not answered */
     CONTROL_WEIGHT,
     CONTROL_MEMORY,
+    CONTROL_THROTTLE,
     CONTROL_OPERATIONS,
 };
 
@@ -56,6 +57,7 @@ struct control_packet {
         struct steved_need need;
         struct steved_weight weight;
         struct steved_memory memory;
+        struct steved_throttle throttle;
     };
 };
 

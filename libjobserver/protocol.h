@@ -83,16 +83,31 @@ struct steved_clients {
 };
 #define STEVED_IOC_CLIENTS _IOWR('J', 0x51, struct steved_clients)
 
+/* What delays grants above min_jobs. */
+#define STEVED_LOAD_RECHECK_DEFAULT_MS 5000u
+struct steved_limits {
+    __u32 memory_mib;      /* --min-memory-avail; 0: no limit, or one in per cent */
+    __u32 memory_percent;  /* the same, 1 to 100 per cent of all; 0: no limit, or one in MiB */
+    __u32 load_centi;      /* --load-average in hundredths, up to 100000000; 0: no limit */
+    __u32 load_recheck_ms; /* --load-recheck-timeout, 100 to 3600000 */
+};
+
 /* All of the named settings or none. For root and the server's own user; else EPERM. */
 #define STEVED_SET_JOBS 1u
 #define STEVED_SET_MIN_JOBS 2u
 #define STEVED_SET_PER_PROCESS_LIMIT 4u
+#define STEVED_SET_MIN_MEMORY_AVAIL 8u /* both numbers of it */
+#define STEVED_SET_LOAD_AVERAGE 16u
+#define STEVED_SET_LOAD_RECHECK 32u
+#define STEVED_SET_LIMITS                                                                          \
+    (STEVED_SET_MIN_MEMORY_AVAIL | STEVED_SET_LOAD_AVERAGE | STEVED_SET_LOAD_RECHECK)
 struct steved_settings {
     __u32 named; /* STEVED_SET_* */
     __u32 jobs;
     __u32 min_jobs;
     __u32 per_process_limit;
-    __u32 spare[12];
+    struct steved_limits limits;
+    __u32 spare[8];
 };
 #define STEVED_IOC_SET _IOW('J', 0x52, struct steved_settings)
 
@@ -196,5 +211,18 @@ struct steved_memory {
 };
 #define STEVED_MEMORY_NONE 0xffffffffu
 #define STEVED_IOC_MEMORY _IOWR('J', 0x58, struct steved_memory)
+/* What holds back grants above min_jobs, and the figures of it. */
+#define STEVED_HELD_BACK_BY_MEMORY 1u
+#define STEVED_HELD_BACK_BY_LOAD 2u
+struct steved_throttle {
+    struct steved_limits limits;
+    __u32 held_back_by;    /* STEVED_HELD_BACK_BY_*; 0: nothing does */
+    __u32 load_centi;      /* the load average, in hundredths; 0 without a limit */
+    __u64 available_bytes; /* memory; 0 without a limit */
+    __u64 wanted_bytes;    /* what the limit is; 0: there is none */
+    __u64 held_back_ms;    /* for how long */
+    __u64 spare[3];
+};
+#define STEVED_IOC_THROTTLE _IOR('J', 0x59, struct steved_throttle)
 
 #endif

@@ -108,7 +108,8 @@ serve_set_weight(struct pool *pool, struct pool_opening *opening,
 int
 serve_check_settings(const struct steved_settings *settings)
 {
-    const unsigned known = STEVED_SET_JOBS | STEVED_SET_MIN_JOBS | STEVED_SET_PER_PROCESS_LIMIT;
+    const unsigned known =
+        STEVED_SET_JOBS | STEVED_SET_MIN_JOBS | STEVED_SET_PER_PROCESS_LIMIT | STEVED_SET_LIMITS;
 
     for (size_t i = 0; i < sizeof(settings->spare) / sizeof(settings->spare[0]); i++)
         if (settings->spare[i])

@@ -120,6 +120,7 @@ on_death(evutil_socket_t pidfd, short what, void *data)
         event_add(client->died, NULL);
         return;
     }
+    server_look(server);
     client_died(client);
     server_settle(server);
 }

@@ -13,6 +13,7 @@
 
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/usage.h"
+#include "libjobserver/throttle/settings.h"
 
 /* As POOL_CAPACITY_MAX of the server. */
 #define JOBS_MAX 65536u
@@ -55,6 +56,8 @@ static const struct setting {
     {"memory-waiting", READ_ONLY, 0, 0, IN_STATUS(memory_waiting)},
 };
 #define SETTING_COUNT (sizeof(settings) / sizeof(settings[0]))
+#define CAN_BE_SET                                                                                 \
+    "jobs, min-jobs, per-process-limit, min-memory-avail, load-average and load-recheck"
 
 static const struct setting *
 find_setting(const char *name, size_t length)
@@ -62,6 +65,17 @@ find_setting(const char *name, size_t length)
     for (size_t i = 0; i < SETTING_COUNT; i++)
         if (strlen(settings[i].name) == length && memcmp(settings[i].name, name, length) == 0)
             return &settings[i];
+    return NULL;
+}
+
+/* One that delays grants, which are not in the status. */
+static const struct throttle_setting *
+find_limit(const char *name, size_t length)
+{
+    for (size_t i = 0; i < THROTTLE_SETTINGS; i++)
+        if (strlen(throttle_settings[i].name) == length &&
+            memcmp(throttle_settings[i].name, name, length) == 0)
+            return &throttle_settings[i];
     return NULL;
 }
 
@@ -80,57 +94,104 @@ value_of(const struct setting *setting, const struct steved_status *status)
     return narrow;
 }
 
+static int
+print_status(struct client *client, const struct setting *setting)
+{
+    struct steved_status status;
+    int error = client_get_status(client, &status);
+
+    if (error == 0)
+        printf("%" PRIu64 "\n", value_of(setting, &status));
+    return error;
+}
+
+static int
+print_limit(struct client *client, const struct throttle_setting *limit)
+{
+    struct steved_throttle throttle;
+    char text[THROTTLE_TEXT_SIZE];
+    int error = client_get_throttle(client, &throttle);
+
+    if (error < 0)
+        return error;
+    limit->write(&throttle.limits, text);
+    puts(text);
+    return 0;
+}
+
 int
 ctl_get(struct ctl_server *server, int argc, char **argv)
 {
-    struct steved_status status;
-
     if (argc != 1) {
         message("get takes one name");
         return EXIT_USAGE;
     }
     const struct setting *setting = find_setting(argv[0], strlen(argv[0]));
-    if (!setting) {
+    const struct throttle_setting *limit = find_limit(argv[0], strlen(argv[0]));
+    if (!setting && !limit) {
         message("get: there is no '%s'", argv[0]);
         return EXIT_USAGE;
     }
     if (ctl_connect(server) != EXIT_SUCCESS)
         return EXIT_FAILURE;
-    int error = client_get_status(server->client, &status);
+    int error =
+        setting ? print_status(server->client, setting) : print_limit(server->client, limit);
     if (error < 0) {
         message("get %s: %s", argv[0], strerror(-error));
         return EXIT_FAILURE;
     }
-    printf("%" PRIu64 "\n", value_of(setting, &status));
     return EXIT_SUCCESS;
+}
+
+static bool
+parse_value(const struct setting *setting, const char *text, const char *value,
+            struct steved_settings *wanted)
+{
+    unsigned number;
+
+    if (!usage_parse_number(value, setting->min, JOBS_MAX, &number)) {
+        message("set '%s': a number from %u to %u is needed", text, setting->min, JOBS_MAX);
+        return false;
+    }
+    memcpy((char *)wanted + setting->in_settings, &number, sizeof(number));
+    return true;
+}
+
+static bool
+parse_limit(const struct throttle_setting *limit, const char *text, const char *value,
+            struct steved_settings *wanted)
+{
+    bool makes_sense = limit->parse(value, &wanted->limits);
+
+    if (!makes_sense)
+        message("set '%s': %s is needed", text, limit->wanted);
+    return makes_sense;
 }
 
 static bool
 parse_assignment(const char *text, struct steved_settings *wanted)
 {
     const char *equals = strchr(text, '=');
-    const struct setting *setting = equals ? find_setting(text, (size_t)(equals - text)) : NULL;
-    unsigned value;
 
     if (!equals) {
         message("set takes NAME=VALUE, not '%s'", text);
         return false;
     }
-    if (!setting || setting->named == READ_ONLY) {
-        message("set '%s': only jobs, min-jobs and per-process-limit can be set", text);
+    const size_t length = (size_t)(equals - text);
+    const struct setting *setting = find_setting(text, length);
+    const struct throttle_setting *limit = find_limit(text, length);
+    const unsigned named = setting ? setting->named : limit ? limit->named : READ_ONLY;
+    if (named == READ_ONLY) {
+        message("set '%s': only " CAN_BE_SET " can be set", text);
         return false;
     }
-    if (wanted->named & setting->named) {
-        message("set '%s': %s is given twice", text, setting->name);
+    if (wanted->named & named) {
+        message("set '%s': %.*s is given twice", text, (int)length, text);
         return false;
     }
-    if (!usage_parse_number(equals + 1, setting->min, JOBS_MAX, &value)) {
-        message("set '%s': a number from %u to %u is needed", text, setting->min, JOBS_MAX);
-        return false;
-    }
-    wanted->named |= setting->named;
-    memcpy((char *)wanted + setting->in_settings, &value, sizeof(value));
-    return true;
+    wanted->named |= named;
+    return limit ? parse_limit(limit, text, equals + 1, wanted)
+                 : parse_value(setting, text, equals + 1, wanted);
 }
 
 static const char *

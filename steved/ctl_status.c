@@ -13,6 +13,7 @@
 #include "libjobserver/holder.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/usage.h"
+#include "libjobserver/throttle/settings.h"
 
 /* For all clients whose memory is locked, together. */
 #define PATIENCE_MS 1000
@@ -22,6 +23,8 @@
 /* All that the server tells, and what its clients are. */
 struct snapshot {
     struct steved_status status;
+    bool has_throttle; /* the server knows limits */
+    struct steved_throttle throttle;
     struct steved_client *clients;
     struct process_label *labels;
     size_t count;
@@ -49,6 +52,7 @@ take_snapshot(struct client *client, struct snapshot *snapshot)
     struct steved_clients page = {0};
     int error = client_get_status(client, &snapshot->status);
 
+    snapshot->has_throttle = client_get_throttle(client, &snapshot->throttle) == 0;
     while (error == 0) {
         page = (struct steved_clients){.cursor = page.cursor};
         error = client_get_clients(client, &page);
@@ -122,6 +126,34 @@ print_totals(const struct steved_status *status)
         printf("dropped    %6" PRIu64 "   written by who owed nothing\n",
                (uint64_t)status->dropped);
     print_memory(status);
+}
+
+static void
+print_held_back(const struct snapshot *snapshot, unsigned by)
+{
+    const struct steved_throttle *throttle = &snapshot->throttle;
+
+    if (throttle->held_back_by & by)
+        printf("; nothing is granted above %u, for %" PRIu64 " s now", snapshot->status.min_jobs,
+               (uint64_t)throttle->held_back_ms / 1000);
+    putchar('\n');
+}
+
+static void
+print_limits(const struct snapshot *snapshot)
+{
+    const struct steved_throttle *throttle = &snapshot->throttle;
+
+    if (throttle->wanted_bytes > 0) {
+        printf("limit      %6" PRIu64 "   MiB of memory wanted, %" PRIu64 " available",
+               (uint64_t)throttle->wanted_bytes >> 20, (uint64_t)throttle->available_bytes >> 20);
+        print_held_back(snapshot, STEVED_HELD_BACK_BY_MEMORY);
+    }
+    if (throttle->limits.load_centi > 0) {
+        printf("limit      %6.2f   of load, and it is %.2f", throttle->limits.load_centi / 100.0,
+               throttle->load_centi / 100.0);
+        print_held_back(snapshot, STEVED_HELD_BACK_BY_LOAD);
+    }
 }
 
 static const char *
@@ -241,6 +273,34 @@ status_to_json(const struct steved_status *status)
     return object;
 }
 
+static void
+add_decimal(struct json_object *object, const char *name, double value)
+{
+    json_object_object_add(object, name, json_object_new_double(value));
+}
+
+static struct json_object *
+throttle_to_json(const struct steved_throttle *throttle)
+{
+    struct json_object *object = json_object_new_object(), *by = json_object_new_array();
+    char memory[THROTTLE_TEXT_SIZE];
+
+    throttle_settings[THROTTLE_MEMORY].write(&throttle->limits, memory);
+    add_text(object, "min_memory_avail", memory);
+    add_decimal(object, "load_average", throttle->limits.load_centi / 100.0);
+    add_decimal(object, "load_recheck", throttle->limits.load_recheck_ms / 1000.0);
+    add_number(object, "wanted_mib", throttle->wanted_bytes >> 20);
+    add_number(object, "available_mib", throttle->available_bytes >> 20);
+    add_decimal(object, "load", throttle->load_centi / 100.0);
+    if (throttle->held_back_by & STEVED_HELD_BACK_BY_MEMORY)
+        json_object_array_add(by, json_object_new_string("memory"));
+    if (throttle->held_back_by & STEVED_HELD_BACK_BY_LOAD)
+        json_object_array_add(by, json_object_new_string("load"));
+    json_object_object_add(object, "held_back_by", by);
+    add_decimal(object, "held_back_s", (double)throttle->held_back_ms / 1000.0);
+    return object;
+}
+
 static int
 print_json(const struct snapshot *snapshot)
 {
@@ -249,6 +309,8 @@ print_json(const struct snapshot *snapshot)
 
     for (size_t i = 0; i < snapshot->count; i++)
         json_object_array_add(clients, client_to_json(&snapshot->clients[i], &snapshot->labels[i]));
+    if (snapshot->has_throttle)
+        json_object_object_add(object, "limits", throttle_to_json(&snapshot->throttle));
     json_object_object_add(object, "clients", clients);
     const char *text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY |
                                                                   JSON_C_TO_STRING_NOSLASHESCAPE);
@@ -262,6 +324,8 @@ static int
 print_table(const struct snapshot *snapshot)
 {
     print_totals(&snapshot->status);
+    if (snapshot->has_throttle)
+        print_limits(snapshot);
     return print_clients(snapshot);
 }
 

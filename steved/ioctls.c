@@ -12,6 +12,7 @@
 #include "libjobserver/program/message.h"
 #include "libjobserver/protocol.h"
 #include "libjobserver/serve.h"
+#include "libjobserver/throttle/settings.h"
 #include "steved/requests.h"
 
 #define ANCESTORS_MAX 64
@@ -34,6 +35,7 @@ union argument {
     struct steved_need need;
     struct steved_weight weight;
     struct steved_memory memory;
+    struct steved_throttle throttle;
     int readable_bytes;
 };
 
@@ -67,6 +69,13 @@ get_status(struct call *call, union argument *argument)
 }
 
 static int
+get_throttle(struct call *call, union argument *argument)
+{
+    throttle_tell(&call->server->throttle, &argument->throttle, clock_now_ns());
+    return 0;
+}
+
+static int
 get_clients(struct call *call, union argument *argument)
 {
     return serve_clients(call->server->pool, &argument->clients);
@@ -80,34 +89,73 @@ is_owner(const struct call *call)
     return call->uid == 0 || call->uid == call->server->uid;
 }
 
+/* What will be set: what is named, and the rest as it is. */
+struct wanted {
+    unsigned jobs, min_jobs, per_process_limit;
+};
+
+static int
+merge(const struct server *server, const struct steved_settings *settings, struct wanted *wanted)
+{
+    const unsigned named = settings->named;
+    struct pool_status status;
+
+    if (serve_check_settings(settings) < 0)
+        return -EINVAL;
+    pool_get_status(server->pool, &status);
+    *wanted = (struct wanted){status.capacity, server->options.min_jobs,
+                              server->options.per_process_limit};
+    if (named & STEVED_SET_JOBS)
+        wanted->jobs = settings->jobs;
+    if (named & STEVED_SET_MIN_JOBS)
+        wanted->min_jobs = settings->min_jobs;
+    if (named & STEVED_SET_PER_PROCESS_LIMIT)
+        wanted->per_process_limit = settings->per_process_limit;
+    return wanted->min_jobs < 1 || wanted->jobs < wanted->min_jobs ||
+                   wanted->per_process_limit > POOL_CAPACITY_MAX
+               ? -EINVAL
+               : 0;
+}
+
+static void
+trace_settings(const struct server *server, const struct wanted *wanted)
+{
+    char texts[THROTTLE_SETTINGS][THROTTLE_TEXT_SIZE];
+
+    for (int i = 0; i < THROTTLE_SETTINGS; i++)
+        throttle_settings[i].write(&server->throttle.limits, texts[i]);
+    server_trace(server,
+                 "set jobs=%u min-jobs=%u per-process-limit=%u min-memory-avail=%s "
+                 "load-average=%s load-recheck=%s",
+                 wanted->jobs, wanted->min_jobs, wanted->per_process_limit, texts[THROTTLE_MEMORY],
+                 texts[THROTTLE_LOAD], texts[THROTTLE_RECHECK]);
+}
+
 static int
 set(struct call *call, union argument *argument)
 {
     const struct steved_settings *settings = &argument->settings;
     struct server *server = call->server;
-    struct pool_status status;
+    const struct steved_limits before = server->throttle.limits;
+    struct wanted wanted;
 
     if (!is_owner(call))
         return -EPERM;
-    if (serve_check_settings(settings) < 0)
-        return -EINVAL;
-    pool_get_status(server->pool, &status);
-    unsigned jobs = settings->named & STEVED_SET_JOBS ? settings->jobs : status.capacity;
-    unsigned min_jobs =
-        settings->named & STEVED_SET_MIN_JOBS ? settings->min_jobs : server->options.min_jobs;
-    unsigned limit = settings->named & STEVED_SET_PER_PROCESS_LIMIT
-                         ? settings->per_process_limit
-                         : server->options.per_process_limit;
-    if (min_jobs < 1 || jobs < min_jobs || limit > POOL_CAPACITY_MAX)
-        return -EINVAL;
-    /* The one that can fail comes first: all or none. */
-    int error = pool_set_capacity(server->pool, jobs, clock_now_ns());
-    if (error < 0)
+    /* Those that can fail come first: all or none. */
+    int error = merge(server, settings, &wanted);
+    if (error == 0)
+        error = throttle_set(&server->throttle, settings);
+    if (error == 0)
+        error = pool_set_capacity(server->pool, wanted.jobs, clock_now_ns());
+    if (error < 0) {
+        server->throttle.limits = before;
         return error;
-    server->options.min_jobs = min_jobs;
-    server->options.per_process_limit = limit;
-    pool_set_per_process_limit(server->pool, limit, clock_now_ns());
-    server_trace(server, "set jobs=%u min-jobs=%u per-process-limit=%u", jobs, min_jobs, limit);
+    }
+    server->options.min_jobs = wanted.min_jobs;
+    server->options.per_process_limit = wanted.per_process_limit;
+    pool_set_per_process_limit(server->pool, wanted.per_process_limit, clock_now_ns());
+    server_look(server);
+    trace_settings(server, &wanted);
     return 0;
 }
 
@@ -230,6 +278,7 @@ static const struct handler handlers[] = {
     {STEVED_IOC_NEED, sizeof(struct steved_need), 0, need},
     {STEVED_IOC_WEIGHT, sizeof(struct steved_weight), 0, set_weight},
     {STEVED_IOC_MEMORY, sizeof(struct steved_memory), sizeof(struct steved_memory), tell_memory},
+    {STEVED_IOC_THROTTLE, 0, sizeof(struct steved_throttle), get_throttle},
 };
 
 static const struct handler *

@@ -106,10 +106,10 @@ start(struct program *program)
 static bool
 serve(struct program *program)
 {
+    static const struct session_calls calls = {server_look, server_settle, server_leave};
     struct server *server = &program->server;
 
-    return session_serve(&program->session, server->base, server_settle, server_leave) == 0 &&
-           server_run(server) == 0;
+    return session_serve(&program->session, server->base, &calls) == 0 && server_run(server) == 0;
 }
 
 /* Who waits gets an error before the kernel hears that nobody serves any more. */

@@ -10,6 +10,7 @@
 #include "libjobserver/program/cpus.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/usage.h"
+#include "libjobserver/throttle/settings.h"
 
 #define DEFAULT_DEVICE "steve"
 #define DEFAULT_GROUP "jobserver"
@@ -25,6 +26,9 @@ static const char usage[] =
     "  -j, --jobs=N                 tokens in the pool (default: the CPUs it may run on)\n"
     "  -k, --min-jobs=N             never set or limited below this (default: 1)\n"
     "  -l, --per-process-limit=N    tokens that one client may hold (default: 0, no limit)\n"
+    "      --min-memory-avail=N     grant no more while less is available: MiB, or N%\n"
+    "      --load-average=N         grant no more while the load average is as high\n"
+    "      --load-recheck-timeout=S seconds for which a load average is believed (default: 5)\n"
     "  -g, --group=GROUP            who may use it (default: " DEFAULT_GROUP ")\n"
     "  -u, --user=USER              become USER once the file is served\n"
     "  -b, --daemon                 return when the file can be used; log to syslog\n"
@@ -34,12 +38,18 @@ static const char usage[] =
     "\n"
     "stevectl(1) shows and sets what can be changed while it runs.\n";
 
+/* Options without a letter. */
+enum { LIMIT = 256 };
+
 static const struct option long_options[] = {
     {"device", required_argument, NULL, 'd'},
     {"mount", required_argument, NULL, 'm'},
     {"jobs", required_argument, NULL, 'j'},
     {"min-jobs", required_argument, NULL, 'k'},
     {"per-process-limit", required_argument, NULL, 'l'},
+    {"min-memory-avail", required_argument, NULL, LIMIT + THROTTLE_MEMORY},
+    {"load-average", required_argument, NULL, LIMIT + THROTTLE_LOAD},
+    {"load-recheck-timeout", required_argument, NULL, LIMIT + THROTTLE_RECHECK},
     {"group", required_argument, NULL, 'g'},
     {"user", required_argument, NULL, 'u'},
     {"daemon", no_argument, NULL, 'b'},
@@ -103,6 +113,11 @@ parse_option(struct options *options, int option, char *const *argv)
     case 'l':
         options->per_process_limit = parse_number("--per-process-limit", optarg, 0);
         break;
+    case LIMIT + THROTTLE_MEMORY:
+    case LIMIT + THROTTLE_LOAD:
+    case LIMIT + THROTTLE_RECHECK:
+        throttle_parse_option(option - LIMIT, optarg, &options->limits);
+        break;
     case 'g':
         options->is_group_named = true;
         options->group = parse_text("--group", optarg);
@@ -146,7 +161,10 @@ options_parse(struct options *options, int argc, char **argv)
 {
     int option;
 
-    *options = (struct options){.group = DEFAULT_GROUP, .jobs = cpus_count(), .min_jobs = 1};
+    *options = (struct options){.group = DEFAULT_GROUP,
+                                .jobs = cpus_count(),
+                                .min_jobs = 1,
+                                .limits.load_recheck_ms = STEVED_LOAD_RECHECK_DEFAULT_MS};
     opterr = 0;
     while ((option = getopt_long(argc, argv, ":d:m:j:k:l:g:u:bvhV", long_options, NULL)) != -1)
         parse_option(options, option, argv);

@@ -3,6 +3,8 @@
 
 #include <stdbool.h>
 
+#include "libjobserver/protocol.h"
+
 /* The strings are the command line's, or constants. */
 struct options {
     const char *device;    /* the name below /dev, without a slash; NULL: a mount */
@@ -12,6 +14,7 @@ struct options {
     const char *user;    /* NULL: stay who we are */
     unsigned jobs, min_jobs;
     unsigned per_process_limit; /* 0: none */
+    struct steved_limits limits;
     bool is_daemon;
     bool is_verbose;
 };

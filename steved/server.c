@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 
 #include "libjobserver/pool/pool.h"
 #include "libjobserver/program/clock.h"
@@ -17,12 +18,19 @@ server_leave(struct server *server)
     event_base_loopbreak(server->base);
 }
 
+void
+server_look(struct server *server)
+{
+    throttle_look(&server->throttle, server->pool, server->options.min_jobs, clock_now_ns());
+}
+
 static void
 on_deadline(evutil_socket_t none, short what, void *data)
 {
     struct server *server = data;
 
     server->armed_ns = POOL_NO_DEADLINE;
+    server_look(server);
     pool_expire(server->pool, clock_now_ns());
     server_settle(server);
 }
@@ -31,7 +39,10 @@ static void
 arm_deadline(struct server *server)
 {
     int64_t deadline_ns = pool_next_deadline(server->pool);
+    int64_t look_ns = throttle_deadline_ns(&server->throttle, server->pool, false);
 
+    if (look_ns < deadline_ns)
+        deadline_ns = look_ns;
     if (deadline_ns == server->armed_ns)
         return;
     server->armed_ns = deadline_ns;
@@ -56,19 +67,46 @@ on_end_signal(evutil_socket_t signal_number, short what, void *data)
     server_leave(data);
 }
 
+#define LIMITS_SIZE 256
+
+/* Nothing, if there are none. */
+static void
+describe_limits(const struct server *server, char text[LIMITS_SIZE])
+{
+    struct steved_throttle told;
+    char memory[80] = "", load[80] = "";
+
+    throttle_tell(&server->throttle, &told, clock_now_ns());
+    if (told.wanted_bytes > 0)
+        snprintf(memory, sizeof(memory), ", memory available %llu MiB of %llu wanted",
+                 (unsigned long long)(told.available_bytes >> 20),
+                 (unsigned long long)(told.wanted_bytes >> 20));
+    if (told.limits.load_centi > 0)
+        snprintf(load, sizeof(load), ", load %.2f of at most %.2f", told.load_centi / 100.0,
+                 told.limits.load_centi / 100.0);
+    snprintf(text, LIMITS_SIZE, "%s%s", memory, load);
+    if (told.held_back_by)
+        snprintf(text, LIMITS_SIZE, "%s%s, grants above %u held back for %llu s", memory, load,
+                 server->options.min_jobs, (unsigned long long)(told.held_back_ms / 1000));
+}
+
 static void
 on_status_signal(evutil_socket_t signal_number, short what, void *data)
 {
     struct server *server = data;
     struct pool_status status;
+    char limits[LIMITS_SIZE];
 
+    server_look(server);
+    describe_limits(server, limits);
     pool_get_status(server->pool, &status);
     message(
         "jobs %u, free %u, held %u, reserved %u, debt %u, waiting %u, unpaid implicit slots %u, "
-        "reclaimed %llu, dropped %llu, processes %u",
+        "reclaimed %llu, dropped %llu, processes %u%s",
         status.capacity, status.free, status.held, status.reserved, status.debt, status.waiting,
         status.unpaid, (unsigned long long)status.reclaimed, (unsigned long long)status.dropped,
-        status.processes);
+        status.processes, limits);
+    server_settle(server);
 }
 
 /* --- begin and end --- */
@@ -103,6 +141,19 @@ create_events(struct server *server)
     return true;
 }
 
+/* Before the server gives up its rights, for limits that are set later, too: then it may do without. */
+static int
+open_throttle(struct server *server)
+{
+    int error = throttle_open(&server->throttle, "");
+
+    if (error < 0 && throttle_is_set(&server->throttle)) {
+        message_errno(-error, "start: read the memory or the load of the machine");
+        return error;
+    }
+    return 0;
+}
+
 int
 server_init(struct server *server, void (*answer)(struct server *server))
 {
@@ -114,15 +165,16 @@ server_init(struct server *server, void (*answer)(struct server *server))
     memory_arbiter_init(&server->arbiter);
     for (size_t i = 0; i < CLIENT_BUCKETS; i++)
         LIST_INIT(&server->clients[i]);
+    throttle_init(&server->throttle, &server->options.limits);
     server->pool = pool_create(server->options.jobs);
     server->threads = process_cache_create();
     server->base = create_base();
-    if (server->pool && server->threads && server->base && create_events(server)) {
-        pool_set_per_process_limit(server->pool, server->options.per_process_limit, clock_now_ns());
-        return 0;
+    if (!server->pool || !server->threads || !server->base || !create_events(server)) {
+        message("start: out of memory");
+        return -ENOMEM;
     }
-    message("start: out of memory");
-    return -ENOMEM;
+    pool_set_per_process_limit(server->pool, server->options.per_process_limit, clock_now_ns());
+    return open_throttle(server);
 }
 
 void
@@ -145,6 +197,7 @@ server_end(struct server *server)
         process_cache_destroy(server->threads);
     if (server->pool)
         pool_destroy(server->pool);
+    throttle_close(&server->throttle);
 }
 
 int

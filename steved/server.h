@@ -13,6 +13,7 @@
 #include "libjobserver/memory/arbiter.h"
 #include "libjobserver/process.h"
 #include "libjobserver/program/message.h"
+#include "libjobserver/throttle/throttle.h"
 #include "steved/options.h"
 
 struct client;
@@ -26,7 +27,7 @@ LIST_HEAD(openings, opening);
 enum server_signal { SERVER_TERM, SERVER_INT, SERVER_STATUS, SERVER_SIGNALS };
 
 struct server {
-    struct options options; /* min_jobs and per_process_limit are what is set now */
+    struct options options; /* min_jobs and per_process_limit are what is set now; limits are not */
     uid_t uid;              /* who may set, besides root */
 
     /* Of the file that is served. */
@@ -36,6 +37,7 @@ struct server {
 
     struct pool *pool;
     struct memory_arbiter arbiter;
+    struct throttle throttle; /* limits as they are set now */
     struct openings openings;
     struct process_cache *threads;
     struct client_bucket clients[CLIENT_BUCKETS];
@@ -61,6 +63,8 @@ void server_stop(struct server *server);
 /* Frees all that is left, when there are no clients any more. */
 void server_end(struct server *server);
 
+/* To be called before whatever may make the pool grant a token: what limits that is looked at. */
+void server_look(struct server *server);
 /* To be called after whatever may have changed the pool: others get their answers, and its next deadline
  * is waited for. */
 void server_settle(struct server *server);

@@ -102,6 +102,8 @@ serve_one(struct session *session)
         return 0;
     if (size <= 0)
         return -1;
+    if (session->calls)
+        session->calls->look(session->server);
     fuse_session_process_buf(session->fuse, &session->request);
     return fuse_session_exited(session->fuse) ? -1 : 1;
 }
@@ -123,12 +125,12 @@ on_readable(evutil_socket_t fd, short what, void *data)
     int served = 1, count = 0;
 
     while (count < session->burst && (served = serve_one(session)) > 0) {
-        session->served(session->server);
+        session->calls->served(session->server);
         count++;
     }
     session->burst = next_burst(session->burst, count);
     if (served < 0)
-        session->ended(session->server);
+        session->calls->ended(session->server);
 }
 
 /* libfuse says what is wrong in its own words, in lines that end in a newline. */
@@ -163,8 +165,7 @@ session_greet(struct session *session)
 }
 
 int
-session_serve(struct session *session, struct event_base *base,
-              void (*served)(struct server *server), void (*ended)(struct server *server))
+session_serve(struct session *session, struct event_base *base, const struct session_calls *calls)
 {
     int fd = fuse_session_fd(session->fuse), flags = fcntl(fd, F_GETFL);
 
@@ -172,8 +173,7 @@ session_serve(struct session *session, struct event_base *base,
         message_errno(errno, "serve: fcntl");
         return -errno;
     }
-    session->served = served;
-    session->ended = ended;
+    session->calls = calls;
     session->readable = event_new(base, fd, EV_READ | EV_PERSIST, on_readable, session);
     if (session->readable && event_add(session->readable, NULL) == 0)
         return 0;

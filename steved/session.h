@@ -13,6 +13,13 @@
 struct opening;
 struct server;
 
+/* What the server does: before and after each request, and once the kernel has closed the session. */
+struct session_calls {
+    void (*look)(struct server *server);
+    void (*served)(struct server *server);
+    void (*ended)(struct server *server);
+};
+
 struct session {
     struct server *server;     /* for requests.h */
     struct fuse_session *fuse; /* also of a CUSE device; NULL: none yet */
@@ -20,8 +27,7 @@ struct session {
     bool is_initialised;       /* the kernel has greeted us */
     int burst;                 /* how many requests are read in a row */
     struct event *readable;
-    void (*served)(struct server *server); /* after each request */
-    void (*ended)(struct server *server);
+    const struct session_calls *calls;
 };
 
 /* What is asked for with the open file, the same for both kinds: handed on to requests.h and ioctls.h. */
@@ -39,9 +45,8 @@ void session_init(struct session *session, struct server *server);
 /* Answers the kernel's greeting, which comes first on every session: 0, or a negative errno after having
  * said it. */
 int session_greet(struct session *session);
-/* Serves from now on, as part of the event loop. `served` is called after each request, `ended` once the
- * kernel has closed the session. 0, or a negative errno after having said it. */
+/* Serves from now on, as part of the event loop. 0, or a negative errno after having said it. */
 int session_serve(struct session *session, struct event_base *base,
-                  void (*served)(struct server *server), void (*ended)(struct server *server));
+                  const struct session_calls *calls);
 /* Who still waits gets an error. */
 void session_end(struct session *session);

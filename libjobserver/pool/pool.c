@@ -152,9 +152,7 @@ pool_loan_pass_on(struct pool *pool, struct pool_loan *loan, struct pool_holder 
 static bool
 is_granting(const struct pool *pool)
 {
-    if (pool->free == 0)
-        return false;
-    return !pool->is_throttled || pool->held + pool->reserved < pool->min_jobs;
+    return pool->free > 0 && pool_used(pool) < pool->throttle;
 }
 
 static int64_t
@@ -210,11 +208,11 @@ serve_waiters(struct pool *pool, int64_t now_ns)
 
 /* --- recall --- */
 
-/* Would a token that came back now be granted to nobody? */
+/* Rule 10: would a token that came back now be granted to nobody? Then nobody is asked for one. */
 static bool
 is_held_back(const struct pool *pool)
 {
-    return pool->is_throttled && pool->held + pool->reserved > pool->min_jobs;
+    return pool_excess(pool) > 0;
 }
 
 /* What the group lends to jobs: all but the token of its own implicit slot. */
@@ -319,7 +317,8 @@ tell_who_is_asked(struct pool *pool, bool again, int64_t now_ns)
             start_turn(pool, now_ns);
         TAILQ_FOREACH (opening, &group->openings, in_group) {
             unsigned recalled = pool_recalled(pool, opening);
-            bool is_idle = opening->idle > 0 && pool_others_wait(pool, opening);
+            bool is_idle =
+                opening->idle > 0 && pool_others_wait(pool, opening) && !is_held_back(pool);
             if (recalled > opening->told || (again && (recalled > 0 || is_idle)))
                 pool_due(pool, &opening->recall_due, POOL_DUE_RECALL);
             opening->told = recalled;
@@ -684,6 +683,7 @@ pool_create(unsigned capacity)
         return NULL;
     }
     pool->capacity = pool->free = capacity;
+    pool->throttle = POOL_NO_THROTTLE;
     pool->turn_ns = POOL_NO_DEADLINE;
     return pool;
 }
@@ -750,10 +750,9 @@ pool_set_per_process_limit(struct pool *pool, unsigned limit, int64_t now_ns)
 }
 
 void
-pool_set_throttle(struct pool *pool, bool throttled, unsigned min_jobs, int64_t now_ns)
+pool_set_throttle(struct pool *pool, unsigned throttle, int64_t now_ns)
 {
-    pool->is_throttled = throttled;
-    pool->min_jobs = min_jobs;
+    pool->throttle = throttle;
     pool_serve(pool, now_ns);
 }
 
@@ -804,8 +803,7 @@ pool_destroy(struct pool *pool)
         return;
     pool_rows_free(pool->rows);
     pool->rows = NULL;
-    pool->is_throttled = true; /* nobody is served any more */
-    pool->min_jobs = 0;
+    pool->throttle = 0; /* nobody is served any more */
     while ((opening = TAILQ_FIRST(&pool->openings)))
         pool_close(pool, opening, 0);
     while ((holder = TAILQ_FIRST(&pool->holders))) {

@@ -40,6 +40,7 @@
 #define POOL_TURN_NS (500 * INT64_C(1000000))
 
 #define POOL_NO_DEADLINE INT64_MAX
+#define POOL_NO_THROTTLE UINT32_MAX
 
 struct pool;
 struct pool_account; /* what shares are counted by: a jobwrap with all below it, else a session */
@@ -172,6 +173,13 @@ void pool_set_idle(struct pool *pool, struct pool_opening *opening, unsigned idl
 /* Does another account wait than that of the group which uses `opening`? */
 bool pool_others_wait(const struct pool *pool, const struct pool_opening *opening);
 
+/* Tokens that are held or set aside. */
+unsigned pool_used(const struct pool *pool);
+/* So many of these would not be granted now, because of pool_set_throttle(). */
+unsigned pool_excess(const struct pool *pool);
+/* Does somebody wait to whom a token more would not be granted because of pool_set_throttle()? */
+bool pool_is_throttled(const struct pool *pool);
+
 /* Tokens that the group which uses `opening` holds, and how many are claimed; 0 if none does. */
 unsigned pool_held(const struct pool_opening *opening);
 unsigned pool_claims(const struct pool_opening *opening);
@@ -192,8 +200,9 @@ unsigned pool_recalled(const struct pool *pool, const struct pool_opening *openi
 int pool_set_capacity(struct pool *pool, unsigned capacity, int64_t now_ns);
 /* The most tokens that one process or group may hold; 0: no limit. What is held is not recalled. */
 void pool_set_per_process_limit(struct pool *pool, unsigned limit, int64_t now_ns);
-/* Rule 10: while `throttled`, nothing is granted to anybody once min_jobs tokens are held. */
-void pool_set_throttle(struct pool *pool, bool throttled, unsigned min_jobs, int64_t now_ns);
+/* Rule 10: from now on nothing is granted to anybody once `throttle` tokens are held or set aside, until it is
+ * set anew; POOL_NO_THROTTLE: as many are granted as there are. Nothing that is held is taken away. */
+void pool_set_throttle(struct pool *pool, unsigned throttle, int64_t now_ns);
 
 /* --- groups and implicit slots (rules 2 and 6) --- */
 

@@ -205,8 +205,7 @@ struct pool {
 
     unsigned capacity, free, held, reserved, debt;
     unsigned per_process_limit; /* 0: none */
-    bool is_throttled;
-    unsigned min_jobs; /* not below this does `throttled` hold anything back */
+    unsigned throttle;          /* or POOL_NO_THROTTLE */
 
     struct pool_loans spare_loans;
     struct pool_loan **loan_blocks; /* as allocated, for pool_destroy() */

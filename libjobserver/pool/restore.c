@@ -236,7 +236,7 @@ make_pool(struct restore *restore)
         return refuse(restore, &none, "it is missing");
     if (row->pool.capacity < 1 || row->pool.capacity > POOL_CAPACITY_MAX)
         return refuse(restore, row, "its capacity is out of range");
-    if (row->pool.flags & ~POOL_ROW_THROTTLED)
+    if (row->pool.flags)
         return refuse(restore, row, "it has an unknown flag");
     restore->told = row->pool;
     restore->numbers = pool_rows_create();
@@ -262,8 +262,7 @@ settle_pool(struct restore *restore)
     pool->reclaimed = row->reclaimed;
     pool->lapsed = row->lapsed;
     pool->per_process_limit = row->per_process_limit;
-    pool->min_jobs = row->min_jobs;
-    pool->is_throttled = row->flags & POOL_ROW_THROTTLED;
+    pool->throttle = row->throttle;
     pool->debt = pool->held > pool->capacity ? pool->held - pool->capacity : 0;
     pool->free = pool->capacity + pool->debt - pool->held;
 }

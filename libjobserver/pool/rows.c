@@ -374,8 +374,7 @@ tell_pool(struct pool_row *row, const struct pool *pool)
         .held = pool->held,
         .debt = pool->debt,
         .per_process_limit = pool->per_process_limit,
-        .min_jobs = pool->min_jobs,
-        .flags = flag(pool->is_throttled, POOL_ROW_THROTTLED),
+        .throttle = pool->throttle,
     };
 }
 

@@ -32,7 +32,6 @@ enum pool_row_kind { /* zeroed memory is no row */
 };
 
 enum pool_row_flag {
-    POOL_ROW_THROTTLED = 1u << 0,      /* pool */
     POOL_ROW_PAYS_IMPLICIT = 1u << 1,  /* process, group: by one of the tokens that it holds */
     POOL_ROW_CLIENT = 1u << 2,         /* process: has taken, or asked for, a token */
     POOL_ROW_PAID_BY_PARENT = 1u << 3, /* process */
@@ -47,8 +46,8 @@ struct pool_row_pool {
     uint64_t next_ordinal, next_turn;
     uint64_t granted, returned, foreign, dropped, reclaimed, lapsed;
     uint32_t capacity, held, debt;
-    uint32_t per_process_limit, min_jobs;
-    uint32_t flags;
+    uint32_t per_process_limit, throttle;
+    uint32_t flags; /* 0 */
 };
 
 struct pool_row_account {

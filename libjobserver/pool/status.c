@@ -39,6 +39,26 @@ pool_get_status(const struct pool *pool, struct pool_status *status)
             status->unpaid += is_unpaid(container_of(holder, struct pool_process, holder));
 }
 
+unsigned
+pool_used(const struct pool *pool)
+{
+    return pool->held + pool->reserved;
+}
+
+unsigned
+pool_excess(const struct pool *pool)
+{
+    unsigned used = pool_used(pool);
+
+    return used > pool->throttle ? used - pool->throttle : 0;
+}
+
+bool
+pool_is_throttled(const struct pool *pool)
+{
+    return pool_used(pool) >= pool->throttle && pool->waiter_count > pool->reserved;
+}
+
 static bool
 is_shown(struct pool_holder *holder)
 {
@@ -262,8 +282,20 @@ check_rule_1(const struct pool *pool, const struct totals *totals)
         return "there is a debt, and tokens are free or reserved";
     if (totals->reserved + totals->queued + totals->parked != pool->waiter_count)
         return "the number of waiters is wrong";
-    if (pool->free > 0 && !pool->is_throttled && totals->queued > 0)
+    return NULL;
+}
+
+static const char *
+check_rules_3_and_10(const struct pool *pool, const struct totals *totals)
+{
+    const struct pool_opening *opening;
+    bool is_held_back = pool_excess(pool) > 0 && pool->debt == 0;
+
+    if (pool->free > 0 && pool_used(pool) < pool->throttle && totals->queued > 0)
         return "a token is free, and somebody waits";
+    TAILQ_FOREACH (opening, &pool->openings, in_pool)
+        if (is_held_back && opening->told > 0)
+            return "somebody is asked for a token that a limit would grant to nobody";
     return NULL;
 }
 
@@ -278,5 +310,7 @@ pool_check(const struct pool *pool)
         wrong = check_wishes(pool, &totals);
     if (!wrong)
         wrong = check_rule_1(pool, &totals);
+    if (!wrong)
+        wrong = check_rules_3_and_10(pool, &totals);
     return wrong;
 }

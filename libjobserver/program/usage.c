@@ -54,6 +54,22 @@ usage_parse_number(const char *text, unsigned min, unsigned max, unsigned *numbe
     return true;
 }
 
+bool
+usage_parse_decimal(const char *text, unsigned decimals, unsigned min, unsigned max,
+                    unsigned *number)
+{
+    char digits[32];
+    size_t whole = strcspn(text, "."), behind = text[whole] ? strlen(text + whole + 1) : 0;
+
+    if (whole + decimals >= sizeof(digits) || behind > decimals || (text[whole] && behind == 0))
+        return false;
+    memcpy(digits, text, whole);
+    memcpy(digits + whole, text + whole + 1, behind);
+    memset(digits + whole + behind, '0', decimals - behind);
+    digits[whole + decimals] = '\0';
+    return whole > 0 && usage_parse_number(digits, min, max, number);
+}
+
 _Noreturn void
 usage_show(const char *text, int failure)
 {

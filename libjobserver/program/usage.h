@@ -28,5 +28,9 @@ _Noreturn void usage_refuse_option(int kind, char *const *argv);
  * where it is none, or not in the range. */
 bool usage_parse_number(const char *text, unsigned min, unsigned max, unsigned *number);
 
+/* The same with a point and up to `decimals` digits behind it: *number in units of the last of these. */
+bool usage_parse_decimal(const char *text, unsigned decimals, unsigned min, unsigned max,
+                         unsigned *number);
+
 /* For --help and --version: prints the text to stdout, and ends with 0, or `failure` if that fails. */
 _Noreturn void usage_show(const char *text, int failure);

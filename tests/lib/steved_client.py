@@ -32,6 +32,7 @@ CLIENT = struct.Struct("=QiiIIIIII64sQ8x")
 CLIENTS = struct.Struct("=QII")
 CLIENTS_SIZE = CLIENTS.size + 32 * CLIENT.size
 SETTINGS = struct.Struct("=IIII48x")
+LIMITS = struct.Struct("=I12xIIII32x")  # the same, other members
 CLAIM = struct.Struct("=Ii24x")
 
 
@@ -727,7 +728,7 @@ def bad_ioctls(path: str) -> None:
         except OSError as error:
             assert error.errno in (errno.ENOMEM, errno.ENOTTY), error
     settings = [
-        (8, 0, 0, 0),
+        (64, 0, 0, 0),
         (0xFFFFFFFF, 4, 1, 0),
         (1, 0, 0, 0),
         (1, 65537, 0, 0),
@@ -741,6 +742,16 @@ def bad_ioctls(path: str) -> None:
     ]
     for values in settings:
         expect_errno(errno.EINVAL, lambda v=values: fcntl.ioctl(fd, IOC_SET, SETTINGS.pack(*v)))
+    limits = [
+        (8, 1, 1, 0, 0),
+        (8, 0, 101, 0, 0),
+        (8, 0xFFFFFFFF, 0, 0, 0),
+        (16, 0, 0, 0xFFFFFFFF, 0),
+        (32, 0, 0, 0, 99),
+        (56, 1, 0, 1, 0xFFFFFFFF),
+    ]
+    for values in limits:
+        expect_errno(errno.EINVAL, lambda v=values: fcntl.ioctl(fd, IOC_SET, LIMITS.pack(*v)))
     spare = bytearray(SETTINGS.pack(1, 3, 0, 0))
     spare[-1] = 1
     expect_errno(errno.EINVAL, lambda: fcntl.ioctl(fd, IOC_SET, bytes(spare)))

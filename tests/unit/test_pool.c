@@ -1322,13 +1322,30 @@ test_recall_nobody_is_asked_while_a_limit_would_refuse(void **state)
     NEW_CLIENT(f, late, 2);
     assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000, tick(f)), 0);
     take_all(f, &wrap);
-    pool_set_throttle(f->pool, true, 2, tick(f));
+    pool_set_throttle(f->pool, 2, tick(f));
     block(f, &late);
     assert_int_equal(pool_recalled(f->pool, wrap.opening), 0);
-    pool_set_throttle(f->pool, true, 4, tick(f));
+    pool_set_throttle(f->pool, 4, tick(f));
     assert_int_equal(pool_recalled(f->pool, wrap.opening), 1);
     give(f, &wrap, 1);
     expect_events(f, "grant:late");
+}
+
+/* What lies idle is asked for whatever the shares, but for nobody's sake. */
+static void
+test_recall_idle_tokens_stay_while_a_limit_would_refuse(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT(f, wrap, 1);
+    NEW_CLIENT(f, late, 2);
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000, tick(f)), 0);
+    take_all(f, &wrap);
+    pool_set_idle(f->pool, wrap.opening, 4, tick(f));
+    pool_set_throttle(f->pool, 2, tick(f));
+    block(f, &late);
+    assert_string_equal(f->recalled, "");
+    pool_set_throttle(f->pool, POOL_NO_THROTTLE, tick(f));
+    assert_string_not_equal(f->recalled, "");
 }
 
 static void
@@ -2741,7 +2758,7 @@ test_rule10_throttle_delays_above_min_jobs_only(void **state)
     NEW_CLIENT(f, a, 1);
     NEW_CLIENT(f, b, 2);
     NEW_CLIENT(f, c, 3);
-    pool_set_throttle(f->pool, true, 2, tick(f));
+    pool_set_throttle(f->pool, 2, tick(f));
     take(f, &a);
     take(f, &b);
     assert_int_equal(read_now(f, &c), POOL_TRY_AGAIN);
@@ -2749,7 +2766,7 @@ test_rule10_throttle_delays_above_min_jobs_only(void **state)
     block(f, &a);
     expect_tokens(f, 2, 2, 0, 0);
     expect_events(f, "");
-    pool_set_throttle(f->pool, false, 2, tick(f));
+    pool_set_throttle(f->pool, POOL_NO_THROTTLE, tick(f));
     expect_events(f, "notify:c grant:a");
 }
 
@@ -2761,7 +2778,7 @@ test_rule10_min_jobs_keep_running_under_throttle(void **state)
     NEW_CLIENT(f, b, 2);
     take_all(f, &a);
     block(f, &b);
-    pool_set_throttle(f->pool, true, 1, tick(f));
+    pool_set_throttle(f->pool, 1, tick(f));
     expect_tokens(f, 0, 4, 0, 0); /* nothing is taken away */
     give(f, &a, 3);
     expect_events(f, "");
@@ -2777,12 +2794,40 @@ test_rule10_raising_min_jobs_serves_waiters(void **state)
     struct fixture *f = begin(state, 4);
     NEW_CLIENT(f, a, 1);
     NEW_CLIENT(f, b, 2);
-    pool_set_throttle(f->pool, true, 1, tick(f));
+    pool_set_throttle(f->pool, 1, tick(f));
     take(f, &a);
     block(f, &b);
     expect_events(f, "");
-    pool_set_throttle(f->pool, true, 2, tick(f));
+    pool_set_throttle(f->pool, 2, tick(f));
     expect_events(f, "grant:b");
+}
+
+static void
+test_rule10_no_more_at_once_than_the_throttle_leaves(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT(f, a, 1);
+    NEW_CLIENT(f, b, 2);
+    NEW_CLIENT(f, c, 3);
+    pool_set_throttle(f->pool, 0, tick(f));
+    block(f, &a);
+    block(f, &b);
+    assert_false(polls(f, &c));
+    expect_events(f, "");
+    pool_set_throttle(f->pool, 2, tick(f));
+    expect_events(f, "grant:a grant:b");
+    /* What is set aside counts as what is held. */
+    pool_set_throttle(f->pool, 3, tick(f));
+    expect_events(f, "notify:c");
+    assert_false(pool_is_throttled(f->pool));
+    block(f, &a);
+    expect_events(f, "");
+    expect_tokens(f, 1, 2, 1, 0);
+    assert_true(pool_is_throttled(f->pool));
+    assert_int_equal(pool_used(f->pool), 3);
+    assert_int_equal(pool_excess(f->pool), 0);
+    pool_set_throttle(f->pool, 1, tick(f));
+    assert_int_equal(pool_excess(f->pool), 2);
 }
 
 /* --- what is seen from outside --- */
@@ -3128,6 +3173,7 @@ main(void)
         POOL_TEST(test_recall_who_has_none_asks_down_to_the_last),
         POOL_TEST(test_recall_the_last_token_stays),
         POOL_TEST(test_recall_nobody_is_asked_while_a_limit_would_refuse),
+        POOL_TEST(test_recall_idle_tokens_stay_while_a_limit_would_refuse),
         POOL_TEST(test_recall_goes_on_for_who_has_none_when_a_debt_is_paid),
         POOL_TEST(test_recall_for_a_lazy_client_that_has_none),
         POOL_TEST(test_rule8_need_is_for_so_many_grants),
@@ -3209,6 +3255,7 @@ main(void)
         POOL_TEST(test_rule10_throttle_delays_above_min_jobs_only),
         POOL_TEST(test_rule10_min_jobs_keep_running_under_throttle),
         POOL_TEST(test_rule10_raising_min_jobs_serves_waiters),
+        POOL_TEST(test_rule10_no_more_at_once_than_the_throttle_leaves),
         POOL_TEST(test_status_counts_processes_and_accounts),
         POOL_TEST(test_clients_come_in_pages_each_once),
         POOL_TEST(test_clients_that_die_or_come_between_pages_disturb_nothing),

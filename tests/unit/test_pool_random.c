@@ -74,8 +74,7 @@ struct random_test {
     int64_t now_ns;
     pid_t last_pid;
     unsigned target; /* processes of this phase */
-    unsigned capacity, limit, min_jobs;
-    bool throttled;
+    unsigned capacity, limit, throttle;
 
     struct process processes[PROCESSES];
     struct opening openings[OPENINGS];
@@ -235,7 +234,7 @@ compare_with_model(struct random_test *t, const struct seen *seen)
 static bool
 is_held_back(const struct random_test *t, const struct pool_status *s)
 {
-    return t->throttled && s->held + s->reserved >= t->min_jobs;
+    return s->held + s->reserved >= t->throttle;
 }
 
 /* Rule 3: no blocked read that may have a token waits beside a free one. A process at its limit and
@@ -869,9 +868,8 @@ op_limit(struct random_test *t)
 static bool
 op_throttle(struct random_test *t)
 {
-    t->throttled = one_in(&t->random, 3);
-    t->min_jobs = 1 + below(&t->random, 6);
-    pool_set_throttle(t->pool, t->throttled, t->min_jobs, t->now_ns);
+    t->throttle = one_in(&t->random, 3) ? 1 + below(&t->random, 6) : POOL_NO_THROTTLE;
+    pool_set_throttle(t->pool, t->throttle, t->now_ns);
     return true;
 }
 
@@ -1321,8 +1319,8 @@ begin_phase(struct random_test *t)
         t->processes[p].group = NOBODY;
     t->target = one_in(&t->random, 4) ? PROCESSES : 2 + below(&t->random, 40);
     t->capacity = 1 + below(&t->random, one_in(&t->random, 4) ? 300 : 8);
-    t->limit = t->min_jobs = 0;
-    t->throttled = false;
+    t->limit = 0;
+    t->throttle = POOL_NO_THROTTLE;
     t->pool = pool_create(t->capacity);
     t->is_followed = !one_in(&t->random, 4);
     if (!t->pool || (t->is_followed && pool_follow(t->pool) < 0))

@@ -375,7 +375,7 @@ test_settings_survive(void **state)
     pool_group_set_needy(w->pool, w->wrappers, 7, MS);
     pool_set_idle(w->pool, w->wrappers, 1, MS);
     pool_set_per_process_limit(w->pool, 3, MS);
-    pool_set_throttle(w->pool, true, 2, MS);
+    pool_set_throttle(w->pool, 2, MS);
     follow(w);
     replace(w);
     assert_int_equal(line_of(w, 100).weight, 300);
@@ -383,7 +383,7 @@ test_settings_survive(void **state)
     assert_int_equal(pool_set_capacity(w->pool, 9, MS), 0);
     assert_int_equal(pool_read(w->pool, w->makes, w->make, false, w, &waiter, MS), POOL_WAITS);
     pool_interrupt(w->pool, waiter, MS);
-    pool_set_throttle(w->pool, false, 0, MS);
+    pool_set_throttle(w->pool, POOL_NO_THROTTLE, MS);
     assert_int_equal(pool_read(w->pool, w->makes, w->make, true, NULL, NULL, MS), POOL_TRY_AGAIN);
     follow(w);
     const struct pool_row_group *group = &row_of(w, POOL_ROW_GROUP, 0)->group;

@@ -18,9 +18,10 @@ struct world {
     struct relay_view view;
     unsigned parent_free;
     bool parent_waiting; /* somebody waits there */
+    unsigned most;       /* that a limit lets be borrowed */
     int64_t now_ns;
     int64_t deadline_ns;
-    bool watches_parent;
+    bool watches_parent, watches_fifo;
     unsigned borrowings, returns, dropped, asked, wakeups;
 };
 
@@ -29,7 +30,7 @@ init(struct world *world, unsigned parent_free, unsigned cap)
 {
     struct relay_config config = relay_config_default;
 
-    *world = (struct world){.parent_free = parent_free, .now_ns = 1000 * MS};
+    *world = (struct world){.parent_free = parent_free, .most = UINT_MAX, .now_ns = 1000 * MS};
     config.cap = cap;
     relay_policy_init(&world->policy, &config, world->now_ns);
 }
@@ -38,7 +39,8 @@ static void
 borrow(struct world *world, unsigned count)
 {
     for (; count > 0; count--) {
-        world->view.is_parent_empty = world->parent_free == 0;
+        world->view.is_parent_empty =
+            world->parent_free == 0 || world->view.borrowed >= world->most;
         if (world->view.is_parent_empty)
             return;
         world->parent_free--;
@@ -95,6 +97,8 @@ wake(struct world *world)
     world->wakeups++;
     world->view.parent = RELAY_NEED_UNKNOWN;
     do {
+        world->view.excess =
+            world->view.borrowed > world->most ? world->view.borrowed - world->most : 0;
         step = relay_policy_next(&world->policy, &world->view, world->now_ns);
         world->view.is_touched = false;
         do_step(world, &step);
@@ -103,6 +107,7 @@ wake(struct world *world)
     assert_true(step.deadline_ns > world->now_ns);
     world->deadline_ns = step.deadline_ns;
     world->watches_parent = step.watches_parent;
+    world->watches_fifo = step.watches_fifo;
 }
 
 static void
@@ -359,6 +364,36 @@ test_parent_that_is_gone_is_left_alone(void **state)
     assert_true(take(&world));
 }
 
+static void
+test_what_lies_goes_home_while_a_limit_is_on(void **state)
+{
+    struct world world;
+
+    init(&world, 6, UINT_MAX);
+    world.policy.config.floating = 6;
+    wake(&world);
+    assert_true(take(&world));
+    assert_true(take(&world));
+    assert_int_equal(world.view.lying, 4);
+    world.most = 1;
+    wake(&world);
+    assert_int_equal(world.view.lying, 0);
+    assert_int_equal(world.view.borrowed, 2); /* what jobs have they keep */
+    assert_true(world.watches_parent);
+    assert_true(world.watches_fifo); /* the token of the next job that ends */
+    put(&world);
+    wake(&world);
+    assert_int_equal(world.view.lying, 0);
+    assert_false(world.watches_fifo);
+    put(&world);
+    wake(&world);
+    assert_int_equal(world.view.lying, 1);
+    world.most = UINT_MAX;
+    world.view.is_parent_empty = false; /* its turn has come */
+    wake(&world);
+    assert_int_equal(world.view.lying, 6);
+}
+
 /* Whatever the build does: never more lies there than is borrowed, and no token is made or lost. */
 static void
 test_random_builds_conserve_tokens(void **state)
@@ -410,6 +445,7 @@ main(void)
         cmocka_unit_test(test_a_token_that_returns_is_not_taken_for_demand),
         cmocka_unit_test(test_what_was_never_lent_is_dropped),
         cmocka_unit_test(test_parent_that_is_gone_is_left_alone),
+        cmocka_unit_test(test_what_lies_goes_home_while_a_limit_is_on),
         cmocka_unit_test(test_random_builds_conserve_tokens),
     };
 
