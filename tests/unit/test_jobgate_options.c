@@ -125,7 +125,7 @@ test_told(void **state)
 /* --- memory --- */
 
 static void
-assert_memory(const char *variable, const char *option, enum gate_memory_mode expected)
+assert_memory(const char *variable, const char *option, enum memory_mode expected)
 {
     struct jobgate_options options;
     char program[] = "jobgate", name[] = "--jobs-of=x", command[] = "make";
@@ -147,11 +147,11 @@ assert_memory(const char *variable, const char *option, enum gate_memory_mode ex
 static void
 test_memory(void **state)
 {
-    assert_memory(NULL, NULL, GATE_MEMORY_AUTO);
-    assert_memory(NULL, "--memory=on", GATE_MEMORY_ON);
-    assert_memory("", NULL, GATE_MEMORY_AUTO);
-    assert_memory("off", NULL, GATE_MEMORY_OFF);
-    assert_memory("off", "--memory=auto", GATE_MEMORY_AUTO);
+    assert_memory(NULL, NULL, MEMORY_MODE_AUTO);
+    assert_memory(NULL, "--memory=on", MEMORY_MODE_ON);
+    assert_memory("", NULL, MEMORY_MODE_AUTO);
+    assert_memory("off", NULL, MEMORY_MODE_OFF);
+    assert_memory("off", "--memory=auto", MEMORY_MODE_AUTO);
 }
 
 /* --- what is taken --- */
