@@ -148,27 +148,29 @@ END
     done
 }
 
-# heavy_pair SECONDS: the first is the oldest for certain; the second is put off.
+# heavy_pair MS: the first is the oldest for certain; the second is put off.
 heavy_pair() {
-    jobs Makefile first "-DMIB=150 -DMS=300 -DHOLD_MS=$1" second "-DMIB=150 -DMS=700 -DHOLD_MS=$1"
-    sed -i 's/^second.o:; @/&sleep 0.2; exec /; s/sleep 0.2; exec/while ! grep -qs first $$LOG; do sleep 0.05; done;/' Makefile
+    jobs Makefile begun '-DMS=200' first "-DMIB=150 -DMS=500 -DHOLD_MS=$1" second "-DMIB=150 -DMS=800 -DHOLD_MS=$1"
+    echo 'second.o: begun.o' >>Makefile
 }
 
 @test 'SIGTERM to make alone, and ^C, while a job is put off: all end as make says, and nothing is left' {
-    local signal
+    local signal code word make
     heavy_pair 60000
     limited_to 256
     for signal in 'TERM 143 Terminated' 'INT 130 Interrupt'; do
         read -r signal code word <<<"$signal"
         spawn limited setsid env --default-signal=INT make -j2 >said 2>&1
         wait_for 20 grep -qs 'put off' said
-        [ "$signal" = TERM ] && kill -TERM "$spawned" || kill -INT -- "-$spawned"
+        make=$(in_group make)
+        [ "$signal" = INT ] || kill -TERM "$make"
+        [ "$signal" = TERM ] || kill -INT -- "-$make"
         status_of "$spawned"
         [ "$status" = "$code" ]
         [ "$(grep -c "^make: .*first.o\] $word" said)" = 1 ]
         [ "$(grep -c "^make: .*second.o\] $word" said)" = 1 ]
         wait_for 10 gate_has_gone
-        ! grep -q ^end "$LOG"
+        ! grep -q '^end [fs]' "$LOG"
         kills_are 0
         again
     done
@@ -213,7 +215,7 @@ tree:; +@ninja --quiet' >>Makefile
     [[ $output != *'hold jobs back'* ]]
 }
 
-# crates N: a workspace of so many, and a compiler's wrapper by which each needs memory.
+# crates N: a workspace of so many. Their compiler goes by a wrapper of a known name, in which it needs memory first.
 crates() {
     local i
     export CARGO_HOME=$PWD/cargo-home CARGO_NET_OFFLINE=true CARGO_TARGET_DIR=$PWD/target CARGO_TERM_COLOR=never
@@ -224,26 +226,34 @@ crates() {
         echo 'pub fn answer() -> u32 { 42 }' >"crates/heavy$i/src/lib.rs"
     done
     printf '[workspace]\nmembers = ["heavy*"]\nresolver = "2"\n' >crates/Cargo.toml
-    cat >rustc-wrapper <<'END'
+    cat >sccache <<'END'
 #!/bin/sh
 case " $* " in
-*" --crate-name heavy"*) "$CC" -DMIB=80 -DMS=400 -DHOLD_MS=100 -c "$3" -o "$3" || exit ;;
+*" --crate-name heavy"*) "$CC" -DMIB=150 -DMS=500 -DHOLD_MS=100 -c "$3.rs" -o "$3" || exit ;;
 esac
 exec "$@"
 END
-    chmod +x rustc-wrapper
-    export RUSTC_WRAPPER=$PWD/rustc-wrapper
+    sed -i 's,-o "$3",-o "$TMPDIR/$3",' sccache
+    chmod +x sccache
+    export RUSTC_WRAPPER=$PWD/sccache TMPDIR=$PWD
 }
 
-@test 'cargo: jobs that stand still, and none that the kernel kills; the second build waits for what it knows' {
+@test 'cargo: without the gate the kernel kills; with it crates wait, and are run again' {
     require cargo rustc
     crates 4
-    # rustc itself needs some 100 MiB beside what the wrapper does.
     limited_to 512
-    cd crates
-    limited cargo build --quiet -j1
-    cd ..
-    wait_for 10 gate_has_gone
-    rm -rf target "$LOG" crates/heavy?
-    cd crates
+    run -0 limited cargo build --quiet -j4 --manifest-path crates/Cargo.toml
+    kills_are 0
+    all_have_run 4
+    [[ $output == *'jobgate: heavy'*' was put off'* ]]
+    again
+    rm -rf target
+    run -0 limited cargo build --quiet -j4 --manifest-path crates/Cargo.toml
+    kills_are 0
+    [[ $output != *'put off'* ]]
+    again
+    rm -rf target
+    JOBWRAP_MEMORY=off run limited cargo build --quiet -j4 --manifest-path crates/Cargo.toml
+    [ "$status" != 0 ]
+    ! kills_are 0
 }

@@ -54,6 +54,8 @@ static const struct {
     {{"jobgate", "--gate="}, "--gate: '' is not auto, ptrace or seccomp"},
     {{"jobgate", "--memory=much"}, "--memory: 'much' is not auto, on or off"},
     {{"jobgate", "--memory="}, "--memory: '' is not auto, on or off"},
+    {{"jobgate", "--no-tokens=1"}, "option '--no-tokens=1' wants no argument (see --help)"},
+    {{"jobgate", "--program=make"}, "--program: 'make' is not a path"},
     {{"jobgate", "-j4"}, "unknown option '-j' (see --help)"},
     {{"jobgate", "--jobs=4"}, "unknown or ambiguous option '--jobs=4' (see --help)"},
     {{"jobgate", "--style=fifo"}, "unknown or ambiguous option '--style=fifo' (see --help)"},

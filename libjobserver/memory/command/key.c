@@ -298,24 +298,24 @@ static void
 look_at_rustc(struct command *command)
 {
     const char *crate = "", *source = "", *kind = "";
-    char name[MEMORY_PATH_SIZE / 4], path[MEMORY_PATH_SIZE];
+    char name[MEMORY_PATH_SIZE / 4], file[MEMORY_PATH_SIZE / 4], path[MEMORY_PATH_SIZE];
 
     for (size_t i = command->from + 1; i < command->end; i++) {
         const char *text = word(command, i);
         if (strcmp(text, "--crate-name") == 0 && i + 1 < command->end)
             crate = word(command, i + 1);
         else if (strcmp(text, "--test") == 0)
-            kind = "/test";
+            kind = "-test";
         else if (strncmp(text, "--emit=", 7) == 0 && !emits_code(text) && !*kind)
-            kind = "/check";
+            kind = "-check";
         else if (strcmp(text, "-") == 0)
             doubt(command);
         else if (ends_with(text, ".rs"))
             source = base_name(text);
     }
     name_plainly(crate, name, sizeof(name));
-    int length = snprintf(path, sizeof(path), "%s%s/", name, kind);
-    name_plainly(source, path + length, sizeof(path) - (size_t)length);
+    name_plainly(source, file, sizeof(file));
+    snprintf(path, sizeof(path), "%s/%s%s", file, name, kind);
     if (take_key(command, WEIGHT_COMPILER, "rustc", NULL))
         memcpy(command->analysis->key->path, path, sizeof(path));
 }

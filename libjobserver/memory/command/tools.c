@@ -68,6 +68,7 @@ static const struct {
     {"umask", "umask", TOOL_NOTHING},
     {"ulimit", "ulimit", TOOL_NOTHING},
     {"exit", "exit", TOOL_NOTHING},
+    {"trap", "trap", TOOL_NOTHING},
     {"touch", "touch", TOOL_NOTHING},
     {"cd", "cd", TOOL_CD},
     {"rm", "rm", TOOL_REMOVE},
