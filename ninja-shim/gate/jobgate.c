@@ -13,11 +13,14 @@
 #include "libjobserver/environment.h"
 #include "libjobserver/implicit.h"
 #include "libjobserver/program/descriptors.h"
+#include "libjobserver/program/limits.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/program.h"
 #include "libjobserver/program/usage.h"
 #include "ninja-shim/gate/jobgate_options.h"
 #include "ninja-shim/gate/start.h"
+
+#define DESCRIPTORS_LEAST 128u
 
 /* The state of the program. */
 struct jobgate {
@@ -120,7 +123,7 @@ put_up_gate(const struct jobgate *jobgate)
     exit(EXIT_OURS);
 }
 
-/* Without it the build goes on all the same. */
+/* Where descriptors are few the build needs them itself. Without a gate it goes on all the same. */
 static void
 put_up_gate_for_memory(const struct jobgate *jobgate)
 {
@@ -132,9 +135,11 @@ put_up_gate_for_memory(const struct jobgate *jobgate)
         .has_single_jobs = true,
         .memory = options->memory,
     };
-    char *why_not;
+    char *why_not = NULL;
 
-    if (start_gate(jobgate, &plan, &why_not) == 0)
+    if (limits_descriptors() < DESCRIPTORS_LEAST)
+        why_not = strdup(strerror(EMFILE));
+    else if (start_gate(jobgate, &plan, &why_not) == 0)
         return;
     if (options->memory == MEMORY_MODE_ON)
         message("cannot hold jobs back (%s); they do not wait for memory",

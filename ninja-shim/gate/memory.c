@@ -410,7 +410,8 @@ gate_memory_join(struct gate_job *job)
     job->memory.may_run_twice = job->memory.job.may_run_twice = false;
 }
 
-/* A copy costs up to some milliseconds: what is known to be small beside what each has is not killed in any case. */
+/* A copy costs up to some milliseconds: what is known to be small beside what each has is not killed in any case, nor is
+ * a line of echo, mkdir and the like. */
 bool
 gate_memory_wants_copy(const struct gate *gate, const struct gate_job *job)
 {
@@ -419,7 +420,7 @@ gate_memory_wants_copy(const struct gate *gate, const struct gate_job *job)
     const struct memory_job *other;
     uint64_t running = 0;
 
-    if (!memory || !of->may_run_twice || !gate->kind->run_copy || job->living > 1)
+    if (!memory || !of->may_run_twice || !*of->key.tool || !gate->kind->run_copy || job->living > 1)
         return false;
     TAILQ_FOREACH (other, &memory->admission.started, in_list)
         running++;
