@@ -20,7 +20,6 @@
 #include "libjobserver/program/clock.h"
 #include "libjobserver/program/limits.h"
 #include "libjobserver/program/message.h"
-#include "libjobserver/program/usage.h"
 #include "ninja-shim/gate/copies.h"
 #include "ninja-shim/gate/temporaries.h"
 
@@ -59,30 +58,7 @@ struct gate_memory {
     char *words[WORDS_MAX];
 };
 
-/* --- what the user says --- */
-
-int
-gate_memory_parse(const char *text, enum gate_memory_mode *mode)
-{
-    static const char *const words[] = {"auto", "on", "off"};
-
-    for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        if (strcmp(text, words[i]) == 0) {
-            *mode = (enum gate_memory_mode)i;
-            return 0;
-        }
-    }
-    return -EINVAL;
-}
-
-void
-gate_memory_read_environment(enum gate_memory_mode *mode)
-{
-    const char *text = getenv("JOBWRAP_MEMORY");
-
-    if (text && *text && gate_memory_parse(text, mode) < 0)
-        usage_refuse("JOBWRAP_MEMORY", text, GATE_MEMORY_MODES);
-}
+/* --- what is said --- */
 
 static void
 print_bytes(char text[BYTES_SIZE], uint64_t bytes)
@@ -121,7 +97,7 @@ complain(const struct gate *gate)
 {
     char *complaint = memory_history_complaint(gate->memory->history);
 
-    if (complaint && gate->plan->memory == GATE_MEMORY_ON)
+    if (complaint && gate->plan->memory == MEMORY_MODE_ON)
         message("memory history: %s", complaint);
     free(complaint);
 }
@@ -129,8 +105,9 @@ complain(const struct gate *gate)
 /* What it runs is known before it has run, but not before its exec is done: a kind of gate may bring it before that.
  * Until then its command line is its parent's. */
 static void
-look_up(struct gate_memory *memory, struct gate_job_memory *of, pid_t pid, pid_t lazy)
+look_up(const struct gate *gate, struct gate_job_memory *of, pid_t pid, pid_t lazy)
 {
+    struct gate_memory *memory = gate->memory;
     struct process_info info;
 
     if (process_info(pid, &info) < 0 || !info.has_executed)
@@ -147,7 +124,9 @@ look_up(struct gate_memory *memory, struct gate_job_memory *of, pid_t pid, pid_t
         process_arguments(pid, memory->command, COMMAND_SIZE, memory->words, WORDS_MAX) <= 0)
         return;
     of->has_key = memory_key_of(&place, memory->words, &of->key, &of->may_run_twice);
-    of->may_run_twice = of->may_run_twice && !process_shares_console(pid, lazy);
+    /* One of make's jobs has its input; what reads it may not run twice anyway. */
+    if (!gate->plan->rules.needs_no_tokens && process_shares_console(pid, lazy))
+        of->may_run_twice = false;
     if (!of->has_key || !history_of(memory))
         return;
     struct memory_expectation expectation = memory_history_expect(memory->history, &of->key);
@@ -250,7 +229,7 @@ flush_now_and_then(struct gate *gate)
 }
 
 static void
-look_up_late(struct gate_memory *memory, struct memory_list *jobs)
+look_up_late(const struct gate *gate, struct memory_list *jobs)
 {
     struct memory_job *job;
 
@@ -258,7 +237,7 @@ look_up_late(struct gate_memory *memory, struct memory_list *jobs)
         struct gate_job *of = job_of(job);
         const struct gate_process *process = TAILQ_FIRST(&of->processes);
         if (!of->memory.is_looked_up && process && process->pidfd >= 0)
-            look_up(memory, &of->memory, process->pid, of->lazy);
+            look_up(gate, &of->memory, process->pid, of->lazy);
     }
 }
 
@@ -316,9 +295,8 @@ go_on(struct gate *gate, struct gate_job *job)
     memory_continued(&job->memory.job);
 }
 
-/* Somebody ends it, and it must go on for that. */
-static bool
-is_being_ended(const struct gate_job *job)
+bool
+gate_memory_is_being_ended(const struct gate_job *job)
 {
     const int deadly[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
     const struct gate_process *process;
@@ -328,7 +306,8 @@ is_being_ended(const struct gate_job *job)
         if (process->pidfd < 0 || process_signals(copies_pid(process), &signals) < 0)
             continue;
         for (size_t i = 0; i < sizeof(deadly) / sizeof(deadly[0]); i++)
-            if (signals.pending & process_signal_bit(deadly[i]))
+            if (signals.pending & ~signals.ignored & ~signals.blocked &
+                process_signal_bit(deadly[i]))
                 return true;
     }
     return false;
@@ -351,7 +330,7 @@ let_go(struct gate *gate, bool (*is_meant)(const struct gate_job *job, pid_t laz
 static bool
 is_to_end(const struct gate_job *job, pid_t lazy)
 {
-    return is_being_ended(job);
+    return gate_memory_is_being_ended(job);
 }
 
 static bool
@@ -411,8 +390,8 @@ gate_memory_gone(struct gate *gate, struct gate_job *job)
 void
 gate_memory_look(struct gate *gate)
 {
-    look_up_late(gate->memory, &gate->memory->admission.waiting);
-    look_up_late(gate->memory, &gate->memory->admission.started);
+    look_up_late(gate, &gate->memory->admission.waiting);
+    look_up_late(gate, &gate->memory->admission.started);
     sample(gate->memory);
     let_go(gate, is_to_end, 0);
     gate->memory->read_ns = 0;
@@ -426,7 +405,7 @@ gate_memory_add(struct gate *gate, struct gate_job *job, const struct gate_proce
 {
     if (!gate->memory)
         return;
-    look_up(gate->memory, &job->memory, process->pid, job->lazy);
+    look_up(gate, &job->memory, process->pid, job->lazy);
     memory_add(&gate->memory->admission, &job->memory.job);
 }
 
@@ -436,7 +415,8 @@ gate_memory_join(struct gate_job *job)
     job->memory.may_run_twice = job->memory.job.may_run_twice = false;
 }
 
-/* A copy costs up to some milliseconds: what is known to be small beside what each has is not killed in any case. */
+/* A copy costs up to some milliseconds: what is known to be small beside what each has is not killed in any case, nor is
+ * a line of echo, mkdir and the like. */
 bool
 gate_memory_wants_copy(const struct gate *gate, const struct gate_job *job)
 {
@@ -445,7 +425,7 @@ gate_memory_wants_copy(const struct gate *gate, const struct gate_job *job)
     const struct memory_job *other;
     uint64_t running = 0;
 
-    if (!memory || !of->may_run_twice || !gate->kind->run_copy || job->living > 1)
+    if (!memory || !of->may_run_twice || !*of->key.tool || !gate->kind->run_copy || job->living > 1)
         return false;
     TAILQ_FOREACH (other, &memory->admission.started, in_list)
         running++;
@@ -588,6 +568,17 @@ gate_memory_schedule(struct gate *gate)
     evtimer_add(memory->look_event, &interval);
 }
 
+void
+gate_memory_look_soon(struct gate *gate)
+{
+    const struct timeval interval = {.tv_usec = MEMORY_SAMPLE_SHORT_MS * 1000L};
+
+    if (!gate->memory)
+        return;
+    gate->memory->look_ms = MEMORY_SAMPLE_SHORT_MS;
+    evtimer_add(gate->memory->look_event, &interval);
+}
+
 /* --- its life --- */
 
 static int
@@ -610,7 +601,7 @@ destroy(struct gate_memory *memory)
 int
 gate_memory_open(struct gate *gate, event_callback_fn on_look)
 {
-    if (gate->plan->memory == GATE_MEMORY_OFF)
+    if (gate->plan->memory == MEMORY_MODE_OFF)
         return 0;
     struct gate_memory *memory = calloc(1, sizeof(*memory));
     if (!memory)
@@ -628,7 +619,7 @@ gate_memory_open(struct gate *gate, event_callback_fn on_look)
         gate->memory = memory;
         return 0;
     }
-    if (gate->plan->memory == GATE_MEMORY_ON)
+    if (gate->plan->memory == MEMORY_MODE_ON)
         message("no job waits for memory: %s", strerror(-result));
     destroy(memory);
     return 0;

@@ -14,11 +14,11 @@
 
 #include "libjobserver/environment.h"
 #include "libjobserver/implicit.h"
+#include "libjobserver/memory/mode.h"
 #include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/program.h"
 #include "libjobserver/program/usage.h"
-#include "ninja-shim/gate/memory.h"
 #include "ninja-shim/gate/start.h"
 #include "ninja-shim/shims/cmake_build.h"
 #include "ninja-shim/shims/make_jobserver.h"
@@ -166,7 +166,7 @@ become_gated(struct shim *shim, const struct jobserver *jobserver, const struct 
     };
     char *why_not;
 
-    gate_memory_read_environment(&plan.memory);
+    memory_mode_read_environment(&plan.memory);
     if (gate_start(&plan, &kind, &why_not) < 0) {
         message("cannot hold jobs back (%s); using -j1", why_not ? why_not : strerror(ENOMEM));
         jobs = 1;

@@ -327,6 +327,9 @@ serve(struct world *world)
         case QUEUE_USE_IMPLICIT:
             run_first(queue, PAY_IMPLICIT);
             break;
+        case QUEUE_USE_NOTHING:
+            fail();
+            break;
         case QUEUE_USE_TOKEN:
             if (world->tokens_free == 0)
                 return;

@@ -13,6 +13,8 @@
 #include "libjobserver/process.h"
 #include "libjobserver/program/message.h"
 #include "ninja-shim/gate/held.h"
+#include "ninja-shim/gate/memory.h"
+#include "ninja-shim/gate/part.h"
 #include "ninja-shim/gate/ptrace/copy.h"
 #include "ninja-shim/gate/ptrace/exit.h"
 #include "ninja-shim/gate/ptrace/gate.h"
@@ -154,6 +156,24 @@ warn_of_set_id(pid_t pid)
             command);
 }
 
+/* true: it is none, and has been let through. */
+static bool
+is_no_job(struct gate *gate, struct tracee *tracee)
+{
+    switch (gate_part_of(gate, tracee->pid, tracee->lazy)) {
+    case GATE_PART_JOB:
+        return false;
+    case GATE_PART_OTHER:
+        let_go(gate, tracee);
+        return true;
+    case GATE_PART_LEADS:
+        tracee->role = ROLE_PASSER;
+        go_on(gate, tracee->pid, 0);
+        return true;
+    }
+    return false;
+}
+
 /* It stands at the gate now. */
 static void
 stand_at_gate(struct gate *gate, struct tracee *tracee)
@@ -170,6 +190,8 @@ stand_at_gate(struct gate *gate, struct tracee *tracee)
         refuse_set_id(gate, tracee);
         return;
     }
+    if (is_no_job(gate, tracee))
+        return;
     tracee->role = ROLE_WAITING;
     int result = gate_admit(gate, pid, tracee->lazy);
     if (result == 0)
@@ -177,6 +199,14 @@ stand_at_gate(struct gate *gate, struct tracee *tracee)
     message("hold back process %d: %s; it is ended", (int)pid, strerror(-result));
     kill(pid, SIGKILL);
     let_go(gate, tracee);
+}
+
+/* No jobs of its own are expected of it any more: it was a lazy client (`cargo run` becomes the program), or a shell on the
+ * way to one has started something else. */
+static bool
+leaves(const struct gate *gate, const struct tracee *tracee)
+{
+    return gate->plan->rules.needs_no_tokens && tracee->lazy != 0;
 }
 
 static void
@@ -200,6 +230,10 @@ on_exec(struct gate *gate, struct tracee *tracee)
     }
     if (tracee->role == ROLE_CHILD) {
         stand_at_gate(gate, tracee);
+        return;
+    }
+    if (!lazy && leaves(gate, tracee)) {
+        let_go(gate, tracee);
         return;
     }
     if (has_lost_privilege(tracee->pid))
@@ -367,6 +401,8 @@ on_signal(struct gate *gate, struct tracee *tracee, int signal_number)
         kill(tracee->pid, SIGKILL);
         signal_number = 0;
     }
+    if (lazy && signal_number == SIGTERM)
+        gate_memory_look_soon(gate);
     if (ends)
         ptrace_quit_give_up(&tracer_of(gate)->quit);
     go_on(gate, tracee->pid, signal_number);
