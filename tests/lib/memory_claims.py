@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "libjobserver/python"))
 
-from jobserver_client import CONTROL_HEADER, connect_beside
+from jobserver_client import CONTROL_HEADER, connect_in, open_directory
 
 CONTROL_MEMORY = 11
 TOLD, MEMORY_SIZE = 128, 224  # so much of the structure is what is told
@@ -32,11 +32,11 @@ def claims() -> bytes:
 
 
 def main() -> None:
-    fd = os.open(sys.argv[1], os.O_RDWR | os.O_NONBLOCK)
     is_jobwrap = Path(sys.argv[1]).with_name("control").exists()
     if is_jobwrap:
-        client = connect_beside(fd)
-        os.close(fd)
+        client = connect_in(open_directory(sys.argv[1]))
+    else:
+        fd = os.open(sys.argv[1], os.O_RDWR | os.O_NONBLOCK)
     while True:
         if is_jobwrap:
             client.send(CONTROL_HEADER.pack(CONTROL_MEMORY, 0) + claims())
