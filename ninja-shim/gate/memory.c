@@ -618,7 +618,8 @@ gate_memory_open(struct gate *gate, event_callback_fn on_look)
     memory_admission_init(&memory->admission);
     memory->root = getcwd(NULL, 0);
     memory->look_event = evtimer_new(gate->base, on_look, gate);
-    memory->share = (struct memory_share){.ask = ask_server, .server = gate->plan->client};
+    memory->share = (struct memory_share){.ask = gate->plan->client ? ask_server : NULL,
+                                          .server = gate->plan->client};
     /* The limits and the history have a score of them, and the jobs come first. */
     int result = limits_descriptors() < DESCRIPTORS_LEAST ? -EMFILE
                                                           : memory_limits_open("", &memory->limits);
