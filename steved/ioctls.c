@@ -259,10 +259,9 @@ static int
 tell_memory(struct call *call, union argument *argument)
 {
     struct opening *opening = call->opening;
-    pid_t pid = opening->group_pid ? opening->group_pid : pool_process_pid(call->process);
 
-    return serve_memory(&call->server->arbiter, &opening->memory, pid, NULL, &argument->memory,
-                        clock_now_ns());
+    return serve_memory(&call->server->arbiter, &opening->memory, opening->opener_pid, NULL,
+                        &argument->memory, clock_now_ns());
 }
 
 /* --- from and to the kernel --- */
