@@ -15,13 +15,13 @@ has_memory_limit(const struct steved_limits *limits)
 static int64_t
 memory_end_ns(const struct throttle_state *state)
 {
-    return state->has_memory ? state->memory_seen_ns + THROTTLE_MEMORY_NS : INT64_MIN;
+    return state->has_memory ? state->memory_seen_ns + THROTTLE_MEMORY_NS : 0;
 }
 
 static int64_t
 load_end_ns(const struct throttle_state *state, const struct steved_limits *limits)
 {
-    return state->has_load ? state->load_seen_ns + limits->load_recheck_ms * MS : INT64_MIN;
+    return state->has_load ? state->load_seen_ns + limits->load_recheck_ms * MS : 0;
 }
 
 bool
