@@ -27,7 +27,8 @@ is_read_by(pid_t pid, pid_t lazy)
 static bool
 may_name_maker(char *const *words)
 {
-    static const char *const names[] = {"make", "cargo", "ninja", "samu", "jobwrap", "jobgate"};
+    static const char *const names[] = {"make",    "cargo",   "ninja",  "samu",
+                                        "jobwrap", "jobgate", "--build"};
 
     for (; *words; words++)
         for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)

@@ -28,14 +28,24 @@ find_real(void)
 }
 
 static _Noreturn void
-become(const char *real, char **argv, int (*exec)(const char *real, char **argv))
+become_real(const char *real, char **argv)
 {
-    int result = exec(real, argv);
+    int result = program_exec_real(real, argv);
 
-    if (result == -ENOENT && exec == memory_gate_become)
-        result = program_exec_real(real, argv);
     message("run %s: %s", real, strerror(-result));
     exit(usage_exec_status(result));
+}
+
+/* Returns if there is no jobgate. */
+static void
+become_gated(const char *real, char **argv)
+{
+    int result = memory_gate_become(real, real, argv);
+
+    if (result == -ENOENT)
+        return;
+    message("run jobgate: %s", strerror(-result));
+    exit(EXIT_OURS);
 }
 
 /* As cargo does, but that it knows its configuration, too. */
@@ -60,9 +70,9 @@ main(int argc, char **argv)
     program_invocation_short_name = (char[]){"cargo-shim"};
     char *real = find_real();
     if (program_shim_hops() > 0 || program_is_asked())
-        become(real, argv, program_exec_real);
+        become_real(real, argv);
     cargo_options_read(&options, argv);
     if (options.builds && memory_gate_is_wanted(jobs_of(&options)))
-        become(real, argv, memory_gate_become);
-    become(real, argv, program_exec_real);
+        become_gated(real, argv);
+    become_real(real, argv);
 }

@@ -141,7 +141,7 @@ become_gated(const struct shim *shim, char **argv)
     if (auth_read_command(argv, &command) < 0 || !command.builds || !command.makes_sense ||
         !memory_gate_is_wanted(jobs_at_once(&command)))
         return;
-    int result = memory_gate_become(shim->real, argv);
+    int result = memory_gate_become(shim->real, shim->real, argv);
     if (result == -ENOENT)
         return;
     message("run jobgate: %s", strerror(-result));

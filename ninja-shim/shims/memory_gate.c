@@ -128,7 +128,7 @@ gate_kind(void)
 
 /* Its words and what they stand for; NULL: no memory. The program ends soon, in whatever way. */
 static char **
-command_of(const char *real, char **argv)
+command_of(const char *real, const char *client, char **argv)
 {
     char *gate, *program, *jobs_of;
     size_t count = 0;
@@ -137,7 +137,7 @@ command_of(const char *real, char **argv)
         count++;
     if (asprintf(&gate, "--gate=%s", gate_kind()) < 0 ||
         asprintf(&program, "--program=%s", real) < 0 ||
-        asprintf(&jobs_of, "--jobs-of=%s", base_name(real)) < 0)
+        asprintf(&jobs_of, "--jobs-of=%s", base_name(client)) < 0)
         return NULL;
     const char *const words[] = {"jobgate",
                                  "--no-tokens",
@@ -160,9 +160,9 @@ command_of(const char *real, char **argv)
 }
 
 int
-memory_gate_become(const char *real, char **argv)
+memory_gate_become(const char *real, const char *client, char **argv)
 {
-    char *jobgate = ours_find("jobgate"), **command = command_of(real, argv);
+    char *jobgate = ours_find("jobgate"), **command = command_of(real, client, argv);
 
     if (!jobgate)
         return -ENOENT;

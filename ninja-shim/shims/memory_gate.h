@@ -19,5 +19,6 @@ unsigned memory_gate_jobs(const char *flags, unsigned otherwise);
  * variable makes no sense. */
 bool memory_gate_is_wanted(unsigned jobs);
 
-/* Becomes jobgate, and then the program `real` with this argv. Returns a negative errno; -ENOENT: there is no jobgate. */
-int memory_gate_become(const char *real, char **argv);
+/* Becomes jobgate, and then the program `real` with this argv, in which the jobs of make and cargo, and of what `client`
+ * is the path of, wait. Returns a negative errno; -ENOENT: there is no jobgate. */
+int memory_gate_become(const char *real, const char *client, char **argv);

@@ -73,8 +73,8 @@ traced='t=$$(awk "/^TracerPid/ { print \$$2 }" /proc/$$PPID/status); cat /proc/$
     kills_are 0
     [[ $output != *'put off'* ]]
     again
-    ! limited env GROUP="$GROUP" "$REAL_MAKE" -j8
-    ! kills_are 0
+    run ! limited env GROUP="$GROUP" "$REAL_MAKE" -j8
+    run ! kills_are 0
 }
 
 @test 'a gate is there only where memory is short for so many jobs, or by JOBWRAP_MEMORY and --memory' {
@@ -170,7 +170,7 @@ heavy_pair() {
         [ "$(grep -c "^make: .*first.o\] $word" said)" = 1 ]
         [ "$(grep -c "^make: .*second.o\] $word" said)" = 1 ]
         wait_for 10 gate_has_gone
-        ! grep -q '^end [fs]' "$LOG"
+        run ! grep -q '^end [fs]' "$LOG"
         kills_are 0
         again
     done
@@ -180,7 +180,9 @@ heavy_pair() {
     limited_to 256
     ln -s "$BUILD/tests/lib/eat" bin/generate
     export JOBWRAP_MEMORY=on
-    jobs Makefile first '-DMIB=50 -DMS=100' second '-DMIB=60 -DMS=100'
+    # The first is the oldest for certain.
+    jobs Makefile begun '-DMS=200' first '-DMIB=50 -DMS=100' second '-DMIB=60 -DMS=100'
+    echo 'second.o: begun.o' >>Makefile
     sed -i "s,\$(CC),$PWD/bin/generate," Makefile
     limited make
     again
@@ -191,13 +193,13 @@ heavy_pair() {
     status_of "$spawned"
     [ "$status" = 137 ]
     wait_for 10 gate_has_gone
-    all_have_run 2
+    all_have_run 3
     again
     rm said
     run -0 limited make -j2
     [[ $output == *'stands still until there is memory again'* ]]
     kills_are 0
-    [ "$(grep -c ^start "$LOG")" = 2 ]
+    [ "$(grep -c ^start "$LOG")" = 3 ]
 }
 
 @test 'a ninja below a make has a gate of its own, and all jobs of both wait' {
@@ -255,5 +257,10 @@ END
     rm -rf target
     JOBWRAP_MEMORY=off run limited cargo build --quiet -j4 --manifest-path crates/Cargo.toml
     [ "$status" != 0 ]
-    ! kills_are 0
+    run ! kills_are 0
+}
+
+@test 'builds for which memory does not suffice, and random deaths' {
+    limited_to 600 # is it there at all?
+    "$LIB/memory-rounds" --make --seed "$RANDOM" "${MEMORY_ROUNDS:-2}" "$SHIMS/make" "$BUILD/tests/lib/eat" "$REAL_MAKE"
 }

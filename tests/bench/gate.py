@@ -351,7 +351,7 @@ def memory_gated(bench: Bench, memory: str) -> Mapping[str, str]:
 
 
 def bench_make(bench: Bench, directory: Path) -> None:
-    """Wall time of a make whose jobs wait for memory, of which there is enough; and of its shim alone."""
+    """Wall time of a make whose jobs wait for memory, where there is enough, and of its shim."""
     make = shutil.which("make")
     if not make:
         print(f"{'make, memory on / off':34} not available")
@@ -370,11 +370,12 @@ def bench_make(bench: Bench, directory: Path) -> None:
         costs = compare(ways, directory, rounds)
         for ours, other in (("on", "off"), ("off", "plain")):
             mine, others = costs[ours], costs[other]
+            ratio = mine.wall_s / others.wall_s
             text = (
-                f"{mine.wall_s / others.wall_s:6.3f}   ({mine.wall_s:.2f} s / {others.wall_s:.2f} s,"
+                f"{ratio:6.3f}   ({mine.wall_s:.2f} s / {others.wall_s:.2f} s,"
                 f" CPU {mine.cpu_s / others.cpu_s:.3f}; goal 1.01)"
             )
-            bench.say(f"{what}, memory {ours} / {other}", mine.wall_s / others.wall_s, text)
+            bench.say(f"{what}, memory {ours} / {other}", ratio, text)
 
 
 def bench_gate(bench: Bench, directory: Path, ninjas: Ninjas) -> None:

@@ -240,6 +240,8 @@ test_parts(void **state)
     assert_part("fail=; for d in a b; do (cd $d && make $t) || eval $f; done", MEMORY_WORKS,
                 MEMORY_LEADS_TO_JOBS);
     assert_part("if test -d x; then jobwrap -j2 make; fi", MEMORY_WORKS, MEMORY_LEADS_TO_JOBS);
+    assert_part("cmake --build x", MEMORY_STARTS_JOBS, MEMORY_LEADS_TO_JOBS);
+    assert_part("cmake -E touch x", MEMORY_WORKS, MEMORY_WORKS);
     assert_part("./make.sh", MEMORY_WORKS, MEMORY_WORKS);
     assert_part("", MEMORY_WORKS, MEMORY_WORKS);
 }

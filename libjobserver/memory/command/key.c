@@ -440,11 +440,9 @@ look_at_unknown(struct command *command, const struct tool *tool)
 
 /* Behind a shell of whatever depth it is still to be started. */
 static void
-look_at_maker(struct command *command, const struct tool *tool)
+note_jobs(struct analysis *analysis)
 {
-    command->analysis->part =
-        command->analysis->depth > 0 ? MEMORY_LEADS_TO_JOBS : MEMORY_STARTS_JOBS;
-    look_at_unknown(command, tool);
+    analysis->part = analysis->depth > 0 ? MEMORY_LEADS_TO_JOBS : MEMORY_STARTS_JOBS;
 }
 
 /* --- what another command follows --- */
@@ -550,6 +548,8 @@ look_into_cmake(struct command *command)
     const char *option = word(command, command->from + 1);
     const char *tool = word(command, command->from + 2);
 
+    if (option && strcmp(option, "--build") == 0)
+        note_jobs(command->analysis);
     if (!option || strcmp(option, "-E") != 0 || !tool)
         return false;
     command->from += 2;
@@ -619,7 +619,8 @@ look_at_tool(struct command *command, const struct tool *tool)
         forget_words(command);
         break;
     case TOOL_MAKER:
-        look_at_maker(command, tool);
+        note_jobs(command->analysis);
+        look_at_unknown(command, tool);
         break;
     default:
         look_at_unknown(command, tool);

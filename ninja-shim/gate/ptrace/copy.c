@@ -68,7 +68,7 @@ ptrace_copy_run(struct gate *gate, struct gate_process *process)
     struct tracee *tracee = tracer_find(tracer_of(gate), process->pid);
 
     if (PTRACE_REGISTERS_ARCH == 0 || !tracee || tracee->role != ROLE_WAITING ||
-        !reaps_children(tracee->pid))
+        tracee->words[0] != 0 || !reaps_children(tracee->pid))
         return false;
     if (!tracee->image)
         tracee->image = calloc(1, sizeof(*tracee->image));
