@@ -244,6 +244,16 @@ copies_differ() {
     GROUP=
 }
 
+@test 'signals that come while a copy is made do not disturb the job' {
+    for _ in {1..20}; do echo "$PWD/bin/cc -DSTATUS=3 -c a.c -o a.o"; done >commands
+    limited_to 600
+    below_fifo 1
+    limited "$JOBGATE" --jobs-of=python3 python3 "$LIB/run-each" commands started SIGCHLD >gated </dev/zero
+    [ "$(grep -c -- '^-DSTATUS=3 3 ' gated)" = 20 ]
+    copies_differ
+    all_back 1
+}
+
 @test 'a fork that is refused: the job runs itself, once' {
     local python
     python=$(python3 -c 'import sys; print(sys.executable)')
