@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """memory_claims.py FILE
 
-A party to the arbiter of memory at FILE, steved's or the FIFO of a jobwrap, that claims all there is
-and a job that has run for ever, as often as is needed to be believed, until it is killed.
+A party to the arbiter of memory at FILE, steved's or the FIFO of a jobwrap, that claims all there
+is and a job that has run for ever, as often as is needed to be believed, until it is killed.
 """
 
 from __future__ import annotations
