@@ -278,7 +278,6 @@ memory_arbiter_leave(struct memory_arbiter *arbiter, struct memory_party *party)
     if (!party->is_member)
         return;
     LIST_REMOVE(party, in_arbiter);
-    party->is_member = false;
     arbiter->count--;
     add_totals(&arbiter->ended, &party->told);
     if (party->above)
@@ -290,7 +289,8 @@ memory_arbiter_leave(struct memory_arbiter *arbiter, struct memory_party *party)
         if (other->above)
             other->above->below++;
     }
-    party->told_ns = 0;
+    /* It may come back. */
+    memory_party_init(party, party->began_ns);
 }
 
 /* --- what is told --- */

@@ -485,6 +485,9 @@ test_one_that_is_part_of_a_job_does_not_wait_for_it(void **state)
     /* It goes, and they are nobody's. */
     memory_arbiter_leave(&arbiter, &outer);
     assert_null(inner[0].above);
+    assert_int_equal(memory_arbiter_join(&arbiter, &outer, 0, NULL, S), 0);
+    assert_false(ask(&arbiter, &outer, running(1, 0), S).answer & STEVED_MEMORY_HAS_INNER);
+    memory_arbiter_leave(&arbiter, &outer);
     memory_arbiter_leave(&arbiter, &inner[0]);
     assert_int_equal(ask(&arbiter, &beside, running(1, 0), S).others_running, 1);
 }
