@@ -90,6 +90,8 @@ struct memory_others {
 struct memory_moment {
     uint64_t available_bytes; /* what could be had now */
     uint64_t total_bytes;     /* if nobody used any */
+    uint64_t place;           /* as in limits.h */
+    uint64_t machine_available_bytes;
     int64_t now_ns;
     struct memory_others others;
 };

@@ -56,6 +56,8 @@ tell_of_all(const struct memory_share *share, const struct memory_admission *adm
     *question = (struct steved_memory){
         .available_bytes = moment->available_bytes,
         .floor_bytes = memory_floor(admission, moment),
+        .place = moment->place,
+        .machine_available_bytes = moment->machine_available_bytes,
         .growth_bytes = memory_expected_growth(admission),
         .dying_bytes = memory_dying(admission, moment->now_ns),
         .reserve_bytes = moment->available_bytes / RESERVE_PART,

@@ -190,6 +190,8 @@ read_moment(struct gate_memory *memory)
     if (memory_limits_read(memory->limits, &left) < 0)
         left = (struct memory_left){.available_bytes = MEMORY_BYTES_MAX,
                                     .total_bytes = MEMORY_BYTES_MAX};
+    memory->moment.place = left.place;
+    memory->moment.machine_available_bytes = left.machine_available_bytes;
     memory->moment.available_bytes = left.available_bytes;
     memory->moment.total_bytes = left.total_bytes;
 }
