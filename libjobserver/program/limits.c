@@ -27,7 +27,7 @@ difference(unsigned limit, unsigned used)
 }
 
 static unsigned
-soft_limit(__rlimit_resource_t resource)
+soft_limit(int resource)
 {
     struct rlimit limit;
 

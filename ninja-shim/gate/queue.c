@@ -3,6 +3,7 @@
 #include "ninja-shim/gate/queue.h"
 
 #include <signal.h>
+#include <stddef.h>
 #include <sys/wait.h>
 
 void

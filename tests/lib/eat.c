@@ -7,6 +7,7 @@
  * It grows to so many MiB evenly within so many milliseconds, waits for so many and computes for so many more, writes
  * its output, and exits with the status, or by the signal. In $LOG stands `start FILE PID` then, and `end FILE PID`.
  * With TEMPORARY it has a file open as g++ has, $TMPDIR/cc??????.s.
+ * On a machine where all else is slow, $EAT_SLOWER says how many times longer it grows and waits.
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -71,6 +72,17 @@ read_arguments(struct job *job, char **argv)
 }
 
 static void
+slow_down(struct job *job)
+{
+    const char *times = getenv("EAT_SLOWER");
+
+    if (!times)
+        return;
+    job->ms *= atol(times);
+    job->hold_ms *= atol(times);
+}
+
+static void
 append(const char *what, const struct job *job)
 {
     const char *path = getenv("LOG");
@@ -116,6 +128,7 @@ main(int argc, char **argv)
     struct job job = {.output = "-"};
 
     read_arguments(&job, argv);
+    slow_down(&job);
     append("start", &job);
     grow(&job);
     wait_ns(job.hold_ms * 1000000);

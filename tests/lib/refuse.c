@@ -2,14 +2,25 @@
 /*
  * refuse: runs a command whose system calls are refused, as an older kernel or a container would.
  *
- *     refuse EPERM|ENOSYS CALL[,CALL]... COMMAND [ARGUMENT]...
+ *     refuse EPERM|ENOSYS|EAGAIN CALL[=ARGUMENT][,CALL]... COMMAND [ARGUMENT]...
+ *
+ * With an ARGUMENT, a number, those alone whose first one is that.
  */
 
 #include <errno.h>
 #include <seccomp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+static int
+error_of(const char *name)
+{
+    if (strcmp(name, "EPERM") == 0)
+        return EPERM;
+    return strcmp(name, "EAGAIN") == 0 ? EAGAIN : ENOSYS;
+}
 
 static int
 add_rules(scmp_filter_ctx filter, int error, char *names)
@@ -18,10 +29,11 @@ add_rules(scmp_filter_ctx filter, int error, char *names)
     char *name;
 
     while (result == 0 && (name = strsep(&names, ","))) {
-        int call = seccomp_syscall_resolve_name(name);
+        int call = seccomp_syscall_resolve_name(strsep(&name, "="));
         if (call == __NR_SCMP_ERROR)
             return -EINVAL;
-        result = seccomp_rule_add(filter, SCMP_ACT_ERRNO((unsigned)error), call, 0);
+        result = seccomp_rule_add(filter, SCMP_ACT_ERRNO((unsigned)error), call, name ? 1 : 0,
+                                  SCMP_A0(SCMP_CMP_EQ, name ? strtoul(name, NULL, 0) : 0));
     }
     return result;
 }
@@ -33,7 +45,7 @@ main(int argc, char **argv)
 
     if (argc < 4 || !filter)
         return 2;
-    int result = add_rules(filter, strcmp(argv[1], "EPERM") == 0 ? EPERM : ENOSYS, argv[2]);
+    int result = add_rules(filter, error_of(argv[1]), argv[2]);
     if (result == 0)
         result = seccomp_load(filter);
     if (result < 0) {

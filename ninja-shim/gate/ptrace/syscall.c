@@ -12,8 +12,8 @@
 #include <sys/user.h>
 
 /* From <linux/ptrace.h>, which cannot be included beside <sys/ptrace.h>. */
-#define GET_SYSCALL_INFO ((enum __ptrace_request)0x420e) /* Linux 5.3 */
-#define SET_SYSCALL_INFO ((enum __ptrace_request)0x4212) /* Linux 6.16 */
+#define GET_SYSCALL_INFO 0x420e /* Linux 5.3 */
+#define SET_SYSCALL_INFO 0x4212 /* Linux 6.16 */
 #define SYSCALL_ENTRY 1
 #define SYSCALL_EXIT 2
 
