@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A control group (version 1) with little memory, for builds."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import signal
+import time
+
+MOUNT = pathlib.Path("/sys/fs/cgroup/memory")
+MIB = 1 << 20
+
+
+class Group:
+    def __init__(self, limit_mib: int) -> None:
+        self.directory = MOUNT / f"steved-rounds.{os.getpid()}"
+        self.directory.mkdir()
+        for name in ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes"):
+            with contextlib.suppress(OSError):
+                (self.directory / name).write_text(str(limit_mib * MIB))
+
+    def enter(self) -> None:
+        (self.directory / "cgroup.procs").write_text("0")
+
+    def pids(self) -> list[int]:
+        return [int(pid) for pid in (self.directory / "cgroup.procs").read_text().split()]
+
+    def called(self, name: str) -> list[int]:
+        found = []
+        for pid in self.pids():
+            with contextlib.suppress(OSError):
+                comm = pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+                if comm.startswith(name) and (name != "jobgate" or comm == name):
+                    found.append(pid)
+        return found
+
+    def kills(self) -> int:
+        text = (self.directory / "memory.oom_control").read_text()
+        return int(dict(line.split() for line in text.splitlines())["oom_kill"])
+
+    def peak_mib(self) -> int:
+        """The most since it was last asked for; cached files count."""
+        file = self.directory / "memory.max_usage_in_bytes"
+        peak = int(file.read_text()) // MIB
+        file.write_text("0")
+        return peak
+
+    def wait_until_empty(self, patience_s: float) -> list[int]:
+        """What is left then."""
+        deadline = time.monotonic() + patience_s
+        while (left := self.pids()) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        return left
+
+    def close(self) -> None:
+        for pid in self.pids():
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        while self.pids():
+            time.sleep(0.01)
+        self.directory.rmdir()
