@@ -154,7 +154,7 @@ main(int argc, char **argv)
     descriptors_guard_standard();
     options_parse(&jobwrap.options, argc, argv);
     if (jobwrap.options.wants_history)
-        history_command(jobwrap.options.command);
+        history_run(jobwrap.options.command);
     guard_against_circles(&jobwrap.options);
     report_start(&jobwrap.report);
     if (parent_find(&jobwrap.parent, &jobwrap.options) < 0) {
