@@ -29,6 +29,15 @@ expected_peak(const struct memory_job *job)
     return lesser(greater(job->expected_bytes, job->least_bytes), MEMORY_BYTES_MAX);
 }
 
+/* From one time to the next a job differs by less than this. */
+static bool
+is_as_expected(const struct memory_job *job)
+{
+    uint64_t peak = expected_peak(job);
+
+    return job->is_known && job->used_bytes <= peak + peak / 32;
+}
+
 /* One that has outgrown what was expected will grow a little more. */
 static uint64_t
 expected_growth(const struct memory_job *job)
@@ -36,7 +45,7 @@ expected_growth(const struct memory_job *job)
     uint64_t peak = expected_peak(job);
     uint64_t rest = peak > job->used_bytes ? peak - job->used_bytes : 0;
 
-    return greater(rest, job->used_bytes / 10);
+    return is_as_expected(job) ? rest : greater(rest, job->used_bytes / 10);
 }
 
 uint64_t
@@ -51,6 +60,14 @@ memory_expected_growth(const struct memory_admission *admission)
     return growth;
 }
 
+/* By which it may grow until it is looked at again, besides what is kept for it. */
+static uint64_t
+unexpected_growth(const struct memory_job *job)
+{
+    return is_as_expected(job) ? lesser(expected_peak(job) / 20, MEMORY_GROWTH_BYTES)
+                               : MEMORY_GROWTH_BYTES;
+}
+
 uint64_t
 memory_floor(const struct memory_admission *admission, const struct memory_moment *moment)
 {
@@ -59,7 +76,7 @@ memory_floor(const struct memory_admission *admission, const struct memory_momen
 
     TAILQ_FOREACH (job, &admission->started, in_list)
         if (job->state == MEMORY_RUNS)
-            tick += MEMORY_GROWTH_BYTES;
+            tick += unexpected_growth(job);
     return lesser(greater(total / 20, tick), total / 100 * 15);
 }
 
@@ -220,17 +237,27 @@ available_soon(const struct memory_admission *admission, const struct memory_mom
     return bytes;
 }
 
+/* In two of them. Of which is known what it needs does not need more because it grows fast. */
+static uint64_t
+growth_within_looks(const struct memory_job *job)
+{
+    uint64_t most = is_as_expected(job) ? expected_growth(job) + unexpected_growth(job)
+                                        : MEMORY_BYTES_MAX;
+
+    return lesser(2 * job->pace_bytes, most);
+}
+
 /* Half the floor, or what is used up until one has looked again, and what is killed then is gone. */
 static uint64_t
 least_available(const struct memory_admission *admission, const struct memory_moment *moment)
 {
     const struct memory_job *job;
-    uint64_t pace = 0;
+    uint64_t growth = 0;
 
     TAILQ_FOREACH (job, &admission->started, in_list)
         if (job->state == MEMORY_RUNS)
-            pace += job->pace_bytes;
-    return greater(memory_floor(admission, moment) / 2, 2 * pace);
+            growth += growth_within_looks(job);
+    return greater(memory_floor(admission, moment) / 2, growth);
 }
 
 static struct memory_job *

@@ -150,6 +150,7 @@ look_up(struct gate_memory *memory, struct gate_job_memory *of, pid_t pid, pid_t
         return;
     struct memory_expectation expectation = memory_history_expect(memory->history, &of->key);
     of->job.expected_bytes = expectation.bytes;
+    of->job.is_known = expectation.source >= MEMORY_FROM_PATH;
     of->source = expectation.source;
 }
 
