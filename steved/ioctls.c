@@ -33,6 +33,7 @@ union argument {
     struct steved_claim claim;
     struct steved_need need;
     struct steved_weight weight;
+    struct steved_memory memory;
     int readable_bytes;
 };
 
@@ -61,6 +62,7 @@ get_status(struct call *call, union argument *argument)
     serve_status(call->server->pool, call->opening->pool, &argument->status);
     argument->status.min_jobs = call->server->options.min_jobs;
     argument->status.per_process_limit = call->server->options.per_process_limit;
+    memory_arbiter_status(&call->server->arbiter, &argument->status, clock_now_ns());
     return 0;
 }
 
@@ -202,6 +204,20 @@ set_weight(struct call *call, union argument *argument)
                             is_owner(call), clock_now_ns());
 }
 
+/* --- memory --- */
+
+/* What it tells need not outlive us: it tells again at its next look. */
+static int
+tell_memory(struct call *call, union argument *argument)
+{
+    struct opening *opening = call->opening;
+    struct serve_above none = {.ask = NULL};
+    pid_t pid = opening->group_pid ? opening->group_pid : pool_process_pid(call->process);
+
+    return serve_memory(&call->server->arbiter, &opening->memory, pid, &none, &argument->memory,
+                        clock_now_ns());
+}
+
 /* --- from and to the kernel --- */
 
 static const struct handler handlers[] = {
@@ -214,6 +230,7 @@ static const struct handler handlers[] = {
     {STEVED_IOC_CLAIM_IMPLICIT, 0, sizeof(struct steved_claim), claim_implicit},
     {STEVED_IOC_NEED, sizeof(struct steved_need), 0, need},
     {STEVED_IOC_WEIGHT, sizeof(struct steved_weight), 0, set_weight},
+    {STEVED_IOC_MEMORY, sizeof(struct steved_memory), sizeof(struct steved_memory), tell_memory},
 };
 
 static const struct handler *

@@ -10,6 +10,7 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "libjobserver/memory/arbiter.h"
 #include "libjobserver/process.h"
 #include "libjobserver/program/message.h"
 #include "steved/options.h"
@@ -34,6 +35,7 @@ struct server {
     mode_t file_mode;
 
     struct pool *pool;
+    struct memory_arbiter arbiter;
     struct openings openings;
     struct process_cache *threads;
     struct client_bucket clients[CLIENT_BUCKETS];

@@ -15,6 +15,7 @@
 
 #include "libjobserver/memory/history.h"
 #include "libjobserver/memory/limits.h"
+#include "libjobserver/memory/share.h"
 #include "libjobserver/process.h"
 #include "libjobserver/program/clock.h"
 #include "libjobserver/program/limits.h"
@@ -46,6 +47,7 @@ struct gate_memory {
     struct memory_admission admission;
     struct memory_limits *limits;
     struct memory_moment moment;
+    struct memory_share share;      /* of what there is for all builds at one jobserver */
     int64_t read_ns;                /* when that was */
     struct memory_history *history; /* NULL: nobody has come yet */
     int64_t flushed_ns;
@@ -124,11 +126,23 @@ complain(const struct gate *gate)
     free(complaint);
 }
 
+static void
+set_expectation(const struct gate *gate, struct gate_job_memory *of,
+                struct memory_expectation expectation)
+{
+    bool can_be_killed = of->may_run_twice && gate->kind->run_copy;
+
+    of->job.expected_bytes = can_be_killed ? expectation.bold_bytes : expectation.bytes;
+    of->job.is_known = expectation.source >= MEMORY_FROM_PATH;
+    of->source = expectation.source;
+}
+
 /* What it runs is known before it has run, but not before its exec is done: a kind of gate may bring it before that.
  * Until then its command line is its parent's. */
 static void
-look_up(struct gate_memory *memory, struct gate_job_memory *of, pid_t pid, pid_t lazy)
+look_up(const struct gate *gate, struct gate_job_memory *of, pid_t pid, pid_t lazy)
 {
+    struct gate_memory *memory = gate->memory;
     struct process_info info;
 
     if (process_info(pid, &info) < 0 || !info.has_executed)
@@ -149,15 +163,14 @@ look_up(struct gate_memory *memory, struct gate_job_memory *of, pid_t pid, pid_t
     if (!of->has_key || !history_of(memory))
         return;
     struct memory_expectation expectation = memory_history_expect(memory->history, &of->key);
-    of->job.expected_bytes = expectation.bytes;
-    of->job.is_known = expectation.source >= MEMORY_FROM_PATH;
-    of->source = expectation.source;
+    set_expectation(gate, of, expectation);
 }
 
 /* Those that wait, and of which nothing but the tool is known, are like what has just ended. */
 static void
-guess_again(struct gate_memory *memory)
+guess_again(const struct gate *gate)
 {
+    const struct gate_memory *memory = gate->memory;
     struct memory_job *job;
 
     TAILQ_FOREACH (job, &memory->admission.waiting, in_list) {
@@ -165,8 +178,7 @@ guess_again(struct gate_memory *memory)
         if (!of->has_key || of->source >= MEMORY_FROM_PATH)
             continue;
         struct memory_expectation expectation = memory_history_guess(memory->history, &of->key);
-        job->expected_bytes = expectation.bytes;
-        of->source = expectation.source;
+        set_expectation(gate, of, expectation);
     }
 }
 
@@ -191,7 +203,7 @@ learn(struct gate *gate, const struct gate_job_memory *of)
         return;
     memory_history_note(memory->history, &of->key, peak_of(of), time(NULL));
     complain(gate);
-    guess_again(memory);
+    guess_again(gate);
 }
 
 /* --- looking --- */
@@ -249,7 +261,7 @@ flush_now_and_then(struct gate *gate)
 }
 
 static void
-look_up_late(struct gate_memory *memory, struct memory_list *jobs)
+look_up_late(const struct gate *gate, struct memory_list *jobs)
 {
     struct memory_job *job;
 
@@ -257,7 +269,7 @@ look_up_late(struct gate_memory *memory, struct memory_list *jobs)
         struct gate_job *of = job_of(job);
         const struct gate_process *process = TAILQ_FIRST(&of->processes);
         if (!of->memory.is_looked_up && process && process->pidfd >= 0)
-            look_up(memory, &of->memory, process->pid, of->lazy);
+            look_up(gate, &of->memory, process->pid, of->lazy);
     }
 }
 
@@ -297,6 +309,7 @@ stop(struct gate *gate, struct gate_job *job)
         process_tree_stop(copies_pid(process));
     }
     memory_stopped(&job->memory.job);
+    gate->memory->share.counts.stopped++;
     tell_stopped(job);
 }
 
@@ -392,6 +405,7 @@ put_off(struct gate *gate, struct gate_job *job)
     struct gate_process *process = TAILQ_FIRST(&job->processes);
 
     memory_killed(&gate->memory->admission, &job->memory.job, clock_now_ns());
+    gate->memory->share.counts.put_off++;
     process->largest_pidfd = process_tree_kill(process->copy, tidy_up, NULL);
     tell_put_off(job);
 }
@@ -408,12 +422,13 @@ gate_memory_gone(struct gate *gate, struct gate_job *job)
 void
 gate_memory_look(struct gate *gate)
 {
-    look_up_late(gate->memory, &gate->memory->admission.waiting);
-    look_up_late(gate->memory, &gate->memory->admission.started);
+    look_up_late(gate, &gate->memory->admission.waiting);
+    look_up_late(gate, &gate->memory->admission.started);
     sample(gate->memory);
     let_go(gate, is_to_end, 0);
     gate->memory->read_ns = 0;
     read_moment(gate->memory);
+    memory_share_look(&gate->memory->share, &gate->memory->admission, &gate->memory->moment);
     flush_now_and_then(gate);
 }
 
@@ -422,7 +437,7 @@ gate_memory_add(struct gate *gate, struct gate_job *job, const struct gate_proce
 {
     if (!gate->memory)
         return;
-    look_up(gate->memory, &job->memory, process->pid, job->lazy);
+    look_up(gate, &job->memory, process->pid, job->lazy);
     memory_add(&gate->memory->admission, &job->memory.job);
 }
 
@@ -460,7 +475,8 @@ gate_memory_next(struct gate *gate)
         return (struct gate_job *)queue_first(&gate->queue);
     read_moment(memory);
     for (;;) {
-        struct memory_step step = memory_next(&memory->admission, &memory->moment);
+        struct memory_step step =
+            memory_share_next(&memory->share, &memory->admission, &memory->moment);
         switch (step.action) {
         case MEMORY_REST:
             return NULL;
@@ -509,7 +525,8 @@ gate_memory_withdraw(struct gate *gate, struct gate_job *job)
 static bool
 runs_alone(const struct gate_memory *memory, const struct memory_job *job)
 {
-    return TAILQ_FIRST(&memory->admission.started) == job && !TAILQ_NEXT(job, in_list);
+    return TAILQ_FIRST(&memory->admission.started) == job && !TAILQ_NEXT(job, in_list) &&
+           memory->moment.others.running == 0;
 }
 
 /* The kernel has killed it, or it was told that there is no more, and perhaps says so itself. */
@@ -528,6 +545,13 @@ tell_too_large(const struct gate_memory *memory, const struct gate_job *job)
             name_of(job, name), had, all);
 }
 
+static void
+tell_others(struct gate_memory *memory)
+{
+    read_moment(memory);
+    memory_share_ended(&memory->share, &memory->admission, &memory->moment);
+}
+
 void
 gate_memory_remove(struct gate *gate, struct gate_job *job)
 {
@@ -535,9 +559,12 @@ gate_memory_remove(struct gate *gate, struct gate_job *job)
         return;
     tell_too_large(gate->memory, job);
     learn(gate, &job->memory);
+    bool has_run = job->memory.job.state != MEMORY_IS_OUT;
     memory_remove(&gate->memory->admission, &job->memory.job);
     /* What it had is free again. */
     gate->memory->read_ns = 0;
+    if (has_run || gate->jobs_alive == 1)
+        tell_others(gate->memory);
 }
 
 /* Where nothing depends on it, peaks are still to be seen for the next build, as well as they can be for so little. */
@@ -574,6 +601,12 @@ gate_memory_schedule(struct gate *gate)
 
 /* --- its life --- */
 
+static int
+ask_server(void *server, struct steved_memory *memory)
+{
+    return client_memory(server, memory);
+}
+
 static void
 destroy(struct gate_memory *memory)
 {
@@ -596,6 +629,7 @@ gate_memory_open(struct gate *gate, event_callback_fn on_look)
     memory_admission_init(&memory->admission);
     memory->root = getcwd(NULL, 0);
     memory->look_event = evtimer_new(gate->base, on_look, gate);
+    memory->share = (struct memory_share){.ask = ask_server, .server = gate->plan->client};
     /* The limits and the history have a score of them, and the jobs come first. */
     int result = limits_descriptors() < DESCRIPTORS_LEAST ? -EMFILE
                                                           : memory_limits_open("", &memory->limits);
