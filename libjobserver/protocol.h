@@ -173,6 +173,7 @@ struct steved_memory {
     __u64 dying_bytes;   /* what those have that it kills, or has just killed, for want of memory */
     __u64 start_bytes;   /* expected of the job that would start; 0: nobody knows */
     __u64 reserve_bytes; /* so much it would like to have granted for those that come next */
+    __u64 held_bytes;    /* expected of the jobs that would run now if only there were memory */
     /* In: totals since the party began. */
     __u64 put_off; /* jobs that have been killed to be run again, each time */
     __u64 stopped; /* jobs that have been stopped to be continued, each time */
@@ -192,7 +193,7 @@ struct steved_memory {
     __u64 others_pace_bytes;
     __u64 others_dying_bytes;
     __u64 elder_growth_bytes; /* of the job that has run longest of all, if it is another's */
-    __u64 spare[4];
+    __u64 spare[3];
 };
 #define STEVED_MEMORY_NONE 0xffffffffu
 #define STEVED_IOC_MEMORY _IOWR('J', 0x58, struct steved_memory)

@@ -5,6 +5,8 @@
 
 #include "libjobserver/memory/expectation.h"
 
+/* Nothing is gained by killing one that has less, or that nobody has looked at yet. */
+#define KILLED_LEAST_BYTES (UINT64_C(4) << 20)
 #define SAMPLE_NS (MEMORY_SAMPLE_SHORT_MS * INT64_C(1000000))
 
 /* --- figures --- */
@@ -287,7 +289,7 @@ youngest_to_kill(const struct memory_admission *admission, const struct memory_m
     {
         if (must_go_on(admission, moment, job))
             return NULL;
-        if (job->state == state && job->may_run_twice)
+        if (job->state == state && job->may_run_twice && job->used_bytes >= KILLED_LEAST_BYTES)
             return job;
     }
     return NULL;

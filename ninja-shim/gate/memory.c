@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "libjobserver/environment.h"
 #include "libjobserver/memory/history.h"
 #include "libjobserver/memory/limits.h"
 #include "libjobserver/memory/share.h"
@@ -629,7 +630,12 @@ gate_memory_open(struct gate *gate, event_callback_fn on_look)
     memory_admission_init(&memory->admission);
     memory->root = getcwd(NULL, 0);
     memory->look_event = evtimer_new(gate->base, on_look, gate);
-    memory->share = (struct memory_share){.ask = ask_server, .server = gate->plan->client};
+    memory->share = (struct memory_share){
+        .ask = ask_server,
+        .server = gate->plan->client,
+        .slots =
+            environment_total_jobs(gate->plan->client, getenv("MAKEFLAGS"), getenv("JOBWRAP_JOBS")),
+    };
     /* The limits and the history have a score of them, and the jobs come first. */
     int result = limits_descriptors() < DESCRIPTORS_LEAST ? -EMFILE
                                                           : memory_limits_open("", &memory->limits);

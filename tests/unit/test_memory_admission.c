@@ -281,6 +281,19 @@ test_the_youngest_is_killed(void **state)
 }
 
 static void
+test_who_has_nothing_is_not_killed(void **state)
+{
+    struct fixture *f = *state;
+
+    run(f, 0, 1000);
+    struct memory_job *second = run(f, 0, 4);
+    run(f, 0, 3);
+    start(f, add(f, 0));
+    available(f, 10);
+    assert_step(f, MEMORY_KILL, second);
+}
+
+static void
 test_who_must_not_run_twice_is_not_killed(void **state)
 {
     struct fixture *f = *state;
@@ -532,6 +545,7 @@ main(void)
         RULE(test_unknown_jobs_start_together_where_there_is_much),
         RULE(test_floor),
         RULE(test_the_youngest_is_killed),
+        RULE(test_who_has_nothing_is_not_killed),
         RULE(test_who_must_not_run_twice_is_not_killed),
         RULE(test_stopped_ones_are_killed_first),
         RULE(test_fast_growth_is_answered_earlier),
