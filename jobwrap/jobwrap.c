@@ -84,6 +84,12 @@ open_source(struct jobwrap *jobwrap)
     return source_open(&jobwrap->source, jobwrap->base);
 }
 
+static void
+on_settled(void *argument)
+{
+    relay_note(&((struct jobwrap *)argument)->relay);
+}
+
 /* Where it cannot be had, all below are one account. */
 static void
 open_control(struct jobwrap *jobwrap)
@@ -92,6 +98,7 @@ open_control(struct jobwrap *jobwrap)
                                         .fifo = &jobwrap->fifo,
                                         .clients = &jobwrap->relay.reclaim.clients,
                                         .first_came = on_first_client,
+                                        .settled = on_settled,
                                         .argument = jobwrap};
     int result = control_open(&jobwrap->control, jobwrap->base);
     if (result < 0)

@@ -245,6 +245,7 @@ copies_differ() {
 		assert 320 * mib < memory["unheld_peak_bytes"] < 400 * mib, report
 		assert 0.3 < memory["waited_s"] < report["wall_s"], report
 		assert memory["put_off"] == memory["stopped"] == 0, report
+		assert 2 <= report["highest_jobs"] <= 6, report
 	END
 }
 
