@@ -130,12 +130,15 @@ find_around(struct memory_arbiter *arbiter, pid_t pid)
     return found;
 }
 
+/* party: for whom; NULL: one has left. */
 static bool
-ask_above(struct serve_above *above, struct steved_memory *memory)
+ask_above(struct memory_arbiter *arbiter, const struct memory_party *party,
+          struct serve_above *above, struct steved_memory *outside, int64_t now_ns)
 {
-    if (!above->ask)
+    if (!above || !above->ask)
         return false;
-    if (above->ask(above->argument, memory) == 0)
+    memory_arbiter_question(arbiter, party, outside, now_ns);
+    if (above->ask(above->argument, outside) == 0)
         return true;
     above->ask = NULL;
     return false;
@@ -154,8 +157,7 @@ serve_memory(struct memory_arbiter *arbiter, struct memory_party *party, pid_t p
         error = memory_arbiter_tell(arbiter, party, memory, now_ns);
     if (error < 0)
         return error;
-    memory_arbiter_question(arbiter, party, &outside, now_ns);
-    bool is_below = ask_above(above, &outside);
+    bool is_below = ask_above(arbiter, party, above, &outside, now_ns);
     memory_arbiter_answer(arbiter, party, is_below ? &outside : NULL, &answer, now_ns);
     *memory = answer;
     return 0;
@@ -170,6 +172,5 @@ serve_memory_left(struct memory_arbiter *arbiter, struct memory_party *party,
     if (!party->is_member)
         return;
     memory_arbiter_leave(arbiter, party);
-    memory_arbiter_question(arbiter, NULL, &outside, now_ns);
-    ask_above(above, &outside);
+    ask_above(arbiter, NULL, above, &outside, now_ns);
 }

@@ -22,12 +22,13 @@ int serve_set_weight(struct pool *pool, struct pool_opening *opening,
                      const struct steved_weight *weight, bool is_owner, int64_t now_ns);
 /* The server that this one has its tokens from, as an arbiter of memory. */
 struct serve_above {
-    /* 0, or a negative errno: it is none, or not any more, and is not asked again. NULL: there is none. */
+    /* 0, or a negative errno: it is none, or not any more, and is not asked again. NULL: it is none. */
     int (*ask)(void *argument, struct steved_memory *memory);
     void *argument;
 };
 /* What a party tells, and is answered; `pid`: the process that it was opened by, above which parties are looked for
- * of whose jobs it is part; 0: it cannot be told. 0, -EINVAL as in protocol.h; -ENOSPC: there are too many. */
+ * of whose jobs it is part; 0: it cannot be told; above: NULL: there is none. 0, -EINVAL as in protocol.h;
+ * -ENOSPC: there are too many. */
 int serve_memory(struct memory_arbiter *arbiter, struct memory_party *party, pid_t pid,
                  struct serve_above *above, struct steved_memory *memory, int64_t now_ns);
 /* It has gone. */

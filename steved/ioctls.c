@@ -211,11 +211,9 @@ static int
 tell_memory(struct call *call, union argument *argument)
 {
     struct opening *opening = call->opening;
-    struct serve_above none = {.ask = NULL};
-    pid_t pid = opening->group_pid ? opening->group_pid : pool_process_pid(call->process);
 
-    return serve_memory(&call->server->arbiter, &opening->memory, pid, &none, &argument->memory,
-                        clock_now_ns());
+    return serve_memory(&call->server->arbiter, &opening->memory, opening->opener_pid, NULL,
+                        &argument->memory, clock_now_ns());
 }
 
 /* --- from and to the kernel --- */

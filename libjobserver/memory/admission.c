@@ -246,28 +246,31 @@ available_soon(const struct memory_admission *admission, const struct memory_mom
            lesser(moment->others.dying_bytes, MEMORY_BYTES_MAX);
 }
 
-/* In two looks. Of which is known what it needs does not need more because it grows fast. */
+/* In so many looks. Of which is known what it needs does not need more because it grows fast. */
 static uint64_t
-growth_soon(const struct memory_job *job)
+growth_soon(const struct memory_job *job, unsigned looks)
 {
     uint64_t most =
         is_as_expected(job) ? memory_growth_of(job) + unexpected_growth(job) : MEMORY_BYTES_MAX;
 
-    return lesser(2 * job->pace_bytes, most);
+    return lesser(looks * job->pace_bytes, most);
 }
 
-/* Half the floor, or what is used up until one has looked again, and what is killed then is gone. Others can claim
- * any pace, and have only as much killed here as for half a floor more. */
+/* Half the floor, or what is used up until one has looked again, and what is killed then is gone. Of two builds the
+ * one that has the youngest job has a look more, so that it comes first. Others can claim any pace, and have only as
+ * much killed here as for a floor more. */
 static uint64_t
 least_available(const struct memory_admission *admission, const struct memory_moment *moment)
 {
+    const struct memory_others *others = &moment->others;
     const uint64_t floor = memory_floor(admission, moment);
     const struct memory_job *job;
-    uint64_t growth = 2 * lesser(moment->others.pace_bytes, floor / 4);
+    const unsigned looks = others->running > 0 && !others->has_younger ? 3 : 2;
+    uint64_t growth = looks * lesser(others->pace_bytes, floor / 2);
 
     TAILQ_FOREACH (job, &admission->started, in_list)
         if (job->state == MEMORY_RUNS)
-            growth += growth_soon(job);
+            growth += growth_soon(job, looks);
     return greater(floor / 2, growth);
 }
 
@@ -303,15 +306,10 @@ memory_youngest(const struct memory_admission *admission, const struct memory_mo
     return job ? job : youngest_to_kill(admission, moment, MEMORY_RUNS);
 }
 
-/* Where a younger one is another's, that has time to see it; but not for ever. */
 static struct memory_job *
 next_kill(const struct memory_admission *admission, const struct memory_moment *moment)
 {
-    uint64_t least = least_available(admission, moment);
-
-    if (moment->others.has_younger)
-        least /= 2;
-    if (available_soon(admission, moment) >= least)
+    if (available_soon(admission, moment) >= least_available(admission, moment))
         return NULL;
     return memory_youngest(admission, moment);
 }

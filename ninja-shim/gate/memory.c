@@ -619,6 +619,12 @@ destroy(struct gate_memory *memory)
     free(memory);
 }
 
+static unsigned
+total_jobs(struct client *client)
+{
+    return client ? environment_total_jobs(client, getenv("MAKEFLAGS"), getenv("JOBWRAP_JOBS")) : 0;
+}
+
 int
 gate_memory_open(struct gate *gate, event_callback_fn on_look)
 {
@@ -631,10 +637,9 @@ gate_memory_open(struct gate *gate, event_callback_fn on_look)
     memory->root = getcwd(NULL, 0);
     memory->look_event = evtimer_new(gate->base, on_look, gate);
     memory->share = (struct memory_share){
-        .ask = ask_server,
+        .ask = gate->plan->client ? ask_server : NULL,
         .server = gate->plan->client,
-        .slots =
-            environment_total_jobs(gate->plan->client, getenv("MAKEFLAGS"), getenv("JOBWRAP_JOBS")),
+        .slots = total_jobs(gate->plan->client),
     };
     /* The limits and the history have a score of them, and the jobs come first. */
     int result = limits_descriptors() < DESCRIPTORS_LEAST ? -EMFILE

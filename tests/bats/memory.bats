@@ -332,3 +332,106 @@ copies_differ() {
     use_ninja 1.11
     "$LIB/memory-rounds" --seed "$RANDOM" "${MEMORY_ROUNDS:-2}" "$NINJA_SHIM" "$BUILD/tests/lib/eat" "$REAL"
 }
+
+# pair HEAVY MIB MS LIGHT: two trees, and ./pair COMMAND..., which builds both at once and says who failed.
+pair() {
+    local name
+    for name in one two; do
+        mkdir -p "$name"
+        (cd "$name" && ln -sfn ../bin bin && tree "$@")
+    done
+    cat >pair <<'END'
+#!/bin/sh
+(cd one && exec "$@") & one=$!
+(cd two && exec "$@") & two=$!
+wait "$one" || { echo "one: $?"; failed=1; }
+wait "$two" || { echo "two: $?"; failed=1; }
+exit "${failed-0}"
+END
+    chmod +x pair
+}
+
+# pair_again: what they have learnt stays.
+pair_again() {
+    wait_for 10 gate_has_gone
+    rm -f {one,two}/*.o {one,two}/.ninja_* "$LOG"
+}
+
+@test 'two builds, each of which alone would fit: under one steved, one jobwrap, nested jobwraps' {
+    local server
+    use_ninja 1.11
+    limited_to 256
+    pair 2 80 500 2
+    MAKEFLAGS='' run limited ./pair "$REAL" -j6
+    [ "$status" != 0 ]
+    ! kills_are 0
+    rmdir "$GROUP"
+    limited_to 256
+    start_steved --jobs 8
+    export NINJA_SHIM_REAL=$REAL
+    for server in steved jobwrap nested steved; do
+        echo "# $server"
+        pair_again
+        case $server in
+        steved) MAKEFLAGS="--jobserver-auth=fifo:$SERVER" run -0 limited ./pair "$NINJA_SHIM" ;;
+        jobwrap) run -0 limited "$JOBWRAP" -j8 --parent=none ./pair "$NINJA_SHIM" ;;
+        nested) run -0 limited "$JOBWRAP" -j8 --parent=none ./pair "$JOBWRAP" "$NINJA_SHIM" ;;
+        esac
+        kills_are 0
+    done
+    wait_for 10 steved_has free 8
+}
+
+# held_up SERVER_FILE COMMAND...: a build waits for as long as somebody claims all memory, and no longer.
+held_up() {
+    local liar
+    SERVER=$1
+    shift
+    spawn python3 "$LIB/memory_claims.py" "$SERVER"
+    liar=$spawned
+    wait_for 10 steved_has memory-running 1048576
+    MAKEFLAGS="--jobserver-auth=fifo:$SERVER" spawn "$@"
+    wait_for 20 steved_has memory-waiting 4
+    [ ! -e "$LOG" ]
+    run -0 "$STEVECTL" --server "$SERVER" status
+    [[ $output == *$'\nin line         4   jobs that wait for memory\n'* ]]
+    run -0 --separate-stderr "$STEVECTL" --server "$SERVER" status --json
+    [[ $output == *'"memory_waiting":4,'* ]]
+    stop "$liar" KILL
+    status_of "$spawned"
+    [ "$status" = 0 ]
+    [ "$(grep -c '^end' "$LOG")" = 4 ]
+    wait_for 10 steved_has memory-running 0
+    [ "$(steved_get memory-waiting)" = 0 ]
+    rm -f ./*.o .ninja_* "$LOG"
+}
+
+@test 'who claims all memory stops others for as long as it lives, and no longer' {
+    use_ninja 1.11
+    tree 0 0 0 4
+    start_steved --jobs 8
+    # What nobody knows anything of is not asked for where there is plenty.
+    MAKEFLAGS="--jobserver-auth=fifo:$SERVER" "$NINJA_SHIM"
+    rm -f ./*.o .ninja_* "$LOG"
+    held_up "$SERVER" "$NINJA_SHIM"
+    spawn "$JOBWRAP" -j8 --parent=none sh -c 'printf %s "$JOBWRAP_FIFO" >fifo; exec sleep 60'
+    wait_for 10 test -s fifo
+    held_up "$(cat fifo)" "$NINJA_SHIM"
+}
+
+@test 'a gate in a job of a gate does not wait for that job' {
+    use_ninja 1.11
+    limited_to 256
+    start_steved --jobs 4
+    export MAKEFLAGS="--jobserver-auth=fifo:$SERVER"
+    mkdir sub
+    (cd sub && ln -s ../bin bin && tree 1 225 300 0)
+    printf 'rule sub\n  command = cd sub && %s\nbuild sub.o: sub\n' "$NINJA_SHIM" >build.ninja
+    # The second time it is known that it does not fit beside anything.
+    for _ in first second; do
+        run -0 timeout -s KILL 60 sh -c 'echo 0 >"$1/cgroup.procs" && exec "$2"' sh "$GROUP" "$NINJA_SHIM"
+        kills_are 0
+        wait_for 10 gate_has_gone
+        rm -f sub/*.o sub/.ninja_* .ninja_*
+    done
+}
