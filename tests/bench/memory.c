@@ -37,29 +37,30 @@ print_median(const char *name, double *costs_ns, int rounds)
     printf("%.1f %s\n", costs_ns[rounds / 2], name);
 }
 
-/* Each the parent of the next, which ends with it; returns the pid of the first when the last is there. */
+/* It ends with its parent; the last one says that it is there. */
+static _Noreturn void
+be_process(int depth, int ready_fd)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    pid_t child = depth < PROCESSES ? fork() : -1;
+    if (child == 0)
+        be_process(depth + 1, ready_fd);
+    if (child > 0 || write(ready_fd, "", 1) == 1)
+        pause();
+    _exit(0);
+}
+
+/* Each the parent of the next; returns the pid of the first. */
 static pid_t
 start_tree(void)
 {
     int ends[2];
     char byte;
+    pid_t first = pipe(ends) < 0 ? -1 : fork();
 
-    if (pipe(ends) < 0)
-        exit(1);
-    pid_t first = fork();
-    if (first < 0)
-        exit(1);
-    for (int depth = 1; first == 0; depth++) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        pid_t child = depth < PROCESSES ? fork() : -1;
-        if (child == 0)
-            continue;
-        if (child < 0 && write(ends[1], "", 1) != 1)
-            _exit(1);
-        pause();
-        _exit(0);
-    }
-    if (read(ends[0], &byte, 1) != 1)
+    if (first == 0)
+        be_process(1, ends[1]);
+    if (first < 0 || read(ends[0], &byte, 1) != 1)
         exit(1);
     return first;
 }
