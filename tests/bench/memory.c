@@ -37,20 +37,22 @@ print_median(const char *name, double *costs_ns, int rounds)
     printf("%.1f %s\n", costs_ns[rounds / 2], name);
 }
 
-/* It ends with its parent; the last one says that it is there. */
+/* Each the parent of the next, and ends with its own; the last one says that it is there. */
 static _Noreturn void
-be_process(int depth, int ready_fd)
+be_tree(int ready_fd)
 {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    pid_t child = depth < PROCESSES ? fork() : -1;
-    if (child == 0)
-        be_process(depth + 1, ready_fd);
+    pid_t child = 0;
+
+    for (int depth = 1; child == 0; depth++) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        child = depth < PROCESSES ? fork() : -1;
+    }
     if (child > 0 || write(ready_fd, "", 1) == 1)
         pause();
     _exit(0);
 }
 
-/* Each the parent of the next; returns the pid of the first. */
+/* Returns the pid of the first. */
 static pid_t
 start_tree(void)
 {
@@ -59,7 +61,7 @@ start_tree(void)
     pid_t first = pipe(ends) < 0 ? -1 : fork();
 
     if (first == 0)
-        be_process(1, ends[1]);
+        be_tree(ends[1]);
     if (first < 0 || read(ends[0], &byte, 1) != 1)
         exit(1);
     return first;
