@@ -64,6 +64,12 @@ runs_by_itself(const struct memory_party *party)
     return jobs_of(party) > party->below;
 }
 
+static uint64_t
+growth_of(const struct memory_party *party)
+{
+    return runs_by_itself(party) ? party->told.growth_bytes + party->granted_bytes : 0;
+}
+
 /* Is `inner` the same, or a part of one of its jobs? */
 static bool
 is_around(const struct memory_party *party, const struct memory_party *inner)
@@ -131,7 +137,7 @@ add(struct others *others, const struct memory_party *party, int64_t now_ns)
     if (!runs_by_itself(party))
         return;
     others->used_bytes += told->used_bytes;
-    others->growth_bytes += told->growth_bytes + party->granted_bytes;
+    others->growth_bytes += growth_of(party);
     others->pace_bytes += told->pace_bytes;
     others->running += jobs_of(party);
     others->unseen += told->unseen + party->granted_unseen;
@@ -294,6 +300,8 @@ note_times(struct memory_party *party, int64_t now_ns)
         party->waits_ns = 0;
     else if (party->waits_ns == 0)
         party->waits_ns = now_ns;
+    if (!waits || told->flags & STEVED_MEMORY_ASKS)
+        party->wanted_bytes = told->start_bytes;
     /* What it kills counts for so long, and then for as long what it goes on to claim does not. */
     if (told->dying_bytes > 0 &&
         (party->dying_ns == 0 || now_ns - party->dying_ns >= 2 * MEMORY_DEATH_NS))
@@ -364,17 +372,31 @@ may_run_one(const struct memory_party *party, int64_t now_ns)
            told->start_bytes + told->floor_bytes <= told->available_bytes;
 }
 
-/* Another has waited for long, and longer. */
+/* What it would leave for the one that waits when all jobs of that have ended suffices. */
+static bool
+leaves_enough(const struct memory_party *party, const struct others *others,
+              const struct memory_party *waiting)
+{
+    const struct steved_memory *told = &party->told;
+    uint64_t growth = others->growth_bytes - growth_of(waiting);
+
+    return (int64_t)told->available_bytes - (int64_t)told->floor_bytes +
+               (int64_t)waiting->told.used_bytes - (int64_t)lesser(growth, INT64_MAX / 2) -
+               (int64_t)told->growth_bytes - (int64_t)told->start_bytes >=
+           (int64_t)waiting->wanted_bytes;
+}
+
 static bool
 must_give_way(const struct memory_arbiter *arbiter, const struct memory_party *party,
-              int64_t now_ns)
+              const struct others *others, int64_t now_ns)
 {
     const struct memory_party *other;
 
     LIST_FOREACH (other, &arbiter->parties, in_arbiter) {
-        if (is_other(other, party, now_ns) && other->waits_ns != 0 &&
-            now_ns - other->waits_ns >= MEMORY_PATIENCE_NS &&
-            (party->waits_ns == 0 || other->waits_ns < party->waits_ns))
+        bool has_waited = other->waits_ns != 0 && now_ns - other->waits_ns >= MEMORY_PATIENCE_NS,
+             is_before = party->waits_ns == 0 || other->waits_ns < party->waits_ns;
+        if (has_waited && is_before && is_other(other, party, now_ns) &&
+            !leaves_enough(party, others, other))
             return true;
     }
     return false;
@@ -409,7 +431,7 @@ judge(const struct memory_arbiter *arbiter, const struct memory_party *party,
         return OPEN;
     if (may_run_one(party, now_ns))
         return fits(party, others) ? OPEN : GRANTED;
-    return must_give_way(arbiter, party, now_ns) ? DENIED : OPEN;
+    return must_give_way(arbiter, party, others, now_ns) ? DENIED : OPEN;
 }
 
 static uint64_t

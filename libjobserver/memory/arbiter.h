@@ -7,7 +7,7 @@
  * clock. What is told and answered is struct steved_memory of protocol.h.
  *
  * A job is granted if what all expect, and itself, fits into what its party sees; or if nothing runs anywhere.
- * Who has waited for MEMORY_PATIENCE_NS goes before all others. Parties are not trusted, and whatever one claims
+ * Who has waited for MEMORY_PATIENCE_NS goes before all others that take what it waits for. Parties are not trusted, and whatever one claims
  * ends with it; but while it lives, too, it stops nobody: a party that has waited for MEMORY_MISTRUST_NS while
  * nothing of it ran has from then on one job at a time granted by what it sees alone.
  *
@@ -42,6 +42,7 @@ struct memory_party {
     unsigned granted_jobs, granted_unseen;
     int64_t began_ns, told_ns;
     int64_t oldest_ns, youngest_ns; /* when these jobs began */
+    uint64_t wanted_bytes;          /* by the last job that waits and has been asked for */
     int64_t waits_ns;    /* since when a job has waited and none was granted; 0: none waits */
     int64_t dying_ns;    /* since when it has told of killed jobs; 0: never */
     bool is_mistrustful; /* what others claim has kept it from running anything at all */

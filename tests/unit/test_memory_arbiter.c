@@ -192,6 +192,27 @@ test_who_has_waited_for_long_goes_first(void **state)
     assert_true(is_granted(ask(&arbiter, &a, starting(1, 50, 10), now_ns)));
 }
 
+static void
+test_what_leaves_enough_for_who_has_waited_need_not_wait(void **state)
+{
+    struct memory_arbiter arbiter;
+    struct memory_party a, b;
+    struct steved_memory large = starting(1, 0, 700), light = starting(1, 0, 10);
+    int64_t now_ns = S;
+
+    memory_arbiter_init(&arbiter);
+    join(&arbiter, &a, now_ns);
+    join(&arbiter, &b, now_ns);
+    large.available_bytes = light.available_bytes = 300 * MIB;
+    large.used_bytes = 600 * MIB; /* what runs of it will leave that free */
+    ask(&arbiter, &b, large, now_ns);
+    now_ns += MEMORY_PATIENCE_NS;
+    assert_false(is_granted(ask(&arbiter, &b, large, now_ns)));
+    assert_true(is_granted(ask(&arbiter, &a, light, now_ns)));
+    light.growth_bytes = 91 * MIB;
+    assert_false(is_granted(ask(&arbiter, &a, light, now_ns)));
+}
+
 /* --- claims --- */
 
 static struct steved_memory
@@ -711,6 +732,7 @@ main(void)
         cmocka_unit_test(test_unknown_jobs_are_let_in_as_there_is_room_for_all_of_them),
         cmocka_unit_test(test_a_reserve_is_a_part_of_what_nobody_waits_for),
         cmocka_unit_test(test_who_has_waited_for_long_goes_first),
+        cmocka_unit_test(test_what_leaves_enough_for_who_has_waited_need_not_wait),
         cmocka_unit_test(test_what_is_claimed_ends_with_who_claims_it),
         cmocka_unit_test(test_a_liar_that_lives_lets_others_have_one_job_each),
         cmocka_unit_test(test_who_is_silent_does_not_count),
