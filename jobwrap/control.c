@@ -344,15 +344,16 @@ static void
 on_packet(evutil_socket_t fd, short what, void *argument)
 {
     struct connection *connection = argument;
-    struct source *source = connection->control->source;
+    const struct control *control = connection->control;
     int result;
 
-    source_look(source);
+    source_look(control->source);
     while ((result = serve(connection)) == 0)
         continue;
     if (result != -EAGAIN)
         disconnect(connection);
-    source_settle(source);
+    source_settle(control->source);
+    control->settled(control->argument);
 }
 
 /* The nearest ancestor's that has a connection: what is below it is part of it, as at steved. */

@@ -24,6 +24,7 @@ struct control {
     const struct private_fifo *fifo;
     const struct clients *clients;      /* of the FIFO, once somebody has come */
     void (*first_came)(void *argument); /* the FIFO is not alone any more */
+    void (*settled)(void *argument);    /* what somebody has asked for is done */
     void *argument;
     int fd;       /* listens; -1: not made */
     int spare_fd; /* given up for a moment where no descriptor is left to refuse somebody with */
@@ -35,7 +36,7 @@ struct control {
     struct serve_above above; /* the parent, as an arbiter of memory */
 };
 
-/* `control` names source (which is open), fifo, clients, first_came and argument. Makes the socket, which has the FIFO's owner and
+/* `control` names source (which is open), fifo, clients, first_came, settled and argument. Makes the socket, which has the FIFO's owner and
  * mode. 0 or a negative errno: without it all below is one account. */
 int control_open(struct control *control, struct event_base *base);
 void control_close(struct control *control);

@@ -85,6 +85,12 @@ open_source(struct jobwrap *jobwrap)
     return source_open(&jobwrap->source, jobwrap->base);
 }
 
+static void
+on_settled(void *argument)
+{
+    relay_note(&((struct jobwrap *)argument)->relay);
+}
+
 /* Where it cannot be had, all below are one account. */
 static void
 open_control(struct jobwrap *jobwrap)
@@ -93,6 +99,7 @@ open_control(struct jobwrap *jobwrap)
                                         .fifo = &jobwrap->fifo,
                                         .clients = &jobwrap->relay.reclaim.clients,
                                         .first_came = on_first_client,
+                                        .settled = on_settled,
                                         .argument = jobwrap};
     int result = control_open(&jobwrap->control, jobwrap->base);
     if (result < 0)
@@ -321,14 +328,22 @@ release(struct jobwrap *jobwrap)
     free(jobwrap->launch.shims);
 }
 
+static void
+write_report(struct jobwrap *jobwrap)
+{
+    const struct client *client = jobwrap->parent.jobserver.client;
+    const struct memory_arbiter *arbiter = &jobwrap->control.arbiter;
+    const struct memory_totals memory = memory_arbiter_totals(arbiter);
+
+    report_write(&jobwrap->report, jobwrap->options.report_file, jobwrap->jobs,
+                 client ? client_name(client) : NULL, arbiter->next_number > 0 ? &memory : NULL);
+}
+
 int
 jobwrap_exit(struct jobwrap *jobwrap)
 {
-    struct client *client = jobwrap->parent.jobserver.client;
-
     if (jobwrap->command.has_ended && !jobwrap->launch_error && jobwrap->options.wants_report)
-        report_write(&jobwrap->report, jobwrap->options.report_file, jobwrap->jobs,
-                     client ? client_name(client) : NULL);
+        write_report(jobwrap);
     release(jobwrap);
     if (jobwrap->launch_error)
         return say_launch_error(jobwrap);

@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "jobwrap/history.h"
 #include "jobwrap/jobwrap.h"
 #include "jobwrap/make_version.h"
 #include "jobwrap/shims.h"
@@ -153,6 +154,8 @@ main(int argc, char **argv)
 
     descriptors_guard_standard();
     options_parse(&jobwrap.options, argc, argv);
+    if (jobwrap.options.wants_history)
+        history_run(jobwrap.options.command);
     guard_against_circles(&jobwrap.options);
     report_start(&jobwrap.report);
     if (parent_find(&jobwrap.parent, &jobwrap.options) < 0) {

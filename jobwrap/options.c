@@ -13,6 +13,7 @@
 
 static const char help[] =
     "usage: jobwrap [OPTION]... [--] COMMAND [ARGUMENT]...\n"
+    "       jobwrap --memory-history [list | forget [PACKAGE]]\n"
     "\n"
     "Runs COMMAND with a jobserver of its own, whose tokens come from the jobserver around it.\n"
     "\n"
@@ -34,6 +35,7 @@ static const char help[] =
     "      --report[=FILE]       at the end, what was used: to stderr, or as JSON to FILE\n"
     "      --group=GROUP         as root: who may use the jobserver (default: jobserver)\n"
     "      --no-shims            leave PATH alone\n"
+    "      --memory-history      run nothing: list how much memory jobs have needed, or forget it\n"
     "  -h, --help                show this\n"
     "  -V, --version             show the version\n"
     "\n"
@@ -46,6 +48,7 @@ enum {
     OPT_STYLE,
     OPT_IMPLICIT,
     OPT_MEMORY,
+    OPT_MEMORY_HISTORY,
     OPT_REPORT,
     OPT_GROUP,
     OPT_NO_SHIMS,
@@ -65,6 +68,7 @@ static const struct option long_options[] = {
     {"report", optional_argument, NULL, OPT_REPORT},
     {"group", required_argument, NULL, OPT_GROUP},
     {"no-shims", no_argument, NULL, OPT_NO_SHIMS},
+    {"memory-history", no_argument, NULL, OPT_MEMORY_HISTORY},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
     {0},
@@ -138,6 +142,9 @@ parse_option(struct options *options, int option)
     case OPT_NO_SHIMS:
         options->wants_shims = false;
         break;
+    case OPT_MEMORY_HISTORY:
+        options->wants_history = true;
+        break;
     case 'h':
         usage_show(help, EXIT_OURS);
     case 'V':
@@ -160,9 +167,9 @@ options_parse(struct options *options, int argc, char **argv)
             usage_refuse_option(option, argv);
         parse_option(options, option);
     }
-    if (optind == argc) {
+    options->command = argv + optind;
+    if (optind == argc && !options->wants_history) {
         message("no command is given (see --help)");
         exit(EXIT_USAGE);
     }
-    options->command = argv + optind;
 }

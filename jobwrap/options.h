@@ -26,6 +26,7 @@ struct options {
     bool wants_shims;
     const char *group;
     bool is_group_named; /* by the user, who wants to hear if there is none */
+    bool wants_history;  /* no command is run, and these are the words of --memory-history */
     char **command;
 };
 

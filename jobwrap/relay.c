@@ -116,8 +116,16 @@ static void
 note(struct relay *relay, int64_t now_ns)
 {
     bool starved = relay->view.lying == 0 && !relay->policy.is_resting;
+    unsigned lent = relay_view_lent(&relay->view) + source_held_by_others(relay->source);
 
-    report_note(relay->report, relay_view_lent(&relay->view), starved, now_ns);
+    report_note(relay->report, lent, starved, now_ns);
+}
+
+void
+relay_note(struct relay *relay)
+{
+    if (relay->has_report)
+        note(relay, clock_now_ns());
 }
 
 static void

@@ -42,6 +42,8 @@ void relay_command(struct relay *relay, pid_t command, bool inherits);
 void relay_orphan_ended(struct relay *relay);
 /* The FIFO's turn has come, or it is asked for tokens; argument: the struct relay, as an event's callback takes it. */
 void relay_wake(void *argument);
+/* Other accounts have taken tokens, or given some back: the report is to know. */
+void relay_note(struct relay *relay);
 /* How many jobs of dead clients run without a token of the build: in slots that others have now. */
 unsigned relay_count_uncovered(struct relay *relay);
 /* No more tokens move. */

@@ -57,6 +57,26 @@ mean_jobs(const struct report *report)
     return wall_ns > 0 ? report->job_ns / (double)wall_ns : 1;
 }
 
+static uint64_t
+mib(uint64_t bytes)
+{
+    return bytes >> 20;
+}
+
+static void
+print_memory(const struct memory_totals *memory)
+{
+    char without[64] = "";
+
+    if (memory->unheld_peak_bytes > memory->peak_bytes)
+        snprintf(without, sizeof(without), ", about %" PRIu64 " MiB if none had waited",
+                 mib(memory->unheld_peak_bytes));
+    message("memory of all jobs: at most %" PRIu64 " MiB%s", mib(memory->peak_bytes), without);
+    message("jobs waited for memory: %.2f s; put off and run again: %" PRIu64
+            "; stopped for a time: %" PRIu64,
+            (double)memory->waited_ms / 1e3, memory->put_off, memory->stopped);
+}
+
 static void
 print(const struct report *report, unsigned jobs, const char *parent)
 {
@@ -76,6 +96,19 @@ static void
 add(struct json_object *object, const char *name, struct json_object *value)
 {
     json_object_object_add(object, name, value);
+}
+
+static struct json_object *
+memory_to_json(const struct memory_totals *memory)
+{
+    struct json_object *object = json_object_new_object();
+
+    add(object, "peak_bytes", json_object_new_uint64(memory->peak_bytes));
+    add(object, "unheld_peak_bytes", json_object_new_uint64(memory->unheld_peak_bytes));
+    add(object, "waited_s", json_object_new_double((double)memory->waited_ms / 1e3));
+    add(object, "put_off", json_object_new_uint64(memory->put_off));
+    add(object, "stopped", json_object_new_uint64(memory->stopped));
+    return object;
 }
 
 static struct json_object *
@@ -163,15 +196,20 @@ replace(const char *file, const char *text)
 }
 
 int
-report_write(struct report *report, const char *file, unsigned jobs, const char *parent)
+report_write(struct report *report, const char *file, unsigned jobs, const char *parent,
+             const struct memory_totals *memory)
 {
     report_note(report, report->jobs > 0 ? report->jobs - 1 : 0, report->is_starved,
                 clock_now_ns());
     if (!file) {
         print(report, jobs, parent);
+        if (memory)
+            print_memory(memory);
         return 0;
     }
     struct json_object *object = to_json(report, jobs, parent);
+    if (memory)
+        add(object, "memory", memory_to_json(memory));
     const char *text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY);
     int result = is_replaceable(file) ? replace(file, text) : write_through(file, text);
     json_object_put(object);

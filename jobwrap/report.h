@@ -4,6 +4,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "libjobserver/memory/arbiter.h"
+
 /* What the build used, as far as the tokens that lie in its FIFO tell. */
 struct report {
     int64_t start_ns, since_ns; /* since when `jobs` and `starved` are as they are */
@@ -23,5 +25,7 @@ void report_start(struct report *report);
 void report_borrowed(struct report *report, unsigned borrowed);
 /* The build's jobs hold so many tokens from now on. */
 void report_note(struct report *report, unsigned lent, bool starved, int64_t now_ns);
-/* To stderr, or as JSON to a file, which is replaced. 0 or a negative errno with a message. */
-int report_write(struct report *report, const char *file, unsigned jobs, const char *parent);
+/* To stderr, or as JSON to a file, which is replaced. `memory`: NULL where nobody has told of it. 0 or a negative
+ * errno with a message. */
+int report_write(struct report *report, const char *file, unsigned jobs, const char *parent,
+                 const struct memory_totals *memory);

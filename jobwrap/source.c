@@ -283,6 +283,15 @@ source_held(const struct source *source)
 }
 
 unsigned
+source_held_by_others(const struct source *source)
+{
+    struct pool_status status;
+
+    pool_get_status(source->pool, &status);
+    return status.held - pool_held(source->opening);
+}
+
+unsigned
 source_recalled(const struct source *source)
 {
     return pool_recalled(source->pool, source->opening);

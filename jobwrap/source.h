@@ -61,6 +61,8 @@ void source_give(struct source *source);
 unsigned source_borrowed(const struct source *source);
 /* Tokens that it holds besides the implicit slot's. */
 unsigned source_held(const struct source *source);
+/* Tokens that other accounts hold. */
+unsigned source_held_by_others(const struct source *source);
 /* Tokens that it is asked for. */
 unsigned source_recalled(const struct source *source);
 /* So many of them lie in the FIFO: `wake` tells when somebody else here comes to wait for one. */

@@ -5,6 +5,8 @@
 
 #include "libjobserver/memory/expectation.h"
 
+/* Nothing is gained by killing one that has less, or that nobody has looked at yet. */
+#define KILLED_LEAST_BYTES (UINT64_C(4) << 20)
 #define SAMPLE_NS (MEMORY_SAMPLE_SHORT_MS * INT64_C(1000000))
 
 /* --- figures --- */
@@ -27,6 +29,15 @@ memory_expected_peak(const struct memory_job *job)
     return lesser(greater(job->expected_bytes, job->least_bytes), MEMORY_BYTES_MAX);
 }
 
+/* From one time to the next a job differs by less than this. */
+static bool
+is_as_expected(const struct memory_job *job)
+{
+    uint64_t peak = memory_expected_peak(job);
+
+    return job->is_known && job->used_bytes <= peak + peak / 32;
+}
+
 /* One that has outgrown what was expected will grow a little more. */
 uint64_t
 memory_growth_of(const struct memory_job *job)
@@ -34,7 +45,7 @@ memory_growth_of(const struct memory_job *job)
     uint64_t peak = memory_expected_peak(job);
     uint64_t rest = peak > job->used_bytes ? peak - job->used_bytes : 0;
 
-    return greater(rest, job->used_bytes / 10);
+    return is_as_expected(job) ? rest : greater(rest, job->used_bytes / 10);
 }
 
 uint64_t
@@ -49,6 +60,14 @@ memory_expected_growth(const struct memory_admission *admission)
     return growth;
 }
 
+/* By which it may grow until it is looked at again, besides what is kept for it. */
+static uint64_t
+unexpected_growth(const struct memory_job *job)
+{
+    return is_as_expected(job) ? lesser(memory_expected_peak(job) / 20, MEMORY_GROWTH_BYTES)
+                               : MEMORY_GROWTH_BYTES;
+}
+
 uint64_t
 memory_floor(const struct memory_admission *admission, const struct memory_moment *moment)
 {
@@ -57,7 +76,7 @@ memory_floor(const struct memory_admission *admission, const struct memory_momen
 
     TAILQ_FOREACH (job, &admission->started, in_list)
         if (job->state == MEMORY_RUNS)
-            tick += MEMORY_GROWTH_BYTES;
+            tick += unexpected_growth(job);
     tick += moment->others.running * MEMORY_GROWTH_BYTES;
     return lesser(greater(total / 20, tick), total / 100 * 15);
 }
@@ -227,6 +246,16 @@ available_soon(const struct memory_admission *admission, const struct memory_mom
            lesser(moment->others.dying_bytes, MEMORY_BYTES_MAX);
 }
 
+/* In so many looks. Of which is known what it needs does not need more because it grows fast. */
+static uint64_t
+growth_soon(const struct memory_job *job, unsigned looks)
+{
+    uint64_t most =
+        is_as_expected(job) ? memory_growth_of(job) + unexpected_growth(job) : MEMORY_BYTES_MAX;
+
+    return lesser(looks * job->pace_bytes, most);
+}
+
 /* Half the floor, or what is used up until one has looked again, and what is killed then is gone. Of two builds the
  * one that has the youngest job has a look more, so that it comes first. Others can claim any pace, and have only as
  * much killed here as for a floor more. */
@@ -236,12 +265,13 @@ least_available(const struct memory_admission *admission, const struct memory_mo
     const struct memory_others *others = &moment->others;
     const uint64_t floor = memory_floor(admission, moment);
     const struct memory_job *job;
-    uint64_t pace = lesser(others->pace_bytes, floor / 2);
+    const unsigned looks = others->running > 0 && !others->has_younger ? 3 : 2;
+    uint64_t growth = looks * lesser(others->pace_bytes, floor / 2);
 
     TAILQ_FOREACH (job, &admission->started, in_list)
         if (job->state == MEMORY_RUNS)
-            pace += job->pace_bytes;
-    return greater(floor / 2, (others->running > 0 && !others->has_younger ? 3 : 2) * pace);
+            growth += growth_soon(job, looks);
+    return greater(floor / 2, growth);
 }
 
 /* The oldest of all must come to its end. */
@@ -262,7 +292,7 @@ youngest_to_kill(const struct memory_admission *admission, const struct memory_m
     {
         if (must_go_on(admission, moment, job))
             return NULL;
-        if (job->state == state && job->may_run_twice)
+        if (job->state == state && job->may_run_twice && job->used_bytes >= KILLED_LEAST_BYTES)
             return job;
     }
     return NULL;

@@ -46,6 +46,7 @@ enum memory_state {
 struct memory_job {
     /* The caller's, who may change them at any time. */
     uint64_t expected_bytes; /* at its peak; 0: nobody knows */
+    bool is_known;           /* it has needed that itself before, and not others like it */
     bool may_run_twice;      /* it can be killed, and run again with the same result */
     /* For all to read. */
     enum memory_state state;

@@ -132,7 +132,7 @@ is_younger(const struct memory_party *party, const struct memory_party *than)
 }
 
 struct others {
-    uint64_t used_bytes, growth_bytes, pace_bytes, dying_bytes;
+    uint64_t used_bytes, growth_bytes, pace_bytes, dying_bytes, held_bytes;
     uint64_t running, unseen, waiting;
     unsigned count;
     const struct memory_party *eldest, *youngest;
@@ -146,6 +146,7 @@ add(struct others *others, const struct memory_party *party, int64_t now_ns)
     others->count++;
     others->waiting += told->waiting;
     others->dying_bytes += dying_of(party, now_ns);
+    others->held_bytes += told->held_bytes;
     if (!runs_by_itself(party))
         return;
     others->used_bytes += told->used_bytes;
@@ -340,6 +341,18 @@ note_times(struct memory_party *party, int64_t now_ns)
         party->dying_ns = now_ns;
 }
 
+static void
+note_peaks(struct memory_arbiter *arbiter, int64_t now_ns)
+{
+    const struct others all = others_of(arbiter, NULL, now_ns);
+    struct memory_totals *totals = &arbiter->ended;
+
+    if (all.used_bytes > totals->peak_bytes)
+        totals->peak_bytes = all.used_bytes;
+    if (all.used_bytes + all.held_bytes > totals->unheld_peak_bytes)
+        totals->unheld_peak_bytes = all.used_bytes + all.held_bytes;
+}
+
 int
 memory_arbiter_tell(struct memory_arbiter *arbiter, struct memory_party *party,
                     const struct steved_memory *told, int64_t now_ns)
@@ -360,12 +373,11 @@ memory_arbiter_tell(struct memory_arbiter *arbiter, struct memory_party *party,
     party->told.dying_bytes = bytes(told->dying_bytes);
     party->told.start_bytes = bytes(told->start_bytes);
     party->told.reserve_bytes = bytes(told->reserve_bytes);
+    party->told.held_bytes = bytes(told->held_bytes);
     party->granted_bytes = party->granted_jobs = party->granted_unseen = 0;
     party->told_ns = now_ns;
     note_times(party, now_ns);
-    struct others all = others_of(arbiter, NULL, now_ns);
-    if (all.used_bytes > arbiter->ended.peak_bytes)
-        arbiter->ended.peak_bytes = all.used_bytes;
+    note_peaks(arbiter, now_ns);
     return 0;
 }
 
@@ -509,6 +521,7 @@ tell_of_all(const struct memory_arbiter *arbiter, struct steved_memory *question
     question->growth_bytes = all.growth_bytes;
     question->pace_bytes = all.pace_bytes;
     question->dying_bytes = all.dying_bytes;
+    question->held_bytes = all.held_bytes;
     question->youngest_ms = STEVED_MEMORY_NONE;
     if (all.youngest)
         question->youngest_ms = (uint32_t)((now_ns - all.youngest->youngest_ns) / NS_A_MS);

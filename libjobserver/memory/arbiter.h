@@ -51,13 +51,15 @@ struct memory_party {
 struct memory_totals {
     uint64_t put_off, stopped, waited_ms;
     uint64_t peak_bytes; /* the most that the jobs of all had at one time */
+    /* An estimate of the same if none had waited: with what is expected of those that were held back. */
+    uint64_t unheld_peak_bytes;
 };
 
 struct memory_arbiter {
     LIST_HEAD(, memory_party) parties;
     unsigned count;
     uint64_t next_number;
-    struct memory_totals ended; /* of those that have left; and the peak of all */
+    struct memory_totals ended; /* of those that have left; and the peaks of all */
 };
 
 void memory_arbiter_init(struct memory_arbiter *arbiter);

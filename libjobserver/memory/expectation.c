@@ -29,16 +29,16 @@ compare(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
-uint64_t
-memory_peaks_median(const struct memory_peaks *peaks)
+struct memory_typical
+memory_peaks_typical(const struct memory_peaks *peaks)
 {
     uint64_t sorted[MEMORY_PEAKS];
 
     if (peaks->count == 0)
-        return 0;
+        return (struct memory_typical){0};
     memcpy(sorted, peaks->bytes, peaks->count * sizeof(*sorted));
     qsort(sorted, peaks->count, sizeof(*sorted), compare);
-    return sorted[peaks->count / 2];
+    return (struct memory_typical){sorted[peaks->count / 4], sorted[peaks->count / 2]};
 }
 
 /* --- one job --- */
@@ -54,20 +54,28 @@ largest(const struct memory_record *records, size_t count, const uint64_t *comma
     return bounded(bytes);
 }
 
+static struct memory_expectation
+expect_like(struct memory_typical others, enum memory_source source)
+{
+    return (struct memory_expectation){bounded(others.median_bytes), bounded(others.quarter_bytes),
+                                       source};
+}
+
 struct memory_expectation
 memory_expect(const struct memory_record *records, size_t count, uint64_t command,
-              uint64_t package_median_bytes, uint64_t tool_median_bytes)
+              struct memory_typical in_package, struct memory_typical of_tool)
 {
     uint64_t bytes = largest(records, count, &command);
 
     if (bytes > 0)
-        return (struct memory_expectation){bytes, MEMORY_FROM_COMMAND};
+        return (struct memory_expectation){bytes, bytes, MEMORY_FROM_COMMAND};
     bytes = largest(records, count, NULL);
+    bytes = bounded(bytes + bytes / 4);
     if (bytes > 0)
-        return (struct memory_expectation){bounded(bytes + bytes / 4), MEMORY_FROM_PATH};
-    if (package_median_bytes > 0)
-        return (struct memory_expectation){bounded(package_median_bytes), MEMORY_FROM_PACKAGE};
-    if (tool_median_bytes > 0)
-        return (struct memory_expectation){bounded(tool_median_bytes), MEMORY_FROM_TOOL};
-    return (struct memory_expectation){0, MEMORY_FROM_NOTHING};
+        return (struct memory_expectation){bytes, bytes, MEMORY_FROM_PATH};
+    if (in_package.median_bytes > 0)
+        return expect_like(in_package, MEMORY_FROM_PACKAGE);
+    if (of_tool.median_bytes > 0)
+        return expect_like(of_tool, MEMORY_FROM_TOOL);
+    return (struct memory_expectation){0, 0, MEMORY_FROM_NOTHING};
 }

@@ -30,8 +30,14 @@ struct memory_peaks {
 };
 
 void memory_peaks_add(struct memory_peaks *peaks, uint64_t bytes);
-/* 0: there are none. */
-uint64_t memory_peaks_median(const struct memory_peaks *peaks);
+
+/* What they are like; 0: there are none. */
+struct memory_typical {
+    uint64_t quarter_bytes; /* a quarter of them need no more than this */
+    uint64_t median_bytes;
+};
+
+struct memory_typical memory_peaks_typical(const struct memory_peaks *peaks);
 
 /* What an expectation is drawn from, the vaguest first. */
 enum memory_source {
@@ -44,11 +50,14 @@ enum memory_source {
 
 struct memory_expectation {
     uint64_t bytes; /* at the peak */
+    /* The same for one that can be killed and run again if it needs more: where jobs like it are all that is
+     * known, the heavy ones are found out by that, and the light ones need not wait. */
+    uint64_t bold_bytes;
     enum memory_source source;
 };
 
-/* `records`: of the job itself, up to MEMORY_RECORDS, in any order. The medians are those of its tool, in its
- * package and everywhere; 0: nobody knows. */
+/* `records`: of the job itself, up to MEMORY_RECORDS, in any order. Jobs of its tool, in its package and
+ * everywhere, are the last two; 0: nobody knows. */
 struct memory_expectation memory_expect(const struct memory_record *records, size_t count,
-                                        uint64_t command, uint64_t package_median_bytes,
-                                        uint64_t tool_median_bytes);
+                                        uint64_t command, struct memory_typical in_package,
+                                        struct memory_typical of_tool);

@@ -61,8 +61,8 @@ struct class
 {
     char name[MEMORY_TOOL_SIZE + MEMORY_PACKAGE_SIZE + 1]; /* "TOOL" or "TOOL\nPACKAGE" */
     struct memory_peaks peaks;
-    uint64_t median_bytes; /* of so many peaks */
-    unsigned not_in_median;
+    struct memory_typical typical; /* of so many peaks */
+    unsigned not_in_typical;
     UT_hash_handle hh;
 };
 
@@ -408,7 +408,7 @@ load_peaks(struct memory_history *history, struct class *class, int which,
     finish_rows(history, prepared, result);
     while (count > 0)
         memory_peaks_add(&class->peaks, bytes[--count]);
-    class->median_bytes = memory_peaks_median(&class->peaks);
+    class->typical = memory_peaks_typical(&class->peaks);
 }
 
 /* NULL: out of memory. */
@@ -447,10 +447,10 @@ add_to_class(struct memory_history *history, int which, const struct note *note)
     if (!class)
         return;
     memory_peaks_add(&class->peaks, note->peak_bytes);
-    if (++class->not_in_median <= class->peaks.count / 20)
+    if (++class->not_in_typical <= class->peaks.count / 20)
         return;
-    class->median_bytes = memory_peaks_median(&class->peaks);
-    class->not_in_median = 0;
+    class->typical = memory_peaks_typical(&class->peaks);
+    class->not_in_typical = 0;
 }
 
 /* --- expecting --- */
@@ -460,10 +460,10 @@ expect(struct memory_history *history, const struct memory_key *key,
        const struct memory_record *records, size_t count)
 {
     const struct class *class = find_class(history, OF_TOOL, key);
-    uint64_t of_tool = class ? class->median_bytes : 0;
+    const struct memory_typical none = {0}, of_tool = class ? class->typical : none;
 
     class = find_class(history, OF_PACKAGE, key);
-    return memory_expect(records, count, key->command, class ? class->median_bytes : 0, of_tool);
+    return memory_expect(records, count, key->command, class ? class->typical : none, of_tool);
 }
 
 struct memory_expectation

@@ -47,6 +47,23 @@ tell_of_ages(const struct memory_admission *admission, const struct memory_momen
     question->oldest_growth_bytes = memory_growth_of(oldest);
 }
 
+/* Expected of those that would run, if they did not wait for memory. */
+static uint64_t
+held_bytes(const struct memory_share *share, const struct memory_admission *admission,
+           const struct memory_moment *moment, unsigned running)
+{
+    const uint64_t taken = (uint64_t)running + moment->others.running;
+    uint64_t places = share->slots > taken ? share->slots - taken : 0, held = 0;
+    const struct memory_job *job;
+
+    TAILQ_FOREACH (job, &admission->waiting, in_list) {
+        if (places-- == 0)
+            break;
+        held += memory_expected_peak(job);
+    }
+    return held;
+}
+
 static void
 tell_of_all(const struct memory_share *share, const struct memory_admission *admission,
             const struct memory_moment *moment, struct steved_memory *question)
@@ -70,9 +87,11 @@ tell_of_all(const struct memory_share *share, const struct memory_admission *adm
     if (question->running == 0 && question->dying_bytes > 0)
         question->running = 1;
     tell_of_ages(admission, moment, question);
-    if (share->is_short)
-        TAILQ_FOREACH (job, &admission->waiting, in_list)
-            question->waiting++;
+    if (!share->is_short)
+        return;
+    TAILQ_FOREACH (job, &admission->waiting, in_list)
+        question->waiting++;
+    question->held_bytes = held_bytes(share, admission, moment, question->running);
 }
 
 static void

@@ -21,6 +21,8 @@ struct memory_share {
     /* Asks the arbiter: 0, or a negative errno: there is none, and nobody is asked any more. NULL: there is none. */
     int (*ask)(void *server, struct steved_memory *memory);
     void *server;
+    unsigned
+        slots; /* so many jobs can run at once, of all together, while there is memory; 0: nobody knows */
     struct memory_counts counts; /* the first two are the caller's to keep */
 
     uint64_t counted_bytes; /* by the arbiter, of ours */

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "libjobserver/environment.h"
 #include "libjobserver/memory/history.h"
 #include "libjobserver/memory/limits.h"
 #include "libjobserver/memory/share.h"
@@ -102,6 +103,17 @@ complain(const struct gate *gate)
     free(complaint);
 }
 
+static void
+set_expectation(const struct gate *gate, struct gate_job_memory *of,
+                struct memory_expectation expectation)
+{
+    bool can_be_killed = of->may_run_twice && gate->kind->run_copy;
+
+    of->job.expected_bytes = can_be_killed ? expectation.bold_bytes : expectation.bytes;
+    of->job.is_known = expectation.source >= MEMORY_FROM_PATH;
+    of->source = expectation.source;
+}
+
 /* What it runs is known before it has run, but not before its exec is done: a kind of gate may bring it before that.
  * Until then its command line is its parent's. */
 static void
@@ -130,14 +142,14 @@ look_up(const struct gate *gate, struct gate_job_memory *of, pid_t pid, pid_t la
     if (!of->has_key || !history_of(memory))
         return;
     struct memory_expectation expectation = memory_history_expect(memory->history, &of->key);
-    of->job.expected_bytes = expectation.bytes;
-    of->source = expectation.source;
+    set_expectation(gate, of, expectation);
 }
 
 /* Those that wait, and of which nothing but the tool is known, are like what has just ended. */
 static void
-guess_again(struct gate_memory *memory)
+guess_again(const struct gate *gate)
 {
+    const struct gate_memory *memory = gate->memory;
     struct memory_job *job;
 
     TAILQ_FOREACH (job, &memory->admission.waiting, in_list) {
@@ -145,8 +157,7 @@ guess_again(struct gate_memory *memory)
         if (!of->has_key || of->source >= MEMORY_FROM_PATH)
             continue;
         struct memory_expectation expectation = memory_history_guess(memory->history, &of->key);
-        job->expected_bytes = expectation.bytes;
-        of->source = expectation.source;
+        set_expectation(gate, of, expectation);
     }
 }
 
@@ -171,7 +182,7 @@ learn(struct gate *gate, const struct gate_job_memory *of)
         return;
     memory_history_note(memory->history, &of->key, peak_of(of), time(NULL));
     complain(gate);
-    guess_again(memory);
+    guess_again(gate);
 }
 
 /* --- looking --- */
@@ -600,6 +611,12 @@ destroy(struct gate_memory *memory)
     free(memory);
 }
 
+static unsigned
+total_jobs(struct client *client)
+{
+    return client ? environment_total_jobs(client, getenv("MAKEFLAGS"), getenv("JOBWRAP_JOBS")) : 0;
+}
+
 int
 gate_memory_open(struct gate *gate, event_callback_fn on_look)
 {
@@ -611,8 +628,11 @@ gate_memory_open(struct gate *gate, event_callback_fn on_look)
     memory_admission_init(&memory->admission);
     memory->root = getcwd(NULL, 0);
     memory->look_event = evtimer_new(gate->base, on_look, gate);
-    memory->share = (struct memory_share){.ask = gate->plan->client ? ask_server : NULL,
-                                          .server = gate->plan->client};
+    memory->share = (struct memory_share){
+        .ask = gate->plan->client ? ask_server : NULL,
+        .server = gate->plan->client,
+        .slots = total_jobs(gate->plan->client),
+    };
     /* The limits and the history have a score of them, and the jobs come first. */
     int result = limits_descriptors() < DESCRIPTORS_LEAST ? -EMFILE
                                                           : memory_limits_open("", &memory->limits);

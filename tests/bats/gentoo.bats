@@ -69,6 +69,7 @@ usr/include/jobserver/protocol.h
 usr/lib/systemd/system/steved.service
 usr/lib/sysusers.d/steved.conf
 usr/lib/udev/rules.d/90-steve.rules
+usr/libexec/jobwrap/jobwrap-memory-history
 usr/libexec/jobwrap/portage/emerge_adapter.py
 usr/libexec/jobwrap/portage/emerge_keeper.py
 usr/libexec/jobwrap/portage/emerge_tokens.py

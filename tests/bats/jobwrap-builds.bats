@@ -171,6 +171,7 @@ two_builds() {
 		assert 1.5 < report["mean_jobs"] <= 3, report
 		assert 0.3 < report["starved_s"] <= report["wall_s"], report
 		assert report["lost"] == report["dropped"] == 0, report
+		assert "memory" not in report, report
 	END
     [ "$(find "$BATS_TEST_TMPDIR" -maxdepth 1 -name 'report*' | wc -l)" = 1 ]
 }

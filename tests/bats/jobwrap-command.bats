@@ -44,6 +44,8 @@ sys.exit(0 if code == -number else f"{code} instead of {-number}")' "$JOBWRAP" $
         ['--implicit=yes']="'yes'" ['--memory=much']="--memory: 'much'" ['--memory=']="--memory: ''" ['--parent=']="--parent: ''" ['--report=']="--report: ''"
         ['--group=no-such-group']="'no-such-group'" ['--frobnicate']="'--frobnicate'"
         ['-x']="'-x'" ['--no-shims=1']="'--no-shims=1'"
+        ['--memory-history']="--memory-history: 'touch'" ['--memory-history=list']="'--memory-history=list'"
+        ['--memory-history forget x']="--memory-history: 'touch'" ['--memory-history list']="'touch'"
     )
     for arguments in "${!cases[@]}"; do
         # shellcheck disable=SC2086 # words
@@ -73,6 +75,46 @@ sys.exit(0 if code == -number else f"{code} instead of {-number}")' "$JOBWRAP" $
     run -0 "$JOBWRAP" --version
     [[ $output == 'jobwrap '[0-9]* ]]
     run -125 sh -c '"$1" --help >/dev/full' sh "$JOBWRAP"
+}
+
+# compiled PACKAGE FILE...: by a compiler that wants 20 MiB.
+compiled() {
+    mkdir -p "$1"
+    printf '%s\n' "${@:2}" | (cd "$1" && "$JOBWRAP" -j2 --parent=none "$BUILD/ninja-shim/jobgate" --memory=on \
+        --jobs-of=xargs xargs -I{} ../cc -DMIB=20 -DMS=300 -c {}.c -o {}.o)
+}
+
+@test "--memory-history: what gates have learnt is listed, the newest first, and forgotten" {
+    cd "$BATS_TEST_TMPDIR"
+    run -0 "$JOBWRAP" --memory-history
+    [[ $output == *MIB*WHEN*PACKAGE*TOOL*PATH ]]
+    run -0 "$JOBWRAP" --memory-history forget
+    [ ! -e "$XDG_CACHE_HOME/jobwrap" ]
+    ln -s "$BUILD/tests/lib/eat" cc
+    compiled one-1.2 a b
+    compiled two-3 c
+    # What a file says is not for the terminal to obey.
+    python3 -c 'import sqlite3, sys; d = sqlite3.connect(sys.argv[1])
+d.execute("update job set tool = ? where path = ?", ("c\033[2J", "c.o")); d.commit()' "$XDG_CACHE_HOME/jobwrap/memory.sqlite"
+    run -0 "$JOBWRAP" --memory-history list
+    [ "${#lines[@]}" = 4 ]
+    [[ ${lines[1]} =~ ^\ +[1-9][0-9]*\ "$(date +%Y)"-..-..\ ..:..\ two\ +'c?[2J'\ +c\.o$ ]]
+    [[ ${lines[2]} == *' one '*' cc '*' '[ab].o ]]
+    run -1 "$JOBWRAP" --memory-history forget three
+    [ "$output" = "jobwrap: memory history: nothing is known of the package 'three'" ]
+    run -0 "$JOBWRAP" --memory-history forget one
+    [ -z "$output" ]
+    run -0 "$JOBWRAP" --memory-history
+    [[ ${#lines[@]} = 2 && $output == *two* ]]
+    run -125 sh -c '"$1" --memory-history >/dev/full' sh "$JOBWRAP"
+    [ "${#lines[@]}" = 1 ]
+    "$JOBWRAP" --memory-history forget
+    run -0 "$JOBWRAP" --memory-history
+    [ "${#lines[@]}" = 1 ]
+    echo junk, which is longer than what is read of a file before it is known to be none >"$XDG_CACHE_HOME/jobwrap/memory.sqlite"
+    rm -f "$XDG_CACHE_HOME"/jobwrap/memory.sqlite-*
+    run -125 "$JOBWRAP" --memory-history forget
+    [[ ${#lines[@]} = 1 && $output == "jobwrap: memory history: $XDG_CACHE_HOME/jobwrap/memory.sqlite: "* ]]
 }
 
 @test "the environment: every variable, and all other flags of MAKEFLAGS" {

@@ -180,6 +180,28 @@ copies_differ() {
     ! grep -q '^end second' "$LOG"
 }
 
+@test 'the report of jobwrap: what was used, what was done for it, and what would have been' {
+    use_ninja 1.11
+    tree 4 80 500 6
+    limited_to 256
+    run -0 limited "$JOBWRAP" -j6 --parent=none --report "$NINJA_SHIM"
+    [[ $output == *'jobwrap: memory of all jobs: at most '*' MiB'*'jobwrap: jobs waited for memory: '*' s; put off and run again: '[1-9]*'; stopped for a time: 0'* ]]
+    again
+    limited "$JOBWRAP" -j6 --parent=none --report=report "$NINJA_SHIM"
+    kills_are 0
+    python3 - report <<-'END'
+		import json, sys
+		report = json.load(open(sys.argv[1]))
+		memory, mib = report["memory"], 1 << 20
+		assert 150 * mib < memory["peak_bytes"] < 256 * mib, report
+		# All four at once.
+		assert 320 * mib < memory["unheld_peak_bytes"] < 400 * mib, report
+		assert 0.3 < memory["waited_s"] < report["wall_s"], report
+		assert memory["put_off"] == memory["stopped"] == 0, report
+		assert 2 <= report["highest_jobs"] <= 6, report
+	END
+}
+
 @test 'one job alone does not fit: the message says what it had' {
     use_ninja 1.11
     jobs large '-DMIB=200 -DMS=500'

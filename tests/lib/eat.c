@@ -5,8 +5,8 @@
  *     cc [-DMIB=N] [-DMS=N] [-DHOLD_MS=N] [-DCPU_MS=N] [-DSTATUS=N] [-DSIGNAL=N] [-DTEMPORARY] -c FILE -o FILE
  *
  * It grows to so many MiB evenly within so many milliseconds, waits for so many and computes for so many more, writes
- * its output, and exits with the status, or by the signal. In $LOG stands `start FILE PID` then, and `end FILE PID`.
- * With TEMPORARY it has a file open as g++ has, $TMPDIR/cc??????.s.
+ * its output, and exits with the status, or by the signal. In $LOG stands `start FILE PID TIME_NS` then, and
+ * `end FILE PID TIME_NS`. With TEMPORARY it has a file open as g++ has, $TMPDIR/cc??????.s.
  * On a machine where all else is slow, $EAT_SLOWER says how many times longer it grows and waits.
  */
 #include <fcntl.h>
@@ -88,7 +88,10 @@ append(const char *what, const struct job *job)
     const char *path = getenv("LOG");
     char line[256];
     int fd = path ? open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666) : -1;
-    int length = snprintf(line, sizeof(line), "%s %s %d\n", what, job->output, (int)getpid());
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int length = snprintf(line, sizeof(line), "%s %s %d %lld%09ld\n", what, job->output,
+                          (int)getpid(), (long long)now.tv_sec, now.tv_nsec);
 
     if (fd >= 0 && write(fd, line, (size_t)length) < 0)
         fail(path);

@@ -144,6 +144,31 @@ test_who_has_outgrown_what_was_expected_grows_by_a_tenth(void **state)
     assert_int_equal(memory_expected_growth(&f->admission), 490 * MIB);
 }
 
+/* Of one that has needed it before nothing else is expected, but when it has outgrown that. */
+static void
+test_who_is_known_needs_no_more_than_that(void **state)
+{
+    struct fixture *f = *state;
+    struct memory_job *known = run(f, 3000, 3050), *other = run(f, 2000, 10);
+
+    known->is_known = other->is_known = true;
+    assert_int_equal(memory_expected_growth(&f->admission), 1990 * MIB);
+    f->moment.total_bytes = 1000 * MIB;
+    assert_int_equal(memory_floor(&f->admission, &f->moment), 100 * MIB);
+    other->is_known = false;
+    other->expected_bytes = 0;
+    memory_remove(&f->admission, other);
+    assert_int_equal(memory_floor(&f->admission, &f->moment), 50 * MIB);
+    /* It has grown fast, and is about to stop. */
+    known->pace_bytes = 400 * MIB;
+    run(f, 0, 500);
+    available(f, 60);
+    assert_rest(f);
+    memory_sample(known, 3200 * MIB, f->moment.now_ns);
+    assert_int_equal(memory_expected_growth(&f->admission), 370 * MIB);
+    assert_int_equal(memory_next(&f->admission, &f->moment).action, MEMORY_KILL);
+}
+
 static void
 test_after_many_passes_nobody_passes_the_head(void **state)
 {
@@ -253,6 +278,19 @@ test_the_youngest_is_killed(void **state)
     available(f, 0);
     assert_rest(f);
     (void)oldest;
+}
+
+static void
+test_who_has_nothing_is_not_killed(void **state)
+{
+    struct fixture *f = *state;
+
+    run(f, 0, 1000);
+    struct memory_job *second = run(f, 0, 4);
+    run(f, 0, 3);
+    start(f, add(f, 0));
+    available(f, 10);
+    assert_step(f, MEMORY_KILL, second);
 }
 
 static void
@@ -500,12 +538,14 @@ main(void)
         RULE(test_the_first_that_fits_starts),
         RULE(test_one_always_runs),
         RULE(test_who_has_outgrown_what_was_expected_grows_by_a_tenth),
+        RULE(test_who_is_known_needs_no_more_than_that),
         RULE(test_after_many_passes_nobody_passes_the_head),
         RULE(test_only_the_head_is_counted_as_passed),
         RULE(test_unknown_jobs_start_one_after_the_other),
         RULE(test_unknown_jobs_start_together_where_there_is_much),
         RULE(test_floor),
         RULE(test_the_youngest_is_killed),
+        RULE(test_who_has_nothing_is_not_killed),
         RULE(test_who_must_not_run_twice_is_not_killed),
         RULE(test_stopped_ones_are_killed_first),
         RULE(test_fast_growth_is_answered_earlier),

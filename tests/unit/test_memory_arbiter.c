@@ -616,6 +616,7 @@ test_totals_outlive_who_told_them(void **state)
     told.stopped = 3;
     told.waited_ms = 4;
     told.used_bytes = 100 * MIB;
+    told.held_bytes = 70 * MIB;
     ask(&arbiter, &a, told, S);
     ask(&arbiter, &b, told, S);
     told.used_bytes = 50 * MIB;
@@ -628,6 +629,8 @@ test_totals_outlive_who_told_them(void **state)
     assert_int_equal(totals.stopped, 6);
     assert_int_equal(totals.waited_ms, 8);
     assert_int_equal(totals.peak_bytes, 200 * MIB);
+    assert_int_equal(totals.unheld_peak_bytes, 340 * MIB);
+    assert_int_equal(outside.held_bytes, 70 * MIB);
     assert_int_equal(outside.put_off, 5);
     assert_int_equal(outside.running, 1);
     assert_int_equal(outside.available_bytes, 1000 * MIB);

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A control group (version 1 or 2) with little memory, for builds."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import signal
+import time
+
+MOUNT = pathlib.Path("/sys/fs/cgroup")
+MIB = 1 << 20
+
+
+class Group:
+    def __init__(self, limit_mib: int) -> None:
+        self.is_version_1 = (MOUNT / "memory").is_dir()
+        if not self.is_version_1:
+            (MOUNT / "cgroup.subtree_control").write_text("+memory")
+        mount = MOUNT / "memory" if self.is_version_1 else MOUNT
+        self.directory = mount / f"steved-rounds.{os.getpid()}"
+        self.directory.mkdir()
+        self._limit("memory.limit_in_bytes", limit_mib * MIB)
+        self._limit("memory.memsw.limit_in_bytes", limit_mib * MIB)
+        self._limit("memory.max", limit_mib * MIB)
+        self._limit("memory.swap.max", 0)
+
+    def _limit(self, name: str, size: int) -> None:
+        if (self.directory / name).exists():
+            (self.directory / name).write_text(str(size))
+
+    def enter(self) -> None:
+        (self.directory / "cgroup.procs").write_text("0")
+
+    def pids(self) -> list[int]:
+        return [int(pid) for pid in (self.directory / "cgroup.procs").read_text().split()]
+
+    def called(self, name: str) -> list[int]:
+        found = []
+        for pid in self.pids():
+            with contextlib.suppress(OSError):
+                comm = pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+                if comm.startswith(name) and (name != "jobgate" or comm == name):
+                    found.append(pid)
+        return found
+
+    def kills(self) -> int:
+        name = "memory.oom_control" if self.is_version_1 else "memory.events"
+        text = (self.directory / name).read_text()
+        return int(dict(line.split() for line in text.splitlines())["oom_kill"])
+
+    def peak_mib(self) -> int:
+        """The most since it was last asked for (version 2 before Linux 6.12: ever); cached files count."""
+        name = "memory.max_usage_in_bytes" if self.is_version_1 else "memory.peak"
+        file = self.directory / name
+        peak = int(file.read_text()) // MIB
+        with contextlib.suppress(OSError):
+            file.write_text("0")
+        return peak
+
+    def wait_until_empty(self, patience_s: float) -> list[int]:
+        """What is left then."""
+        deadline = time.monotonic() + patience_s
+        while (left := self.pids()) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        return left
+
+    def close(self) -> None:
+        for pid in self.pids():
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        while self.pids():
+            time.sleep(0.01)
+        self.directory.rmdir()
