@@ -9,15 +9,18 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "libjobserver/process.h"
+
 /* The FIFO has a writer, the relay, until the process ends, and this thread with it. */
 static void *
 collect(void *argument)
 {
-    const struct collector *collector = argument;
+    struct collector *collector = argument;
     /* While the process ends, *collector may be gone, and a number read from it any descriptor's. */
     const int fifo_fd = collector->fifo_fd, ask_fd = collector->ask_fd, got_fd = collector->got_fd;
     char token;
 
+    atomic_store(&collector->thread, gettid());
     while (eventfd_read(ask_fd, &(eventfd_t){0}) == 0)
         if (read(fifo_fd, &token, 1) != 1 || eventfd_write(got_fd, 1) < 0)
             break;
@@ -66,10 +69,20 @@ collector_has_got(struct collector *collector)
     return true;
 }
 
+/* It waits to be asked or for a token: what it had taken before that, it has told. */
+static bool
+is_waiting(const struct collector *collector)
+{
+    const pid_t thread = atomic_load(&collector->thread);
+    struct process_info info;
+
+    return thread == 0 || (process_info(thread, &info) == 0 && info.state == 'S');
+}
+
 bool
-collector_has_one(const struct collector *collector)
+collector_may_have_one(const struct collector *collector)
 {
     struct pollfd got = {.fd = collector->got_fd, .events = POLLIN};
 
-    return collector->is_asked && poll(&got, 1, 0) == 1;
+    return collector->is_asked && (!is_waiting(collector) || poll(&got, 1, 0) == 1);
 }

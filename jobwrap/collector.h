@@ -9,13 +9,16 @@
  * token that is no longer wanted when it comes is to be put back.
  */
 
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 struct collector {
     int fifo_fd; /* blocking, and a description of its own */
     int ask_fd;  /* eventfd: take one */
     int got_fd;  /* eventfd, readable when one was taken */
     bool is_asked;
+    _Atomic pid_t thread; /* 0: it has not begun */
 };
 
 /* Opens its descriptors and starts the thread, all signals of which are blocked: 0 or a negative errno.
@@ -25,5 +28,6 @@ int collector_start(struct collector *collector, const char *fifo_path);
 void collector_ask(struct collector *collector);
 /* Was one taken? It belongs to the caller then. */
 bool collector_has_got(struct collector *collector);
-/* Has it one, which collector_has_got() has not told yet? */
-bool collector_has_one(const struct collector *collector);
+/* Has it one, which collector_has_got() has not told yet? true, too, while it is about to tell: until then a
+ * token that it has taken looks like one that is lost. */
+bool collector_may_have_one(const struct collector *collector);

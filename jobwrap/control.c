@@ -29,6 +29,7 @@ struct connection {
     bool is_beside; /* a FIFO's clients: it may claim no more than the command's implicit slot */
     struct pool_process *process;
     struct pool_opening *opening;
+    struct memory_party memory;
     struct event *event;
 };
 
@@ -77,8 +78,11 @@ hello(struct connection *connection, struct control_packet *packet, int *passed)
 
     if (fstat(connection->control->fifo->fd, &status) < 0)
         return -errno;
-    packet->hello = (struct control_hello){
-        .version = CONTROL_VERSION, .device = status.st_dev, .inode = status.st_ino};
+    packet->hello =
+        (struct control_hello){.version = CONTROL_VERSION,
+                               .operations = packet->hello.operations > 0 ? CONTROL_OPERATIONS : 0,
+                               .device = status.st_dev,
+                               .inode = status.st_ino};
     return open_pipe(&connection->ready_fd, passed);
 }
 
@@ -251,6 +255,7 @@ answer(struct connection *connection, struct control_packet *packet, int *passed
     case CONTROL_STATUS:
         serve_status(source->pool, connection->opening, &packet->status);
         packet->status.min_jobs = 1;
+        memory_arbiter_status(&connection->control->arbiter, &packet->status, clock_now_ns());
         return 0;
     case CONTROL_THROTTLE:
         throttle_tell(&source->throttle, &packet->throttle, clock_now_ns());
@@ -268,6 +273,10 @@ answer(struct connection *connection, struct control_packet *packet, int *passed
     case CONTROL_WEIGHT:
         return serve_set_weight(source->pool, connection->opening, &packet->weight,
                                 is_owner(connection), clock_now_ns());
+    case CONTROL_MEMORY:
+        return serve_memory(&connection->control->arbiter, &connection->memory,
+                            connection->peer.pid, &connection->control->above, &packet->memory,
+                            clock_now_ns());
     }
     return -ENOTTY;
 }
@@ -282,6 +291,7 @@ disconnect(struct connection *connection)
     const int fds[] = {connection->fd, connection->ready_fd, connection->recall_fd};
     bool has_claimed = connection->is_beside && pool_process_has_claimed(connection->process);
 
+    serve_memory_left(&control->arbiter, &connection->memory, &control->above, clock_now_ns());
     if (connection->opening)
         pool_close(pool, connection->opening, clock_now_ns());
     if (connection->process)
@@ -392,6 +402,7 @@ connect_peer(struct control *control, int fd, struct event_base *base)
     }
     *connection =
         (struct connection){.control = control, .fd = fd, .ready_fd = -1, .recall_fd = -1};
+    memory_party_init(&connection->memory, clock_now_ns());
     LIST_INSERT_HEAD(&control->connections, connection, in_control);
     control->connection_count++;
     connection->event = event_new(base, fd, EV_READ | EV_PERSIST, on_packet, connection);
@@ -439,6 +450,16 @@ on_connect(evutil_socket_t listening_fd, short what, void *argument)
         control->first_came(control->argument);
 }
 
+static int
+ask_parent(void *argument, struct steved_memory *memory)
+{
+    const struct source *source = ((struct control *)argument)->source;
+
+    if (!source->ledger || source->is_parent_gone)
+        return -ENOTTY;
+    return client_memory(source->parent->jobserver.client, memory);
+}
+
 /* --- its life --- */
 
 static int
@@ -474,6 +495,8 @@ control_open(struct control *control, struct event_base *base)
     const struct private_fifo *fifo = control->fifo;
 
     LIST_INIT(&control->connections);
+    memory_arbiter_init(&control->arbiter);
+    control->above = (struct serve_above){.ask = ask_parent, .argument = control};
     control->fd = control->spare_fd = -1;
     if (fifo->is_pipe) /* which has no directory; that this is so has been said */
         return 0;

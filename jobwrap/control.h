@@ -15,6 +15,7 @@
 #include "jobwrap/clients.h"
 #include "jobwrap/private_fifo.h"
 #include "jobwrap/source.h"
+#include "libjobserver/serve.h"
 
 struct connection;
 
@@ -30,9 +31,11 @@ struct control {
     LIST_HEAD(, connection) connections;
     unsigned connection_count;
     uint64_t next_account;
+    struct memory_arbiter arbiter;
+    struct serve_above above; /* the parent, as an arbiter of memory */
 };
 
-/* `control` names source, fifo, clients, first_came and argument. Makes the socket, which has the FIFO's owner and
+/* `control` names source (which is open), fifo, clients, first_came and argument. Makes the socket, which has the FIFO's owner and
  * mode. 0 or a negative errno: without it all below is one account. */
 int control_open(struct control *control, struct event_base *base);
 void control_close(struct control *control);

@@ -8,6 +8,7 @@
 #include "jobwrap/launch.h"
 #include "jobwrap/shims.h"
 #include "libjobserver/environment.h"
+#include "libjobserver/memory/mode.h"
 #include "libjobserver/program/usage.h"
 
 static int
@@ -27,6 +28,8 @@ prepare(const struct launch *launch, const char *fifo_path)
         if (result < 0)
             return result;
     }
+    if (launch->memory && setenv(MEMORY_MODE_VARIABLE, launch->memory, 1) < 0)
+        return -errno;
     /* cmake makes a -jN of it, by which make leaves its jobserver. */
     unsetenv("CMAKE_BUILD_PARALLEL_LEVEL");
     int result = environment_name_jobserver(&auth, fifo_path, launch->jobs);

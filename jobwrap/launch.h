@@ -14,6 +14,7 @@ struct launch {
     const struct signals *signals;
     bool uses_descriptors; /* R,W instead of fifo:PATH */
     unsigned jobs;
+    const char *memory;   /* JOBWRAP_MEMORY; NULL: as it is */
     char *shims;          /* owned; NULL: leave PATH alone */
     int inherited_fds[2]; /* of the parent's jobserver, not for the command; or -1 */
 };

@@ -43,6 +43,7 @@ plan_launch(struct jobwrap *jobwrap)
         .uses_descriptors = options->style == STYLE_PIPE ||
                             (options->style == STYLE_AUTO && make_version_wants_pipe()),
         .jobs = jobwrap->jobs,
+        .memory = options->memory,
         .shims = options->wants_shims ? shims_find() : NULL,
         .inherited_fds = {inherited ? parent->jobserver.auth.read_fd : -1,
                           inherited ? parent->jobserver.auth.write_fd : -1},

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "jobwrap/options.h"
+#include "libjobserver/memory/mode.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/usage.h"
 #include "libjobserver/protocol.h"
@@ -29,6 +30,7 @@ static const char help[] =
     "                            how COMMAND is told of its jobserver\n"
     "      --implicit=auto|inherit|acquire\n"
     "                            is COMMAND's first job paid for already?\n"
+    "      --memory=auto|on|off  do jobs wait until there is memory for them?\n"
     "      --report[=FILE]       at the end, what was used: to stderr, or as JSON to FILE\n"
     "      --group=GROUP         as root: who may use the jobserver (default: jobserver)\n"
     "      --no-shims            leave PATH alone\n"
@@ -43,6 +45,7 @@ enum {
     OPT_WEIGHT,
     OPT_STYLE,
     OPT_IMPLICIT,
+    OPT_MEMORY,
     OPT_REPORT,
     OPT_GROUP,
     OPT_NO_SHIMS,
@@ -58,6 +61,7 @@ static const struct option long_options[] = {
     {"load-recheck-timeout", required_argument, NULL, OPT_LIMIT + THROTTLE_RECHECK},
     {"style", required_argument, NULL, OPT_STYLE},
     {"implicit", required_argument, NULL, OPT_IMPLICIT},
+    {"memory", required_argument, NULL, OPT_MEMORY},
     {"report", optional_argument, NULL, OPT_REPORT},
     {"group", required_argument, NULL, OPT_GROUP},
     {"no-shims", no_argument, NULL, OPT_NO_SHIMS},
@@ -113,6 +117,11 @@ parse_option(struct options *options, int option)
     case OPT_IMPLICIT:
         if (implicit_parse(optarg, &options->implicit) < 0)
             usage_refuse("--implicit", optarg, "auto, inherit or acquire");
+        break;
+    case OPT_MEMORY:
+        options->memory = optarg;
+        if (memory_mode_parse(optarg, &(enum memory_mode){0}) < 0)
+            usage_refuse("--memory", optarg, MEMORY_MODES);
         break;
     case OPT_REPORT:
         options->wants_report = true;

@@ -20,6 +20,7 @@ struct options {
     struct steved_limits limits;
     enum style style;
     enum implicit_policy implicit;
+    const char *memory; /* as JOBWRAP_MEMORY has it; NULL: not given */
     bool wants_report;
     const char *report_file; /* NULL: stderr */
     bool wants_shims;

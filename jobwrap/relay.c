@@ -175,7 +175,7 @@ find_losses(struct relay *relay)
     reclaim_look(&relay->reclaim, lent);
     uint32_t meanwhile = drain_events(relay);
     bool has_moved = meanwhile & FIFO_WATCH_MOVES || relay_view_lent(&relay->view) != lent ||
-                     collector_has_one(&relay->collector);
+                     collector_may_have_one(&relay->collector);
     struct losses_decision decision = reclaim_decide(&relay->reclaim, has_moved);
     write_off(relay, &decision);
     return (happened | meanwhile) & FIFO_WATCH_MOVES;

@@ -40,6 +40,7 @@ struct client {
     int read_fd, write_fd; /* one description, if it is our own */
     int control_fd;        /* to the jobwrap whose FIFO it is; or -1 */
     int ready_fd;          /* with it: readable when a token may be there */
+    unsigned operations;   /* with it: so many it knows */
     int transit[2];        /* a pipe that tokens pass through where read(2) could block; else -1 */
     char *name;
 };
@@ -221,7 +222,7 @@ find_control(struct client *client)
     if (client->kind != CLIENT_FIFO ||
         process_descriptor_path(client->read_fd, path, sizeof(path)) < 0)
         return;
-    int connection = control_connect(path, client->read_fd, &client->ready_fd);
+    int connection = control_connect(path, client->read_fd, &client->ready_fd, &client->operations);
     if (connection < 0)
         return;
     client->control_fd = connection;
@@ -724,6 +725,8 @@ client_get_status(struct client *client, struct steved_status *status)
 int
 client_get_throttle(struct client *client, struct steved_throttle *throttle)
 {
+    if (client->control_fd >= 0 && client->operations <= CONTROL_THROTTLE)
+        return -ENOTTY;
     return ask(client, STEVED_IOC_THROTTLE, CONTROL_THROTTLE, throttle, sizeof(*throttle));
 }
 
@@ -790,6 +793,14 @@ client_claim_implicit(struct client *client, struct steved_claim *claim)
 {
     *claim = (struct steved_claim){0};
     return ask(client, STEVED_IOC_CLAIM_IMPLICIT, CONTROL_CLAIM_IMPLICIT, claim, sizeof(*claim));
+}
+
+int
+client_memory(struct client *client, struct steved_memory *memory)
+{
+    if (client->control_fd >= 0 && client->operations <= CONTROL_MEMORY)
+        return -ENOTTY;
+    return ask(client, STEVED_IOC_MEMORY, CONTROL_MEMORY, memory, sizeof(*memory));
 }
 
 /* steved tells by POLLPRI, and the answer stays the same until the wish is granted: so by the edge. */

@@ -92,5 +92,7 @@ int client_get_status(struct client *client, struct steved_status *status);
 int client_get_clients(struct client *client, struct steved_clients *page);
 int client_set(struct client *client, const struct steved_settings *settings);
 int client_claim_implicit(struct client *client, struct steved_claim *claim);
+/* Tells the arbiter of memory, and replaces what *memory holds by its answer. -ENOTTY: this server is none. */
+int client_memory(struct client *client, struct steved_memory *memory);
 /* -ENOTTY, too: an older server, which knows no limits. */
 int client_get_throttle(struct client *client, struct steved_throttle *throttle);

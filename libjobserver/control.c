@@ -26,6 +26,7 @@ static const struct {
     [CONTROL_CLAIM_IMPLICIT] = {0, sizeof(struct steved_claim)},
     [CONTROL_NEED] = {sizeof(struct steved_need), 0},
     [CONTROL_WEIGHT] = {sizeof(struct steved_weight), 0},
+    [CONTROL_MEMORY] = {sizeof(struct steved_memory), sizeof(struct steved_memory)},
     [CONTROL_THROTTLE] = {0, sizeof(struct steved_throttle)},
 };
 
@@ -122,10 +123,11 @@ is_trusted(int connection)
 }
 
 static int
-greet(int connection, int fifo_fd, int *ready_fd)
+greet(int connection, int fifo_fd, int *ready_fd, unsigned *operations)
 {
-    struct control_packet packet = {.operation = CONTROL_HELLO,
-                                    .hello = {.version = CONTROL_VERSION}};
+    struct control_packet packet = {
+        .operation = CONTROL_HELLO,
+        .hello = {.version = CONTROL_VERSION, .operations = CONTROL_OPERATIONS}};
     struct stat status;
 
     *ready_fd = -1;
@@ -137,17 +139,18 @@ greet(int connection, int fifo_fd, int *ready_fd)
     if (*ready_fd < 0 || packet.hello.version != CONTROL_VERSION || fstat(fifo_fd, &status) < 0 ||
         packet.hello.device != status.st_dev || packet.hello.inode != status.st_ino)
         return -EPROTO;
+    *operations = packet.hello.operations;
     return 0;
 }
 
 int
-control_connect(const char *fifo_path, int fifo_fd, int *ready_fd)
+control_connect(const char *fifo_path, int fifo_fd, int *ready_fd, unsigned *operations)
 {
     int connection = connect_beside(fifo_path);
 
     if (connection < 0)
         return connection;
-    int result = greet(connection, fifo_fd, ready_fd);
+    int result = greet(connection, fifo_fd, ready_fd, operations);
     if (result == 0)
         return connection;
     if (*ready_fd >= 0)

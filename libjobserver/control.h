@@ -31,6 +31,7 @@ enum control_operation {
     CONTROL_CLAIM_IMPLICIT,
     CONTROL_NEED, /* it is not answered */
     CONTROL_WEIGHT,
+    CONTROL_MEMORY,
     CONTROL_THROTTLE,
     CONTROL_OPERATIONS,
 };
@@ -38,7 +39,9 @@ enum control_operation {
 /* Whose socket it is: the FIFO beside it, as stat(2) shows it. */
 struct control_hello {
     __u32 version;
-    __u32 spare;
+    __u32
+        operations; /* so many the sender knows. 0: it does not say; then it is not told either, and knows
+                       * those up to CONTROL_WEIGHT. Who is asked for one that it does not know hangs up. */
     __u64 device, inode;
 };
 
@@ -53,6 +56,7 @@ struct control_packet {
         struct steved_claim claim;
         struct steved_need need;
         struct steved_weight weight;
+        struct steved_memory memory;
         struct steved_throttle throttle;
     };
 };
@@ -70,9 +74,9 @@ struct sockaddr_un control_address(int directory_fd);
 int control_receive(int connection, struct control_packet *packet);
 
 /* Connects to the socket beside the FIFO at `fifo_path`, which is open as `fifo_fd`, and greets: the
- * connection (close-on-exec, the caller's) and *ready_fd, or a negative errno: there is no server that
- * serves this FIFO, or it belongs to another user. */
-int control_connect(const char *fifo_path, int fifo_fd, int *ready_fd);
+ * connection (close-on-exec, the caller's), *ready_fd, and how many operations it knows; or a negative errno: there
+ * is no server that serves this FIFO, or it belongs to another user. */
+int control_connect(const char *fifo_path, int fifo_fd, int *ready_fd, unsigned *operations);
 /* Asks and waits for the answer, which replaces what `packet` holds. *fd: what came along (the caller's), or
  * -1; NULL: nothing may. The result, or a negative errno (-EPIPE: the server is gone). */
 int control_ask(int connection, struct control_packet *packet, int *fd);

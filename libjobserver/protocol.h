@@ -37,7 +37,13 @@ struct steved_status {
     __u64 lapsed;    /* reservations that ran out unused */
     __u32 recalled;  /* of the tokens read through this description, asked back: see POLLPRI */
     __u32 spare32;
-    __u64 spare[7];
+    /* What those have told that use STEVED_IOC_MEMORY; all 0: nobody has lately. */
+    __u64 memory_growth_bytes;    /* what runs is still expected to grow by */
+    __u64 memory_available_bytes; /* where least is left */
+    __u64 memory_floor_bytes;     /* of which so much is to stay free */
+    __u32 memory_running;         /* jobs */
+    __u32 memory_waiting;         /* jobs that wait for memory */
+    __u64 spare[3];
 };
 #define STEVED_IOC_STATUS _IOR('J', 0x50, struct steved_status)
 
@@ -149,6 +155,62 @@ struct steved_weight {
 };
 #define STEVED_IOC_WEIGHT _IOW('J', 0x57, struct steved_weight)
 
+/* Builds that hold jobs back until there is memory for them tell by this what theirs are expected to need, and
+ * are told of all others: the server is the one arbiter. A party is an open file description. What it tells
+ * counts until it tells something else, for STEVED_MEMORY_FRESH_MS at most, and ends with the description. Nothing of
+ * it is believed more than it must be: see docs/protocol.md. EINVAL: an unknown flag is set, or a member that
+ * is an answer. */
+#define STEVED_MEMORY_FRESH_MS 10000u
+#define STEVED_MEMORY_ASKS 1u /* in: a job would start, of `start_bytes` */
+#define STEVED_MEMORY_IS_GRANTED                                                                   \
+    1u /* out: it may, and counts as one that runs until the next report */
+#define STEVED_MEMORY_HAS_ELDER 2u /* the job that has run longest of all is another party's */
+#define STEVED_MEMORY_HAS_YOUNGER                                                                  \
+    4u /* a job of another could be killed that has run less than `youngest_ms` */
+#define STEVED_MEMORY_HAS_INNER 8u /* a job of the party has a party of its own */
+struct steved_memory {
+    /* In. */
+    __u32 flags;   /* STEVED_MEMORY_ASKS */
+    __u32 running; /* jobs */
+    __u32 unseen;  /* of these: nobody knows what they need, and nobody has seen them growing yet */
+    __u32 waiting; /* jobs that wait for memory */
+    __u32 oldest_ms; /* so long the job has run that runs longest; meaningless if none does */
+    __u32
+        youngest_ms; /* the last started of those that can be killed, and are not the party's oldest, or
+                        * there is an elder; STEVED_MEMORY_NONE: none can */
+    __u64
+        available_bytes; /* what the caller sees: it may be in a group that the server does not see */
+    __u64 floor_bytes;   /* of which so much is to stay free */
+    __u64 used_bytes;    /* by its jobs */
+    __u64 growth_bytes;        /* what they are still expected to grow by */
+    __u64 oldest_growth_bytes; /* of the oldest */
+    __u64 pace_bytes;          /* by which they have grown lately in 100 ms */
+    __u64 dying_bytes;   /* what those have that it kills, or has just killed, for want of memory */
+    __u64 start_bytes;   /* expected of the job that would start; 0: nobody knows */
+    __u64 reserve_bytes; /* so much it would like to have granted for those that come next */
+    /* In: totals since the party began. */
+    __u64 put_off; /* jobs that have been killed to be run again, each time */
+    __u64 stopped; /* jobs that have been stopped to be continued, each time */
+    __u64
+        waited_ms; /* for which at least one waited for memory while a job of it could run otherwise */
+    __u64 peak_bytes; /* the most that its jobs had at one time */
+    /* Out. */
+    __u32 answer;         /* STEVED_MEMORY_IS_GRANTED and so on */
+    __u32 others;         /* parties that count */
+    __u32 others_running; /* and so on: as above, of all others together */
+    __u32 others_unseen;
+    __u32 others_waiting;
+    __u32 spare32;
+    __u64
+        granted_bytes; /* `start_bytes`, and what there was for `reserve_bytes`: counts as growth */
+    __u64 others_growth_bytes;
+    __u64 others_pace_bytes;
+    __u64 others_dying_bytes;
+    __u64 elder_growth_bytes; /* of the job that has run longest of all, if it is another's */
+    __u64 spare[4];
+};
+#define STEVED_MEMORY_NONE 0xffffffffu
+#define STEVED_IOC_MEMORY _IOWR('J', 0x58, struct steved_memory)
 /* What holds back grants above min_jobs, and the figures of it. */
 #define STEVED_HELD_BACK_BY_MEMORY 1u
 #define STEVED_HELD_BACK_BY_LOAD 2u

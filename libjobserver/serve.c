@@ -8,6 +8,8 @@
 
 #include "libjobserver/process.h"
 
+#define ANCESTORS_MAX 64
+
 void
 serve_status(const struct pool *pool, const struct pool_opening *opening,
              struct steved_status *answer)
@@ -113,4 +115,63 @@ serve_check_settings(const struct steved_settings *settings)
         if (settings->spare[i])
             return -EINVAL;
     return settings->named & ~known ? -EINVAL : 0;
+}
+
+/* --- memory --- */
+
+static struct memory_party *
+find_around(struct memory_arbiter *arbiter, pid_t pid)
+{
+    struct process_info ancestors[ANCESTORS_MAX];
+    struct memory_party *found = NULL;
+    size_t count = pid != 0 ? process_ancestors(pid, ancestors, ANCESTORS_MAX) : 0;
+
+    for (size_t i = 0; i < count && !found; i++)
+        found = memory_arbiter_find(arbiter, ancestors[i].pid);
+    return found;
+}
+
+/* party: for whom; NULL: one has left. */
+static bool
+ask_above(struct memory_arbiter *arbiter, const struct memory_party *party,
+          struct serve_above *above, struct steved_memory *outside, int64_t now_ns)
+{
+    if (!above || !above->ask)
+        return false;
+    memory_arbiter_question(arbiter, party, outside, now_ns);
+    if (above->ask(above->argument, outside) == 0)
+        return true;
+    above->ask = NULL;
+    return false;
+}
+
+int
+serve_memory(struct memory_arbiter *arbiter, struct memory_party *party, pid_t pid,
+             struct serve_above *above, struct steved_memory *memory, int64_t now_ns)
+{
+    struct steved_memory outside, answer;
+    int error = 0;
+
+    if (!party->is_member)
+        error = memory_arbiter_join(arbiter, party, pid, find_around(arbiter, pid), now_ns);
+    if (error == 0)
+        error = memory_arbiter_tell(arbiter, party, memory, now_ns);
+    if (error < 0)
+        return error;
+    bool is_below = ask_above(arbiter, party, above, &outside, now_ns);
+    memory_arbiter_answer(arbiter, party, is_below ? &outside : NULL, &answer, now_ns);
+    *memory = answer;
+    return 0;
+}
+
+void
+serve_memory_left(struct memory_arbiter *arbiter, struct memory_party *party,
+                  struct serve_above *above, int64_t now_ns)
+{
+    struct steved_memory outside;
+
+    if (!party->is_member)
+        return;
+    memory_arbiter_leave(arbiter, party);
+    ask_above(arbiter, NULL, above, &outside, now_ns);
 }

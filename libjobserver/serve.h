@@ -7,10 +7,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "libjobserver/memory/arbiter.h"
 #include "libjobserver/pool/pool.h"
 #include "libjobserver/protocol.h"
 
-/* All but min_jobs and per_process_limit, which are the server's; `opening`: who asks. */
+/* All but min_jobs and per_process_limit, which are the server's, and what is about memory; `opening`: who asks. */
 void serve_status(const struct pool *pool, const struct pool_opening *opening,
                   struct steved_status *answer);
 /* In: its cursor. 0, or -EINVAL: a reserved member is not 0. */
@@ -19,5 +20,19 @@ int serve_clients(const struct pool *pool, struct steved_clients *page);
  * server's own user? */
 int serve_set_weight(struct pool *pool, struct pool_opening *opening,
                      const struct steved_weight *weight, bool is_owner, int64_t now_ns);
+/* The server that this one has its tokens from, as an arbiter of memory. */
+struct serve_above {
+    /* 0, or a negative errno: it is none, or not any more, and is not asked again. NULL: it is none. */
+    int (*ask)(void *argument, struct steved_memory *memory);
+    void *argument;
+};
+/* What a party tells, and is answered; `pid`: the process that it was opened by, above which parties are looked for
+ * of whose jobs it is part; 0: it cannot be told; above: NULL: there is none. 0, -EINVAL as in protocol.h;
+ * -ENOSPC: there are too many. */
+int serve_memory(struct memory_arbiter *arbiter, struct memory_party *party, pid_t pid,
+                 struct serve_above *above, struct steved_memory *memory, int64_t now_ns);
+/* It has gone. */
+void serve_memory_left(struct memory_arbiter *arbiter, struct memory_party *party,
+                       struct serve_above *above, int64_t now_ns);
 /* 0, or -EINVAL: names settings that are not known. */
 int serve_check_settings(const struct steved_settings *settings);

@@ -49,6 +49,11 @@ static const struct setting {
     {"reclaimed", READ_ONLY, 0, 0, IN_STATUS(reclaimed)},
     {"lapsed", READ_ONLY, 0, 0, IN_STATUS(lapsed)},
     {"pid", READ_ONLY, 0, 0, IN_STATUS(pid)},
+    {"memory-available-bytes", READ_ONLY, 0, 0, IN_STATUS(memory_available_bytes)},
+    {"memory-floor-bytes", READ_ONLY, 0, 0, IN_STATUS(memory_floor_bytes)},
+    {"memory-growth-bytes", READ_ONLY, 0, 0, IN_STATUS(memory_growth_bytes)},
+    {"memory-running", READ_ONLY, 0, 0, IN_STATUS(memory_running)},
+    {"memory-waiting", READ_ONLY, 0, 0, IN_STATUS(memory_waiting)},
 };
 #define SETTING_COUNT (sizeof(settings) / sizeof(settings[0]))
 #define CAN_BE_SET                                                                                 \

@@ -88,6 +88,22 @@ clear_snapshot(struct snapshot *snapshot)
 
 /* --- the table --- */
 
+#define MIB(bytes) ((uint64_t)(bytes) >> 20)
+
+/* Nothing, where nobody tells. */
+static void
+print_memory(const struct steved_status *status)
+{
+    if (!status->memory_available_bytes)
+        return;
+    printf("memory     %6" PRIu64 "   MiB available, of which %" PRIu64 " are to stay free\n",
+           MIB(status->memory_available_bytes), MIB(status->memory_floor_bytes));
+    printf("growth     %6" PRIu64 "   MiB that %u running %s still expected to need\n",
+           MIB(status->memory_growth_bytes), status->memory_running,
+           status->memory_running == 1 ? "job is" : "jobs are");
+    printf("in line    %6u   jobs that wait for memory\n", status->memory_waiting);
+}
+
 static void
 print_totals(const struct steved_status *status)
 {
@@ -109,6 +125,7 @@ print_totals(const struct steved_status *status)
     if (status->dropped)
         printf("dropped    %6" PRIu64 "   written by who owed nothing\n",
                (uint64_t)status->dropped);
+    print_memory(status);
 }
 
 static void
@@ -226,15 +243,29 @@ status_to_json(const struct steved_status *status)
         const char *name;
         uint64_t value;
     } members[] = {
-        {"version", status->version},     {"pid", (uint64_t)status->pid},
-        {"jobs", status->jobs},           {"free", status->free},
-        {"held", status->held},           {"reserved", status->reserved},
-        {"debt", status->debt},           {"waiting", status->waiting},
-        {"unpaid", status->unpaid},       {"min_jobs", status->min_jobs},
-        {"accounts", status->accounts},   {"per_process_limit", status->per_process_limit},
-        {"granted", status->granted},     {"returned", status->returned},
-        {"foreign", status->foreign},     {"dropped", status->dropped},
-        {"reclaimed", status->reclaimed}, {"lapsed", status->lapsed},
+        {"version", status->version},
+        {"pid", (uint64_t)status->pid},
+        {"jobs", status->jobs},
+        {"free", status->free},
+        {"held", status->held},
+        {"reserved", status->reserved},
+        {"debt", status->debt},
+        {"waiting", status->waiting},
+        {"unpaid", status->unpaid},
+        {"min_jobs", status->min_jobs},
+        {"accounts", status->accounts},
+        {"per_process_limit", status->per_process_limit},
+        {"granted", status->granted},
+        {"returned", status->returned},
+        {"foreign", status->foreign},
+        {"dropped", status->dropped},
+        {"reclaimed", status->reclaimed},
+        {"lapsed", status->lapsed},
+        {"memory_available_bytes", status->memory_available_bytes},
+        {"memory_floor_bytes", status->memory_floor_bytes},
+        {"memory_growth_bytes", status->memory_growth_bytes},
+        {"memory_running", status->memory_running},
+        {"memory_waiting", status->memory_waiting},
     };
 
     for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)

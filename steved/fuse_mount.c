@@ -21,6 +21,14 @@
 
 #define OPTIONS_SIZE 128
 
+/* What headers of Linux before 5.16 and 6.2 do not have; such kernels take no notice of it. */
+#ifndef FOPEN_NOFLUSH
+#define FOPEN_NOFLUSH (1 << 5)
+#endif
+#ifndef FOPEN_PARALLEL_DIRECT_WRITES
+#define FOPEN_PARALLEL_DIRECT_WRITES (1 << 6)
+#endif
+
 static struct server *
 server_of(fuse_req_t request)
 {

@@ -34,6 +34,7 @@ union argument {
     struct steved_claim claim;
     struct steved_need need;
     struct steved_weight weight;
+    struct steved_memory memory;
     struct steved_throttle throttle;
     int readable_bytes;
 };
@@ -63,6 +64,7 @@ get_status(struct call *call, union argument *argument)
     serve_status(call->server->pool, call->opening->pool, &argument->status);
     argument->status.min_jobs = call->server->options.min_jobs;
     argument->status.per_process_limit = call->server->options.per_process_limit;
+    memory_arbiter_status(&call->server->arbiter, &argument->status, clock_now_ns());
     return 0;
 }
 
@@ -250,6 +252,18 @@ set_weight(struct call *call, union argument *argument)
                             is_owner(call), clock_now_ns());
 }
 
+/* --- memory --- */
+
+/* What it tells need not outlive us: it tells again at its next look. */
+static int
+tell_memory(struct call *call, union argument *argument)
+{
+    struct opening *opening = call->opening;
+
+    return serve_memory(&call->server->arbiter, &opening->memory, opening->opener_pid, NULL,
+                        &argument->memory, clock_now_ns());
+}
+
 /* --- from and to the kernel --- */
 
 static const struct handler handlers[] = {
@@ -262,6 +276,7 @@ static const struct handler handlers[] = {
     {STEVED_IOC_CLAIM_IMPLICIT, 0, sizeof(struct steved_claim), claim_implicit},
     {STEVED_IOC_NEED, sizeof(struct steved_need), 0, need},
     {STEVED_IOC_WEIGHT, sizeof(struct steved_weight), 0, set_weight},
+    {STEVED_IOC_MEMORY, sizeof(struct steved_memory), sizeof(struct steved_memory), tell_memory},
     {STEVED_IOC_THROTTLE, 0, sizeof(struct steved_throttle), get_throttle},
 };
 

@@ -36,6 +36,7 @@ opening_create(struct server *server, const struct request *request)
     if (!opening)
         return NULL;
     opening->server = server;
+    memory_party_init(&opening->memory, clock_now_ns());
     LIST_INSERT_HEAD(&server->openings, opening, in_server);
     if (client) {
         opening->opener_pid = client->pid;
@@ -63,6 +64,7 @@ opening_release(struct opening *opening)
         pool_process_died(server->pool, opening->anonymous, clock_now_ns());
     if (opening->pollhandle)
         answer_forget(opening->pollhandle);
+    memory_arbiter_leave(&server->arbiter, &opening->memory);
     LIST_REMOVE(opening, in_server);
     free(opening);
 }

@@ -4,6 +4,7 @@
 /* What a client does with the open file, told to the pool; the same on a FUSE mount and on a CUSE device.
  * Each function answers the request, now or later. */
 
+#include "libjobserver/memory/arbiter.h"
 #include "steved/answers.h"
 #include "steved/clients.h"
 #include "steved/server.h"
@@ -13,6 +14,7 @@ struct opening {
     LIST_ENTRY(opening) in_server;
     struct server *server;
     struct pool_opening *pool;
+    struct memory_party memory;
     /* Who uses it and cannot be told: a process of its own in the pool, which dies when the
      * description is released. NULL: there was none yet. */
     struct pool_process *anonymous;

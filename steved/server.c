@@ -162,6 +162,7 @@ server_init(struct server *server, void (*answer)(struct server *server))
     server->armed_ns = POOL_NO_DEADLINE;
     server->answer = answer;
     LIST_INIT(&server->openings);
+    memory_arbiter_init(&server->arbiter);
     for (size_t i = 0; i < CLIENT_BUCKETS; i++)
         LIST_INIT(&server->clients[i]);
     throttle_init(&server->throttle, &server->options.limits);

@@ -10,6 +10,7 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "libjobserver/memory/arbiter.h"
 #include "libjobserver/process.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/throttle/throttle.h"
@@ -35,6 +36,7 @@ struct server {
     mode_t file_mode;
 
     struct pool *pool;
+    struct memory_arbiter arbiter;
     struct throttle throttle; /* limits as they are set now */
     struct openings openings;
     struct process_cache *threads;

@@ -5,8 +5,6 @@
 
 #include "libjobserver/memory/expectation.h"
 
-/* So much one may have before anybody has looked at it, on a busy machine. */
-#define UNSEEN_BYTES (INT64_C(512) << 20)
 #define SAMPLE_NS (MEMORY_SAMPLE_SHORT_MS * INT64_C(1000000))
 
 /* --- figures --- */
@@ -23,17 +21,17 @@ greater(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-static uint64_t
-expected_peak(const struct memory_job *job)
+uint64_t
+memory_expected_peak(const struct memory_job *job)
 {
     return lesser(greater(job->expected_bytes, job->least_bytes), MEMORY_BYTES_MAX);
 }
 
 /* One that has outgrown what was expected will grow a little more. */
-static uint64_t
-expected_growth(const struct memory_job *job)
+uint64_t
+memory_growth_of(const struct memory_job *job)
 {
-    uint64_t peak = expected_peak(job);
+    uint64_t peak = memory_expected_peak(job);
     uint64_t rest = peak > job->used_bytes ? peak - job->used_bytes : 0;
 
     return greater(rest, job->used_bytes / 10);
@@ -47,7 +45,7 @@ memory_expected_growth(const struct memory_admission *admission)
 
     TAILQ_FOREACH (job, &admission->started, in_list)
         if (job->state == MEMORY_RUNS)
-            growth += expected_growth(job);
+            growth += memory_growth_of(job);
     return growth;
 }
 
@@ -60,15 +58,16 @@ memory_floor(const struct memory_admission *admission, const struct memory_momen
     TAILQ_FOREACH (job, &admission->started, in_list)
         if (job->state == MEMORY_RUNS)
             tick += MEMORY_GROWTH_BYTES;
+    tick += moment->others.running * MEMORY_GROWTH_BYTES;
     return lesser(greater(total / 20, tick), total / 100 * 15);
 }
 
-/* What is left for others when all that run have grown; below 0 if there is not even enough for these. */
-static int64_t
-room(const struct memory_admission *admission, const struct memory_moment *moment)
+int64_t
+memory_room(const struct memory_admission *admission, const struct memory_moment *moment)
 {
     return (int64_t)lesser(moment->available_bytes, MEMORY_BYTES_MAX) -
-           (int64_t)memory_expected_growth(admission) - (int64_t)memory_floor(admission, moment);
+           (int64_t)memory_expected_growth(admission) - (int64_t)memory_floor(admission, moment) -
+           (int64_t)lesser(moment->others.growth_bytes, MEMORY_BYTES_MAX);
 }
 
 /* --- jobs --- */
@@ -159,7 +158,7 @@ memory_started(struct memory_admission *admission, struct memory_job *job, int64
     job->used_bytes = job->peak_bytes = 0;
     job->paced_bytes = job->pace_bytes = 0;
     job->is_unseen = true;
-    job->paced_ns = now_ns;
+    job->started_ns = job->paced_ns = now_ns;
 }
 
 void
@@ -207,40 +206,61 @@ is_dying_soon(const struct memory_job *job, int64_t now_ns)
     return now_ns - job->killed_ns < MEMORY_DEATH_NS;
 }
 
-/* With what those had that have just been killed: memory is freed some time after the signal. */
-static uint64_t
-available_soon(const struct memory_admission *admission, const struct memory_moment *moment)
+uint64_t
+memory_dying(const struct memory_admission *admission, int64_t now_ns)
 {
     const struct memory_job *job;
-    uint64_t bytes = moment->available_bytes;
+    uint64_t bytes = 0;
 
     TAILQ_FOREACH (job, &admission->dying, in_list)
-        if (is_dying_soon(job, moment->now_ns))
+        if (is_dying_soon(job, now_ns))
             bytes += job->used_bytes;
     return bytes;
 }
 
-/* Half the floor, or what is used up until one has looked again, and what is killed then is gone. */
+/* Memory is freed some time after the signal. */
+static uint64_t
+available_soon(const struct memory_admission *admission, const struct memory_moment *moment)
+{
+    return lesser(moment->available_bytes, MEMORY_BYTES_MAX) +
+           memory_dying(admission, moment->now_ns) +
+           lesser(moment->others.dying_bytes, MEMORY_BYTES_MAX);
+}
+
+/* Half the floor, or what is used up until one has looked again, and what is killed then is gone. Of two builds the
+ * one that has the youngest job has a look more, so that it comes first. Others can claim any pace, and have only as
+ * much killed here as for a floor more. */
 static uint64_t
 least_available(const struct memory_admission *admission, const struct memory_moment *moment)
 {
+    const struct memory_others *others = &moment->others;
+    const uint64_t floor = memory_floor(admission, moment);
     const struct memory_job *job;
-    uint64_t pace = 0;
+    uint64_t pace = lesser(others->pace_bytes, floor / 2);
 
     TAILQ_FOREACH (job, &admission->started, in_list)
         if (job->state == MEMORY_RUNS)
             pace += job->pace_bytes;
-    return greater(memory_floor(admission, moment) / 2, 2 * pace);
+    return greater(floor / 2, (others->running > 0 && !others->has_younger ? 3 : 2) * pace);
+}
+
+/* The oldest of all must come to its end. */
+static bool
+must_go_on(const struct memory_admission *admission, const struct memory_moment *moment,
+           const struct memory_job *job)
+{
+    return job == TAILQ_FIRST(&admission->started) && !moment->others.has_elder;
 }
 
 static struct memory_job *
-youngest_to_kill(const struct memory_admission *admission, enum memory_state state)
+youngest_to_kill(const struct memory_admission *admission, const struct memory_moment *moment,
+                 enum memory_state state)
 {
     struct memory_job *job;
 
     TAILQ_FOREACH_REVERSE(job, &admission->started, memory_list, in_list)
     {
-        if (job == TAILQ_FIRST(&admission->started))
+        if (must_go_on(admission, moment, job))
             return NULL;
         if (job->state == state && job->may_run_twice)
             return job;
@@ -248,29 +268,40 @@ youngest_to_kill(const struct memory_admission *admission, enum memory_state sta
     return NULL;
 }
 
+struct memory_job *
+memory_youngest(const struct memory_admission *admission, const struct memory_moment *moment)
+{
+    struct memory_job *job = youngest_to_kill(admission, moment, MEMORY_IS_STOPPED);
+
+    return job ? job : youngest_to_kill(admission, moment, MEMORY_RUNS);
+}
+
 static struct memory_job *
 next_kill(const struct memory_admission *admission, const struct memory_moment *moment)
 {
     if (available_soon(admission, moment) >= least_available(admission, moment))
         return NULL;
-    struct memory_job *job = youngest_to_kill(admission, MEMORY_IS_STOPPED);
-    return job ? job : youngest_to_kill(admission, MEMORY_RUNS);
+    return memory_youngest(admission, moment);
 }
 
-/* What the oldest needs to end must be left for it by those that can only be stopped; but it gains nothing by
- * the small ones. */
+/* What the oldest of all needs to end must be left for it by those that can only be stopped; but it gains nothing
+ * by the small ones. */
 static struct memory_job *
 next_stop(const struct memory_admission *admission, const struct memory_moment *moment)
 {
     struct memory_job *oldest = TAILQ_FIRST(&admission->started), *job;
 
-    if (!oldest ||
-        moment->available_bytes >= memory_floor(admission, moment) + expected_growth(oldest))
+    if (!oldest || moment->others.has_inner)
+        return NULL;
+    uint64_t rest = moment->others.has_elder
+                        ? lesser(moment->others.elder_growth_bytes, MEMORY_BYTES_MAX)
+                        : memory_growth_of(oldest);
+    if (moment->available_bytes >= memory_floor(admission, moment) + rest)
         return NULL;
     TAILQ_FOREACH_REVERSE(job, &admission->started, memory_list, in_list)
     {
-        if (job != oldest && job->state == MEMORY_RUNS && !job->may_run_twice &&
-            job->used_bytes + expected_growth(job) >= MEMORY_GROWTH_BYTES)
+        if (!must_go_on(admission, moment, job) && job->state == MEMORY_RUNS &&
+            !job->may_run_twice && job->used_bytes + memory_growth_of(job) >= MEMORY_GROWTH_BYTES)
             return job;
     }
     return NULL;
@@ -285,9 +316,9 @@ next_continue(const struct memory_admission *admission, const struct memory_mome
 
     if (!job)
         return NULL;
-    if (job == TAILQ_FIRST(&admission->started))
+    if (must_go_on(admission, moment, job))
         return job;
-    return (int64_t)expected_growth(job) <= room(admission, moment) ? job : NULL;
+    return (int64_t)memory_growth_of(job) <= memory_room(admission, moment) ? job : NULL;
 }
 
 /* Does anything run, or is about to make room? */
@@ -299,21 +330,27 @@ is_busy(const struct memory_admission *admission, const struct memory_moment *mo
     TAILQ_FOREACH (job, &admission->dying, in_list)
         if (is_dying_soon(job, moment->now_ns))
             return true;
-    return !TAILQ_EMPTY(&admission->started);
+    return !TAILQ_EMPTY(&admission->started) || moment->others.running > 0;
+}
+
+bool
+memory_is_unseen(const struct memory_job *job)
+{
+    return job->state == MEMORY_RUNS && job->is_unseen && memory_expected_peak(job) == 0;
 }
 
 /* Of those that run nobody knows anything about some, and has not seen them growing yet: sixteen of them are up
  * to gigabytes before one can kill any. Is there room for that, and for one more such? */
 static bool
-has_room_for_unseen(const struct memory_admission *admission, int64_t left)
+has_room_for_unseen(const struct memory_admission *admission, const struct memory_moment *moment,
+                    int64_t left)
 {
     const struct memory_job *job;
-    int64_t unseen = 0;
+    int64_t unseen = moment->others.unseen;
 
     TAILQ_FOREACH (job, &admission->started, in_list)
-        if (job->state == MEMORY_RUNS && job->is_unseen && expected_peak(job) == 0)
-            unseen++;
-    return unseen == 0 || (unseen + 1) * UNSEEN_BYTES <= left;
+        unseen += memory_is_unseen(job);
+    return unseen == 0 || (unseen + 1) * MEMORY_UNSEEN_BYTES <= left;
 }
 
 /* The first that fits; but who has been passed too often is passed no more. */
@@ -323,16 +360,17 @@ next_start(const struct memory_admission *admission, const struct memory_moment 
     const struct memory_job *stopped = first_stopped(admission);
     struct memory_job *job;
 
-    if (!is_busy(admission, moment))
+    if (!is_busy(admission, moment) ||
+        (moment->others.may_run_one && TAILQ_EMPTY(&admission->started)))
         return TAILQ_FIRST(&admission->waiting);
     if (stopped && stopped->passes >= MEMORY_PASSES_MAX)
         return NULL;
-    int64_t left = room(admission, moment);
-    bool unseen_may_start = has_room_for_unseen(admission, left);
+    int64_t left = memory_room(admission, moment);
+    bool unseen_may_start = has_room_for_unseen(admission, moment, left);
     TAILQ_FOREACH (job, &admission->waiting, in_list) {
-        if (expected_peak(job) == 0 && !unseen_may_start)
+        if (memory_expected_peak(job) == 0 && !unseen_may_start)
             continue;
-        if ((int64_t)expected_peak(job) <= left)
+        if ((int64_t)memory_expected_peak(job) <= left)
             return job;
         if (job->passes >= MEMORY_PASSES_MAX)
             return NULL;
@@ -361,7 +399,7 @@ memory_sample_ms(const struct memory_admission *admission, const struct memory_m
 {
     bool is_short = moment->available_bytes < moment->total_bytes / 4;
     bool is_waited_for = !TAILQ_EMPTY(&admission->waiting) || !TAILQ_EMPTY(&admission->dying) ||
-                         first_stopped(admission);
+                         first_stopped(admission) || moment->others.waiting > 0;
 
     return is_short || is_waited_for ? MEMORY_SAMPLE_SHORT_MS : MEMORY_SAMPLE_LONG_MS;
 }

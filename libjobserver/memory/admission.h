@@ -12,7 +12,8 @@
  *
  * What is left for a job to grow is expected, and counted as used. Expectations fail; then jobs are killed,
  * the youngest first, and run again: a stopped one keeps its memory, and when all have grown none can end.
- * The oldest is never killed and never stopped, so that there is always one that ends.
+ * The oldest is never killed and never stopped, so that there is always one that ends: the oldest of all builds
+ * that know of each other.
  *
  * Only jobs that do the work themselves are to be added: a make whose own jobs are added is none.
  */
@@ -23,6 +24,8 @@
 
 /* What a compiler grows by at most from one sample to the next. */
 #define MEMORY_GROWTH_BYTES (UINT64_C(50) << 20)
+/* So much one of which nobody knows anything may have before anybody has looked at it, on a busy machine. */
+#define MEMORY_UNSEEN_BYTES (INT64_C(512) << 20)
 /* So many may pass the first that waits. */
 #define MEMORY_PASSES_MAX 100u
 /* What a killed job has had is counted on for so long. */
@@ -52,6 +55,7 @@ struct memory_job {
     uint64_t least_bytes; /* it has been killed, and is expected to need this at least */
     unsigned passes;      /* so many have started before it while it was the first that waits */
     unsigned kills;
+    int64_t started_ns; /* of this run */
     int64_t killed_ns;
     int64_t paced_ns;     /* when its pace was taken */
     uint64_t paced_bytes; /* what it used then */
@@ -67,11 +71,27 @@ struct memory_admission {
     struct memory_list dying;
 };
 
+/* What is known of other builds that use the same memory; all 0: there are none. */
+struct memory_others {
+    uint64_t growth_bytes;       /* what their jobs are expected to grow by yet */
+    uint64_t elder_growth_bytes; /* of these the one that has run longest of all */
+    uint64_t pace_bytes;         /* what they have grown by lately, in MEMORY_SAMPLE_SHORT_MS */
+    uint64_t dying_bytes;        /* what those had that they have just killed */
+    unsigned running, unseen, waiting; /* jobs */
+    bool
+        has_elder; /* one of theirs is the oldest of all: then there is none here that must not be killed */
+    bool has_younger; /* one of theirs should be killed before the youngest here */
+    bool has_inner;   /* one of the jobs here has a gate of its own, and this does not stop it */
+    bool
+        may_run_one; /* nothing runs here, and the first that waits may be started whatever they need */
+};
+
 /* What is known at this moment. */
 struct memory_moment {
     uint64_t available_bytes; /* what could be had now */
     uint64_t total_bytes;     /* if nobody used any */
     int64_t now_ns;
+    struct memory_others others;
 };
 
 void memory_admission_init(struct memory_admission *admission);
@@ -114,3 +134,15 @@ int memory_sample_ms(const struct memory_admission *admission, const struct memo
 uint64_t memory_floor(const struct memory_admission *admission, const struct memory_moment *moment);
 /* What the jobs that run will still grow by. */
 uint64_t memory_expected_growth(const struct memory_admission *admission);
+/* One job: its peak, and what is left to that; 0: nobody knows. */
+uint64_t memory_expected_peak(const struct memory_job *job);
+uint64_t memory_growth_of(const struct memory_job *job);
+/* It runs, nobody knows what it needs, and it has not been seen growing. */
+bool memory_is_unseen(const struct memory_job *job);
+/* What is left for others when all that run have grown; below 0 if there is not even enough for these. */
+int64_t memory_room(const struct memory_admission *admission, const struct memory_moment *moment);
+/* What those have that have just been killed here, and will be free soon. */
+uint64_t memory_dying(const struct memory_admission *admission, int64_t now_ns);
+/* Which would be killed first of those that run or are stopped; NULL: none can. */
+struct memory_job *memory_youngest(const struct memory_admission *admission,
+                                   const struct memory_moment *moment);

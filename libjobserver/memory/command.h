@@ -41,3 +41,13 @@ struct memory_place {
  * user's terminal is not run twice. */
 bool memory_key_of(const struct memory_place *place, char *const argv[], struct memory_key *key,
                    bool *may_run_twice);
+
+/* What a command line does with jobs. */
+enum memory_part {
+    MEMORY_WORKS, /* it is one */
+    MEMORY_STARTS_JOBS, /* it is called as one of those that start them: make, cargo, ninja and the like */
+    MEMORY_LEADS_TO_JOBS, /* a shell's line, with such a one in it */
+};
+
+/* argv: as for memory_key_of(). */
+enum memory_part memory_part_of(char *const argv[]);

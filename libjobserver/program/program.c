@@ -379,7 +379,7 @@ program_find_real(const char *name, const char *variable, char **path, char **er
 }
 
 int
-program_exec_real(const char *path, char **argv)
+program_note_step(const char *path)
 {
     char *text;
 
@@ -388,6 +388,14 @@ program_exec_real(const char *path, char **argv)
         return -ENOMEM;
     int result = setenv(SHIM_VARIABLE, text, 1) < 0 ? -errno : 0;
     free(text);
+    return result;
+}
+
+int
+program_exec_real(const char *path, char **argv)
+{
+    int result = program_note_step(path);
+
     if (result < 0)
         return result;
     execv(path, argv);

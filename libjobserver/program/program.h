@@ -44,5 +44,7 @@ int program_find_real(const char *name, const char *variable, char **path, char 
 
 /* How many shims this process has been before; if any, all that is to be done has been done. */
 unsigned program_shim_hops(void);
-/* Becomes `path`, and notes one such step. Returns a negative errno. */
+/* Notes one such step, which leads to `path`, by way of another program perhaps. 0 or a negative errno. */
+int program_note_step(const char *path);
+/* Becomes `path`, and notes that. Returns a negative errno. */
 int program_exec_real(const char *path, char **argv);

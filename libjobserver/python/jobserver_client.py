@@ -433,12 +433,15 @@ _ANSWER_SIZES = {
 }
 
 
-def connect_beside(fifo_fd: int) -> socket.socket:
-    """To the socket beside this FIFO, whose path may be longer than an address has room for."""
-    path = os.readlink(f"/proc/self/fd/{fifo_fd}")
-    if not path.startswith("/"):  # "pipe:[...]"
+def open_directory(fifo_path: str) -> int:
+    """In which the socket is, beside the FIFO."""
+    if not fifo_path.startswith("/"):  # "pipe:[...]"
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-    directory_fd = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    return os.open(os.path.dirname(fifo_path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def connect_in(directory_fd: int) -> socket.socket:
+    """To the socket there, whose path may be longer than an address has room for."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         connection.settimeout(None)  # whatever the program's default is
@@ -446,8 +449,6 @@ def connect_beside(fifo_fd: int) -> socket.socket:
     except BaseException:
         connection.close()
         raise
-    finally:
-        os.close(directory_fd)
     return connection
 
 
@@ -476,16 +477,17 @@ _A_TOKEN = CONTROL_HEADER.pack(Operation.ACQUIRE, 1)
 
 
 class _Connection:
-    """One of this process, to the jobwrap whose FIFO it is. Errors are OSError."""
+    """One of this process, to the jobwrap that serves the FIFO in this directory. Errors are
+    OSError."""
 
-    def __init__(self, fifo_fd: int) -> None:
+    def __init__(self, directory_fd: int, fifo: os.stat_result) -> None:
         self.pid = os.getpid()
         self.ready_fd = -1  # a pipe: readable when a token or a claim may be there
         self._lock = threading.Lock()
         self._packet = bytearray(_ANSWER_MAX)  # the last, which is there whatever a signal does
-        self._socket = connect_beside(fifo_fd)
+        self._socket = connect_in(directory_fd)
         try:
-            self._greet(os.fstat(fifo_fd))
+            self._greet(fifo)
         except BaseException:
             self.close()
             raise
@@ -570,11 +572,18 @@ class Control:
     """The account of this process at the jobwrap whose FIFO it is. Whoever has a connection open
     holds the account: when its last copy is closed, what was held and claimed through it ends. So a
     child that was forked, and runs a job of ours, keeps its copy, and has a connection of its own
-    for what it does itself. Errors are OSError."""
+    for what it does itself. The FIFO need not stay open for that: who has it open is taken for
+    somebody who has tokens of it. Errors are OSError."""
 
     def __init__(self, fifo_fd: int) -> None:
-        self._fifo_fd = fifo_fd
-        self._connections = [_Connection(fifo_fd)]  # the last is of this process
+        self._fifo = os.fstat(fifo_fd)
+        self._directory_fd = open_directory(os.readlink(f"/proc/self/fd/{fifo_fd}"))
+        self._connections: list[_Connection] = []  # the last is of this process
+        try:
+            self._own()
+        except BaseException:
+            self.close()
+            raise
 
     def let_children_inherit(self) -> None:
         self._own().let_children_inherit()
@@ -582,10 +591,11 @@ class Control:
     def close(self) -> None:
         for connection in self._connections:
             connection.close()
+        os.close(self._directory_fd)
 
     def _own(self) -> _Connection:
-        if self._connections[-1].pid != os.getpid():
-            self._connections.append(_Connection(self._fifo_fd))
+        if not self._connections or self._connections[-1].pid != os.getpid():
+            self._connections.append(_Connection(self._directory_fd, self._fifo))
         return self._connections[-1]
 
     def fileno(self) -> int:
@@ -719,13 +729,16 @@ class Client:
     @classmethod
     def _own(cls, name: str, fd: int) -> Client:
         try:
-            client = cls(name, _identify(fd, name), fd, fd)
-            client._control = _find_control(fd) if client.kind is FIFO else None
+            kind = _identify(fd, name)
+            control = _find_control(fd) if kind is FIFO else None
         except BaseException:
             os.close(fd)
             raise
-        if client._control is not None:
-            client.kind = SERVER
+        if control is None:
+            return cls(name, kind, fd, fd)
+        os.close(fd)
+        client = cls(name, SERVER, -1, -1)
+        client._control = control
         return client
 
     @classmethod
@@ -884,9 +897,9 @@ class Client:
 
     def count_free(self) -> int | None:
         """The number of tokens lying free; None where nobody can tell."""
-        status = self.status()
-        if status is not None:
-            return status.free
+        if self.kind is SERVER:
+            status = self.status()
+            return None if status is None else status.free
         try:
             answer = fcntl.ioctl(self._read_fd, termios.FIONREAD, bytes(4))
         except OSError:

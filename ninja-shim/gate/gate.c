@@ -3,6 +3,7 @@
  * the kind of gate does it to the processes. */
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -361,6 +362,37 @@ on_token(evutil_socket_t fd, short what, void *argument)
     gate->is_told = false;
 }
 
+/* Who ends one job alone, as make does by SIGTERM, knows the original: the copy has to hear of it. What goes to a
+ * whole group, as from a terminal, it has got itself. */
+static void
+pass_on_signals(struct gate *gate)
+{
+    const uint64_t term = process_signal_bit(SIGTERM);
+    struct gate_process *process, *next;
+    struct process_signals signals;
+
+    HASH_ITER (hh, gate->processes, process, next) {
+        if (!process->copy || (process->passed_on & term) ||
+            process_signals(process->pid, &signals) < 0 || !(signals.pending & term))
+            continue;
+        process->passed_on |= term;
+        process_signal(process->copy, process->copy_pidfd, SIGTERM);
+    }
+}
+
+/* Who waits for a job's end waits for that of one that stands at the gate, too. */
+static void
+run_what_is_ended(struct gate *gate)
+{
+    struct job *job, *next;
+
+    for (job = TAILQ_FIRST(&gate->queue.waiting); job; job = next) {
+        next = TAILQ_NEXT(job, in_queue);
+        if (gate_memory_is_being_ended((const struct gate_job *)job))
+            run_job(gate, (struct gate_job *)job, PAY_NOTHING);
+    }
+}
+
 /* It is time to see what jobs use. */
 static void
 on_look(evutil_socket_t fd, short what, void *argument)
@@ -369,6 +401,9 @@ on_look(evutil_socket_t fd, short what, void *argument)
     struct job *job, *next;
 
     gate_memory_look(gate);
+    pass_on_signals(gate);
+    if (gate->plan->rules.needs_no_tokens)
+        run_what_is_ended(gate);
     for (job = TAILQ_FIRST(&gate->queue.running); job; job = next) {
         next = TAILQ_NEXT(job, in_queue);
         if (((struct gate_job *)job)->memory.job.state == MEMORY_IS_DYING)
@@ -475,6 +510,11 @@ take_step(struct gate *gate, enum queue_step step, struct gate_job *job)
         if (is_bereaved(gate, job))
             return false;
         return run_on_token(gate, job);
+    case QUEUE_USE_NOTHING:
+        if (is_bereaved(gate, job))
+            return false;
+        run_job(gate, job, PAY_NOTHING);
+        return true;
     case QUEUE_FREE_TOKEN:
         free_token(gate);
         return true;
@@ -675,27 +715,41 @@ gate_is_busy(const struct gate *gate)
 
 /* --- its life --- */
 
+/* Tokens are another's business: then there is no ledger, and nobody is waited for. */
+static int
+open_tokens(struct gate *gate)
+{
+    const struct gate_plan *plan = gate->plan;
+
+    if (plan->rules.needs_no_tokens)
+        return 0;
+    int result = ledger_open(&gate->ledger, plan->client, plan->jobs ? plan->jobs : LEDGER_ROOM);
+    if (result < 0)
+        return result;
+    gate->token_event =
+        event_new(gate->base, client_fd(plan->client), EV_READ | EV_PERSIST, on_token, gate);
+    return gate->token_event ? 0 : -ENOMEM;
+}
+
 int
 gate_open(struct gate *gate, const struct gate_plan *plan)
 {
     *gate = (struct gate){.plan = plan, .ended_fd = -1, .copies_fd = -1};
     queue_init(&gate->queue, &plan->rules);
-    int result = ledger_open(&gate->ledger, plan->client, plan->jobs ? plan->jobs : LEDGER_ROOM);
-    if (result < 0)
-        return result;
     gate->holdings = holdings_create();
     gate->base = event_base_new();
     if (!gate->holdings || !gate->base)
         return -ENOMEM;
+    int result = open_tokens(gate);
+    if (result < 0)
+        return result;
     gate->ended_fd = epoll_create1(EPOLL_CLOEXEC);
     if (gate->ended_fd < 0)
         return -errno;
-    gate->token_event =
-        event_new(gate->base, client_fd(plan->client), EV_READ | EV_PERSIST, on_token, gate);
     gate->load_event = evtimer_new(gate->base, on_load, gate);
     gate->end_event = event_new(gate->base, gate->ended_fd, EV_READ | EV_PERSIST, on_end, gate);
     gate->pause_event = evtimer_new(gate->base, on_end, gate);
-    if (!gate->token_event || !gate->load_event || !gate->end_event || !gate->pause_event)
+    if (!gate->load_event || !gate->end_event || !gate->pause_event)
         return -ENOMEM;
     if (event_add(gate->end_event, NULL) < 0)
         return -ENOMEM;

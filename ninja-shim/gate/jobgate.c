@@ -13,11 +13,14 @@
 #include "libjobserver/environment.h"
 #include "libjobserver/implicit.h"
 #include "libjobserver/program/descriptors.h"
+#include "libjobserver/program/limits.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/program.h"
 #include "libjobserver/program/usage.h"
 #include "ninja-shim/gate/jobgate_options.h"
 #include "ninja-shim/gate/start.h"
+
+#define DESCRIPTORS_LEAST 128u
 
 /* The state of the program. */
 struct jobgate {
@@ -30,9 +33,13 @@ become_command(const struct jobgate *jobgate)
 {
     char **command = jobgate->options.command;
 
-    execvp(command[0], command);
+    const char *program = jobgate->options.program;
+    if (program)
+        execv(program, command);
+    else
+        execvp(command[0], command);
     int error = errno;
-    message("run %s: %s", command[0], strerror(error));
+    message("run %s: %s", program ? program : command[0], strerror(error));
     exit(usage_exec_status(error));
 }
 
@@ -70,27 +77,74 @@ find_jobserver(struct jobgate *jobgate)
     exit(EXIT_OURS);
 }
 
+/* Who counts tokens elsewhere may know a server that counts memory; whether there is one, is not our business. */
+static void
+find_server(struct jobgate *jobgate)
+{
+    struct jobserver *jobserver = &jobgate->jobserver;
+    char *error;
+
+    environment_find(jobgate->options.server, jobserver, &error);
+    free(error);
+    if (!jobserver->client || client_kind(jobserver->client) == CLIENT_SERVER)
+        return;
+    client_close(jobserver->client);
+    jobserver->client = NULL;
+}
+
 /* --- the gate --- */
 
+static int
+start_gate(const struct jobgate *jobgate, const struct gate_plan *plan, char **why_not)
+{
+    const struct gate_kind *kind = jobgate->options.gate;
+
+    return gate_start(plan, &kind, why_not);
+}
+
 static void
-put_up_gate(struct jobgate *jobgate)
+put_up_gate(const struct jobgate *jobgate)
 {
     const struct jobgate_options *options = &jobgate->options;
-    struct gate_plan plan = {
-        .client = jobgate->jobserver.client,
-        .rules = {.is_implicit_paid = implicit_is_paid(jobgate->jobserver.client, options->implicit,
-                                                       jobgate->jobserver.is_from_environment)},
-        .may_be_paid_later = implicit_may_come(jobgate->jobserver.client, options->implicit),
+    const struct jobserver *jobserver = &jobgate->jobserver;
+    const struct gate_plan plan = {
+        .client = jobserver->client,
+        .rules = {.is_implicit_paid = implicit_is_paid(jobserver->client, options->implicit,
+                                                       jobserver->is_from_environment)},
+        .may_be_paid_later = implicit_may_come(jobserver->client, options->implicit),
         .names = options->names,
         .memory = options->memory,
     };
-    const struct gate_kind *kind = options->gate;
     char *why_not;
 
-    if (gate_start(&plan, &kind, &why_not) == 0)
+    if (start_gate(jobgate, &plan, &why_not) == 0)
         return;
     message("cannot hold jobs back (%s); nothing is run", why_not ? why_not : strerror(ENOMEM));
     exit(EXIT_OURS);
+}
+
+/* Where descriptors are few the build needs them itself. Without a gate it goes on all the same. */
+static void
+put_up_gate_for_memory(const struct jobgate *jobgate)
+{
+    const struct jobgate_options *options = &jobgate->options;
+    const struct gate_plan plan = {
+        .client = jobgate->jobserver.client,
+        .rules = {.needs_no_tokens = true},
+        .names = options->names,
+        .has_single_jobs = true,
+        .memory = options->memory,
+    };
+    char *why_not = NULL;
+
+    if (limits_descriptors() < DESCRIPTORS_LEAST)
+        why_not = strdup(strerror(EMFILE));
+    else if (start_gate(jobgate, &plan, &why_not) == 0)
+        return;
+    if (options->memory == MEMORY_MODE_ON)
+        message("cannot hold jobs back (%s); they do not wait for memory",
+                why_not ? why_not : strerror(ENOMEM));
+    free(why_not);
 }
 
 int
@@ -104,6 +158,12 @@ main(int argc, char **argv)
     /* A script that is asked for the version of what it wraps has run us. */
     if (program_is_asked())
         become_command(&jobgate);
+    if (jobgate.options.needs_no_tokens) {
+        find_server(&jobgate);
+        if (jobgate.options.memory != MEMORY_MODE_OFF)
+            put_up_gate_for_memory(&jobgate);
+        become_command(&jobgate);
+    }
     find_jobserver(&jobgate);
     if (jobgate.jobserver.client)
         put_up_gate(&jobgate);

@@ -11,13 +11,12 @@
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/usage.h"
 #include "ninja-shim/gate/kinds.h"
-#include "ninja-shim/gate/memory.h"
 
 static const char help_format[] =
     "usage: jobgate --jobs-of=NAME... [OPTION]... [--] COMMAND [ARGUMENT]...\n"
     "\n"
     "Runs COMMAND, in which each child of a process called NAME waits for a token of the\n"
-    "jobserver before it runs.\n"
+    "jobserver, and for memory, before it runs.\n"
     "\n"
     "      --jobs-of=NAME        whose children are jobs: xargs, parallel, ctest; any number of "
     "them\n"
@@ -28,13 +27,23 @@ static const char help_format[] =
     "      --gate=%s\n"
     "                            what jobs are made to wait by\n"
     "      --memory=auto|on|off  do jobs also wait until there is memory for them?\n"
+    "      --no-tokens           jobs wait for memory alone: COMMAND takes tokens for them itself\n"
+    "      --program=PATH        what is executed, with COMMAND as its name\n"
     "  -h, --help                show this\n"
     "  -V, --version             show the version\n"
     "\n"
     "Exits with COMMAND's status; 2: bad usage, 125: jobgate failed, 126: COMMAND cannot be run,\n"
     "127: there is no COMMAND. See jobgate(1).\n";
 
-enum { OPT_JOBS_OF = 256, OPT_JOBSERVER, OPT_IMPLICIT, OPT_GATE, OPT_MEMORY };
+enum {
+    OPT_JOBS_OF = 256,
+    OPT_JOBSERVER,
+    OPT_IMPLICIT,
+    OPT_GATE,
+    OPT_MEMORY,
+    OPT_NO_TOKENS,
+    OPT_PROGRAM
+};
 
 static const struct option long_options[] = {
     {"jobs-of", required_argument, NULL, OPT_JOBS_OF},
@@ -42,6 +51,8 @@ static const struct option long_options[] = {
     {"implicit", required_argument, NULL, OPT_IMPLICIT},
     {"gate", required_argument, NULL, OPT_GATE},
     {"memory", required_argument, NULL, OPT_MEMORY},
+    {"no-tokens", no_argument, NULL, OPT_NO_TOKENS},
+    {"program", required_argument, NULL, OPT_PROGRAM},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
     {0},
@@ -102,8 +113,16 @@ parse_option(struct jobgate_options *options, int option)
         parse_gate(options, optarg);
         break;
     case OPT_MEMORY:
-        if (gate_memory_parse(optarg, &options->memory) < 0)
-            usage_refuse("--memory", optarg, GATE_MEMORY_MODES);
+        if (memory_mode_parse(optarg, &options->memory) < 0)
+            usage_refuse("--memory", optarg, MEMORY_MODES);
+        break;
+    case OPT_NO_TOKENS:
+        options->needs_no_tokens = true;
+        break;
+    case OPT_PROGRAM:
+        options->program = optarg;
+        if (!strchr(optarg, '/'))
+            usage_refuse("--program", optarg, "a path");
         break;
     case 'h':
         show_help();
@@ -122,7 +141,7 @@ jobgate_options_parse(struct jobgate_options *options, int argc, char **argv)
         message("%s", strerror(ENOMEM));
         exit(EXIT_OURS);
     }
-    gate_memory_read_environment(&options->memory);
+    memory_mode_read_environment(&options->memory);
     opterr = 0;
     /* '+': what follows the command's name is the command's. */
     while ((option = getopt_long(argc, argv, "+:hV", long_options, NULL)) != -1) {

@@ -3,11 +3,12 @@
 
 /* The command line of jobgate. */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "libjobserver/implicit.h"
+#include "libjobserver/memory/mode.h"
 #include "ninja-shim/gate/kind.h"
-#include "ninja-shim/gate/memory_job.h"
 
 struct jobgate_options {
     const char **names; /* --jobs-of, one at least, then NULL. Lives as long as the program */
@@ -15,7 +16,9 @@ struct jobgate_options {
     const char *server; /* a path, "fifo:PATH" or "R,W"; NULL: find one */
     enum implicit_policy implicit;
     const struct gate_kind *gate; /* NULL: the first that is allowed here */
-    enum gate_memory_mode memory;
+    enum memory_mode memory;
+    bool needs_no_tokens; /* jobs wait for memory alone */
+    const char *program;  /* what is executed, whatever the command's first word is; NULL: that */
     char **command;
 };
 

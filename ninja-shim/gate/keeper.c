@@ -68,6 +68,8 @@ is_counted(const struct state *state, unsigned held, int token)
 static bool
 must_be_awaited(const struct state *state, int token)
 {
+    if (!state->ledger.client)
+        return false;
     return token != HOLDINGS_NO_TOKEN || client_kind(state->ledger.client) == CLIENT_SERVER;
 }
 
@@ -111,7 +113,9 @@ take_over(struct state *state)
     continue_all(holdings);
     int kind_fd = keep_kind(holdings);
     for (;;) {
-        ledger_repay_all_but(&state->ledger, count_held(state, &n_polled));
+        unsigned held = count_held(state, &n_polled);
+        if (state->ledger.client)
+            ledger_repay_all_but(&state->ledger, held);
         if (n_polled == 0 && kind_fd < 0)
             _exit(0);
         struct pollfd *of_kind = &state->polled[n_polled];
@@ -131,7 +135,8 @@ keep(struct state *state, int ready_fd)
     struct client *client = state->ledger.client;
 
     prctl(PR_SET_NAME, "jobgate-keeper");
-    client_join_group(client);
+    if (client)
+        client_join_group(client);
     eventfd_write(ready_fd, 1);
     while (poll(&polled, 1, -1) < 0 && errno == EINTR)
         continue;

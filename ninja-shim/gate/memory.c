@@ -15,11 +15,11 @@
 
 #include "libjobserver/memory/history.h"
 #include "libjobserver/memory/limits.h"
+#include "libjobserver/memory/share.h"
 #include "libjobserver/process.h"
 #include "libjobserver/program/clock.h"
 #include "libjobserver/program/limits.h"
 #include "libjobserver/program/message.h"
-#include "libjobserver/program/usage.h"
 #include "ninja-shim/gate/copies.h"
 #include "ninja-shim/gate/temporaries.h"
 
@@ -46,6 +46,7 @@ struct gate_memory {
     struct memory_admission admission;
     struct memory_limits *limits;
     struct memory_moment moment;
+    struct memory_share share;      /* of what there is for all builds at one jobserver */
     int64_t read_ns;                /* when that was */
     struct memory_history *history; /* NULL: nobody has come yet */
     int64_t flushed_ns;
@@ -57,30 +58,7 @@ struct gate_memory {
     char *words[WORDS_MAX];
 };
 
-/* --- what the user says --- */
-
-int
-gate_memory_parse(const char *text, enum gate_memory_mode *mode)
-{
-    static const char *const words[] = {"auto", "on", "off"};
-
-    for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        if (strcmp(text, words[i]) == 0) {
-            *mode = (enum gate_memory_mode)i;
-            return 0;
-        }
-    }
-    return -EINVAL;
-}
-
-void
-gate_memory_read_environment(enum gate_memory_mode *mode)
-{
-    const char *text = getenv("JOBWRAP_MEMORY");
-
-    if (text && *text && gate_memory_parse(text, mode) < 0)
-        usage_refuse("JOBWRAP_MEMORY", text, GATE_MEMORY_MODES);
-}
+/* --- what is said --- */
 
 static void
 print_bytes(char text[BYTES_SIZE], uint64_t bytes)
@@ -119,7 +97,7 @@ complain(const struct gate *gate)
 {
     char *complaint = memory_history_complaint(gate->memory->history);
 
-    if (complaint && gate->plan->memory == GATE_MEMORY_ON)
+    if (complaint && gate->plan->memory == MEMORY_MODE_ON)
         message("memory history: %s", complaint);
     free(complaint);
 }
@@ -127,8 +105,9 @@ complain(const struct gate *gate)
 /* What it runs is known before it has run, but not before its exec is done: a kind of gate may bring it before that.
  * Until then its command line is its parent's. */
 static void
-look_up(struct gate_memory *memory, struct gate_job_memory *of, pid_t pid, pid_t lazy)
+look_up(const struct gate *gate, struct gate_job_memory *of, pid_t pid, pid_t lazy)
 {
+    struct gate_memory *memory = gate->memory;
     struct process_info info;
 
     if (process_info(pid, &info) < 0 || !info.has_executed)
@@ -145,7 +124,9 @@ look_up(struct gate_memory *memory, struct gate_job_memory *of, pid_t pid, pid_t
         process_arguments(pid, memory->command, COMMAND_SIZE, memory->words, WORDS_MAX) <= 0)
         return;
     of->has_key = memory_key_of(&place, memory->words, &of->key, &of->may_run_twice);
-    of->may_run_twice = of->may_run_twice && !process_shares_console(pid, lazy);
+    /* One of make's jobs has its input; what reads it may not run twice anyway. */
+    if (!gate->plan->rules.needs_no_tokens && process_shares_console(pid, lazy))
+        of->may_run_twice = false;
     if (!of->has_key || !history_of(memory))
         return;
     struct memory_expectation expectation = memory_history_expect(memory->history, &of->key);
@@ -248,7 +229,7 @@ flush_now_and_then(struct gate *gate)
 }
 
 static void
-look_up_late(struct gate_memory *memory, struct memory_list *jobs)
+look_up_late(const struct gate *gate, struct memory_list *jobs)
 {
     struct memory_job *job;
 
@@ -256,7 +237,7 @@ look_up_late(struct gate_memory *memory, struct memory_list *jobs)
         struct gate_job *of = job_of(job);
         const struct gate_process *process = TAILQ_FIRST(&of->processes);
         if (!of->memory.is_looked_up && process && process->pidfd >= 0)
-            look_up(memory, &of->memory, process->pid, of->lazy);
+            look_up(gate, &of->memory, process->pid, of->lazy);
     }
 }
 
@@ -296,6 +277,7 @@ stop(struct gate *gate, struct gate_job *job)
         process_tree_stop(copies_pid(process));
     }
     memory_stopped(&job->memory.job);
+    gate->memory->share.counts.stopped++;
     tell_stopped(job);
 }
 
@@ -313,9 +295,8 @@ go_on(struct gate *gate, struct gate_job *job)
     memory_continued(&job->memory.job);
 }
 
-/* Somebody ends it, and it must go on for that. */
-static bool
-is_being_ended(const struct gate_job *job)
+bool
+gate_memory_is_being_ended(const struct gate_job *job)
 {
     const int deadly[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
     const struct gate_process *process;
@@ -325,7 +306,8 @@ is_being_ended(const struct gate_job *job)
         if (process->pidfd < 0 || process_signals(copies_pid(process), &signals) < 0)
             continue;
         for (size_t i = 0; i < sizeof(deadly) / sizeof(deadly[0]); i++)
-            if (signals.pending & process_signal_bit(deadly[i]))
+            if (signals.pending & ~signals.ignored & ~signals.blocked &
+                process_signal_bit(deadly[i]))
                 return true;
     }
     return false;
@@ -348,7 +330,7 @@ let_go(struct gate *gate, bool (*is_meant)(const struct gate_job *job, pid_t laz
 static bool
 is_to_end(const struct gate_job *job, pid_t lazy)
 {
-    return is_being_ended(job);
+    return gate_memory_is_being_ended(job);
 }
 
 static bool
@@ -391,6 +373,7 @@ put_off(struct gate *gate, struct gate_job *job)
     struct gate_process *process = TAILQ_FIRST(&job->processes);
 
     memory_killed(&gate->memory->admission, &job->memory.job, clock_now_ns());
+    gate->memory->share.counts.put_off++;
     process->largest_pidfd = process_tree_kill(process->copy, tidy_up, NULL);
     tell_put_off(job);
 }
@@ -407,12 +390,13 @@ gate_memory_gone(struct gate *gate, struct gate_job *job)
 void
 gate_memory_look(struct gate *gate)
 {
-    look_up_late(gate->memory, &gate->memory->admission.waiting);
-    look_up_late(gate->memory, &gate->memory->admission.started);
+    look_up_late(gate, &gate->memory->admission.waiting);
+    look_up_late(gate, &gate->memory->admission.started);
     sample(gate->memory);
     let_go(gate, is_to_end, 0);
     gate->memory->read_ns = 0;
     read_moment(gate->memory);
+    memory_share_look(&gate->memory->share, &gate->memory->admission, &gate->memory->moment);
     flush_now_and_then(gate);
 }
 
@@ -421,7 +405,7 @@ gate_memory_add(struct gate *gate, struct gate_job *job, const struct gate_proce
 {
     if (!gate->memory)
         return;
-    look_up(gate->memory, &job->memory, process->pid, job->lazy);
+    look_up(gate, &job->memory, process->pid, job->lazy);
     memory_add(&gate->memory->admission, &job->memory.job);
 }
 
@@ -431,7 +415,8 @@ gate_memory_join(struct gate_job *job)
     job->memory.may_run_twice = job->memory.job.may_run_twice = false;
 }
 
-/* A copy costs up to some milliseconds: what is known to be small beside what each has is not killed in any case. */
+/* A copy costs up to some milliseconds: what is known to be small beside what each has is not killed in any case, nor is
+ * a line of echo, mkdir and the like. */
 bool
 gate_memory_wants_copy(const struct gate *gate, const struct gate_job *job)
 {
@@ -440,7 +425,7 @@ gate_memory_wants_copy(const struct gate *gate, const struct gate_job *job)
     const struct memory_job *other;
     uint64_t running = 0;
 
-    if (!memory || !of->may_run_twice || !gate->kind->run_copy || job->living > 1)
+    if (!memory || !of->may_run_twice || !*of->key.tool || !gate->kind->run_copy || job->living > 1)
         return false;
     TAILQ_FOREACH (other, &memory->admission.started, in_list)
         running++;
@@ -459,7 +444,8 @@ gate_memory_next(struct gate *gate)
         return (struct gate_job *)queue_first(&gate->queue);
     read_moment(memory);
     for (;;) {
-        struct memory_step step = memory_next(&memory->admission, &memory->moment);
+        struct memory_step step =
+            memory_share_next(&memory->share, &memory->admission, &memory->moment);
         switch (step.action) {
         case MEMORY_REST:
             return NULL;
@@ -508,7 +494,8 @@ gate_memory_withdraw(struct gate *gate, struct gate_job *job)
 static bool
 runs_alone(const struct gate_memory *memory, const struct memory_job *job)
 {
-    return TAILQ_FIRST(&memory->admission.started) == job && !TAILQ_NEXT(job, in_list);
+    return TAILQ_FIRST(&memory->admission.started) == job && !TAILQ_NEXT(job, in_list) &&
+           memory->moment.others.running == 0;
 }
 
 /* The kernel has killed it, or it was told that there is no more, and perhaps says so itself. */
@@ -527,6 +514,13 @@ tell_too_large(const struct gate_memory *memory, const struct gate_job *job)
             name_of(job, name), had, all);
 }
 
+static void
+tell_others(struct gate_memory *memory)
+{
+    read_moment(memory);
+    memory_share_ended(&memory->share, &memory->admission, &memory->moment);
+}
+
 void
 gate_memory_remove(struct gate *gate, struct gate_job *job)
 {
@@ -534,9 +528,12 @@ gate_memory_remove(struct gate *gate, struct gate_job *job)
         return;
     tell_too_large(gate->memory, job);
     learn(gate, &job->memory);
+    bool has_run = job->memory.job.state != MEMORY_IS_OUT;
     memory_remove(&gate->memory->admission, &job->memory.job);
     /* What it had is free again. */
     gate->memory->read_ns = 0;
+    if (has_run || gate->jobs_alive == 1)
+        tell_others(gate->memory);
 }
 
 /* Where nothing depends on it, peaks are still to be seen for the next build, as well as they can be for so little. */
@@ -571,7 +568,24 @@ gate_memory_schedule(struct gate *gate)
     evtimer_add(memory->look_event, &interval);
 }
 
+void
+gate_memory_look_soon(struct gate *gate)
+{
+    const struct timeval interval = {.tv_usec = MEMORY_SAMPLE_SHORT_MS * 1000L};
+
+    if (!gate->memory)
+        return;
+    gate->memory->look_ms = MEMORY_SAMPLE_SHORT_MS;
+    evtimer_add(gate->memory->look_event, &interval);
+}
+
 /* --- its life --- */
+
+static int
+ask_server(void *server, struct steved_memory *memory)
+{
+    return client_memory(server, memory);
+}
 
 static void
 destroy(struct gate_memory *memory)
@@ -587,7 +601,7 @@ destroy(struct gate_memory *memory)
 int
 gate_memory_open(struct gate *gate, event_callback_fn on_look)
 {
-    if (gate->plan->memory == GATE_MEMORY_OFF)
+    if (gate->plan->memory == MEMORY_MODE_OFF)
         return 0;
     struct gate_memory *memory = calloc(1, sizeof(*memory));
     if (!memory)
@@ -595,6 +609,8 @@ gate_memory_open(struct gate *gate, event_callback_fn on_look)
     memory_admission_init(&memory->admission);
     memory->root = getcwd(NULL, 0);
     memory->look_event = evtimer_new(gate->base, on_look, gate);
+    memory->share = (struct memory_share){.ask = gate->plan->client ? ask_server : NULL,
+                                          .server = gate->plan->client};
     /* The limits and the history have a score of them, and the jobs come first. */
     int result = limits_descriptors() < DESCRIPTORS_LEAST ? -EMFILE
                                                           : memory_limits_open("", &memory->limits);
@@ -604,7 +620,7 @@ gate_memory_open(struct gate *gate, event_callback_fn on_look)
         gate->memory = memory;
         return 0;
     }
-    if (gate->plan->memory == GATE_MEMORY_ON)
+    if (gate->plan->memory == MEMORY_MODE_ON)
         message("no job waits for memory: %s", strerror(-result));
     destroy(memory);
     return 0;

@@ -10,12 +10,6 @@
 
 #include "ninja-shim/gate/state.h"
 
-#define GATE_MEMORY_MODES "auto, on or off"
-/* 0, else -EINVAL, and *mode stays. */
-int gate_memory_parse(const char *text, enum gate_memory_mode *mode);
-/* What JOBWRAP_MEMORY says, if anything. Ends the program for what makes no sense. */
-void gate_memory_read_environment(enum gate_memory_mode *mode);
-
 /* As the plan says. on_look: called with the gate when it is time for gate_memory_look(). 0; or -ENOMEM. */
 int gate_memory_open(struct gate *gate, event_callback_fn on_look);
 /* Writes what has been learnt. */
@@ -42,6 +36,11 @@ void gate_memory_remove(struct gate *gate, struct gate_job *job);
 void gate_memory_look(struct gate *gate);
 /* That is done again soon enough. To be called when jobs have come, started or ended. */
 void gate_memory_schedule(struct gate *gate);
+
+/* Somebody ends it by a signal, on which it does not act while it stands still. */
+bool gate_memory_is_being_ended(const struct gate_job *job);
+/* A lazy client has been told to end, and tells its jobs: that is looked at soon. */
+void gate_memory_look_soon(struct gate *gate);
 
 /* Nobody stands still for memory any more: of one lazy client, or (0) of all. What waits for a job of its own
  * to end, which cannot, would wait for ever. */

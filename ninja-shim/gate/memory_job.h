@@ -10,13 +10,6 @@
 #include "libjobserver/memory/command.h"
 #include "libjobserver/memory/expectation.h"
 
-/* What a user says of it: --memory of jobgate, JOBWRAP_MEMORY. */
-enum gate_memory_mode {
-    GATE_MEMORY_AUTO, /* where it can be had; nothing is said where it cannot */
-    GATE_MEMORY_ON,
-    GATE_MEMORY_OFF,
-};
-
 /* Of one job at the gate. */
 struct gate_job_memory {
     struct memory_job job;

@@ -67,6 +67,8 @@ queue_next(const struct queue *queue, const struct job *chosen, double load)
     if (queue->is_serial)
         return waits && !queue->unknown && TAILQ_EMPTY(&queue->running) ? QUEUE_USE_IMPLICIT
                                                                         : QUEUE_REST;
+    if (queue->rules.needs_no_tokens)
+        return waits ? QUEUE_USE_NOTHING : QUEUE_REST;
     if (waits && !queue->unknown && !is_overloaded(queue, load))
         return slot_is_free ? QUEUE_USE_IMPLICIT : QUEUE_USE_TOKEN;
     if (slot_is_free && first_on_token(queue))

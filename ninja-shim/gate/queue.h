@@ -16,7 +16,7 @@
 enum job_state { JOB_WAITING, JOB_RUNNING, JOB_ENDING };
 
 enum job_pay {
-    PAY_NOTHING,  /* it does not run */
+    PAY_NOTHING,  /* it does not run, or needs no token */
     PAY_TOKEN,    /* a token of its own */
     PAY_IMPLICIT, /* the implicit slot */
 };
@@ -31,7 +31,8 @@ struct job {
 TAILQ_HEAD(job_list, job);
 
 struct queue_rules {
-    bool is_implicit_paid;     /* there is an implicit slot */
+    bool is_implicit_paid; /* there is an implicit slot */
+    bool needs_no_tokens;  /* the lazy client has taken one for each job, or counts them itself */
     unsigned failures_allowed; /* so many failures stop the build (ninja -k); 0: none does */
     double load_max;           /* the load average at which at most one job runs; 0: no limit */
 };
@@ -64,6 +65,7 @@ enum queue_step {
     QUEUE_REST,         /* until a job comes or ends, or more is known */
     QUEUE_USE_IMPLICIT, /* queue_run() the chosen one, on the implicit slot */
     QUEUE_USE_TOKEN,    /* the same, on a token, if one is to be had */
+    QUEUE_USE_NOTHING,  /* the same, as it is */
     QUEUE_FREE_TOKEN,   /* queue_shift(): a token can go back */
     QUEUE_END,          /* queue_end() all that wait */
     QUEUE_LOAD,         /* the load is too high: ask again when it may have changed */

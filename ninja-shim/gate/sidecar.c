@@ -96,7 +96,8 @@ open_all(struct sidecar *sidecar, const struct gate_plan *plan)
         event_new(gate->base, sidecar->child_fd, EV_READ | EV_PERSIST, on_children, sidecar);
     if (!sidecar->child_event || event_add(sidecar->child_event, NULL) < 0)
         return -ENOMEM;
-    client_join_group(plan->client);
+    if (!plan->rules.needs_no_tokens)
+        client_join_group(plan->client);
     int pidfd = process_open_pidfd(getpid());
     if (pidfd < 0)
         return pidfd;

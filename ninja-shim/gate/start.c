@@ -152,7 +152,8 @@ gate_start(const struct gate_plan *plan, const struct gate_kind **kind, char **w
         return note(why_not, "socketpair", -errno);
     /* The first member of the group is who is shown as the holder. If we are in another group (-EBUSY),
      * the sidecar founds one. */
-    client_join_group(plan->client);
+    if (!plan->rules.needs_no_tokens)
+        client_join_group(plan->client);
     result = fork_sidecar(plan, ends);
     close(ends[1]);
     if (result < 0)

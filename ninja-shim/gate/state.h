@@ -11,6 +11,7 @@
 
 #include "libjobserver/client.h"
 #include "libjobserver/ledger.h"
+#include "libjobserver/memory/mode.h"
 #include "ninja-shim/gate/holdings.h"
 #include "ninja-shim/gate/kind.h"
 #include "ninja-shim/gate/memory_job.h"
@@ -32,7 +33,8 @@ struct gate_ending {
 
 /* What the shim has decided before there is a gate. Borrowed by the gate. */
 struct gate_plan {
-    struct client *client; /* the jobserver */
+    struct client
+        *client; /* the jobserver. Where rules.needs_no_tokens: one that keeps accounts, or NULL */
     struct queue_rules rules;
     bool may_be_paid_later;   /* the implicit slot: implicit_may_come() */
     unsigned jobs;            /* the most that the lazy client will start; 0: nobody knows */
@@ -40,7 +42,7 @@ struct gate_plan {
     bool is_root_lazy;        /* and so is the program itself, whatever it is called */
     bool has_single_jobs;     /* no job consists of processes that are joined by pipes */
     const struct gate_ending *ending; /* NULL: nobody knows */
-    enum gate_memory_mode memory;     /* do jobs wait for memory, too? */
+    enum memory_mode memory;          /* do jobs wait for memory, too? */
     bool is_ended_by_signals; /* INT, TERM or HUP ends the lazy client, and it kills its jobs */
 };
 
@@ -66,8 +68,9 @@ struct gate_process {
     int wait_status;  /* if reported */
     pid_t copy;       /* what runs of it is this, a child of it; 0: itself */
     int copy_pidfd, copy_holding;
-    int largest_pidfd; /* owned; of those killed for memory the one that had most; -1: none */
-    bool is_orphan;    /* it has been killed, and its copy has not ended yet */
+    uint64_t passed_on; /* signals that have been sent to the copy, too */
+    int largest_pidfd;  /* owned; of those killed for memory the one that had most; -1: none */
+    bool is_orphan;     /* it has been killed, and its copy has not ended yet */
     _Alignas(max_align_t) unsigned char kind_room[GATE_KIND_PROCESS_ROOM]; /* the gate kind's own */
     TAILQ_ENTRY(gate_process) in_job;
     UT_hash_handle hh; /* by pid; only while it lives */

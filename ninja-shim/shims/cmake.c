@@ -14,14 +14,15 @@
 
 #include "libjobserver/environment.h"
 #include "libjobserver/implicit.h"
+#include "libjobserver/memory/mode.h"
 #include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/program.h"
 #include "libjobserver/program/usage.h"
-#include "ninja-shim/gate/memory.h"
 #include "ninja-shim/gate/start.h"
 #include "ninja-shim/shims/cmake_build.h"
 #include "ninja-shim/shims/make_jobserver.h"
+#include "ninja-shim/shims/memory_gate.h"
 #include "ninja-shim/shims/ninja_gate.h"
 #include "ninja-shim/shims/ninja_options.h"
 #include "ninja-shim/shims/ours.h"
@@ -108,6 +109,23 @@ is_shim(const char *tool)
 
 /* --- make --- */
 
+/* Its jobs wait for memory, if that may be short. */
+static _Noreturn void
+become_made(const struct shim *shim, char **argv)
+{
+    const struct cmake_build *build = &shim->build;
+    unsigned jobs = !build->has_jobs  ? memory_gate_jobs(NULL, 1)
+                    : build->jobs > 0 ? build->jobs
+                                      : MEMORY_GATE_JOBS_UNLIMITED;
+
+    if (build->makes_sense && memory_gate_is_wanted(jobs)) {
+        int result = memory_gate_become(shim->real, shim->tool, argv);
+        if (result != -ENOENT)
+            fail(result);
+    }
+    become_real(shim, argv);
+}
+
 static _Noreturn void
 become_making(struct shim *shim)
 {
@@ -116,7 +134,7 @@ become_making(struct shim *shim)
     char **argv = shim->argv;
 
     if (!make_jobserver_find(&jobserver))
-        become_real(shim, argv);
+        become_made(shim, argv);
     if (build->has_jobs && build->jobs != 1 && build->makes_sense && ours_caps("MAKE_SHIM_CAP") &&
         make_jobserver_can_open(&jobserver)) {
         argv = with_jobs(shim, 0);
@@ -125,7 +143,7 @@ become_making(struct shim *shim)
         make_jobserver_rejoin(&jobserver);
     }
     make_jobserver_adapt(&jobserver, shim->tool);
-    become_real(shim, argv);
+    become_made(shim, argv);
 }
 
 /* --- ninja --- */
@@ -166,7 +184,7 @@ become_gated(struct shim *shim, const struct jobserver *jobserver, const struct 
     };
     char *why_not;
 
-    gate_memory_read_environment(&plan.memory);
+    memory_mode_read_environment(&plan.memory);
     if (gate_start(&plan, &kind, &why_not) < 0) {
         message("cannot hold jobs back (%s); using -j1", why_not ? why_not : strerror(ENOMEM));
         jobs = 1;

@@ -4,7 +4,8 @@
  * MAKEFLAGS is a fatal error: the shim opens that jobserver, and names it by two descriptors instead. It
  * does so as well where MAKEFLAGS names descriptors that are closed here, and JOBWRAP_FIFO a path. With
  * a -jN on its command line a make leaves the jobserver: the shim becomes `jobwrap -jN make` without it.
- * Then, or where there is nothing to mend, it becomes the real one. See ninja-shim(1).
+ * Then, or where there is nothing to mend, it becomes the real one; by way of jobgate, where its jobs may have to wait
+ * for memory. See ninja-shim(1).
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -16,6 +17,7 @@
 #include "libjobserver/program/program.h"
 #include "libjobserver/program/usage.h"
 #include "ninja-shim/shims/make_jobserver.h"
+#include "ninja-shim/shims/memory_gate.h"
 #include "ninja-shim/shims/ours.h"
 
 #define REAL_VARIABLE (strcmp(SHIM_NAME, "remake") == 0 ? "REMAKE_SHIM_REAL" : "MAKE_SHIM_REAL")
@@ -119,6 +121,33 @@ become_real(const struct shim *shim, char **argv)
     exit(usage_exec_status(result));
 }
 
+/* --- memory --- */
+
+/* With one job after the other none waits for another's memory. */
+static unsigned
+jobs_at_once(const struct auth_command *command)
+{
+    if (command->has_jobs)
+        return command->jobs > 0 ? command->jobs : MEMORY_GATE_JOBS_UNLIMITED;
+    return memory_gate_jobs(NULL, 1);
+}
+
+/* Jobs wait for memory, if that may be short. Returns if they need not, or cannot. */
+static void
+become_gated(const struct shim *shim, char **argv)
+{
+    struct auth_command command;
+
+    if (auth_read_command(argv, &command) < 0 || !command.builds || !command.makes_sense ||
+        !memory_gate_is_wanted(jobs_at_once(&command)))
+        return;
+    int result = memory_gate_become(shim->real, shim->real, argv);
+    if (result == -ENOENT)
+        return;
+    message("run jobgate: %s", strerror(-result));
+    exit(EXIT_OURS);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -126,10 +155,12 @@ main(int argc, char **argv)
 
     program_invocation_short_name = (char[]){"make-shim"};
     find_real(&shim);
-    if (program_shim_hops() == 0 && !program_is_asked() && !only_informs(argc, argv) &&
-        make_jobserver_find(&shim.jobserver)) {
+    if (program_shim_hops() > 0 || program_is_asked() || only_informs(argc, argv))
+        become_real(&shim, argv);
+    if (make_jobserver_find(&shim.jobserver)) {
         argv = cap(&shim.jobserver, argv);
         make_jobserver_adapt(&shim.jobserver, shim.real);
     }
+    become_gated(&shim, argv);
     become_real(&shim, argv);
 }

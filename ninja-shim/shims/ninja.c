@@ -18,11 +18,11 @@
 #include "libjobserver/client.h"
 #include "libjobserver/environment.h"
 #include "libjobserver/implicit.h"
+#include "libjobserver/memory/mode.h"
 #include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/program.h"
 #include "libjobserver/program/usage.h"
-#include "ninja-shim/gate/memory.h"
 #include "ninja-shim/gate/start.h"
 #include "ninja-shim/shims/ninja_gate.h"
 #include "ninja-shim/shims/ninja_jobs.h"
@@ -39,7 +39,7 @@ struct shim {
     const struct gate_kind *gate; /* NULL: the first that is allowed here */
     bool is_gate_off;             /* jobs do not wait */
     enum implicit_policy implicit;
-    enum gate_memory_mode memory;
+    enum memory_mode memory;
     struct jobserver jobserver;
     bool is_implicit_paid;
     char jobs_word[sizeof("-j4294967295")];
@@ -209,7 +209,7 @@ become_gated(struct shim *shim)
 
     if (!options->has_jobs) {
         ninja_gate_measure(shim->jobserver.client, shim->is_implicit_paid,
-                           shim->memory != GATE_MEMORY_OFF, &jobs);
+                           shim->memory != MEMORY_MODE_OFF, &jobs);
         plan.jobs = ninja_jobs_wide(&jobs);
     }
     if (gate_start(&plan, &shim->gate, &why_not) < 0) {
@@ -235,7 +235,7 @@ main(int argc, char **argv)
     if (program_shim_hops() > 0 || program_is_asked())
         become_real(&shim, argv);
     ninja_gate_read_environment(&shim.gate, &shim.is_gate_off, &shim.implicit);
-    gate_memory_read_environment(&shim.memory);
+    memory_mode_read_environment(&shim.memory);
     read_options(&shim, name);
     if (!shim.options.is_build || shim.is_gate_off)
         become_real(&shim, argv);

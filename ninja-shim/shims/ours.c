@@ -11,7 +11,7 @@
 #include "libjobserver/program/usage.h"
 
 /* Where they lie, seen from a shim of the build tree. */
-static const char *const beside[] = {".", "../jobwrap"};
+static const char *const beside[] = {".", "../jobwrap", "../ninja-shim"};
 
 static char *
 take_if_program(char *path)

@@ -74,6 +74,7 @@ usr/libexec/jobwrap/portage/emerge_keeper.py
 usr/libexec/jobwrap/portage/emerge_tokens.py
 usr/libexec/jobwrap/portage/jobserver_client.py
 usr/libexec/jobwrap/portage/sitecustomize.py
+usr/libexec/jobwrap/shims/cargo
 usr/libexec/jobwrap/shims/cmake
 usr/libexec/jobwrap/shims/emerge
 usr/libexec/jobwrap/shims/gmake
@@ -109,15 +110,15 @@ builds_without() {
             return 1
         fi
     done
-    # The others are all there: without those for Portage and service managers they are thirteen.
+    # The others are all there: without those for Portage and service managers they are fourteen.
     echo "$files"
-    [ "$(wc -l <<<"$files")" = $((13 - $#)) ]
+    [ "$(wc -l <<<"$files")" = $((14 - $#)) ]
 }
 
 @test 'each part can be left out, and the rest builds' {
     builds_without steved usr/bin/steved usr/bin/stevectl
     builds_without jobwrap usr/bin/jobwrap
-    builds_without ninja-shim usr/bin/jobgate usr/libexec/jobwrap/shims/{ninja,ninja-build,samu,make,gmake,remake,cmake}
+    builds_without ninja-shim usr/bin/jobgate usr/libexec/jobwrap/shims/{ninja,ninja-build,samu,make,gmake,remake,cargo,cmake}
 }
 
 # configure_by_ebuild USE: what the ebuild has meson do, with the functions of its eclasses pretended.

@@ -7,52 +7,12 @@
 # shellcheck disable=SC2154 # common.bash sets spawned, run sets status
 load ../lib/bash/common
 load ../lib/bash/shim
-
-GROUPS_MOUNT=/sys/fs/cgroup/memory
+load ../lib/bash/memory
 
 setup() {
     shim_setup
+    memory_setup
     : "${JOBGATE:=$BUILD/ninja-shim/jobgate}"
-    mkdir bin
-    ln -s "$BUILD/tests/lib/eat" bin/cc
-    GROUP=
-}
-
-teardown() {
-    local pid
-    common_teardown
-    [ -n "$GROUP" ] || return 0
-    # Of a test that has failed.
-    while read -r pid; do kill -KILL "$pid"; done <"$GROUP/cgroup.procs"
-    wait_for 10 gate_has_gone
-    rmdir "$GROUP"
-}
-
-# limited_to MIB: a control group in $GROUP.
-limited_to() {
-    require_root
-    [ -w "$GROUPS_MOUNT/memory.limit_in_bytes" ] || missing 'no memory controller (version 1)'
-    GROUP=$GROUPS_MOUNT/steved-test.$BASHPID
-    mkdir "$GROUP"
-    echo $(($1 << 20)) >"$GROUP/memory.limit_in_bytes"
-    # Without swap accounting there is no such file, and what is swapped out is not counted.
-    [ ! -e "$GROUP/memory.memsw.limit_in_bytes" ] ||
-        echo $(($1 << 20)) >"$GROUP/memory.memsw.limit_in_bytes"
-}
-
-# limited COMMAND...: in the group.
-limited() {
-    sh -c 'echo 0 >"$1/cgroup.procs" && shift && exec "$@"' sh "$GROUP" "$@"
-}
-
-# in_group NAME: the process of the group that is called so.
-in_group() {
-    grep -lx "$1" /proc/[0-9]*/comm 2>/dev/null | cut -d/ -f3 | grep -xFf "$GROUP/cgroup.procs"
-}
-
-# kills_are N: so many processes of the group has the kernel killed.
-kills_are() {
-    [ "$(awk '$1 == "oom_kill" { print $2 }' "$GROUP/memory.oom_control")" = "$1" ]
 }
 
 # tree HEAVY MIB MS LIGHT: jobs of so many MiB, which they reach after so long, before light ones.
@@ -99,11 +59,6 @@ jobs() {
         needs='|| begun'
         shift 2
     done
-}
-
-# The gate has gone, and what it has learnt is written.
-gate_has_gone() {
-    ! grep -qs . "$GROUP/cgroup.procs"
 }
 
 again() {
@@ -201,12 +156,10 @@ copies_differ() {
     jobs first '-DMIB=150 -DMS=500 -DHOLD_MS=800' second '-DMIB=150 -DMS=800 -DTEMPORARY'
     limited_to 256
     below_fifo 3
-    find /tmp -maxdepth 1 -name 'cc??????.s' | sort >before
-    run -0 limited "$NINJA_SHIM"
+    mkdir temporaries # no other compiler's
+    run -0 limited env TMPDIR="$PWD/temporaries" "$NINJA_SHIM"
     [[ $output == *'second.o needed '*' put off'* ]]
-    find /tmp -maxdepth 1 -name 'cc??????.s' | sort >after
-    comm -13 before after >left
-    [ ! -s left ]
+    [ -z "$(ls temporaries)" ]
 }
 
 @test 'the sidecar is killed while a job is put off: no stopped process is left, and no token' {
@@ -291,6 +244,16 @@ copies_differ() {
     GROUP=
 }
 
+@test 'signals that come while a copy is made do not disturb the job' {
+    for _ in {1..20}; do echo "$PWD/bin/cc -DSTATUS=3 -c a.c -o a.o"; done >commands
+    limited_to 600
+    below_fifo 1
+    limited "$JOBGATE" --jobs-of=python3 python3 "$LIB/run-each" commands started SIGCHLD >gated </dev/zero
+    [ "$(grep -c -- '^-DSTATUS=3 3 ' gated)" = 20 ]
+    copies_differ
+    all_back 1
+}
+
 @test 'a fork that is refused: the job runs itself, once' {
     local python
     python=$(python3 -c 'import sys; print(sys.executable)')
@@ -309,4 +272,107 @@ copies_differ() {
     limited_to 600 # is it there at all?
     use_ninja 1.11
     "$LIB/memory-rounds" --seed "$RANDOM" "${MEMORY_ROUNDS:-2}" "$NINJA_SHIM" "$BUILD/tests/lib/eat" "$REAL"
+}
+
+# pair HEAVY MIB MS LIGHT: two trees, and ./pair COMMAND..., which builds both at once and says who failed.
+pair() {
+    local name
+    for name in one two; do
+        mkdir -p "$name"
+        (cd "$name" && ln -sfn ../bin bin && tree "$@")
+    done
+    cat >pair <<'END'
+#!/bin/sh
+(cd one && exec "$@") & one=$!
+(cd two && exec "$@") & two=$!
+wait "$one" || { echo "one: $?"; failed=1; }
+wait "$two" || { echo "two: $?"; failed=1; }
+exit "${failed-0}"
+END
+    chmod +x pair
+}
+
+# pair_again: what they have learnt stays.
+pair_again() {
+    wait_for 10 gate_has_gone
+    rm -f {one,two}/*.o {one,two}/.ninja_* "$LOG"
+}
+
+@test 'two builds, each of which alone would fit: under one steved, one jobwrap, nested jobwraps' {
+    local server
+    use_ninja 1.11
+    limited_to 256
+    pair 2 80 500 2
+    MAKEFLAGS='' run limited ./pair "$REAL" -j6
+    [ "$status" != 0 ]
+    ! kills_are 0
+    rmdir "$GROUP"
+    limited_to 256
+    start_steved --jobs 8
+    export NINJA_SHIM_REAL=$REAL
+    for server in steved jobwrap nested; do
+        echo "# $server"
+        pair_again
+        case $server in
+        steved) MAKEFLAGS="--jobserver-auth=fifo:$SERVER" run -0 limited ./pair "$NINJA_SHIM" ;;
+        jobwrap) run -0 limited "$JOBWRAP" -j8 --parent=none ./pair "$NINJA_SHIM" ;;
+        nested) run -0 limited "$JOBWRAP" -j8 --parent=none ./pair "$JOBWRAP" "$NINJA_SHIM" ;;
+        esac
+        kills_are 0
+    done
+    wait_for 10 steved_has free 8
+}
+
+# held_up SERVER_FILE COMMAND...: a build waits for as long as somebody claims all memory, and no longer.
+held_up() {
+    local liar
+    SERVER=$1
+    shift
+    spawn python3 "$LIB/memory_claims.py" "$SERVER"
+    liar=$spawned
+    wait_for 10 steved_has memory-running 1048576
+    MAKEFLAGS="--jobserver-auth=fifo:$SERVER" spawn "$@"
+    wait_for 20 steved_has memory-waiting 4
+    [ ! -e "$LOG" ]
+    run -0 "$STEVECTL" --server "$SERVER" status
+    [[ $output == *$'\nin line         4   jobs that wait for memory\n'* ]]
+    run -0 --separate-stderr "$STEVECTL" --server "$SERVER" status --json
+    [[ $output == *'"memory_waiting":4,'* ]]
+    stop "$liar" KILL
+    status_of "$spawned"
+    [ "$status" = 0 ]
+    [ "$(grep -c '^end' "$LOG")" = 4 ]
+    wait_for 10 steved_has memory-running 0
+    [ "$(steved_get memory-waiting)" = 0 ]
+    rm -f ./*.o .ninja_* "$LOG"
+}
+
+@test 'who claims all memory stops others for as long as it lives, and no longer' {
+    use_ninja 1.11
+    tree 0 0 0 4
+    start_steved --jobs 8
+    # What nobody knows anything of is not asked for where there is plenty.
+    MAKEFLAGS="--jobserver-auth=fifo:$SERVER" "$NINJA_SHIM"
+    rm -f ./*.o .ninja_* "$LOG"
+    held_up "$SERVER" "$NINJA_SHIM"
+    spawn "$JOBWRAP" -j8 --parent=none sh -c 'printf %s "$JOBWRAP_FIFO" >fifo; exec sleep 60'
+    wait_for 10 test -s fifo
+    held_up "$(cat fifo)" "$NINJA_SHIM"
+}
+
+@test 'a gate in a job of a gate does not wait for that job' {
+    use_ninja 1.11
+    limited_to 256
+    start_steved --jobs 4
+    export MAKEFLAGS="--jobserver-auth=fifo:$SERVER"
+    mkdir sub
+    (cd sub && ln -s ../bin bin && tree 1 225 300 0)
+    printf 'rule sub\n  command = cd sub && %s\nbuild sub.o: sub\n' "$NINJA_SHIM" >build.ninja
+    # The second time it is known that it does not fit beside anything.
+    for _ in first second; do
+        run -0 timeout -s KILL 60 sh -c 'echo 0 >"$1/cgroup.procs" && exec "$2"' sh "$GROUP" "$NINJA_SHIM"
+        kills_are 0
+        wait_for 10 gate_has_gone
+        rm -f sub/*.o sub/.ninja_* .ninja_*
+    done
 }

@@ -199,6 +199,43 @@ has_two_accounts() {
     done
 }
 
+# Who has a connection to the jobwrap is none of those who might have what its FIFO has lent.
+@test 'a make that a test has started is killed: its tokens serve others while the run goes on' {
+    suite many
+    gated_jobs 3
+    cat >test_a.py <<'END'
+import os
+import subprocess
+
+from observe import count_living
+from stamps import LOG, wait_until
+
+
+def test_make():
+    make = subprocess.Popen("make")
+    wait_until(lambda: count_living(LOG.fd) == 3, "3 jobs")
+    make.kill()
+    make.wait()
+    os.close(os.open("killed", os.O_CREAT))
+    wait_until(lambda: os.path.exists("go"), "go")
+END
+    in_jobwrap 4 "exec $gate>&-"'; "$PYTEST" -p no:cacheprovider -n 4'
+    wait_for 30 test -e killed
+    run=$spawned
+    # It needs two tokens, of which one may be free now.
+    spawn bash -c "exec $gate>&-"'; exec "$JOBWRAP" --parent="$1" sh -c '\''exec head -c 1 "$JOBWRAP_FIFO"'\' - "$SERVER" >others
+    others=$spawned
+    lives_jobs 3
+    is_alive "$others"
+    let_end 3
+    status_of "$others" 5
+    [ "$(cat others)" = + ]
+    : >go
+    status_of "$run"
+    cat said
+    [ "$status" = 0 ]
+}
+
 # The controller alone: its workers see that their channel is closed, and end.
 @test 'SIGKILL of the controller' {
     suite many {a..d}

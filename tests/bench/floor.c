@@ -16,6 +16,14 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* As in steved/fuse_mount.c. */
+#ifndef FOPEN_NOFLUSH
+#define FOPEN_NOFLUSH (1 << 5)
+#endif
+#ifndef FOPEN_PARALLEL_DIRECT_WRITES
+#define FOPEN_PARALLEL_DIRECT_WRITES (1 << 6)
+#endif
+
 #define FILE_INODE 2
 #define QUEUE_SIZE 65536
 

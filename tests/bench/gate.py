@@ -336,6 +336,48 @@ def bench_compiles(bench: Bench, directory: Path, ninjas: Ninjas, kinds: list[st
         say_memory(bench, f"{COMPILES} compiles", kind, costs)
 
 
+def write_makefile(directory: Path, commands: Iterable[str]) -> None:
+    rules = [
+        f"all: job{number}\njob{number}:; @{command.replace('$', '$$')}"
+        for number, command in enumerate(commands)
+    ]
+    (directory / "Makefile").write_text("\n".join(rules) + "\n")
+
+
+def memory_gated(bench: Bench, memory: str) -> Mapping[str, str]:
+    environment = {name: os.environ[name] for name in os.environ if name != "MAKEFLAGS"}
+    path = f"{bench.ninja_shim.parent}:{environment['PATH']}"
+    return {**environment, "PATH": path, "JOBWRAP_MEMORY": memory}
+
+
+def bench_make(bench: Bench, directory: Path) -> None:
+    """Wall time of a make whose jobs wait for memory, where there is enough, and of its shim."""
+    make = shutil.which("make")
+    if not make:
+        print(f"{'make, memory on / off':34} not available")
+        return
+    jobs, rounds = f"-j{len(CPUS)}", max(5, bench.rounds // 5)
+    ways = {
+        memory: Way(["make", jobs], memory_gated(bench, memory)) for memory in ("off", "on")
+    }
+    ways["plain"] = Way([make, jobs], memory_gated(bench, "off"))
+    (directory / "make").mkdir()
+    for what, commands in (
+        ("trivial recipes", ["true;"] * TRIVIAL_JOBS),
+        (f"{COMPILES} compiles by make", compile_commands(bench.build, directory / "make")),
+    ):
+        write_makefile(directory, commands)
+        costs = compare(ways, directory, rounds)
+        for ours, other in (("on", "off"), ("off", "plain")):
+            mine, others = costs[ours], costs[other]
+            ratio = mine.wall_s / others.wall_s
+            text = (
+                f"{ratio:6.3f}   ({mine.wall_s:.2f} s / {others.wall_s:.2f} s,"
+                f" CPU {mine.cpu_s / others.cpu_s:.3f}; goal 1.01)"
+            )
+            bench.say(f"{what}, memory {ours} / {other}", ratio, text)
+
+
 def bench_gate(bench: Bench, directory: Path, ninjas: Ninjas) -> None:
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     os.environ["XDG_CACHE_HOME"] = str(directory)  # what jobs have needed is nothing for the user
@@ -348,3 +390,4 @@ def bench_gate(bench: Bench, directory: Path, ninjas: Ninjas) -> None:
     bench_token(bench, directory, ninjas, kinds)
     bench_jobs(bench, directory, ninjas, kinds)
     bench_compiles(bench, directory, ninjas, kinds)
+    bench_make(bench, directory)

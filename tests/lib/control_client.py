@@ -3,8 +3,8 @@
 """control_client.py STEVECTL
 
 A client of the control socket beside $JOBWRAP_FIFO that breaks its rules: packets of every size and
-of no known kind, tokens returned that were never acquired, many connections that are left at once.
-Prints what the server holds after all that.
+of no known kind, tokens returned that were never acquired, many connections that are left at once,
+and any numbers about memory. Prints what the server holds after all that.
 """
 
 from __future__ import annotations
@@ -12,21 +12,25 @@ from __future__ import annotations
 import os
 import random
 import socket
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "libjobserver/python"))
 
-from jobserver_client import CONTROL_HEADER, Operation, connect_beside
+from jobserver_client import CONTROL_HEADER, Operation, connect_in, open_directory
+
+MEMORY = 11  # CONTROL_MEMORY
+TOLD, MEMORY_SIZE = 128, 224  # so much of struct steved_memory is what is told
 
 
 def connect() -> socket.socket:
-    fifo_fd = os.open(os.environ["JOBWRAP_FIFO"], os.O_RDWR | os.O_NONBLOCK)
+    directory_fd = open_directory(os.environ["JOBWRAP_FIFO"])
     try:
-        client = connect_beside(fifo_fd)
+        client = connect_in(directory_fd)
     finally:
-        os.close(fifo_fd)
+        os.close(directory_fd)
     client.settimeout(10)
     return client
 
@@ -59,8 +63,37 @@ def leave_at_once() -> None:
         client.close()
 
 
+def greet(operations: int) -> int:
+    """Who does not say how many it knows is not told either."""
+    with connect() as client:
+        client.send(question(Operation.HELLO) + struct.pack("=II16x", 1, operations))
+        packet, fds, _, _ = socket.recv_fds(client, 6000, 1)
+        for fd in fds:
+            os.close(fd)
+    answered: int = struct.unpack_from("=II", packet, CONTROL_HEADER.size)[1]
+    return answered
+
+
+def tell_anything(dice: random.Random) -> None:
+    clients = [connect() for _ in range(20)]
+    for _ in range(400):
+        client = dice.choice(clients)
+        told = struct.pack("=I", dice.randrange(2)) + dice.randbytes(TOLD - 4)
+        wrong = dice.random() < 0.1
+        answer = dice.randbytes(MEMORY_SIZE - TOLD) if wrong else bytes(MEMORY_SIZE - TOLD)
+        client.send(CONTROL_HEADER.pack(MEMORY, 0) + told + answer)
+        packet = client.recv(6000)
+        assert len(packet) == CONTROL_HEADER.size + MEMORY_SIZE
+        assert CONTROL_HEADER.unpack_from(packet)[1] == (-22 if wrong else 0)
+    for client in clients:
+        client.close()
+
+
 def main() -> None:
     dice = random.Random(1)
+    assert greet(0) == 0
+    assert greet(1) > MEMORY
+    tell_anything(dice)
     for _ in range(300):
         send_nonsense(dice)
     return_too_much()

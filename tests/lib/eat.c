@@ -5,9 +5,11 @@
  *     cc [-DMIB=N] [-DMS=N] [-DHOLD_MS=N] [-DCPU_MS=N] [-DSTATUS=N] [-DSIGNAL=N] [-DTEMPORARY] -c FILE -o FILE
  *
  * It grows to so many MiB evenly within so many milliseconds, waits for so many and computes for so many more, writes
- * its output, and exits with the status, or by the signal. In $LOG stands `start FILE PID` then, and `end FILE PID`. With TEMPORARY it has a file open as g++ has, /tmp/cc??????.s.
+ * its output, and exits with the status, or by the signal. In $LOG stands `start FILE PID` then, and `end FILE PID`.
+ * With TEMPORARY it has a file open as g++ has, $TMPDIR/cc??????.s.
  */
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +26,7 @@ struct job {
     clock_t cpu_ms;
     int status, signal_number;
     const char *output;
-    char temporary[sizeof("/tmp/ccXXXXXX.s")];
+    char temporary[PATH_MAX];
 };
 
 static _Noreturn void
@@ -37,7 +39,10 @@ fail(const char *what)
 static void
 make_temporary(struct job *job)
 {
-    snprintf(job->temporary, sizeof(job->temporary), "/tmp/ccXXXXXX.s");
+    const char *directory = getenv("TMPDIR");
+
+    snprintf(job->temporary, sizeof(job->temporary), "%s/ccXXXXXX.s",
+             directory ? directory : "/tmp");
     if (mkostemps(job->temporary, 2, O_CLOEXEC) < 0)
         fail(job->temporary);
 }

@@ -169,6 +169,22 @@ def test_a_server_is_used_in_place_of_its_fifo(server: Server, client: Client) -
         client.pay_implicit()
 
 
+def has_fifo_open(server: Server) -> bool:
+    paths = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
+    return any(server.fifo.samefile(path) for path in paths if os.path.exists(path))
+
+
+def test_its_fifo_does_not_stay_open(server: Server, client: Client) -> None:
+    server.tokens = 1
+    assert client.try_acquire() == b"+"
+    assert not has_fifo_open(server)
+    pid = os.fork()
+    if pid == 0:
+        client.try_acquire()
+        os._exit(has_fifo_open(server))
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
 def test_by_descriptors_too(server: Server) -> None:
     fd = os.open(server.fifo, os.O_RDWR | os.O_NONBLOCK)
     client = Client.open(Named(None, fd, fd))
@@ -242,6 +258,7 @@ def test_a_server_that_has_gone(server: Server, client: Client) -> None:
     with pytest.raises(JobserverError, match=r"^write fifo:.*: Broken pipe$"):
         client.release(b"+")
     assert client.status() is None
+    assert client.count_free() is None
     assert not client.claim_implicit()
 
 

@@ -35,6 +35,8 @@
 #include <cmocka.h>
 
 #include "libjobserver/client.h"
+#include "libjobserver/control.h"
+#include "libjobserver/program/packet.h"
 #include "tests/unit/child.h"
 #include "tests/unit/fifo.h"
 #include "tests/unit/remove_tree.h"
@@ -908,6 +910,81 @@ test_processes(void **state)
     munmap(crowd, sizeof(*crowd));
 }
 
+/* --- a jobwrap --- */
+
+/* In a child: one that knows so many operations, and hangs up on others. */
+struct jobwrap {
+    const char *fifo;
+    int listens, ready_fd;
+    unsigned operations;
+};
+
+static int
+serve_one(void *argument)
+{
+    const struct jobwrap *jobwrap = argument;
+    int connection = accept4(jobwrap->listens, NULL, NULL, SOCK_CLOEXEC);
+    struct control_packet packet;
+    struct stat status;
+
+    EXPECT(stat(jobwrap->fifo, &status) == 0);
+    EXPECT(control_receive(connection, &packet) == 1 && packet.operation == CONTROL_HELLO);
+    packet.hello.device = status.st_dev;
+    packet.hello.inode = status.st_ino;
+    packet.hello.operations = jobwrap->operations;
+    EXPECT(packet_send(connection, &packet, control_answer_size(CONTROL_HELLO),
+                       jobwrap->ready_fd) == 0);
+    while (control_receive(connection, &packet) == 1) {
+        EXPECT(packet.operation < jobwrap->operations);
+        packet.memory.others = 7;
+        EXPECT(packet_send(connection, &packet, control_answer_size(packet.operation), -1) == 0);
+    }
+    return 0;
+}
+
+static int
+ask_of_memory(const struct fixture *f, unsigned operations)
+{
+    struct jobwrap jobwrap = {.fifo = f->fifo, .operations = operations};
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct steved_memory memory = {.running = 1};
+    struct client *client;
+    char *error;
+    int ends[2], status;
+
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    jobwrap.ready_fd = ends[0];
+    jobwrap.listens = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s/control", f->directory);
+    assert_int_equal(bind(jobwrap.listens, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(jobwrap.listens, 1), 0);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(serve_one(&jobwrap));
+    assert_int_equal(client_open_path(f->fifo, &client, &error), 0);
+    assert_true(client_is_jobwrap(client));
+    int result = client_memory(client, &memory);
+    assert_int_equal(memory.others, result == 0 ? 7 : 0);
+    client_close(client);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    close(jobwrap.listens);
+    close(ends[0]);
+    close(ends[1]);
+    unlink(address.sun_path);
+    return result;
+}
+
+static void
+test_an_older_jobwrap_is_not_asked_what_it_does_not_know(void **state)
+{
+    const struct fixture *f = *state;
+
+    assert_int_equal(ask_of_memory(f, 0), -ENOTTY);
+    assert_int_equal(ask_of_memory(f, CONTROL_MEMORY), -ENOTTY);
+    assert_int_equal(ask_of_memory(f, CONTROL_OPERATIONS), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -938,6 +1015,7 @@ main(void)
         TEST(test_threads_with_a_client_each),
         TEST(test_threads_share_another_users_fifo),
         TEST(test_processes),
+        TEST(test_an_older_jobwrap_is_not_asked_what_it_does_not_know),
     };
 
     alarm(HANG_S);

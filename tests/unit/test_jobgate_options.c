@@ -54,6 +54,8 @@ static const struct {
     {{"jobgate", "--gate="}, "--gate: '' is not auto, ptrace or seccomp"},
     {{"jobgate", "--memory=much"}, "--memory: 'much' is not auto, on or off"},
     {{"jobgate", "--memory="}, "--memory: '' is not auto, on or off"},
+    {{"jobgate", "--no-tokens=1"}, "option '--no-tokens=1' wants no argument (see --help)"},
+    {{"jobgate", "--program=make"}, "--program: 'make' is not a path"},
     {{"jobgate", "-j4"}, "unknown option '-j' (see --help)"},
     {{"jobgate", "--jobs=4"}, "unknown or ambiguous option '--jobs=4' (see --help)"},
     {{"jobgate", "--style=fifo"}, "unknown or ambiguous option '--style=fifo' (see --help)"},
@@ -125,7 +127,7 @@ test_told(void **state)
 /* --- memory --- */
 
 static void
-assert_memory(const char *variable, const char *option, enum gate_memory_mode expected)
+assert_memory(const char *variable, const char *option, enum memory_mode expected)
 {
     struct jobgate_options options;
     char program[] = "jobgate", name[] = "--jobs-of=x", command[] = "make";
@@ -147,11 +149,11 @@ assert_memory(const char *variable, const char *option, enum gate_memory_mode ex
 static void
 test_memory(void **state)
 {
-    assert_memory(NULL, NULL, GATE_MEMORY_AUTO);
-    assert_memory(NULL, "--memory=on", GATE_MEMORY_ON);
-    assert_memory("", NULL, GATE_MEMORY_AUTO);
-    assert_memory("off", NULL, GATE_MEMORY_OFF);
-    assert_memory("off", "--memory=auto", GATE_MEMORY_AUTO);
+    assert_memory(NULL, NULL, MEMORY_MODE_AUTO);
+    assert_memory(NULL, "--memory=on", MEMORY_MODE_ON);
+    assert_memory("", NULL, MEMORY_MODE_AUTO);
+    assert_memory("off", NULL, MEMORY_MODE_OFF);
+    assert_memory("off", "--memory=auto", MEMORY_MODE_AUTO);
 }
 
 /* --- what is taken --- */

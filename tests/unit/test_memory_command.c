@@ -85,8 +85,14 @@ test_compilers(void **state)
     assert_key("ld.lld -r a.o -o b.o", "link", "b.o");
     assert_key("rustc --crate-name serde --edition=2021 src/lib.rs --crate-type lib -C x=y "
                "-C extra-filename=-8a0b --out-dir target/debug/deps",
-               "rustc", "serde/lib.rs");
-    assert_key("rustc --crate-name serde src/lib.rs --test", "rustc", "serde/test/lib.rs");
+               "rustc", "lib.rs/serde");
+    assert_key("rustc --crate-name serde src/lib.rs --test", "rustc", "lib.rs/serde-test");
+    assert_key("rustc --crate-name a --emit=dep-info,metadata src/main.rs", "rustc",
+               "main.rs/a-check");
+    assert_key("rustc --crate-name a --emit=dep-info,metadata,link src/lib.rs", "rustc",
+               "lib.rs/a");
+    assert_key("/t/debug/build/openssl-sys-0123456789abcdef/build-script-build",
+               "build-script-build", "debug/build/openssl-sys");
     assert_key("stamped-cc -c a.c -o a.o", "cc", "a.o");
 }
 
@@ -119,6 +125,7 @@ test_what_stands_before(void **state)
     assert_key("/usr/bin/cmake -E __run_co_compile --launcher=ccache --tidy='tidy;x' --source=a.cc"
                " -- /usr/bin/c++ -c a.cc -o a.o",
                "c++", "a.o");
+    assert_key("./wrapper rustc --crate-name x src/lib.rs", "rustc", "lib.rs/x");
     assert_key("cmake -E env A=b g++ -c a.cc -o a.o", "c++", "a.o");
     assert_key("if gcc -c a.c -o a.o; then mv x y; fi", "cc", "a.o");
     assert_key("d=`echo a.o | sed 's|x|y|'`; gcc -MF $d.T -c -o a.o a.c && mv $d.T $d.P", "cc",
@@ -202,6 +209,43 @@ test_hash_of_the_command(void **state)
     assert_true(first != key_of("gcc -O2 -c a.c").command);
 }
 
+/* --- what starts jobs --- */
+
+static void
+assert_part(const char *line, enum memory_part alone, enum memory_part in_shell)
+{
+    char shell[] = "/bin/sh", c[] = "-c", *copy = strdup(line), *words[32] = {NULL};
+    char *argv[] = {shell, c, strdup(line), NULL}, *rest = copy;
+
+    for (size_t i = 0; i < 31 && (words[i] = strsep(&rest, " ")); i++)
+        ;
+    if (memory_part_of(words) != alone || memory_part_of(argv) != in_shell)
+        print_error("%s\n", line);
+    assert_int_equal(memory_part_of(words), alone);
+    assert_int_equal(memory_part_of(argv), in_shell);
+    free(copy);
+    free(argv[2]);
+}
+
+static void
+test_parts(void **state)
+{
+    assert_part("gcc -c make.c -o make", MEMORY_WORKS, MEMORY_WORKS);
+    assert_part("echo make all", MEMORY_WORKS, MEMORY_WORKS);
+    assert_part("make -C sub all", MEMORY_STARTS_JOBS, MEMORY_LEADS_TO_JOBS);
+    assert_part("/usr/bin/gmake", MEMORY_STARTS_JOBS, MEMORY_LEADS_TO_JOBS);
+    assert_part("cargo build", MEMORY_STARTS_JOBS, MEMORY_LEADS_TO_JOBS);
+    assert_part("env A=b ninja -C x", MEMORY_STARTS_JOBS, MEMORY_LEADS_TO_JOBS);
+    assert_part("cd sub && make all", MEMORY_WORKS, MEMORY_LEADS_TO_JOBS);
+    assert_part("fail=; for d in a b; do (cd $d && make $t) || eval $f; done", MEMORY_WORKS,
+                MEMORY_LEADS_TO_JOBS);
+    assert_part("if test -d x; then jobwrap -j2 make; fi", MEMORY_WORKS, MEMORY_LEADS_TO_JOBS);
+    assert_part("cmake --build x", MEMORY_STARTS_JOBS, MEMORY_LEADS_TO_JOBS);
+    assert_part("cmake -E touch x", MEMORY_WORKS, MEMORY_WORKS);
+    assert_part("./make.sh", MEMORY_WORKS, MEMORY_WORKS);
+    assert_part("", MEMORY_WORKS, MEMORY_WORKS);
+}
+
 /* --- running twice --- */
 
 static const char automake[] =
@@ -210,6 +254,12 @@ static const char automake[] =
 static const char automake_in_subdirectory[] =
     "d=`echo a.o | sed 's|[^/]*$|.deps/&|;s|\\.o$||'`;gcc -MF $d.Tpo -c -o a.o a.c &&"
     " mv -f $d.Tpo $d.Po";
+
+static const char kbuild[] =
+    "set -e; echo '  CC      k/fork.o';   trap 'rm -f k/fork.o; trap - HUP; kill -s HUP $$' HUP; "
+    "gcc -Wp,-MMD,k/.fork.o.d -D__KERNEL__ -c -o k/fork.o k/fork.c; "
+    "scripts/basic/fixdep k/.fork.o.d k/fork.o 'gcc -c k/fork.c' > k/.fork.o.cmd; "
+    "rm -f k/.fork.o.d";
 
 static void
 test_may_run_twice(void **state)
@@ -221,6 +271,7 @@ test_may_run_twice(void **state)
         "rm -f liba.a && ar csr liba.a a.o && ranlib liba.a",
         "mkdir -p d && gcc -c a.c -o d/a.o",
         automake,
+        kbuild,
         automake_in_subdirectory,
         "/bin/bash ./libtool --tag=CXX --mode=compile g++ -c a.cc -o a.lo",
         "gcc -Wp,-MMD,.a.o.d -c -o .tmp_a.o a.c; mv -f .tmp_a.o a.o",
@@ -242,6 +293,10 @@ test_may_not_run_twice(void **state)
 {
     static const char *const lines[] = {
         "ar qc liba.a a.o",
+        "./wrapper gcc -c a.c -o a.o",
+        "install -m 644 a b",
+        "make -C sub && gcc -c a.c -o a.o",
+        "/bin/bash ./libtool --mode=link gcc -o liba.la a.lo",
         "rm -f liba.a && ar qc liba.a a.o",
         "gcc -c a.c -o a.o >> log",
         "gcc -c a.c -o a.$$.o",
@@ -365,6 +420,7 @@ main(void)
         cmocka_unit_test(test_packages),
         cmocka_unit_test(test_versions_in_paths),
         cmocka_unit_test(test_hash_of_the_command),
+        cmocka_unit_test(test_parts),
         cmocka_unit_test(test_may_run_twice),
         cmocka_unit_test(test_may_not_run_twice),
         cmocka_unit_test(test_long_lines),

@@ -22,13 +22,17 @@
 #include <cmocka.h>
 
 #include "libjobserver/memory/admission.h"
+#include "libjobserver/memory/arbiter.h"
 #include "libjobserver/memory/expectation.h"
+#include "libjobserver/memory/share.h"
 
 #define TICK_S 0.1
+#define TICK_NS INT64_C(100000000)
 #define MIB (1 << 20)
 #define SEEDS 3
 #define JOBS_MAX 4000
 #define TICKS_MAX 300000
+#define BUILDS_MAX 2
 #define KERNEL_KILLS_MAX 400 /* then it is given up */
 
 /* --- chance --- */
@@ -289,8 +293,18 @@ struct run {
     struct memory_peaks peaks[2]; /* of compile jobs, of links */
     uint64_t medians[2];
     unsigned running, here, compiles_left, ended, kernel_kills, own_kills;
-    double used_mib;
     int64_t now_ns;
+    struct world *world;
+    struct memory_share share;
+    struct memory_party party;
+    struct memory_moment moment;
+};
+
+/* The builds that run at the same time, and who arbitrates between them if there are several. */
+struct world {
+    struct run *runs[BUILDS_MAX];
+    unsigned count, asked;
+    struct memory_arbiter arbiter;
 };
 
 static struct job *
@@ -334,42 +348,73 @@ bytes_of(double mib)
     return mib > 0 ? (uint64_t)(mib * MIB) : 0;
 }
 
-static struct memory_moment
-look(struct run *run)
+/* By all, the dying included. */
+static double
+used_mib(const struct world *world)
 {
-    double used = run->build.others_mib;
+    double used = world->runs[0]->build.others_mib;
     struct memory_job *memory;
 
-    TAILQ_FOREACH (memory, &run->admission.started, in_list) {
-        struct job *job = job_of(memory);
-        memory_sample(memory, bytes_of(job->used_mib), run->now_ns);
-        used += job->used_mib;
+    for (unsigned i = 0; i < world->count; i++) {
+        struct run *run = world->runs[i];
+        TAILQ_FOREACH (memory, &run->admission.started, in_list)
+            used += job_of(memory)->used_mib;
+        TAILQ_FOREACH (memory, &run->admission.dying, in_list)
+            used += job_of(memory)->used_mib;
     }
-    TAILQ_FOREACH (memory, &run->admission.dying, in_list)
-        used += job_of(memory)->used_mib;
-    run->used_mib = used;
-    return (struct memory_moment){
-        .available_bytes = bytes_of(run->build.total_mib - used),
-        .total_bytes = bytes_of(run->build.total_mib),
-        .now_ns = run->now_ns,
-    };
+    return used;
+}
+
+static int
+ask(void *server, struct steved_memory *memory)
+{
+    struct run *run = server;
+    struct memory_arbiter *arbiter = &run->world->arbiter;
+
+    run->world->asked++;
+    assert_int_equal(memory_arbiter_tell(arbiter, &run->party, memory, run->now_ns), 0);
+    memory_arbiter_answer(arbiter, &run->party, NULL, memory, run->now_ns);
+    return 0;
 }
 
 static void
-decide(struct run *run, const struct memory_moment *moment)
+look(struct run *run)
+{
+    struct memory_job *memory;
+
+    TAILQ_FOREACH (memory, &run->admission.started, in_list)
+        memory_sample(memory, bytes_of(job_of(memory)->used_mib), run->now_ns);
+    run->moment.available_bytes = bytes_of(run->build.total_mib - used_mib(run->world));
+    run->moment.total_bytes = bytes_of(run->build.total_mib);
+    run->moment.now_ns = run->now_ns;
+    memory_share_look(&run->share, &run->admission, &run->moment);
+}
+
+static unsigned
+free_slots(const struct world *world)
+{
+    unsigned running = 0;
+
+    for (unsigned i = 0; i < world->count; i++)
+        running += world->runs[i]->running;
+    return world->runs[0]->build.slots - running;
+}
+
+static void
+decide(struct run *run)
 {
     for (;;) {
-        struct memory_step step = memory_next(&run->admission, moment);
+        struct memory_step step = memory_share_next(&run->share, &run->admission, &run->moment);
         switch (step.action) {
         case MEMORY_KILL:
-            memory_killed(&run->admission, step.job, moment->now_ns);
+            memory_killed(&run->admission, step.job, run->now_ns);
             run->running--;
             run->own_kills++;
             break;
         case MEMORY_START:
-            if (run->running == run->build.slots)
+            if (free_slots(run->world) == 0)
                 return;
-            memory_started(&run->admission, step.job, moment->now_ns);
+            memory_started(&run->admission, step.job, run->now_ns);
             job_of(step.job)->done_s = 0;
             run->running++;
             break;
@@ -420,6 +465,7 @@ end(struct run *run, struct job *job)
     run->ended++;
     run->compiles_left -= !job->is_link;
     learn(run, job);
+    memory_share_ended(&run->share, &run->admission, &run->moment);
 }
 
 static void
@@ -439,20 +485,26 @@ work(struct run *run)
 
 /* As the kernel does: the largest. */
 static void
-run_out(struct run *run)
+run_out(struct world *world)
 {
-    while (look(run), run->used_mib > run->build.total_mib) {
+    while (used_mib(world) > world->runs[0]->build.total_mib) {
         struct memory_job *memory, *largest = NULL;
-        TAILQ_FOREACH (memory, &run->admission.started, in_list)
-            if (!largest || memory->used_bytes > largest->used_bytes)
+        struct run *its = NULL;
+        for (unsigned i = 0; i < world->count; i++) {
+            TAILQ_FOREACH (memory, &world->runs[i]->admission.started, in_list) {
+                if (largest && job_of(memory)->used_mib <= job_of(largest)->used_mib)
+                    continue;
                 largest = memory;
+                its = world->runs[i];
+            }
+        }
         if (!largest)
             return;
-        memory_remove(&run->admission, largest);
-        memory_add(&run->admission, largest);
+        memory_remove(&its->admission, largest);
+        memory_add(&its->admission, largest);
         job_of(largest)->used_mib = 0;
-        run->running--;
-        run->kernel_kills++;
+        its->running--;
+        its->kernel_kills++;
     }
 }
 
@@ -469,25 +521,63 @@ remember(struct run *run, const struct policy *policy, struct chance *chance)
     }
 }
 
-/* How many times longer than the bound. */
-static double
-simulate(struct run *run, const struct policy *policy, struct chance *chance)
+static void
+join(struct world *world, struct run *run, const struct policy *policy, struct chance *chance)
 {
-    unsigned tick;
-
     memory_admission_init(&run->admission);
     remember(run, policy, chance);
-    for (tick = 0; run->ended < run->build.count; tick++) {
-        assert_true(tick < TICKS_MAX && run->kernel_kills < KERNEL_KILLS_MAX);
-        run->now_ns = tick * INT64_C(100000000);
-        arrive(run);
-        struct memory_moment moment = look(run);
-        decide(run, &moment);
-        work(run);
-        bury(run);
-        run_out(run);
+    run->world = world;
+    world->runs[world->count++] = run;
+}
+
+/* Several share what there is, and its slots. */
+static void
+share(struct world *world)
+{
+    memory_arbiter_init(&world->arbiter);
+    for (unsigned i = 0; i < world->count; i++) {
+        struct run *run = world->runs[i];
+        memory_party_init(&run->party, 0);
+        memory_arbiter_join(&world->arbiter, &run->party, 0, NULL, 0);
+        run->share = (struct memory_share){.ask = ask, .server = run};
     }
-    return tick * TICK_S / bound(&run->build);
+}
+
+/* false: all has ended. */
+static bool
+tick(struct world *world, int64_t now_ns)
+{
+    bool is_busy = false;
+
+    for (unsigned i = 0; i < world->count; i++) {
+        struct run *run = world->runs[(i + (unsigned)(now_ns / TICK_NS)) % world->count];
+        run->now_ns = now_ns;
+        is_busy |= run->ended < run->build.count;
+        arrive(run);
+        look(run);
+        decide(run);
+    }
+    for (unsigned i = 0; i < world->count; i++) {
+        work(world->runs[i]);
+        bury(world->runs[i]);
+        assert_true(world->runs[i]->kernel_kills < KERNEL_KILLS_MAX);
+    }
+    run_out(world);
+    return is_busy;
+}
+
+/* How many times longer than the bound. */
+static double
+simulate(struct world *world)
+{
+    unsigned ticks = 0;
+    double least = 0;
+
+    for (unsigned i = 0; i < world->count; i++)
+        least += bound(&world->runs[i]->build);
+    while (tick(world, ticks * TICK_NS))
+        assert_true(++ticks < TICKS_MAX);
+    return ticks * TICK_S / least;
 }
 
 /* --- the table --- */
@@ -524,7 +614,9 @@ fill_cell(struct build (*make)(struct chance *, struct job *), const struct poli
         struct chance chance = {seed};
         memset(jobs, 0, JOBS_MAX * sizeof(*jobs));
         struct run run = {.build = make(&chance, jobs)};
-        double ratio = simulate(&run, policy, &chance);
+        struct world world = {.count = 0};
+        join(&world, &run, policy, &chance);
+        double ratio = simulate(&world);
         cell.mean += ratio / seeds;
         cell.worst = fmax(cell.worst, ratio);
         cell.kernel_kills += run.kernel_kills;
@@ -572,14 +664,58 @@ test_ci_heavy_first(void **state)
     check_row("ci heavy first", ci_heavy_first, (double[]){1.20, 1.20, 1.22, 1.47});
 }
 
+/* Two builds at once: what is known of the second is as bad. */
+static void
+check_pair(const char *name, struct build (*const make[])(struct chance *, struct job *),
+           const double limits[])
+{
+    struct job *jobs = malloc(BUILDS_MAX * JOBS_MAX * sizeof(*jobs));
+
+    assert_non_null(jobs);
+    for (size_t i = 0; i < sizeof(policies) / sizeof(policies[0]); i++) {
+        struct chance chance = {i + 1};
+        struct world world = {.count = 0};
+        struct run runs[BUILDS_MAX] = {0};
+        memset(jobs, 0, BUILDS_MAX * JOBS_MAX * sizeof(*jobs));
+        for (unsigned n = 0; n < BUILDS_MAX; n++) {
+            runs[n].build = make[n](&chance, jobs + n * JOBS_MAX);
+            join(&world, &runs[n], &policies[i], &chance);
+        }
+        share(&world);
+        double ratio = simulate(&world);
+        printf("# %-18s %-12s %.2f kernel kills %u own kills %u asked %u\n", name, policies[i].name,
+               ratio, runs[0].kernel_kills + runs[1].kernel_kills,
+               runs[0].own_kills + runs[1].own_kills, world.asked);
+        assert_int_equal(runs[0].kernel_kills + runs[1].kernel_kills, 0);
+        assert_true(ratio <= limits[i]);
+    }
+    free(jobs);
+}
+
+static void
+test_two_builds(void **state)
+{
+    check_pair(
+        "webkit twice",
+        (struct build(*[])(struct chance *, struct job *)){webkit_heavy_first, webkit_heavy_first},
+        (double[]){1.20, 1.20, 1.22, 1.42});
+}
+
+static void
+test_two_small_builds(void **state)
+{
+    check_pair("ci twice",
+               (struct build(*[])(struct chance *, struct job *)){ci_heavy_first, ci_heavy_first},
+               (double[]){1.20, 1.20, 1.20, 1.42});
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_webkit_cluster),
-        cmocka_unit_test(test_webkit_heavy_first),
-        cmocka_unit_test(test_llvm),
-        cmocka_unit_test(test_ci_heavy_first),
+        cmocka_unit_test(test_webkit_cluster), cmocka_unit_test(test_webkit_heavy_first),
+        cmocka_unit_test(test_llvm),           cmocka_unit_test(test_ci_heavy_first),
+        cmocka_unit_test(test_two_builds),     cmocka_unit_test(test_two_small_builds),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -60,6 +60,23 @@ test_implicit_slot_first(void **state)
 }
 
 static void
+test_who_needs_no_tokens(void **state)
+{
+    struct queue queue;
+    struct job jobs[2];
+
+    begin(&queue, (struct queue_rules){.needs_no_tokens = true}, jobs, 2);
+    assert_int_equal(next_step(&queue, 0), QUEUE_USE_NOTHING);
+    run_first(&queue, PAY_NOTHING);
+    assert_int_equal(queue_next(&queue, NULL, 0), QUEUE_REST); /* memory */
+    assert_int_equal(next_step(&queue, 0), QUEUE_USE_NOTHING);
+    assert_int_equal(queue_put_off(&queue, &jobs[0]), PAY_NOTHING);
+    assert_int_equal(queue_remove(&queue, &jobs[0]), PAY_NOTHING);
+    queue_stop(&queue, -1);
+    assert_int_equal(next_step(&queue, 0), QUEUE_END);
+}
+
+static void
 test_slot_not_paid_for(void **state)
 {
     struct queue queue;
@@ -327,6 +344,9 @@ serve(struct world *world)
         case QUEUE_USE_IMPLICIT:
             run_first(queue, PAY_IMPLICIT);
             break;
+        case QUEUE_USE_NOTHING:
+            fail();
+            break;
         case QUEUE_USE_TOKEN:
             if (world->tokens_free == 0)
                 return;
@@ -385,6 +405,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_implicit_slot_first),
+        cmocka_unit_test(test_who_needs_no_tokens),
         cmocka_unit_test(test_slot_not_paid_for),
         cmocka_unit_test(test_slot_goes_to_who_waits_then_to_who_runs),
         cmocka_unit_test(test_removed_while_it_waits),

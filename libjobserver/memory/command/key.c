@@ -27,6 +27,7 @@ struct analysis {
     bool is_aside; /* its output becomes a word: it gives no key */
     bool may_run_twice;
     bool has_memory;
+    enum memory_part part;
 };
 
 /* One simple command, and what is before it in its line. */
@@ -285,28 +286,36 @@ look_at_compiler(struct command *command, const struct tool *tool)
              output ? output : source);
 }
 
+/* Without any code it needs much less: cargo check, and the first half of a crate that others wait for. */
+static bool
+emits_code(const char *list)
+{
+    return strstr(list, "link") || strstr(list, "obj") || strstr(list, "asm");
+}
+
 /* The crate's name and the source's: the output's has a hash in it. */
 static void
 look_at_rustc(struct command *command)
 {
-    const char *crate = "", *source = "";
-    char name[MEMORY_PATH_SIZE / 4], path[MEMORY_PATH_SIZE];
-    bool is_test = false;
+    const char *crate = "", *source = "", *kind = "";
+    char name[MEMORY_PATH_SIZE / 4], file[MEMORY_PATH_SIZE / 4], path[MEMORY_PATH_SIZE];
 
     for (size_t i = command->from + 1; i < command->end; i++) {
         const char *text = word(command, i);
         if (strcmp(text, "--crate-name") == 0 && i + 1 < command->end)
             crate = word(command, i + 1);
         else if (strcmp(text, "--test") == 0)
-            is_test = true;
+            kind = "-test";
+        else if (strncmp(text, "--emit=", 7) == 0 && !emits_code(text) && !*kind)
+            kind = "-check";
         else if (strcmp(text, "-") == 0)
             doubt(command);
         else if (ends_with(text, ".rs"))
             source = base_name(text);
     }
     name_plainly(crate, name, sizeof(name));
-    int length = snprintf(path, sizeof(path), "%s%s/", name, is_test ? "/test" : "");
-    name_plainly(source, path + length, sizeof(path) - (size_t)length);
+    name_plainly(source, file, sizeof(file));
+    snprintf(path, sizeof(path), "%s/%s%s", file, name, kind);
     if (take_key(command, WEIGHT_COMPILER, "rustc", NULL))
         memcpy(command->analysis->key->path, path, sizeof(path));
 }
@@ -401,11 +410,39 @@ script_of(const struct command *command, const char *tool)
     return tool;
 }
 
+/* cargo has each in a directory that is called by the crate and a hash. */
+static bool
+look_at_build_script(struct command *command, const struct tool *tool)
+{
+    const char *program = word(command, command->from), *end = strrchr(program, '/');
+    char crate[MEMORY_PATH_SIZE];
+
+    if (strcmp(tool->name, "build-script-build") != 0 || !end)
+        return false;
+    int length = (int)(end - program);
+    for (const char *c = end; c > program && c[-1] != '/';)
+        if (*--c == '-') {
+            length = (int)(c - program);
+            break;
+        }
+    snprintf(crate, sizeof(crate), "%.*s", length, program);
+    take_key(command, WEIGHT_OTHER, tool->name, crate);
+    return true;
+}
+
 static void
 look_at_unknown(struct command *command, const struct tool *tool)
 {
     doubt(command);
-    take_key(command, WEIGHT_OTHER, script_of(command, tool->name), find_file(command));
+    if (!look_at_build_script(command, tool))
+        take_key(command, WEIGHT_OTHER, script_of(command, tool->name), find_file(command));
+}
+
+/* Behind a shell of whatever depth it is still to be started. */
+static void
+note_jobs(struct analysis *analysis)
+{
+    analysis->part = analysis->depth > 0 ? MEMORY_LEADS_TO_JOBS : MEMORY_STARTS_JOBS;
 }
 
 /* --- what another command follows --- */
@@ -511,6 +548,8 @@ look_into_cmake(struct command *command)
     const char *option = word(command, command->from + 1);
     const char *tool = word(command, command->from + 2);
 
+    if (option && strcmp(option, "--build") == 0)
+        note_jobs(command->analysis);
     if (!option || strcmp(option, "-E") != 0 || !tool)
         return false;
     command->from += 2;
@@ -579,9 +618,24 @@ look_at_tool(struct command *command, const struct tool *tool)
     case TOOL_NOTHING:
         forget_words(command);
         break;
+    case TOOL_MAKER:
+        note_jobs(command->analysis);
+        look_at_unknown(command, tool);
+        break;
     default:
         look_at_unknown(command, tool);
     }
+}
+
+/* A wrapper that nobody knows, before a compiler: what it does besides nobody knows either. */
+static bool
+is_wrapper(const struct command *command)
+{
+    const char *next = word(command, command->from + 1);
+    enum tool_kind kind =
+        next && is_plain(command, command->from + 1) ? tool_of(next).kind : TOOL_UNKNOWN;
+
+    return kind == TOOL_COMPILER || kind == TOOL_RUSTC;
 }
 
 /* true: another command follows in the same words. */
@@ -603,6 +657,12 @@ look_past(struct command *command, const struct tool *tool, bool *is_done)
     case TOOL_CMAKE:
         *is_done = look_into_cmake(command);
         return *is_done || command->from > from + 2;
+    case TOOL_UNKNOWN:
+        if (!is_wrapper(command))
+            return false;
+        doubt(command);
+        command->from++;
+        return true;
     default:
         return false;
     }
@@ -706,24 +766,35 @@ hash_of(char *const argv[])
     return hash;
 }
 
+/* false: there is no memory. */
+static bool
+analyse(struct analysis *analysis, char *const argv[])
+{
+    struct words words = {0};
+
+    if (words_of_argv(argv, &words)) {
+        analysis->may_run_twice = argv[0];
+        analysis->has_memory = true;
+        change_directory(analysis->directory, analysis->place->directory);
+        look_at_words(analysis, &words);
+    }
+    words_free(&words);
+    return analysis->has_memory;
+}
+
 bool
 memory_key_of(const struct memory_place *place, char *const argv[], struct memory_key *key,
               bool *may_run_twice)
 {
     struct analysis *analysis = calloc(1, sizeof(*analysis));
-    struct words words = {0};
     bool has_memory = false;
 
     *key = (struct memory_key){0};
     *may_run_twice = false;
-    if (analysis && words_of_argv(argv, &words)) {
+    if (analysis) {
         analysis->place = place;
         analysis->key = key;
-        analysis->may_run_twice = argv[0];
-        analysis->has_memory = true;
-        change_directory(analysis->directory, place->directory);
-        look_at_words(analysis, &words);
-        has_memory = analysis->has_memory;
+        has_memory = analyse(analysis, argv);
     }
     if (has_memory) {
         name_package(place, key->package);
@@ -732,7 +803,24 @@ memory_key_of(const struct memory_place *place, char *const argv[], struct memor
     } else {
         *key = (struct memory_key){0};
     }
-    words_free(&words);
     free(analysis);
     return has_memory;
+}
+
+enum memory_part
+memory_part_of(char *const argv[])
+{
+    static const struct memory_place nowhere = {.root = "/", .directory = "/"};
+    struct analysis *analysis = calloc(1, sizeof(*analysis));
+    enum memory_part part = MEMORY_WORKS;
+    struct memory_key key;
+
+    if (analysis) {
+        analysis->place = &nowhere;
+        analysis->key = &key;
+        analyse(analysis, argv);
+        part = analysis->part;
+    }
+    free(analysis);
+    return part;
 }

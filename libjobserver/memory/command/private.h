@@ -53,6 +53,7 @@ enum tool_kind {
     TOOL_WRITER,   /* writes one file anew, from others */
     TOOL_FILTER,   /* writes to its standard output alone */
     TOOL_NOTHING,  /* changes nothing, or nothing that a second run would not find the same */
+    TOOL_MAKER,    /* starts jobs that are looked at for themselves */
     TOOL_CD,       /* from here on: preparations */
     TOOL_REMOVE,   /*  */
     TOOL_MOVE,     /*  */

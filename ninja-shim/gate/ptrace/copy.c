@@ -68,7 +68,7 @@ ptrace_copy_run(struct gate *gate, struct gate_process *process)
     struct tracee *tracee = tracer_find(tracer_of(gate), process->pid);
 
     if (PTRACE_REGISTERS_ARCH == 0 || !tracee || tracee->role != ROLE_WAITING ||
-        !reaps_children(tracee->pid))
+        tracee->words[0] != 0 || !reaps_children(tracee->pid))
         return false;
     if (!tracee->image)
         tracee->image = calloc(1, sizeof(*tracee->image));
@@ -257,6 +257,8 @@ ptrace_copy_end_unborn(struct gate *gate, const struct tracee *original)
         kill_and_forget(gate, copy);
 }
 
+/* A fork that is made once more as well: where the kernel keeps the first argument apart, it is the one of the
+ * job's own call again. */
 static void
 fork_now(struct gate *gate, struct tracee *tracee, const struct ptrace_syscall *call)
 {
@@ -264,7 +266,7 @@ fork_now(struct gate *gate, struct tracee *tracee, const struct ptrace_syscall *
     struct image *image = tracee->image;
 
     if (call->arch != PTRACE_REGISTERS_ARCH ||
-        ptrace_registers_read(tracee->pid, &image->registers) < 0 ||
+        (!image->is_calling && ptrace_registers_read(tracee->pid, &image->registers) < 0) ||
         ptrace_registers_call(tracee->pid, &image->registers, SYS_clone, arguments) < 0) {
         run_once(gate, tracee, 0);
         return;
@@ -306,9 +308,9 @@ ptrace_copy_on_syscall(struct gate *gate, struct tracee *tracee)
         go_on_leaving(gate, tracee, &call);
     else if (tracee->image->is_calling && !call.is_entry)
         has_forked(gate, tracee, call.result);
-    else if (!tracee->image->is_calling && call.is_entry)
+    else if (call.is_entry)
         fork_now(gate, tracee, &call);
-    else /* the end of its execve(2), or a fork that is made once more */
+    else /* the end of its execve(2) */
         go_on(tracee);
 }
 

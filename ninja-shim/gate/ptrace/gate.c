@@ -13,6 +13,9 @@
 #include "libjobserver/process.h"
 #include "libjobserver/program/message.h"
 #include "ninja-shim/gate/held.h"
+#include "ninja-shim/gate/memory.h"
+#include "ninja-shim/gate/part.h"
+#include "ninja-shim/gate/ptrace/again.h"
 #include "ninja-shim/gate/ptrace/copy.h"
 #include "ninja-shim/gate/ptrace/exit.h"
 #include "ninja-shim/gate/ptrace/gate.h"
@@ -84,7 +87,11 @@ ptrace_release(struct gate *gate, pid_t pid)
 {
     struct tracee *tracee = tracer_find(tracer_of(gate), pid);
 
-    if (tracee && tracee->role == ROLE_WAITING)
+    if (!tracee || tracee->role != ROLE_WAITING)
+        return;
+    if (tracee->words[0] != 0)
+        ptrace_again_begin(tracee);
+    else
         let_go(gate, tracee);
 }
 
@@ -154,6 +161,34 @@ warn_of_set_id(pid_t pid)
             command);
 }
 
+/* It is nobody's business, and has its privilege, if that can be had. */
+static void
+leave(struct gate *gate, struct tracee *tracee)
+{
+    if (tracee->words[0] != 0)
+        ptrace_again_begin(tracee);
+    else
+        let_go(gate, tracee);
+}
+
+/* true: it is none, and has been let through. */
+static bool
+is_no_job(struct gate *gate, struct tracee *tracee)
+{
+    switch (gate_part_of(gate, tracee->pid, tracee->lazy)) {
+    case GATE_PART_JOB:
+        return false;
+    case GATE_PART_OTHER:
+        leave(gate, tracee);
+        return true;
+    case GATE_PART_LEADS:
+        tracee->role = ROLE_PASSER;
+        go_on(gate, tracee->pid, 0);
+        return true;
+    }
+    return false;
+}
+
 /* It stands at the gate now. */
 static void
 stand_at_gate(struct gate *gate, struct tracee *tracee)
@@ -166,10 +201,12 @@ stand_at_gate(struct gate *gate, struct tracee *tracee)
         let_go(gate, tracee);
         return;
     }
-    if (has_lost_privilege(pid)) {
+    if (has_lost_privilege(pid) && ptrace_again_prepare(tracee) < 0) {
         refuse_set_id(gate, tracee);
         return;
     }
+    if (is_no_job(gate, tracee))
+        return;
     tracee->role = ROLE_WAITING;
     int result = gate_admit(gate, pid, tracee->lazy);
     if (result == 0)
@@ -177,6 +214,14 @@ stand_at_gate(struct gate *gate, struct tracee *tracee)
     message("hold back process %d: %s; it is ended", (int)pid, strerror(-result));
     kill(pid, SIGKILL);
     let_go(gate, tracee);
+}
+
+/* No jobs of its own are expected of it any more: it was a lazy client (`cargo run` becomes the program), or a shell on the
+ * way to one has started something else. */
+static bool
+leaves(const struct gate *gate, const struct tracee *tracee)
+{
+    return gate->plan->rules.needs_no_tokens && tracee->lazy != 0;
 }
 
 static void
@@ -202,7 +247,12 @@ on_exec(struct gate *gate, struct tracee *tracee)
         stand_at_gate(gate, tracee);
         return;
     }
-    if (has_lost_privilege(tracee->pid))
+    bool has_lost = has_lost_privilege(tracee->pid);
+    if (!lazy && leaves(gate, tracee) && !(has_lost && ptrace_again_prepare(tracee) < 0)) {
+        leave(gate, tracee);
+        return;
+    }
+    if (has_lost)
         warn_of_set_id(tracee->pid);
     go_on(gate, tracee->pid, 0);
 }
@@ -241,7 +291,8 @@ send_off(struct gate *gate, struct tracee *tracee)
         let_go(gate, tracee);
     else if (tracee->role == ROLE_COPY)
         ptrace_copy_stands(gate, tracee);
-    else if (tracee->role == ROLE_COPYING || tracee->role == ROLE_LEAVING)
+    else if (tracee->role == ROLE_COPYING || tracee->role == ROLE_LEAVING ||
+             tracee->role == ROLE_AGAIN)
         ptrace(PTRACE_SYSCALL, tracee->pid, NULL, NULL);
     else
         go_on(gate, tracee->pid, 0);
@@ -351,6 +402,10 @@ on_signal(struct gate *gate, struct tracee *tracee, int signal_number)
         ptrace_copy_on_signal(gate, tracee, signal_number);
         return;
     }
+    if (tracee->role == ROLE_AGAIN) {
+        ptrace(PTRACE_SYSCALL, tracee->pid, NULL, (void *)(intptr_t)signal_number);
+        return;
+    }
     bool lazy = tracee->role == ROLE_LAZY, ends = ends_lazy(gate, tracee, signal_number);
 
     if (lazy && signal_number == SIGCHLD)
@@ -367,6 +422,8 @@ on_signal(struct gate *gate, struct tracee *tracee, int signal_number)
         kill(tracee->pid, SIGKILL);
         signal_number = 0;
     }
+    if (lazy && signal_number == SIGTERM)
+        gate_memory_look_soon(gate);
     if (ends)
         ptrace_quit_give_up(&tracer_of(gate)->quit);
     go_on(gate, tracee->pid, signal_number);
@@ -413,7 +470,10 @@ on_stop(struct gate *gate, struct tracee *tracee, int status)
         on_signal(gate, tracee, signal_number);
     else if (tracee->role == ROLE_COPYING || tracee->role == ROLE_LEAVING)
         ptrace_copy_on_syscall(gate, tracee);
-    else if (tracee->role != ROLE_ENDING)
+    else if (tracee->role == ROLE_AGAIN) {
+        if (ptrace_again_on_syscall(tracee))
+            ptrace_forget(gate, tracee);
+    } else if (tracee->role != ROLE_ENDING)
         on_syscall(gate, tracee->pid);
     else if (ptrace_exit_continue(tracee->pid, tracee->end_status))
         ptrace_forget(gate, tracee);

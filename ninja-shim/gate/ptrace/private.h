@@ -23,6 +23,7 @@ enum role {
     ROLE_COPY,    /* that, until it has been let go */
     ROLE_KEPT,    /* the original, stopped, while the copy runs */
     ROLE_LEAVING, /* the original, about to end as its copy has ended */
+    ROLE_AGAIN,   /* about to execute its program once more: see again.h */
 };
 
 struct image;
@@ -35,6 +36,7 @@ struct tracee {
     int end_status;      /* ROLE_ENDING */
     struct image *image; /* owned; NULL: no copy has been made of it */
     pid_t original;      /* ROLE_COPY: of which */
+    uint64_t words[3];   /* of again.h: where path, arguments and environment lie; 0: not needed */
     UT_hash_handle hh;
 };
 

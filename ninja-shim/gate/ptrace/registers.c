@@ -27,6 +27,13 @@ ptrace_registers_read(pid_t pid, struct ptrace_registers *registers)
 }
 
 int
+ptrace_registers_stack(const struct ptrace_registers *registers, uint64_t *address)
+{
+    *address = registers->all.rsp;
+    return 0;
+}
+
+int
 ptrace_registers_call(pid_t pid, const struct ptrace_registers *registers, long number,
                       const uint64_t arguments[PTRACE_REGISTERS_ARGUMENTS])
 {
@@ -88,6 +95,13 @@ ptrace_registers_read(pid_t pid, struct ptrace_registers *registers)
 }
 
 int
+ptrace_registers_stack(const struct ptrace_registers *registers, uint64_t *address)
+{
+    *address = registers->all.sp;
+    return 0;
+}
+
+int
 ptrace_registers_call(pid_t pid, const struct ptrace_registers *registers, long number,
                       const uint64_t arguments[PTRACE_REGISTERS_ARGUMENTS])
 {
@@ -115,6 +129,12 @@ ptrace_registers_rewind(pid_t pid, const struct ptrace_registers *registers)
 
 int
 ptrace_registers_read(pid_t pid, struct ptrace_registers *registers)
+{
+    return -ENOSYS;
+}
+
+int
+ptrace_registers_stack(const struct ptrace_registers *registers, uint64_t *address)
 {
     return -ENOSYS;
 }

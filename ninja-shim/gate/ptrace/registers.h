@@ -30,6 +30,8 @@ struct ptrace_registers {
 
 /* At the entry of a system call: as they are. */
 int ptrace_registers_read(pid_t pid, struct ptrace_registers *registers);
+/* Where the stack ends. -ENOSYS: not known here. */
+int ptrace_registers_stack(const struct ptrace_registers *registers, uint64_t *address);
 /* There: what is made is this call. */
 int ptrace_registers_call(pid_t pid, const struct ptrace_registers *registers, long number,
                           const uint64_t arguments[PTRACE_REGISTERS_ARGUMENTS]);

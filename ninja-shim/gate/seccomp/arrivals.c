@@ -10,6 +10,7 @@
 
 #include "libjobserver/process.h"
 #include "libjobserver/program/message.h"
+#include "ninja-shim/gate/part.h"
 #include "ninja-shim/gate/seccomp/exit.h"
 #include "ninja-shim/gate/seccomp/stops.h"
 #include "ninja-shim/gate/seccomp/trees.h"
@@ -185,6 +186,8 @@ arrive_from_lazy(struct seccomp_gate *of, const struct seccomp_exec *exec,
         seccomp_listener_continue(of->listener, exec->id);
     } else if (tree->peer) {
         stop(of, exec, info, tree);
+    } else if (gate_part_of(of->gate, info->pid, info->parent) != GATE_PART_JOB) {
+        seccomp_listener_continue(of->listener, exec->id);
     } else {
         arrive_at_own(of, exec, info, tree);
     }

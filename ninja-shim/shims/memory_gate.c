@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "ninja-shim/shims/memory_gate.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "libjobserver/auth.h"
+#include "libjobserver/memory/limits.h"
+#include "libjobserver/memory/mode.h"
+#include "libjobserver/process.h"
+#include "libjobserver/program/cpus.h"
+#include "libjobserver/program/program.h"
+#include "ninja-shim/shims/ours.h"
+
+/* With so much for each job none need wait. */
+#define AMPLE_BYTES (UINT64_C(2) << 30)
+#define GATE_VARIABLE "NINJA_SHIM_GATE"
+
+/* --- how many jobs --- */
+
+static bool
+names_jobserver(const char *flags)
+{
+    struct auth auth;
+    char *error;
+
+    if (auth_parse(flags, &auth, &error) < 0) {
+        free(error);
+        return false;
+    }
+    bool names = auth.kind != AUTH_NONE;
+    auth_clear(&auth);
+    return names;
+}
+
+unsigned
+memory_gate_jobs(const char *flags, unsigned otherwise)
+{
+    const char *makeflags = flags ? flags : getenv("MAKEFLAGS"), *wrapper = getenv("JOBWRAP_JOBS");
+    unsigned jobs = auth_jobs(makeflags);
+
+    if (jobs > 0)
+        return jobs;
+    if (!names_jobserver(makeflags))
+        return otherwise;
+    jobs = wrapper ? (unsigned)strtoul(wrapper, NULL, 10) : 0;
+    return jobs > 0 ? jobs : cpus_count();
+}
+
+/* --- is it wanted --- */
+
+/* A gate around us has its jobs, and ours, wait already; and two tracers there cannot be. */
+static bool
+is_traced(bool *by_gate)
+{
+    static const char *const names[] = {"jobgate", NULL};
+    unsigned tracer = 0;
+
+    process_status_number(getpid(), "TracerPid", &tracer);
+    *by_gate = tracer > 0 && process_is_called((pid_t)tracer, names);
+    return tracer > 0;
+}
+
+static bool
+is_short(unsigned jobs)
+{
+    struct memory_limits *limits;
+    struct memory_left left;
+
+    if (memory_limits_open("", &limits) < 0)
+        return false;
+    bool is_known = memory_limits_read(limits, &left) == 0;
+    memory_limits_close(limits);
+    return is_known &&
+           (jobs == MEMORY_GATE_JOBS_UNLIMITED || left.available_bytes / jobs < AMPLE_BYTES);
+}
+
+static bool
+is_gate_off(void)
+{
+    const char *gate = getenv(GATE_VARIABLE);
+
+    return gate && strcmp(gate, "none") == 0;
+}
+
+bool
+memory_gate_is_wanted(unsigned jobs)
+{
+    enum memory_mode mode = MEMORY_MODE_AUTO;
+    bool by_gate;
+
+    memory_mode_read_environment(&mode);
+    if (mode == MEMORY_MODE_OFF || is_gate_off())
+        return false;
+    if (mode == MEMORY_MODE_AUTO && jobs == 1)
+        return false;
+    bool traced = is_traced(&by_gate);
+    if (by_gate || (traced && mode == MEMORY_MODE_AUTO))
+        return false;
+    return mode == MEMORY_MODE_ON || is_short(jobs);
+}
+
+/* --- becoming --- */
+
+static const char *
+base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
+/* Where nobody has asked for it, nothing is put up by which set-id programs in jobs lose their privilege. */
+static const char *
+gate_kind(void)
+{
+    const char *wanted = getenv(GATE_VARIABLE);
+    enum memory_mode mode = MEMORY_MODE_AUTO;
+
+    memory_mode_read_environment(&mode);
+    if (wanted && *wanted)
+        return wanted;
+    return mode == MEMORY_MODE_ON ? "auto" : "ptrace";
+}
+
+/* Its words and what they stand for; NULL: no memory. The program ends soon, in whatever way. */
+static char **
+command_of(const char *real, const char *client, char **argv)
+{
+    char *gate, *program, *jobs_of;
+    size_t count = 0;
+
+    while (argv[count])
+        count++;
+    if (asprintf(&gate, "--gate=%s", gate_kind()) < 0 ||
+        asprintf(&program, "--program=%s", real) < 0 ||
+        asprintf(&jobs_of, "--jobs-of=%s", base_name(client)) < 0)
+        return NULL;
+    const char *const words[] = {"jobgate",
+                                 "--no-tokens",
+                                 gate,
+                                 program,
+                                 jobs_of,
+                                 "--jobs-of=make",
+                                 "--jobs-of=gmake",
+                                 "--jobs-of=remake",
+                                 "--jobs-of=cargo",
+                                 "--"};
+    const size_t n = sizeof(words) / sizeof(words[0]);
+    char **command = calloc(n + count + 1, sizeof(*command));
+    for (size_t i = 0; command && i < n; i++)
+        if (!(command[i] = strdup(words[i])))
+            return NULL;
+    if (command)
+        memcpy(command + n, argv, count * sizeof(*command));
+    return command;
+}
+
+int
+memory_gate_become(const char *real, const char *client, char **argv)
+{
+    char *jobgate = ours_find("jobgate"), **command = command_of(real, client, argv);
+
+    if (!jobgate)
+        return -ENOENT;
+    if (!command)
+        return -ENOMEM;
+    int result = program_note_step(real);
+    if (result < 0)
+        return result;
+    execv(jobgate, command);
+    return -errno;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * What stands before a make or a cargo, which take tokens for their jobs themselves: where memory may not suffice for
+ * all of these it becomes jobgate, which has them wait for that, and which becomes the real program. Where memory is
+ * ample nothing is started, and the real program is executed at once.
+ */
+
+#include <stdbool.h>
+
+#define MEMORY_GATE_JOBS_UNLIMITED 0u
+
+/* How many jobs does a client run at once that has been given no number? As many as its jobserver has, if MAKEFLAGS (or
+ * `flags`, if set) names one; else `otherwise`. */
+unsigned memory_gate_jobs(const char *flags, unsigned otherwise);
+
+/* Are so many jobs at once to wait for memory, by JOBWRAP_MEMORY or by what is available? Ends the program if the
+ * variable makes no sense. */
+bool memory_gate_is_wanted(unsigned jobs);
+
+/* Becomes jobgate, and then the program `real` with this argv, in which the jobs of make and cargo, and of what `client`
+ * is the path of, wait. Returns a negative errno; -ENOENT: there is no jobgate. */
+int memory_gate_become(const char *real, const char *client, char **argv);
