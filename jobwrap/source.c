@@ -9,6 +9,8 @@
 #include "libjobserver/program/message.h"
 
 #define FIFO_ACCOUNT 1u
+/* While the parent asks for tokens and somebody waits here: it does not tell by itself when it asks no more. */
+#define ASK_AGAIN_NS (500 * INT64_C(1000000))
 #define MIN_JOBS 1u /* not below this does a limit hold anything back */
 
 /* --- tokens from the parent, and back --- */
@@ -140,14 +142,26 @@ tell_all(struct source *source)
     return is_any || has_grown;
 }
 
+static bool
+is_anybody_waiting(const struct source *source)
+{
+    struct pool_status status;
+
+    pool_get_status(source->pool, &status);
+    return status.waiting > 0;
+}
+
 static void
 watch(struct source *source)
 {
     int64_t deadline_ns = pool_next_deadline(source->pool);
+    int64_t again_ns = clock_now_ns() + ASK_AGAIN_NS;
     int64_t look_ns = throttle_deadline_ns(&source->throttle, source->pool, source->lying > 0);
 
     if (look_ns < deadline_ns)
         deadline_ns = look_ns;
+    if (source->asked > 0 && is_anybody_waiting(source) && again_ns < deadline_ns)
+        deadline_ns = again_ns;
     if (source->parent_event && source->is_parent_empty && is_waited_for(source))
         event_add(source->parent_event, NULL);
     else if (source->parent_event)

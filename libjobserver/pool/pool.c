@@ -208,13 +208,6 @@ serve_waiters(struct pool *pool, int64_t now_ns)
 
 /* --- recall --- */
 
-/* Rule 10: would a token that came back now be granted to nobody? Then nobody is asked for one. */
-static bool
-is_held_back(const struct pool *pool)
-{
-    return pool_excess(pool) > 0;
-}
-
 /* What the group lends to jobs: all but the token of its own implicit slot. */
 static unsigned
 lent_on(const struct pool_holder *holder)
@@ -281,12 +274,13 @@ pool_recalled(const struct pool *pool, const struct pool_opening *opening)
 {
     if (!opening->group || lent_on(&opening->group->holder) == 0)
         return 0;
-    unsigned lent = lent_on(&opening->group->holder);
-    if (pool->debt > 0)
-        return pool->debt < lent ? pool->debt : lent;
+    unsigned lent = lent_on(&opening->group->holder), excess = pool_excess(pool);
+    unsigned due = pool->debt > excess ? pool->debt : excess;
+    if (due > 0)
+        return due < lent ? due : lent;
     const struct pool_account *rich = opening->group->holder.account;
     const struct pool_account *poor = pool_poorest_waiting(pool);
-    if (!poor || poor == rich || pool->free > 0 || is_held_back(pool))
+    if (!poor || poor == rich || is_granting(pool))
         return 0;
     if (pool_has_none(poor))
         return rich->tokens + rich->claimed > 1;
@@ -317,8 +311,7 @@ tell_who_is_asked(struct pool *pool, bool again, int64_t now_ns)
             start_turn(pool, now_ns);
         TAILQ_FOREACH (opening, &group->openings, in_group) {
             unsigned recalled = pool_recalled(pool, opening);
-            bool is_idle =
-                opening->idle > 0 && pool_others_wait(pool, opening) && !is_held_back(pool);
+            bool is_idle = opening->idle > 0 && pool_others_wait(pool, opening);
             if (recalled > opening->told || (again && (recalled > 0 || is_idle)))
                 pool_due(pool, &opening->recall_due, POOL_DUE_RECALL);
             opening->told = recalled;
@@ -365,7 +358,7 @@ pool_serve(struct pool *pool, int64_t now_ns)
         serve_waiters(pool, now_ns);
     } while (pool->has_new_claimable);
     /* Else nobody was asked for anything, and nobody is. */
-    if (pool->is_asking || pool->debt > 0 || pool->by_share.count > 0)
+    if (pool->is_asking || pool->debt > 0 || pool_excess(pool) > 0 || pool->by_share.count > 0)
         tell_who_is_asked(pool, false, now_ns);
 }
 

@@ -288,14 +288,8 @@ check_rule_1(const struct pool *pool, const struct totals *totals)
 static const char *
 check_rules_3_and_10(const struct pool *pool, const struct totals *totals)
 {
-    const struct pool_opening *opening;
-    bool is_held_back = pool_excess(pool) > 0 && pool->debt == 0;
-
     if (pool->free > 0 && pool_used(pool) < pool->throttle && totals->queued > 0)
         return "a token is free, and somebody waits";
-    TAILQ_FOREACH (opening, &pool->openings, in_pool)
-        if (is_held_back && opening->told > 0)
-            return "somebody is asked for a token that a limit would grant to nobody";
     return NULL;
 }
 

@@ -106,6 +106,18 @@ tell() {
     wait_for 20 says 'another job of the build'
 }
 
+@test 'a limit of steved comes on: the same, and what it lets go is lent again when it goes off' {
+    begin 3 2
+    "$STEVECTL" --server "$SERVER" set min-memory-avail=100%
+    wait_for 20 reads "$wrapper" "$fifo"
+    tell wait
+    tell end
+    wait_for 20 steved_has held 2
+    ! says 'another job of the build' || return 1
+    "$STEVECTL" --server "$SERVER" set min-memory-avail=0
+    wait_for 20 says 'another job of the build'
+}
+
 # Of two tokens the second would be a matter of luck if a job waited: it may stand before jobwrap then.
 @test 'fewer jobs: tokens come home until the debt is paid, and not that of the implicit slot' {
     begin 3 2

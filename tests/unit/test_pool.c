@@ -1314,8 +1314,9 @@ test_recall_the_last_token_stays(void **state)
     assert_int_equal(pool_recalled(f->pool, wrap.opening), 0);
 }
 
+/* As for a debt: else it would lend them on again without asking. */
 static void
-test_recall_nobody_is_asked_while_a_limit_would_refuse(void **state)
+test_recall_what_is_above_a_limit_is_asked_for(void **state)
 {
     struct fixture *f = begin(state, 4);
     NEW_CLIENT(f, wrap, 1);
@@ -1323,29 +1324,21 @@ test_recall_nobody_is_asked_while_a_limit_would_refuse(void **state)
     assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000, tick(f)), 0);
     take_all(f, &wrap);
     pool_set_throttle(f->pool, 2, tick(f));
+    assert_string_equal(f->recalled, "wrap");
+    assert_int_equal(pool_recalled(f->pool, wrap.opening), 2);
     block(f, &late);
-    assert_int_equal(pool_recalled(f->pool, wrap.opening), 0);
-    pool_set_throttle(f->pool, 4, tick(f));
+    give(f, &wrap, 1);
+    expect_events(f, "");
+    assert_int_equal(pool_recalled(f->pool, wrap.opening), 1);
+    give(f, &wrap, 1);
+    expect_events(f, "");
+    expect_tokens(f, 2, 2, 0, 0);
+    /* Below the limit it is asked for one for who has none. */
     assert_int_equal(pool_recalled(f->pool, wrap.opening), 1);
     give(f, &wrap, 1);
     expect_events(f, "grant:late");
-}
-
-/* What lies idle is asked for whatever the shares, but for nobody's sake. */
-static void
-test_recall_idle_tokens_stay_while_a_limit_would_refuse(void **state)
-{
-    struct fixture *f = begin(state, 4);
-    NEW_CLIENT(f, wrap, 1);
-    NEW_CLIENT(f, late, 2);
-    assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 1000, tick(f)), 0);
-    take_all(f, &wrap);
-    pool_set_idle(f->pool, wrap.opening, 4, tick(f));
-    pool_set_throttle(f->pool, 2, tick(f));
-    block(f, &late);
-    assert_string_equal(f->recalled, "");
     pool_set_throttle(f->pool, POOL_NO_THROTTLE, tick(f));
-    assert_string_not_equal(f->recalled, "");
+    assert_int_equal(pool_recalled(f->pool, wrap.opening), 0);
 }
 
 static void
@@ -3172,8 +3165,7 @@ main(void)
         POOL_TEST(test_recall_weight_counts),
         POOL_TEST(test_recall_who_has_none_asks_down_to_the_last),
         POOL_TEST(test_recall_the_last_token_stays),
-        POOL_TEST(test_recall_nobody_is_asked_while_a_limit_would_refuse),
-        POOL_TEST(test_recall_idle_tokens_stay_while_a_limit_would_refuse),
+        POOL_TEST(test_recall_what_is_above_a_limit_is_asked_for),
         POOL_TEST(test_recall_goes_on_for_who_has_none_when_a_debt_is_paid),
         POOL_TEST(test_recall_for_a_lazy_client_that_has_none),
         POOL_TEST(test_rule8_need_is_for_so_many_grants),
