@@ -186,10 +186,10 @@ unsigned pool_claims(const struct pool_opening *opening);
 
 /* How many of the tokens that were read through `opening` its group is asked to give back as soon as
  * its jobs end: those that a debt is waiting for, or that are above pool_set_throttle(); or one while an
- * account waits that has none, down to the last of the group's own account; or one while a waiting account would still have no more than
- * the group's own after it had got one; or one that it has had for POOL_TURN_NS while the waiting account would
- * have no more than the group's own has now. A wish, by which nothing changes; 0 for who is in no group, since
- * only a group lends tokens on.
+ * account waits that has none, down to the last of the group's own account; or one while a waiting account
+ * would still have no more than the group's own after it had got one; or one that it has had for
+ * POOL_TURN_NS while the waiting account would have no more than the group's own has now. A wish, by which
+ * nothing changes; 0 for who is in no group, since only a group lends tokens on.
  * The token of a paid implicit slot is not asked for. */
 unsigned pool_recalled(const struct pool *pool, const struct pool_opening *opening);
 
