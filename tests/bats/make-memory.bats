@@ -181,12 +181,12 @@ heavy_pair() {
     ln -s "$BUILD/tests/lib/eat" bin/generate
     export JOBWRAP_MEMORY=on
     # The first is the oldest for certain.
-    jobs Makefile begun '-DMS=200' first '-DMIB=50 -DMS=100' second '-DMIB=60 -DMS=100'
+    jobs Makefile begun '-DMS=50' first '-DMIB=50 -DMS=100' second '-DMIB=60 -DMS=100'
     echo 'second.o: begun.o' >>Makefile
     sed -i "s,\$(CC),$PWD/bin/generate," Makefile
     limited make
     again
-    sed -i 's/MIB=50 -DMS=100/MIB=170 -DMS=600 -DHOLD_MS=1000/; s/MIB=60 -DMS=100/& -DHOLD_MS=1000/' Makefile
+    sed -i 's/MIB=50 -DMS=100/MIB=170 -DMS=1500 -DHOLD_MS=500/; s/MIB=60 -DMS=100/& -DHOLD_MS=2000/' Makefile
     spawn limited make -j2 >said 2>&1
     wait_for 20 grep -qs 'second.o has .* stands still' said
     kill -KILL "$(in_group jobgate)"
@@ -231,7 +231,7 @@ crates() {
     cat >sccache <<'END'
 #!/bin/sh
 case " $* " in
-*" --crate-name heavy"*) "$CC" -DMIB=150 -DMS=500 -DHOLD_MS=100 -c "$3.rs" -o "$3" || exit ;;
+*" --crate-name heavy"*) "$CC" -DMIB=150 -DMS=500 -DHOLD_MS=600 -c "$3.rs" -o "$3" || exit ;;
 esac
 exec "$@"
 END
