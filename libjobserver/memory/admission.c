@@ -228,15 +228,15 @@ available_soon(const struct memory_admission *admission, const struct memory_mom
 }
 
 /* Half the floor, or what is used up until one has looked again, and what is killed then is gone. Of two builds the
- * one that has the youngest job has a look more, so that it comes first. Others can claim any pace, and have only as
- * much killed here as for a floor more. */
+ * one that has the youngest job has a look more, so that it comes first. Others can claim any pace: as far as it is
+ * not seen, they have only as much killed here as for a floor more. */
 static uint64_t
 least_available(const struct memory_admission *admission, const struct memory_moment *moment)
 {
     const struct memory_others *others = &moment->others;
     const uint64_t floor = memory_floor(admission, moment);
     const struct memory_job *job;
-    uint64_t pace = lesser(others->pace_bytes, floor / 2);
+    uint64_t pace = lesser(others->pace_bytes, greater(floor / 2, moment->fallen_bytes));
 
     TAILQ_FOREACH (job, &admission->started, in_list)
         if (job->state == MEMORY_RUNS)

@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #define NS_A_MS INT64_C(1000000)
+#define SHORT_NS (MEMORY_SAMPLE_SHORT_MS * NS_A_MS)
 /* Of what is available it would like so much for jobs to come. */
 #define RESERVE_PART 8
 /* Is there room for so many of which nobody knows anything, another's start at the same time does no harm. */
@@ -221,13 +222,30 @@ memory_share_next(struct memory_share *share, const struct memory_admission *adm
     return step;
 }
 
+/* Two looks one shortly after the other tell nothing of it. */
+static void
+note_fall(struct memory_share *share, struct memory_moment *moment)
+{
+    uint64_t former = share->seen_available_bytes, now = moment->available_bytes;
+    int64_t elapsed_ns = moment->now_ns - share->seen_ns;
+
+    if (share->seen_ns != 0 && elapsed_ns < SHORT_NS / 2)
+        return;
+    moment->fallen_bytes = 0;
+    if (share->seen_ns != 0 && former > now)
+        moment->fallen_bytes = (uint64_t)((double)(former - now) * SHORT_NS / (double)elapsed_ns);
+    share->seen_available_bytes = now;
+    share->seen_ns = moment->now_ns;
+}
+
 void
 memory_share_look(struct memory_share *share, const struct memory_admission *admission,
                   struct memory_moment *moment)
 {
-    const struct memory_step step = memory_next(admission, moment);
     const struct memory_job *job = NULL;
 
+    note_fall(share, moment);
+    const struct memory_step step = memory_next(admission, moment);
     share->is_refused = false;
     if (!share->ask) {
         struct steved_memory seen = {0};

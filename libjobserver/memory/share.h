@@ -29,6 +29,8 @@ struct memory_share {
     bool is_short;   /* what waits waits for memory */
     bool is_refused; /* a job, since we last looked or one has ended */
     int64_t short_ns;
+    uint64_t seen_available_bytes; /* at the last look but those that come too soon after one */
+    int64_t seen_ns;
 };
 
 /* To be called when what jobs use has been looked at. What is learnt of others is in moment->others from then on. */

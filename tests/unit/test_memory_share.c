@@ -342,6 +342,17 @@ test_others_are_not_believed_any_pace(void **state)
     build->moment.available_bytes = 160 * MIB;
     look(build);
     assert_int_equal(next(build).action, MEMORY_REST);
+    /* But what is seen. */
+    build->moment.available_bytes = 400 * MIB;
+    build->moment.now_ns += S / 10;
+    look(build);
+    build->moment.available_bytes = 200 * MIB;
+    build->moment.now_ns += S / 100;
+    look(build);
+    assert_int_equal(next(build).action, MEMORY_REST);
+    build->moment.now_ns += S / 10;
+    look(build);
+    assert_int_equal(next(build).action, MEMORY_KILL);
 }
 
 /* --- stopping --- */
