@@ -188,8 +188,12 @@ next_agreed(struct memory_share *share, const struct memory_admission *admission
             is_start ? 0 : step.job->used_bytes);
         const struct memory_step former = step;
         step = memory_next(admission, moment);
-        if (!is_same(step, former))
+        if (!is_same(step, former)) {
+            /* It is not killed, and others must not wait for that. */
+            if (!is_start && share->ask)
+                ask(share, admission, moment, NULL, 0);
             continue;
+        }
         if (!is_start || !share->ask || step.job == share->granted)
             return step;
         share->is_refused = true;
@@ -222,18 +226,21 @@ memory_share_next(struct memory_share *share, const struct memory_admission *adm
     return step;
 }
 
-/* Two looks one shortly after the other tell nothing of it. */
+/* Two looks one shortly after the other tell nothing of it. What is killed hides for a moment what the others go on
+ * to take: so it is forgotten slowly. */
 static void
 note_fall(struct memory_share *share, struct memory_moment *moment)
 {
-    uint64_t former = share->seen_available_bytes, now = moment->available_bytes;
+    uint64_t former = share->seen_available_bytes, now = moment->available_bytes, fallen = 0;
     int64_t elapsed_ns = moment->now_ns - share->seen_ns;
 
     if (share->seen_ns != 0 && elapsed_ns < SHORT_NS / 2)
         return;
-    moment->fallen_bytes = 0;
     if (share->seen_ns != 0 && former > now)
-        moment->fallen_bytes = (uint64_t)((double)(former - now) * SHORT_NS / (double)elapsed_ns);
+        fallen = (uint64_t)((double)(former - now) * SHORT_NS / (double)elapsed_ns);
+    moment->fallen_bytes -= moment->fallen_bytes / 8;
+    if (fallen > moment->fallen_bytes)
+        moment->fallen_bytes = fallen;
     share->seen_available_bytes = now;
     share->seen_ns = moment->now_ns;
 }
@@ -258,6 +265,14 @@ memory_share_look(struct memory_share *share, const struct memory_admission *adm
     else if (step.action == MEMORY_REST)
         job = TAILQ_FIRST(&admission->waiting);
     ask(share, admission, moment, job, 0);
+}
+
+void
+memory_share_gone(struct memory_share *share, const struct memory_admission *admission,
+                  struct memory_moment *moment)
+{
+    if (share->ask && moment->others.running > 0)
+        ask(share, admission, moment, NULL, 0);
 }
 
 /* Somebody may be waiting for just that. */

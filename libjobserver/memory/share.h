@@ -40,6 +40,9 @@ void memory_share_look(struct memory_share *share, const struct memory_admission
 struct memory_step memory_share_next(struct memory_share *share,
                                      const struct memory_admission *admission,
                                      struct memory_moment *moment);
+/* To be called when a job that was killed has gone: what it had is available, and others must not count it twice. */
+void memory_share_gone(struct memory_share *share, const struct memory_admission *admission,
+                       struct memory_moment *moment);
 /* To be called when jobs have ended, or will not start. */
 void memory_share_ended(struct memory_share *share, const struct memory_admission *admission,
                         struct memory_moment *moment);
