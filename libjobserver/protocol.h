@@ -166,8 +166,13 @@ struct steved_memory {
     __u64
         available_bytes; /* what the caller sees: it may be in a group that the server does not see */
     __u64 floor_bytes;   /* of which so much is to stay free */
-    __u64 used_bytes;    /* by its jobs */
-    __u64 growth_bytes;        /* what they are still expected to grow by */
+    __u64
+        place; /* the group where that is least, whatever its number; 0: it is the machine. Who is in other groups
+                  * does not use the same, but of the machine. */
+    __u64
+        machine_available_bytes; /* what the machine has, of which `floor_bytes` are to stay free as well */
+    __u64 used_bytes;            /* by its jobs */
+    __u64 growth_bytes;          /* what they are still expected to grow by */
     __u64 oldest_growth_bytes; /* of the oldest */
     __u64 pace_bytes;          /* by which they have grown lately in 100 ms */
     __u64 dying_bytes;   /* what those have that it kills, or has just killed, for want of memory */
@@ -193,7 +198,7 @@ struct steved_memory {
     __u64 others_pace_bytes;
     __u64 others_dying_bytes;
     __u64 elder_growth_bytes; /* of the job that has run longest of all, if it is another's */
-    __u64 spare[3];
+    __u64 spare[1];
 };
 #define STEVED_MEMORY_NONE 0xffffffffu
 #define STEVED_IOC_MEMORY _IOWR('J', 0x58, struct steved_memory)

@@ -91,6 +91,9 @@ struct memory_others {
 struct memory_moment {
     uint64_t available_bytes; /* what could be had now */
     uint64_t total_bytes;     /* if nobody used any */
+    uint64_t place;           /* as in limits.h */
+    uint64_t machine_available_bytes;
+    uint64_t fallen_bytes; /* by which available has fallen lately, in MEMORY_SAMPLE_SHORT_MS */
     int64_t now_ns;
     struct memory_others others;
 };

@@ -82,9 +82,22 @@ is_around(const struct memory_party *party, const struct memory_party *inner)
 
 /* To `party`; NULL: to all. What runs around it waits for it. */
 static bool
-is_other(const struct memory_party *other, const struct memory_party *party, int64_t now_ns)
+is_on_machine(const struct memory_party *other, const struct memory_party *party, int64_t now_ns)
 {
     return is_fresh(other, now_ns) && !is_around(other, party);
+}
+
+/* Where it is the machine that has least, all use that. */
+static bool
+is_in_place(const struct memory_party *other, const struct memory_party *party)
+{
+    return !party || party->told.place == 0 || party->told.place == other->told.place;
+}
+
+static bool
+is_other(const struct memory_party *other, const struct memory_party *party, int64_t now_ns)
+{
+    return is_on_machine(other, party, now_ns) && is_in_place(other, party);
 }
 
 /* What is killed is gone soon, or will not go so soon; who kills all the time kills for others, too. */
@@ -152,21 +165,41 @@ compare_ages(struct others *others, const struct memory_party *party)
         others->youngest = party;
 }
 
+/* What all on the machine expect is as if it were expected here where the machine has no more than is left here. */
+static uint64_t
+growth_in_place(const struct others *others, const struct memory_party *party,
+                uint64_t machine_growth_bytes)
+{
+    const struct steved_memory *told = &party->told;
+    uint64_t more = told->machine_available_bytes > told->available_bytes
+                        ? told->machine_available_bytes - told->available_bytes
+                        : 0;
+    uint64_t beyond = machine_growth_bytes > more ? machine_growth_bytes - more : 0;
+
+    return beyond > others->growth_bytes ? beyond : others->growth_bytes;
+}
+
 /* MEMORY_PARTIES_MAX of MEMORY_BYTES_MAX are no more than a number has room for. */
 static struct others
 others_of(const struct memory_arbiter *arbiter, const struct memory_party *party, int64_t now_ns)
 {
     const struct memory_party *other;
     struct others others = {0};
+    uint64_t machine_growth_bytes = 0;
 
     LIST_FOREACH (other, &arbiter->parties, in_arbiter) {
-        if (!is_other(other, party, now_ns))
+        if (!is_on_machine(other, party, now_ns))
+            continue;
+        machine_growth_bytes += growth_of(other);
+        if (!is_in_place(other, party))
             continue;
         add(&others, other, now_ns);
         /* Who would stop its own oldest for one that is part of it would stop that. */
         if (!party || !is_around(party, other))
             compare_ages(&others, other);
     }
+    if (party && party->told.place != 0)
+        others.growth_bytes = growth_in_place(&others, party, machine_growth_bytes);
     return others;
 }
 
@@ -246,7 +279,6 @@ memory_arbiter_leave(struct memory_arbiter *arbiter, struct memory_party *party)
     if (!party->is_member)
         return;
     LIST_REMOVE(party, in_arbiter);
-    party->is_member = false;
     arbiter->count--;
     add_totals(&arbiter->ended, &party->told);
     if (party->above)
@@ -258,7 +290,8 @@ memory_arbiter_leave(struct memory_arbiter *arbiter, struct memory_party *party)
         if (other->above)
             other->above->below++;
     }
-    party->told_ns = 0;
+    /* It may come back. */
+    memory_party_init(party, party->began_ns);
 }
 
 /* --- what is told --- */
@@ -332,6 +365,7 @@ memory_arbiter_tell(struct memory_arbiter *arbiter, struct memory_party *party,
     party->told.waiting = bounded(told->waiting);
     party->told.available_bytes = bytes(told->available_bytes);
     party->told.floor_bytes = bytes(told->floor_bytes);
+    party->told.machine_available_bytes = bytes(told->machine_available_bytes);
     party->told.used_bytes = bytes(told->used_bytes);
     party->told.growth_bytes = bytes(told->growth_bytes);
     party->told.oldest_growth_bytes = lesser(told->oldest_growth_bytes, party->told.growth_bytes);
@@ -512,6 +546,8 @@ memory_arbiter_question(struct memory_arbiter *arbiter, const struct memory_part
     if (seer) {
         question->available_bytes = seer->told.available_bytes;
         question->floor_bytes = seer->told.floor_bytes;
+        question->place = seer->told.place;
+        question->machine_available_bytes = seer->told.machine_available_bytes;
     }
     if (!party)
         return;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "libjobserver/memory/groups.h"
@@ -32,6 +33,7 @@ struct level {
     bool is_version_2;
     int fds[N_FILES];              /* -1: there is none */
     uint64_t most_free_swap_bytes; /* that was ever seen */
+    uint64_t place;
 };
 
 struct memory_limits {
@@ -194,7 +196,10 @@ read_level(struct level *level, const struct machine *machine, struct memory_lef
                              swap_share(limit, free_swap, &level->most_free_swap_bytes));
     if (!level->is_version_2)
         available = lesser(available, memory_and_swap_left(level, cache));
-    *left = (struct memory_left){available, limit, level->directory};
+    *left = (struct memory_left){.available_bytes = available,
+                                 .total_bytes = limit,
+                                 .group = level->directory,
+                                 .place = level->place};
     return true;
 }
 
@@ -213,6 +218,7 @@ memory_limits_read(struct memory_limits *limits, struct memory_left *left)
                                                     &limits->most_free_swap_bytes)),
         .total_bytes = machine.total_bytes,
     };
+    left->machine_available_bytes = left->available_bytes;
     for (int i = 0; i < limits->n_levels; i++) {
         if (!read_level(&limits->levels[i], &machine, &of_level))
             continue;
@@ -220,6 +226,7 @@ memory_limits_read(struct memory_limits *limits, struct memory_left *left)
         if (of_level.available_bytes < left->available_bytes) {
             left->available_bytes = of_level.available_bytes;
             left->group = of_level.group;
+            left->place = of_level.place;
         }
     }
     return 0;
@@ -249,13 +256,24 @@ close_level(struct level *level)
     free(level->directory);
 }
 
+/* A group's files have their numbers in all namespaces and mounts of it. */
+static uint64_t
+number_of_file(int fd)
+{
+    struct stat status;
+
+    return fstat(fd, &status) == 0 && status.st_ino != 0 ? status.st_ino : UINT64_MAX;
+}
+
 /* The outermost group has no limit, and no file for it. */
 static void
 open_level(struct memory_limits *limits, struct memory_group *group)
 {
     struct level *level = &limits->levels[limits->n_levels];
 
-    *level = (struct level){group->directory, group->is_version_2, {-1, -1, -1, -1, -1, -1}, 0};
+    *level = (struct level){.directory = group->directory,
+                            .is_version_2 = group->is_version_2,
+                            .fds = {-1, -1, -1, -1, -1, -1}};
     for (int i = 0; i < N_FILES; i++) {
         const char *name = file_names[group->is_version_2][i];
         int fd = name ? open_file(group->directory, name) : -1;
@@ -263,6 +281,7 @@ open_level(struct memory_limits *limits, struct memory_group *group)
         if (i == LIMIT && fd < 0)
             return;
     }
+    level->place = number_of_file(level->fds[LIMIT]);
     group->directory = NULL;
     limits->n_levels++;
 }

@@ -23,6 +23,8 @@ struct memory_left {
     uint64_t total_bytes;     /* of the machine, or the lowest limit */
     const char *group;        /* the directory of the level that has least; NULL: it is the machine.
                                * Valid as long as the limits are open. */
+    uint64_t place; /* a number that this group has for all processes; 0: it is the machine */
+    uint64_t machine_available_bytes; /* of the machine, whatever the groups say */
 };
 
 /* root: "", or the directory where /proc and what is mounted is looked for. The groups are those that this

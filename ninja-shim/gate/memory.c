@@ -223,6 +223,8 @@ read_moment(struct gate_memory *memory)
     if (memory_limits_read(memory->limits, &left) < 0)
         left = (struct memory_left){.available_bytes = MEMORY_BYTES_MAX,
                                     .total_bytes = MEMORY_BYTES_MAX};
+    memory->moment.place = left.place;
+    memory->moment.machine_available_bytes = left.machine_available_bytes;
     memory->moment.available_bytes = left.available_bytes;
     memory->moment.total_bytes = left.total_bytes;
 }
@@ -414,8 +416,12 @@ put_off(struct gate *gate, struct gate_job *job)
 void
 gate_memory_gone(struct gate *gate, struct gate_job *job)
 {
-    memory_gone(&gate->memory->admission, &job->memory.job);
-    gate->memory->read_ns = 0;
+    struct gate_memory *memory = gate->memory;
+
+    memory_gone(&memory->admission, &job->memory.job);
+    memory->read_ns = 0;
+    read_moment(memory);
+    memory_share_gone(&memory->share, &memory->admission, &memory->moment);
 }
 
 /* --- what the gate asks --- */

@@ -21,9 +21,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "libjobserver/python"))
 
 from jobserver_client import CONTROL_HEADER, Operation, connect_beside
 
-
 MEMORY = 11  # CONTROL_MEMORY
-TOLD, MEMORY_SIZE = 128, 224  # so much of struct steved_memory is what is told
+TOLD, MEMORY_SIZE = 152, 224  # so much of struct steved_memory is what is told
 
 
 def connect() -> socket.socket:

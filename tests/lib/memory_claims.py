@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """memory_claims.py FILE
 
-A party to the arbiter of memory at FILE, steved's or the FIFO of a jobwrap, that claims all there is
-and a job that has run for ever, as often as is needed to be believed, until it is killed.
+A party to the arbiter of memory at FILE, steved's or the FIFO of a jobwrap, that claims all there
+is and a job that has run for ever, as often as is needed to be believed, until it is killed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "libjobserver/python"))
 from jobserver_client import CONTROL_HEADER, connect_beside
 
 CONTROL_MEMORY = 11
-TOLD, MEMORY_SIZE = 128, 224  # so much of the structure is what is told
+TOLD, MEMORY_SIZE = 152, 224  # so much of the structure is what is told
 IOC_MEMORY = (3 << 30) | (MEMORY_SIZE << 16) | (ord("J") << 8) | 0x58
 MAX = 0xFFFFFFFF
 INTERVAL_S = 1

@@ -411,6 +411,51 @@ test_what_dies_counts_for_a_while(void **state)
     }
 }
 
+/* --- groups --- */
+
+/* In a group that has a limit of its own, on a machine that has so much. */
+static struct steved_memory
+in_place(struct steved_memory told, uint64_t place, uint64_t machine_mib)
+{
+    told.place = place;
+    told.machine_available_bytes = machine_mib * MIB;
+    return told;
+}
+
+static void
+test_who_is_in_another_group_uses_the_machine_alone(void **state)
+{
+    struct memory_arbiter arbiter;
+    struct memory_party a, b, machine;
+    struct steved_memory start = in_place(starting(1, 0, 900), 2, 4000), answer;
+
+    memory_arbiter_init(&arbiter);
+    join(&arbiter, &a, S);
+    join(&arbiter, &b, S);
+    join(&arbiter, &machine, S);
+    ask(&arbiter, &a, in_place(aged(2000, 0), 1, 4000), 3 * S);
+    answer = ask(&arbiter, &b, start, 3 * S);
+    assert_true(is_granted(answer));
+    assert_int_equal(answer.others, 0);
+    assert_int_equal(answer.others_growth_bytes, 0);
+    assert_false(answer.answer & STEVED_MEMORY_HAS_ELDER);
+    /* Who is limited by nothing else uses what all use. */
+    answer = ask(&arbiter, &machine, running(1, 2500), 3 * S);
+    assert_int_equal(answer.others, 2);
+    assert_int_equal(answer.others_growth_bytes, 1900 * MIB);
+    /* That and the first's are 500 MiB more than the machine has beyond what is left here. */
+    answer = ask(&arbiter, &b, start, 3 * S);
+    assert_int_equal(answer.others_growth_bytes, 500 * MIB);
+    assert_false(is_granted(answer));
+    start.start_bytes = 400 * MIB;
+    assert_true(is_granted(ask(&arbiter, &b, start, 3 * S)));
+    /* One that is too large for its group waits for nobody else. */
+    start = in_place(starting(0, 0, 5000), 2, 4000);
+    assert_true(is_granted(ask(&arbiter, &b, start, 3 * S)));
+    start.place = 1;
+    assert_false(is_granted(ask(&arbiter, &b, start, 3 * S)));
+}
+
 /* --- one in another --- */
 
 static void
@@ -440,6 +485,9 @@ test_one_that_is_part_of_a_job_does_not_wait_for_it(void **state)
     /* It goes, and they are nobody's. */
     memory_arbiter_leave(&arbiter, &outer);
     assert_null(inner[0].above);
+    assert_int_equal(memory_arbiter_join(&arbiter, &outer, 0, NULL, S), 0);
+    assert_false(ask(&arbiter, &outer, running(1, 0), S).answer & STEVED_MEMORY_HAS_INNER);
+    memory_arbiter_leave(&arbiter, &outer);
     memory_arbiter_leave(&arbiter, &inner[0]);
     assert_int_equal(ask(&arbiter, &beside, running(1, 0), S).others_running, 1);
 }
@@ -636,6 +684,8 @@ anything(uint64_t *random)
         .oldest_ms = below(random, 3000),
         .youngest_ms = one_in(random, 3) ? STEVED_MEMORY_NONE : below(random, 3000),
         .available_bytes = any_bytes(random),
+        .place = below(random, 3),
+        .machine_available_bytes = any_bytes(random),
         .floor_bytes = any_bytes(random) / 8,
         .used_bytes = any_bytes(random),
         .growth_bytes = any_bytes(random),
@@ -665,7 +715,8 @@ static void
 check_answer(const struct memory_party parties[], const struct memory_party *asker,
              const struct steved_memory *answer, int64_t now_ns)
 {
-    uint64_t growth = 0, running = 0;
+    const struct steved_memory *told = &asker->told;
+    uint64_t here = 0, everywhere = 0, running = 0;
 
     for (unsigned i = 0; i < PARTIES; i++) {
         const struct memory_party *party = &parties[i];
@@ -675,15 +726,23 @@ check_answer(const struct memory_party parties[], const struct memory_party *ask
         if (!party->is_member || is_one_of(party, asker) || party->told_ns == 0 ||
             now_ns - party->told_ns >= STEVED_MEMORY_FRESH_MS * MS || jobs <= party->below)
             continue;
-        growth += party->told.growth_bytes + party->granted_bytes;
+        everywhere += party->told.growth_bytes + party->granted_bytes;
+        if (told->place != 0 && party->told.place != told->place)
+            continue;
+        here += party->told.growth_bytes + party->granted_bytes;
         running += jobs;
     }
-    assert_true(answer->others_growth_bytes == growth);
-    if (!is_granted(*answer) || asker->is_mistrustful || (asker->told.running == 0 && running == 0))
+    if (told->place == 0)
+        assert_true(answer->others_growth_bytes == here);
+    else
+        assert_true(answer->others_growth_bytes >= here &&
+                    answer->others_growth_bytes <= everywhere);
+    if (!is_granted(*answer) || asker->is_mistrustful || (told->running == 0 && running == 0))
         return;
-    assert_true(growth + asker->told.growth_bytes + asker->told.start_bytes +
-                    asker->told.floor_bytes <=
-                asker->told.available_bytes);
+    uint64_t need = told->growth_bytes + told->start_bytes + told->floor_bytes;
+    assert_true(here + need <= told->available_bytes);
+    if (told->place != 0 && told->machine_available_bytes > told->available_bytes)
+        assert_true(everywhere + need <= told->machine_available_bytes);
 }
 
 static void
@@ -738,6 +797,7 @@ main(void)
         cmocka_unit_test(test_who_is_silent_does_not_count),
         cmocka_unit_test(test_nonsense_changes_nothing),
         cmocka_unit_test(test_there_are_not_too_many),
+        cmocka_unit_test(test_who_is_in_another_group_uses_the_machine_alone),
         cmocka_unit_test(test_there_is_one_eldest_of_all),
         cmocka_unit_test(test_of_two_that_are_as_old_one_is_the_elder),
         cmocka_unit_test(test_what_dies_counts_for_a_while),

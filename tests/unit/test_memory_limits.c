@@ -149,6 +149,8 @@ assert_limits(struct memory_limits *limits, unsigned available_mib, unsigned tot
         assert_string_equal(left.group + strlen(root), group);
     else
         assert_null(left.group);
+    assert_int_equal(left.place != 0, group != NULL);
+    assert_true(left.machine_available_bytes >= left.available_bytes);
 }
 
 static void
