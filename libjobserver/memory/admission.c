@@ -257,8 +257,8 @@ growth_soon(const struct memory_job *job, unsigned looks)
 }
 
 /* Half the floor, or what is used up until one has looked again, and what is killed then is gone. Of two builds the
- * one that has the youngest job has a look more, so that it comes first. Others can claim any pace, and have only as
- * much killed here as for a floor more. */
+ * one that has the youngest job has a look more, so that it comes first. Others can claim any pace: as far as it is
+ * not seen, they have only as much killed here as for a floor more. */
 static uint64_t
 least_available(const struct memory_admission *admission, const struct memory_moment *moment)
 {
@@ -266,7 +266,7 @@ least_available(const struct memory_admission *admission, const struct memory_mo
     const uint64_t floor = memory_floor(admission, moment);
     const struct memory_job *job;
     const unsigned looks = others->running > 0 && !others->has_younger ? 3 : 2;
-    uint64_t growth = looks * lesser(others->pace_bytes, floor / 2);
+    uint64_t growth = looks * lesser(others->pace_bytes, greater(floor / 2, moment->fallen_bytes));
 
     TAILQ_FOREACH (job, &admission->started, in_list)
         if (job->state == MEMORY_RUNS)

@@ -93,6 +93,7 @@ struct memory_moment {
     uint64_t total_bytes;     /* if nobody used any */
     uint64_t place;           /* as in limits.h */
     uint64_t machine_available_bytes;
+    uint64_t fallen_bytes; /* by which available has fallen lately, in MEMORY_SAMPLE_SHORT_MS */
     int64_t now_ns;
     struct memory_others others;
 };

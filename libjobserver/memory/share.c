@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #define NS_A_MS INT64_C(1000000)
+#define SHORT_NS (MEMORY_SAMPLE_SHORT_MS * NS_A_MS)
 /* Of what is available it would like so much for jobs to come. */
 #define RESERVE_PART 8
 /* Is there room for so many of which nobody knows anything, another's start at the same time does no harm. */
@@ -206,8 +207,12 @@ next_agreed(struct memory_share *share, const struct memory_admission *admission
             is_start ? 0 : step.job->used_bytes);
         const struct memory_step former = step;
         step = memory_next(admission, moment);
-        if (!is_same(step, former))
+        if (!is_same(step, former)) {
+            /* It is not killed, and others must not wait for that. */
+            if (!is_start && share->ask)
+                ask(share, admission, moment, NULL, 0);
             continue;
+        }
         if (!is_start || !share->ask || step.job == share->granted)
             return step;
         share->is_refused = true;
@@ -240,13 +245,33 @@ memory_share_next(struct memory_share *share, const struct memory_admission *adm
     return step;
 }
 
+/* Two looks one shortly after the other tell nothing of it. What is killed hides for a moment what the others go on
+ * to take: so it is forgotten slowly. */
+static void
+note_fall(struct memory_share *share, struct memory_moment *moment)
+{
+    uint64_t former = share->seen_available_bytes, now = moment->available_bytes, fallen = 0;
+    int64_t elapsed_ns = moment->now_ns - share->seen_ns;
+
+    if (share->seen_ns != 0 && elapsed_ns < SHORT_NS / 2)
+        return;
+    if (share->seen_ns != 0 && former > now)
+        fallen = (uint64_t)((double)(former - now) * SHORT_NS / (double)elapsed_ns);
+    moment->fallen_bytes -= moment->fallen_bytes / 8;
+    if (fallen > moment->fallen_bytes)
+        moment->fallen_bytes = fallen;
+    share->seen_available_bytes = now;
+    share->seen_ns = moment->now_ns;
+}
+
 void
 memory_share_look(struct memory_share *share, const struct memory_admission *admission,
                   struct memory_moment *moment)
 {
-    const struct memory_step step = memory_next(admission, moment);
     const struct memory_job *job = NULL;
 
+    note_fall(share, moment);
+    const struct memory_step step = memory_next(admission, moment);
     share->is_refused = false;
     if (!share->ask) {
         struct steved_memory seen = {0};
@@ -259,6 +284,14 @@ memory_share_look(struct memory_share *share, const struct memory_admission *adm
     else if (step.action == MEMORY_REST)
         job = TAILQ_FIRST(&admission->waiting);
     ask(share, admission, moment, job, 0);
+}
+
+void
+memory_share_gone(struct memory_share *share, const struct memory_admission *admission,
+                  struct memory_moment *moment)
+{
+    if (share->ask && moment->others.running > 0)
+        ask(share, admission, moment, NULL, 0);
 }
 
 /* Somebody may be waiting for just that. */

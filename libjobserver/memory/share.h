@@ -31,6 +31,8 @@ struct memory_share {
     bool is_short;   /* what waits waits for memory */
     bool is_refused; /* a job, since we last looked or one has ended */
     int64_t short_ns;
+    uint64_t seen_available_bytes; /* at the last look but those that come too soon after one */
+    int64_t seen_ns;
 };
 
 /* To be called when what jobs use has been looked at. What is learnt of others is in moment->others from then on. */
@@ -40,6 +42,9 @@ void memory_share_look(struct memory_share *share, const struct memory_admission
 struct memory_step memory_share_next(struct memory_share *share,
                                      const struct memory_admission *admission,
                                      struct memory_moment *moment);
+/* To be called when a job that was killed has gone: what it had is available, and others must not count it twice. */
+void memory_share_gone(struct memory_share *share, const struct memory_admission *admission,
+                       struct memory_moment *moment);
 /* To be called when jobs have ended, or will not start. */
 void memory_share_ended(struct memory_share *share, const struct memory_admission *admission,
                         struct memory_moment *moment);

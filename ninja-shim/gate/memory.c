@@ -394,8 +394,12 @@ put_off(struct gate *gate, struct gate_job *job)
 void
 gate_memory_gone(struct gate *gate, struct gate_job *job)
 {
-    memory_gone(&gate->memory->admission, &job->memory.job);
-    gate->memory->read_ns = 0;
+    struct gate_memory *memory = gate->memory;
+
+    memory_gone(&memory->admission, &job->memory.job);
+    memory->read_ns = 0;
+    read_moment(memory);
+    memory_share_gone(&memory->share, &memory->admission, &memory->moment);
 }
 
 /* --- what the gate asks --- */

@@ -283,6 +283,8 @@ test_another_kills_enough(void **state)
     build->answer.others_running = 1;
     build->answer.others_dying_bytes = 300 * MIB;
     assert_int_equal(next(build).action, MEMORY_REST);
+    /* And is told that nothing is killed here. */
+    assert_int_equal(build->asked.dying_bytes, 0);
 }
 
 static void
@@ -301,6 +303,8 @@ test_the_oldest_of_one_is_not_the_oldest_of_all(void **state)
     assert_ptr_equal(step.job, &build->jobs[0]);
     memory_killed(&build->admission, step.job, build->moment.now_ns);
     memory_gone(&build->admission, step.job);
+    memory_share_gone(&build->share, &build->admission, &build->moment);
+    assert_int_equal(build->asked.dying_bytes, 0);
     /* It waits for what is older. */
     build->grants = false;
     look(build);
@@ -341,6 +345,26 @@ test_others_are_not_believed_any_pace(void **state)
     build->answer.answer = STEVED_MEMORY_HAS_YOUNGER;
     build->moment.available_bytes = 160 * MIB;
     look(build);
+    assert_int_equal(next(build).action, MEMORY_REST);
+    /* But what is seen. */
+    build->moment.available_bytes = 400 * MIB;
+    build->moment.now_ns += S / 10;
+    look(build);
+    build->moment.available_bytes = 200 * MIB;
+    build->moment.now_ns += S / 100;
+    look(build);
+    assert_int_equal(next(build).action, MEMORY_REST);
+    build->moment.now_ns += S / 10;
+    look(build);
+    assert_int_equal(next(build).action, MEMORY_KILL);
+    build->moment.now_ns += S / 10;
+    look(build);
+    assert_int_equal(next(build).action, MEMORY_KILL);
+    /* And that is forgotten. */
+    for (unsigned i = 0; i < 20; i++) {
+        build->moment.now_ns += S / 10;
+        look(build);
+    }
     assert_int_equal(next(build).action, MEMORY_REST);
 }
 
