@@ -4,18 +4,13 @@
 #include <stddef.h>
 
 #include "libjobserver/memory/expectation.h"
+#include "libjobserver/program/numbers.h"
 
 /* So much one may have before anybody has looked at it, on a busy machine. */
 #define UNSEEN_BYTES (INT64_C(512) << 20)
 #define SAMPLE_NS (MEMORY_SAMPLE_SHORT_MS * INT64_C(1000000))
 
 /* --- figures --- */
-
-static uint64_t
-lesser(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
 
 static uint64_t
 greater(uint64_t a, uint64_t b)
@@ -26,7 +21,7 @@ greater(uint64_t a, uint64_t b)
 static uint64_t
 expected_peak(const struct memory_job *job)
 {
-    return lesser(greater(job->expected_bytes, job->least_bytes), MEMORY_BYTES_MAX);
+    return lesser64(greater(job->expected_bytes, job->least_bytes), MEMORY_BYTES_MAX);
 }
 
 /* One that has outgrown what was expected will grow a little more. */
@@ -55,19 +50,19 @@ uint64_t
 memory_floor(const struct memory_admission *admission, const struct memory_moment *moment)
 {
     const struct memory_job *job;
-    uint64_t total = lesser(moment->total_bytes, MEMORY_BYTES_MAX), tick = 0;
+    uint64_t total = lesser64(moment->total_bytes, MEMORY_BYTES_MAX), tick = 0;
 
     TAILQ_FOREACH (job, &admission->started, in_list)
         if (job->state == MEMORY_RUNS)
             tick += MEMORY_GROWTH_BYTES;
-    return lesser(greater(total / 20, tick), total / 100 * 15);
+    return lesser64(greater(total / 20, tick), total / 100 * 15);
 }
 
 /* What is left for others when all that run have grown; below 0 if there is not even enough for these. */
 static int64_t
 room(const struct memory_admission *admission, const struct memory_moment *moment)
 {
-    return (int64_t)lesser(moment->available_bytes, MEMORY_BYTES_MAX) -
+    return (int64_t)lesser64(moment->available_bytes, MEMORY_BYTES_MAX) -
            (int64_t)memory_expected_growth(admission) - (int64_t)memory_floor(admission, moment);
 }
 
@@ -112,7 +107,7 @@ memory_remove(struct memory_admission *admission, struct memory_job *job)
 void
 memory_sample(struct memory_job *job, uint64_t used_bytes, int64_t now_ns)
 {
-    uint64_t used = lesser(used_bytes, MEMORY_BYTES_MAX), former = job->paced_bytes;
+    uint64_t used = lesser64(used_bytes, MEMORY_BYTES_MAX), former = job->paced_bytes;
     int64_t elapsed_ns = now_ns - job->paced_ns;
 
     job->used_bytes = used;
