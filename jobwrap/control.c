@@ -54,6 +54,38 @@ control_tell(void *owner, enum pool_due_kind kind)
         notice(connection->recall_fd);
 }
 
+/* --- the command's implicit slot, for those that stand beside the FIFO's clients --- */
+
+/* What else the FIFO's account holds is its clients', so that one at a time has or awaits it. */
+static bool
+claims_slot(const struct connection *connection)
+{
+    return connection->is_beside && (pool_process_has_claimed(connection->process) ||
+                                     pool_process_awaits_claim(connection->process));
+}
+
+static bool
+is_slot_claimed(const struct connection *connection)
+{
+    const struct connection *other;
+
+    LIST_FOREACH (other, &connection->control->connections, in_control)
+        if (other != connection && claims_slot(other))
+            return true;
+    return false;
+}
+
+/* Who did is gone, or has a token instead. */
+static void
+tell_who_may_claim(const struct control *control)
+{
+    const struct connection *connection;
+
+    LIST_FOREACH (connection, &control->connections, in_control)
+        if (connection->is_beside)
+            notice(connection->ready_fd);
+}
+
 /* --- what is asked --- */
 
 /* The reading end of a pipe that it is told by; ours is *fd. */
@@ -86,21 +118,32 @@ hello(struct connection *connection, struct control_packet *packet, int *passed)
     return open_pipe(&connection->ready_fd, passed);
 }
 
+static bool
+take(struct connection *connection, int64_t now_ns)
+{
+    const bool claimed = claims_slot(connection);
+    struct pool_waiter *none;
+
+    if (pool_read(connection->control->source->pool, connection->opening, connection->process, true,
+                  NULL, &none, now_ns) != POOL_GRANTED)
+        return false;
+    if (claimed && !claims_slot(connection))
+        tell_who_may_claim(connection->control);
+    return true;
+}
+
 /* 0: its place in the queue is kept, and it is told when its turn has come. */
 static int
 acquire(struct connection *connection)
 {
     struct pool *pool = connection->control->source->pool;
     const int64_t now_ns = clock_now_ns();
-    struct pool_waiter *none;
 
-    if (pool_read(pool, connection->opening, connection->process, true, NULL, &none, now_ns) ==
-        POOL_GRANTED)
+    if (take(connection, now_ns))
         return 1;
     if (!pool_poll(pool, connection->opening, connection->process, true, now_ns)) {
         source_feed(connection->control->source);
-        if (pool_read(pool, connection->opening, connection->process, true, NULL, &none, now_ns) ==
-            POOL_GRANTED)
+        if (take(connection, now_ns))
             return 1;
     }
     /* The notice may just have been read with others, by who asks for a token and not for this. */
@@ -138,105 +181,69 @@ find_by_pid(const struct control *control, pid_t pid)
     return NULL;
 }
 
-/* Those above the peer, nearest first. */
-struct ancestors {
-    struct process_info all[ANCESTORS_MAX];
+/* Who may pay for a peer's slot, nearest first. */
+struct payers {
+    struct pool_process *found[ANCESTORS_MAX];
+    pid_t pids[ANCESTORS_MAX];
     size_t count;
+    bool is_slot; /* the FIFO's account, and for no more than the command's implicit slot */
 };
 
+/* An ancestor that has an account of its own here pays for it, else the FIFO's. Of that it is the slot alone
+ * if none of those between it and the keeper, which is the command's parent, is a client of the FIFO, which
+ * may have got a token for it. */
 static void
-find_ancestors(const struct connection *connection, struct ancestors *ancestors)
+find_payers(const struct connection *connection, struct payers *payers)
 {
-    ancestors->count = process_ancestors(connection->peer.pid, ancestors->all, ANCESTORS_MAX);
-}
+    const struct control *control = connection->control;
+    struct process_info ancestors[ANCESTORS_MAX];
+    size_t count = process_ancestors(connection->peer.pid, ancestors, ANCESTORS_MAX);
+    bool is_below_client = false;
 
-/* An ancestor that has an account of its own here pays for it, else the FIFO's. */
-static size_t
-find_payers(const struct connection *connection, const struct ancestors *ancestors, pid_t *pids,
-            struct pool_process **found)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < ancestors->count; i++) {
-        const struct connection *ancestor = find_by_pid(connection->control, ancestors->all[i].pid);
+    payers->count = 0;
+    for (size_t i = 0; i < count; i++) {
+        const pid_t pid = ancestors[i].pid;
+        const struct connection *ancestor = find_by_pid(control, pid);
         struct pool_process *process = NULL;
         if (ancestor && ancestor != connection)
             process = ancestor->process;
-        else if (ancestors->all[i].pid == getpid())
-            process = connection->control->source->process;
-        pids[kept] = ancestors->all[i].pid;
-        found[kept] = process;
-        kept += process != NULL;
+        else if (pid == getpid())
+            process = control->source->process;
+        else if (pid != control->clients->keeper && !is_below_client)
+            is_below_client = clients_may_hold(control->clients, pid);
+        payers->pids[payers->count] = pid;
+        payers->found[payers->count] = process;
+        payers->count += process != NULL;
     }
-    return kept;
-}
-
-/* Is none of those between it and the keeper, which is the command's parent, a client of the FIFO, which may
- * have got a token for it? */
-static bool
-is_beside_clients(const struct clients *clients, const struct ancestors *ancestors)
-{
-    for (size_t i = 0; i < ancestors->count; i++) {
-        if (ancestors->all[i].pid == clients->keeper)
-            return true;
-        if (clients_may_hold(clients, ancestors->all[i].pid))
-            return false;
-    }
-    return false;
-}
-
-/* The command's implicit slot: has another that stands beside the FIFO's clients claimed it? What else the
- * FIFO's account holds is theirs. */
-static bool
-is_slot_claimed(const struct connection *connection)
-{
-    const struct connection *other;
-
-    LIST_FOREACH (other, &connection->control->connections, in_control)
-        if (other != connection && other->is_beside && pool_process_has_claimed(other->process))
-            return true;
-    return false;
-}
-
-/* Who has claimed it is gone. */
-static void
-tell_who_may_claim(const struct control *control)
-{
-    const struct connection *connection;
-
-    LIST_FOREACH (connection, &control->connections, in_control)
-        if (connection->is_beside)
-            notice(connection->ready_fd);
+    payers->is_slot =
+        payers->count == 1 && payers->found[0] == control->source->process && !is_below_client;
 }
 
 static void
 claim(struct connection *connection, struct steved_claim *claim)
 {
     struct source *source = connection->control->source;
-    struct ancestors ancestors;
-    struct pool_process *payers[ANCESTORS_MAX];
-    pid_t pids[ANCESTORS_MAX];
+    struct payers payers;
     const int64_t now_ns = clock_now_ns();
 
     *claim = (struct steved_claim){0};
-    find_ancestors(connection, &ancestors);
-    size_t count = find_payers(connection, &ancestors, pids, payers);
-    connection->is_beside = count == 1 && payers[0] == source->process &&
-                            is_beside_clients(connection->control->clients, &ancestors);
+    find_payers(connection, &payers);
+    connection->is_beside = payers.is_slot;
     /* The pool still says yes to whose slot is paid already. */
-    if (connection->is_beside && is_slot_claimed(connection))
-        count = 0;
+    if (payers.is_slot && is_slot_claimed(connection))
+        payers.count = 0;
     source_set_idle(source, private_fifo_lying(connection->control->fifo));
-    for (size_t i = 0; i < count; i++) {
-        if (!pool_claim_implicit(source->pool, connection->process, payers[i], now_ns))
+    for (size_t i = 0; i < payers.count; i++) {
+        if (!pool_claim_implicit(source->pool, connection->process, payers.found[i], now_ns))
             continue;
-        *claim = (struct steved_claim){.paid = 1, .ancestor = pids[i]};
+        *claim = (struct steved_claim){.paid = 1, .ancestor = payers.pids[i]};
         return;
     }
-    if (count == 0)
+    if (payers.count == 0)
         claim->paid = pool_claim_implicit(source->pool, connection->process, NULL, now_ns);
     /* Who can't be remembered waits for a token only. */
-    pool_await_claim(source->pool, connection->opening, connection->process, payers, count);
+    pool_await_claim(source->pool, connection->opening, connection->process, payers.found,
+                     payers.count);
 }
 
 /* Returns the result; *passed: what goes along. */
@@ -289,7 +296,7 @@ disconnect(struct connection *connection)
     struct control *control = connection->control;
     struct pool *pool = control->source->pool;
     const int fds[] = {connection->fd, connection->ready_fd, connection->recall_fd};
-    bool has_claimed = connection->is_beside && pool_process_has_claimed(connection->process);
+    const bool claimed = claims_slot(connection);
 
     serve_memory_left(&control->arbiter, &connection->memory, &control->above, clock_now_ns());
     if (connection->opening)
@@ -304,7 +311,7 @@ disconnect(struct connection *connection)
     LIST_REMOVE(connection, in_control);
     control->connection_count--;
     free(connection);
-    if (has_claimed)
+    if (claimed)
         tell_who_may_claim(control);
 }
 
@@ -360,11 +367,11 @@ on_packet(evutil_socket_t fd, short what, void *argument)
 static struct pool_account *
 account_above(const struct connection *connection)
 {
-    struct ancestors ancestors;
+    struct process_info ancestors[ANCESTORS_MAX];
+    size_t count = process_ancestors(connection->peer.pid, ancestors, ANCESTORS_MAX);
 
-    find_ancestors(connection, &ancestors);
-    for (size_t i = 0; i < ancestors.count; i++) {
-        const struct connection *above = find_by_pid(connection->control, ancestors.all[i].pid);
+    for (size_t i = 0; i < count; i++) {
+        const struct connection *above = find_by_pid(connection->control, ancestors[i].pid);
         if (above && above->process)
             return pool_process_account(above->process);
     }

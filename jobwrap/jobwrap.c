@@ -11,6 +11,7 @@
 #include "jobwrap/tree.h"
 #include "jobwrap/waiting.h"
 #include "libjobserver/program/message.h"
+#include "libjobserver/program/numbers.h"
 #include "libjobserver/program/packet.h"
 #include "libjobserver/program/usage.h"
 
@@ -236,12 +237,6 @@ cover_left_jobs(struct jobwrap *jobwrap, unsigned most)
     if (parent)
         event_free(parent);
     return left;
-}
-
-static unsigned
-lesser(unsigned a, unsigned b)
-{
-    return a < b ? a : b;
 }
 
 /* Tokens to hold for jobs that run on. */

@@ -2,11 +2,7 @@
 /* Which of the lent tokens are lost: the arithmetic. */
 #include "jobwrap/losses.h"
 
-static unsigned
-lesser(unsigned a, unsigned b)
-{
-    return a < b ? a : b;
-}
+#include "libjobserver/program/numbers.h"
 
 /* 0 instead of less than that. */
 static unsigned

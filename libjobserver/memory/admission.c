@@ -4,18 +4,13 @@
 #include <stddef.h>
 
 #include "libjobserver/memory/expectation.h"
+#include "libjobserver/program/numbers.h"
 
 /* Nothing is gained by killing one that has less, or that nobody has looked at yet. */
 #define KILLED_LEAST_BYTES (UINT64_C(4) << 20)
 #define SAMPLE_NS (MEMORY_SAMPLE_SHORT_MS * INT64_C(1000000))
 
 /* --- figures --- */
-
-static uint64_t
-lesser(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
 
 static uint64_t
 greater(uint64_t a, uint64_t b)
@@ -26,7 +21,7 @@ greater(uint64_t a, uint64_t b)
 uint64_t
 memory_expected_peak(const struct memory_job *job)
 {
-    return lesser(greater(job->expected_bytes, job->least_bytes), MEMORY_BYTES_MAX);
+    return lesser64(greater(job->expected_bytes, job->least_bytes), MEMORY_BYTES_MAX);
 }
 
 /* From one time to the next a job differs by less than this. */
@@ -64,7 +59,7 @@ memory_expected_growth(const struct memory_admission *admission)
 static uint64_t
 unexpected_growth(const struct memory_job *job)
 {
-    return is_as_expected(job) ? lesser(memory_expected_peak(job) / 20, MEMORY_GROWTH_BYTES)
+    return is_as_expected(job) ? lesser64(memory_expected_peak(job) / 20, MEMORY_GROWTH_BYTES)
                                : MEMORY_GROWTH_BYTES;
 }
 
@@ -72,21 +67,21 @@ uint64_t
 memory_floor(const struct memory_admission *admission, const struct memory_moment *moment)
 {
     const struct memory_job *job;
-    uint64_t total = lesser(moment->total_bytes, MEMORY_BYTES_MAX), tick = 0;
+    uint64_t total = lesser64(moment->total_bytes, MEMORY_BYTES_MAX), tick = 0;
 
     TAILQ_FOREACH (job, &admission->started, in_list)
         if (job->state == MEMORY_RUNS)
             tick += unexpected_growth(job);
     tick += moment->others.running * MEMORY_GROWTH_BYTES;
-    return lesser(greater(total / 20, tick), total / 100 * 15);
+    return lesser64(greater(total / 20, tick), total / 100 * 15);
 }
 
 int64_t
 memory_room(const struct memory_admission *admission, const struct memory_moment *moment)
 {
-    return (int64_t)lesser(moment->available_bytes, MEMORY_BYTES_MAX) -
+    return (int64_t)lesser64(moment->available_bytes, MEMORY_BYTES_MAX) -
            (int64_t)memory_expected_growth(admission) - (int64_t)memory_floor(admission, moment) -
-           (int64_t)lesser(moment->others.growth_bytes, MEMORY_BYTES_MAX);
+           (int64_t)lesser64(moment->others.growth_bytes, MEMORY_BYTES_MAX);
 }
 
 /* --- jobs --- */
@@ -130,7 +125,7 @@ memory_remove(struct memory_admission *admission, struct memory_job *job)
 void
 memory_sample(struct memory_job *job, uint64_t used_bytes, int64_t now_ns)
 {
-    uint64_t used = lesser(used_bytes, MEMORY_BYTES_MAX), former = job->paced_bytes;
+    uint64_t used = lesser64(used_bytes, MEMORY_BYTES_MAX), former = job->paced_bytes;
     int64_t elapsed_ns = now_ns - job->paced_ns;
 
     job->used_bytes = used;
@@ -241,9 +236,9 @@ memory_dying(const struct memory_admission *admission, int64_t now_ns)
 static uint64_t
 available_soon(const struct memory_admission *admission, const struct memory_moment *moment)
 {
-    return lesser(moment->available_bytes, MEMORY_BYTES_MAX) +
+    return lesser64(moment->available_bytes, MEMORY_BYTES_MAX) +
            memory_dying(admission, moment->now_ns) +
-           lesser(moment->others.dying_bytes, MEMORY_BYTES_MAX);
+           lesser64(moment->others.dying_bytes, MEMORY_BYTES_MAX);
 }
 
 /* In so many looks. Of which is known what it needs does not need more because it grows fast. */
@@ -253,7 +248,7 @@ growth_soon(const struct memory_job *job, unsigned looks)
     uint64_t most =
         is_as_expected(job) ? memory_growth_of(job) + unexpected_growth(job) : MEMORY_BYTES_MAX;
 
-    return lesser(looks * job->pace_bytes, most);
+    return lesser64(looks * job->pace_bytes, most);
 }
 
 /* Half the floor, or what is used up until one has looked again, and what is killed then is gone. Of two builds the
@@ -266,7 +261,8 @@ least_available(const struct memory_admission *admission, const struct memory_mo
     const uint64_t floor = memory_floor(admission, moment);
     const struct memory_job *job;
     const unsigned looks = others->running > 0 && !others->has_younger ? 3 : 2;
-    uint64_t growth = looks * lesser(others->pace_bytes, greater(floor / 2, moment->fallen_bytes));
+    uint64_t growth =
+        looks * lesser64(others->pace_bytes, greater(floor / 2, moment->fallen_bytes));
 
     TAILQ_FOREACH (job, &admission->started, in_list)
         if (job->state == MEMORY_RUNS)
@@ -324,7 +320,7 @@ next_stop(const struct memory_admission *admission, const struct memory_moment *
     if (!oldest || moment->others.has_inner)
         return NULL;
     uint64_t rest = moment->others.has_elder
-                        ? lesser(moment->others.elder_growth_bytes, MEMORY_BYTES_MAX)
+                        ? lesser64(moment->others.elder_growth_bytes, MEMORY_BYTES_MAX)
                         : memory_growth_of(oldest);
     if (moment->available_bytes >= memory_floor(admission, moment) + rest)
         return NULL;

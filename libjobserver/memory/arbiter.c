@@ -6,6 +6,7 @@
 
 #include "libjobserver/memory/admission.h"
 #include "libjobserver/memory/expectation.h"
+#include "libjobserver/program/numbers.h"
 
 #define NS_A_MS INT64_C(1000000)
 #define FRESH_NS (STEVED_MEMORY_FRESH_MS * NS_A_MS)
@@ -17,12 +18,6 @@
 
 /* --- figures --- */
 
-static uint64_t
-lesser(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* Of two numbers that may be anything. */
 static uint64_t
 sum_of(uint64_t a, uint64_t b)
@@ -33,13 +28,13 @@ sum_of(uint64_t a, uint64_t b)
 static uint32_t
 bounded(uint64_t number)
 {
-    return (uint32_t)lesser(number, JOBS_MAX);
+    return (uint32_t)lesser64(number, JOBS_MAX);
 }
 
 static uint64_t
 bytes(uint64_t number)
 {
-    return lesser(number, MEMORY_BYTES_MAX);
+    return lesser64(number, MEMORY_BYTES_MAX);
 }
 
 /* --- who counts --- */
@@ -361,14 +356,14 @@ memory_arbiter_tell(struct memory_arbiter *arbiter, struct memory_party *party,
         return -EINVAL;
     party->told = *told;
     party->told.running = bounded(told->running);
-    party->told.unseen = (uint32_t)lesser(told->unseen, party->told.running);
+    party->told.unseen = (uint32_t)lesser64(told->unseen, party->told.running);
     party->told.waiting = bounded(told->waiting);
     party->told.available_bytes = bytes(told->available_bytes);
     party->told.floor_bytes = bytes(told->floor_bytes);
     party->told.machine_available_bytes = bytes(told->machine_available_bytes);
     party->told.used_bytes = bytes(told->used_bytes);
     party->told.growth_bytes = bytes(told->growth_bytes);
-    party->told.oldest_growth_bytes = lesser(told->oldest_growth_bytes, party->told.growth_bytes);
+    party->told.oldest_growth_bytes = lesser64(told->oldest_growth_bytes, party->told.growth_bytes);
     party->told.pace_bytes = bytes(told->pace_bytes);
     party->told.dying_bytes = bytes(told->dying_bytes);
     party->told.start_bytes = bytes(told->start_bytes);
@@ -392,7 +387,7 @@ left_for(const struct memory_party *party, const struct others *others)
     const struct steved_memory *told = &party->told;
 
     return (int64_t)told->available_bytes - (int64_t)told->floor_bytes -
-           (int64_t)told->growth_bytes - (int64_t)lesser(others->growth_bytes, INT64_MAX / 2);
+           (int64_t)told->growth_bytes - (int64_t)lesser64(others->growth_bytes, INT64_MAX / 2);
 }
 
 /* It has waited so long for others to come to an end that it may be that they do not. */
@@ -415,7 +410,7 @@ leaves_enough(const struct memory_party *party, const struct others *others,
     uint64_t growth = others->growth_bytes - growth_of(waiting);
 
     return (int64_t)told->available_bytes - (int64_t)told->floor_bytes +
-               (int64_t)waiting->told.used_bytes - (int64_t)lesser(growth, INT64_MAX / 2) -
+               (int64_t)waiting->told.used_bytes - (int64_t)lesser64(growth, INT64_MAX / 2) -
                (int64_t)told->growth_bytes - (int64_t)told->start_bytes >=
            (int64_t)waiting->wanted_bytes;
 }
@@ -475,7 +470,7 @@ spare_for(const struct memory_party *party, const struct others *others, bool is
 
     if (left <= 0 || others->waiting > 0)
         return 0;
-    return lesser(party->told.reserve_bytes, (uint64_t)left / RESERVE_PART);
+    return lesser64(party->told.reserve_bytes, (uint64_t)left / RESERVE_PART);
 }
 
 static void

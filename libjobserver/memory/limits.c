@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "libjobserver/memory/groups.h"
+#include "libjobserver/program/numbers.h"
 
 /* /proc/meminfo has 1.5 KB, the longest memory.stat 3 KB. */
 #define TEXT_SIZE 8192
@@ -50,12 +51,6 @@ struct machine {
 /* --- figures --- */
 
 static uint64_t
-lesser(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-static uint64_t
 difference(uint64_t from, uint64_t take)
 {
     return from > take ? from - take : 0;
@@ -74,7 +69,7 @@ swap_share(uint64_t total, uint64_t free_swap, uint64_t *most_free_swap)
 {
     if (free_swap > *most_free_swap)
         *most_free_swap = free_swap;
-    return difference(lesser(total / 10, *most_free_swap / 2), *most_free_swap - free_swap);
+    return difference(lesser64(total / 10, *most_free_swap / 2), *most_free_swap - free_swap);
 }
 
 /* --- files --- */
@@ -167,7 +162,7 @@ swap_left(const struct level *level, const struct machine *machine)
     uint64_t limit = read_number(level->fds[SWAP_LIMIT]);
     uint64_t usage = limit == NO_LIMIT ? 0 : read_number(level->fds[SWAP_USAGE]);
 
-    return lesser(machine->free_swap_bytes, limit == NO_LIMIT ? limit : difference(limit, usage));
+    return lesser64(machine->free_swap_bytes, limit == NO_LIMIT ? limit : difference(limit, usage));
 }
 
 /* What is left below one limit on both; NO_LIMIT where there is none. */
@@ -184,18 +179,18 @@ memory_and_swap_left(const struct level *level, uint64_t cache)
 static bool
 read_level(struct level *level, const struct machine *machine, struct memory_left *left)
 {
-    uint64_t limit = lesser(read_number(level->fds[LIMIT]), read_number(level->fds[HIGH]));
+    uint64_t limit = lesser64(read_number(level->fds[LIMIT]), read_number(level->fds[HIGH]));
     uint64_t usage = limit < machine->total_bytes ? read_number(level->fds[USAGE]) : NO_LIMIT;
 
     if (usage == NO_LIMIT)
         return false;
-    uint64_t cache = lesser(read_cache(level), usage), free_swap = machine->free_swap_bytes;
+    uint64_t cache = lesser64(read_cache(level), usage), free_swap = machine->free_swap_bytes;
     if (level->is_version_2 && free_swap > 0)
         free_swap = swap_left(level, machine);
     uint64_t available = sum(sum(difference(limit, usage), cache),
                              swap_share(limit, free_swap, &level->most_free_swap_bytes));
     if (!level->is_version_2)
-        available = lesser(available, memory_and_swap_left(level, cache));
+        available = lesser64(available, memory_and_swap_left(level, cache));
     *left = (struct memory_left){.available_bytes = available,
                                  .total_bytes = limit,
                                  .group = level->directory,
@@ -222,7 +217,7 @@ memory_limits_read(struct memory_limits *limits, struct memory_left *left)
     for (int i = 0; i < limits->n_levels; i++) {
         if (!read_level(&limits->levels[i], &machine, &of_level))
             continue;
-        left->total_bytes = lesser(left->total_bytes, of_level.total_bytes);
+        left->total_bytes = lesser64(left->total_bytes, of_level.total_bytes);
         if (of_level.available_bytes < left->available_bytes) {
             left->available_bytes = of_level.available_bytes;
             left->group = of_level.group;

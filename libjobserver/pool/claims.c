@@ -175,6 +175,12 @@ pool_process_has_claimed(struct pool_process *process)
     return claimer_of(process)->claimed_from != NULL;
 }
 
+bool
+pool_process_awaits_claim(struct pool_process *process)
+{
+    return claimer_of(process)->wish != NULL;
+}
+
 void
 pool_claim_move(struct pool *pool, struct pool_holder *from, struct pool_holder *to)
 {

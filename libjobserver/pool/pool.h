@@ -240,8 +240,9 @@ bool pool_claim_has_come(struct pool_opening *opening);
 /* Would a write of n bytes by this process end claims on what it holds? They are most likely those of
  * processes that have died and are not known to be dead yet: tell that first, or others lose theirs. */
 bool pool_write_ends_claims(const struct pool_process *process, size_t n);
-/* Has it, or its group, a claim? */
+/* Has it, or its group, a claim? Does it wait for one, or is it to ask again since one has come? */
 bool pool_process_has_claimed(struct pool_process *process);
+bool pool_process_awaits_claim(struct pool_process *process);
 
 /* --- time --- */
 

@@ -11,14 +11,9 @@
 #include <unistd.h>
 
 #include "libjobserver/process.h"
+#include "libjobserver/program/numbers.h"
 
 #define GROUPS_SIZE 8192
-
-static unsigned
-least(unsigned a, unsigned b)
-{
-    return a < b ? a : b;
-}
 
 static unsigned
 difference(unsigned limit, unsigned used)
@@ -76,7 +71,7 @@ left_in(const char *mount, const char *group)
         unsigned max = read_number(directory, "pids.max");
         unsigned current = read_number(directory, "pids.current");
         if (current != LIMITS_NONE)
-            left = least(left, difference(max, current));
+            left = lesser(left, difference(max, current));
         char *slash = strrchr(directory, '/');
         if (!slash || slash < directory + strlen(mount))
             return left;
@@ -108,9 +103,9 @@ limits_group_processes_left(const char *groups, const char *mount)
         if (!line)
             continue;
         if (!*controllers)
-            left = least(left, left_in(mount, line));
+            left = lesser(left, left_in(mount, line));
         else if (has_controller(controllers, "pids"))
-            left = least(left, left_in(pids, line));
+            left = lesser(left, left_in(pids, line));
     }
     free(copy);
     return left;
@@ -189,5 +184,5 @@ user_processes_left(unsigned enough)
 unsigned
 limits_processes_left(unsigned enough)
 {
-    return least(user_processes_left(enough), group_processes_left());
+    return lesser(user_processes_left(enough), group_processes_left());
 }

@@ -4,6 +4,8 @@
 
 #include <limits.h>
 
+#include "libjobserver/program/numbers.h"
+
 #define TIMES 4u
 /* With fewer at the gate, all of them may be heavy. */
 #define FOR_MEMORY_MIN 32u
@@ -13,12 +15,6 @@
 #define DESCRIPTORS_KEPT 64u
 /* A job is a shell, what that runs, and what that runs: a compiler driver has two children. */
 #define PROCESSES_PER_JOB 4u
-
-static unsigned
-least(unsigned a, unsigned b)
-{
-    return a < b ? a : b;
-}
 
 unsigned
 ninja_jobs_default(unsigned cpus)
@@ -32,7 +28,8 @@ limited(const struct ninja_jobs *jobs, unsigned wanted)
 {
     unsigned descriptors =
         jobs->descriptors > DESCRIPTORS_KEPT ? jobs->descriptors - DESCRIPTORS_KEPT : 0;
-    unsigned possible = least(wanted, least(descriptors, jobs->processes_left / PROCESSES_PER_JOB));
+    unsigned possible =
+        lesser(wanted, lesser(descriptors, jobs->processes_left / PROCESSES_PER_JOB));
 
     return possible ? possible : 1;
 }
@@ -46,7 +43,7 @@ wide(const struct ninja_jobs *jobs)
 
     if (jobs->wait_for_memory && wanted < FOR_MEMORY_MIN)
         wanted = FOR_MEMORY_MIN;
-    return least(wanted, pool + BEYOND_POOL_MAX);
+    return lesser(wanted, pool + BEYOND_POOL_MAX);
 }
 
 unsigned

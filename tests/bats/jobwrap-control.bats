@@ -61,6 +61,66 @@ assert other.claim_implicit()
 '
 }
 
+@test 'two wait for the slot of the command before either has it: one of them gets it, then the other' {
+    cat >client.py <<'END'
+import os
+import subprocess
+import sys
+
+fifo = os.open(os.environ["JOBWRAP_FIFO"], os.O_RDWR)
+below = subprocess.Popen([sys.executable, "below.py"])
+for _ in sys.stdin:
+    os.read(fifo, 1)
+    print("took", flush=True)
+below.kill()
+END
+    cat >below.py <<'END'
+import os
+import signal
+
+import jobserver_client as js
+
+client = js.Client.open(js.find(os.environ))
+assert client.claim_implicit()
+print("claimed", flush=True)
+signal.pause()
+END
+    cat >command.py <<'END'
+import os
+import select
+import subprocess
+import sys
+
+import jobserver_client as js
+
+pipe = subprocess.PIPE
+with subprocess.Popen([sys.executable, "client.py"], stdin=pipe, stdout=pipe, text=True) as build:
+    assert build.stdout.readline() == "claimed\n"
+
+    def take() -> None:
+        print(file=build.stdin, flush=True)
+        assert build.stdout.readline() == "took\n"
+
+    clients = [js.Client.open(js.find(os.environ)) for _ in range(3)]
+    assert not any(client.claim_implicit() for client in clients)
+    while not clients[0].try_acquire():
+        select.select([clients[0]], [], [])
+    # It waits for a claim no more, and the others are told that one of them may.
+    select.select([clients[1]], [], [])
+    assert not any(client.claim_implicit() for client in clients[1:])
+    take()
+    take()
+    # Whoever gets a claim has the time to; nothing is synchronised by it.
+    select.select(clients[1:], [], [], 20)
+    select.select(clients[2:], [], [], 0.3)
+    assert [client.claim_implicit() for client in clients[1:]] == [True, False]
+    clients[1].close()
+    while clients[2].claim_event() and not clients[2].claim_implicit():
+        select.select([clients[2]], [], [])
+END
+    PYTHONPATH=$ROOT/libjobserver/python run -0 timeout 60 "$JOBWRAP" -j4 --parent=none --style=fifo -- python3 command.py
+}
+
 @test 'the FIFO was passed over and has its turn, though it has more than who waits: all builds end' {
     # shellcheck disable=SC2016 # for make
     printf '%b\n' 'all: a b' 'a b:' \

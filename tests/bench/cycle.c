@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/bench/median.h"
+
 #define PATHS_MAX 2
 
 static int64_t
@@ -39,14 +41,6 @@ measure(int fd, const char *path, long cycles)
     return (now_ns() - start_ns) / cycles;
 }
 
-static int
-compare(const void *a, const void *b)
-{
-    int64_t first = *(const int64_t *)a, second = *(const int64_t *)b;
-
-    return (first > second) - (first < second);
-}
-
 int
 main(int argc, char **argv)
 {
@@ -67,9 +61,7 @@ main(int argc, char **argv)
     for (long round = 0; round < rounds; round++)
         for (int i = 0; i < paths; i++)
             taken_ns[i * rounds + round] = measure(fds[i], argv[3 + i], cycles);
-    for (int i = 0; i < paths; i++) {
-        qsort(taken_ns + i * rounds, (size_t)rounds, sizeof(*taken_ns), compare);
-        printf("%lld %s\n", (long long)taken_ns[i * rounds + rounds / 2], argv[3 + i]);
-    }
+    for (int i = 0; i < paths; i++)
+        printf("%lld %s\n", (long long)median(taken_ns + i * rounds, rounds), argv[3 + i]);
     free(taken_ns);
 }

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "libjobserver/pool/rows.h"
+#include "tests/bench/median.h"
 
 #define CLIENTS 16
 #define NUMBERS 64
@@ -117,14 +118,6 @@ measure(struct subject *subject, long cycles)
     return taken_ns;
 }
 
-static int
-compare(const void *a, const void *b)
-{
-    int64_t first = *(const int64_t *)a, second = *(const int64_t *)b;
-
-    return (first > second) - (first < second);
-}
-
 int
 main(int argc, char **argv)
 {
@@ -136,7 +129,6 @@ main(int argc, char **argv)
     };
     const size_t count = sizeof(subjects) / sizeof(subjects[0]);
     long rounds = argc == 3 ? atol(argv[1]) : 0, cycles = argc == 3 ? atol(argv[2]) : 0;
-    long median = rounds / 2;
 
     if (rounds < 1 || cycles < 1)
         errx(2, "usage: rows ROUNDS CYCLES");
@@ -151,8 +143,7 @@ main(int argc, char **argv)
         for (size_t i = 0; i < count; i++)
             subjects[i].taken_ns[round] = measure(&subjects[i], cycles);
     for (size_t i = 0; i < count; i++) {
-        qsort(subjects[i].taken_ns, (size_t)rounds, sizeof(int64_t), compare);
-        printf("%.1f %s\n", (double)subjects[i].taken_ns[median] / (double)cycles,
+        printf("%.1f %s\n", (double)median(subjects[i].taken_ns, rounds) / (double)cycles,
                subjects[i].name);
         free(subjects[i].taken_ns);
         pool_destroy(subjects[i].pool);

@@ -394,11 +394,14 @@ claims(struct fixture *f, struct actor *a, struct actor *ancestor)
 static bool
 awaits(struct fixture *f, struct actor *a, struct actor *ancestor)
 {
-    if (claims(f, a, ancestor))
-        return true;
-    assert_int_equal(pool_await_claim(f->pool, a->opening, a->process, &ancestor->process, 1), 0);
+    bool is_paid = claims(f, a, ancestor);
+
+    if (!is_paid)
+        assert_int_equal(pool_await_claim(f->pool, a->opening, a->process, &ancestor->process, 1),
+                         0);
+    assert_int_equal(pool_process_awaits_claim(a->process), !is_paid);
     check(f);
-    return false;
+    return is_paid;
 }
 
 /* All tokens but what others hold go to `a`. */
