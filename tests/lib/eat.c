@@ -6,7 +6,7 @@
  *
  * It grows to so many MiB evenly within so many milliseconds, waits for so many and computes for so many more, writes
  * its output, and exits with the status, or by the signal. In $LOG stands `start FILE PID` then, and `end FILE PID`. With TEMPORARY it has a file open as g++ has, /tmp/cc??????.s.
- * On a machine where all else is slow, $EAT_SLOWER says how many times longer it grows and waits.
+ * On a machine where all else is slow, $EAT_SLOWER says how many times longer it takes.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -75,6 +75,7 @@ slow_down(struct job *job)
         return;
     job->ms *= atol(times);
     job->hold_ms *= atol(times);
+    job->cpu_ms *= atol(times);
 }
 
 static void
