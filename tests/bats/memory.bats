@@ -279,7 +279,7 @@ copies_differ() {
 @test 'a fork that is refused: the job runs itself, once' {
     local python
     python=$(python3 -c 'import sys; print(sys.executable)')
-    refused EAGAIN clone=17 # SIGCHLD alone; what starts the job says more
+    refused EAGAIN clone=0 # a fork: what starts the job gives it a stack
     limited_to 600
     below_fifo 1
     printf '%s\n' "$PWD/bin/cc -DSTATUS=3 -c a.c -o a.o" "$PWD/bin/cc -DSIGNAL=15 -c a.c -o a.o" >commands

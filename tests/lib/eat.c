@@ -80,6 +80,7 @@ slow_down(struct job *job)
         return;
     job->ms *= atol(times);
     job->hold_ms *= atol(times);
+    job->cpu_ms *= atol(times);
 }
 
 static void

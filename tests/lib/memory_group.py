@@ -51,7 +51,8 @@ class Group:
         return int(dict(line.split() for line in text.splitlines())["oom_kill"])
 
     def peak_mib(self) -> int:
-        """The most since it was last asked for (version 2 before Linux 6.12: ever); cached files count."""
+        """The most since it was last asked for, or ever (version 2 before Linux 6.12). Cached files
+        count."""
         name = "memory.max_usage_in_bytes" if self.is_version_1 else "memory.peak"
         file = self.directory / name
         peak = int(file.read_text()) // MIB

@@ -4,7 +4,8 @@
  *
  *     refuse EPERM|ENOSYS|EAGAIN CALL[=ARGUMENT][,CALL]... COMMAND [ARGUMENT]...
  *
- * With an ARGUMENT, a number, those alone whose first one is that.
+ * With an ARGUMENT, a number, those alone whose second one is that: of the first one, 64-bit ARM shows a filter what
+ * it was before a tracer changed it.
  */
 
 #include <errno.h>
@@ -33,7 +34,7 @@ add_rules(scmp_filter_ctx filter, int error, char *names)
         if (call == __NR_SCMP_ERROR)
             return -EINVAL;
         result = seccomp_rule_add(filter, SCMP_ACT_ERRNO((unsigned)error), call, name ? 1 : 0,
-                                  SCMP_A0(SCMP_CMP_EQ, name ? strtoul(name, NULL, 0) : 0));
+                                  SCMP_A1(SCMP_CMP_EQ, name ? strtoul(name, NULL, 0) : 0));
     }
     return result;
 }
