@@ -202,6 +202,25 @@ copies_differ() {
 	END
 }
 
+@test 'a build fails while a job is being put off: it ends, and shows that failure alone' {
+    use_ninja 1.11
+    # The failure is seen before the memory of the other job, which is large, has gone.
+    printf '%s\n' 'rule fail' "  command = until grep -qs 'put off' said; do :; done; exit 7" 'build failed: fail' \
+        'rule cc' "  command = $PWD/bin/cc -DMIB=1200 -DMS=1200 -c \$in -o \$out" >build.ninja
+    for name in one two three; do
+        echo "build $name.o: cc $name.c || failed_begun" >>build.ninja
+        : >"$name.c"
+    done
+    printf '%s\n' 'rule sleep' '  command = sleep 0.1' 'build failed_begun: sleep' >>build.ninja
+    limited_to 1024
+    below_fifo 1
+    status=0
+    limited timeout 30 "$NINJA_SHIM" >said 2>&1 || status=$?
+    [ "$status" = 1 ]
+    [ "$(grep -c '^FAILED' said)" = 1 ]
+    all_back 1
+}
+
 @test 'one job alone does not fit: the message says what it had' {
     use_ninja 1.11
     jobs large '-DMIB=200 -DMS=500'

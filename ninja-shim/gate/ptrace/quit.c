@@ -67,6 +67,13 @@ only_lazy(const struct tracer *tracer)
     return lazy;
 }
 
+/* It goes on from the stop that this brings, if not from another one, and begins anew what it waits in. */
+static bool
+look_again(const struct quit *quit)
+{
+    return ptrace(PTRACE_INTERRUPT, quit->lazy, NULL, NULL) == 0;
+}
+
 /* false: it cannot be done. */
 static bool
 begin(const struct gate *gate, struct quit *quit)
@@ -74,8 +81,7 @@ begin(const struct gate *gate, struct quit *quit)
     quit->lazy = gate->plan->ending && PTRACE_QUIT_IS_SUPPORTED && quit->strangers
                      ? only_lazy(tracer_of(gate))
                      : 0;
-    /* It goes on from the stop that this brings, if not from another one. */
-    if (!quit->lazy || ptrace(PTRACE_INTERRUPT, quit->lazy, NULL, NULL) < 0)
+    if (!quit->lazy || !look_again(quit))
         return false;
     quit->state = QUIT_REPORTS;
     return true;
@@ -221,6 +227,10 @@ ptrace_quit_may_end(struct gate *gate)
         quit->state = QUIT_GIVEN_UP;
     if (quit->state == QUIT_REPORTS && quit->has_reported)
         interrupt_one(gate, quit);
+    else if (quit->state == QUIT_REPORTS && TAILQ_EMPTY(&gate->queue.running))
+        /* The last that ran may be one of which it hears nothing: a job that is put off, a copy without its
+         * original. It may have begun to wait before that. */
+        look_again(quit);
     if (quit->state == QUIT_LEAVES)
         return GATE_END_UNSEEN;
     return quit->state == QUIT_GIVEN_UP ? GATE_END_SEEN : GATE_END_LATER;
