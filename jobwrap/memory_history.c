@@ -26,6 +26,8 @@ give_up(struct memory_history *history)
     char *complaint = memory_history_complaint(history);
 
     message("memory history: %s", complaint ? complaint : strerror(EIO));
+    free(complaint);
+    memory_history_close(history);
     exit(EXIT_OURS);
 }
 
@@ -64,7 +66,7 @@ print_text(const char *text, int width)
         unsigned char c = (unsigned char)*text;
         putchar(c < ' ' || c == 0x7f ? '?' : c);
     }
-    printf("%*s ", width > printed ? width - printed : 0, "");
+    printf("%*s", width > printed ? width - printed : 0, "");
 }
 
 static bool
@@ -78,8 +80,11 @@ print_row(const struct memory_history_row *row, void *argument)
         snprintf(text, sizeof(text), "?");
     printf("%7" PRIu64 " %-16s ", (row->peak_bytes + (1 << 19)) >> 20, text);
     print_text(*row->package ? row->package : "-", 16);
+    putchar(' ');
     print_text(row->tool, 6);
-    puts(*row->path ? row->path : "-");
+    putchar(' ');
+    print_text(*row->path ? row->path : "-", 0);
+    putchar('\n');
     return !ferror(stdout);
 }
 

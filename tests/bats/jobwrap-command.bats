@@ -95,10 +95,10 @@ compiled() {
     compiled two-3 c
     # What a file says is not for the terminal to obey.
     python3 -c 'import sqlite3, sys; d = sqlite3.connect(sys.argv[1])
-d.execute("update job set tool = ? where path = ?", ("c\033[2J", "c.o")); d.commit()' "$XDG_CACHE_HOME/jobwrap/memory.sqlite"
+d.execute("update job set tool = ?, path = ? where path = ?", ("c\033[2J", "c\033.o", "c.o")); d.commit()' "$XDG_CACHE_HOME/jobwrap/memory.sqlite"
     run -0 "$JOBWRAP" --memory-history list
     [ "${#lines[@]}" = 4 ]
-    [[ ${lines[1]} =~ ^\ +[1-9][0-9]*\ "$(date +%Y)"-..-..\ ..:..\ two\ +'c?[2J'\ +c\.o$ ]]
+    [[ ${lines[1]} =~ ^\ +[1-9][0-9]*\ "$(date +%Y)"-..-..\ ..:..\ two\ +'c?[2J'\ +'c?.o'$ ]]
     [[ ${lines[2]} == *' one '*' cc '*' '[ab].o ]]
     run -1 "$JOBWRAP" --memory-history forget three
     [ "$output" = "jobwrap: memory history: nothing is known of the package 'three'" ]
