@@ -82,17 +82,23 @@ let_go(struct gate *gate, struct tracee *tracee)
     ptrace_forget(gate, tracee);
 }
 
+/* With its privilege, if that can be had. */
+static void
+leave(struct gate *gate, struct tracee *tracee)
+{
+    if (tracee->words[0] != 0)
+        ptrace_again_begin(tracee);
+    else
+        let_go(gate, tracee);
+}
+
 void
 ptrace_release(struct gate *gate, pid_t pid)
 {
     struct tracee *tracee = tracer_find(tracer_of(gate), pid);
 
-    if (!tracee || tracee->role != ROLE_WAITING)
-        return;
-    if (tracee->words[0] != 0)
-        ptrace_again_begin(tracee);
-    else
-        let_go(gate, tracee);
+    if (tracee && tracee->role == ROLE_WAITING)
+        leave(gate, tracee);
 }
 
 static void
@@ -159,16 +165,6 @@ warn_of_set_id(pid_t pid)
     message("'%s' runs without the privilege of a set-id program, which only the jobs' own "
             "children get",
             command);
-}
-
-/* It is nobody's business, and has its privilege, if that can be had. */
-static void
-leave(struct gate *gate, struct tracee *tracee)
-{
-    if (tracee->words[0] != 0)
-        ptrace_again_begin(tracee);
-    else
-        let_go(gate, tracee);
 }
 
 /* true: it is none, and has been let through. */
