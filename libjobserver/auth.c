@@ -478,6 +478,21 @@ parse_jobs(const char *value)
     return *end == '\0' && errno == 0 && jobs <= UINT_MAX ? (unsigned)jobs : 0;
 }
 
+enum auth_kind
+auth_kind_of(const char *makeflags)
+{
+    struct auth auth;
+    char *error;
+
+    if (auth_parse(makeflags, &auth, &error) < 0) {
+        free(error);
+        return AUTH_NONE;
+    }
+    const enum auth_kind kind = auth.kind;
+    auth_clear(&auth);
+    return kind;
+}
+
 unsigned
 auth_jobs(const char *makeflags)
 {

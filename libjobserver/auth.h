@@ -29,6 +29,8 @@ void auth_clear(struct auth *auth);
  * "$$". 0, or -EINVAL with *error (to be freed) quoting the part that makes no sense, or -ENOMEM
  * with *error NULL; `auth` is written only on success. */
 int auth_parse(const char *makeflags, struct auth *auth, char **error);
+/* Only the kind of what it reads; AUTH_NONE, too, for what makes no sense. */
+enum auth_kind auth_kind_of(const char *makeflags);
 
 /* What a user names a jobserver by: "fifo:PATH", "R,W" or a path. 0 or -ENOMEM; `auth` is written only on
  * success. */

@@ -133,12 +133,13 @@ environment_find(const char *named, struct jobserver *found, char **error)
     return 1;
 }
 
-static unsigned
-parse_total(const char *text)
+unsigned
+environment_wrapper_jobs(const char *wrapper_jobs)
 {
     unsigned total;
 
-    return text && sscanf(text, "%u", &total) == 1 ? total : 0;
+    return wrapper_jobs && sscanf(wrapper_jobs, "%u", &total) == 1 && total <= TOTAL_MAX ? total
+                                                                                         : 0;
 }
 
 /* A make around us that has a jobserver of its own says so in MAKEFLAGS, and leaves JOBWRAP_JOBS as it
@@ -153,9 +154,7 @@ environment_total_jobs(struct client *client, const char *makeflags, const char 
         return known;
     unsigned total = auth_jobs(makeflags);
     if (total == 0 || total > TOTAL_MAX)
-        total = parse_total(wrapper_jobs);
-    if (total > TOTAL_MAX)
-        total = 0;
+        total = environment_wrapper_jobs(wrapper_jobs);
     return total > known ? total : known;
 }
 
@@ -221,16 +220,9 @@ environment_name_jobserver(const struct auth *auth, const char *path, unsigned j
 static bool
 names_jobserver(const char *flags)
 {
-    struct auth auth;
-    char *error;
+    const enum auth_kind kind = auth_kind_of(flags);
 
-    if (auth_parse(flags, &auth, &error) < 0) {
-        free(error);
-        return false;
-    }
-    bool named = auth.kind == AUTH_FIFO || auth.kind == AUTH_PIPE;
-    auth_clear(&auth);
-    return named;
+    return kind == AUTH_FIFO || kind == AUTH_PIPE;
 }
 
 int

@@ -47,6 +47,8 @@ struct client *environment_find_server(void);
  * (`wrapper_jobs`). NULL: not known, or not about this jobserver. 0: nobody can tell. */
 unsigned environment_total_jobs(struct client *client, const char *makeflags,
                                 const char *wrapper_jobs);
+/* What JOBWRAP_JOBS says; 0: nothing (NULL), or nothing that makes sense. */
+unsigned environment_wrapper_jobs(const char *wrapper_jobs);
 
 /* --- telling --- */
 

@@ -36,8 +36,6 @@
 #define SAMPLE_TIMES 200
 #define DESCRIPTORS_LEAST 128u
 #define ALMOST_ALL_PERCENT 75
-/* So much for each that runs, and nobody need be killed. */
-#define AMPLE_BYTES (UINT64_C(2) << 30)
 #define BYTES_SIZE 32
 #define NAME_SIZE 80
 /* One that nobody has looked at while it ran has had something. */
@@ -447,7 +445,7 @@ gate_memory_wants_copy(const struct gate *gate, const struct gate_job *job)
     TAILQ_FOREACH (other, &memory->admission.started, in_list)
         running++;
     uint64_t share = memory->moment.available_bytes / (running + 1);
-    return share < AMPLE_BYTES || of->job.expected_bytes == 0 || of->job.kills > 0 ||
+    return share < MEMORY_AMPLE_BYTES || of->job.expected_bytes == 0 || of->job.kills > 0 ||
            of->job.expected_bytes > share / 4;
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "libjobserver/auth.h"
+#include "libjobserver/environment.h"
 #include "libjobserver/memory/limits.h"
 #include "libjobserver/memory/mode.h"
 #include "libjobserver/process.h"
@@ -15,38 +16,21 @@
 #include "libjobserver/program/program.h"
 #include "ninja-shim/shims/ours.h"
 
-/* With so much for each job none need wait. */
-#define AMPLE_BYTES (UINT64_C(2) << 30)
 #define GATE_VARIABLE "NINJA_SHIM_GATE"
 
 /* --- how many jobs --- */
 
-static bool
-names_jobserver(const char *flags)
-{
-    struct auth auth;
-    char *error;
-
-    if (auth_parse(flags, &auth, &error) < 0) {
-        free(error);
-        return false;
-    }
-    bool names = auth.kind != AUTH_NONE;
-    auth_clear(&auth);
-    return names;
-}
-
 unsigned
 memory_gate_jobs(const char *flags, unsigned otherwise)
 {
-    const char *makeflags = flags ? flags : getenv("MAKEFLAGS"), *wrapper = getenv("JOBWRAP_JOBS");
+    const char *makeflags = flags ? flags : getenv("MAKEFLAGS");
     unsigned jobs = auth_jobs(makeflags);
 
     if (jobs > 0)
         return jobs;
-    if (!names_jobserver(makeflags))
+    if (auth_kind_of(makeflags) == AUTH_NONE)
         return otherwise;
-    jobs = wrapper ? (unsigned)strtoul(wrapper, NULL, 10) : 0;
+    jobs = environment_wrapper_jobs(getenv("JOBWRAP_JOBS"));
     return jobs > 0 ? jobs : cpus_count();
 }
 
@@ -75,7 +59,7 @@ is_short(unsigned jobs)
     bool is_known = memory_limits_read(limits, &left) == 0;
     memory_limits_close(limits);
     return is_known &&
-           (jobs == MEMORY_GATE_JOBS_UNLIMITED || left.available_bytes / jobs < AMPLE_BYTES);
+           (jobs == MEMORY_GATE_JOBS_UNLIMITED || left.available_bytes / jobs < MEMORY_AMPLE_BYTES);
 }
 
 static bool
