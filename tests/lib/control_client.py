@@ -20,9 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2] / "libjobserver/python"))
 
 from jobserver_client import CONTROL_HEADER, Operation, connect_in, open_directory
-
-MEMORY = 11  # CONTROL_MEMORY
-TOLD, MEMORY_SIZE = 152, 224  # so much of struct steved_memory is what is told
+from memory_packet import CONTROL_MEMORY, MEMORY_SIZE, TOLD
 
 
 def connect() -> socket.socket:
@@ -81,7 +79,7 @@ def tell_anything(dice: random.Random) -> None:
         told = struct.pack("=I", dice.randrange(2)) + dice.randbytes(TOLD - 4)
         wrong = dice.random() < 0.1
         answer = dice.randbytes(MEMORY_SIZE - TOLD) if wrong else bytes(MEMORY_SIZE - TOLD)
-        client.send(CONTROL_HEADER.pack(MEMORY, 0) + told + answer)
+        client.send(CONTROL_HEADER.pack(CONTROL_MEMORY, 0) + told + answer)
         packet = client.recv(6000)
         assert len(packet) == CONTROL_HEADER.size + MEMORY_SIZE
         assert CONTROL_HEADER.unpack_from(packet)[1] == (-22 if wrong else 0)
@@ -92,7 +90,7 @@ def tell_anything(dice: random.Random) -> None:
 def main() -> None:
     dice = random.Random(1)
     assert greet(0) == 0
-    assert greet(1) > MEMORY
+    assert greet(1) > CONTROL_MEMORY
     tell_anything(dice)
     for _ in range(300):
         send_nonsense(dice)

@@ -18,9 +18,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2] / "libjobserver/python"))
 
 from jobserver_client import CONTROL_HEADER, connect_in, open_directory
+from memory_packet import CONTROL_MEMORY, MEMORY_SIZE, TOLD
 
-CONTROL_MEMORY = 11
-TOLD, MEMORY_SIZE = 152, 224  # so much of the structure is what is told
 IOC_MEMORY = (3 << 30) | (MEMORY_SIZE << 16) | (ord("J") << 8) | 0x58
 MAX = 0xFFFFFFFF
 INTERVAL_S = 1
