@@ -54,7 +54,7 @@ common_teardown() {
 
 # Does it run what was built with sanitizers?
 is_sanitized() {
-    grep -qs __asan_init "$STAMP"
+    grep -qs __asan_init "$JOBWRAP"
 }
 
 # The leak checker of a build with sanitizers traces, too.
@@ -132,23 +132,40 @@ directory_for_all() {
 
 # wait_for SECONDS COMMAND...: until the command succeeds; fails when the time is over.
 wait_for() {
-    local deadline=$((${EPOCHREALTIME/[.,]/} + $1 * 1000000)) seconds=$1
+    local -
+    # Bats notes each command where functions are traced, which takes longer than what is looked for.
+    set +T
+    look_until "$@"
+}
+
+# It looks again after a tenth of the time that it has waited, at least 10 ms and at most 50.
+look_until() {
+    local begun_us=${EPOCHREALTIME/[.,]/} seconds=$1 waited_us
     shift
     until "$@"; do
-        if [ "${EPOCHREALTIME/[.,]/}" -gt "$deadline" ]; then
+        waited_us=$((${EPOCHREALTIME/[.,]/} - begun_us))
+        if [ $waited_us -gt $((seconds * 1000000)) ]; then
             echo "waited $seconds s in vain for: $*"
             return 1
         fi
-        sleep 0.01
+        rest $((waited_us < 100000 ? 10000 : waited_us > 500000 ? 50000 : waited_us / 10))
     done
+}
+
+# rest MICROSECONDS: less than a second; without a process, since tests would start thousands of them.
+rest() {
+    local nobody_writes=$BATS_RUN_TMPDIR/nobody-writes us
+    [ -p "$nobody_writes" ] || mkfifo "$nobody_writes"
+    printf -v us %06d "$1"
+    read -r -t "0.$us" <>"$nobody_writes" || true
 }
 
 # --- processes ---
 
-# A zombie has ended.
+# A zombie has ended. No program is started: most waiting is for an end.
 is_alive() {
-    local state
-    { state=$(sed 's/.*) //' "/proc/$1/stat"); } 2>/dev/null && [[ $state != [ZX]* ]]
+    local stat
+    { read -r stat <"/proc/$1/stat"; } 2>/dev/null && [[ ${stat##*) } != [ZX]* ]]
 }
 
 is_child() {
