@@ -38,9 +38,14 @@ device_is_up_or_gone() {
     has_ended "$STEVED_PID" || { [ -c "$DEVICE" ] && [ "$(stat -c %a "$DEVICE")" = 660 ]; }
 }
 
-# tree NAME SECONDS: a tree of 60 jobs that share one log.
+# tree NAME: a make with two sub-makes of six jobs each; all trees share one log. Processes start slowly
+# here, so there are few.
 tree() {
-    "$LIB/make-tree" "$BATS_TEST_TMPDIR/$1" "$2" "$BATS_TEST_TMPDIR/log"
+    local dir=$BATS_TEST_TMPDIR/$1
+    mkdir "$dir"
+    printf 'all: a b\na b:; +@$(MAKE) --no-print-directory -f jobs.mk PART=$@\n' >"$dir/Makefile"
+    printf 'jobs = 1 2 3 4 5 6\nall: $(jobs)\n$(jobs):; @%s %s $(PART).$@ 0.3\n' \
+        "$STAMP" "$BATS_TEST_TMPDIR/log" >"$dir/jobs.mk"
 }
 
 # highest OPTION...: of the jobs of all trees.
@@ -72,8 +77,8 @@ nothing_is_held() {
     require_tool MAKE441
     at_once 5
     start_device --jobs 3
-    tree a 0.3
-    tree b 0.3
+    tree a
+    tree b
     export MAKEFLAGS="--jobserver-auth=fifo:$DEVICE"
     spawn "$MAKE441" -C "$BATS_TEST_TMPDIR/a" && first=$spawned
     spawn "$MAKE441" -C "$BATS_TEST_TMPDIR/b" && second=$spawned
@@ -82,7 +87,7 @@ nothing_is_held() {
     [[ $output == *unpaid* ]]
     status_of "$first" 120 && [ "$status" = 0 ]
     status_of "$second" 120 && [ "$status" = 0 ]
-    highest --expect-exactly 5 --expect-jobs 120
+    highest --expect-exactly 5 --expect-jobs 24
     nothing_is_held
     steved_has unpaid 0
 }
@@ -92,13 +97,13 @@ nothing_is_held() {
     require_tool MAKE441
     at_once 3
     start_device --jobs 3
-    tree a 0.3
-    tree b 0.3
+    tree a
+    tree b
     spawn "$JOBWRAP" -- make -C "$BATS_TEST_TMPDIR/a" && first=$spawned
     spawn "$JOBWRAP" -- "$MAKE441" -C "$BATS_TEST_TMPDIR/b" && second=$spawned
     status_of "$first" 120 && [ "$status" = 0 ]
     status_of "$second" 120 && [ "$status" = 0 ]
-    highest --expect-exactly 3 --expect-jobs 120
+    highest --expect-exactly 3 --expect-jobs 24
     nothing_is_held
 }
 
