@@ -8,25 +8,25 @@ load ../lib/bash/common
 load ../lib/bash/shim
 load ../lib/bash/pytest
 
-# in_modes MODE...: 400 tests by 8 workers with 3 tokens, in these ways to share them out.
+# in_modes MODE...: 200 tests by 6 workers with 3 tokens, in these ways to share them out.
 in_modes() {
     local mode
-    suite many {a..p}
+    suite many {a..h}
     below_fifo 3
     for mode in "$@"; do
         echo "--dist $mode"
-        MEET=4 passes 400 -n 8 --dist "$mode"
+        MEET=4 passes 200 -n 6 --dist "$mode"
         exactly 4
-        ran 400
+        ran 200
         all_back 3
     done
 }
 
-@test '400 tests, 8 workers, 3 tokens: exactly 4 at once in each mode' {
+@test '200 tests, 6 workers, 3 tokens: exactly 4 at once in each mode' {
     in_modes load loadscope loadgroup worksteal
 }
 
-@test '400 tests, 8 workers, 3 tokens: so it is with the oldest versions' {
+@test '200 tests, 6 workers, 3 tokens: so it is with the oldest versions' {
     use_pytest oldest
     in_modes load loadscope loadgroup
 }
