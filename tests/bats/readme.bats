@@ -1,7 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Every command of the README is run here as it stands there, in a directory with tiny projects. The
-# first test fails if a block has no test.
+# first test fails if a block has no test. needs_the_plain_build: what the commands run is run under the
+# sanitizers by tests of its own; here it is the README that is tested.
 
 load ../lib/bash/common
 load ../lib/bash/documented
