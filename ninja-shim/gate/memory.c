@@ -109,6 +109,7 @@ set_expectation(const struct gate *gate, struct gate_job_memory *of,
 
     of->job.expected_bytes = can_be_killed ? expectation.bold_bytes : expectation.bytes;
     of->job.is_known = expectation.source >= MEMORY_FROM_PATH;
+    of->job.is_repeated = expectation.source == MEMORY_FROM_COMMAND;
     of->source = expectation.source;
 }
 
@@ -430,23 +431,16 @@ gate_memory_join(struct gate_job *job)
     job->memory.may_run_twice = job->memory.job.may_run_twice = false;
 }
 
-/* A copy costs up to some milliseconds: what is known to be small beside what each has is not killed in any case, nor is
- * a line of echo, mkdir and the like. */
+/* Not for a line of echo, mkdir and the like, which has nothing to give back. */
 bool
 gate_memory_wants_copy(const struct gate *gate, const struct gate_job *job)
 {
     const struct gate_memory *memory = gate->memory;
     const struct gate_job_memory *of = &job->memory;
-    const struct memory_job *other;
-    uint64_t running = 0;
 
     if (!memory || !of->may_run_twice || !*of->key.tool || !gate->kind->run_copy || job->living > 1)
         return false;
-    TAILQ_FOREACH (other, &memory->admission.started, in_list)
-        running++;
-    uint64_t share = memory->moment.available_bytes / (running + 1);
-    return share < MEMORY_AMPLE_BYTES || of->job.expected_bytes == 0 || of->job.kills > 0 ||
-           of->job.expected_bytes > share / 4;
+    return memory_could_be_killed(&memory->admission, &memory->moment, &of->job);
 }
 
 struct gate_job *

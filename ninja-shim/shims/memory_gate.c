@@ -9,6 +9,7 @@
 
 #include "libjobserver/auth.h"
 #include "libjobserver/environment.h"
+#include "libjobserver/memory/admission.h"
 #include "libjobserver/memory/limits.h"
 #include "libjobserver/memory/mode.h"
 #include "libjobserver/process.h"
