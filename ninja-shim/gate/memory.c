@@ -27,8 +27,9 @@
 /* One word of a command line is at most 128 KiB (execve(2)), and `sh -c` has one long one. */
 #define COMMAND_SIZE ((size_t)160 << 10)
 #define WORDS_MAX 8192
-/* So long what has been read of the limits is good enough. */
+/* So long what has been read of the limits is good enough; and where there is plenty, until the next look. */
 #define FRESH_NS (5 * NS_PER_MS)
+#define FRESH_IF_PLENTY_NS (MEMORY_SAMPLE_SHORT_MS * NS_PER_MS)
 /* While a build runs, what it has learnt is written so often. */
 #define FLUSH_INTERVAL_NS (10 * NS_PER_S)
 #define FLUSH_PATIENCE_MS 2000
@@ -186,14 +187,21 @@ learn(struct gate *gate, const struct gate_job_memory *of)
 
 /* --- looking --- */
 
+static bool
+is_plenty(const struct gate_memory *memory)
+{
+    return !memory->share.is_short &&
+           memory->moment.available_bytes > memory->moment.total_bytes / 2;
+}
+
 static void
 read_moment(struct gate_memory *memory)
 {
     struct memory_left left;
-    int64_t now_ns = clock_now_ns();
+    int64_t now_ns = clock_now_ns(), fresh_ns = is_plenty(memory) ? FRESH_IF_PLENTY_NS : FRESH_NS;
 
     memory->moment.now_ns = now_ns;
-    if (memory->read_ns != 0 && now_ns - memory->read_ns < FRESH_NS)
+    if (memory->read_ns != 0 && now_ns - memory->read_ns < fresh_ns)
         return;
     memory->read_ns = now_ns;
     /* Who cannot tell any more does not hold anybody back. */
@@ -540,7 +548,8 @@ gate_memory_remove(struct gate *gate, struct gate_job *job)
     bool has_run = job->memory.job.state != MEMORY_IS_OUT;
     memory_remove(&gate->memory->admission, &job->memory.job);
     /* What it had is free again. */
-    gate->memory->read_ns = 0;
+    if (!is_plenty(gate->memory))
+        gate->memory->read_ns = 0;
     if (has_run || gate->jobs_alive == 1)
         tell_others(gate->memory);
 }
