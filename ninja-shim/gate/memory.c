@@ -136,8 +136,11 @@ look_up(const struct gate *gate, struct gate_job_memory *of, pid_t pid, pid_t la
         process_arguments(pid, memory->command, COMMAND_SIZE, memory->words, WORDS_MAX) <= 0)
         return;
     of->has_key = memory_key_of(&place, memory->words, &of->key, &of->may_run_twice);
+    /* A line of echo, mkdir and the like has nothing to give back. */
+    of->may_run_twice = of->may_run_twice && *of->key.tool;
     /* One of make's jobs has its input; what reads it may not run twice anyway. */
-    if (!gate->plan->rules.needs_no_tokens && process_shares_console(pid, lazy))
+    if (of->may_run_twice && !gate->plan->rules.needs_no_tokens &&
+        process_shares_console(pid, lazy))
         of->may_run_twice = false;
     if (!of->has_key || !history_of(memory))
         return;
@@ -439,14 +442,13 @@ gate_memory_join(struct gate_job *job)
     job->memory.may_run_twice = job->memory.job.may_run_twice = false;
 }
 
-/* Not for a line of echo, mkdir and the like, which has nothing to give back. */
 bool
 gate_memory_wants_copy(const struct gate *gate, const struct gate_job *job)
 {
     const struct gate_memory *memory = gate->memory;
     const struct gate_job_memory *of = &job->memory;
 
-    if (!memory || !of->may_run_twice || !*of->key.tool || !gate->kind->run_copy || job->living > 1)
+    if (!memory || !of->may_run_twice || !gate->kind->run_copy || job->living > 1)
         return false;
     return memory_could_be_killed(&memory->admission, &memory->moment, &of->job);
 }
