@@ -283,13 +283,11 @@ ptrace_copy_on_syscall(struct gate *gate, struct tracee *tracee)
         run_once(gate, tracee, 0);
     else if (tracee->role == ROLE_LEAVING && !call.is_entry)
         has_waited(gate, tracee);
-    else if (tracee->role == ROLE_LEAVING)
-        go_on(tracee);
     else if (tracee->image->is_calling && !call.is_entry)
         has_forked(gate, tracee, call.result);
-    else if (call.is_entry)
+    else if (tracee->role == ROLE_COPYING && call.is_entry)
         fork_now(gate, tracee, &call);
-    else /* the end of its execve(2) */
+    else /* the end of its execve(2), the beginning of its wait4(2) */
         go_on(tracee);
 }
 
