@@ -8,6 +8,8 @@
 
 /* Nothing is gained by killing one that has less, or that nobody has looked at yet. */
 #define KILLED_LEAST_BYTES (UINT64_C(4) << 20)
+/* An edited source may need so many times what it has needed before by the same command. */
+#define WORST_TIMES 4
 #define SAMPLE_NS (MEMORY_SAMPLE_SHORT_MS * INT64_C(1000000))
 
 /* --- figures --- */
@@ -276,6 +278,34 @@ must_go_on(const struct memory_admission *admission, const struct memory_moment 
            const struct memory_job *job)
 {
     return job == TAILQ_FIRST(&admission->started) && !moment->others.has_elder;
+}
+
+static uint64_t
+worst_peak(const struct memory_job *job)
+{
+    uint64_t peak = WORST_TIMES * memory_expected_peak(job);
+
+    return job->is_repeated ? peak : greater(peak, MEMORY_AMPLE_BYTES);
+}
+
+bool
+memory_could_be_killed(const struct memory_admission *admission, const struct memory_moment *moment,
+                       const struct memory_job *job)
+{
+    const uint64_t available = lesser64(moment->available_bytes, MEMORY_BYTES_MAX);
+    const struct memory_job *other;
+    uint64_t needed = memory_floor(admission, moment) + worst_peak(job) +
+                      moment->others.running * MEMORY_AMPLE_BYTES;
+
+    if (memory_expected_peak(job) == 0 || job->kills > 0)
+        return true;
+    TAILQ_FOREACH (other, &admission->started, in_list) {
+        uint64_t peak = worst_peak(other);
+        needed += peak > other->used_bytes ? peak - other->used_bytes : 0;
+        if (needed > available)
+            return true;
+    }
+    return needed > available;
 }
 
 static struct memory_job *

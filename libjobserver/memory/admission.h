@@ -26,6 +26,8 @@
 #define MEMORY_GROWTH_BYTES (UINT64_C(50) << 20)
 /* So much one of which nobody knows anything may have before anybody has looked at it, on a busy machine. */
 #define MEMORY_UNSEEN_BYTES (INT64_C(512) << 20)
+/* With so much for each job that runs, none need wait, and none be killed. */
+#define MEMORY_AMPLE_BYTES (UINT64_C(2) << 30)
 /* So many may pass the first that waits. */
 #define MEMORY_PASSES_MAX 100u
 /* What a killed job has had is counted on for so long. */
@@ -47,6 +49,7 @@ struct memory_job {
     /* The caller's, who may change them at any time. */
     uint64_t expected_bytes; /* at its peak; 0: nobody knows */
     bool is_known;           /* it has needed that itself before, and not others like it */
+    bool is_repeated;        /* and by the very same command */
     bool may_run_twice;      /* it can be killed, and run again with the same result */
     /* For all to read. */
     enum memory_state state;
@@ -145,6 +148,10 @@ uint64_t memory_growth_of(const struct memory_job *job);
 bool memory_is_unseen(const struct memory_job *job);
 /* What is left for others when all that run have grown; below 0 if there is not even enough for these. */
 int64_t memory_room(const struct memory_admission *admission, const struct memory_moment *moment);
+/* It has just started: can it come to that it has to be killed? Not if all that run would fit, and one more like it,
+ * though each needed several times what it has needed before, or what is ample where that is not known. */
+bool memory_could_be_killed(const struct memory_admission *admission,
+                            const struct memory_moment *moment, const struct memory_job *job);
 /* What those have that have just been killed here, and will be free soon. */
 uint64_t memory_dying(const struct memory_admission *admission, int64_t now_ns);
 /* Which would be killed first of those that run or are stopped; NULL: none can. */

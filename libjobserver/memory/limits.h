@@ -16,9 +16,6 @@
 
 #include <stdint.h>
 
-/* With so much for each job that runs, none need wait, and none be killed. */
-#define MEMORY_AMPLE_BYTES (UINT64_C(2) << 30)
-
 struct memory_limits;
 
 struct memory_left {

@@ -168,7 +168,8 @@ process_shares_console(pid_t pid, pid_t parent)
 
     if (look_at(pid, STDIN_FILENO, &input) && is_terminal(&input))
         return true;
-    return is_same(pid, parent, STDIN_FILENO) && is_same(pid, parent, STDOUT_FILENO);
+    /* Most have an output of their own. */
+    return is_same(pid, parent, STDOUT_FILENO) && is_same(pid, parent, STDIN_FILENO);
 }
 
 /* --- a file --- */

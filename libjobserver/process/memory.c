@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What a process and all below it use, and signals to all of them: found by their children, not by a pass over /proc. */
-#include <inttypes.h>
 #include <signal.h>
-#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "libjobserver/process.h"
@@ -50,11 +50,12 @@ static void
 add_resident(pid_t pid, void *argument)
 {
     char text[STATM_SIZE];
-    uint64_t *bytes = argument, pages;
+    uint64_t *bytes = argument;
     ssize_t length = process_read_file(pid, "statm", text, sizeof(text));
+    const char *pages = length > 0 ? strchr(text, ' ') : NULL;
 
-    if (length > 0 && sscanf(text, "%*u %" SCNu64, &pages) == 1)
-        *bytes += pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    if (pages)
+        *bytes += strtoull(pages, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 uint64_t

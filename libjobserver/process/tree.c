@@ -3,14 +3,18 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "libjobserver/process.h"
 #include "libjobserver/process/private.h"
 
 #define LOOKS_MAX 100 /* at what never stops changing */
+#define CHILDREN_SIZE 1024
 
 /* The parent as it is now. A parent is never younger than its child, whoever adopts it: a younger
  * one has got the pid of a parent that died between our two reads, and then the child, read again,
@@ -154,29 +158,63 @@ process_descendants(pid_t pid, struct process_info **descendants)
 
 /* --- children --- */
 
+/* What is left at the end may be the beginning of a number. Returns how much that is. */
+static size_t
+take_numbers(char *text, size_t length, pid_t *children, size_t *n)
+{
+    char *number = text, *blank;
+
+    text[length] = '\0';
+    for (; (blank = strchr(number, ' ')) && *n < PROCESS_CHILDREN_MAX; number = blank + 1)
+        children[(*n)++] = (pid_t)strtol(number, NULL, 10);
+    size_t left = strlen(number);
+    memmove(text, number, left);
+    return left;
+}
+
+/* A blank follows each number. */
 static size_t
 read_children_of_thread(pid_t pid, const char *thread, pid_t *children, size_t n)
 {
-    char path[PROCESS_PATH_SIZE];
-    int child;
+    char name[PROCESS_PATH_SIZE], text[CHILDREN_SIZE];
+    size_t left = 0;
+    ssize_t length;
 
-    snprintf(path, sizeof(path), "/proc/%d/task/%.10s/children", (int)pid, thread);
-    FILE *file = fopen(path, "re");
-    while (file && n < PROCESS_CHILDREN_MAX && fscanf(file, "%d", &child) == 1)
-        children[n++] = child;
-    if (file)
-        fclose(file);
+    snprintf(name, sizeof(name), "task/%.10s/children", thread);
+    int fd = process_open_file(pid, name, O_RDONLY);
+    while (fd >= 0 && n < PROCESS_CHILDREN_MAX &&
+           (length = read(fd, text + left, sizeof(text) - 1 - left)) > 0) {
+        bool is_all = left + (size_t)length < sizeof(text) / 2;
+        left = take_numbers(text, left + (size_t)length, children, &n);
+        if (is_all)
+            break;
+    }
+    if (fd >= 0)
+        close(fd);
     return n;
+}
+
+/* By the links of the directory of its threads, which has one for each besides its own two. A kernel that
+ * does not count them so has it looked into. */
+static bool
+has_one_thread(const char *threads)
+{
+    struct stat status;
+
+    return stat(threads, &status) == 0 && status.st_nlink == 3;
 }
 
 size_t
 process_children_once(pid_t pid, pid_t *children)
 {
-    char path[PROCESS_PATH_SIZE];
+    char path[PROCESS_PATH_SIZE], first[sizeof("2147483647")];
     struct dirent *entry;
     size_t n = 0;
 
     snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+    snprintf(first, sizeof(first), "%d", (int)pid);
+    if (has_one_thread(path))
+        return read_children_of_thread(pid, first, children, 0);
     DIR *threads = opendir(path);
     while (threads && (entry = readdir(threads)))
         if (entry->d_name[0] != '.')

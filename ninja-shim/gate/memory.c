@@ -27,8 +27,9 @@
 /* One word of a command line is at most 128 KiB (execve(2)), and `sh -c` has one long one. */
 #define COMMAND_SIZE ((size_t)160 << 10)
 #define WORDS_MAX 8192
-/* So long what has been read of the limits is good enough. */
+/* So long what has been read of the limits is good enough; and where there is plenty, until the next look. */
 #define FRESH_NS (5 * NS_PER_MS)
+#define FRESH_IF_PLENTY_NS (MEMORY_SAMPLE_SHORT_MS * NS_PER_MS)
 /* While a build runs, what it has learnt is written so often. */
 #define FLUSH_INTERVAL_NS (10 * NS_PER_S)
 #define FLUSH_PATIENCE_MS 2000
@@ -109,6 +110,7 @@ set_expectation(const struct gate *gate, struct gate_job_memory *of,
 
     of->job.expected_bytes = can_be_killed ? expectation.bold_bytes : expectation.bytes;
     of->job.is_known = expectation.source >= MEMORY_FROM_PATH;
+    of->job.is_repeated = expectation.source == MEMORY_FROM_COMMAND;
     of->source = expectation.source;
 }
 
@@ -134,8 +136,11 @@ look_up(const struct gate *gate, struct gate_job_memory *of, pid_t pid, pid_t la
         process_arguments(pid, memory->command, COMMAND_SIZE, memory->words, WORDS_MAX) <= 0)
         return;
     of->has_key = memory_key_of(&place, memory->words, &of->key, &of->may_run_twice);
+    /* A line of echo, mkdir and the like has nothing to give back. */
+    of->may_run_twice = of->may_run_twice && *of->key.tool;
     /* One of make's jobs has its input; what reads it may not run twice anyway. */
-    if (!gate->plan->rules.needs_no_tokens && process_shares_console(pid, lazy))
+    if (of->may_run_twice && !gate->plan->rules.needs_no_tokens &&
+        process_shares_console(pid, lazy))
         of->may_run_twice = false;
     if (!of->has_key || !history_of(memory))
         return;
@@ -185,14 +190,21 @@ learn(struct gate *gate, const struct gate_job_memory *of)
 
 /* --- looking --- */
 
+static bool
+is_plenty(const struct gate_memory *memory)
+{
+    return !memory->share.is_short &&
+           memory->moment.available_bytes > memory->moment.total_bytes / 2;
+}
+
 static void
 read_moment(struct gate_memory *memory)
 {
     struct memory_left left;
-    int64_t now_ns = clock_now_ns();
+    int64_t now_ns = clock_now_ns(), fresh_ns = is_plenty(memory) ? FRESH_IF_PLENTY_NS : FRESH_NS;
 
     memory->moment.now_ns = now_ns;
-    if (memory->read_ns != 0 && now_ns - memory->read_ns < FRESH_NS)
+    if (memory->read_ns != 0 && now_ns - memory->read_ns < fresh_ns)
         return;
     memory->read_ns = now_ns;
     /* Who cannot tell any more does not hold anybody back. */
@@ -430,23 +442,15 @@ gate_memory_join(struct gate_job *job)
     job->memory.may_run_twice = job->memory.job.may_run_twice = false;
 }
 
-/* A copy costs up to some milliseconds: what is known to be small beside what each has is not killed in any case, nor is
- * a line of echo, mkdir and the like. */
 bool
 gate_memory_wants_copy(const struct gate *gate, const struct gate_job *job)
 {
     const struct gate_memory *memory = gate->memory;
     const struct gate_job_memory *of = &job->memory;
-    const struct memory_job *other;
-    uint64_t running = 0;
 
-    if (!memory || !of->may_run_twice || !*of->key.tool || !gate->kind->run_copy || job->living > 1)
+    if (!memory || !of->may_run_twice || !gate->kind->run_copy || job->living > 1)
         return false;
-    TAILQ_FOREACH (other, &memory->admission.started, in_list)
-        running++;
-    uint64_t share = memory->moment.available_bytes / (running + 1);
-    return share < MEMORY_AMPLE_BYTES || of->job.expected_bytes == 0 || of->job.kills > 0 ||
-           of->job.expected_bytes > share / 4;
+    return memory_could_be_killed(&memory->admission, &memory->moment, &of->job);
 }
 
 struct gate_job *
@@ -546,7 +550,8 @@ gate_memory_remove(struct gate *gate, struct gate_job *job)
     bool has_run = job->memory.job.state != MEMORY_IS_OUT;
     memory_remove(&gate->memory->admission, &job->memory.job);
     /* What it had is free again. */
-    gate->memory->read_ns = 0;
+    if (!is_plenty(gate->memory))
+        gate->memory->read_ns = 0;
     if (has_run || gate->jobs_alive == 1)
         tell_others(gate->memory);
 }

@@ -36,18 +36,6 @@ become_real(const char *real, char **argv)
     exit(usage_exec_status(result));
 }
 
-/* Returns if there is no jobgate. */
-static void
-become_gated(const char *real, char **argv)
-{
-    int result = memory_gate_become(real, real, argv);
-
-    if (result == -ENOENT)
-        return;
-    message("run jobgate: %s", strerror(-result));
-    exit(EXIT_OURS);
-}
-
 /* As cargo does, but that it knows its configuration, too. */
 static unsigned
 jobs_of(const struct cargo_options *options)
@@ -62,6 +50,18 @@ jobs_of(const struct cargo_options *options)
     return memory_gate_jobs(getenv("CARGO_MAKEFLAGS"), jobs);
 }
 
+/* Returns if its jobs need not wait for memory, or cannot. */
+static void
+become_gated(const struct cargo_options *options, const char *real, char **argv)
+{
+    int result = memory_gate_become(jobs_of(options), real, real, argv);
+
+    if (result == 0)
+        return;
+    message("run jobgate: %s", strerror(-result));
+    exit(EXIT_OURS);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -72,7 +72,7 @@ main(int argc, char **argv)
     if (program_shim_hops() > 0 || program_is_asked())
         become_real(real, argv);
     cargo_options_read(&options, argv);
-    if (options.builds && memory_gate_is_wanted(jobs_of(&options)))
-        become_gated(real, argv);
+    if (options.builds)
+        become_gated(&options, real, argv);
     become_real(real, argv);
 }

@@ -118,11 +118,9 @@ become_made(const struct shim *shim, char **argv)
                     : build->jobs > 0 ? build->jobs
                                       : MEMORY_GATE_JOBS_UNLIMITED;
 
-    if (build->makes_sense && memory_gate_is_wanted(jobs)) {
-        int result = memory_gate_become(shim->real, shim->tool, argv);
-        if (result != -ENOENT)
-            fail(result);
-    }
+    int result = build->makes_sense ? memory_gate_become(jobs, shim->real, shim->tool, argv) : 0;
+    if (result < 0)
+        fail(result);
     become_real(shim, argv);
 }
 

@@ -138,11 +138,10 @@ become_gated(const struct shim *shim, char **argv)
 {
     struct auth_command command;
 
-    if (auth_read_command(argv, &command) < 0 || !command.builds || !command.makes_sense ||
-        !memory_gate_is_wanted(jobs_at_once(&command)))
+    if (auth_read_command(argv, &command) < 0 || !command.builds || !command.makes_sense)
         return;
-    int result = memory_gate_become(shim->real, shim->real, argv);
-    if (result == -ENOENT)
+    int result = memory_gate_become(jobs_at_once(&command), shim->real, shim->real, argv);
+    if (result == 0)
         return;
     message("run jobgate: %s", strerror(-result));
     exit(EXIT_OURS);

@@ -9,6 +9,7 @@
 
 #include "libjobserver/auth.h"
 #include "libjobserver/environment.h"
+#include "libjobserver/memory/admission.h"
 #include "libjobserver/memory/limits.h"
 #include "libjobserver/memory/mode.h"
 #include "libjobserver/process.h"
@@ -70,13 +71,11 @@ is_gate_off(void)
     return gate && strcmp(gate, "none") == 0;
 }
 
-bool
-memory_gate_is_wanted(unsigned jobs)
+static bool
+is_wanted(unsigned jobs, enum memory_mode mode)
 {
-    enum memory_mode mode = MEMORY_MODE_AUTO;
     bool by_gate;
 
-    memory_mode_read_environment(&mode);
     if (mode == MEMORY_MODE_OFF || is_gate_off())
         return false;
     if (mode == MEMORY_MODE_AUTO && jobs == 1)
@@ -99,12 +98,10 @@ base_name(const char *path)
 
 /* Where nobody has asked for it, nothing is put up by which set-id programs in jobs lose their privilege. */
 static const char *
-gate_kind(void)
+gate_kind(enum memory_mode mode)
 {
     const char *wanted = getenv(GATE_VARIABLE);
-    enum memory_mode mode = MEMORY_MODE_AUTO;
 
-    memory_mode_read_environment(&mode);
     if (wanted && *wanted)
         return wanted;
     return mode == MEMORY_MODE_ON ? "auto" : "ptrace";
@@ -112,14 +109,14 @@ gate_kind(void)
 
 /* Its words and what they stand for; NULL: no memory. The program ends soon, in whatever way. */
 static char **
-command_of(const char *real, const char *client, char **argv)
+command_of(const char *real, const char *client, enum memory_mode mode, char **argv)
 {
     char *gate, *program, *jobs_of;
     size_t count = 0;
 
     while (argv[count])
         count++;
-    if (asprintf(&gate, "--gate=%s", gate_kind()) < 0 ||
+    if (asprintf(&gate, "--gate=%s", gate_kind(mode)) < 0 ||
         asprintf(&program, "--program=%s", real) < 0 ||
         asprintf(&jobs_of, "--jobs-of=%s", base_name(client)) < 0)
         return NULL;
@@ -144,12 +141,15 @@ command_of(const char *real, const char *client, char **argv)
 }
 
 int
-memory_gate_become(const char *real, const char *client, char **argv)
+memory_gate_become(unsigned jobs, const char *real, const char *client, char **argv)
 {
-    char *jobgate = ours_find("jobgate"), **command = command_of(real, client, argv);
+    enum memory_mode mode = MEMORY_MODE_AUTO;
 
+    memory_mode_read_environment(&mode);
+    char *jobgate = is_wanted(jobs, mode) ? ours_find("jobgate") : NULL;
     if (!jobgate)
-        return -ENOENT;
+        return 0;
+    char **command = command_of(real, client, mode, argv);
     if (!command)
         return -ENOMEM;
     int result = program_note_step(real);

@@ -7,18 +7,14 @@
  * ample nothing is started, and the real program is executed at once.
  */
 
-#include <stdbool.h>
-
 #define MEMORY_GATE_JOBS_UNLIMITED 0u
 
 /* How many jobs does a client run at once that has been given no number? As many as its jobserver has, if MAKEFLAGS (or
  * `flags`, if set) names one; else `otherwise`. */
 unsigned memory_gate_jobs(const char *flags, unsigned otherwise);
 
-/* Are so many jobs at once to wait for memory, by JOBWRAP_MEMORY or by what is available? Ends the program if the
- * variable makes no sense. */
-bool memory_gate_is_wanted(unsigned jobs);
-
-/* Becomes jobgate, and then the program `real` with this argv, in which the jobs of make and cargo, and of what `client`
- * is the path of, wait. Returns a negative errno; -ENOENT: there is no jobgate. */
-int memory_gate_become(const char *real, const char *client, char **argv);
+/* Are so many jobs at once to wait for memory, by JOBWRAP_MEMORY or by what is available, it becomes jobgate, and then
+ * the program `real` with this argv, in which the jobs of make and cargo, and of what `client` is the path of, wait.
+ * Returns 0 if they need not, or there is no jobgate; or a negative errno. Ends the program if the variable makes no
+ * sense. */
+int memory_gate_become(unsigned jobs, const char *real, const char *client, char **argv);

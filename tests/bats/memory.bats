@@ -134,6 +134,17 @@ copies_differ() {
     all_back 1
 }
 
+@test 'what a copy has lived through does not end the job in another way' {
+    printf '%s\n' '#!/bin/sh' 'grep -qx gcc "/proc/$PPID/comm" && kill -TERM "$PPID" && exit 5' >bin/gcc
+    chmod +x bin/gcc
+    echo "$PWD/bin/gcc -DTERM -c a.c -o a.o" >commands
+    limited_to 600
+    below_fifo 1
+    limited "$JOBGATE" --jobs-of=python3 python3 "$LIB/run-each" commands started >gated </dev/zero
+    [ "$(cut -d' ' -f1,2 gated)" = '-DTERM 5' ]
+    all_back 1
+}
+
 @test '^C while a job is put off: all end, and nothing is left' {
     use_ninja 1.11
     jobs first '-DMIB=150 -DMS=500 -DHOLD_MS=60000' second '-DMIB=150 -DMS=800'

@@ -470,6 +470,67 @@ test_who_is_stopped_is_passed_as_the_head_is(void **state)
     assert_step(f, MEMORY_CONTINUE, stopped);
 }
 
+/* --- copies --- */
+
+static bool
+could_be_killed(struct fixture *f, const struct memory_job *job)
+{
+    return memory_could_be_killed(&f->admission, &f->moment, job);
+}
+
+/* It and one more like it, and the floor of 500 MiB, in what is available. */
+static void
+test_who_can_be_killed_if_all_need_far_more(void **state)
+{
+    struct fixture *f = *state;
+    struct memory_job *job = run(f, 100, 0);
+
+    available(f, 2 * 2048 + 500);
+    assert_false(could_be_killed(f, job));
+    available(f, 2 * 2048 + 499);
+    assert_true(could_be_killed(f, job));
+    job->is_known = true;
+    assert_true(could_be_killed(f, job));
+    job->is_repeated = true;
+    available(f, 2 * 400 + 500);
+    assert_false(could_be_killed(f, job));
+    available(f, 2 * 400 + 499);
+    assert_true(could_be_killed(f, job));
+}
+
+static void
+test_what_others_have_already_they_do_not_need_any_more(void **state)
+{
+    struct fixture *f = *state;
+
+    run(f, 1000, 1048);
+    run(f, 10, 3000);
+    struct memory_job *job = run(f, 100, 0);
+    job->is_repeated = true;
+    available(f, 4000 - 1048 + 2 * 400 + 500);
+    assert_false(could_be_killed(f, job));
+    available(f, 4000 - 1048 + 2 * 400 + 499);
+    assert_true(could_be_killed(f, job));
+    f->moment.others.running = 2;
+    available(f, 4000 - 1048 + 2 * 400 + 2 * 2048 + 500);
+    assert_false(could_be_killed(f, job));
+    available(f, 4000 - 1048 + 2 * 400 + 2 * 2048 + 499);
+    assert_true(could_be_killed(f, job));
+}
+
+static void
+test_who_is_not_known_or_was_killed_can_be_killed(void **state)
+{
+    struct fixture *f = *state;
+    struct memory_job *unknown = run(f, 0, 0), *again = run(f, 10, 10);
+
+    assert_true(could_be_killed(f, unknown));
+    again->is_repeated = true;
+    assert_false(could_be_killed(f, again));
+    again->kills = 1;
+    assert_true(could_be_killed(f, again));
+}
+
 /* --- the rest --- */
 
 static void
@@ -526,6 +587,12 @@ test_nonsense_is_bounded(void **state)
     f->moment.total_bytes = 0;
     assert_int_equal(memory_floor(&f->admission, &f->moment), 0);
     memory_next(&f->admission, &f->moment);
+    f->moment.others.running = UINT32_MAX;
+    for (unsigned i = 0; i < JOBS / 2; i++) {
+        job = run(f, 1, 0);
+        job->expected_bytes = UINT64_MAX;
+    }
+    assert_true(could_be_killed(f, job));
 }
 
 #define RULE(function) cmocka_unit_test_setup(function, setup)
@@ -556,6 +623,9 @@ main(void)
         RULE(test_small_ones_are_not_stopped),
         RULE(test_the_oldest_goes_on_whatever_there_is),
         RULE(test_who_is_stopped_is_passed_as_the_head_is),
+        RULE(test_who_can_be_killed_if_all_need_far_more),
+        RULE(test_what_others_have_already_they_do_not_need_any_more),
+        RULE(test_who_is_not_known_or_was_killed_can_be_killed),
         RULE(test_how_often_to_look),
         RULE(test_removing_in_each_state),
         RULE(test_nonsense_is_bounded),

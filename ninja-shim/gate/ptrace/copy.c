@@ -26,7 +26,7 @@ struct image {
     bool copy_stands;
     bool copy_is_dead; /* before it was let go; or it has come to its end */
     int wait_status;   /* of that */
-    pid_t waited;      /* the copy that it is to wait for; 0: it has */
+    int end_signal;    /* by which it ends, too; 0: it exits */
 };
 
 static void
@@ -81,9 +81,18 @@ ptrace_copy_run(struct gate *gate, struct gate_process *process)
 
 /* --- it ends --- */
 
+/* Those of the set alone. */
+static void
+let_through(const struct tracee *tracee, uint64_t signals)
+{
+    uint64_t blocked = ~signals;
+
+    ptrace(PTRACE_SETSIGMASK, tracee->pid, (void *)sizeof(blocked), &blocked);
+}
+
 /* How it ends by a signal, if it can: what the copy has done to be killed by it is not known. */
 static bool
-dies_of(const struct tracee *tracee, int signal_number)
+can_die_of(const struct tracee *tracee, int signal_number)
 {
     struct process_signals signals;
 
@@ -97,14 +106,23 @@ exit_status(int wait_status)
     return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
 }
 
+/* It stands at the end of its fork. What has been sent to it went to the copy, too, which did with it what it had to:
+ * it hears of nothing any more but of the signal that it ends by. */
 static void
-begin_to_leave(struct tracee *tracee, int wait_status, pid_t copy)
+begin_to_leave(struct gate *gate, struct tracee *tracee, int wait_status, pid_t copy)
 {
+    const uint64_t arguments[PTRACE_REGISTERS_ARGUMENTS] = {(uint64_t)copy};
+    struct image *image = tracee->image;
+    int signal_number = WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0;
+
     tracee->role = ROLE_LEAVING;
-    tracee->image->is_calling = false;
-    tracee->image->wait_status = wait_status;
-    tracee->image->waited = copy;
-    go_on(tracee);
+    image->wait_status = wait_status;
+    image->end_signal = signal_number && can_die_of(tracee, signal_number) ? signal_number : 0;
+    let_through(tracee, 0);
+    if (ptrace_registers_rewind_to(tracee->pid, &image->registers, SYS_wait4, arguments) == 0)
+        go_on(tracee);
+    else
+        kill_and_forget(gate, tracee);
 }
 
 void
@@ -113,7 +131,7 @@ ptrace_copy_leave(struct gate *gate, struct gate_process *process, int wait_stat
     struct tracee *tracee = tracer_find(tracer_of(gate), process->pid);
 
     if (tracee && tracee->role == ROLE_KEPT)
-        begin_to_leave(tracee, wait_status, process->copy);
+        begin_to_leave(gate, tracee, wait_status, process->copy);
 }
 
 void
@@ -127,67 +145,26 @@ ptrace_copy_put_off(struct gate *gate, struct gate_process *process)
 
 /* The copy has left a core already, if that was wanted. */
 static void
-die(struct gate *gate, struct tracee *tracee, int signal_number)
+die(const struct tracee *tracee, int signal_number)
 {
     const struct rlimit none = {0, 0};
 
     prlimit(tracee->pid, RLIMIT_CORE, &none, NULL);
+    let_through(tracee, process_signal_bit(signal_number));
     kill(tracee->pid, signal_number);
-    run_once(gate, tracee, 0);
-}
-
-static void
-leave(struct gate *gate, struct tracee *tracee)
-{
-    struct image *image = tracee->image;
-    const uint64_t status[PTRACE_REGISTERS_ARGUMENTS] = {(uint64_t)exit_status(image->wait_status)};
-
-    if (ptrace_registers_read(tracee->pid, &image->registers) < 0 ||
-        ptrace_registers_call(tracee->pid, &image->registers, SYS_exit_group, status) < 0)
-        kill(tracee->pid, SIGKILL);
-    run_once(gate, tracee, 0);
-}
-
-static void
-wait_for_copy(struct gate *gate, struct tracee *tracee)
-{
-    struct image *image = tracee->image;
-    const uint64_t arguments[PTRACE_REGISTERS_ARGUMENTS] = {(uint64_t)image->waited};
-
-    image->is_calling = true;
-    if (ptrace_registers_read(tracee->pid, &image->registers) == 0 &&
-        ptrace_registers_call(tracee->pid, &image->registers, SYS_wait4, arguments) == 0)
-        go_on(tracee);
-    else
-        kill_and_forget(gate, tracee);
 }
 
 static void
 has_waited(struct gate *gate, struct tracee *tracee)
 {
-    struct image *image = tracee->image;
-    int signal_number = WIFSIGNALED(image->wait_status) ? WTERMSIG(image->wait_status) : 0;
+    const struct image *image = tracee->image;
+    const uint64_t status[PTRACE_REGISTERS_ARGUMENTS] = {(uint64_t)exit_status(image->wait_status)};
 
-    image->is_calling = false;
-    image->waited = 0;
-    ptrace_registers_rewind(tracee->pid, &image->registers);
-    if (signal_number && dies_of(tracee, signal_number))
-        die(gate, tracee, signal_number);
-    else
-        go_on(tracee);
-}
-
-static void
-go_on_leaving(struct gate *gate, struct tracee *tracee, const struct ptrace_syscall *call)
-{
-    if (tracee->image->is_calling && !call->is_entry)
-        has_waited(gate, tracee);
-    else if (!call->is_entry || tracee->image->is_calling)
-        go_on(tracee);
-    else if (tracee->image->waited)
-        wait_for_copy(gate, tracee);
-    else
-        leave(gate, tracee);
+    if (ptrace_registers_rewind_to(tracee->pid, &image->registers, SYS_exit_group, status) < 0)
+        kill(tracee->pid, SIGKILL);
+    else if (image->end_signal)
+        die(tracee, image->end_signal);
+    run_once(gate, tracee, 0);
 }
 
 /* --- it makes a copy --- */
@@ -244,7 +221,7 @@ ptrace_copy_is_dead(struct gate *gate, pid_t original, int wait_status)
     tracee->image->copy_is_dead = true;
     tracee->image->wait_status = wait_status;
     if (tracee->image->has_forked)
-        begin_to_leave(tracee, wait_status, tracee->image->copy);
+        begin_to_leave(gate, tracee, wait_status, tracee->image->copy);
 }
 
 void
@@ -292,7 +269,7 @@ has_forked(struct gate *gate, struct tracee *tracee, int64_t result)
     }
     image->has_forked = true;
     if (image->copy_is_dead)
-        begin_to_leave(tracee, image->wait_status, (pid_t)result);
+        begin_to_leave(gate, tracee, image->wait_status, (pid_t)result);
     else
         finish(gate, tracee);
 }
@@ -304,13 +281,13 @@ ptrace_copy_on_syscall(struct gate *gate, struct tracee *tracee)
 
     if (ptrace_syscall_read(tracee->pid, &call) < 0)
         run_once(gate, tracee, 0);
-    else if (tracee->role == ROLE_LEAVING)
-        go_on_leaving(gate, tracee, &call);
+    else if (tracee->role == ROLE_LEAVING && !call.is_entry)
+        has_waited(gate, tracee);
     else if (tracee->image->is_calling && !call.is_entry)
         has_forked(gate, tracee, call.result);
-    else if (call.is_entry)
+    else if (tracee->role == ROLE_COPYING && call.is_entry)
         fork_now(gate, tracee, &call);
-    else /* the end of its execve(2) */
+    else /* the end of its execve(2), the beginning of its wait4(2) */
         go_on(tracee);
 }
 

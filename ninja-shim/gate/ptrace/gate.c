@@ -340,8 +340,9 @@ on_birth(struct gate *gate, pid_t pid)
     struct process_info info = {0};
     pid_t parent = 0;
 
-    process_of_thread(pid, &parent);
-    if (parent == pid && process_info(pid, &info) == 0)
+    if (!process_has_thread(pid, pid))
+        process_of_thread(pid, &parent);
+    else if (process_info(pid, &info) == 0)
         parent = info.parent;
     struct tracee *known = tracer_find(tracer, parent);
     struct tracee *tracee = known ? add_child(tracer, known, pid) : NULL;

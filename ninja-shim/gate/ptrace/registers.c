@@ -20,6 +20,20 @@ set(pid_t pid, const struct user_regs_struct *all)
     return ptrace(PTRACE_SETREGS, pid, NULL, &copy) < 0 ? -errno : 0;
 }
 
+static struct ptrace_registers
+with_call(const struct ptrace_registers *registers, long number,
+          const uint64_t arguments[PTRACE_REGISTERS_ARGUMENTS])
+{
+    struct ptrace_registers changed = *registers;
+
+    changed.all.orig_rax = (unsigned long long)number;
+    changed.all.rdi = arguments[0];
+    changed.all.rsi = arguments[1];
+    changed.all.rdx = arguments[2];
+    changed.all.r10 = arguments[3];
+    return changed;
+}
+
 int
 ptrace_registers_read(pid_t pid, struct ptrace_registers *registers)
 {
@@ -37,14 +51,9 @@ int
 ptrace_registers_call(pid_t pid, const struct ptrace_registers *registers, long number,
                       const uint64_t arguments[PTRACE_REGISTERS_ARGUMENTS])
 {
-    struct user_regs_struct all = registers->all;
+    struct ptrace_registers changed = with_call(registers, number, arguments);
 
-    all.orig_rax = (unsigned long long)number;
-    all.rdi = arguments[0];
-    all.rsi = arguments[1];
-    all.rdx = arguments[2];
-    all.r10 = arguments[3];
-    return set(pid, &all);
+    return set(pid, &changed.all);
 }
 
 /* No call is being made (-1), so that the kernel restarts none. */
@@ -65,6 +74,7 @@ ptrace_registers_rewind(pid_t pid, const struct ptrace_registers *registers)
 /* In which the kernel shows a tracer whether a call begins or ends; it puts the true one back itself, but not at
  * other stops. */
 #define DIRECTION_REGISTER 7
+#define NUMBER_REGISTER 8
 #ifndef NT_ARM_SYSTEM_CALL
 #define NT_ARM_SYSTEM_CALL 0x404
 #endif
@@ -88,6 +98,18 @@ set(pid_t pid, struct user_regs_struct *all, int number)
     return ptrace(PTRACE_SETREGSET, pid, (void *)NT_ARM_SYSTEM_CALL, &one) < 0 ? -errno : 0;
 }
 
+static struct ptrace_registers
+with_call(const struct ptrace_registers *registers, long number,
+          const uint64_t arguments[PTRACE_REGISTERS_ARGUMENTS])
+{
+    struct ptrace_registers changed = *registers;
+
+    changed.all.regs[NUMBER_REGISTER] = (unsigned long long)number;
+    for (int i = 0; i < PTRACE_REGISTERS_ARGUMENTS; i++)
+        changed.all.regs[i] = arguments[i];
+    return changed;
+}
+
 int
 ptrace_registers_read(pid_t pid, struct ptrace_registers *registers)
 {
@@ -105,11 +127,9 @@ int
 ptrace_registers_call(pid_t pid, const struct ptrace_registers *registers, long number,
                       const uint64_t arguments[PTRACE_REGISTERS_ARGUMENTS])
 {
-    struct user_regs_struct all = registers->all;
+    struct ptrace_registers changed = with_call(registers, number, arguments);
 
-    for (int i = 0; i < PTRACE_REGISTERS_ARGUMENTS; i++)
-        all.regs[i] = arguments[i];
-    return set(pid, &all, (int)number);
+    return set(pid, &changed.all, (int)number);
 }
 
 int
@@ -146,6 +166,13 @@ ptrace_registers_call(pid_t pid, const struct ptrace_registers *registers, long 
     return -ENOSYS;
 }
 
+static struct ptrace_registers
+with_call(const struct ptrace_registers *registers, long number,
+          const uint64_t arguments[PTRACE_REGISTERS_ARGUMENTS])
+{
+    return *registers;
+}
+
 int
 ptrace_registers_rewind(pid_t pid, const struct ptrace_registers *registers)
 {
@@ -153,3 +180,12 @@ ptrace_registers_rewind(pid_t pid, const struct ptrace_registers *registers)
 }
 
 #endif
+
+int
+ptrace_registers_rewind_to(pid_t pid, const struct ptrace_registers *registers, long number,
+                           const uint64_t arguments[PTRACE_REGISTERS_ARGUMENTS])
+{
+    const struct ptrace_registers changed = with_call(registers, number, arguments);
+
+    return ptrace_registers_rewind(pid, &changed);
+}

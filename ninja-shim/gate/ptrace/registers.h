@@ -38,3 +38,6 @@ int ptrace_registers_call(pid_t pid, const struct ptrace_registers *registers, l
 /* At the end of that, at a signal after it, or at the first stop of the child that it has made: it will go on by
  * making the call at whose entry `registers` were read. */
 int ptrace_registers_rewind(pid_t pid, const struct ptrace_registers *registers);
+/* The same, but the call that it will go on by is this one. */
+int ptrace_registers_rewind_to(pid_t pid, const struct ptrace_registers *registers, long number,
+                               const uint64_t arguments[PTRACE_REGISTERS_ARGUMENTS]);
