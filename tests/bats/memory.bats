@@ -285,6 +285,34 @@ copies_differ() {
     GROUP=
 }
 
+# as_before DIRECTORY: as if nothing had been built there.
+as_before() {
+    rm -rf "$LOG" "$1"/[0-9]* "$1"/.ninja_*
+}
+
+@test '^Z and fg with copies: what runs ends meanwhile, as without the gate, and the rest follows' {
+    mkdir tree
+    mkfifo go
+    limited_to 600
+    for version in $SHIM_NINJAS; do
+        use_ninja "$version"
+        below_fifo 1
+        {
+            printf 'rule cc\n  command = exec %s $copy -DLINE=../go -c in.c -o $out\n' "$PWD/bin/cc"
+            printf 'build %d: cc\n' {1..12}
+        } >tree/build.ninja
+        as_before tree
+        "$LIB/terminal/ninja-terminal" suspend 2 "MAKEFLAGS= $REAL -j2 -C tree" "$LOG" >alone
+        as_before tree
+        # What its shell has become is then the child of a shell, not of ninja.
+        sed -i 's/\$copy/-DCOPY/' tree/build.ninja
+        limited "$LIB/terminal/ninja-terminal" suspend 12 "$NINJA_SHIM -C tree" "$LOG" >gated
+        diff alone gated
+        [ "$(grep -c '^end' "$LOG")" = 12 ]
+        wait_for 10 all_back 1
+    done
+}
+
 @test 'signals that come while a copy is made do not disturb the job' {
     for _ in {1..20}; do echo "$PWD/bin/cc -DSTATUS=3 -c a.c -o a.o"; done >commands
     limited_to 600
