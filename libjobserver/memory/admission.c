@@ -9,6 +9,11 @@
 /* Nothing is gained by killing one that has less, or that nobody has looked at yet. */
 #define KILLED_LEAST_BYTES (UINT64_C(4) << 20)
 #define SAMPLE_NS (MEMORY_SAMPLE_SHORT_MS * INT64_C(1000000))
+/* One that grows by so much does something. */
+#define IDLE_GROWTH_BYTES (UINT64_C(1) << 20)
+/* One that is seen at work once in so many looks is not idle; one that sleeps and looks for a file is seen less
+ * often. */
+#define IDLE_LOOKS 5
 
 /* --- figures --- */
 
@@ -130,6 +135,10 @@ memory_sample(struct memory_job *job, uint64_t used_bytes, int64_t now_ns)
 
     job->used_bytes = used;
     job->peak_bytes = greater(job->peak_bytes, used);
+    if (used >= job->idle_bytes + IDLE_GROWTH_BYTES) {
+        job->idle_bytes = used;
+        job->idle_ns = 0;
+    }
     if (elapsed_ns < SAMPLE_NS / 2)
         return;
     double grown = used > former ? (double)(used - former) : 0;
@@ -138,6 +147,57 @@ memory_sample(struct memory_job *job, uint64_t used_bytes, int64_t now_ns)
     job->paced_ns = now_ns;
     job->is_unseen = false;
 }
+
+/* --- idle ones --- */
+
+void
+memory_note_activity(struct memory_job *job, bool is_active, int64_t now_ns)
+{
+    int64_t passed_ns = now_ns - job->idle_seen_ns;
+
+    job->idle_seen_ns = now_ns;
+    /* Nobody has looked at it for a while. */
+    if (passed_ns > 2 * MEMORY_IDLE_LOOK_NS)
+        passed_ns = MEMORY_IDLE_LOOK_NS;
+    job->idle_ns += is_active ? -(IDLE_LOOKS - 1) * passed_ns : passed_ns;
+    if (job->idle_ns < 0)
+        job->idle_ns = 0;
+    if (job->idle_ns > MEMORY_IDLE_NS)
+        job->idle_ns = MEMORY_IDLE_NS;
+}
+
+bool
+memory_is_idle(const struct memory_job *job)
+{
+    return job->idle_ns >= MEMORY_IDLE_NS;
+}
+
+static struct memory_job *
+first_at_work(const struct memory_admission *admission)
+{
+    struct memory_job *job;
+
+    TAILQ_FOREACH (job, &admission->started, in_list)
+        if (!memory_is_idle(job))
+            return job;
+    return NULL;
+}
+
+bool
+memory_has_progress(const struct memory_admission *admission)
+{
+    return first_at_work(admission) != NULL;
+}
+
+struct memory_job *
+memory_oldest(const struct memory_admission *admission)
+{
+    struct memory_job *job = first_at_work(admission);
+
+    return job ? job : TAILQ_FIRST(&admission->started);
+}
+
+/* --- who comes next --- */
 
 static struct memory_job *
 first_stopped(const struct memory_admission *admission)
@@ -172,7 +232,9 @@ memory_started(struct memory_admission *admission, struct memory_job *job, int64
     job->used_bytes = job->peak_bytes = 0;
     job->paced_bytes = job->pace_bytes = 0;
     job->is_unseen = true;
-    job->started_ns = job->paced_ns = now_ns;
+    job->idle_bytes = 0;
+    job->idle_ns = 0;
+    job->started_ns = job->paced_ns = job->idle_seen_ns = now_ns;
 }
 
 void
@@ -275,7 +337,7 @@ static bool
 must_go_on(const struct memory_admission *admission, const struct memory_moment *moment,
            const struct memory_job *job)
 {
-    return job == TAILQ_FIRST(&admission->started) && !moment->others.has_elder;
+    return job == memory_oldest(admission) && !moment->others.has_elder;
 }
 
 static struct memory_job *
@@ -286,9 +348,8 @@ youngest_to_kill(const struct memory_admission *admission, const struct memory_m
 
     TAILQ_FOREACH_REVERSE(job, &admission->started, memory_list, in_list)
     {
-        if (must_go_on(admission, moment, job))
-            return NULL;
-        if (job->state == state && job->may_run_twice && job->used_bytes >= KILLED_LEAST_BYTES)
+        if (!must_go_on(admission, moment, job) && job->state == state && job->may_run_twice &&
+            job->used_bytes >= KILLED_LEAST_BYTES)
             return job;
     }
     return NULL;
@@ -315,7 +376,7 @@ next_kill(const struct memory_admission *admission, const struct memory_moment *
 static struct memory_job *
 next_stop(const struct memory_admission *admission, const struct memory_moment *moment)
 {
-    struct memory_job *oldest = TAILQ_FIRST(&admission->started), *job;
+    struct memory_job *oldest = memory_oldest(admission), *job;
 
     if (!oldest || moment->others.has_inner)
         return NULL;
@@ -327,7 +388,8 @@ next_stop(const struct memory_admission *admission, const struct memory_moment *
     TAILQ_FOREACH_REVERSE(job, &admission->started, memory_list, in_list)
     {
         if (!must_go_on(admission, moment, job) && job->state == MEMORY_RUNS &&
-            !job->may_run_twice && job->used_bytes + memory_growth_of(job) >= MEMORY_GROWTH_BYTES)
+            !job->may_run_twice && !memory_is_idle(job) &&
+            job->used_bytes + memory_growth_of(job) >= MEMORY_GROWTH_BYTES)
             return job;
     }
     return NULL;
@@ -347,7 +409,7 @@ next_continue(const struct memory_admission *admission, const struct memory_mome
     return (int64_t)memory_growth_of(job) <= memory_room(admission, moment) ? job : NULL;
 }
 
-/* Does anything run, or is about to make room? */
+/* Does anything do its work, or is about to make room? */
 static bool
 is_busy(const struct memory_admission *admission, const struct memory_moment *moment)
 {
@@ -356,7 +418,7 @@ is_busy(const struct memory_admission *admission, const struct memory_moment *mo
     TAILQ_FOREACH (job, &admission->dying, in_list)
         if (is_dying_soon(job, moment->now_ns))
             return true;
-    return !TAILQ_EMPTY(&admission->started) || moment->others.running > 0;
+    return memory_has_progress(admission) || moment->others.running > 0;
 }
 
 bool
@@ -387,7 +449,7 @@ next_start(const struct memory_admission *admission, const struct memory_moment 
     struct memory_job *job;
 
     if (!is_busy(admission, moment) ||
-        (moment->others.may_run_one && TAILQ_EMPTY(&admission->started)))
+        (moment->others.may_run_one && !memory_has_progress(admission)))
         return TAILQ_FIRST(&admission->waiting);
     if (stopped && stopped->passes >= MEMORY_PASSES_MAX)
         return NULL;

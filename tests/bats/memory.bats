@@ -263,6 +263,23 @@ copies_differ() {
     GROUP=
 }
 
+@test 'a job that waits for one which does not fit beside it does not wait for ever' {
+    use_ninja 1.11
+    jobs first '-DMIB=150 -DMS=100' second '-DMIB=150 -DMS=100'
+    known 256
+    jobs first '-DLINE=made' second '-DMIB=150 -DMS=100'
+    mkfifo made
+    spawn limited "$NINJA_SHIM" >said 2>&1
+    wait_for 40 test -e second.o
+    echo >made
+    status_of "$spawned"
+    [ "$status" = 0 ]
+    kills_are 0
+    all_back 5
+    grep -q '^start first' "$LOG"
+    ! grep -q 'put off' said
+}
+
 @test '^C, and the end of the sidecar, while a job stands still: nothing stopped is left' {
     use_ninja 1.11
     for NINJA_SHIM_GATE in $SHIM_GATES; do
