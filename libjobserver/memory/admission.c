@@ -9,6 +9,8 @@
 /* Nothing is gained by killing one that has less, or that nobody has looked at yet. */
 #define KILLED_LEAST_BYTES (UINT64_C(4) << 20)
 #define SAMPLE_NS (MEMORY_SAMPLE_SHORT_MS * INT64_C(1000000))
+/* One that grows is expected to grow as fast for so many looks. */
+#define GROWTH_LOOKS 4
 /* One that grows by so much does something. */
 #define IDLE_GROWTH_BYTES (UINT64_C(1) << 20)
 /* One that is seen at work once in so many looks is not idle; one that sleeps and looks for a file is seen less
@@ -38,14 +40,16 @@ is_as_expected(const struct memory_job *job)
     return job->is_known && job->used_bytes <= peak + peak / 32;
 }
 
-/* One that has outgrown what was expected will grow a little more. */
+/* One that has outgrown what was expected will grow a little more; and one that grows will go on for about as long as
+ * it has, but not for ever. */
 uint64_t
 memory_growth_of(const struct memory_job *job)
 {
     uint64_t peak = memory_expected_peak(job);
     uint64_t rest = peak > job->used_bytes ? peak - job->used_bytes : 0;
+    uint64_t more = lesser64(GROWTH_LOOKS * job->pace_bytes, job->used_bytes);
 
-    return is_as_expected(job) ? rest : greater(rest, job->used_bytes / 10);
+    return is_as_expected(job) ? rest : greater(rest, greater(more, job->used_bytes / 10));
 }
 
 uint64_t

@@ -144,6 +144,27 @@ test_who_has_outgrown_what_was_expected_grows_by_a_tenth(void **state)
     assert_int_equal(memory_expected_growth(&f->admission), 490 * MIB);
 }
 
+static void
+test_who_grows_is_expected_to_go_on_for_a_while(void **state)
+{
+    struct fixture *f = *state;
+    struct memory_job *job = run(f, 0, 10);
+
+    job->paced_bytes = 0;
+    f->moment.now_ns += TICK_NS;
+    memory_sample(job, 30 * MIB, f->moment.now_ns);
+    assert_int_equal(memory_expected_growth(&f->admission), 30 * MIB);
+    f->moment.now_ns += TICK_NS;
+    memory_sample(job, 230 * MIB, f->moment.now_ns);
+    assert_int_equal(memory_expected_growth(&f->admission), 230 * MIB);
+    f->moment.now_ns += TICK_NS;
+    memory_sample(job, 240 * MIB, f->moment.now_ns);
+    assert_int_equal(memory_expected_growth(&f->admission), 40 * MIB);
+    f->moment.now_ns += TICK_NS;
+    memory_sample(job, 240 * MIB, f->moment.now_ns);
+    assert_int_equal(memory_expected_growth(&f->admission), 24 * MIB);
+}
+
 /* Of one that has needed it before nothing else is expected, but when it has outgrown that. */
 static void
 test_who_is_known_needs_no_more_than_that(void **state)
@@ -165,7 +186,7 @@ test_who_is_known_needs_no_more_than_that(void **state)
     available(f, 60);
     assert_rest(f);
     memory_sample(known, 3200 * MIB, f->moment.now_ns);
-    assert_int_equal(memory_expected_growth(&f->admission), 370 * MIB);
+    assert_int_equal(memory_expected_growth(&f->admission), 1650 * MIB);
     assert_int_equal(memory_next(&f->admission, &f->moment).action, MEMORY_KILL);
 }
 
@@ -659,6 +680,7 @@ main(void)
         RULE(test_the_first_that_fits_starts),
         RULE(test_one_always_runs),
         RULE(test_who_has_outgrown_what_was_expected_grows_by_a_tenth),
+        RULE(test_who_grows_is_expected_to_go_on_for_a_while),
         RULE(test_who_is_known_needs_no_more_than_that),
         RULE(test_after_many_passes_nobody_passes_the_head),
         RULE(test_only_the_head_is_counted_as_passed),
