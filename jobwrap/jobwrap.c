@@ -120,6 +120,7 @@ start_relay(struct jobwrap *jobwrap)
     relay->keeper = jobwrap->keeper.pid;
     relay->has_report = jobwrap->options.wants_report;
     relay->source = &jobwrap->source;
+    relay->arbiter = &jobwrap->control.arbiter;
     open_control(jobwrap);
     if (jobwrap->parent.jobserver.client)
         return relay_start(relay, jobwrap->base, parent_floating(&jobwrap->parent),

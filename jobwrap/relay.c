@@ -115,7 +115,8 @@ do_step(struct relay *relay, const struct relay_step *step, int64_t now_ns)
 static void
 note(struct relay *relay, int64_t now_ns)
 {
-    bool starved = relay->view.lying == 0 && !relay->policy.is_resting;
+    bool starved = relay->view.lying == 0 && !relay->policy.is_resting &&
+                   !memory_arbiter_has_waiting(relay->arbiter, now_ns);
     unsigned lent = relay_view_lent(&relay->view) + source_held_by_others(relay->source);
 
     report_note(relay->report, lent, starved, now_ns);

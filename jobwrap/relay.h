@@ -21,8 +21,9 @@ struct relay {
     struct source *source; /* where tokens come from and go to */
     pid_t keeper;
     struct report *report;
-    bool has_report;         /* each move of a token counts for it */
-    struct fifo_watch watch; /* not open: no instance was left */
+    bool has_report;                      /* each move of a token counts for it */
+    const struct memory_arbiter *arbiter; /* who waits for memory does not wait for a token */
+    struct fifo_watch watch;              /* not open: no instance was left */
     struct event *fifo_event, *timer, *moves_timer;
     struct reclaim reclaim;     /* what is lost */
     bool is_relaying;           /* tokens move; else all lie in the FIFO for good */

@@ -155,6 +155,8 @@ size_t process_children(pid_t pid, pid_t children[PROCESS_CHILDREN_MAX]);
  * children and theirs. */
 /* What they have in memory, in bytes; what they share counts for each. Costs 10 us a process. */
 uint64_t process_tree_memory(pid_t pid);
+/* Does any thread of them run, or wait for a processor or a disk? One that only waits for others, or sleeps, does not. */
+bool process_tree_is_active(pid_t pid);
 /* SIGSTOP: when this returns, no more of them come. SIGCONT to those that have been stopped so. */
 void process_tree_stop(pid_t pid);
 void process_tree_continue(pid_t pid);

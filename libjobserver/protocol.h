@@ -173,8 +173,8 @@ struct steved_weight {
 #define STEVED_MEMORY_HAS_INNER 8u
 struct steved_memory {
     /* In. */
-    __u32 flags; /* STEVED_MEMORY_ASKS */
-    __u32 running;
+    __u32 flags;     /* STEVED_MEMORY_ASKS */
+    __u32 running;   /* jobs, but those that do nothing */
     __u32 unseen;    /* of these: nobody knows what they need, nor has seen them growing yet */
     __u32 waiting;   /* jobs that wait for memory */
     __u32 oldest_ms; /* so long the job has run that runs longest; meaningless if none does */

@@ -11,6 +11,13 @@
 /* An edited source may need so many times what it has needed before by the same command. */
 #define WORST_TIMES 4
 #define SAMPLE_NS (MEMORY_SAMPLE_SHORT_MS * INT64_C(1000000))
+/* One that grows is expected to grow as fast for so many looks. */
+#define GROWTH_LOOKS 4
+/* One that grows by so much does something. */
+#define IDLE_GROWTH_BYTES (UINT64_C(1) << 20)
+/* One that is seen at work once in so many looks is not idle; one that sleeps and looks for a file is seen less
+ * often. */
+#define IDLE_LOOKS 5
 
 /* --- figures --- */
 
@@ -35,14 +42,16 @@ is_as_expected(const struct memory_job *job)
     return job->is_known && job->used_bytes <= peak + peak / 32;
 }
 
-/* One that has outgrown what was expected will grow a little more. */
+/* One that has outgrown what was expected will grow a little more; and one that grows will go on for about as long as
+ * it has, but not for ever. */
 uint64_t
 memory_growth_of(const struct memory_job *job)
 {
     uint64_t peak = memory_expected_peak(job);
     uint64_t rest = peak > job->used_bytes ? peak - job->used_bytes : 0;
+    uint64_t more = lesser64(GROWTH_LOOKS * job->pace_bytes, job->used_bytes);
 
-    return is_as_expected(job) ? rest : greater(rest, job->used_bytes / 10);
+    return is_as_expected(job) ? rest : greater(rest, greater(more, job->used_bytes / 10));
 }
 
 uint64_t
@@ -132,6 +141,10 @@ memory_sample(struct memory_job *job, uint64_t used_bytes, int64_t now_ns)
 
     job->used_bytes = used;
     job->peak_bytes = greater(job->peak_bytes, used);
+    if (used >= job->idle_bytes + IDLE_GROWTH_BYTES) {
+        job->idle_bytes = used;
+        job->idle_ns = 0;
+    }
     if (elapsed_ns < SAMPLE_NS / 2)
         return;
     double grown = used > former ? (double)(used - former) : 0;
@@ -140,6 +153,57 @@ memory_sample(struct memory_job *job, uint64_t used_bytes, int64_t now_ns)
     job->paced_ns = now_ns;
     job->is_unseen = false;
 }
+
+/* --- idle ones --- */
+
+void
+memory_note_activity(struct memory_job *job, bool is_active, int64_t now_ns)
+{
+    int64_t passed_ns = now_ns - job->idle_seen_ns;
+
+    job->idle_seen_ns = now_ns;
+    /* Nobody has looked at it for a while. */
+    if (passed_ns > 2 * MEMORY_IDLE_LOOK_NS)
+        passed_ns = MEMORY_IDLE_LOOK_NS;
+    job->idle_ns += is_active ? -(IDLE_LOOKS - 1) * passed_ns : passed_ns;
+    if (job->idle_ns < 0)
+        job->idle_ns = 0;
+    if (job->idle_ns > MEMORY_IDLE_NS)
+        job->idle_ns = MEMORY_IDLE_NS;
+}
+
+bool
+memory_is_idle(const struct memory_job *job)
+{
+    return job->idle_ns >= MEMORY_IDLE_NS;
+}
+
+static struct memory_job *
+first_at_work(const struct memory_admission *admission)
+{
+    struct memory_job *job;
+
+    TAILQ_FOREACH (job, &admission->started, in_list)
+        if (!memory_is_idle(job))
+            return job;
+    return NULL;
+}
+
+bool
+memory_has_progress(const struct memory_admission *admission)
+{
+    return first_at_work(admission) != NULL;
+}
+
+struct memory_job *
+memory_oldest(const struct memory_admission *admission)
+{
+    struct memory_job *job = first_at_work(admission);
+
+    return job ? job : TAILQ_FIRST(&admission->started);
+}
+
+/* --- who comes next --- */
 
 static struct memory_job *
 first_stopped(const struct memory_admission *admission)
@@ -174,7 +238,9 @@ memory_started(struct memory_admission *admission, struct memory_job *job, int64
     job->used_bytes = job->peak_bytes = 0;
     job->paced_bytes = job->pace_bytes = 0;
     job->is_unseen = true;
-    job->started_ns = job->paced_ns = now_ns;
+    job->idle_bytes = 0;
+    job->idle_ns = 0;
+    job->started_ns = job->paced_ns = job->idle_seen_ns = now_ns;
 }
 
 void
@@ -277,7 +343,7 @@ static bool
 must_go_on(const struct memory_admission *admission, const struct memory_moment *moment,
            const struct memory_job *job)
 {
-    return job == TAILQ_FIRST(&admission->started) && !moment->others.has_elder;
+    return job == memory_oldest(admission) && !moment->others.has_elder;
 }
 
 static uint64_t
@@ -316,9 +382,8 @@ youngest_to_kill(const struct memory_admission *admission, const struct memory_m
 
     TAILQ_FOREACH_REVERSE(job, &admission->started, memory_list, in_list)
     {
-        if (must_go_on(admission, moment, job))
-            return NULL;
-        if (job->state == state && job->may_run_twice && job->used_bytes >= KILLED_LEAST_BYTES)
+        if (!must_go_on(admission, moment, job) && job->state == state && job->may_run_twice &&
+            job->used_bytes >= KILLED_LEAST_BYTES)
             return job;
     }
     return NULL;
@@ -345,7 +410,7 @@ next_kill(const struct memory_admission *admission, const struct memory_moment *
 static struct memory_job *
 next_stop(const struct memory_admission *admission, const struct memory_moment *moment)
 {
-    struct memory_job *oldest = TAILQ_FIRST(&admission->started), *job;
+    struct memory_job *oldest = memory_oldest(admission), *job;
 
     if (!oldest || moment->others.has_inner)
         return NULL;
@@ -357,7 +422,8 @@ next_stop(const struct memory_admission *admission, const struct memory_moment *
     TAILQ_FOREACH_REVERSE(job, &admission->started, memory_list, in_list)
     {
         if (!must_go_on(admission, moment, job) && job->state == MEMORY_RUNS &&
-            !job->may_run_twice && job->used_bytes + memory_growth_of(job) >= MEMORY_GROWTH_BYTES)
+            !job->may_run_twice && !memory_is_idle(job) &&
+            job->used_bytes + memory_growth_of(job) >= MEMORY_GROWTH_BYTES)
             return job;
     }
     return NULL;
@@ -377,7 +443,7 @@ next_continue(const struct memory_admission *admission, const struct memory_mome
     return (int64_t)memory_growth_of(job) <= memory_room(admission, moment) ? job : NULL;
 }
 
-/* Does anything run, or is about to make room? */
+/* Does anything do its work, or is about to make room? */
 static bool
 is_busy(const struct memory_admission *admission, const struct memory_moment *moment)
 {
@@ -386,7 +452,7 @@ is_busy(const struct memory_admission *admission, const struct memory_moment *mo
     TAILQ_FOREACH (job, &admission->dying, in_list)
         if (is_dying_soon(job, moment->now_ns))
             return true;
-    return !TAILQ_EMPTY(&admission->started) || moment->others.running > 0;
+    return memory_has_progress(admission) || moment->others.running > 0;
 }
 
 bool
@@ -417,7 +483,7 @@ next_start(const struct memory_admission *admission, const struct memory_moment 
     struct memory_job *job;
 
     if (!is_busy(admission, moment) ||
-        (moment->others.may_run_one && TAILQ_EMPTY(&admission->started)))
+        (moment->others.may_run_one && !memory_has_progress(admission)))
         return TAILQ_FIRST(&admission->waiting);
     if (stopped && stopped->passes >= MEMORY_PASSES_MAX)
         return NULL;

@@ -13,7 +13,8 @@
  * What is left for a job to grow is expected, and counted as used. Expectations fail; then jobs are killed,
  * the youngest first, and run again: a stopped one keeps its memory, and when all have grown none can end.
  * The oldest is never killed and never stopped, so that there is always one that ends: the oldest of all builds
- * that know of each other.
+ * that know of each other. A job that is idle, which may wait for one that has not started, does not count there: it
+ * is neither the oldest nor a reason for others to wait.
  *
  * Only jobs that do the work themselves are to be added: a make whose own jobs are added is none.
  */
@@ -32,6 +33,9 @@
 #define MEMORY_PASSES_MAX 100u
 /* What a killed job has had is counted on for so long. */
 #define MEMORY_DEATH_NS (2 * INT64_C(1000000000))
+/* A job that has done nothing for so long is idle, which is looked at so often while another waits. */
+#define MEMORY_IDLE_NS (5 * INT64_C(1000000000))
+#define MEMORY_IDLE_LOOK_NS (INT64_C(500) * 1000000)
 
 #define MEMORY_SAMPLE_SHORT_MS 100
 #define MEMORY_SAMPLE_LONG_MS 1000
@@ -64,6 +68,9 @@ struct memory_job {
     int64_t paced_ns;     /* when its pace was taken */
     uint64_t paced_bytes; /* what it used then */
     bool is_unseen;       /* that has not been yet in this run */
+    int64_t idle_ns;      /* for so long it has done nothing, at most MEMORY_IDLE_NS */
+    int64_t idle_seen_ns;
+    uint64_t idle_bytes; /* the most that it had by then */
     TAILQ_ENTRY(memory_job) in_list;
 };
 
@@ -109,6 +116,8 @@ void memory_add(struct memory_admission *admission, struct memory_job *job);
 void memory_remove(struct memory_admission *admission, struct memory_job *job);
 /* What it uses now. */
 void memory_sample(struct memory_job *job, uint64_t used_bytes, int64_t now_ns);
+/* Does it do anything just now? To be said every MEMORY_IDLE_LOOK_NS of each that runs, while another waits. */
+void memory_note_activity(struct memory_job *job, bool is_active, int64_t now_ns);
 
 enum memory_action {
     MEMORY_REST,     /* until a job comes or ends, or more is known */
@@ -144,6 +153,13 @@ uint64_t memory_expected_growth(const struct memory_admission *admission);
 /* One job: its peak, and what is left to that; 0: nobody knows. */
 uint64_t memory_expected_peak(const struct memory_job *job);
 uint64_t memory_growth_of(const struct memory_job *job);
+/* It has done nothing for MEMORY_IDLE_NS, but what a job does that looks for something now and then. */
+bool memory_is_idle(const struct memory_job *job);
+/* The one that must come to its end: of those that run or are stopped the first that is not idle, or else
+ * just the first; NULL: there are none. */
+struct memory_job *memory_oldest(const struct memory_admission *admission);
+/* Is there one that is not idle? */
+bool memory_has_progress(const struct memory_admission *admission);
 /* It runs, nobody knows what it needs, and it has not been seen growing. */
 bool memory_is_unseen(const struct memory_job *job);
 /* What is left for others when all that run have grown; below 0 if there is not even enough for these. */

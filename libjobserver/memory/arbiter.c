@@ -660,6 +660,17 @@ memory_arbiter_totals(const struct memory_arbiter *arbiter)
     return totals;
 }
 
+bool
+memory_arbiter_has_waiting(const struct memory_arbiter *arbiter, int64_t now_ns)
+{
+    const struct memory_party *party;
+
+    LIST_FOREACH (party, &arbiter->parties, in_arbiter)
+        if (is_fresh(party, now_ns) && party->told.waiting > 0)
+            return true;
+    return false;
+}
+
 void
 memory_arbiter_status(const struct memory_arbiter *arbiter, struct steved_status *status,
                       int64_t now_ns)

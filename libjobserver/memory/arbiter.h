@@ -85,6 +85,8 @@ void memory_arbiter_answer(struct memory_arbiter *arbiter, struct memory_party *
                            const struct steved_memory *outside, struct steved_memory *answer,
                            int64_t now_ns);
 
+/* Does a job wait for memory anywhere? */
+bool memory_arbiter_has_waiting(const struct memory_arbiter *arbiter, int64_t now_ns);
 /* Of those that are there, and those that were. */
 struct memory_totals memory_arbiter_totals(const struct memory_arbiter *arbiter);
 /* The members of struct steved_status that are about memory. */

@@ -27,7 +27,7 @@ tell_of_started(const struct memory_admission *admission, struct steved_memory *
     const struct memory_job *job;
 
     TAILQ_FOREACH (job, &admission->started, in_list) {
-        question->running++;
+        question->running += !memory_is_idle(job);
         question->unseen += memory_is_unseen(job);
         question->used_bytes += job->used_bytes;
         question->pace_bytes += job->state == MEMORY_RUNS ? job->pace_bytes : 0;
@@ -38,7 +38,7 @@ static void
 tell_of_ages(const struct memory_admission *admission, const struct memory_moment *moment,
              struct steved_memory *question)
 {
-    const struct memory_job *oldest = TAILQ_FIRST(&admission->started),
+    const struct memory_job *oldest = memory_oldest(admission),
                             *youngest = memory_youngest(admission, moment);
 
     question->youngest_ms = youngest ? age_ms(youngest, moment->now_ns) : STEVED_MEMORY_NONE;
@@ -125,7 +125,7 @@ heed(const struct steved_memory *answer, struct memory_others *others)
 static bool
 is_first_of_all(const struct memory_admission *admission, const struct memory_job *job)
 {
-    return job == TAILQ_FIRST(&admission->waiting) && TAILQ_EMPTY(&admission->started) &&
+    return job == TAILQ_FIRST(&admission->waiting) && !memory_has_progress(admission) &&
            TAILQ_EMPTY(&admission->dying);
 }
 

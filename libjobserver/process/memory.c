@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a process and all below it use, and signals to all of them: found by their children, not by a pass over /proc. */
+/* What a process and all below it use and do, and signals to all of them: found by their children, not by a pass over
+ * /proc. */
+#include <dirent.h>
+#include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -66,6 +70,46 @@ process_tree_memory(pid_t pid)
 
     walk(&tree, pid, add_resident, &bytes);
     return bytes;
+}
+
+/* --- what they do --- */
+
+static bool
+thread_is_active(pid_t pid, const char *tid)
+{
+    char name[PROCESS_PATH_SIZE], text[PROCESS_STAT_SIZE];
+
+    snprintf(name, sizeof(name), "task/%.10s/stat", tid);
+    ssize_t length = process_read_file(pid, name, text, sizeof(text));
+    const char *end = length > 0 ? strrchr(text, ')') : NULL;
+    return end && (strncmp(end, ") R", 3) == 0 || strncmp(end, ") D", 3) == 0);
+}
+
+static void
+find_active(pid_t pid, void *argument)
+{
+    bool *is_active = argument;
+    char path[PROCESS_PATH_SIZE];
+    struct dirent *entry;
+
+    if (*is_active)
+        return;
+    snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+    DIR *threads = opendir(path);
+    while (threads && !*is_active && (entry = readdir(threads)))
+        *is_active = entry->d_name[0] != '.' && thread_is_active(pid, entry->d_name);
+    if (threads)
+        closedir(threads);
+}
+
+bool
+process_tree_is_active(pid_t pid)
+{
+    struct tree tree;
+    bool is_active = false;
+
+    walk(&tree, pid, find_active, &is_active);
+    return is_active;
 }
 
 /* --- signals --- */

@@ -51,9 +51,10 @@ struct gate_memory {
     struct memory_history *history; /* NULL: nobody has come yet */
     int64_t flushed_ns;
     struct event *look_event;
-    int64_t sample_ns; /* what the last look at all jobs has cost */
-    int look_ms;       /* it comes so long after it was set */
-    char *root;        /* where the program has been started; owned */
+    int64_t sample_ns;    /* what the last look at all jobs has cost */
+    int64_t idle_seen_ns; /* when it was last looked which of them are idle */
+    int look_ms;          /* it comes so long after it was set */
+    char *root;           /* where the program has been started; owned */
     char command[COMMAND_SIZE];
     char *words[WORDS_MAX];
 };
@@ -234,6 +235,32 @@ sample(struct gate_memory *memory)
             memory_sample(job, bytes, clock_now_ns());
     }
     memory->sample_ns = clock_spent_ns() - began_ns;
+}
+
+static bool
+is_active(const struct gate_job *job)
+{
+    const struct gate_process *process;
+
+    TAILQ_FOREACH (process, &job->processes, in_job)
+        if (process->pidfd >= 0 && process_tree_is_active(copies_pid(process)))
+            return true;
+    return false;
+}
+
+/* Nobody cares as long as none waits. */
+static void
+look_who_is_idle(struct gate_memory *memory)
+{
+    const int64_t now_ns = clock_now_ns();
+    struct memory_job *job;
+
+    if (!memory->share.is_short || now_ns - memory->idle_seen_ns < MEMORY_IDLE_LOOK_NS)
+        return;
+    memory->idle_seen_ns = now_ns;
+    TAILQ_FOREACH (job, &memory->admission.started, in_list)
+        if (job->state == MEMORY_RUNS)
+            memory_note_activity(job, is_active(job_of(job)), now_ns);
 }
 
 /* What waits for the disk takes its time, and is done while there is memory enough. */
@@ -420,6 +447,7 @@ gate_memory_look(struct gate *gate)
     look_up_late(gate, &gate->memory->admission.waiting);
     look_up_late(gate, &gate->memory->admission.started);
     sample(gate->memory);
+    look_who_is_idle(gate->memory);
     let_go(gate, is_to_end, 0);
     gate->memory->read_ns = 0;
     read_moment(gate->memory);

@@ -176,6 +176,21 @@ heavy_pair() {
     done
 }
 
+@test 'the report: who waits for memory with a token does not wait for one' {
+    # Both tokens are taken all the time.
+    jobs Makefile first '-DMIB=150 -DMS=500 -DHOLD_MS=1500' second '-DMIB=150 -DMS=500' light '-DMS=600'
+    limited_to 256
+    limited "$JOBWRAP" -j2 --parent=none --report=report make
+    kills_are 0
+    python3 - report <<-'END'
+		import json, sys
+		report = json.load(open(sys.argv[1]))
+		waited = report["memory"]["waited_s"]
+		assert waited > 0.4, report
+		assert report["starved_s"] + waited < report["wall_s"] + 0.3, report
+	END
+}
+
 @test 'what must not run twice stands still; the sidecar is killed then, and it goes on' {
     limited_to 256
     ln -s "$BUILD/tests/lib/eat" bin/generate

@@ -274,6 +274,23 @@ copies_differ() {
     GROUP=
 }
 
+@test 'a job that waits for one which does not fit beside it does not wait for ever' {
+    use_ninja 1.11
+    jobs first '-DMIB=150 -DMS=100' second '-DMIB=150 -DMS=100'
+    known 256
+    jobs first '-DLINE=made' second '-DMIB=150 -DMS=100'
+    mkfifo made
+    spawn limited "$NINJA_SHIM" >said 2>&1
+    wait_for 40 test -e second.o
+    echo >made
+    status_of "$spawned"
+    [ "$status" = 0 ]
+    kills_are 0
+    all_back 5
+    grep -q '^start first' "$LOG"
+    ! grep -q 'put off' said
+}
+
 @test '^C, and the end of the sidecar, while a job stands still: nothing stopped is left' {
     use_ninja 1.11
     for NINJA_SHIM_GATE in $SHIM_GATES; do
@@ -294,6 +311,34 @@ copies_differ() {
         rmdir "$GROUP"
     done
     GROUP=
+}
+
+# as_before DIRECTORY: as if nothing had been built there.
+as_before() {
+    rm -rf "$LOG" "$1"/[0-9]* "$1"/.ninja_*
+}
+
+@test '^Z and fg with copies: what runs ends meanwhile, as without the gate, and the rest follows' {
+    mkdir tree
+    mkfifo go
+    limited_to 600
+    for version in $SHIM_NINJAS; do
+        use_ninja "$version"
+        below_fifo 1
+        {
+            printf 'rule cc\n  command = exec %s $copy -DLINE=../go -c in.c -o $out\n' "$PWD/bin/cc"
+            printf 'build %d: cc\n' {1..12}
+        } >tree/build.ninja
+        as_before tree
+        "$LIB/terminal/ninja-terminal" suspend 2 "MAKEFLAGS= $REAL -j2 -C tree" "$LOG" >alone
+        as_before tree
+        # What its shell has become is then the child of a shell, not of ninja.
+        sed -i 's/\$copy/-DCOPY/' tree/build.ninja
+        limited "$LIB/terminal/ninja-terminal" suspend 12 "$NINJA_SHIM -C tree" "$LOG" >gated
+        diff alone gated
+        [ "$(grep -c '^end' "$LOG")" = 12 ]
+        wait_for 10 all_back 1
+    done
 }
 
 @test 'signals that come while a copy is made do not disturb the job' {

@@ -4,6 +4,7 @@
 
 # needs_the_plain_build: nearly all that runs is Python; portage.bats runs the shim under the sanitizers.
 load ../lib/bash/common
+load ../lib/bash/memory
 
 setup() {
     common_setup
@@ -15,6 +16,7 @@ setup() {
     JOBSERVER_EMERGE=$BUILD/portage/jobserver-emerge
     FIFO=$BATS_TEST_TMPDIR/fifo
     : >"$LOG"
+    memory_setup
 }
 
 # A package takes two seconds of CPU time on its way through Portage's phases, so there are few of them.
@@ -69,6 +71,24 @@ NINJA_SHIM_REAL='$NINJA113' '$BUILD/ninja-shim/ninja'
 END
 }
 
+# job_needs_memory: in the group, when both packages have begun, one job of make's or ninja's.
+job_needs_memory() {
+    local cc="$PWD/bin/cc -DMIB=150 -DMS=600 -DHOLD_MS=300 -c heavy.c"
+    printf 'heavy.o:; @%s -o $@\n' "$cc" >heavy.mk
+    printf 'rule cc\n  command = %s -o $out\nbuild heavy.o: cc\n' "$cc" >heavy.ninja
+    cat >job <<END
+#!/usr/bin/env bash
+set -eu
+echo 0 >'$GROUP/cgroup.procs'
+: >'$PWD'/begun."\$1"
+until [ -e '$PWD/begun.p01' ] && [ -e '$PWD/begun.p02' ]; do sleep 0.05; done
+case \$1 in
+p01) MAKE_SHIM_REAL='$MAKE441' exec '$BUILD/ninja-shim/make' -f '$PWD/heavy.mk' ;;
+*) NINJA_SHIM_REAL='$NINJA113' exec '$BUILD/ninja-shim/ninja' -f '$PWD/heavy.ninja' ;;
+esac
+END
+}
+
 merged() {
     find system/prefix/var/db/pkg/app-test -maxdepth 1 -name 'p*-1' 2>/dev/null | wc -l
 }
@@ -95,6 +115,21 @@ end_all_in() {
     "$LIB/concurrency" --expect-exactly 3 --expect-jobs 12 "$LOG"
     fifo_has "$FIFO" 3
     [ "$(merged)" = 3 ]
+}
+
+@test 'below jobwrap builds of make and ninja, each of which alone would fit, wait for memory' {
+    require_tool MAKE441 NINJA113
+    limited_to 256
+    job_needs_memory
+    prepare 2
+    # shellcheck disable=SC2086 # words
+    ROOT='' "$JOBWRAP" -j4 --parent=none --style=fifo --report=report -- \
+        "$JOBSERVER_EMERGE" --strict --jobs=2 --nodeps $PACKAGES </dev/null >said 2>&1 3>&-
+    kills_are 0
+    [ "$(merged)" = 2 ]
+    [ "$(grep -c '^end heavy.o' "$LOG")" = 2 ]
+    # The two have known of each other: each alone would have taken its only job for the oldest.
+    python3 -c 'import json; exit(json.load(open("report"))["memory"]["put_off"] == 0)'
 }
 
 @test 'MAKEFLAGS of the environment: a token and the implicit slot' {

@@ -2,11 +2,13 @@
 /*
  * A compiler that needs memory and compiles nothing; it is called by a link with a compiler's name:
  *
- *     cc [-DMIB=N] [-DMS=N] [-DHOLD_MS=N] [-DCPU_MS=N] [-DSTATUS=N] [-DSIGNAL=N] [-DTEMPORARY] -c FILE -o FILE
+ *     cc [-DMIB=N] [-DMS=N] [-DHOLD_MS=N] [-DCPU_MS=N] [-DLINE=FILE] [-DSTATUS=N] [-DSIGNAL=N] [-DTEMPORARY]
+ *        [-DCOPY] -c FILE -o FILE
  *
- * It grows to so many MiB evenly within so many milliseconds, waits for so many and computes for so many more, writes
- * its output, and exits with the status, or by the signal. In $LOG stands `start FILE PID TIME_NS` then, and
- * `end FILE PID TIME_NS`. With TEMPORARY it has a file open as g++ has, $TMPDIR/cc??????.s.
+ * It grows to so many MiB evenly within so many milliseconds, waits for so many and computes for so many more, waits
+ * for a line from FILE, writes its output, and exits with the status, or by the signal. In $LOG stands `start FILE PID TIME_NS` then, and
+ * `end FILE PID TIME_NS`. With TEMPORARY it has a file open as g++ has, $TMPDIR/cc??????.s. With COPY it fails unless a
+ * shell has forked it, and has not become it as in `exec cc`: then it is what a gate has run instead of that shell.
  * On a machine where all else is slow, $EAT_SLOWER says how many times longer it grows and waits.
  */
 #include <fcntl.h>
@@ -26,7 +28,7 @@ struct job {
     long ms, hold_ms;
     clock_t cpu_ms;
     int status, signal_number;
-    const char *output;
+    const char *output, *line;
     char temporary[PATH_MAX];
 };
 
@@ -49,6 +51,18 @@ make_temporary(struct job *job)
 }
 
 static void
+expect_copy(void)
+{
+    char path[64], name[8] = "";
+
+    snprintf(path, sizeof(path), "/proc/%d/comm", (int)getppid());
+    FILE *file = fopen(path, "re");
+    if (!file || !fgets(name, sizeof(name), file) || strcmp(name, "sh\n") != 0)
+        fail(path);
+    fclose(file);
+}
+
+static void
 read_arguments(struct job *job, char **argv)
 {
     for (char **word = argv + 1; *word; word++) {
@@ -64,6 +78,10 @@ read_arguments(struct job *job, char **argv)
             job->signal_number = atoi(*word + 9);
         else if (strncmp(*word, "-DCPU_MS=", 9) == 0)
             job->cpu_ms = atol(*word + 9);
+        else if (strncmp(*word, "-DLINE=", 7) == 0)
+            job->line = *word + 7;
+        else if (strcmp(*word, "-DCOPY") == 0)
+            expect_copy();
         else if (strcmp(*word, "-DTEMPORARY") == 0)
             make_temporary(job);
         else if (strcmp(*word, "-o") == 0 && word[1])
@@ -126,6 +144,19 @@ grow(const struct job *job)
     }
 }
 
+/* And no more than that, which is for others. */
+static void
+read_line(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    char byte = 0;
+
+    while (byte != '\n')
+        if (fd < 0 || read(fd, &byte, 1) != 1)
+            fail(path);
+    close(fd);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -138,6 +169,8 @@ main(int argc, char **argv)
     wait_ns(job.hold_ms * 1000000);
     while (clock() / (CLOCKS_PER_SEC / 1000) < job.cpu_ms)
         continue;
+    if (job.line)
+        read_line(job.line);
     if (job.status == 0 && strcmp(job.output, "-") != 0) {
         int fd = open(job.output, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
         if (fd < 0 || write(fd, "x\n", 2) < 0)

@@ -144,6 +144,27 @@ test_who_has_outgrown_what_was_expected_grows_by_a_tenth(void **state)
     assert_int_equal(memory_expected_growth(&f->admission), 490 * MIB);
 }
 
+static void
+test_who_grows_is_expected_to_go_on_for_a_while(void **state)
+{
+    struct fixture *f = *state;
+    struct memory_job *job = run(f, 0, 10);
+
+    job->paced_bytes = 0;
+    f->moment.now_ns += TICK_NS;
+    memory_sample(job, 30 * MIB, f->moment.now_ns);
+    assert_int_equal(memory_expected_growth(&f->admission), 30 * MIB);
+    f->moment.now_ns += TICK_NS;
+    memory_sample(job, 230 * MIB, f->moment.now_ns);
+    assert_int_equal(memory_expected_growth(&f->admission), 230 * MIB);
+    f->moment.now_ns += TICK_NS;
+    memory_sample(job, 240 * MIB, f->moment.now_ns);
+    assert_int_equal(memory_expected_growth(&f->admission), 40 * MIB);
+    f->moment.now_ns += TICK_NS;
+    memory_sample(job, 240 * MIB, f->moment.now_ns);
+    assert_int_equal(memory_expected_growth(&f->admission), 24 * MIB);
+}
+
 /* Of one that has needed it before nothing else is expected, but when it has outgrown that. */
 static void
 test_who_is_known_needs_no_more_than_that(void **state)
@@ -165,7 +186,7 @@ test_who_is_known_needs_no_more_than_that(void **state)
     available(f, 60);
     assert_rest(f);
     memory_sample(known, 3200 * MIB, f->moment.now_ns);
-    assert_int_equal(memory_expected_growth(&f->admission), 370 * MIB);
+    assert_int_equal(memory_expected_growth(&f->admission), 1650 * MIB);
     assert_int_equal(memory_next(&f->admission, &f->moment).action, MEMORY_KILL);
 }
 
@@ -531,6 +552,127 @@ test_who_is_not_known_or_was_killed_can_be_killed(void **state)
     assert_true(could_be_killed(f, again));
 }
 
+/* --- idle ones --- */
+
+/* For so many looks, of which it is seen at work at one in so many (0: at none). */
+static void
+watch(struct fixture *f, struct memory_job *job, unsigned looks, unsigned active_each)
+{
+    for (unsigned i = 1; i <= looks; i++) {
+        f->moment.now_ns += MEMORY_IDLE_LOOK_NS;
+        memory_note_activity(job, active_each && i % active_each == 0, f->moment.now_ns);
+    }
+}
+
+static void
+become_idle(struct fixture *f, struct memory_job *job)
+{
+    watch(f, job, MEMORY_IDLE_NS / MEMORY_IDLE_LOOK_NS, 0);
+    assert_true(memory_is_idle(job));
+}
+
+static void
+test_while_all_that_run_are_idle_one_more_starts(void **state)
+{
+    struct fixture *f = *state;
+    struct memory_job *first = run(f, 6000, 10), *second = add(f, 9000), *third = add(f, 9000);
+
+    watch(f, first, MEMORY_IDLE_NS / MEMORY_IDLE_LOOK_NS - 1, 0);
+    assert_rest(f);
+    watch(f, first, 1, 0);
+    assert_step(f, MEMORY_START, second);
+    start(f, second);
+    assert_rest(f);
+    memory_remove(&f->admission, second);
+    assert_step(f, MEMORY_START, third);
+    /* It has found what it waited for. */
+    watch(f, first, 1, 1);
+    assert_rest(f);
+}
+
+/* It runs a moment each time. */
+static void
+test_who_looks_for_something_now_and_then_is_idle(void **state)
+{
+    struct fixture *f = *state;
+    struct memory_job *poller = run(f, 6000, 10), *worker = run(f, 6000, 10);
+
+    watch(f, poller, 60, 8);
+    assert_true(memory_is_idle(poller));
+    watch(f, worker, 1000, 4);
+    assert_false(memory_is_idle(worker));
+}
+
+static void
+test_who_grows_or_has_just_started_is_not_idle(void **state)
+{
+    struct fixture *f = *state;
+    struct memory_job *job = run(f, 6000, 10);
+
+    become_idle(f, job);
+    memory_sample(job, 10 * MIB + MIB / 2, f->moment.now_ns);
+    assert_true(memory_is_idle(job));
+    memory_sample(job, 11 * MIB, f->moment.now_ns);
+    assert_false(memory_is_idle(job));
+    become_idle(f, job);
+    memory_sample(job, 9 * MIB, f->moment.now_ns);
+    assert_true(memory_is_idle(job));
+    kill_job(f, job);
+    memory_gone(&f->admission, job);
+    start(f, job);
+    assert_false(memory_is_idle(job));
+}
+
+/* While none waits nobody looks. */
+static void
+test_time_in_which_nobody_looks_makes_none_idle(void **state)
+{
+    struct fixture *f = *state;
+    struct memory_job *job = run(f, 6000, 10);
+
+    f->moment.now_ns += 20 * MEMORY_IDLE_NS;
+    watch(f, job, 1, 0);
+    assert_false(memory_is_idle(job));
+}
+
+static void
+test_an_idle_one_is_not_the_oldest(void **state)
+{
+    struct fixture *f = *state;
+    struct memory_job *idle = run(f, 6000, 3000), *second = run(f, 3000, 3000),
+                      *third = run(f, 3000, 3000);
+
+    become_idle(f, idle);
+    assert_ptr_equal(memory_oldest(&f->admission), second);
+    available(f, 100);
+    assert_step(f, MEMORY_KILL, third);
+    memory_remove(&f->admission, third);
+    assert_step(f, MEMORY_KILL, idle);
+    become_idle(f, second);
+    assert_ptr_equal(memory_oldest(&f->admission), idle);
+    assert_step(f, MEMORY_KILL, second);
+}
+
+static void
+test_who_stands_still_for_an_idle_one_goes_on(void **state)
+{
+    struct fixture *f = *state;
+    struct memory_job *idle = run(f, 6000, 1000), *second = run(f, 5000, 3000);
+
+    idle->may_run_twice = second->may_run_twice = false;
+    available(f, 4000);
+    assert_step(f, MEMORY_STOP, second);
+    memory_stopped(second);
+    assert_rest(f);
+    become_idle(f, idle);
+    assert_step(f, MEMORY_CONTINUE, second);
+    memory_continued(second);
+    /* And nothing is gained by stopping the other. */
+    assert_rest(f);
+    available(f, 400);
+    assert_rest(f);
+}
+
 /* --- the rest --- */
 
 static void
@@ -605,6 +747,7 @@ main(void)
         RULE(test_the_first_that_fits_starts),
         RULE(test_one_always_runs),
         RULE(test_who_has_outgrown_what_was_expected_grows_by_a_tenth),
+        RULE(test_who_grows_is_expected_to_go_on_for_a_while),
         RULE(test_who_is_known_needs_no_more_than_that),
         RULE(test_after_many_passes_nobody_passes_the_head),
         RULE(test_only_the_head_is_counted_as_passed),
@@ -626,6 +769,12 @@ main(void)
         RULE(test_who_can_be_killed_if_all_need_far_more),
         RULE(test_what_others_have_already_they_do_not_need_any_more),
         RULE(test_who_is_not_known_or_was_killed_can_be_killed),
+        RULE(test_while_all_that_run_are_idle_one_more_starts),
+        RULE(test_who_looks_for_something_now_and_then_is_idle),
+        RULE(test_who_grows_or_has_just_started_is_not_idle),
+        RULE(test_time_in_which_nobody_looks_makes_none_idle),
+        RULE(test_an_idle_one_is_not_the_oldest),
+        RULE(test_who_stands_still_for_an_idle_one_goes_on),
         RULE(test_how_often_to_look),
         RULE(test_removing_in_each_state),
         RULE(test_nonsense_is_bounded),

@@ -213,6 +213,39 @@ test_the_first_of_all_is_started_as_soon_as_it_is_granted(void **state)
 }
 
 static void
+be_idle(struct build *build, struct memory_job *job)
+{
+    for (int64_t passed_ns = 0; passed_ns < MEMORY_IDLE_NS; passed_ns += MEMORY_IDLE_LOOK_NS) {
+        build->moment.now_ns += MEMORY_IDLE_LOOK_NS;
+        memory_note_activity(job, false, build->moment.now_ns);
+    }
+}
+
+/* It may wait for the one that would start. */
+static void
+test_idle_ones_do_not_count_as_running(void **state)
+{
+    struct build *build = *state;
+    struct memory_job *idle = add_running(build, 0, 400, 10), *large = add(build, 1, 5000);
+
+    build->grants = false;
+    build->answer.others_running = 1;
+    look(build);
+    assert_int_equal(build->asked.running, 1);
+    be_idle(build, idle);
+    look(build);
+    assert_int_equal(build->asked.running, 0);
+    assert_int_equal(build->asked.start_bytes, 5000 * MIB);
+    assert_int_equal(next(build).action, MEMORY_REST);
+    build->grants = true;
+    look(build);
+    start(build, large);
+    look(build);
+    assert_int_equal(build->asked.running, 1);
+    assert_int_equal(build->asked.oldest_ms, 0);
+}
+
+static void
 test_the_end_is_told_at_once_if_others_wait(void **state)
 {
     struct build *build = *state;
@@ -408,6 +441,7 @@ main(void)
         TEST(test_what_others_need_is_not_room),
         TEST(test_alone_where_there_is_no_arbiter),
         TEST(test_the_first_of_all_is_started_as_soon_as_it_is_granted),
+        TEST(test_idle_ones_do_not_count_as_running),
         TEST(test_the_end_is_told_at_once_if_others_wait),
         TEST(test_time_waited_for_memory),
         TEST(test_what_is_to_be_killed_is_told_of_first),

@@ -868,6 +868,12 @@ runs(pid_t pid)
 }
 
 static bool
+waits(pid_t pid)
+{
+    return !process_tree_is_active(pid);
+}
+
+static bool
 is_dead(pid_t pid)
 {
     struct process_info info;
@@ -889,6 +895,7 @@ test_tree(void **state)
 
     assert_true(process_tree_memory(family) > EATEN);
     assert_true(process_tree_memory(family) > process_tree_memory(grandchild));
+    assert_true(comes_true(waits, family));
     process_tree_stop(family);
     assert_true(comes_true(is_stopped, family));
     assert_true(comes_true(is_stopped, grandchild));
@@ -905,6 +912,46 @@ test_tree(void **state)
     end_child(family);
     assert_int_equal(process_tree_memory(family), 0);
     assert_true(process_tree_kill(family, count, &visited) < 0);
+}
+
+static void *
+compute(void *unused)
+{
+    for (volatile unsigned n = 0;;)
+        n = n + 1;
+    return unused;
+}
+
+static void
+compute_in_a_thread(void)
+{
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, compute, NULL) != 0)
+        abort();
+}
+
+static void
+start_computing(void)
+{
+    start_child(compute_in_a_thread);
+}
+
+/* Its first thread waits, and so does its parent. */
+static void
+test_a_tree_is_active_if_any_thread_is(void **state)
+{
+    unsigned visited = 0;
+    pid_t pid = start_child(start_computing);
+
+    assert_true(comes_true(process_tree_is_active, pid));
+    process_tree_stop(pid);
+    assert_true(comes_true(waits, pid));
+    int pidfd = process_tree_kill(pid, count, &visited);
+    assert_int_equal(visited, 2);
+    close(pidfd);
+    end_child(pid);
+    assert_false(process_tree_is_active(pid));
 }
 
 /* --- descriptors --- */
@@ -1390,6 +1437,7 @@ main(void)
         cmocka_unit_test(test_all_processes),
         cmocka_unit_test(test_reopen),
         cmocka_unit_test(test_tree),
+        cmocka_unit_test(test_a_tree_is_active_if_any_thread_is),
         cmocka_unit_test(test_written_files),
         cmocka_unit_test(test_console),
         cmocka_unit_test(test_read_program),
