@@ -10,7 +10,7 @@
 
 /* Who the server is once the file is served. */
 struct identity {
-    bool changes; /* --user: drop to it */
+    bool changes; /* --user: drop to it, if that has not been done */
     uid_t uid;
     gid_t gid;
 };

@@ -12,6 +12,7 @@
 #include "steved/cuse_device.h"
 #include "steved/daemon.h"
 #include "steved/fuse_mount.h"
+#include "steved/guardian.h"
 #include "steved/identity.h"
 #include "steved/lockdown.h"
 #include "steved/mount_point.h"
@@ -19,7 +20,6 @@
 #include "steved/requests.h"
 #include "steved/server.h"
 #include "steved/session.h"
-#include "steved/unmounter.h"
 
 /* The state of the program. */
 struct program {
@@ -28,7 +28,7 @@ struct program {
     struct identity identity;
     struct daemon_start daemon;
     struct notify notify;
-    struct unmounter unmounter;
+    struct guardian guardian;
     char mount_path[PATH_MAX];
 };
 
@@ -58,7 +58,7 @@ open_file(struct program *program)
         return cuse_device_open(session, options->device) == 0 && session_greet(session) == 0 &&
                cuse_device_give(server) == 0;
     return fuse_mount_open(session, options->mount_dir) == 0 &&
-           unmounter_start(&program->unmounter, options->mount_dir) == 0 &&
+           notify_store(&program->notify, FD_NAME_DEVICE, fuse_session_fd(session->fuse)) == 0 &&
            session_greet(session) == 0;
 }
 
@@ -75,8 +75,26 @@ say_missing_group(const struct server *server)
                 options->group);
 }
 
+/* Where the service manager does it itself there is none. Returns in the server. */
+static int
+start_guardian(struct program *program, char **argv)
+{
+    struct guardian *guardian = &program->guardian;
+
+    if (notify_has_store(&program->notify))
+        return 0;
+    guardian->argv = argv;
+    guardian->identity = &program->identity;
+    guardian->daemon = &program->daemon;
+    guardian->manager = program->notify;
+    guardian->unmounter.path = program->server.options.mount_dir;
+    program->notify.fd = -1;
+    int error = guardian_start(guardian);
+    return error < 0 ? error : notify_open(&program->notify);
+}
+
 static bool
-start(struct program *program)
+start(struct program *program, char **argv)
 {
     struct server *server = &program->server;
     struct options *options = &server->options;
@@ -88,11 +106,11 @@ start(struct program *program)
             return false;
         options->mount_dir = program->mount_path;
     }
-    if (daemon_start(&program->daemon, options->is_daemon) < 0)
+    if (daemon_start(&program->daemon, options->is_daemon) < 0 ||
+        notify_open(&program->notify) < 0 || start_guardian(program, argv) < 0)
         return false;
     session_init(&program->session, server);
-    if (server_init(server, requests_answer) < 0 || notify_open(&program->notify) < 0 ||
-        !open_file(program))
+    if (server_init(server, requests_answer) < 0 || !open_file(program))
         return false;
     if (daemon_prepare(&program->daemon) < 0 || lockdown(&program->identity) < 0)
         return false;
@@ -124,20 +142,18 @@ end(struct program *program)
     session_end(&program->session);
     clients_end(server);
     server_end(server);
-    unmounter_finish(&program->unmounter);
     notify_close(&program->notify);
 }
 
 int
 main(int argc, char **argv)
 {
-    static struct program program = {
-        .daemon = {.ready_fd = -1}, .notify = {.fd = -1}, .unmounter = {.pipe_fd = -1}};
+    static struct program program = {.daemon = {.ready_fd = -1}, .notify = {.fd = -1}};
 
     options_parse(&program.server.options, argc, argv);
     if (!identity_resolve(&program.identity, &program.server))
         return EXIT_USAGE;
-    bool is_served = start(&program) && serve(&program);
+    bool is_served = start(&program, argv) && serve(&program);
     end(&program);
     return is_served ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -341,14 +341,14 @@ twelve_on_three() {
     highest --expect-exactly 3 --expect-jobs 3
 }
 
-@test 'SIGKILL of steved: who waits gets an error and the node disappears' {
+@test 'SIGKILL of steved and its guardian: who waits gets an error and the node disappears' {
     local waiter
     start_device --jobs 1
     exec {taken}<>"$DEVICE"
     read -r -N 1 -u "$taken"
     spawn dd if="$DEVICE" of=/dev/null bs=1 count=1 2>"$BATS_TEST_TMPDIR/dd.err" && waiter=$spawned
     wait_for 10 steved_has waiting 1
-    kill -s KILL "$STEVED_PID"
+    kill_steved
     status_of "$waiter" 10
     [ "$status" = 1 ]
     grep -q 'Software caused connection abort' "$BATS_TEST_TMPDIR/dd.err"
