@@ -48,6 +48,48 @@ send_state(const struct notify *notify, const char *state)
         message_errno(errno, "notify the service manager");
 }
 
+bool
+notify_has_store(const struct notify *notify)
+{
+    const char *most = getenv("FDSTORE");
+
+    return notify->fd >= 0 && most && atoi(most) > 0;
+}
+
+int
+notify_store(const struct notify *notify, const char *name, int fd)
+{
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)),
+                            .cmsg_level = SOL_SOCKET,
+                            .cmsg_type = SCM_RIGHTS}};
+    char state[64];
+    struct iovec text = {.iov_base = state};
+    const struct msghdr datagram = {.msg_iov = &text,
+                                    .msg_iovlen = 1,
+                                    .msg_control = control.bytes,
+                                    .msg_controllen = sizeof(control.bytes)};
+
+    text.iov_len = (size_t)snprintf(state, sizeof(state), "FDSTORE=1\nFDNAME=%s", name);
+    memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+    if (sendmsg(notify->fd, &datagram, MSG_NOSIGNAL) >= 0)
+        return 0;
+    int error = errno;
+    message_errno(error, "have the service manager keep the %s", name);
+    return -error;
+}
+
+void
+notify_unstore(const struct notify *notify, const char *name)
+{
+    char state[64];
+
+    snprintf(state, sizeof(state), "FDSTOREREMOVE=1\nFDNAME=%s", name);
+    send_state(notify, state);
+}
+
 void
 notify_ready(const struct notify *notify, const struct server *server)
 {
