@@ -52,6 +52,15 @@ daemon_start(struct daemon_start *daemon, bool is_daemon)
 }
 
 void
+daemon_continue(bool is_daemon)
+{
+    if (!is_daemon)
+        return;
+    message_open_syslog();
+    message_to_syslog();
+}
+
+void
 daemon_forget(struct daemon_start *daemon)
 {
     if (daemon->ready_fd >= 0)

@@ -12,6 +12,9 @@ struct daemon_start {
 
 /* If `is_daemon`, returns only in the child: 0, or a negative errno after having said it. */
 int daemon_start(struct daemon_start *daemon, bool is_daemon);
+/* For one that goes on where another daemon has ended, with the stdio of that: its stderr is the system's log
+ * at once. */
+void daemon_continue(bool is_daemon);
 /* Another process lets the parent go. */
 void daemon_forget(struct daemon_start *daemon);
 /* Opens what daemon_ready() needs, for which it will be too late after lockdown(). */

@@ -99,6 +99,15 @@ notify_store(const struct notify *notify, const char *name, int fd)
 }
 
 void
+notify_unstore(const struct notify *notify, const char *name)
+{
+    char state[64];
+
+    snprintf(state, sizeof(state), "FDSTOREREMOVE=1\nFDNAME=%s", name);
+    notify_send(notify, state);
+}
+
+void
 notify_ready(const struct notify *notify, const struct server *server)
 {
     char state[4096 + 128];

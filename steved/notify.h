@@ -22,6 +22,8 @@ int notify_open(struct notify *notify);
 bool notify_has_store(const struct notify *notify);
 /* Has it keep `fd` under this name: 0, or a negative errno after having said it. The server keeps its own. */
 int notify_store(const struct notify *notify, const char *name, int fd);
+/* What was kept under this name is not needed any more. */
+void notify_unstore(const struct notify *notify, const char *name);
 void notify_ready(const struct notify *notify, const struct server *server);
 void notify_stopping(const struct notify *notify);
 void notify_send(const struct notify *notify, const char *state);
