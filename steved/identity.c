@@ -57,7 +57,7 @@ resolve_group(struct server *server)
 }
 
 bool
-identity_resolve(struct identity *identity, struct server *server)
+identity_resolve(struct identity *identity, struct server *server, bool is_new)
 {
-    return resolve_user(identity, server->options.user) && resolve_group(server);
+    return resolve_user(identity, server->options.user) && (!is_new || resolve_group(server));
 }

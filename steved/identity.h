@@ -15,7 +15,7 @@ struct identity {
     gid_t gid;
 };
 
-/* From --user, --group and who we are: the identity, and whose the file will be. To be called before
- * anything is changed: the name service may need sockets. false: a usage error, and it has been
+/* From --user, --group and who we are: the identity, and whose the file will be, if it is new. To be called
+ * before anything is changed: the name service may need sockets. false: a usage error, and it has been
  * said. */
-bool identity_resolve(struct identity *identity, struct server *server);
+bool identity_resolve(struct identity *identity, struct server *server, bool is_new);

@@ -171,7 +171,6 @@ take_over(struct program *program)
     const struct options *options = &server->options;
 
     program->is_kept = true;
-    daemon_continue(options->is_daemon);
     if (!open_state(program) || server_init(server, requests_answer) < 0)
         return false;
     int fd = program->inherited.device_fd, error = restore(server);
@@ -184,33 +183,37 @@ take_over(struct program *program)
     return error == 0;
 }
 
-/* Of the two one alone is good for nothing. */
 static bool
-is_taking_over(struct program *program)
+is_taking_over(const struct inherited *inherited)
+{
+    return inherited->device_fd >= 0 && inherited->state_fd >= 0;
+}
+
+/* Of the two one alone is good for nothing. */
+static void
+forget_one_alone(struct program *program)
 {
     const struct inherited *inherited = &program->inherited;
 
-    if (inherited->device_fd >= 0 && inherited->state_fd >= 0)
-        return true;
     if (inherited->device_fd < 0 && inherited->state_fd < 0)
-        return false;
+        return;
     message("start anew: of the server before only the %s has been kept",
             inherited->device_fd < 0 ? FD_NAME_STATE : FD_NAME_DEVICE);
     close(inherited->device_fd < 0 ? inherited->state_fd : inherited->device_fd);
     forget_stored(program);
-    return false;
 }
 
 static bool
 start(struct program *program, char **argv)
 {
+    const bool is_new = !is_taking_over(&program->inherited);
     struct server *server = &program->server;
 
-    if (!has_pidfds() || inherited_take(&program->inherited) < 0 ||
-        notify_open(&program->notify) < 0)
+    if (!has_pidfds() || notify_open(&program->notify) < 0)
         return false;
     session_init(&program->session, server, &calls);
-    bool is_new = !is_taking_over(program);
+    if (is_new)
+        forget_one_alone(program);
     if (!(is_new ? begin(program, argv) : take_over(program)))
         return false;
     if (daemon_prepare(&program->daemon) < 0 || lockdown(&program->identity) < 0)
@@ -262,7 +265,12 @@ main(int argc, char **argv)
         .daemon = {.ready_fd = -1}, .notify = {.fd = -1}, .inherited = {-1, -1}};
 
     options_parse(&program.server.options, argc, argv);
-    if (!identity_resolve(&program.identity, &program.server))
+    if (inherited_take(&program.inherited) < 0)
+        return EXIT_FAILURE;
+    bool is_new = !is_taking_over(&program.inherited);
+    if (!is_new)
+        daemon_continue(program.server.options.is_daemon);
+    if (!identity_resolve(&program.identity, &program.server, is_new))
         return EXIT_USAGE;
     bool is_served = start(&program, argv) && serve(&program);
     end(&program);
