@@ -32,8 +32,15 @@ if ls "$home/mount" 2>/dev/null; then
 fi
 ask set jobs=3
 [ "$(ask get free)" = 3 ]
-kill "$pid"
+# The next one knows it, and is ended by a signal to the guardian.
+guardian=$(ps -o ppid= -p "$pid" | tr -d ' ')
+kill -s KILL "$pid"
+[ "$(ask get jobs)" = 3 ]
+[ "$(ask get pid)" != "$pid" ]
+pid=$(ask get pid)
+kill "$guardian"
 gone "$pid"
+gone "$guardian"
 
 # A dead mount is cleared away by who made it.
 as_nobody "$home/steved" --mount "$home/mount" --daemon
