@@ -402,7 +402,7 @@ answer_waiters(const struct session *session)
         state_waiter_end(state, number);
         steps_count();
     }
-    state_commit(state);
+    session->calls->served(session->server);
 }
 
 /* A request that has ended so many new servers is not tried by one more. */

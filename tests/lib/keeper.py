@@ -45,9 +45,12 @@ class Keeper:
         override = Path(os.environ.get("KEEPER_PROGRAM", "/nonexistent"))
         if override.exists():
             self.command[0] = override.read_text(encoding="utf-8").strip()
+        # What is meant for the child is not to be taken for ours before it is another program.
+        signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
         self.pid = os.fork()
         if self.pid == 0:
             self.become()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
         self.say(f"pid {self.pid}")
 
     def become(self) -> None:
@@ -61,9 +64,11 @@ class Keeper:
             environment["LISTEN_PID"] = str(os.getpid())
             environment["LISTEN_FDS"] = str(len(names))
             environment["LISTEN_FDNAMES"] = ":".join(names)
-        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        else:
+            environment.pop("STEVED_STEPS", None)  # before it serves there is nothing to go on with
         for number in HANDLED:
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
         try:
             os.execve(self.command[0], self.command, environment)
         except OSError as error:
