@@ -266,7 +266,7 @@ apply(struct state *state)
     const size_t size = head_of(state)->log_size;
     struct entry entry;
 
-    for (size_t at = 0; at < size; at += sizeof(entry) + ALIGNED(entry.size, 8)) {
+    for (size_t at = 0; at < size; at += sizeof(entry) + ALIGNED((size_t)entry.size, 8)) {
         if (size - at < sizeof(entry))
             return false;
         memcpy(&entry, log + at, sizeof(entry));

@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """restart_storm.py FILE KEEPER WAY ROUNDS [READERS POLLERS]
 
-Clients of a steved, of whose keeper (keeper.py) the pid is given, while it is replaced again and again: blocked
-readers, some of which are killed, and pollers, half of them edge-triggered. WAY: kill (SIGKILL), restart (by the
-keeper), both (by turns), or none (it ends by itself). Fails if a client gets an error, more tokens are held than
-there are, one is missing in the end, or a client hangs. Says how long clients waited.
+Clients of a steved, of whose keeper (keeper.py) the pid is given, while it is replaced again and
+again: blocked readers, some of which are killed, and pollers, some of them edge-triggered. WAY:
+kill (SIGKILL), restart (by the keeper), both (by turns), or none (it ends by itself). Fails if a
+client gets an error, more tokens are held than there are, one is missing in the end, or a client
+hangs. Says how long the next answer was waited for.
 """
 
 from __future__ import annotations
@@ -173,9 +174,10 @@ def main() -> int:
     kinds += [("epoller", poll_all_the_time, (load, poll_by_edge))] * (pollers // 4)
     kinds += [("edge", poll_edges_all_the_time, (load,))] * (pollers - pollers // 2 - pollers // 4)
     kinds += [("victims", expose, (load, load.is_over))]
-    clients = [multiprocessing.Process(target=run, args=args, name=name) for name, run, args in kinds]
-    for client in clients:
-        client.start()
+    clients = []
+    for name, run, arguments in kinds:
+        clients.append(multiprocessing.Process(target=run, args=arguments, name=name))
+        clients[-1].start()
     try:
         storm(fd, keeper, way, rounds)
     finally:
