@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "steved/ioctls.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -38,6 +39,9 @@ union argument {
     struct steved_throttle throttle;
     int readable_bytes;
 };
+
+/* With what the kernel puts before it. */
+static_assert(sizeof(union argument) + 64 <= STATE_ANSWER_SIZE, "an answer that is too long");
 
 struct handler {
     unsigned command;

@@ -46,7 +46,7 @@ struct head {
     char magic[8];
     uint32_t version;
     uint32_t file_size;
-    uint64_t log_size; /* 0: nothing is to be applied */
+    uint32_t log_size; /* 0: nothing is to be applied */
     uint32_t answer;   /* which of the two is the last */
     uint32_t answer_sizes[2];
     uint32_t request_tries;
@@ -263,13 +263,15 @@ static bool
 apply(struct state *state)
 {
     const unsigned char *log = state->file + state->log_at;
-    const uint64_t size = head_of(state)->log_size;
+    const size_t size = head_of(state)->log_size;
     struct entry entry;
 
-    for (uint64_t at = 0; at < size; at += sizeof(entry) + ALIGNED(entry.size, 8)) {
+    for (size_t at = 0; at < size; at += sizeof(entry) + ALIGNED((size_t)entry.size, 8)) {
+        if (size - at < sizeof(entry))
+            return false;
         memcpy(&entry, log + at, sizeof(entry));
         if (entry.offset > state->log_at || entry.size > state->log_at - entry.offset ||
-            entry.size > size - at)
+            entry.size > size - at - sizeof(entry))
             return false;
         memcpy(state->file + entry.offset, log + at + sizeof(entry), entry.size);
         steps_count();

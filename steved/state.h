@@ -23,8 +23,8 @@
 #define STATE_NONE UINT32_MAX /* instead of a number: there is none */
 #define STATE_NAME_SIZE 4096
 /* The largest request that is served: an ioctl's argument of at most 16 KiB, or a write of 4 KiB. */
-#define STATE_REQUEST_SIZE 65536u
-#define STATE_ANSWER_SIZE 32768u
+#define STATE_REQUEST_SIZE 32768u
+#define STATE_ANSWER_SIZE 8192u
 #define STATE_GREETING_SIZE 512u
 /* A blocked read as the kernel sends it. */
 #define STATE_WAITER_SIZE 80u

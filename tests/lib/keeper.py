@@ -2,14 +2,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """keeper.py PROGRAM [ARGUMENT...]
 
-Run a steved as systemd would do with Restart=on-failure and a descriptor store: listens at a socket that
-NOTIFY_SOCKET names, keeps what is sent there with FDSTORE=1, and hands it to the next server by LISTEN_FDS.
-A server that ends is started again, but one that has ended five times in a row without having been ready.
+Run a steved as systemd would do with Restart=on-failure and a descriptor store: listens at a
+socket that NOTIFY_SOCKET names, keeps what is sent there with FDSTORE=1, and hands it to the next
+server by LISTEN_FDS. A server that ends is started again, unless five have ended in a row without
+having been ready.
 
 SIGHUP: restart (the server gets a SIGTERM). SIGTERM: stop (the same, and what is kept is closed).
-SIGUSR1: whoever ends is not started again before SIGUSR2. Before a start the file that KEEPER_PROGRAM names is
-looked for: the program in its first line is run from then on. Says on stdout, a line each: "pid N", "ready",
-"ended STATUS", "kept NAME", "dropped NAME", "paused", "gave up".
+SIGUSR1: whoever ends is not started again before SIGUSR2. Before a start the file that
+KEEPER_PROGRAM names is looked for: the program in its first line is run from then on. Says on
+stdout, a line each: "pid N", "ready", "ended STATUS", "kept NAME", "dropped NAME", "paused",
+"gave up".
 """
 
 from __future__ import annotations
@@ -55,10 +57,11 @@ class Keeper:
 
     def become(self) -> None:
         names = list(self.kept)
-        high = [os.dup(self.kept[name]) for name in names]  # out of the way of what is copied to 3, 4
-        moved = [self.move(fd, 64 + index) for index, fd in enumerate(high)]
-        for index, fd in enumerate(moved):
-            os.dup2(fd, 3 + index, inheritable=True)
+        # Out of the way of those numbers that they are to have.
+        for index, name in enumerate(names):
+            os.dup2(self.kept[name], 64 + index, inheritable=False)
+        for index in range(len(names)):
+            os.dup2(64 + index, 3 + index, inheritable=True)
         environment = {**os.environ, "NOTIFY_SOCKET": self.address, "FDSTORE": "8"}
         if names:
             environment["LISTEN_PID"] = str(os.getpid())
@@ -74,10 +77,6 @@ class Keeper:
         except OSError as error:
             print(f"keeper: {self.command[0]}: {error}", file=sys.stderr)
             os._exit(127)
-
-    @staticmethod
-    def move(fd: int, to: int) -> int:
-        return os.dup2(fd, to, inheritable=False)
 
     def receive(self) -> None:
         size = array.array("i").itemsize

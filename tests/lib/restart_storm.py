@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""restart_storm.py FILE KEEPER WAY ROUNDS [READERS POLLERS]
+"""restart_storm.py FILE KEEPER WAY ROUNDS [READERS POLLERS [HELD]]
 
-Clients of a steved, of whose keeper (keeper.py) the pid is given, while it is replaced again and again: blocked
-readers, some of which are killed, and pollers, half of them edge-triggered. WAY: kill (SIGKILL), restart (by the
-keeper), both (by turns), or none (it ends by itself). Fails if a client gets an error, more tokens are held than
-there are, one is missing in the end, or a client hangs. Says how long clients waited.
+Clients of a steved, of whose keeper (keeper.py) the pid is given, while it is replaced again and
+again: blocked readers, some of which are killed, and pollers, some of them edge-triggered. WAY:
+kill (SIGKILL), restart (by the keeper), both (by turns), or none (it ends by itself). Fails if a
+client gets an error, more tokens are held than there are, one is missing in the end, or a client
+hangs. Says how long the next answer was waited for. HELD tokens are somebody else's all the time.
 """
 
 from __future__ import annotations
@@ -163,19 +164,21 @@ def finish(load: Load, clients: list[multiprocessing.Process], fd: int) -> list[
 
 def main() -> int:
     path, keeper, way, rounds = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
-    readers, pollers = (int(word) for word in sys.argv[5:7]) if len(sys.argv) > 5 else (8, 4)
+    numbers = [int(word) for word in sys.argv[5:]] + [8, 4, 0][len(sys.argv) - 5 :]
+    readers, pollers, held = numbers
     random.seed(os.environ.get("STORM_SEED"))
     fd = open_file(path)
-    load = Load(path, status(fd)["jobs"])
+    load = Load(path, status(fd)["jobs"] - held)
     kinds: list[tuple[str, Callable[..., None], tuple[object, ...]]] = []
     kinds += [("reader", read_all_the_time, (load,))] * readers
     kinds += [("poller", poll_all_the_time, (load, poll_by_level))] * (pollers // 2)
     kinds += [("epoller", poll_all_the_time, (load, poll_by_edge))] * (pollers // 4)
     kinds += [("edge", poll_edges_all_the_time, (load,))] * (pollers - pollers // 2 - pollers // 4)
     kinds += [("victims", expose, (load, load.is_over))]
-    clients = [multiprocessing.Process(target=run, args=args, name=name) for name, run, args in kinds]
-    for client in clients:
-        client.start()
+    clients = []
+    for name, run, arguments in kinds:
+        clients.append(multiprocessing.Process(target=run, args=arguments, name=name))
+        clients[-1].start()
     try:
         storm(fd, keeper, way, rounds)
     finally:
@@ -183,7 +186,7 @@ def main() -> int:
     print(f"{load.cycles.value} tokens were taken and returned")
     for line in wrong:
         print(line)
-    wait_status(fd, free=load.jobs, held=0)
+    wait_status(fd, free=load.jobs, held=held)
     return 1 if wrong else 0
 
 

@@ -369,3 +369,19 @@ twelve_on_three() {
     [ "$status" = 1 ]
     wait_for 10 is_gone "$DEVICE"
 }
+
+@test 'replaced, and killed between any two steps: clients go on, and a token stays where it is' {
+    local notes=$BATS_TEST_TMPDIR/notes
+    spawn env STEVED_STEPS=300 python3 "$LIB/keeper.py" "$BUILD/tests/lib/steved-steps" \
+        --device steve --jobs 3 >"$notes" 2>>"$BATS_TEST_TMPDIR/steved.log"
+    local keeper=$spawned
+    SERVER=$DEVICE
+    wait_for 30 grep -q ready "$notes"
+    exec {fd}<>"$DEVICE"
+    read -r -N 1 -u "$fd"
+    timeout 120 python3 "$LIB/restart_storm.py" "$DEVICE" "$keeper" restart 4 3 2 1
+    [ "$(stat -c '%U %G %a' "$DEVICE")" = 'root jobserver 660' ]
+    steved_has held 1
+    printf + >&"$fd"
+    nothing_is_held
+}
