@@ -48,7 +48,7 @@ stand_apart(const struct guardian *guardian)
 /* By its path, so that an upgrade counts. The path may be closed to the user that we have become, or have nothing
  * at its end: then as it was. */
 static _Noreturn void
-become_server(const struct guardian *guardian)
+become(const struct guardian *guardian, char **argv)
 {
     int notices = guardian->notices[1];
     int error = fd_store_pass(&guardian->store, &notices);
@@ -60,12 +60,28 @@ become_server(const struct guardian *guardian)
         error = lockdown_drop_capabilities();
     if (error == 0) {
         if (guardian->program)
-            execv(guardian->program, guardian->argv);
-        fexecve(guardian->program_fd, guardian->argv, environ);
+            execv(guardian->program, argv);
+        fexecve(guardian->program_fd, argv, environ);
         error = -errno;
     }
     message_errno(-error, "start another server");
     _exit(EXIT_NOT_EXECUTABLE);
+}
+
+static _Noreturn void
+become_check(const struct guardian *guardian)
+{
+    static char check[] = "--check";
+    size_t count = 0;
+
+    while (guardian->argv[count])
+        count++;
+    char **argv = calloc(count + 2, sizeof(*argv));
+    if (!argv)
+        _exit(EXIT_FAILURE);
+    memcpy(argv, guardian->argv, count * sizeof(*argv));
+    argv[count] = check;
+    become(guardian, argv);
 }
 
 /* Its pid, or a negative errno after having said it. */
@@ -184,6 +200,8 @@ static _Noreturn void
 end(struct guardian *guardian, int status)
 {
     notify_send(&guardian->manager, "STOPPING=1");
+    if (guardian->check > 0)
+        kill(guardian->check, SIGKILL);
     fd_store_close(&guardian->store);
     lockdown_raise();
     int error = unmounter_clear(&guardian->unmounter);
@@ -207,9 +225,20 @@ go_on(struct guardian *guardian, int status)
         end(guardian, status);
     pid_t pid = start_server(guardian);
     if (pid == 0)
-        become_server(guardian);
+        become(guardian, guardian->argv);
     if (pid < 0)
         end(guardian, status);
+}
+
+/* It may be another version, whose server could not go on. */
+static void
+on_checked(struct guardian *guardian, int status)
+{
+    guardian->check = 0;
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != EXIT_SUCCESS)
+        message("the program that is there now cannot go on: the server is not replaced");
+    else if (lives_replace(&guardian->lives))
+        ask_to_end(guardian);
 }
 
 /* Its last words come before its death. */
@@ -219,6 +248,8 @@ on_child(struct guardian *guardian)
     int status;
 
     receive_notices(guardian);
+    if (guardian->check > 0 && waitpid(guardian->check, &status, WNOHANG) > 0)
+        on_checked(guardian, status);
     while (guardian->server > 0 && waitpid(guardian->server, &status, WNOHANG) > 0) {
         guardian->server = 0;
         go_on(guardian, status);
@@ -231,10 +262,19 @@ on_child(struct guardian *guardian)
 static void
 on_hangup(struct guardian *guardian)
 {
-    if (guardian->has_terminal)
+    if (guardian->has_terminal) {
         end_all(guardian);
-    else if (lives_replace(&guardian->lives))
-        ask_to_end(guardian);
+        return;
+    }
+    if (guardian->check > 0 || !guardian->lives.has_served)
+        return;
+    pid_t pid = fork();
+    if (pid == 0)
+        become_check(guardian);
+    if (pid < 0)
+        message_errno(errno, "replace the server: fork");
+    else
+        guardian->check = pid;
 }
 
 static void

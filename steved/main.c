@@ -258,6 +258,19 @@ end(struct program *program)
     notify_close(&program->notify);
 }
 
+/* For who would have the server that serves end for this one. */
+static int
+check(const struct inherited *inherited)
+{
+    const char *what =
+        is_taking_over(inherited) ? state_check(inherited->state_fd) : "there is none";
+
+    if (!what)
+        return EXIT_SUCCESS;
+    message("check the state of the server that serves: %s", what);
+    return EXIT_REFUSED;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -272,6 +285,8 @@ main(int argc, char **argv)
         daemon_continue(program.server.options.is_daemon);
     if (!identity_resolve(&program.identity, &program.server, is_new))
         return EXIT_USAGE;
+    if (program.server.options.only_checks)
+        return check(&program.inherited);
     bool is_served = start(&program, argv) && serve(&program);
     end(&program);
     if (program.is_refused)

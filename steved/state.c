@@ -552,6 +552,15 @@ take_over(struct state *state)
     return what;
 }
 
+const char *
+state_check(int fd)
+{
+    struct state state;
+
+    lay_out(&state);
+    return look_at_file(fd, state.file_size);
+}
+
 struct state *
 state_open(int fd, const char **what)
 {

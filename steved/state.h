@@ -116,6 +116,9 @@ struct state *state_create(void);
 /* The one that another server has left. Takes over `fd`, but not on an error: NULL, and *what is wrong. */
 struct state *state_open(int fd, const char **what);
 /* Where it lies, to be handed on; the state's own. -1: nowhere. */
+/* Could state_open() take that over, as far as its version and layout tell? It may be in use, and is not changed.
+ * NULL: yes; else what is wrong. */
+const char *state_check(int fd);
 int state_fd(const struct state *state);
 void state_close(struct state *state);
 

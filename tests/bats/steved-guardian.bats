@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The guardian of steved: servers that die or are replaced, and builds that do not notice; and the end.
 
+# shellcheck disable=SC2016 # what is in single quotes is for another shell
+
 load ../lib/bash/common
 load ../lib/bash/steved
 
@@ -119,6 +121,31 @@ ends_with() {
     ends_with 0
 }
 
+@test 'a program that could not go on is refused before the server ends' {
+    cd "$BATS_TEST_TMPDIR"
+    guarded
+    hold_and_wait
+    printf '#!/bin/sh\necho "$*" >>%s\nexit 2\n' "$BATS_TEST_TMPDIR/asked" >new
+    chmod +x new
+    mv new steved
+    kill -s HUP "$guardian"
+    wait_for 10 grep -q 'is not replaced' steved.log
+    [ "$(cat asked)" = '--mount mount --jobs 2 --check' ]
+    [ "$(steved_get pid)" = "$server" ]
+    [ "$(steved_get held) $(steved_get waiting)" = '2 1' ]
+    kill "$guardian"
+    reader_got_an_error
+    ends_with 0
+}
+
+@test '--check says what is wrong' {
+    refuses 3 "$STEVED" --check
+    : >"$BATS_TEST_TMPDIR/state"
+    run -3 --separate-stderr env STEVED="$STEVED" LISTEN_FDS=2 LISTEN_FDNAMES=device:state bash -c \
+        'export LISTEN_PID=$$ && exec "$STEVED" --check 3<>/dev/null 4<>"$0"' "$BATS_TEST_TMPDIR/state"
+    [[ $stderr == *'not a state of steved'* ]]
+}
+
 @test 'its program is not there any more: the one of the start goes on' {
     cd "$BATS_TEST_TMPDIR"
     guarded
@@ -140,7 +167,6 @@ ends_with() {
     cd "$BATS_TEST_TMPDIR"
     guarded
     hold_and_wait
-    # shellcheck disable=SC2016 # for the script
     printf '#!/bin/sh\necho "$LISTEN_FDNAMES" >>%s\nexit 3\n' "$BATS_TEST_TMPDIR/started" >new
     chmod +x new
     mv new steved

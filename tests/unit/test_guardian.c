@@ -20,7 +20,7 @@
 #define PASSED_DEVICE FD_PASSED_FIRST
 #define PASSED_STATE (FD_PASSED_FIRST + 1)
 
-enum next { SERVES, DIES_BEFORE_READY, DIES_WHEN_READY };
+enum next { SERVES, DIES_BEFORE_READY, DIES_WHEN_READY, CANNOT_GO_ON };
 
 struct state {
     enum next next;
@@ -93,6 +93,20 @@ serve_what_was_left(void)
     EXPECT(state && notify_open(&notify) == 0);
     EXPECT(fcntl(notify.fd + 1, F_GETFD) < 0);
     serve(state, PASSED_DEVICE, &notify);
+}
+
+/* Asked whether it could go on, by one more argument. If it could not, it tells its pid, too. */
+static int
+check(const char *argument)
+{
+    struct state *state = map_state(PASSED_STATE);
+    pid_t pid = getpid();
+
+    EXPECT(state && strcmp(argument, "--check") == 0);
+    if (state->next != CANNOT_GO_ON)
+        return EXIT_SUCCESS;
+    EXPECT(write(PASSED_DEVICE, &pid, sizeof(pid)) == (ssize_t)sizeof(pid));
+    return 3;
 }
 
 static int
@@ -251,6 +265,22 @@ test_replaced(void **data)
 }
 
 static void
+test_not_replaced(void **data)
+{
+    struct fixture *fixture = *data;
+
+    start_guardian(fixture);
+    pid_t server = next_server(fixture);
+    fixture->state->next = CANNOT_GO_ON;
+    kill(fixture->guardian, SIGHUP);
+    assert_int_not_equal(next_server(fixture), server);
+    kill(server, SIGTERM);
+    assert_int_equal(next_server(fixture), 0);
+    assert_exit(fixture, EXIT_SUCCESS);
+    assert_int_equal(fixture->state->servers, 1);
+}
+
+static void
 test_gives_up(void **data)
 {
     struct fixture *fixture = *data;
@@ -325,12 +355,15 @@ test_storm(void **data)
 int
 main(int argc, char **argv)
 {
+    if (argc > 2)
+        return check(argv[2]);
     if (argc > 1)
         return serve_what_was_left();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_killed, start, finish),
         cmocka_unit_test_setup_teardown(test_server_ends, start, finish),
         cmocka_unit_test_setup_teardown(test_replaced, start, finish),
+        cmocka_unit_test_setup_teardown(test_not_replaced, start, finish),
         cmocka_unit_test_setup_teardown(test_gives_up, start, finish),
         cmocka_unit_test_setup_teardown(test_fails_to_start, start, finish),
         cmocka_unit_test_setup_teardown(test_guardian_killed, start, finish),
