@@ -109,7 +109,7 @@ ends_with() {
     cp "$STEVED" new
     printf '\0' >>new
     mv new steved
-    for old in "$server" "$server"; do
+    for _ in 1 2; do
         kill -s HUP "$guardian"
         wait_for 10 is_another "$server"
         server=$(steved_get pid)

@@ -27,7 +27,8 @@ serves() {
     shift
     cp "$@" "$UNITS"
     ! [ -e "$UNITS/steved-user.service" ] || mv "$UNITS/steved-user.service" "$UNITS/steved.service"
-    sed -i '/^ExecStart=.*steved/s/$/ --jobs 2/' "$UNITS/steved.service"
+    sed -i '/^ExecStart=.*steved/s/$/ --jobs 2/; s/^StartLimitBurst=.*/StartLimitBurst=5/' \
+        "$UNITS/steved.service"
     systemctl daemon-reload
     systemctl start steved.service
     PID=$(steved_get pid)
@@ -60,12 +61,10 @@ gives_an_error() {
 @test 'a restart goes unnoticed; a stop is an error' {
     serves /dev/steve "$BUILD/steved/service/steved.service"
     hold_and_wait
-    for _ in 1 2 3; do
-        systemctl restart steved.service
-        is_another
-        goes_on
-        [ "$(systemctl show --value --property MainPID steved.service)" = "$PID" ]
-    done
+    systemctl restart steved.service
+    is_another
+    goes_on
+    [ "$(systemctl show --value --property MainPID steved.service)" = "$PID" ]
     printf + >&"$fd"
     status_of "$spawned"
     [ "$status" = 0 ]
