@@ -371,6 +371,19 @@ said_twice() {
     done
 }
 
+@test 'a daemon tells the service manager which process stays' {
+    require_fuse
+    spawn python3 "$LIB/steved_client.py" listen "$BATS_TEST_TMPDIR/notify" \
+        >"$BATS_TEST_TMPDIR/notices"
+    wait_for 10 grep -q bound "$BATS_TEST_TMPDIR/notices"
+    NOTIFY_SOCKET=$BATS_TEST_TMPDIR/notify "$STEVED" --mount "$MOUNT" --daemon
+    wait_for 10 grep -q '^MAINPID=' "$BATS_TEST_TMPDIR/notices"
+    guardian=$(sed -n 's/^MAINPID=//p' "$BATS_TEST_TMPDIR/notices")
+    is_served_below "$guardian"
+    stop "$guardian"
+    serves_not "$MOUNT"
+}
+
 @test 'SIGUSR1 logs the status, --verbose each step' {
     start_steved --jobs 2 --verbose
     dd if="$SERVER" of=/dev/null bs=1 count=1 2>/dev/null
