@@ -246,8 +246,11 @@ units() {
 openrc_run() {
     sed '1d; s|-c /dev/cuse|-c /dev/null|' "$INSTALLED/etc/init.d/steved" \
         >"$BATS_TEST_TMPDIR/service"
-    RC_SVCNAME=steved sh -euc '
+    printf '#!/bin/sh\necho "ssd $*"\n' >"$BATS_TEST_TMPDIR/start-stop-daemon"
+    chmod +x "$BATS_TEST_TMPDIR/start-stop-daemon"
+    PATH=$BATS_TEST_TMPDIR:$PATH RC_SVCNAME=steved sh -euc '
         need() { echo "need $*"; }; use() { echo "use $*"; }; after() { echo "after $*"; }
+        ebegin() { :; }; eend() { return "$1"; };
         eerror() { echo "eerror $*"; }; ewaitfile() { echo "ewaitfile $*"; [ -e "$2" ]; }
         . "$1"; eval "$2"' - "$BATS_TEST_TMPDIR/service" "$1"
 }
@@ -263,6 +266,8 @@ after modules" ]
     STEVED_NODE=/nowhere run openrc_run 'start_post || exit 9'
     [ "$status" = 9 ]
     [[ $output == *'eerror steved: /nowhere has not appeared'* ]]
+    run -0 openrc_run reload
+    [ "$output" = 'ssd --signal HUP --pidfile /run/steved.pid' ]
 }
 
 # ours_in_table: of the tables of from-steve.md what stands in the column of ours.
