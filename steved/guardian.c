@@ -408,6 +408,7 @@ guardian_start(struct guardian *guardian)
     int error = notices_open(guardian->notices);
 
     find_program(guardian);
+    unmounter_prepare(&guardian->unmounter);
     if (error == 0)
         error = open_signals(guardian);
     if (error < 0) {

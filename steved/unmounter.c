@@ -20,26 +20,42 @@ identify(const char *path, struct statx *mount)
 }
 
 void
+unmounter_prepare(struct unmounter *unmounter)
+{
+    if (unmounter->path)
+        unmounter->has_seen_before = identify(unmounter->path, &unmounter->before);
+}
+
+void
 unmounter_see(struct unmounter *unmounter)
 {
     if (unmounter->path && !unmounter->has_seen_ours)
         unmounter->has_seen_ours = identify(unmounter->path, &unmounter->ours);
 }
 
-/* Somebody else may have unmounted ours, and another be there by now. */
 static bool
-is_still_there(const char *path, const struct statx *ours)
+is_same(const struct statx *a, const struct statx *b)
+{
+    return a->stx_dev_major == b->stx_dev_major && a->stx_dev_minor == b->stx_dev_minor &&
+           a->stx_mnt_id == b->stx_mnt_id;
+}
+
+/* Somebody else may have unmounted ours, and another be there by now. A server that died before it told us has
+ * mounted what is new. */
+static bool
+is_ours(const struct unmounter *unmounter)
 {
     struct statx now;
 
-    return identify(path, &now) && now.stx_dev_major == ours->stx_dev_major &&
-           now.stx_dev_minor == ours->stx_dev_minor && now.stx_mnt_id == ours->stx_mnt_id;
+    if (!unmounter->path || !identify(unmounter->path, &now))
+        return false;
+    if (unmounter->has_seen_ours)
+        return is_same(&now, &unmounter->ours);
+    return unmounter->has_seen_before && !is_same(&now, &unmounter->before);
 }
 
 int
 unmounter_clear(const struct unmounter *unmounter)
 {
-    if (!unmounter->has_seen_ours || !is_still_there(unmounter->path, &unmounter->ours))
-        return 0;
-    return mount_point_clear(unmounter->path);
+    return is_ours(unmounter) ? mount_point_clear(unmounter->path) : 0;
 }

@@ -8,10 +8,12 @@
 
 struct unmounter {
     const char *path; /* absolute; NULL: there is no mount */
-    bool has_seen_ours;
-    struct statx ours;
+    bool has_seen_before, has_seen_ours;
+    struct statx before, ours;
 };
 
+/* Before anything is mounted: what is there is nothing of ours. */
+void unmounter_prepare(struct unmounter *unmounter);
 /* To be called once it is mounted: remembers which one it is, asking no server. */
 void unmounter_see(struct unmounter *unmounter);
 /* 0, also if it is gone already; or a negative errno. */

@@ -204,6 +204,17 @@ ends_with() {
     reader_got_an_error
 }
 
+@test 'a server that dies before it has said that it has mounted' {
+    require_root
+    require strace
+    cd "$BATS_TEST_TMPDIR"
+    # At its first look at what the kernel asks.
+    run -1 strace -f -o trace -P /dev/fuse -e trace=read,readv -e inject=read,readv:signal=KILL \
+        ./steved --mount mount
+    grep -q SIGKILL trace
+    run ! is_mounted "$MOUNT"
+}
+
 @test 'stopped: clients wait for it' {
     cd "$BATS_TEST_TMPDIR"
     guarded
