@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct fuse_req;        /* libfuse's fuse_req_t */
@@ -20,6 +21,8 @@ struct request {
     uid_t uid;
     bool is_nonblocking;
     unsigned poll_events; /* what a poll asks for; 0: it does not say */
+    uint64_t
+        poll_handle; /* of a poll that is to be told of another answer: by which the kernel knows it */
 };
 
 void answer_error(const struct request *request, int error);

@@ -6,9 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "libjobserver/pool/pool.h"
+#include "libjobserver/pool/rows.h"
 #include "libjobserver/program/clock.h"
 #include "libjobserver/program/message.h"
+#include "steved/state.h"
 
 /* Nobody nests deeper; a chain that does is a client's own loss. */
 #define ANCESTORS_MAX 64
@@ -24,10 +25,36 @@ struct origin {
     bool is_paid;                        /* one of them is a client, and started it with a slot */
 };
 
+/* For a server that comes after this one. */
+static void
+record(const struct client *client)
+{
+    const struct state_client row = {
+        .serial = client->serial,
+        .start_ticks = client->start_ticks,
+        .pid = client->pid,
+        .group_pid = client->group_pid,
+        .heir_of = client->heir_of ? client->heir_of->number : STATE_NONE,
+        .flags = STATE_CLIENT_IS_THERE | (client->uses_tokens ? STATE_CLIENT_USES_TOKENS : 0) |
+                 (client->is_below_group ? STATE_CLIENT_IS_BELOW_GROUP : 0),
+    };
+
+    state_put(client->server->state, STATE_CLIENT, client->number, &row, sizeof(row));
+}
+
+static uint64_t
+take_serial(struct server *server)
+{
+    const struct state_serial row = {++server->next_serial};
+
+    state_put(server->state, STATE_SERIAL, 0, &row, sizeof(row));
+    return row.next;
+}
+
 uint64_t
 clients_key_of_group(struct server *server)
 {
-    return KEY_GROUP | ++server->next_serial;
+    return KEY_GROUP | take_serial(server);
 }
 
 uint64_t
@@ -46,15 +73,15 @@ static void
 inherit(struct client *client, struct client *ancestor)
 {
     LIST_INSERT_HEAD(&ancestor->heirs, client, in_heirs);
-    client->is_heir = true;
+    client->heir_of = ancestor;
 }
 
 static void
 disinherit(struct client *client)
 {
-    if (client->is_heir)
-        LIST_REMOVE(client, in_heirs);
-    client->is_heir = false;
+    LIST_REMOVE(client, in_heirs);
+    client->heir_of = NULL;
+    record(client);
 }
 
 void
@@ -63,10 +90,18 @@ clients_mark_used(struct client *client)
     struct client *heir;
 
     client->uses_tokens = true;
+    record(client);
     while ((heir = LIST_FIRST(&client->heirs))) {
         disinherit(heir);
         pool_process_set_paid(heir->server->pool, heir->process);
     }
+}
+
+void
+clients_set_group(struct client *client, pid_t group_pid)
+{
+    client->group_pid = group_pid;
+    record(client);
 }
 
 static void
@@ -76,7 +111,10 @@ client_free(struct client *client)
 
     while ((heir = LIST_FIRST(&client->heirs)))
         disinherit(heir);
-    disinherit(client);
+    if (client->heir_of)
+        disinherit(client);
+    if (client->number != STATE_NONE)
+        state_drop(client->server->state, STATE_CLIENT, client->number);
     LIST_REMOVE(client, in_bucket);
     if (client->died)
         event_free(client->died);
@@ -194,16 +232,38 @@ find_origin(struct server *server, pid_t pid)
     return origin;
 }
 
+/* NULL: it is not known in which session it is, or there is no memory. */
 static struct pool_account *
-account_of(struct server *server, pid_t pid, const struct origin *origin)
+account_of(const struct client *client, const struct origin *origin)
 {
     struct process_info info;
 
     if (origin->group_relative)
         return pool_process_account(origin->group_relative->process);
-    if (process_info(pid, &info) < 0)
+    if (process_info(client->pid, &info) < 0)
         return NULL;
-    return pool_account(server->pool, KEY_SESSION | (uint32_t)info.session);
+    return pool_account(client->server->pool, KEY_SESSION | (uint32_t)info.session);
+}
+
+struct pool_process *
+clients_add_process(struct server *server, pid_t pid, struct pool_account *account, bool is_paid)
+{
+    struct pool_process *process =
+        account ? pool_process_add(server->pool, pid, account, is_paid) : NULL;
+
+    if (!process || state_has_room(STATE_CLIENT, pool_process_row(process)))
+        return process;
+    pool_process_died(server->pool, process, clock_now_ns());
+    return NULL;
+}
+
+/* 0: /proc does not tell. */
+static uint64_t
+start_ticks_of(pid_t pid)
+{
+    struct process_info info;
+
+    return process_info(pid, &info) == 0 ? info.start_ticks : 0;
 }
 
 static int
@@ -220,15 +280,32 @@ join_pool(struct client *client)
 {
     struct server *server = client->server;
     struct origin origin = find_origin(server, client->pid);
-    struct pool_account *account = account_of(server, client->pid, &origin);
 
-    if (!account)
-        return -ESRCH;
     client->is_below_group = origin.group_relative != NULL;
-    client->process = pool_process_add(server->pool, client->pid, account, origin.is_paid);
-    if (client->process && origin.nearest && !origin.is_paid)
+    client->process =
+        clients_add_process(server, client->pid, account_of(client, &origin), origin.is_paid);
+    if (!client->process)
+        return -ENOMEM;
+    client->number = pool_process_row(client->process);
+    if (origin.nearest && !origin.is_paid)
         inherit(client, origin.nearest);
-    return client->process ? 0 : -ENOMEM;
+    record(client);
+    return 0;
+}
+
+static struct client *
+client_new(struct server *server, pid_t pid, int pidfd, uint64_t serial)
+{
+    struct client *client = calloc(1, sizeof(*client));
+
+    if (!client) {
+        close(pidfd);
+        return NULL;
+    }
+    *client = (struct client){
+        .server = server, .pid = pid, .pidfd = pidfd, .serial = serial, .number = STATE_NONE};
+    LIST_INSERT_HEAD(bucket_of(server, pid), client, in_bucket);
+    return client;
 }
 
 /* The thread that asks is blocked in its system call: as long as it is not answered, what /proc says
@@ -245,14 +322,10 @@ introduce(struct server *server, pid_t pid)
         server->is_short_of_pidfds |= pidfd != -ESRCH;
         return NULL;
     }
-    struct client *client = calloc(1, sizeof(*client));
-    if (!client) {
-        close(pidfd);
+    struct client *client = client_new(server, pid, pidfd, take_serial(server));
+    if (!client)
         return NULL;
-    }
-    *client = (struct client){
-        .server = server, .pid = pid, .pidfd = pidfd, .serial = ++server->next_serial};
-    LIST_INSERT_HEAD(bucket_of(server, pid), client, in_bucket);
+    client->start_ticks = start_ticks_of(pid);
     if (watch(client) < 0 || join_pool(client) < 0) {
         client_free(client);
         return NULL;
@@ -277,6 +350,89 @@ clients_of_thread(struct server *server, pid_t tid)
         client = clients_find(server, pid);
     return client ? client : introduce(server, pid);
 }
+
+/* --- for a new server --- */
+
+/* A pidfd of this very process. -ESRCH: it has died since. */
+static int
+open_again(const struct state_client *row)
+{
+    int pidfd = process_open_pidfd(row->pid);
+
+    if (pidfd < 0 || row->start_ticks == 0 || start_ticks_of(row->pid) == row->start_ticks)
+        return pidfd;
+    close(pidfd);
+    return -ESRCH;
+}
+
+static int
+restore(struct server *server, uint32_t number, const struct state_client *row)
+{
+    struct pool_process *process = pool_process_of_row(server->pool, number);
+
+    if (!process || row->pid <= 0 || pool_process_pid(process) != row->pid)
+        return -EINVAL;
+    int pidfd = open_again(row);
+    if (pidfd == -ESRCH) {
+        pool_process_died(server->pool, process, clock_now_ns());
+        state_drop(server->state, STATE_CLIENT, number);
+        return 0;
+    }
+    struct client *client = pidfd < 0 ? NULL : client_new(server, row->pid, pidfd, row->serial);
+    if (!client)
+        return pidfd < 0 ? pidfd : -ENOMEM;
+    client->process = process;
+    client->number = number;
+    client->start_ticks = row->start_ticks;
+    client->group_pid = row->group_pid;
+    client->uses_tokens = row->flags & STATE_CLIENT_USES_TOKENS;
+    client->is_below_group = row->flags & STATE_CLIENT_IS_BELOW_GROUP;
+    return watch(client);
+}
+
+/* When all are there. */
+static void
+restore_heir(struct server *server, const struct state_client *row)
+{
+    struct pool_process *ancestor = pool_process_of_row(server->pool, row->heir_of);
+    struct client *client = clients_find(server, row->pid);
+    struct client *heir_of = ancestor ? clients_find(server, pool_process_pid(ancestor)) : NULL;
+
+    if (!client || !heir_of || client == heir_of)
+        return;
+    if (heir_of->uses_tokens)
+        pool_process_set_paid(server->pool, client->process);
+    else
+        inherit(client, heir_of);
+}
+
+int
+clients_restore(struct server *server)
+{
+    uint32_t count = state_rows(server->state, STATE_CLIENT);
+    const struct state_client *row;
+
+    for (uint32_t number = 0; number < count; number++) {
+        row = state_row(server->state, STATE_CLIENT, number);
+        bool is_there = row->flags & STATE_CLIENT_IS_THERE;
+        const struct pool_process *process = pool_process_of_row(server->pool, number);
+        int error = is_there ? restore(server, number, row) : 0;
+        if (!is_there && process && pool_process_pid(process) != 0)
+            error = -EINVAL;
+        if (error < 0) {
+            message_errno(-error, "take over: process %u of the pool", number);
+            return error;
+        }
+    }
+    for (uint32_t number = 0; number < count; number++) {
+        row = state_row(server->state, STATE_CLIENT, number);
+        if (row->flags & STATE_CLIENT_IS_THERE && row->heir_of != STATE_NONE)
+            restore_heir(server, row);
+    }
+    return 0;
+}
+
+/* --- the end --- */
 
 void
 clients_end(struct server *server)

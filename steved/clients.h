@@ -5,10 +5,14 @@
 
 #include "steved/server.h"
 
+struct pool_account;
+
 struct client {
     LIST_ENTRY(client) in_bucket;
     struct server *server;
     struct pool_process *process;
+    uint32_t number;      /* by which the state knows it: the row of its process in the pool */
+    uint64_t start_ticks; /* tells it from another that has the same pid after it; 0: not known */
     struct event *died;
     uint64_t serial; /* tells it from another that had the same pid before */
     pid_t pid;
@@ -22,11 +26,13 @@ struct client {
      * turn out to be paid for once this one uses tokens. */
     LIST_HEAD(, client) heirs;
     LIST_ENTRY(client) in_heirs;
-    bool is_heir;
+    struct client *heir_of; /* NULL: of nobody */
 };
 
 /* It reads, polls or joins a group. */
 void clients_mark_used(struct client *client);
+/* It is a member of the group that this process has founded. */
+void clients_set_group(struct client *client, pid_t group_pid);
 
 /* The process of the thread that sent a request, introduced to the pool if it is new. NULL: it can't
  * be told who it is (it is outside of our pid namespace, or it is gone, or there is no memory). */
@@ -37,6 +43,14 @@ struct client *clients_find(struct server *server, pid_t pid);
 
 /* Those that have a claim and have died are treated so now, though no event has told it yet. */
 void clients_bury_claimers(struct server *server);
+
+/* As pool_process_add(), if there is an account and the state has room for one more. */
+struct pool_process *clients_add_process(struct server *server, pid_t pid,
+                                         struct pool_account *account, bool is_paid);
+
+/* Makes those that the state tells of, for the pool and the openings that were restored; what those had who
+ * have died since is reclaimed. 0, or a negative errno after having said it. */
+int clients_restore(struct server *server);
 
 /* How pool accounts are named; the kinds never meet. */
 uint64_t clients_key_of_group(struct server *server);

@@ -10,24 +10,23 @@
 #include <unistd.h>
 
 #include "libjobserver/program/message.h"
-#include "steved/requests.h"
+#include "steved/server.h"
 
 #define PATH_SIZE 128
 
 static void
 on_open(fuse_req_t request, struct fuse_file_info *fi)
 {
-    struct opening *opening = session_open(request);
+    const struct session *session = fuse_req_userdata(request);
 
-    if (!opening) {
+    if (session_open(request, &fi->fh) < 0) {
         fuse_reply_err(request, ENOMEM);
         return;
     }
-    fi->fh = (uintptr_t)opening;
     fi->direct_io = 1;
     fi->nonseekable = 1;
     if (fuse_reply_open(request, fi) != 0)
-        opening_release(opening);
+        session_close(session, fi->fh);
 }
 
 static void
@@ -43,9 +42,11 @@ on_write(fuse_req_t request, const char *bytes, size_t size, off_t offset,
     session_write(request, size, fi);
 }
 
+/* As on a mount. */
 static void
 on_init(void *userdata, struct fuse_conn_info *connection)
 {
+    connection->max_write = 4096;
     connection->want &=
         ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
 }
@@ -91,12 +92,10 @@ open_cuse(void)
     return -errno;
 }
 
-/* libfuse would open /dev/cuse itself only together with signal handlers and a daemon of its own;
- * "/dev/fd/N" is its way of taking a descriptor over. */
 static int
-start_session(struct session *session, const char *device, int cuse_fd)
+create_session(struct session *session, const char *device)
 {
-    char name[PATH_SIZE], fd_path[PATH_SIZE];
+    char name[PATH_SIZE];
     const char *arguments[] = {name};
     const struct cuse_info info = {
         .dev_info_argc = 1, .dev_info_argv = arguments, .flags = CUSE_UNRESTRICTED_IOCTL};
@@ -104,13 +103,19 @@ start_session(struct session *session, const char *device, int cuse_fd)
     struct fuse_args fuse_arguments = FUSE_ARGS_INIT(1, argv);
 
     snprintf(name, sizeof(name), "DEVNAME=%s", device);
-    snprintf(fd_path, sizeof(fd_path), "/dev/fd/%d", cuse_fd);
     session->fuse = cuse_lowlevel_new(&fuse_arguments, &info, &operations, session);
-    if (!session->fuse || fuse_session_mount(session->fuse, fd_path) != 0) {
-        message("serve /dev/%s: libfuse refuses", device);
-        return -EIO;
-    }
-    return 0;
+    if (session->fuse)
+        return 0;
+    message("serve /dev/%s: libfuse refuses", device);
+    return -EIO;
+}
+
+int
+cuse_device_serve(struct session *session, const char *device, int fd)
+{
+    int error = create_session(session, device);
+
+    return error < 0 ? error : session_attach(session, fd);
 }
 
 int
@@ -127,7 +132,7 @@ cuse_device_open(struct session *session, const char *device)
     int cuse_fd = open_cuse();
     if (cuse_fd < 0)
         return cuse_fd;
-    int error = start_session(session, device, cuse_fd);
+    int error = cuse_device_serve(session, device, cuse_fd);
     if (error < 0)
         close(cuse_fd);
     return error;

@@ -51,6 +51,23 @@ daemon_start(struct daemon_start *daemon, bool is_daemon)
     return 0;
 }
 
+void
+daemon_continue(bool is_daemon)
+{
+    if (!is_daemon)
+        return;
+    message_open_syslog();
+    message_to_syslog();
+}
+
+void
+daemon_forget(struct daemon_start *daemon)
+{
+    if (daemon->ready_fd >= 0)
+        close(daemon->ready_fd);
+    daemon->ready_fd = -1;
+}
+
 int
 daemon_prepare(struct daemon_start *daemon)
 {
@@ -77,8 +94,7 @@ daemon_ready(struct daemon_start *daemon)
         dup2(daemon->null_fd, fd);
     close(daemon->null_fd);
     /* If nobody reads it, nobody waits. */
-    if (write(daemon->ready_fd, &byte, 1) < 0 && errno != EPIPE)
+    if (daemon->ready_fd >= 0 && write(daemon->ready_fd, &byte, 1) < 0 && errno != EPIPE)
         message_errno(errno, "start: tell the parent");
-    close(daemon->ready_fd);
-    daemon->ready_fd = -1;
+    daemon_forget(daemon);
 }

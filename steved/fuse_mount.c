@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "libjobserver/program/message.h"
-#include "steved/requests.h"
+#include "steved/server.h"
 
 #define DIRECTORY_INO FUSE_ROOT_ID
 #define FILE_INO 2
@@ -165,22 +165,20 @@ on_rename(fuse_req_t request, fuse_ino_t parent, const char *name, fuse_ino_t ne
 static void
 on_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+    const struct session *session = fuse_req_userdata(request);
+
     if (ino != FILE_INO) {
         fuse_reply_err(request, EISDIR);
         return;
     }
-    struct opening *opening = session_open(request);
-    if (!opening) {
-        fuse_reply_err(request, ENOMEM);
-        return;
-    }
     struct fuse_open_out answer = {
-        .fh = (uintptr_t)opening,
         .open_flags = FOPEN_DIRECT_IO | FOPEN_NONSEEKABLE | FOPEN_STREAM | FOPEN_NOFLUSH |
                       FOPEN_PARALLEL_DIRECT_WRITES,
     };
-    if (fuse_reply_buf(request, (const char *)&answer, sizeof(answer)) != 0)
-        opening_release(opening);
+    if (session_open(request, &answer.fh) < 0)
+        fuse_reply_err(request, ENOMEM);
+    else if (fuse_reply_buf(request, (const char *)&answer, sizeof(answer)) != 0)
+        session_close(session, answer.fh);
 }
 
 static void
@@ -264,8 +262,8 @@ static const struct fuse_lowlevel_ops operations = {
     .ioctl = on_ioctl,
 };
 
-int
-fuse_mount_open(struct session *session, const char *directory)
+static int
+create_session(struct session *session)
 {
     struct fuse_args arguments = FUSE_ARGS_INIT(0, NULL);
     char mount_options[OPTIONS_SIZE];
@@ -278,12 +276,26 @@ fuse_mount_open(struct session *session, const char *directory)
         fuse_opt_add_arg(&arguments, mount_options) == 0)
         session->fuse = fuse_session_new(&arguments, &operations, sizeof(operations), session);
     fuse_opt_free_args(&arguments);
-    if (!session->fuse) {
-        message("mount %s: out of memory", directory);
-        return -ENOMEM;
-    }
-    if (fuse_session_mount(session->fuse, directory) == 0)
+    if (session->fuse)
         return 0;
-    message("mount %s: failed", directory);
-    return -EIO;
+    message("serve: out of memory");
+    return -ENOMEM;
+}
+
+int
+fuse_mount_open(struct session *session, const char *directory)
+{
+    if (create_session(session) < 0)
+        return -ENOMEM;
+    if (fuse_session_mount(session->fuse, directory) < 0) {
+        message("mount %s: failed", directory);
+        return -EIO;
+    }
+    return session_attach(session, fuse_session_fd(session->fuse));
+}
+
+int
+fuse_mount_serve(struct session *session, int fd)
+{
+    return create_session(session) < 0 ? -ENOMEM : session_attach(session, fd);
 }

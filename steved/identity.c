@@ -17,13 +17,13 @@ resolve_user(struct identity *identity, const char *user)
     identity->gid = getegid();
     if (!user)
         return true;
-    if (geteuid() != 0) {
-        message("--user '%s': only root can become another user", user);
-        return false;
-    }
     const struct passwd *entry = getpwnam(user);
     if (!entry) {
         message("--user '%s': there is no such user", user);
+        return false;
+    }
+    if (geteuid() != 0 && geteuid() != entry->pw_uid) {
+        message("--user '%s': only root can become another user", user);
         return false;
     }
     identity->changes = true;
@@ -57,7 +57,7 @@ resolve_group(struct server *server)
 }
 
 bool
-identity_resolve(struct identity *identity, struct server *server)
+identity_resolve(struct identity *identity, struct server *server, bool is_new)
 {
-    return resolve_user(identity, server->options.user) && resolve_group(server);
+    return resolve_user(identity, server->options.user) && (!is_new || resolve_group(server));
 }

@@ -10,12 +10,12 @@
 
 /* Who the server is once the file is served. */
 struct identity {
-    bool changes; /* --user: drop to it */
+    bool changes; /* --user: drop to it, if that has not been done */
     uid_t uid;
     gid_t gid;
 };
 
-/* From --user, --group and who we are: the identity, and whose the file will be. To be called before
- * anything is changed: the name service may need sockets. false: a usage error, and it has been
+/* From --user, --group and who we are: the identity, and whose the file will be, if it is new. To be called
+ * before anything is changed: the name service may need sockets. false: a usage error, and it has been
  * said. */
-bool identity_resolve(struct identity *identity, struct server *server);
+bool identity_resolve(struct identity *identity, struct server *server, bool is_new);

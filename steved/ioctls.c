@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "steved/ioctls.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -38,6 +39,9 @@ union argument {
     struct steved_throttle throttle;
     int readable_bytes;
 };
+
+/* With what the kernel puts before it. */
+static_assert(sizeof(union argument) + 64 <= STATE_ANSWER_SIZE, "an answer that is too long");
 
 struct handler {
     unsigned command;
@@ -154,6 +158,7 @@ set(struct call *call, union argument *argument)
     server->options.min_jobs = wanted.min_jobs;
     server->options.per_process_limit = wanted.per_process_limit;
     pool_set_per_process_limit(server->pool, wanted.per_process_limit, clock_now_ns());
+    server_record_settings(server);
     server_look(server);
     trace_settings(server, &wanted);
     return 0;
@@ -173,10 +178,7 @@ join_group(struct call *call, union argument *argument)
     if (error < 0)
         return error;
     opening_mark_used(call->opening, client);
-    if (!call->opening->group_pid)
-        call->opening->group_pid = pool_process_pid(call->process);
-    if (client)
-        client->group_pid = call->opening->group_pid;
+    opening_join_group(call->opening, client);
     return 0;
 }
 

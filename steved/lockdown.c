@@ -13,11 +13,14 @@
 
 #include "libjobserver/program/message.h"
 
+/* Who has changed cannot be traced by others who are that user; but it can after an exec. */
 static int
 become(const struct identity *identity)
 {
     if (!identity->changes)
         return 0;
+    if (geteuid() != 0)
+        return prctl(PR_SET_DUMPABLE, 0) < 0 ? -errno : 0;
     if (setgroups(0, NULL) < 0 || setresgid(identity->gid, identity->gid, identity->gid) < 0 ||
         setresuid(identity->uid, identity->uid, identity->uid) < 0) {
         message_errno(errno, "become user %u", (unsigned)identity->uid);
@@ -26,18 +29,45 @@ become(const struct identity *identity)
     return 0;
 }
 
-/* Root without capabilities may still read what /proc shows to everybody, which is all we need. */
+struct capabilities {
+    struct __user_cap_data_struct words[_LINUX_CAPABILITY_U32S_3];
+};
+
 static int
-drop_capabilities(void)
+get_capabilities(struct capabilities *set)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}};
 
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || syscall(SYS_capset, &header, none) < 0) {
-        message_errno(errno, "drop privileges");
-        return -errno;
-    }
-    return 0;
+    return syscall(SYS_capget, &header, set->words) < 0 ? -errno : 0;
+}
+
+static int
+set_capabilities(const struct capabilities *set)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+
+    return syscall(SYS_capset, &header, set->words) < 0 ? -errno : 0;
+}
+
+int
+lockdown_drop_capabilities(void)
+{
+    const struct capabilities none = {0};
+
+    return set_capabilities(&none);
+}
+
+/* Root without capabilities may still read what /proc shows to everybody, which is all we need. */
+static int
+drop_privileges(void)
+{
+    int error = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
+
+    if (error == 0)
+        error = lockdown_drop_capabilities();
+    if (error < 0)
+        message_errno(error, "drop privileges");
+    return error;
 }
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -73,15 +103,13 @@ static const int allowed[] = {
     SCMP_SYS(restart_syscall),
     /* who is there */
     SCMP_SYS(pidfd_open), SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(getuid), SCMP_SYS(geteuid),
-    /* memory, and the end: the unmounter is waited for */
+    /* memory, and the end */
     SCMP_SYS(brk), SCMP_SYS(mmap), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(mprotect),
-    SCMP_SYS(madvise), SCMP_SYS(futex), SCMP_SYS(getrandom), SCMP_SYS(wait4), SCMP_SYS(exit),
-    SCMP_SYS(exit_group),
+    SCMP_SYS(madvise), SCMP_SYS(futex), SCMP_SYS(getrandom), SCMP_SYS(exit), SCMP_SYS(exit_group),
     /* what the C library calls for one of these where it has 32 bits, or 64 in its times only */
     SCMP_SYS(fstat64), SCMP_SYS(fstatat64), SCMP_SYS(_llseek), SCMP_SYS(fcntl64),
     SCMP_SYS(ppoll_time64), SCMP_SYS(clock_gettime64), SCMP_SYS(time), SCMP_SYS(sigreturn),
     SCMP_SYS(getuid32), SCMP_SYS(geteuid32), SCMP_SYS(mmap2), SCMP_SYS(futex_time64),
-    SCMP_SYS(waitpid), SCMP_SYS(waitid),
     /* for sendto; syslog's socket is connected */
     SCMP_SYS(send)};
 
@@ -171,8 +199,52 @@ lockdown(const struct identity *identity)
     int error = become(identity);
 
     if (error == 0)
-        error = drop_capabilities();
+        error = drop_privileges();
     if (error == 0)
         error = filter_system_calls();
     return error;
+}
+
+/* --- the guardian, who has to execute servers: a filter would be theirs, too --- */
+
+static int
+keep_unmounting(bool unmounts)
+{
+    const uint32_t wanted = UINT32_C(1) << CAP_SYS_ADMIN | UINT32_C(1) << CAP_DAC_READ_SEARCH;
+    struct capabilities set, kept = {0};
+    int error = get_capabilities(&set);
+
+    if (error < 0)
+        return error;
+    if (unmounts)
+        kept.words[0].permitted = set.words[0].permitted & wanted;
+    return set_capabilities(&kept);
+}
+
+/* Whose mount was made by fusermount3 needs that for its end, too, and it is a set-user-id program. */
+int
+lockdown_guardian(const struct identity *identity, bool unmounts)
+{
+    const bool needs_fusermount = unmounts && geteuid() != 0;
+    int error = prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 ? -errno : become(identity);
+
+    if (error == 0)
+        error = keep_unmounting(unmounts);
+    if (error == 0 && !needs_fusermount && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        error = -errno;
+    if (error < 0)
+        message_errno(error, "drop the guardian's privileges");
+    return error;
+}
+
+void
+lockdown_raise(void)
+{
+    struct capabilities set;
+
+    if (get_capabilities(&set) < 0)
+        return;
+    for (size_t i = 0; i < _LINUX_CAPABILITY_U32S_3; i++)
+        set.words[i].effective = set.words[i].permitted;
+    set_capabilities(&set);
 }

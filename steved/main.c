@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /* steved: one pool of job tokens, served behind a file. */
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -12,14 +13,19 @@
 #include "steved/cuse_device.h"
 #include "steved/daemon.h"
 #include "steved/fuse_mount.h"
+#include "steved/guardian.h"
 #include "steved/identity.h"
+#include "steved/inherited.h"
 #include "steved/lockdown.h"
 #include "steved/mount_point.h"
 #include "steved/notify.h"
 #include "steved/requests.h"
+#include "steved/restore.h"
 #include "steved/server.h"
 #include "steved/session.h"
-#include "steved/unmounter.h"
+
+/* What the server before has left is not for us. */
+#define EXIT_REFUSED 3
 
 /* The state of the program. */
 struct program {
@@ -28,7 +34,10 @@ struct program {
     struct identity identity;
     struct daemon_start daemon;
     struct notify notify;
-    struct unmounter unmounter;
+    struct inherited inherited;
+    struct guardian guardian;
+    bool is_kept; /* what another server needs to go on where this one ends */
+    bool is_refused;
     char mount_path[PATH_MAX];
 };
 
@@ -46,6 +55,13 @@ has_pidfds(void)
     return pidfd >= 0;
 }
 
+/* Another server can go on where this one ends. */
+static bool
+can_be_kept(const struct program *program)
+{
+    return notify_has_store(&program->notify) && state_fd(program->server.state) >= 0;
+}
+
 /* The file appears, and the kernel has greeted us: clients wait for their first answer. */
 static bool
 open_file(struct program *program)
@@ -57,9 +73,7 @@ open_file(struct program *program)
     if (!options->mount_dir)
         return cuse_device_open(session, options->device) == 0 && session_greet(session) == 0 &&
                cuse_device_give(server) == 0;
-    return fuse_mount_open(session, options->mount_dir) == 0 &&
-           unmounter_start(&program->unmounter, options->mount_dir) == 0 &&
-           session_greet(session) == 0;
+    return fuse_mount_open(session, options->mount_dir) == 0 && session_greet(session) == 0;
 }
 
 /* Where only root comes, nobody misses it. */
@@ -75,29 +89,140 @@ say_missing_group(const struct server *server)
                 options->group);
 }
 
+static const struct session_calls calls = {server_look, requests_record, server_settle,
+                                           server_leave};
+
+/* The service manager hands them to the next server, or closes them: who waits waits on, or gets an error. */
 static bool
-start(struct program *program)
+store(struct program *program)
+{
+    const struct notify *notify = &program->notify;
+    int device_fd = fuse_session_fd(program->session.fuse);
+
+    if (!can_be_kept(program))
+        return true;
+    program->is_kept = notify_store(notify, FD_NAME_DEVICE, device_fd) == 0 &&
+                       notify_store(notify, FD_NAME_STATE, state_fd(program->server.state)) == 0;
+    return program->is_kept;
+}
+
+static void
+forget_stored(struct program *program)
+{
+    notify_unstore(&program->notify, FD_NAME_DEVICE);
+    notify_unstore(&program->notify, FD_NAME_STATE);
+    program->is_kept = false;
+}
+
+/* Where the service manager does it itself there is none. Returns in the server. */
+static int
+start_guardian(struct program *program, char **argv)
+{
+    struct guardian *guardian = &program->guardian;
+
+    if (notify_has_store(&program->notify))
+        return 0;
+    guardian->argv = argv;
+    guardian->identity = &program->identity;
+    guardian->daemon = &program->daemon;
+    guardian->manager = program->notify;
+    guardian->unmounter.path = program->server.options.mount_dir;
+    program->notify.fd = -1;
+    int error = guardian_start(guardian);
+    return error < 0 ? error : notify_open(&program->notify);
+}
+
+static bool
+begin(struct program *program, char **argv)
 {
     struct server *server = &program->server;
     struct options *options = &server->options;
 
-    if (!has_pidfds())
-        return false;
     if (options->mount_dir) {
         if (mount_point_prepare(options->mount_dir, program->mount_path) < 0)
             return false;
         options->mount_dir = program->mount_path;
     }
-    if (daemon_start(&program->daemon, options->is_daemon) < 0)
+    return daemon_start(&program->daemon, options->is_daemon) == 0 &&
+           start_guardian(program, argv) == 0 && server_init(server, requests_answer) == 0 &&
+           server_begin(server) == 0 && open_file(program) && store(program);
+}
+
+static bool
+open_state(struct program *program)
+{
+    const char *what;
+
+    program->server.state = state_open(program->inherited.state_fd, &what);
+    if (program->server.state)
+        return true;
+    message("take over: the state of the server before: %s", what);
+    program->is_refused = true;
+    return false;
+}
+
+/* The file is there, and the kernel needs no greeting. From here on nothing is to be ended if this fails: another
+ * server may do better. */
+static bool
+take_over(struct program *program)
+{
+    struct session *session = &program->session;
+    struct server *server = &program->server;
+    const struct options *options = &server->options;
+
+    program->is_kept = true;
+    if (!open_state(program) || server_init(server, requests_answer) < 0)
         return false;
-    session_init(&program->session, server);
-    if (server_init(server, requests_answer) < 0 || notify_open(&program->notify) < 0 ||
-        !open_file(program))
+    int fd = program->inherited.device_fd, error = restore(server);
+    if (error == 0)
+        error = options->mount_dir ? fuse_mount_serve(session, fd)
+                                   : cuse_device_serve(session, options->device, fd);
+    if (error == 0)
+        error = session_take_over(session);
+    program->is_refused = error == -EINVAL;
+    return error == 0;
+}
+
+static bool
+is_taking_over(const struct inherited *inherited)
+{
+    return inherited->device_fd >= 0 && inherited->state_fd >= 0;
+}
+
+/* Of the two one alone is good for nothing. */
+static void
+forget_one_alone(struct program *program)
+{
+    const struct inherited *inherited = &program->inherited;
+
+    if (inherited->device_fd < 0 && inherited->state_fd < 0)
+        return;
+    message("start anew: of the server before only the %s has been kept",
+            inherited->device_fd < 0 ? FD_NAME_STATE : FD_NAME_DEVICE);
+    close(inherited->device_fd < 0 ? inherited->state_fd : inherited->device_fd);
+    forget_stored(program);
+}
+
+static bool
+start(struct program *program, char **argv)
+{
+    const bool is_new = !is_taking_over(&program->inherited);
+    struct server *server = &program->server;
+
+    if (!has_pidfds() || notify_open(&program->notify) < 0)
+        return false;
+    session_init(&program->session, server, &calls);
+    if (is_new)
+        forget_one_alone(program);
+    if (!(is_new ? begin(program, argv) : take_over(program)))
         return false;
     if (daemon_prepare(&program->daemon) < 0 || lockdown(&program->identity) < 0)
         return false;
     server->uid = program->identity.uid;
-    say_missing_group(server);
+    if (is_new)
+        say_missing_group(server);
+    else
+        session_replay(&program->session, restore_settle);
     daemon_ready(&program->daemon);
     notify_ready(&program->notify, server);
     return true;
@@ -106,38 +231,65 @@ start(struct program *program)
 static bool
 serve(struct program *program)
 {
-    static const struct session_calls calls = {server_look, server_settle, server_leave};
     struct server *server = &program->server;
 
-    return session_serve(&program->session, server->base, &calls) == 0 && server_run(server) == 0;
+    return session_serve(&program->session, server->base) == 0 && server_run(server) == 0;
 }
 
-/* Who waits gets an error before the kernel hears that nobody serves any more. */
+/* Who waits gets an error before the kernel hears that nobody serves any more; or waits for the server that takes
+ * over, if what that needs is kept. */
 static void
 end(struct program *program)
 {
     struct server *server = &program->server;
 
     notify_stopping(&program->notify);
-    server_stop(server);
-    requests_end(server);
-    session_end(&program->session);
-    clients_end(server);
-    server_end(server);
-    unmounter_finish(&program->unmounter);
+    if (program->is_refused || program->session.has_ended)
+        forget_stored(program);
+    if (program->is_kept)
+        return;
+    if (!program->is_refused) {
+        server_stop(server);
+        requests_end(server);
+        session_end(&program->session);
+        clients_end(server);
+        server_end(server);
+    }
     notify_close(&program->notify);
+}
+
+/* For who would have the server that serves end for this one. */
+static int
+check(const struct inherited *inherited)
+{
+    const char *what =
+        is_taking_over(inherited) ? state_check(inherited->state_fd) : "there is none";
+
+    if (!what)
+        return EXIT_SUCCESS;
+    message("check the state of the server that serves: %s", what);
+    return EXIT_REFUSED;
 }
 
 int
 main(int argc, char **argv)
 {
     static struct program program = {
-        .daemon = {.ready_fd = -1}, .notify = {.fd = -1}, .unmounter = {.pipe_fd = -1}};
+        .daemon = {.ready_fd = -1}, .notify = {.fd = -1}, .inherited = {-1, -1}};
 
     options_parse(&program.server.options, argc, argv);
-    if (!identity_resolve(&program.identity, &program.server))
+    if (inherited_take(&program.inherited) < 0)
+        return EXIT_FAILURE;
+    bool is_new = !is_taking_over(&program.inherited);
+    if (!is_new)
+        daemon_continue(program.server.options.is_daemon);
+    if (!identity_resolve(&program.identity, &program.server, is_new))
         return EXIT_USAGE;
-    bool is_served = start(&program) && serve(&program);
+    if (program.server.options.only_checks)
+        return check(&program.inherited);
+    bool is_served = start(&program, argv) && serve(&program);
     end(&program);
+    if (program.is_refused)
+        return EXIT_REFUSED;
     return is_served ? EXIT_SUCCESS : EXIT_FAILURE;
 }

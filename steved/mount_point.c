@@ -86,9 +86,9 @@ run_fusermount(const char *path)
 int
 mount_point_clear(const char *path)
 {
-    if (geteuid() != 0)
-        return run_fusermount(path);
-    return umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0 ? 0 : -errno;
+    if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
+        return 0;
+    return errno == EPERM ? run_fusermount(path) : -errno;
 }
 
 static int

@@ -13,5 +13,5 @@ int mount_point_prepare(const char *dir, char path[PATH_MAX]);
 bool mount_point_is_roots(const char *path);
 
 /* Takes the mount at `path` away, even while it is in use: 0 or a negative errno. It runs fusermount3
- * for an ordinary user. */
+ * for whoever may not do it. */
 int mount_point_clear(const char *path);

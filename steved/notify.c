@@ -2,6 +2,8 @@
 #include "steved/notify.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,17 +13,16 @@
 #include <unistd.h>
 
 #include "libjobserver/program/message.h"
+#include "libjobserver/program/packet.h"
+#include "libjobserver/program/usage.h"
 #include "steved/server.h"
 
-int
-notify_open(struct notify *notify)
+static int
+connect_to(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    const char *path = getenv("NOTIFY_SOCKET");
-
-    if (!path || !path[0])
-        return 0;
     size_t length = strlen(path);
+
     if ((path[0] != '/' && path[0] != '@') || length >= sizeof(address.sun_path)) {
         message("NOTIFY_SOCKET '%s' is neither a path nor an abstract name", path);
         return -EINVAL;
@@ -30,22 +31,80 @@ notify_open(struct notify *notify)
     if (path[0] == '@')
         address.sun_path[0] = '\0';
     socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
-    notify->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (notify->fd < 0 || connect(notify->fd, (const struct sockaddr *)&address, size) < 0) {
-        message_errno(errno, "notify %s", path);
-        return -errno;
-    }
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, size) == 0)
+        return fd;
+    int error = -errno;
+    if (fd >= 0)
+        close(fd);
+    message_errno(error, "notify %s", path);
+    return error;
+}
+
+static int
+take_over(const char *path)
+{
+    unsigned fd;
+
+    if (usage_parse_number(path + strlen(NOTIFY_BY_FD), 0, INT_MAX, &fd) &&
+        fcntl((int)fd, F_SETFD, FD_CLOEXEC) == 0)
+        return (int)fd;
+    message("NOTIFY_SOCKET '%s' is no open descriptor", path);
+    return -EBADF;
+}
+
+int
+notify_open(struct notify *notify)
+{
+    const char *path = getenv("NOTIFY_SOCKET");
+
+    if (!path || !path[0])
+        return 0;
+    int fd =
+        strncmp(path, NOTIFY_BY_FD, strlen(NOTIFY_BY_FD)) == 0 ? take_over(path) : connect_to(path);
+    if (fd < 0)
+        return fd;
+    notify->fd = fd;
     return 0;
 }
 
 /* A service manager that does not listen is no reason to stop. */
-static void
-send_state(const struct notify *notify, const char *state)
+void
+notify_send(const struct notify *notify, const char *state)
 {
     if (notify->fd < 0)
         return;
     if (write(notify->fd, state, strlen(state)) < 0)
         message_errno(errno, "notify the service manager");
+}
+
+bool
+notify_has_store(const struct notify *notify)
+{
+    const char *most = getenv("FDSTORE");
+
+    return notify->fd >= 0 && most && atoi(most) > 0;
+}
+
+int
+notify_store(const struct notify *notify, const char *name, int fd)
+{
+    char state[64];
+
+    snprintf(state, sizeof(state), "FDSTORE=1\nFDNAME=%s", name);
+    int error = packet_send(notify->fd, state, strlen(state), fd);
+    if (error < 0)
+        message_errno(error, "have '%s' kept for the next server", name);
+    return error;
+}
+
+void
+notify_unstore(const struct notify *notify, const char *name)
+{
+    char state[64];
+
+    snprintf(state, sizeof(state), "FDSTOREREMOVE=1\nFDNAME=%s", name);
+    notify_send(notify, state);
 }
 
 void
@@ -59,13 +118,13 @@ notify_ready(const struct notify *notify, const struct server *server)
     else
         snprintf(state, sizeof(state), "READY=1\nSTATUS=serving %u jobs at /dev/%s",
                  server->options.jobs, server->options.device);
-    send_state(notify, state);
+    notify_send(notify, state);
 }
 
 void
 notify_stopping(const struct notify *notify)
 {
-    send_state(notify, "STOPPING=1");
+    notify_send(notify, "STOPPING=1");
 }
 
 void

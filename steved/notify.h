@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* Tells the service manager how we are: the protocol of sd_notify(3), which takes one datagram. */
+#include <stdbool.h>
+
+/* Tells the service manager, or the guardian, how we are: the protocol of sd_notify(3), which takes one
+ * datagram. */
+
+/* The guardian's NOTIFY_SOCKET has a number behind it: of a connected socket that is passed on. */
+#define NOTIFY_BY_FD "fd:"
+
 struct notify {
     int fd; /* connected while sockets may still be made; -1: nobody wants to know */
 };
@@ -10,6 +17,14 @@ struct server;
 
 /* NOTIFY_SOCKET names who wants to know: 0, or a negative errno after having said it. */
 int notify_open(struct notify *notify);
+/* Whoever wants to know keeps descriptors for the server that comes next (environment: FDSTORE, the number of them;
+ * systemd sets it where FileDescriptorStoreMax= allows some). */
+bool notify_has_store(const struct notify *notify);
+/* Has it keep `fd` under this name: 0, or a negative errno after having said it. The server keeps its own. */
+int notify_store(const struct notify *notify, const char *name, int fd);
+/* What was kept under this name is not needed any more. */
+void notify_unstore(const struct notify *notify, const char *name);
 void notify_ready(const struct notify *notify, const struct server *server);
 void notify_stopping(const struct notify *notify);
+void notify_send(const struct notify *notify, const char *state);
 void notify_close(struct notify *notify);

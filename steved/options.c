@@ -32,6 +32,7 @@ static const char usage[] =
     "  -g, --group=GROUP            who may use it (default: " DEFAULT_GROUP ")\n"
     "  -u, --user=USER              become USER once the file is served\n"
     "  -b, --daemon                 return when the file can be used; log to syslog\n"
+    "      --check                  tell whether this version can go on after the one that serves\n"
     "  -v, --verbose                say each grant, return and reclaim\n"
     "  -h, --help                   show this\n"
     "  -V, --version                show the version\n"
@@ -39,7 +40,7 @@ static const char usage[] =
     "stevectl(1) shows and sets what can be changed while it runs.\n";
 
 /* Options without a letter. */
-enum { LIMIT = 256 };
+enum { LIMIT = 256, CHECK = 512 };
 
 static const struct option long_options[] = {
     {"device", required_argument, NULL, 'd'},
@@ -53,6 +54,7 @@ static const struct option long_options[] = {
     {"group", required_argument, NULL, 'g'},
     {"user", required_argument, NULL, 'u'},
     {"daemon", no_argument, NULL, 'b'},
+    {"check", no_argument, NULL, CHECK},
     {"verbose", no_argument, NULL, 'v'},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
@@ -127,6 +129,9 @@ parse_option(struct options *options, int option, char *const *argv)
         break;
     case 'b':
         options->is_daemon = true;
+        break;
+    case CHECK:
+        options->only_checks = true;
         break;
     case 'v':
         options->is_verbose = true;

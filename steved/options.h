@@ -16,6 +16,7 @@ struct options {
     unsigned per_process_limit; /* 0: none */
     struct steved_limits limits;
     bool is_daemon;
+    bool only_checks;
     bool is_verbose;
 };
 

@@ -5,93 +5,19 @@
 #include <poll.h>
 #include <stdlib.h>
 
-#include "libjobserver/pool/pool.h"
+#include "libjobserver/pool/rows.h"
 #include "libjobserver/program/clock.h"
 #include "libjobserver/program/message.h"
+#include "steved/state.h"
 
 /* A read that is blocked. */
 struct reader {
     struct fuse_req *request;
     struct server *server;
     struct pool_waiter *waiter;
+    uint32_t number; /* by which the state knows it */
     pid_t pid;
 };
-
-/* --- descriptions --- */
-
-static struct pool_process *
-add_anonymous(struct server *server, const struct request *request)
-{
-    struct pool_account *account = pool_account(server->pool, clients_key_of_user(request->uid));
-
-    return account ? pool_process_add(server->pool, 0, account, false) : NULL;
-}
-
-struct opening *
-opening_create(struct server *server, const struct request *request)
-{
-    struct client *client = clients_of_thread(server, request->tid);
-    struct opening *opening = calloc(1, sizeof(*opening));
-
-    if (!opening)
-        return NULL;
-    opening->server = server;
-    memory_party_init(&opening->memory, clock_now_ns());
-    LIST_INSERT_HEAD(&server->openings, opening, in_server);
-    if (client) {
-        opening->opener_pid = client->pid;
-        opening->opener_serial = client->serial;
-    } else {
-        opening->anonymous = add_anonymous(server, request);
-    }
-    struct pool_process *opener = client ? client->process : opening->anonymous;
-    opening->pool = opener ? pool_open(server->pool, opener, opening) : NULL;
-    if (!opening->pool) {
-        opening_release(opening);
-        return NULL;
-    }
-    return opening;
-}
-
-void
-opening_release(struct opening *opening)
-{
-    struct server *server = opening->server;
-
-    if (opening->pool)
-        pool_close(server->pool, opening->pool, clock_now_ns());
-    if (opening->anonymous)
-        pool_process_died(server->pool, opening->anonymous, clock_now_ns());
-    if (opening->pollhandle)
-        answer_forget(opening->pollhandle);
-    memory_arbiter_leave(&server->arbiter, &opening->memory);
-    LIST_REMOVE(opening, in_server);
-    free(opening);
-}
-
-struct pool_process *
-opening_process(struct opening *opening, const struct request *request, struct client **client)
-{
-    *client = clients_of_thread(opening->server, request->tid);
-    if (*client)
-        return (*client)->process;
-    if (!opening->anonymous)
-        opening->anonymous = add_anonymous(opening->server, request);
-    return opening->anonymous;
-}
-
-void
-opening_mark_used(struct opening *opening, struct client *client)
-{
-    if (client && !client->uses_tokens)
-        clients_mark_used(client);
-    if (opening->is_used)
-        return;
-    opening->is_used = true;
-    struct client *opener = clients_find(opening->server, opening->opener_pid);
-    if (opener && opener->serial == opening->opener_serial)
-        clients_mark_used(opener);
-}
 
 void
 requests_end(struct server *server)
@@ -108,13 +34,21 @@ requests_end(struct server *server)
 /* --- read --- */
 
 static void
+reader_end(struct reader *reader)
+{
+    state_waiter_end(reader->server->state, reader->number);
+    free(reader);
+}
+
+static void
 on_interrupt(struct fuse_req *request, void *data)
 {
     struct reader *reader = data;
 
     pool_interrupt(reader->server->pool, reader->waiter, clock_now_ns());
-    free(reader);
+    state_waiter_answered(reader->server->state, reader->number, EINTR);
     answer_waiting(request, EINTR);
+    reader_end(reader);
 }
 
 static void
@@ -139,6 +73,23 @@ answer_again(struct opening *opening, struct pool_process *process, const struct
     answer_error(request, EAGAIN);
 }
 
+/* It is answered by requests_answer(), or by on_interrupt(). */
+static void
+wait_for_token(struct reader *reader, struct pool_waiter *waiter, const struct request *request)
+{
+    struct server *server = reader->server;
+
+    reader->waiter = waiter;
+    reader->number = state_wait(server->state);
+    if (reader->number != STATE_NONE) {
+        answer_on_interrupt(request, on_interrupt, reader);
+        return;
+    }
+    pool_interrupt(server->pool, waiter, clock_now_ns());
+    free(reader);
+    answer_error(request, ENOMEM);
+}
+
 static void
 read_token(struct opening *opening, struct pool_process *process, const struct request *request)
 {
@@ -158,8 +109,7 @@ read_token(struct opening *opening, struct pool_process *process, const struct r
     enum pool_answer answer = pool_read(server->pool, opening->pool, process,
                                         request->is_nonblocking, reader, &waiter, clock_now_ns());
     if (answer == POOL_WAITS) {
-        reader->waiter = waiter;
-        answer_on_interrupt(request, on_interrupt, reader);
+        wait_for_token(reader, waiter, request);
         return;
     }
     free(reader);
@@ -209,14 +159,15 @@ request_write(struct opening *opening, const struct request *request, size_t siz
         return;
     }
     pid_t pid = pool_process_pid(process);
-    /* Before others are served, which takes its time: the writer has nothing to wait for. */
-    answer_written(request, size);
-    if (size == 0)
+    if (size == 0) {
+        answer_written(request, 0);
         return;
+    }
     /* A make that returns a token has seen the end of what had claimed it. */
     if (pool_write_ends_claims(process, size))
         clients_bury_claimers(server);
     size_t credited = pool_write(server->pool, opening->pool, process, size, clock_now_ns());
+    answer_written(request, size);
     if (credited)
         server_trace(server, "return of %zu from %d", credited, (int)pid);
     if (credited < size)
@@ -252,8 +203,10 @@ request_poll(struct opening *opening, const struct request *request,
     }
     /* Who is interested in writing alone does not stand in the queue. */
     bool wants_token = !request->poll_events || request->poll_events & (POLLIN | POLLRDNORM);
-    if (pollhandle)
+    if (pollhandle) {
+        opening_set_poll_handle(opening, request->poll_handle);
         replace_pollhandle(opening, pollhandle, process);
+    }
     if (wants_token) {
         opening_mark_used(opening, client);
         if (pool_poll(opening->server->pool, opening->pool, process, pollhandle != NULL,
@@ -267,6 +220,55 @@ request_poll(struct opening *opening, const struct request *request,
     answer_poll(request, ready);
 }
 
+/* --- what is recorded before an answer is given (rule 12) --- */
+
+static int
+error_of_cancelled(const struct server *server)
+{
+    return server->is_ending ? ECONNABORTED : EINTR;
+}
+
+/* Those who poll are all told again by a new server. */
+static void
+record_due(struct server *server, const struct pool_due *due)
+{
+    const struct reader *reader = due->reader;
+
+    if (due->kind == POOL_DUE_GRANT)
+        state_waiter_answered(server->state, reader->number, 0);
+    else if (due->kind == POOL_DUE_CANCEL)
+        state_waiter_answered(server->state, reader->number, error_of_cancelled(server));
+}
+
+static void
+record_row(struct server *server, const struct pool_row *row)
+{
+    static const size_t sizes[POOL_ROW_KINDS] = {
+        [POOL_ROW_POOL] = sizeof(row->pool),       [POOL_ROW_ACCOUNT] = sizeof(row->account),
+        [POOL_ROW_PROCESS] = sizeof(row->process), [POOL_ROW_GROUP] = sizeof(row->group),
+        [POOL_ROW_OPENING] = sizeof(row->opening), [POOL_ROW_LOAN] = sizeof(row->loan),
+    };
+    const enum state_table table = STATE_POOL_ROWS + row->kind;
+
+    if (row->is_gone)
+        state_drop(server->state, table, row->number);
+    else
+        state_put(server->state, table, row->number, row,
+                  offsetof(struct pool_row, pool) + sizes[row->kind]);
+}
+
+void
+requests_record(struct server *server)
+{
+    struct pool_row row;
+    struct pool_due due;
+
+    while (pool_next_change(server->pool, &row))
+        record_row(server, &row);
+    while (pool_next_new_due(server->pool, &due))
+        record_due(server, &due);
+}
+
 /* --- what the pool has made due --- */
 
 static void
@@ -276,16 +278,19 @@ grant(struct server *server, const struct pool_due *due)
     bool is_delivered = answer_token(reader->request);
 
     server_trace(server, "grant to %d%s", (int)reader->pid, is_delivered ? "" : ", which is gone");
-    free(reader);
-    if (!is_delivered)
-        pool_grant_failed(server->pool, due->opening, due->process, clock_now_ns());
+    reader_end(reader);
+    if (is_delivered)
+        return;
+    pool_grant_failed(server->pool, due->opening, due->process, clock_now_ns());
+    requests_record(server);
+    state_commit(server->state);
 }
 
 static void
 cancel(const struct server *server, struct reader *reader)
 {
-    answer_waiting(reader->request, server->is_ending ? ECONNABORTED : EINTR);
-    free(reader);
+    answer_waiting(reader->request, error_of_cancelled(server));
+    reader_end(reader);
 }
 
 /* Who polls for POLLPRI is asked for tokens by that. */
@@ -304,6 +309,9 @@ requests_answer(struct server *server)
 {
     struct pool_due due;
 
+    requests_record(server);
+    state_request_done(server->state);
+    state_commit(server->state);
     while (pool_next_due(server->pool, &due)) {
         switch (due.kind) {
         case POOL_DUE_GRANT:

@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
-#include "libjobserver/pool/pool.h"
+#include "libjobserver/pool/rows.h"
 #include "libjobserver/program/clock.h"
 #include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
@@ -109,6 +111,34 @@ on_status_signal(evutil_socket_t signal_number, short what, void *data)
     server_settle(server);
 }
 
+/* --- for a server that comes after this one --- */
+
+static struct state_settings
+settings_of(const struct server *server)
+{
+    return (struct state_settings){.jobs = server->options.jobs,
+                                   .min_jobs = server->options.min_jobs,
+                                   .per_process_limit = server->options.per_process_limit,
+                                   .limits = server->throttle.limits};
+}
+
+void
+server_record_settings(struct server *server)
+{
+    const struct options *options = &server->options;
+    const char *name = options->mount_dir ? options->mount_dir : options->device;
+    struct state_server row = {.given = server->given,
+                               .now = settings_of(server),
+                               .file_uid = server->file_uid,
+                               .file_gid = server->file_gid,
+                               .file_mode = server->file_mode,
+                               .is_mount = options->mount_dir != NULL};
+
+    snprintf(row.name, sizeof(row.name), "%s", name);
+    state_put(server->state, STATE_SERVER, 0, &row,
+              offsetof(struct state_server, name) + strlen(row.name) + 1);
+}
+
 /* --- begin and end --- */
 
 static struct event_base *
@@ -166,15 +196,28 @@ server_init(struct server *server, void (*answer)(struct server *server))
     for (size_t i = 0; i < CLIENT_BUCKETS; i++)
         LIST_INIT(&server->clients[i]);
     throttle_init(&server->throttle, &server->options.limits);
-    server->pool = pool_create(server->options.jobs);
+    server->given = settings_of(server);
     server->threads = process_cache_create();
     server->base = create_base();
-    if (!server->pool || !server->threads || !server->base || !create_events(server)) {
+    if (!server->threads || !server->base || !create_events(server)) {
+        message("start: out of memory");
+        return -ENOMEM;
+    }
+    return open_throttle(server);
+}
+
+int
+server_begin(struct server *server)
+{
+    server->state = state_create();
+    server->pool = pool_create(server->options.jobs);
+    if (!server->state || !server->pool || pool_follow(server->pool) < 0) {
         message("start: out of memory");
         return -ENOMEM;
     }
     pool_set_per_process_limit(server->pool, server->options.per_process_limit, clock_now_ns());
-    return open_throttle(server);
+    server_record_settings(server);
+    return 0;
 }
 
 void
@@ -197,6 +240,8 @@ server_end(struct server *server)
         process_cache_destroy(server->threads);
     if (server->pool)
         pool_destroy(server->pool);
+    if (server->state)
+        state_close(server->state);
     throttle_close(&server->throttle);
 }
 

@@ -15,6 +15,7 @@
 #include "libjobserver/program/message.h"
 #include "libjobserver/throttle/throttle.h"
 #include "steved/options.h"
+#include "steved/state.h"
 
 struct client;
 struct opening;
@@ -28,13 +29,15 @@ enum server_signal { SERVER_TERM, SERVER_INT, SERVER_STATUS, SERVER_SIGNALS };
 
 struct server {
     struct options options; /* min_jobs and per_process_limit are what is set now; limits are not */
-    uid_t uid;              /* who may set, besides root */
+    struct state_settings given; /* on the command line */
+    uid_t uid;                   /* who may set, besides root */
 
     /* Of the file that is served. */
     uid_t file_uid;
     gid_t file_gid;
     mode_t file_mode;
 
+    struct state *state; /* what a server that comes after this one has to know */
     struct pool *pool;
     struct memory_arbiter arbiter;
     struct throttle throttle; /* limits as they are set now */
@@ -52,9 +55,13 @@ struct server {
     int64_t armed_ns; /* what `deadline` waits for, or POOL_NO_DEADLINE */
 };
 
-/* Pool, tables and event loop; `answer` gives what the pool has made due. 0, or a negative errno after
- * having said it. */
+/* Tables and event loop; `answer` gives what the pool has made due. 0, or a negative errno after having said
+ * it. */
 int server_init(struct server *server, void (*answer)(struct server *server));
+/* A pool, and a state that nobody has left: 0, or a negative errno after having said it. */
+int server_begin(struct server *server);
+/* What is set, or served, is not what it was. */
+void server_record_settings(struct server *server);
 /* Serves until a signal or server_leave() ends it: 0, or a negative errno after having said it. */
 int server_run(struct server *server);
 void server_leave(struct server *server);

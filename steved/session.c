@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,18 +12,18 @@
 
 #include "libjobserver/program/message.h"
 #include "steved/ioctls.h"
+#include "steved/openings.h"
 #include "steved/requests.h"
+#include "steved/state.h"
+#include "steved/steps.h"
 
 /* Requests that are read in a row, before deaths and deadlines have their turn again. */
 #define REQUESTS_PER_WAKE 64
 
-/* --- what is asked for --- */
+/* A request may end so many servers that come after each other, besides the one that it was sent to. */
+#define TRIES_MAX 3u
 
-static struct opening *
-opening_of(const struct fuse_file_info *fi)
-{
-    return (struct opening *)(uintptr_t)fi->fh;
-}
+/* --- what is asked for --- */
 
 static struct request
 describe(fuse_req_t request, const struct fuse_file_info *fi)
@@ -35,50 +37,88 @@ describe(fuse_req_t request, const struct fuse_file_info *fi)
                             .poll_events = fi->poll_events};
 }
 
-struct opening *
-session_open(fuse_req_t request)
+/* NULL: the kernel names one that there is not, and is told so. */
+static struct opening *
+find_opening(fuse_req_t request, uint64_t number)
+{
+    const struct session *session = fuse_req_userdata(request);
+    struct opening *opening = opening_find(session->server, number);
+
+    if (!opening)
+        fuse_reply_err(request, EBADF);
+    return opening;
+}
+
+int
+session_open(fuse_req_t request, uint64_t *number)
 {
     const struct session *session = fuse_req_userdata(request);
     const struct request asked = describe(request, &(struct fuse_file_info){0});
+    const struct opening *opening = opening_create(session->server, &asked);
 
-    return opening_create(session->server, &asked);
+    if (!opening)
+        return -ENOMEM;
+    *number = opening->number;
+    return 0;
+}
+
+void
+session_close(const struct session *session, uint64_t number)
+{
+    struct opening *opening = opening_find(session->server, number);
+
+    if (opening)
+        opening_release(opening);
 }
 
 void
 session_release(fuse_req_t request, struct fuse_file_info *fi)
 {
-    opening_release(opening_of(fi));
+    session_close(fuse_req_userdata(request), fi->fh);
     fuse_reply_err(request, 0);
 }
 
 void
 session_read(fuse_req_t request, size_t size, struct fuse_file_info *fi)
 {
+    struct opening *opening = find_opening(request, fi->fh);
     const struct request asked = describe(request, fi);
 
-    request_read(opening_of(fi), &asked, size);
+    if (opening)
+        request_read(opening, &asked, size);
 }
 
 void
 session_write(fuse_req_t request, size_t size, struct fuse_file_info *fi)
 {
+    struct opening *opening = find_opening(request, fi->fh);
     const struct request asked = describe(request, fi);
 
-    request_write(opening_of(fi), &asked, size);
+    if (opening)
+        request_write(opening, &asked, size);
 }
 
 void
 session_poll(fuse_req_t request, struct fuse_file_info *fi, struct fuse_pollhandle *pollhandle)
 {
-    const struct request asked = describe(request, fi);
+    const struct session *session = fuse_req_userdata(request);
+    struct opening *opening = find_opening(request, fi->fh);
+    struct request asked = describe(request, fi);
 
-    request_poll(opening_of(fi), &asked, pollhandle);
+    if (!opening) {
+        if (pollhandle)
+            fuse_pollhandle_destroy(pollhandle);
+        return;
+    }
+    asked.poll_handle = ((const struct fuse_poll_in *)(session->request + 1))->kh;
+    request_poll(opening, &asked, pollhandle);
 }
 
 void
 session_ioctl(fuse_req_t request, int command, void *argument, struct fuse_file_info *fi,
               unsigned flags, const void *in, size_t in_size, size_t out_size)
 {
+    struct opening *opening = find_opening(request, fi->fh);
     const struct request asked = describe(request, fi);
     const struct ioctl_call call = {.command = (unsigned)command,
                                     .argument = argument,
@@ -87,24 +127,142 @@ session_ioctl(fuse_req_t request, int command, void *argument, struct fuse_file_
                                     .out_size = out_size,
                                     .may_retry = flags & FUSE_IOCTL_UNRESTRICTED};
 
-    request_ioctl(opening_of(fi), &asked, &call);
+    if (opening)
+        request_ioctl(opening, &asked, &call);
 }
 
-/* --- the session --- */
+/* --- answers --- */
+
+/* How much of the answer to the greeting counts: all but the version, which is our library's own. */
+static bool
+is_same_greeting(const struct state_greeting *greeting, const struct fuse_out_header *answer,
+                 size_t size)
+{
+    unsigned char before[STATE_GREETING_SIZE], now[STATE_GREETING_SIZE];
+    const size_t version_at = sizeof(*answer) + offsetof(struct fuse_init_out, minor);
+
+    if (size != greeting->answer_size || size < version_at + sizeof(uint32_t))
+        return false;
+    memcpy(before, greeting->answer, size);
+    memcpy(now, answer, size);
+    memset(before + version_at, 0, sizeof(uint32_t));
+    memset(now + version_at, 0, sizeof(uint32_t));
+    return memcmp(before, now, size) == 0;
+}
+
+static bool
+is_greeting(const struct fuse_in_header *request)
+{
+    return request->opcode == FUSE_INIT || request->opcode == CUSE_INIT;
+}
+
+/* That the state is complete is told by the size, which is therefore set last. */
+static void
+keep_greeting(struct session *session, const struct fuse_out_header *answer, size_t size)
+{
+    struct state_greeting *greeting = state_greeting(session->server->state);
+
+    if (session->request->len > sizeof(greeting->request) || size > sizeof(greeting->answer))
+        return;
+    memcpy(greeting->request, session->request, session->request->len);
+    greeting->request_size = session->request->len;
+    memcpy(greeting->answer, answer, size);
+    steps_count();
+    greeting->answer_size = (uint32_t)size;
+}
+
+/* Rule 12: together with what has changed. Others than that of the request which is being served are recorded
+ * by who makes them due. */
+static void
+record_answer(struct session *session, const struct fuse_out_header *answer, size_t size)
+{
+    struct state *state = session->server->state;
+
+    if (is_greeting(session->request))
+        keep_greeting(session, answer, size);
+    session->calls->record(session->server);
+    if (answer->unique == session->request->unique)
+        state_answered(state, size);
+    state_commit(state);
+}
+
+/* 0: it is too large. */
+static size_t
+gather(unsigned char *answer, const struct iovec *parts, int count)
+{
+    size_t size = 0;
+
+    for (int i = 0; i < count; i++) {
+        if (parts[i].iov_len > STATE_ANSWER_SIZE - size)
+            return 0;
+        memcpy(answer + size, parts[i].iov_base, parts[i].iov_len);
+        size += parts[i].iov_len;
+    }
+    return size;
+}
+
+static ssize_t
+on_answer(int fd, struct iovec *parts, int count, void *userdata)
+{
+    struct session *session = userdata;
+    struct state *state = session->server->state;
+    struct fuse_out_header *answer = state_answer(state);
+    size_t size = gather((unsigned char *)answer, parts, count);
+
+    if (size == 0) {
+        errno = EMSGSIZE;
+        return -1;
+    }
+    if (session->is_taking_over) {
+        session->is_refused = !is_same_greeting(state_greeting(state), answer, size);
+        return (ssize_t)size;
+    }
+    /* Notices have no number: one more than there is need for does no harm. */
+    if (answer->unique != 0)
+        record_answer(session, answer, size);
+    steps_count();
+    ssize_t written = write(fd, answer, size);
+    steps_count();
+    return written;
+}
+
+/* Requests are read by read_request(). */
+static ssize_t
+on_read(int fd, void *buffer, size_t size, void *userdata)
+{
+    return read(fd, buffer, size);
+}
+
+/* --- requests --- */
+
+static void
+serve(struct session *session, const void *request)
+{
+    session->request = request;
+    const struct fuse_buf buffer = {.size = session->request->len,
+                                    .mem = (void *)(uintptr_t)request};
+    fuse_session_process_buf(session->fuse, &buffer);
+}
 
 /* 1: one has been answered, or put off; 0: there is none; -1: the session has ended. */
 static int
 serve_one(struct session *session)
 {
-    int size = fuse_session_receive_buf(session->fuse, &session->request);
+    struct state *state = session->server->state;
+    void *request = state_request(state);
+    ssize_t size = read(fuse_session_fd(session->fuse), request, STATE_REQUEST_SIZE);
 
-    if (size == -EINTR || size == -EAGAIN)
+    steps_count();
+    /* ENOENT: it was interrupted before we came to it. */
+    if (size < 0 && errno == ENOENT)
+        return 1;
+    if (size < 0 && (errno == EINTR || errno == EAGAIN))
         return 0;
-    if (size <= 0)
+    if (size < (ssize_t)sizeof(struct fuse_in_header))
         return -1;
-    if (session->calls)
-        session->calls->look(session->server);
-    fuse_session_process_buf(session->fuse, &session->request);
+    session->calls->look(session->server);
+    state_serve_request(state);
+    serve(session, request);
     return fuse_session_exited(session->fuse) ? -1 : 1;
 }
 
@@ -129,8 +287,10 @@ on_readable(evutil_socket_t fd, short what, void *data)
         count++;
     }
     session->burst = next_burst(session->burst, count);
-    if (served < 0)
-        session->calls->ended(session->server);
+    if (served >= 0)
+        return;
+    session->has_ended = true;
+    session->calls->ended(session->server);
 }
 
 /* libfuse says what is wrong in its own words, in lines that end in a newline. */
@@ -145,10 +305,21 @@ on_fuse_message(enum fuse_log_level level, const char *format, va_list arguments
 }
 
 void
-session_init(struct session *session, struct server *server)
+session_init(struct session *session, struct server *server, const struct session_calls *calls)
 {
     fuse_set_log_func(on_fuse_message);
-    *session = (struct session){.server = server, .burst = 1};
+    *session = (struct session){.server = server, .calls = calls, .burst = 1};
+}
+
+int
+session_attach(struct session *session, int fd)
+{
+    static const struct fuse_custom_io io = {.writev = on_answer, .read = on_read};
+
+    if (fuse_session_custom_io(session->fuse, &io, fd) == 0)
+        return 0;
+    message("serve: libfuse refuses");
+    return -EIO;
 }
 
 int
@@ -160,12 +331,185 @@ session_greet(struct session *session)
             message("start: the kernel has closed the session");
             return -ENODEV;
         }
+        session->calls->served(session->server);
     }
     return 0;
 }
 
+/* --- after another server --- */
+
 int
-session_serve(struct session *session, struct event_base *base, const struct session_calls *calls)
+session_take_over(struct session *session)
+{
+    const struct state_greeting *greeting = state_greeting(session->server->state);
+
+    session->is_taking_over = true;
+    serve(session, greeting->request);
+    session->is_taking_over = false;
+    if (!session->is_refused && session->is_initialised)
+        return 0;
+    message("take over: this version would agree with the kernel on other terms than the server "
+            "before");
+    return -EINVAL;
+}
+
+/* The kernel may have it already, and then knows no such request any more. */
+static void
+answer_again(const struct session *session, const void *answer, size_t size)
+{
+    if (size > 0 && write(fuse_session_fd(session->fuse), answer, size) < 0 && errno != ENOENT)
+        message_errno(errno, "take over: answer");
+}
+
+static void
+answer_error_to(const struct session *session, const struct fuse_in_header *request, int error)
+{
+    const struct fuse_out_header answer = {
+        .len = sizeof(answer), .error = -error, .unique = request->unique};
+
+    answer_again(session, &answer, sizeof(answer));
+}
+
+static void
+answer_waiter(const struct session *session, const struct state_waiter *waiter)
+{
+    const struct fuse_in_header *request = (const void *)waiter->request;
+    struct {
+        struct fuse_out_header header;
+        char token;
+    } answer = {.header = {.unique = request->unique}, .token = '+'};
+
+    if (waiter->error) {
+        answer_error_to(session, request, waiter->error);
+        return;
+    }
+    answer.header.len = sizeof(answer.header) + 1;
+    answer_again(session, &answer, answer.header.len);
+}
+
+/* Those whose answer was recorded. */
+static void
+answer_waiters(const struct session *session)
+{
+    struct state *state = session->server->state;
+    uint32_t count = state_rows(state, STATE_WAITER);
+
+    for (uint32_t number = 0; number < count; number++) {
+        const struct state_waiter *waiter = state_row(state, STATE_WAITER, number);
+        if (waiter->state != STATE_WAITER_IS_ANSWERED)
+            continue;
+        answer_waiter(session, waiter);
+        state_waiter_end(state, number);
+        steps_count();
+    }
+    session->calls->served(session->server);
+}
+
+/* A request that has ended so many new servers is not tried by one more. */
+static bool
+may_be_tried(const struct session *session, const struct fuse_in_header *request, uint32_t tries)
+{
+    if (tries <= TRIES_MAX)
+        return true;
+    message(
+        "take over: %d servers have ended with the same request of process %d, which gets an error",
+        (int)tries, (int)request->pid);
+    answer_error_to(session, request, EIO);
+    return false;
+}
+
+static void
+replay(struct session *session, const void *request, uint32_t number)
+{
+    struct server *server = session->server;
+
+    if (may_be_tried(session, request, state_try(server->state, number)))
+        serve(session, request);
+    else
+        state_request_done(server->state);
+    session->calls->served(server);
+    steps_count();
+    state_tried(server->state, number);
+}
+
+struct asked {
+    uint64_t unique;
+    uint32_t number;
+};
+
+static int
+by_time(const void *a, const void *b)
+{
+    const struct asked *first = a, *second = b;
+
+    return (first->unique > second->unique) - (first->unique < second->unique);
+}
+
+/* In the order in which they came, which is that of their numbers at the kernel. */
+static void
+replay_waiters(struct session *session)
+{
+    struct state *state = session->server->state;
+    uint32_t rows = state_rows(state, STATE_WAITER), count = 0;
+    struct asked *asked = calloc(rows + 1, sizeof(*asked));
+
+    if (!asked) {
+        message("take over: out of memory");
+        abort();
+    }
+    for (uint32_t number = 0; number < rows; number++) {
+        const struct state_waiter *waiter = state_row(state, STATE_WAITER, number);
+        const struct fuse_in_header *request = (const void *)waiter->request;
+        if (waiter->state == STATE_WAITER_WAITS)
+            asked[count++] = (struct asked){request->unique, number};
+    }
+    qsort(asked, count, sizeof(*asked), by_time);
+    for (uint32_t i = 0; i < count; i++)
+        replay(session, state_serve_waiter(state, asked[i].number), asked[i].number);
+    free(asked);
+}
+
+/* The handle is of the open file, not of one poll. */
+static void
+notify_pollers(const struct session *session)
+{
+    const struct state *state = session->server->state;
+    uint32_t count = state_rows(state, STATE_OPENING);
+
+    for (uint32_t number = 0; number < count; number++) {
+        const struct state_opening *opening = state_row(state, STATE_OPENING, number);
+        const struct {
+            struct fuse_out_header header;
+            struct fuse_notify_poll_wakeup_out wakeup;
+        } notice = {.header = {.len = sizeof(notice), .error = FUSE_NOTIFY_POLL},
+                    .wakeup = {.kh = opening->poll_handle}};
+        if (opening->poll_handle != 0)
+            answer_again(session, &notice, sizeof(notice));
+    }
+}
+
+void
+session_replay(struct session *session, void (*settle)(struct server *server))
+{
+    struct state *state = session->server->state;
+    size_t size;
+    const void *answer = state_last_answer(state, &size);
+
+    answer_again(session, answer, size);
+    answer_waiters(session);
+    replay_waiters(session);
+    settle(session->server);
+    if (state_has_request(state)) {
+        state_serve_request(state);
+        replay(session, state_request(state), STATE_NONE);
+    }
+    notify_pollers(session);
+}
+
+/* --- serving --- */
+
+int
+session_serve(struct session *session, struct event_base *base)
 {
     int fd = fuse_session_fd(session->fuse), flags = fcntl(fd, F_GETFL);
 
@@ -173,7 +517,6 @@ session_serve(struct session *session, struct event_base *base, const struct ses
         message_errno(errno, "serve: fcntl");
         return -errno;
     }
-    session->calls = calls;
     session->readable = event_new(base, fd, EV_READ | EV_PERSIST, on_readable, session);
     if (session->readable && event_add(session->readable, NULL) == 0)
         return 0;
@@ -190,5 +533,4 @@ session_end(struct session *session)
         event_free(session->readable);
     if (session->fuse && fuse_session_fd(session->fuse) >= 0)
         close(fuse_session_fd(session->fuse));
-    free(session->request.mem);
 }

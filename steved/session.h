@@ -4,6 +4,10 @@
 /*
  * The connection to the kernel, of a FUSE mount (fuse_mount.h) or a CUSE device (cuse_device.h): reads
  * requests and hands them on. It knows nothing of tokens.
+ *
+ * A request is read into the state (state.h), and so each answer passes through here, however it was made:
+ * what has changed by then is recorded together with it, and only then it is given. So another server can go
+ * on with the same session at any moment: session_take_over(), session_replay().
  */
 
 #include <event2/event.h>
@@ -13,25 +17,33 @@
 struct opening;
 struct server;
 
-/* What the server does: before and after each request, and once the kernel has closed the session. */
+/* What the server does: before and after each request; before an answer, what has changed; and once the kernel has
+ * closed the session. */
 struct session_calls {
     void (*look)(struct server *server);
+    void (*record)(struct server *server);
     void (*served)(struct server *server);
     void (*ended)(struct server *server);
 };
 
 struct session {
-    struct server *server;     /* for requests.h */
-    struct fuse_session *fuse; /* also of a CUSE device; NULL: none yet */
-    struct fuse_buf request;   /* the one that is being looked at; libfuse allocates */
-    bool is_initialised;       /* the kernel has greeted us */
-    int burst;                 /* how many requests are read in a row */
+    struct server *server;                /* for requests.h */
+    struct fuse_session *fuse;            /* also of a CUSE device; NULL: none yet */
+    const struct fuse_in_header *request; /* the one that is being served */
+    bool is_initialised;                  /* the kernel has greeted us */
+    bool is_taking_over; /* its greeting is repeated, and what we say is compared */
+    bool is_refused;     /* and is not what it was */
+    bool has_ended;      /* by the kernel: unmounted, or the like */
+    int burst;           /* how many requests are read in a row */
     struct event *readable;
     const struct session_calls *calls;
 };
 
 /* What is asked for with the open file, the same for both kinds: handed on to requests.h and ioctls.h. */
-struct opening *session_open(fuse_req_t request); /* does not answer; NULL: out of memory */
+/* Does not answer. 0: *number names the opening from now on; or a negative errno. */
+int session_open(fuse_req_t request, uint64_t *number);
+/* The answer to the open has not reached the client. */
+void session_close(const struct session *session, uint64_t number);
 void session_release(fuse_req_t request, struct fuse_file_info *fi);
 void session_read(fuse_req_t request, size_t size, struct fuse_file_info *fi);
 void session_write(fuse_req_t request, size_t size, struct fuse_file_info *fi);
@@ -41,12 +53,21 @@ void session_ioctl(fuse_req_t request, int command, void *argument, struct fuse_
                    unsigned flags, const void *in, size_t in_size, size_t out_size);
 
 /* libfuse's own messages become ours. */
-void session_init(struct session *session, struct server *server);
+void session_init(struct session *session, struct server *server,
+                  const struct session_calls *calls);
+/* Serves the session that the kernel knows by this descriptor, by what session->fuse was made for. 0, or a
+ * negative errno after having said it. */
+int session_attach(struct session *session, int fd);
 /* Answers the kernel's greeting, which comes first on every session: 0, or a negative errno after having
  * said it. */
 int session_greet(struct session *session);
+/* Instead of that, on a session that was greeted by another server: 0; -EINVAL after having said it: that one
+ * has agreed to what we would not. */
+int session_take_over(struct session *session);
+/* After that: what was decided is answered, and what was not is asked again, the reads that wait first; then
+ * `settle` is called; then the request that was being served. All who poll are told to do so again. */
+void session_replay(struct session *session, void (*settle)(struct server *server));
 /* Serves from now on, as part of the event loop. 0, or a negative errno after having said it. */
-int session_serve(struct session *session, struct event_base *base,
-                  const struct session_calls *calls);
+int session_serve(struct session *session, struct event_base *base);
 /* Who still waits gets an error. */
 void session_end(struct session *session);

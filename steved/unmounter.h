@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-#include <sys/types.h>
+/* Takes the server's mount away when there is no server any more, and leaves one of somebody else alone. */
 
-/* A small process that unmounts when the server is no more: the server itself has given up the right
- * to, and a SIGKILL asks nobody. */
+#include <stdbool.h>
+#include <sys/stat.h>
+
 struct unmounter {
-    int pipe_fd; /* its end tells the unmounter; -1: there is none */
-    pid_t pid;
+    const char *path; /* absolute; NULL: there is no mount */
+    bool has_seen_before, has_seen_ours;
+    struct statx before, ours;
 };
 
-/* To be called once `path` is mounted, before anything in it is asked for: 0, or a negative errno
- * after having said it, and nothing is mounted any more. */
-int unmounter_start(struct unmounter *unmounter, const char *path);
-/* Returns when the mount is gone. */
-void unmounter_finish(struct unmounter *unmounter);
+/* Before anything is mounted: what is there is nothing of ours. */
+void unmounter_prepare(struct unmounter *unmounter);
+/* To be called once it is mounted: remembers which one it is, asking no server. */
+void unmounter_see(struct unmounter *unmounter);
+/* 0, also if it is gone already; or a negative errno. */
+int unmounter_clear(const struct unmounter *unmounter);

@@ -13,6 +13,8 @@ pool_due(struct pool *pool, struct due *due, enum pool_due_kind kind)
     due->is_due = true;
     due->kind = kind;
     TAILQ_INSERT_TAIL(&pool->dues, due, in_pool);
+    if (!pool->first_new_due)
+        pool->first_new_due = due;
 }
 
 void
@@ -21,6 +23,8 @@ pool_due_forget(struct pool *pool, struct due *due)
     if (!due->is_due)
         return;
     due->is_due = false;
+    if (pool->first_new_due == due)
+        pool->first_new_due = TAILQ_NEXT(due, in_pool);
     TAILQ_REMOVE(&pool->dues, due, in_pool);
 }
 
@@ -57,9 +61,26 @@ describe(struct due *due)
         described.reader = waiter->reader;
         described.opening = waiter->opening;
         described.process = waiter->process;
-        free(waiter);
     }
     return described;
+}
+
+/* Of a waiter nothing is left when its answer has been taken. */
+static void
+discard(struct due *due)
+{
+    if (due->kind == POOL_DUE_GRANT || due->kind == POOL_DUE_CANCEL)
+        free(container_of(due, struct pool_waiter, due));
+}
+
+bool
+pool_next_new_due(struct pool *pool, struct pool_due *due)
+{
+    if (!pool->first_new_due)
+        return false;
+    *due = describe(pool->first_new_due);
+    pool->first_new_due = TAILQ_NEXT(pool->first_new_due, in_pool);
+    return true;
 }
 
 bool
@@ -71,5 +92,6 @@ pool_next_due(struct pool *pool, struct pool_due *due)
         return false;
     pool_due_forget(pool, first);
     *due = describe(first);
+    discard(first);
     return true;
 }

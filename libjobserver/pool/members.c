@@ -260,6 +260,12 @@ pool_opening_set_owner(struct pool_opening *opening, void *owner)
     opening->owner = owner;
 }
 
+void *
+pool_opening_owner(const struct pool_opening *opening)
+{
+    return opening->owner;
+}
+
 void
 pool_close(struct pool *pool, struct pool_opening *opening, int64_t now_ns)
 {

@@ -100,6 +100,9 @@ void pool_destroy(struct pool *pool);
 
 /* The answers that calls have made due, oldest first. false: no more. */
 bool pool_next_due(struct pool *pool, struct pool_due *due);
+/* The same answers without taking them, each shown once at most: for a server that records them before it
+ * gives the first. Of one that was taken unseen nothing is shown. false: no more for now. */
+bool pool_next_new_due(struct pool *pool, struct pool_due *due);
 
 /* --- who there is --- */
 
@@ -126,6 +129,7 @@ pid_t pool_process_pid(const struct pool_process *process);
  * which is the last close of the description. NULL: out of memory. */
 struct pool_opening *pool_open(struct pool *pool, struct pool_process *opener, void *owner);
 void pool_close(struct pool *pool, struct pool_opening *opening, int64_t now_ns);
+void *pool_opening_owner(const struct pool_opening *opening);
 
 /* --- tokens --- */
 

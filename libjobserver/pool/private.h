@@ -201,7 +201,8 @@ struct pool_wish {
 
 struct pool {
     struct dues dues;
-    struct pool_rows *rows; /* NULL: nobody follows */
+    struct due *first_new_due; /* and all behind it: pool_next_new_due() has not shown them */
+    struct pool_rows *rows;    /* NULL: nobody follows */
 
     unsigned capacity, free, held, reserved, debt;
     unsigned per_process_limit; /* 0: none */

@@ -183,13 +183,31 @@ judge(const char *candidate, const struct stat *self)
 }
 
 char *
-program_directory(void)
+program_path(void)
 {
     char path[PATH_MAX];
     ssize_t length = readlink("/proc/self/exe", path, sizeof(path));
-    const char *slash = length > 0 ? memrchr(path, '/', (size_t)length) : NULL;
 
-    return slash ? strndup(path, (size_t)(slash - path)) : NULL;
+    return length > 0 ? strndup(path, (size_t)length) : NULL;
+}
+
+int
+program_open(void)
+{
+    int fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+
+    return fd < 0 ? -errno : fd;
+}
+
+char *
+program_directory(void)
+{
+    char *path = program_path();
+    char *slash = path ? strrchr(path, '/') : NULL;
+
+    if (slash)
+        *slash = '\0';
+    return path;
 }
 
 char *

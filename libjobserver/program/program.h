@@ -30,6 +30,10 @@ bool make_version_is_old(const char *text);
 #define PROGRAM_LEVEL_MAX 100u
 int program_enter_level(void);
 
+/* Where the running program lies, without links. To be freed; NULL: nobody knows. */
+char *program_path(void);
+/* The running program itself, for execveat(2), whatever lies there by now: a descriptor or a negative errno. */
+int program_open(void);
 /* The directory that the running program lies in, without links. To be freed; NULL: nobody knows. */
 char *program_directory(void);
 

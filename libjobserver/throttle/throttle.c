@@ -132,6 +132,13 @@ throttle_look(struct throttle *throttle, struct pool *pool, unsigned min_jobs, i
     pool_set_throttle(pool, most, now_ns);
 }
 
+void
+throttle_hold(struct throttle *throttle, struct pool *pool, int64_t now_ns)
+{
+    throttle->told = 0;
+    pool_set_throttle(pool, 0, now_ns);
+}
+
 int64_t
 throttle_deadline_ns(const struct throttle *throttle, const struct pool *pool, bool is_lying)
 {

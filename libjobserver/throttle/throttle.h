@@ -39,6 +39,8 @@ int throttle_set(struct throttle *throttle, const struct steved_settings *settin
 
 /* Whoever may be served is served, and told by what is due. Costs nothing without a limit. */
 void throttle_look(struct throttle *throttle, struct pool *pool, unsigned min_jobs, int64_t now_ns);
+/* Until the next look nothing is granted at all. */
+void throttle_hold(struct throttle *throttle, struct pool *pool, int64_t now_ns);
 /* The time of the next look, or THROTTLE_NEVER: nobody waits for one. `is_lying`: tokens lie where they can be
  * taken without asking. */
 int64_t throttle_deadline_ns(const struct throttle *throttle, const struct pool *pool,

@@ -39,6 +39,7 @@ configure() {
     meson setup "$dir" "$ROOT" --prefix="$INSTALLED/usr" --sysconfdir="$INSTALLED/etc" \
         --libexecdir=libexec -Dudevdir="$INSTALLED/usr/lib/udev" \
         -Dsystemdsystemunitdir="$INSTALLED/usr/lib/systemd/system" \
+        -Dsystemduserunitdir="$INSTALLED/usr/lib/systemd/user" \
         -Dsysusersdir="$INSTALLED/usr/lib/sysusers.d" "$@"
 }
 
@@ -67,6 +68,8 @@ usr/bin/stevectl
 usr/bin/steved
 usr/include/jobserver/protocol.h
 usr/lib/systemd/system/steved.service
+usr/lib/systemd/user/steved-unmount.service
+usr/lib/systemd/user/steved.service
 usr/lib/sysusers.d/steved.conf
 usr/lib/udev/rules.d/90-steve.rules
 usr/libexec/jobwrap/jobwrap-memory-history
@@ -128,6 +131,7 @@ configure_by_ebuild() {
         use() { [[ " $USE " == *" $1 "* ]]; }
         meson_feature() { use "$1" && echo "-D${2:-$1}=enabled" || echo "-D${2:-$1}=disabled"; }
         inherit() { :; }
+        systemd_get_userunitdir() { echo "$INSTALLED/usr/lib/systemd/user"; }
         systemd_get_systemunitdir() { echo "$INSTALLED/usr/lib/systemd/system"; }
         get_udevdir() { echo "$INSTALLED/usr/lib/udev"; }
         meson_src_configure() {
@@ -200,13 +204,22 @@ configure_by_ebuild() {
         '"/dev/steve" "/run/jobwrap" "${JOBWRAP_FIFO}" ' ]
 }
 
-@test 'systemd knows all that the unit says' {
+# units FOLDER: those of systemd, with the steved that was built.
+units() {
+    mkdir "$BATS_TEST_TMPDIR/$1"
+    cp "$INSTALLED/usr/lib/systemd/$1"/* "$BATS_TEST_TMPDIR/$1"
+    sed -i "s|$INSTALLED/usr/bin/steved|$STEVED|" "$BATS_TEST_TMPDIR/$1"/*.service
+}
+
+@test 'systemd knows all that the units say' {
     require systemd-analyze
-    local unit=$BATS_TEST_TMPDIR/steved.service
-    sed "s|$INSTALLED/usr/bin/steved|$STEVED|" \
-        "$INSTALLED/usr/lib/systemd/system/steved.service" >"$unit"
-    grep -q "^ExecStart=$STEVED --user=$OUR_USER " "$unit"
-    run -0 systemd-analyze verify --man=no "$unit"
+    units system
+    units user
+    grep -q "^ExecStart=$STEVED --user=$OUR_USER " \
+        "$BATS_TEST_TMPDIR/system/steved.service"
+    run -0 systemd-analyze verify --man=no "$BATS_TEST_TMPDIR"/system/*
+    [ -z "$output" ]
+    run -0 systemd-analyze verify --user --man=no "$BATS_TEST_TMPDIR"/user/*
     [ -z "$output" ]
 }
 
@@ -233,8 +246,11 @@ configure_by_ebuild() {
 openrc_run() {
     sed '1d; s|-c /dev/cuse|-c /dev/null|' "$INSTALLED/etc/init.d/steved" \
         >"$BATS_TEST_TMPDIR/service"
-    RC_SVCNAME=steved sh -euc '
+    printf '#!/bin/sh\necho "ssd $*"\n' >"$BATS_TEST_TMPDIR/start-stop-daemon"
+    chmod +x "$BATS_TEST_TMPDIR/start-stop-daemon"
+    PATH=$BATS_TEST_TMPDIR:$PATH RC_SVCNAME=steved sh -euc '
         need() { echo "need $*"; }; use() { echo "use $*"; }; after() { echo "after $*"; }
+        ebegin() { :; }; eend() { return "$1"; };
         eerror() { echo "eerror $*"; }; ewaitfile() { echo "ewaitfile $*"; [ -e "$2" ]; }
         . "$1"; eval "$2"' - "$BATS_TEST_TMPDIR/service" "$1"
 }
@@ -250,6 +266,8 @@ after modules" ]
     STEVED_NODE=/nowhere run openrc_run 'start_post || exit 9'
     [ "$status" = 9 ]
     [[ $output == *'eerror steved: /nowhere has not appeared'* ]]
+    run -0 openrc_run reload
+    [ "$output" = 'ssd --signal HUP --pidfile /run/steved.pid' ]
 }
 
 # ours_in_table: of the tables of from-steve.md what stands in the column of ours.

@@ -114,12 +114,13 @@ limits_json() {
 }
 
 switches() {
-    sed -n 's/^voluntary_ctxt_switches:\t*//p' "/proc/$STEVED_PID/status"
+    sed -n 's/^voluntary_ctxt_switches:\t*//p' "/proc/$server/status"
 }
 
 @test 'a limit is not looked at while nobody waits' {
     local before
     start_steved --jobs 4 --min-memory-avail=100% --load-average=1000 --load-recheck-timeout=0.1
+    server=$(steved_get pid)
     exec {held}<>"$SERVER"
     read -r -N 1 -u "$held"
     # What the kernel says of closed descriptors comes late.

@@ -403,14 +403,17 @@ build out: job
     exactly 2 21
 }
 
-# steved dies while jobs run and others wait.
+stop_steved() {
+    stop "$STEVED_PID"
+}
+
+# dies_below kill_steved|stop_steved: while jobs run and others wait.
 dies_below() {
     start_steved --jobs 2
     MAKEFLAGS="--jobserver-auth=fifo:$SERVER" spawn "$LIB/subreaper" "$NINJA_SHIM" -C tree
     building=$spawned
     wait_for 10 lives_jobs 2
-    kill -s "$1" "$STEVED_PID"
-    wait_for 10 has_ended "$STEVED_PID"
+    "$1"
     echo >go
     status_of "$building" 30
     echo "status $status"
@@ -427,7 +430,7 @@ dies_below() {
     jobs_named late 20
     for gate in $SHIM_GATES; do
         export NINJA_SHIM_GATE=$gate
-        dies_below KILL
-        dies_below TERM
+        dies_below kill_steved
+        dies_below stop_steved
     done
 }

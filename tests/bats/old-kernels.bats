@@ -71,23 +71,6 @@ tree_is_there() {
     done
 }
 
-@test 'no close_range: nobody but steved has /dev/fuse open' {
-    require_fuse
-    refused ENOSYS close_range
-    STEVED_MOUNTS+=("$BATS_TEST_TMPDIR/mount")
-    spawn "${refused[@]}" "$STEVED" --mount "$BATS_TEST_TMPDIR/mount" 2>/dev/null
-    wait_for 10 test -e mount/jobserver
-    unmounter=$(pgrep -P "$spawned" -x steved-unmount)
-    wait_for 10 has_only_its_own "$unmounter"
-    stop "$spawned"
-    wait_for 10 has_ended "$unmounter"
-}
-
-# has_only_its_own PID: /dev/null three times, and a pipe.
-has_only_its_own() {
-    [ "$(ls "/proc/$1/fd")" = $'0\n1\n2\n3' ]
-}
-
 # --- no FIFOs ---
 
 # below_a_fifo OPTION... -- COMMAND...: jobwrap below a FIFO of 3 tokens, which are whole afterwards.

@@ -19,7 +19,13 @@ serve() {
     spawn "$STEVED" --mount "$MOUNT" --jobs 2 2>>"$BATS_TEST_TMPDIR/steved.log"
     STEVED_PID=$spawned
     # Not whether the file exists: of a dead mount too, it may be remembered that it did.
-    wait_for 10 steved_has pid "$STEVED_PID" 2>/dev/null
+    wait_for 10 is_served_below "$STEVED_PID" 2>/dev/null
+    SERVER_PID=$(steved_get pid)
+}
+
+# is_served_below GUARDIAN
+is_served_below() {
+    [ "$(ps -o ppid= -p "$(steved_get pid)")" -eq "$1" ]
 }
 
 # serves DIR: there is a file system of ours; a dead one too.
@@ -29,11 +35,6 @@ serves() {
 
 serves_not() {
     ! serves "$1"
-}
-
-# unmounter_of PID: the process that waits for the end of this steved.
-unmounter_of() {
-    pgrep -P "$1" -x steved-unmount
 }
 
 @test 'wrong usage is one line, and status 2' {
@@ -119,8 +120,8 @@ END
 @test 'a directory that another steved serves is refused' {
     start_steved
     refuses 1 "$STEVED" --mount "$(mount_of)"
-    [[ $stderr == *"$STEVED_PID"* ]]
-    [ "$(steved_get pid)" = "$STEVED_PID" ]
+    [[ $stderr == *"$(steved_get pid)"* ]]
+    is_served_below "$STEVED_PID"
 }
 
 @test 'the directory is created, private, and stays' {
@@ -143,8 +144,9 @@ END
     MOUNT=$'odd \t\\ name' SERVER=$MOUNT/jobserver
     STEVED_MOUNTS+=("$PWD/$MOUNT")
     "$STEVED" --mount "$MOUNT" --daemon
-    kill -KILL "$(steved_get pid)"
-    wait_for 10 test ! -e "$SERVER"
+    pid=$(steved_get pid)
+    stop "$(ps -o ppid= -p "$pid" | tr -d ' ')" KILL
+    stop "$pid" KILL
     serve
     stop "$STEVED_PID"
     run ! grep -q 'odd' /proc/mounts
@@ -154,7 +156,6 @@ END
     require_fuse
     for signal in TERM INT; do
         serve
-        unmounter=$(unmounter_of "$STEVED_PID")
         exec {fd}<>"$SERVER"
         read -r -N 2 -u "$fd" || true
         spawn bash -c 'read -r -N 1 -u "$1"' - "$fd" 2>"$BATS_TEST_TMPDIR/error"
@@ -166,26 +167,15 @@ END
         status_of "$STEVED_PID"
         [ "$status" = 0 ]
         serves_not "$MOUNT"
-        has_ended "$unmounter"
+        has_ended "$SERVER_PID"
         exec {fd}>&-
     done
-}
-
-@test 'SIGKILL leaves no dead mount and no process' {
-    require_fuse
-    serve
-    unmounter=$(unmounter_of "$STEVED_PID")
-    exec {fd}<>"$SERVER"
-    stop "$STEVED_PID" KILL
-    wait_for 10 serves_not "$MOUNT"
-    wait_for 10 has_ended "$unmounter"
 }
 
 @test 'a dead mount is cleared away at the next start' {
     require_fuse
     serve
-    kill -KILL "$(unmounter_of "$STEVED_PID")"
-    stop "$STEVED_PID" KILL
+    kill_steved
     serves "$MOUNT"
     run ! ls "$MOUNT"
     serve
@@ -203,17 +193,17 @@ asks() {
     require_fuse
     grep -qs . /proc/self/wchan || skip 'the kernel does not tell where a process waits'
     serve
-    kill -s KILL "$(unmounter_of "$STEVED_PID")"
-    kill -s STOP "$STEVED_PID"
+    kill -s KILL "$STEVED_PID"
+    kill -s STOP "$SERVER_PID"
     spawn "$STEVED" --mount "$MOUNT" --jobs 1 2>"$BATS_TEST_TMPDIR/said"
     wait_for 10 asks "$spawned"
-    kill -s KILL "$STEVED_PID"
+    kill -s KILL "$SERVER_PID"
     wait_for 10 steved_has jobs 1 2>/dev/null
     grep -q 'whose server is dead' "$BATS_TEST_TMPDIR/said"
     stop "$spawned"
 }
 
-@test 'the unmounter leaves a mount of somebody else alone' {
+@test 'the guardian leaves a mount of somebody else alone' {
     require_root
     require_fuse
     serve
@@ -225,26 +215,38 @@ asks() {
     umount -l "$MOUNT"
     serve
     wait_for 10 has_ended "$first"
-    [ "$(steved_get pid)" = "$STEVED_PID" ]
+    is_served_below "$STEVED_PID"
 }
 
-@test 'it holds no privilege, and a filter' {
+# has_capabilities PID SET MASK: of CapPrm and its like.
+has_capabilities() {
+    grep -qx "$2:.0*$3" "/proc/$1/status"
+}
+
+@test 'it holds no privilege, and a filter; the guardian what takes the mount away' {
     require_root
-    start_steved
-    grep -q 'CapEff:.0*$' "/proc/$STEVED_PID/status"
-    grep -q 'CapPrm:.0*$' "/proc/$STEVED_PID/status"
+    serve
+    has_capabilities "$SERVER_PID" CapPrm ''
+    grep -q 'NoNewPrivs:.1$' "/proc/$SERVER_PID/status"
+    # CAP_SYS_ADMIN and CAP_DAC_READ_SEARCH.
+    has_capabilities "$STEVED_PID" CapPrm 200004
+    has_capabilities "$STEVED_PID" CapEff ''
+    has_capabilities "$STEVED_PID" CapInh ''
     grep -q 'NoNewPrivs:.1$' "/proc/$STEVED_PID/status"
     ! is_sanitized || skip 'sanitizers need what the filter forbids'
-    grep -q 'Seccomp:.2$' "/proc/$STEVED_PID/status"
+    grep -q 'Seccomp:.2$' "/proc/$SERVER_PID/status"
 }
 
 @test '--user: it becomes that user, who may set' {
     require_root
     require setpriv
     start_steved --user nobody --jobs 2
-    grep -qP "^Uid:(\t$(id -u nobody)){4}$" "/proc/$STEVED_PID/status"
-    grep -qP "^Gid:(\t$(id -g nobody)){4}$" "/proc/$STEVED_PID/status"
-    grep -qP '^Groups:\s*$' "/proc/$STEVED_PID/status"
+    for pid in "$STEVED_PID" "$(steved_get pid)"; do
+        grep -qP "^Uid:(\t$(id -u nobody)){4}$" "/proc/$pid/status"
+        grep -qP "^Gid:(\t$(id -g nobody)){4}$" "/proc/$pid/status"
+        grep -qP '^Groups:\s*$' "/proc/$pid/status"
+        [ "$(stat -c %u "/proc/$pid/mem")" = 0 ]
+    done
     [ "$(stat -c %u "$SERVER")" = 0 ]
     client blocking
     stop "$STEVED_PID"
@@ -367,6 +369,19 @@ said_twice() {
         status_of "$listener"
         [ "$status" = 0 ]
     done
+}
+
+@test 'a daemon tells the service manager which process stays' {
+    require_fuse
+    spawn python3 "$LIB/steved_client.py" listen "$BATS_TEST_TMPDIR/notify" \
+        >"$BATS_TEST_TMPDIR/notices"
+    wait_for 10 grep -q bound "$BATS_TEST_TMPDIR/notices"
+    NOTIFY_SOCKET=$BATS_TEST_TMPDIR/notify "$STEVED" --mount "$MOUNT" --daemon
+    wait_for 10 grep -q '^MAINPID=' "$BATS_TEST_TMPDIR/notices"
+    guardian=$(sed -n 's/^MAINPID=//p' "$BATS_TEST_TMPDIR/notices")
+    is_served_below "$guardian"
+    stop "$guardian"
+    serves_not "$MOUNT"
 }
 
 @test 'SIGUSR1 logs the status, --verbose each step' {

@@ -34,6 +34,7 @@ CLIENTS_SIZE = CLIENTS.size + 32 * CLIENT.size
 SETTINGS = struct.Struct("=IIII48x")
 LIMITS = struct.Struct("=I12xIIII32x")  # the same, other members
 CLAIM = struct.Struct("=Ii24x")
+WEIGHT = struct.Struct("=I28x")
 
 
 def ioc(direction: int, number: int, size: int) -> int:
@@ -46,6 +47,7 @@ IOC_SET = ioc(1, 0x52, SETTINGS.size)
 IOC_JOIN_GROUP = ioc(0, 0x53, 0)
 IOC_PAY_IMPLICIT = ioc(0, 0x54, 0)
 IOC_CLAIM_IMPLICIT = ioc(2, 0x55, CLAIM.size)
+IOC_WEIGHT = ioc(1, 0x57, WEIGHT.size)
 
 
 def status(fd: int) -> dict[str, int]:
@@ -1086,6 +1088,12 @@ def passed_on(path: str) -> None:
     for claimant in claimants:
         claimant.end()
     wait_status(fd, free=total)
+
+
+def set_weight(path: str) -> None:
+    fd = open_file(path)
+    fcntl.ioctl(fd, IOC_JOIN_GROUP)
+    fcntl.ioctl(fd, IOC_WEIGHT, WEIGHT.pack(50))
 
 
 def listen(address: str) -> None:

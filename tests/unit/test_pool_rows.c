@@ -408,6 +408,61 @@ test_openings_get_their_owners(void **state)
     assert_ptr_equal(due.owner, name);
 }
 
+/* Two reads wait; of a write of two tokens both answers are seen, once, and then taken. */
+static void
+test_due_answers_are_seen_before_they_are_taken(void **state)
+{
+    struct world *w = *state;
+    struct pool_waiter *waiter;
+    struct pool_due due;
+    char first[] = "first", second[] = "second";
+    assert_int_equal(pool_read(w->pool, w->belows, w->below, false, first, &waiter, MS),
+                     POOL_WAITS);
+    assert_int_equal(pool_read(w->pool, w->belows, w->below, false, second, &waiter, MS),
+                     POOL_WAITS);
+    while (pool_next_due(w->pool, &due))
+        assert_int_equal(due.kind, POOL_DUE_RECALL);
+    assert_false(pool_next_new_due(w->pool, &due));
+    assert_int_equal(pool_set_capacity(w->pool, 5, MS), 0);
+    assert_true(pool_next_new_due(w->pool, &due));
+    assert_ptr_equal(due.reader, first);
+    assert_false(pool_next_new_due(w->pool, &due));
+    assert_int_equal(pool_set_capacity(w->pool, 6, MS), 0);
+    assert_true(pool_next_new_due(w->pool, &due));
+    assert_ptr_equal(due.reader, second);
+    assert_false(pool_next_new_due(w->pool, &due));
+    /* What ends meanwhile is not named any more. */
+    pool_close(w->pool, w->belows, MS);
+    assert_true(pool_next_due(w->pool, &due));
+    assert_ptr_equal(due.reader, first);
+    assert_null(due.opening);
+    assert_true(pool_next_due(w->pool, &due));
+    assert_ptr_equal(due.reader, second);
+}
+
+static void
+test_taken_unseen_is_not_seen(void **state)
+{
+    struct world *w = *state;
+    struct pool_waiter *waiter;
+    struct pool_due due;
+    char first[] = "first", second[] = "second";
+    assert_int_equal(pool_read(w->pool, w->belows, w->below, false, first, &waiter, MS),
+                     POOL_WAITS);
+    assert_int_equal(pool_read(w->pool, w->belows, w->below, false, second, &waiter, MS),
+                     POOL_WAITS);
+    while (pool_next_due(w->pool, &due))
+        assert_int_equal(due.kind, POOL_DUE_RECALL);
+    assert_int_equal(pool_set_capacity(w->pool, 6, MS), 0);
+    assert_true(pool_next_due(w->pool, &due));
+    assert_ptr_equal(due.reader, first);
+    assert_true(pool_next_new_due(w->pool, &due));
+    assert_ptr_equal(due.reader, second);
+    assert_true(pool_next_due(w->pool, &due));
+    assert_ptr_equal(due.reader, second);
+    assert_false(pool_next_new_due(w->pool, &due));
+}
+
 static void
 test_waiters_and_what_is_set_aside_do_not_survive(void **state)
 {
@@ -805,6 +860,10 @@ main(void)
         ROWS_TEST(test_restored_pool_goes_on),
         ROWS_TEST(test_settings_survive),
         ROWS_TEST(test_openings_get_their_owners),
+        ROWS_TEST(test_due_answers_are_seen_before_they_are_taken),
+        ROWS_TEST(test_taken_unseen_is_not_seen),
+        ROWS_TEST(test_due_answers_are_seen_before_they_are_taken),
+        ROWS_TEST(test_taken_unseen_is_not_seen),
         ROWS_TEST(test_waiters_and_what_is_set_aside_do_not_survive),
         ROWS_TEST(test_who_waits_for_a_claim_is_to_ask_again),
         ROWS_TEST(test_pool_row_that_is_wrong_is_refused),

@@ -346,14 +346,14 @@ twelve_on_three() {
     highest --expect-exactly 3 --expect-jobs 3
 }
 
-@test 'SIGKILL of steved: who waits gets an error and the node disappears' {
+@test 'SIGKILL of steved and its guardian: who waits gets an error and the node disappears' {
     local waiter
     start_device --jobs 1
     exec {taken}<>"$DEVICE"
     read -r -N 1 -u "$taken"
     spawn dd if="$DEVICE" of=/dev/null bs=1 count=1 2>"$BATS_TEST_TMPDIR/dd.err" && waiter=$spawned
     wait_for 10 steved_has waiting 1
-    kill -s KILL "$STEVED_PID"
+    kill_steved
     status_of "$waiter" 10
     [ "$status" = 1 ]
     grep -q 'Software caused connection abort' "$BATS_TEST_TMPDIR/dd.err"
@@ -373,4 +373,20 @@ twelve_on_three() {
     status_of "$waiter" 10
     [ "$status" = 1 ]
     wait_for 10 is_gone "$DEVICE"
+}
+
+@test 'replaced, and killed between any two steps: clients go on, and a token stays where it is' {
+    local notes=$BATS_TEST_TMPDIR/notes
+    spawn env STEVED_STEPS=300 python3 "$LIB/keeper.py" "$BUILD/tests/lib/steved-steps" \
+        --device steve --jobs 3 >"$notes" 2>>"$BATS_TEST_TMPDIR/steved.log"
+    local keeper=$spawned
+    SERVER=$DEVICE
+    wait_for 30 grep -q ready "$notes"
+    exec {fd}<>"$DEVICE"
+    read -r -N 1 -u "$fd"
+    timeout 120 python3 "$LIB/restart_storm.py" "$DEVICE" "$keeper" restart 4 3 2 1
+    [ "$(stat -c '%U %G %a' "$DEVICE")" = 'root jobserver 660' ]
+    steved_has held 1
+    printf + >&"$fd"
+    nothing_is_held
 }

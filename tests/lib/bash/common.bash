@@ -211,8 +211,8 @@ unmount() {
     fi
 }
 
-# start_steved [OPTION...]: on a FUSE mount of its own; sets STEVED_PID and SERVER, its file. What it
-# says goes to $BATS_TEST_TMPDIR/steved.log.
+# start_steved [OPTION...]: on a FUSE mount of its own; sets STEVED_PID, the guardian, and SERVER, its
+# file. What it says goes to $BATS_TEST_TMPDIR/steved.log.
 start_steved() {
     local mount log=$BATS_TEST_TMPDIR/steved.log
     require_fuse
@@ -234,6 +234,14 @@ steved_is_up_or_gone() {
 # steved_get NAME: of the steved that start_steved has started last.
 steved_get() {
     "$STEVECTL" --server "$SERVER" get "$1"
+}
+
+# kill_steved: so that no other follows. The mount is left, and dead.
+kill_steved() {
+    local server
+    server=$(steved_get pid)
+    stop "$STEVED_PID" KILL
+    stop "$server" KILL
 }
 
 # steved_has NAME VALUE: for wait_for.

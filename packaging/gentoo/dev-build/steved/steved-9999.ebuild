@@ -79,6 +79,7 @@ src_configure() {
 		$(meson_feature steved systemd)
 		$(meson_feature steved udev)
 		-Dsystemdsystemunitdir="$(systemd_get_systemunitdir)"
+		-Dsystemduserunitdir="$(systemd_get_userunitdir)"
 		-Dudevdir="${EPREFIX}$(get_udevdir)"
 		# The accounts are packages.
 		-Dsysusers=disabled
@@ -115,6 +116,9 @@ pkg_postinst() {
 		elog "A pool of jobs for the whole machine is served from now on by"
 		elog "    rc-update add steved default && rc-service steved start"
 		elog "or  systemctl enable --now steved"
+		elog "One that runs goes on in this version, unnoticed by builds, after"
+		elog "    rc-service steved reload"
+		elog "or  systemctl restart steved"
 	fi
 	if use portage; then
 		elog "What belongs into make.conf, and why, is in"

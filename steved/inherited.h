@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* What the service manager has kept of the server before (sd_listen_fds(3)): the descriptors by which the kernel
+ * knows the file that is served, "device", and the state of that server, "state". */
+struct inherited {
+    int device_fd, state_fd; /* the caller's, close-on-exec; -1: there is none */
+};
+
+/* To be called before anything is opened. Others than these two are closed, and the environment does not name them
+ * any more. 0; -EINVAL after having said it: there is one of them twice. */
+int inherited_take(struct inherited *inherited);

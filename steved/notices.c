@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "steved/notices.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+int
+notices_open(int ends[2])
+{
+    return socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends) < 0 ? -errno : 0;
+}
+
+static const char *
+next_line(const char *line)
+{
+    const char *end = strchr(line, '\n');
+
+    return end ? end + 1 : NULL;
+}
+
+static bool
+is_line(const char *line, const char *wanted)
+{
+    size_t length = strcspn(line, "\n");
+
+    return length == strlen(wanted) && strncmp(line, wanted, length) == 0;
+}
+
+void
+notice_parse(struct notice *notice, int fd)
+{
+    static const char name_is[] = "FDNAME=";
+    bool stores = false;
+
+    notice->is_ready = false;
+    notice->removes = false;
+    notice->name[0] = '\0';
+    for (const char *line = notice->text; line; line = next_line(line)) {
+        if (is_line(line, "READY=1"))
+            notice->is_ready = true;
+        else if (is_line(line, "FDSTORE=1"))
+            stores = true;
+        else if (is_line(line, "FDSTOREREMOVE=1"))
+            notice->removes = true;
+        else if (strncmp(line, name_is, strlen(name_is)) == 0)
+            snprintf(notice->name, sizeof(notice->name), "%.*s",
+                     (int)strcspn(line + strlen(name_is), "\n"), line + strlen(name_is));
+    }
+    const bool has_name = fd_store_is_name(notice->name);
+    notice->removes = notice->removes && has_name;
+    notice->fd = fd;
+    if (fd >= 0 && !(stores && has_name)) {
+        close(fd);
+        notice->fd = -1;
+    }
+}
+
+/* The first one of the message; for more there is no room, and the kernel drops them. */
+static int
+fd_of(struct msghdr *packet)
+{
+    struct cmsghdr *header = CMSG_FIRSTHDR(packet);
+    int fd = -1;
+
+    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
+        memcpy(&fd, CMSG_DATA(header), sizeof(fd));
+    return fd;
+}
+
+bool
+notices_receive(int fd, struct notice *notice)
+{
+    struct iovec vector = {.iov_base = notice->text, .iov_len = sizeof(notice->text) - 1};
+    union {
+        char space[CMSG_LEN(sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct msghdr packet = {.msg_iov = &vector,
+                            .msg_iovlen = 1,
+                            .msg_control = control.space,
+                            .msg_controllen = sizeof(control.space)};
+    ssize_t size;
+
+    do
+        size = recvmsg(fd, &packet, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    while (size < 0 && errno == EINTR);
+    if (size < 0)
+        return false;
+    notice->text[size] = '\0';
+    notice_parse(notice, fd_of(&packet));
+    return true;
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "steved/openings.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "libjobserver/pool/rows.h"
+#include "libjobserver/program/clock.h"
+#include "libjobserver/program/message.h"
+#include "steved/state.h"
+
+/* For a server that comes after this one. */
+static void
+record(const struct opening *opening)
+{
+    const struct state_opening row = {
+        .poll_handle = opening->poll_handle,
+        .opener_serial = opening->opener_serial,
+        .opener_pid = opening->opener_pid,
+        .group_pid = opening->group_pid,
+        .anonymous = opening->anonymous ? pool_process_row(opening->anonymous) : STATE_NONE,
+        .flags = STATE_OPENING_IS_THERE | (opening->is_used ? STATE_OPENING_IS_USED : 0),
+    };
+
+    state_put(opening->server->state, STATE_OPENING, opening->number, &row, sizeof(row));
+}
+
+static struct pool_process *
+add_anonymous(struct server *server, const struct request *request)
+{
+    return clients_add_process(
+        server, 0, pool_account(server->pool, clients_key_of_user(request->uid)), false);
+}
+
+static bool
+open_in_pool(struct opening *opening, struct pool_process *opener)
+{
+    opening->pool = pool_open(opening->server->pool, opener, opening);
+    if (!opening->pool || !state_has_room(STATE_OPENING, pool_opening_row(opening->pool)))
+        return false;
+    opening->number = pool_opening_row(opening->pool);
+    record(opening);
+    return true;
+}
+
+static struct opening *
+opening_new(struct server *server)
+{
+    struct opening *opening = calloc(1, sizeof(*opening));
+
+    if (!opening)
+        return NULL;
+    opening->server = server;
+    opening->number = STATE_NONE;
+    memory_party_init(&opening->memory, clock_now_ns());
+    LIST_INSERT_HEAD(&server->openings, opening, in_server);
+    return opening;
+}
+
+struct opening *
+opening_create(struct server *server, const struct request *request)
+{
+    struct client *client = clients_of_thread(server, request->tid);
+    struct opening *opening = opening_new(server);
+
+    if (!opening)
+        return NULL;
+    if (client) {
+        opening->opener_pid = client->pid;
+        opening->opener_serial = client->serial;
+    } else {
+        opening->anonymous = add_anonymous(server, request);
+    }
+    struct pool_process *opener = client ? client->process : opening->anonymous;
+    if (!opener || !open_in_pool(opening, opener)) {
+        opening_release(opening);
+        return NULL;
+    }
+    return opening;
+}
+
+void
+opening_release(struct opening *opening)
+{
+    struct server *server = opening->server;
+
+    if (opening->pool)
+        pool_close(server->pool, opening->pool, clock_now_ns());
+    if (opening->anonymous)
+        pool_process_died(server->pool, opening->anonymous, clock_now_ns());
+    if (opening->pollhandle)
+        answer_forget(opening->pollhandle);
+    if (opening->number != STATE_NONE)
+        state_drop(server->state, STATE_OPENING, opening->number);
+    memory_arbiter_leave(&server->arbiter, &opening->memory);
+    LIST_REMOVE(opening, in_server);
+    free(opening);
+}
+
+struct opening *
+opening_find(const struct server *server, uint64_t number)
+{
+    const struct pool_opening *opening =
+        number < STATE_NONE ? pool_opening_of_row(server->pool, (uint32_t)number) : NULL;
+
+    return opening ? pool_opening_owner(opening) : NULL;
+}
+
+struct pool_process *
+opening_process(struct opening *opening, const struct request *request, struct client **client)
+{
+    *client = clients_of_thread(opening->server, request->tid);
+    if (*client)
+        return (*client)->process;
+    if (!opening->anonymous) {
+        opening->anonymous = add_anonymous(opening->server, request);
+        record(opening);
+    }
+    return opening->anonymous;
+}
+
+void
+opening_mark_used(struct opening *opening, struct client *client)
+{
+    if (client && !client->uses_tokens)
+        clients_mark_used(client);
+    if (opening->is_used)
+        return;
+    opening->is_used = true;
+    record(opening);
+    struct client *opener = clients_find(opening->server, opening->opener_pid);
+    if (opener && opener->serial == opening->opener_serial)
+        clients_mark_used(opener);
+}
+
+void
+opening_join_group(struct opening *opening, struct client *client)
+{
+    if (!opening->group_pid) {
+        opening->group_pid = client ? client->pid : 0;
+        record(opening);
+    }
+    if (client)
+        clients_set_group(client, opening->group_pid);
+}
+
+void
+opening_set_poll_handle(struct opening *opening, uint64_t poll_handle)
+{
+    if (opening->poll_handle == poll_handle)
+        return;
+    opening->poll_handle = poll_handle;
+    record(opening);
+}
+
+/* --- for a new server --- */
+
+static bool
+restore(struct server *server, uint32_t number, const struct state_opening *row)
+{
+    struct pool_opening *in_pool = pool_opening_of_row(server->pool, number);
+    struct opening *opening = in_pool ? opening_new(server) : NULL;
+
+    if (!opening)
+        return false;
+    opening->pool = in_pool;
+    opening->number = number;
+    opening->poll_handle = row->poll_handle;
+    opening->opener_serial = row->opener_serial;
+    opening->opener_pid = row->opener_pid;
+    opening->group_pid = row->group_pid;
+    opening->is_used = row->flags & STATE_OPENING_IS_USED;
+    opening->anonymous = pool_process_of_row(server->pool, row->anonymous);
+    pool_opening_set_owner(in_pool, opening);
+    return opening->anonymous || row->anonymous == STATE_NONE;
+}
+
+int
+openings_restore(struct server *server)
+{
+    uint32_t count = state_rows(server->state, STATE_OPENING);
+
+    for (uint32_t number = 0; number < count; number++) {
+        const struct state_opening *row = state_row(server->state, STATE_OPENING, number);
+        bool is_there = row->flags & STATE_OPENING_IS_THERE;
+        if (is_there ? restore(server, number, row) : !pool_opening_of_row(server->pool, number))
+            continue;
+        message("take over: opening %u of the pool is not that of the server", number);
+        return -EINVAL;
+    }
+    return 0;
+}
