@@ -172,6 +172,7 @@ main(int argc, char **argv)
     found_group(&jobwrap);
     set_weight(&jobwrap);
     start_keeper(&jobwrap);
+    message_never_wait();
     if (jobwrap_begin(&jobwrap))
         jobwrap_run(&jobwrap);
     jobwrap_finish(&jobwrap);

@@ -82,8 +82,10 @@ static const int allowed[] = {
     SCMP_SYS(ppoll_time64), SCMP_SYS(clock_gettime64), SCMP_SYS(time), SCMP_SYS(sigreturn),
     SCMP_SYS(getuid32), SCMP_SYS(geteuid32), SCMP_SYS(mmap2), SCMP_SYS(futex_time64),
     SCMP_SYS(waitpid), SCMP_SYS(waitid),
-    /* for sendto; syslog's socket is connected */
-    SCMP_SYS(send)};
+    /* for sendto; syslog's socket is connected, and again when the log has been started anew */
+    SCMP_SYS(send), SCMP_SYS(connect),
+    /* a message's signals are taken away */
+    SCMP_SYS(rt_sigtimedwait), SCMP_SYS(rt_sigtimedwait_time64)};
 
 /* Allowed if one argument has this value under the mask. */
 static const struct restriction {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "libjobserver/process.h"
+#include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/usage.h"
 #include "steved/clients.h"
@@ -97,6 +98,7 @@ start(struct program *program)
     if (daemon_prepare(&program->daemon) < 0 || lockdown(&program->identity) < 0)
         return false;
     server->uid = program->identity.uid;
+    message_never_wait();
     say_missing_group(server);
     daemon_ready(&program->daemon);
     notify_ready(&program->notify, server);
@@ -134,6 +136,7 @@ main(int argc, char **argv)
     static struct program program = {
         .daemon = {.ready_fd = -1}, .notify = {.fd = -1}, .unmounter = {.pipe_fd = -1}};
 
+    descriptors_guard_standard();
     options_parse(&program.server.options, argc, argv);
     if (!identity_resolve(&program.identity, &program.server))
         return EXIT_USAGE;
