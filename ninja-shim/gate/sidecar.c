@@ -9,12 +9,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "libjobserver/process.h"
 #include "libjobserver/program/descriptors.h"
+#include "libjobserver/program/message.h"
 #include "libjobserver/program/packet.h"
 #include "ninja-shim/gate/keeper.h"
 #include "ninja-shim/gate/kinds.h"
@@ -37,7 +39,7 @@ static void
 ignore_signals(void)
 {
     const int ignored[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM, SIGPIPE, SIGUSR1,
-                           SIGUSR2, SIGALRM, SIGTSTP, SIGTTIN, SIGTTOU};
+                           SIGUSR2, SIGALRM, SIGTSTP, SIGTTIN, SIGTTOU, SIGXFSZ};
     sigset_t none;
 
     for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
@@ -78,6 +80,19 @@ on_children(evutil_socket_t fd, short what, void *argument)
         gate_keeper_start(&sidecar->duties, &sidecar->gate.keeper);
 }
 
+/* libevent gives up by exit(1) where it cannot get a descriptor. */
+static void
+on_fatal(int error)
+{
+    message_errno(errno, "start the event loop");
+    _exit(EXIT_FAILURE);
+}
+
+static void
+on_log(int severity, const char *text)
+{
+}
+
 /* --- its life --- */
 
 static int
@@ -109,7 +124,7 @@ open_all(struct sidecar *sidecar, const struct gate_plan *plan)
 static void
 tell(const struct sidecar *sidecar, enum sidecar_message_type type, int error)
 {
-    struct sidecar_message message = {.type = type, .error = error, .pid = getpid()};
+    struct sidecar_message message = {.type = type, .error = error};
 
     packet_send(sidecar->socket, &message, sizeof(message), -1);
 }
@@ -156,6 +171,9 @@ sidecar_run(const struct gate_plan *plan, pid_t root, int socket)
 
     prctl(PR_SET_NAME, "jobgate");
     ignore_signals();
+    message_never_wait();
+    event_set_fatal_callback(on_fatal);
+    event_set_log_callback(on_log);
     descriptors_raise_limit();
     int result = open_all(&sidecar, plan);
     tell(&sidecar, SIDECAR_READY, result);
