@@ -21,6 +21,8 @@
 #include "ninja-shim/gate/keeper.h"
 #include "ninja-shim/gate/kinds.h"
 
+#define DESCRIPTORS_OF_JOB 4
+
 /* The state of the program. */
 struct sidecar {
     struct gate gate;
@@ -116,6 +118,9 @@ open_all(struct sidecar *sidecar, const struct gate_plan *plan)
     int pidfd = process_open_pidfd(getpid());
     if (pidfd < 0)
         return pidfd;
+    /* Who cannot hold back one job would end it. */
+    if (descriptors_are_scarce(pidfd + DESCRIPTORS_OF_JOB))
+        return -EMFILE;
     sidecar->duties = (struct gate_keeper_duties){
         .sidecar_pidfd = pidfd, .ledger = &gate->ledger, .holdings = gate->holdings};
     return gate_keeper_start(&sidecar->duties, &sidecar->gate.keeper);
