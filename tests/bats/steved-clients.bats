@@ -7,6 +7,16 @@
 load ../lib/bash/common
 load ../lib/bash/steved
 
+@test 'a client of 32 bits' {
+    [ "$(uname -m)" = x86_64 ] || skip 'no machine that runs programs for i386'
+    cc -m32 -nostdlib -static -ffreestanding -fno-stack-protector -fno-pic -O1 -I"$ROOT" \
+        -idirafter "/usr/include/$(cc -print-multiarch)" "$LIB/ioctls32.c" -o "$BATS_TEST_TMPDIR/ioctls32"
+    start_steved --jobs 3
+    "$BATS_TEST_TMPDIR/ioctls32" "$SERVER"
+    wait_for 10 steved_has free 2
+    [ "$(steved_get load-recheck)" = 7 ]
+}
+
 @test 'clients for whom there is no descriptor are charged by their own, and no token is lost' {
     start_steved --jobs 30
     prlimit --nofile=24:24 --pid "$STEVED_PID"
