@@ -44,12 +44,27 @@ reap_tree(struct jobwrap *jobwrap)
         jobwrap->is_tree_empty = true;
 }
 
+/* Who stops the keeper alone stops what it knows of the command and its end, and not the build. */
+static void
+look_at_keeper(struct jobwrap *jobwrap)
+{
+    const pid_t keeper = jobwrap->keeper.pid;
+    int status;
+
+    if (waitpid(keeper, &status, WNOHANG | WUNTRACED) != keeper || !WIFSTOPPED(status))
+        return;
+    kill(keeper, SIGCONT);
+    if (!jobwrap->has_continued_keeper && WSTOPSIG(status) == SIGSTOP)
+        message("the keeper (pid %d) has been stopped, and is continued", keeper);
+    jobwrap->has_continued_keeper |= WSTOPSIG(status) == SIGSTOP;
+}
+
 /* While the keeper lives it is our only child. */
 static void
 on_child(struct jobwrap *jobwrap)
 {
     if (jobwrap->is_keeper_alive)
-        waitpid(jobwrap->keeper.pid, NULL, WNOHANG);
+        look_at_keeper(jobwrap);
     else
         reap_tree(jobwrap);
 }

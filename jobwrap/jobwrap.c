@@ -327,6 +327,7 @@ release(struct jobwrap *jobwrap)
 static void
 write_report(struct jobwrap *jobwrap)
 {
+    signal(SIGXFSZ, SIG_IGN); /* it is said what could not be written */
     const struct client *client = jobwrap->parent.jobserver.client;
     const struct memory_arbiter *arbiter = &jobwrap->control.arbiter;
     const struct memory_totals memory = memory_arbiter_totals(arbiter);
@@ -338,6 +339,7 @@ write_report(struct jobwrap *jobwrap)
 int
 jobwrap_exit(struct jobwrap *jobwrap)
 {
+    message_may_wait();
     if (jobwrap->command.has_ended && !jobwrap->launch_error && jobwrap->options.wants_report)
         write_report(jobwrap);
     release(jobwrap);

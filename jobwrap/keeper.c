@@ -17,6 +17,7 @@
 #include "libjobserver/process.h"
 #include "libjobserver/program/clock.h"
 #include "libjobserver/program/descriptors.h"
+#include "libjobserver/program/message.h"
 #include "libjobserver/program/packet.h"
 
 #define GRACE_MS 2000
@@ -61,7 +62,7 @@ launch(struct state *state, const struct keeper_message *message)
     if (result == 0)
         result = launch_command(keeper->launch, keeper->fifo->path, &pid);
     descriptors_drop_inherited();
-    descriptors_drop_stderr();
+    message_end();
     if (result != 0) {
         tell(state, (struct keeper_message){.type = KEEPER_LAUNCH_FAILED, .value = result}, -1);
         return;
@@ -71,6 +72,7 @@ launch(struct state *state, const struct keeper_message *message)
     tell(state, (struct keeper_message){.type = KEEPER_LAUNCHED, .pid = pid}, pidfd);
     if (pidfd >= 0)
         close(pidfd);
+    private_fifo_sweep(keeper->fifo);
 }
 
 /* If somebody has continued the command alone: jobwrap had stopped with it. After fg it runs already,
@@ -254,6 +256,8 @@ run(struct keeper *keeper, pid_t jobwrap)
 
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     prctl(PR_SET_NAME, "jobwrap-keeper");
+    /* If somebody has stopped us, jobwrap's death is still seen. */
+    prctl(PR_SET_PDEATHSIG, SIGCONT);
     state.child_fd = signals_open_children();
     if (state.child_fd < 0)
         joined = state.child_fd;

@@ -121,7 +121,7 @@ start_keeper(struct jobwrap *jobwrap)
         jobwrap->is_keeper_alive = true;
         return;
     }
-    message("fork: %s", strerror(-result));
+    message("start the keeper: %s", strerror(-result));
     exit(EXIT_OURS);
 }
 
@@ -172,6 +172,9 @@ main(int argc, char **argv)
     found_group(&jobwrap);
     set_weight(&jobwrap);
     start_keeper(&jobwrap);
+    message_never_wait();
+    /* For us alone: the command is started by the keeper. */
+    descriptors_raise_limit();
     if (jobwrap_begin(&jobwrap))
         jobwrap_run(&jobwrap);
     jobwrap_finish(&jobwrap);

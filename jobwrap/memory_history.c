@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "libjobserver/memory/history.h"
+#include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/usage.h"
 
@@ -139,6 +141,8 @@ main(int argc, char **argv)
     char *const *words = argv + (argc > 0);
 
     program_invocation_short_name = (char[]){"jobwrap"};
+    descriptors_guard_standard();
+    signal(SIGXFSZ, SIG_IGN); /* it is said what could not be written */
     if (!words[0] || strcmp(words[0], "list") == 0) {
         expect_end(words[0] ? words[1] : NULL);
         list();

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -7,9 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "jobwrap/private_fifo.h"
@@ -21,6 +24,7 @@
 /* A tmpfs, which has FIFOs where the other places are on a disk that has none. */
 #define SHARED_MEMORY "/dev/shm"
 #define NAME "jobserver"
+#define ID_DIGITS 12
 
 /* Many clients cut MAKEFLAGS at blanks and know nothing of make's quoting. */
 static bool
@@ -70,8 +74,8 @@ add_candidate(struct private_fifo *fifo, const char *base, const char *prefix, u
 
     while (fifo->directories[n])
         n++;
-    if (n < FIFO_CANDIDATES &&
-        asprintf(&fifo->directories[n], "%s/%s%012" PRIx64, base, prefix, id & 0xffffffffffff) < 0)
+    if (n < FIFO_CANDIDATES && asprintf(&fifo->directories[n], "%s/%s%0*" PRIx64, base, prefix,
+                                        ID_DIGITS, id & 0xffffffffffff) < 0)
         fifo->directories[n] = NULL;
 }
 
@@ -81,7 +85,7 @@ private_fifo_plan(struct private_fifo *fifo)
     uint64_t id;
     const char *runtime = getenv("XDG_RUNTIME_DIR"), *temporary = getenv("TMPDIR");
 
-    *fifo = (struct private_fifo){.chosen = -1, .fd = -1};
+    *fifo = (struct private_fifo){.chosen = -1, .fd = -1, .directory_fd = -1};
     if (getrandom(&id, sizeof(id), 0) != sizeof(id))
         return -EIO;
     if (geteuid() == 0 && access("/run", W_OK | X_OK) == 0)
@@ -157,10 +161,21 @@ make_fifo(struct private_fifo *fifo, const char *group, unsigned tokens)
     return open_to_group(fifo, group);
 }
 
+/* Where it cannot be had the FIFO itself shows that it is in use, as long as anybody reads it. */
+static void
+lock(struct private_fifo *fifo)
+{
+    fifo->directory_fd =
+        open(fifo->directories[fifo->chosen], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fifo->directory_fd >= 0)
+        flock(fifo->directory_fd, LOCK_SH | LOCK_NB);
+}
+
 int
 private_fifo_choose(struct private_fifo *fifo, int candidate)
 {
     fifo->chosen = candidate;
+    lock(fifo);
     if (asprintf(&fifo->path, "%s/" NAME, fifo->directories[candidate]) >= 0)
         return 0;
     fifo->path = NULL;
@@ -185,7 +200,9 @@ let_go(struct private_fifo *fifo)
     free(fifo->path);
     if (fifo->fd >= 0)
         close(fifo->fd);
-    fifo->chosen = fifo->fd = -1;
+    if (fifo->directory_fd >= 0)
+        close(fifo->directory_fd);
+    fifo->chosen = fifo->fd = fifo->directory_fd = -1;
     fifo->path = NULL;
 }
 
@@ -285,13 +302,78 @@ private_fifo_remove(const struct private_fifo *fifo)
         remove_candidate(fifo, i);
 }
 
+/* --- what others have left behind --- */
+
+/* Long enough for one that is being made. */
+#define LEFT_FOR_S 60
+
+/* Jobs may run on without jobwrap and keeper; who has the FIFO open reads it, too. */
+static bool
+is_in_use(int directory_fd)
+{
+    if (flock(directory_fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+        return true;
+    int fd = openat(directory_fd, NAME, O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0 || (errno != ENXIO && errno != ENOENT);
+}
+
+static void
+sweep_directory(int base_fd, const char *name)
+{
+    int fd = openat(base_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat status;
+
+    if (fd < 0)
+        return;
+    if (fstat(fd, &status) == 0 && status.st_uid == geteuid() &&
+        status.st_mtime + LEFT_FOR_S < time(NULL) && !is_in_use(fd)) {
+        unlinkat(fd, NAME, 0);
+        unlinkat(fd, CONTROL_NAME, 0);
+        unlinkat(base_fd, name, AT_REMOVEDIR);
+    }
+    close(fd);
+}
+
+/* As add_candidate() makes them. */
+static bool
+is_alike(const char *name, const char *ours)
+{
+    size_t length = strlen(ours);
+
+    return strlen(name) == length && strncmp(name, ours, length - ID_DIGITS) == 0 &&
+           strspn(name + length - ID_DIGITS, "0123456789abcdef") == ID_DIGITS;
+}
+
+void
+private_fifo_sweep(const struct private_fifo *fifo)
+{
+    const char *ours = fifo->chosen < 0 ? NULL : strrchr(fifo->directories[fifo->chosen], '/') + 1;
+    struct dirent *entry;
+
+    if (!ours)
+        return;
+    char *base =
+        strndup(fifo->directories[fifo->chosen], (size_t)(ours - fifo->directories[fifo->chosen]));
+    DIR *entries = base ? opendir(base) : NULL;
+    while (entries && (entry = readdir(entries)))
+        if (is_alike(entry->d_name, ours) && strcmp(entry->d_name, ours) != 0)
+            sweep_directory(dirfd(entries), entry->d_name);
+    if (entries)
+        closedir(entries);
+    free(base);
+}
+
+/* --- its end, and tokens --- */
+
 void
 private_fifo_clear(struct private_fifo *fifo)
 {
     let_go(fifo);
     for (int i = 0; i < FIFO_CANDIDATES; i++)
         free(fifo->directories[i]);
-    *fifo = (struct private_fifo){.chosen = -1, .fd = -1};
+    *fifo = (struct private_fifo){.chosen = -1, .fd = -1, .directory_fd = -1};
 }
 
 unsigned

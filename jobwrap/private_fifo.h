@@ -18,8 +18,9 @@ struct private_fifo {
     char *directories[FIFO_CANDIDATES]; /* the first that can have one is used; NULL ends them */
     int chosen;                         /* index; -1: none yet, or none at all */
     bool is_pipe;
-    char *path; /* of the FIFO or pipe; NULL: there is none yet */
-    int fd;     /* read and write, non-blocking, close-on-exec; or -1 */
+    char *path;       /* of the FIFO or pipe; NULL: there is none yet */
+    int fd;           /* read and write, non-blocking, close-on-exec; or -1 */
+    int directory_fd; /* with a lock that says that it is in use; or -1 */
 };
 
 /* 0 or a negative errno. Makes nothing yet. */
@@ -35,6 +36,10 @@ int private_fifo_choose(struct private_fifo *fifo, int candidate);
 int private_fifo_choose_pipe(struct private_fifo *fifo, pid_t owner, int fd);
 /* Removes whatever was made. May be called in any state, and by several processes. */
 void private_fifo_remove(const struct private_fifo *fifo);
+
+/* Removes beside it what jobwraps of this user have left behind that were killed together with their
+ * keepers. */
+void private_fifo_sweep(const struct private_fifo *fifo);
 
 /* Frees what it holds, and closes. */
 void private_fifo_clear(struct private_fifo *fifo);

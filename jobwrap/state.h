@@ -33,8 +33,9 @@ struct jobwrap {
 
     struct keeper keeper;
     bool is_keeper_alive, is_keeper_ready;
-    int keeper_joined;     /* how its start went: 0 or a negative errno */
-    unsigned keeper_holds; /* tokens that it has taken over */
+    bool has_continued_keeper; /* somebody had stopped it */
+    int keeper_joined;         /* how its start went: 0 or a negative errno */
+    unsigned keeper_holds;     /* tokens that it has taken over */
 
     struct event_base *base;
     struct event *signal_event, *keeper_event;

@@ -8,6 +8,19 @@
 
 #include "libjobserver/process.h"
 
+/* What crosses the wire has the same layout for callers of 32 and of 64 bits: no pointer, no long, and no
+ * padding, which would differ. The size is part of an ioctl's number. */
+_Static_assert(sizeof(struct steved_status) == 160, "changed");
+_Static_assert(sizeof(struct steved_client) == 120, "changed");
+_Static_assert(sizeof(struct steved_clients) == 16 + 32 * 120, "changed");
+_Static_assert(sizeof(struct steved_limits) == 16, "changed");
+_Static_assert(sizeof(struct steved_settings) == 64, "changed");
+_Static_assert(sizeof(struct steved_claim) == 32, "changed");
+_Static_assert(sizeof(struct steved_need) == 32, "changed");
+_Static_assert(sizeof(struct steved_weight) == 32, "changed");
+_Static_assert(sizeof(struct steved_memory) == 224, "changed");
+_Static_assert(sizeof(struct steved_throttle) == 72, "changed");
+
 #define ANCESTORS_MAX 64
 
 void

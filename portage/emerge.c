@@ -13,6 +13,7 @@
 
 #include "libjobserver/auth.h"
 #include "libjobserver/implicit.h"
+#include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/program.h"
 #include "libjobserver/program/usage.h"
@@ -166,6 +167,7 @@ main(int argc, char **argv)
     char *real, *error;
 
     program_invocation_short_name = (char[]){"emerge-shim"};
+    descriptors_guard_standard();
     if (HAS_OPTIONS)
         argv = take_options(argc, argv);
     int result = program_find_real("emerge", "EMERGE_SHIM_REAL", &real, &error);

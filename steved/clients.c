@@ -8,6 +8,7 @@
 
 #include "libjobserver/pool/rows.h"
 #include "libjobserver/program/clock.h"
+#include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
 #include "steved/state.h"
 
@@ -308,12 +309,24 @@ client_new(struct server *server, pid_t pid, int pidfd, uint64_t serial)
     return client;
 }
 
+/* For who is looked at, some descriptors must be left. */
+static int
+open_pidfd(pid_t pid)
+{
+    int pidfd = process_open_pidfd(pid);
+
+    if (pidfd < 0 || !descriptors_are_scarce(pidfd))
+        return pidfd;
+    close(pidfd);
+    return -EMFILE;
+}
+
 /* The thread that asks is blocked in its system call: as long as it is not answered, what /proc says
  * of it is right, and the pidfd is of the process that asks. */
 static struct client *
 introduce(struct server *server, pid_t pid)
 {
-    int pidfd = process_open_pidfd(pid);
+    int pidfd = open_pidfd(pid);
 
     if (pidfd < 0) {
         if (pidfd != -ESRCH && !server->is_short_of_pidfds)

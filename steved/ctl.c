@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "libjobserver/environment.h"
+#include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/usage.h"
 
@@ -147,6 +148,8 @@ int
 main(int argc, char **argv)
 {
     struct ctl_server server = {0};
+
+    descriptors_guard_standard();
     int status = parse_options(argc, argv, &server);
 
     if (status >= 0)

@@ -109,9 +109,12 @@ static const int allowed[] = {
     /* what the C library calls for one of these where it has 32 bits, or 64 in its times only */
     SCMP_SYS(fstat64), SCMP_SYS(fstatat64), SCMP_SYS(_llseek), SCMP_SYS(fcntl64),
     SCMP_SYS(ppoll_time64), SCMP_SYS(clock_gettime64), SCMP_SYS(time), SCMP_SYS(sigreturn),
-    SCMP_SYS(getuid32), SCMP_SYS(geteuid32), SCMP_SYS(mmap2), SCMP_SYS(futex_time64),
-    /* for sendto; syslog's socket is connected */
-    SCMP_SYS(send)};
+    SCMP_SYS(getuid32), SCMP_SYS(geteuid32), SCMP_SYS(ugetrlimit), SCMP_SYS(mmap2),
+    SCMP_SYS(futex_time64),
+    /* for sendto; syslog's socket is connected, and again when the log has been started anew */
+    SCMP_SYS(send), SCMP_SYS(connect),
+    /* a message's signals are taken away */
+    SCMP_SYS(rt_sigtimedwait), SCMP_SYS(rt_sigtimedwait_time64)};
 
 /* Allowed if one argument has this value under the mask. */
 static const struct restriction {
@@ -126,6 +129,8 @@ static const struct restriction {
     {SCMP_SYS(pidfd_send_signal), 1, ~UINT64_C(0), 0},
     {SCMP_SYS(kill), 1, ~UINT64_C(0), 0},
     {SCMP_SYS(tgkill), 2, ~UINT64_C(0), 0},
+    /* how many descriptors there may be: no new limit */
+    {SCMP_SYS(prlimit64), 2, ~UINT64_C(0), 0},
     /* syslog's socket is connected: no address */
     {SCMP_SYS(sendto), 4, ~UINT64_C(0), 0},
 };

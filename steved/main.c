@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "libjobserver/process.h"
+#include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/usage.h"
 #include "steved/clients.h"
@@ -219,6 +220,7 @@ start(struct program *program, char **argv)
     if (daemon_prepare(&program->daemon) < 0 || lockdown(&program->identity) < 0)
         return false;
     server->uid = program->identity.uid;
+    message_never_wait();
     if (is_new)
         say_missing_group(server);
     else
@@ -277,6 +279,7 @@ main(int argc, char **argv)
     static struct program program = {
         .daemon = {.ready_fd = -1}, .notify = {.fd = -1}, .inherited = {-1, -1}};
 
+    descriptors_guard_standard();
     options_parse(&program.server.options, argc, argv);
     if (inherited_take(&program.inherited) < 0)
         return EXIT_FAILURE;

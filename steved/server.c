@@ -156,6 +156,12 @@ create_base(void)
     return base;
 }
 
+static void
+on_event_message(int severity, const char *text)
+{
+    message("%s", text);
+}
+
 static bool
 create_events(struct server *server)
 {
@@ -189,6 +195,8 @@ server_init(struct server *server, void (*answer)(struct server *server))
 {
     descriptors_raise_limit();
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+    event_set_log_callback(on_event_message);
     server->armed_ns = POOL_NO_DEADLINE;
     server->answer = answer;
     LIST_INIT(&server->openings);

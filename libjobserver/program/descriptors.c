@@ -12,16 +12,13 @@
 /* As many as a process may have by default (sysctl_nr_open). */
 #define DESCRIPTORS_MAX 1048576
 
+/* Opened so that reading or writing fails, as it would if it were still closed. */
 void
 descriptors_guard_standard(void)
 {
-    int fd;
-
-    do
-        fd = open(_PATH_DEVNULL, O_RDWR | O_CLOEXEC);
-    while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd >= 0)
-        close(fd);
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            open(_PATH_DEVNULL, (fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) | O_CLOEXEC);
 }
 
 static void

@@ -3,7 +3,6 @@
 #include "ninja-shim/gate/held.h"
 
 #include "libjobserver/process.h"
-#include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
 
 static const struct timeval patience = {.tv_sec = 1};
@@ -29,7 +28,7 @@ on_timer(evutil_socket_t fd, short what, void *argument)
 
     if (pid > 0 && process_command(pid, command, sizeof(command)) == 0)
         message("the gate stays open as long as '%s' (pid %d) runs", command, (int)pid);
-    descriptors_drop_stderr();
+    message_end();
 }
 
 void
@@ -37,5 +36,5 @@ held_root_ended(struct gate *gate)
 {
     gate->held_event = evtimer_new(gate->base, on_timer, gate);
     if (!gate->held_event || evtimer_add(gate->held_event, &patience) < 0)
-        descriptors_drop_stderr();
+        message_end();
 }

@@ -11,7 +11,11 @@
 #include <unistd.h>
 
 #include "libjobserver/process.h"
+#include "libjobserver/program/message.h"
 #include "ninja-shim/gate/keeper.h"
+
+/* How often to see whether the sidecar has been stopped. */
+#define LOOK_MS 1000
 
 struct state {
     const struct gate_keeper_duties *duties;
@@ -128,18 +132,45 @@ take_over(struct state *state)
 
 /* --- while it lives --- */
 
+/* Jobs stand still at the gate as long as the sidecar does, and whoever stopped it alone has not stopped
+ * them. Returns whether it has been continued. */
+static bool
+continue_sidecar(pid_t sidecar)
+{
+    struct process_info info;
+
+    return process_info(sidecar, &info) == 0 && info.state == 'T' && kill(sidecar, SIGCONT) == 0;
+}
+
+/* The kernel tells of its end, but only a parent of a stop. */
+static void
+await_end(int sidecar_pidfd)
+{
+    struct pollfd polled = {.fd = sidecar_pidfd, .events = POLLIN};
+    const pid_t sidecar = getppid();
+    bool is_said = false;
+    int ready;
+
+    while ((ready = poll(&polled, 1, LOOK_MS)) == 0 || (ready < 0 && errno == EINTR)) {
+        if (!continue_sidecar(sidecar) || is_said)
+            continue;
+        message("the gate (pid %d) has been stopped, and is continued", (int)sidecar);
+        is_said = true;
+    }
+}
+
 static _Noreturn void
 keep(struct state *state, int ready_fd)
 {
-    struct pollfd polled = {.fd = state->duties->sidecar_pidfd, .events = POLLIN};
     struct client *client = state->ledger.client;
 
     prctl(PR_SET_NAME, "jobgate-keeper");
+    /* If somebody has stopped us, the sidecar's death is still seen. */
+    prctl(PR_SET_PDEATHSIG, SIGCONT);
     if (client)
         client_join_group(client);
     eventfd_write(ready_fd, 1);
-    while (poll(&polled, 1, -1) < 0 && errno == EINTR)
-        continue;
+    await_end(state->duties->sidecar_pidfd);
     if (state->duties->holdings->is_finished)
         _exit(0);
     take_over(state);
@@ -166,8 +197,8 @@ wait_until_ready(pid_t pid, int ready_fd)
     int pidfd = process_open_pidfd(pid);
     struct pollfd polled[] = {{.fd = ready_fd, .events = POLLIN}, {.fd = pidfd, .events = POLLIN}};
 
-    while (pidfd >= 0 && poll(polled, 2, -1) < 0 && errno == EINTR)
-        continue;
+    while (pidfd >= 0 && poll(polled, 2, LOOK_MS) <= 0)
+        kill(pid, SIGCONT);
     if (pidfd >= 0)
         close(pidfd);
 }

@@ -9,15 +9,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "libjobserver/process.h"
 #include "libjobserver/program/descriptors.h"
+#include "libjobserver/program/message.h"
 #include "libjobserver/program/packet.h"
 #include "ninja-shim/gate/keeper.h"
 #include "ninja-shim/gate/kinds.h"
+
+#define DESCRIPTORS_OF_JOB 4
 
 /* The state of the program. */
 struct sidecar {
@@ -37,7 +41,7 @@ static void
 ignore_signals(void)
 {
     const int ignored[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM, SIGPIPE, SIGUSR1,
-                           SIGUSR2, SIGALRM, SIGTSTP, SIGTTIN, SIGTTOU};
+                           SIGUSR2, SIGALRM, SIGTSTP, SIGTTIN, SIGTTOU, SIGXFSZ};
     sigset_t none;
 
     for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
@@ -78,6 +82,19 @@ on_children(evutil_socket_t fd, short what, void *argument)
         gate_keeper_start(&sidecar->duties, &sidecar->gate.keeper);
 }
 
+/* libevent gives up by exit(1) where it cannot get a descriptor. */
+static void
+on_fatal(int error)
+{
+    message_errno(errno, "start the event loop");
+    _exit(EXIT_FAILURE);
+}
+
+static void
+on_log(int severity, const char *text)
+{
+}
+
 /* --- its life --- */
 
 static int
@@ -101,6 +118,9 @@ open_all(struct sidecar *sidecar, const struct gate_plan *plan)
     int pidfd = process_open_pidfd(getpid());
     if (pidfd < 0)
         return pidfd;
+    /* Who cannot hold back one job would end it. */
+    if (descriptors_are_scarce(pidfd + DESCRIPTORS_OF_JOB))
+        return -EMFILE;
     sidecar->duties = (struct gate_keeper_duties){
         .sidecar_pidfd = pidfd, .ledger = &gate->ledger, .holdings = gate->holdings};
     return gate_keeper_start(&sidecar->duties, &sidecar->gate.keeper);
@@ -109,7 +129,7 @@ open_all(struct sidecar *sidecar, const struct gate_plan *plan)
 static void
 tell(const struct sidecar *sidecar, enum sidecar_message_type type, int error)
 {
-    struct sidecar_message message = {.type = type, .error = error, .pid = getpid()};
+    struct sidecar_message message = {.type = type, .error = error};
 
     packet_send(sidecar->socket, &message, sizeof(message), -1);
 }
@@ -156,6 +176,9 @@ sidecar_run(const struct gate_plan *plan, pid_t root, int socket)
 
     prctl(PR_SET_NAME, "jobgate");
     ignore_signals();
+    message_never_wait();
+    event_set_fatal_callback(on_fatal);
+    event_set_log_callback(on_log);
     descriptors_raise_limit();
     int result = open_all(&sidecar, plan);
     tell(&sidecar, SIDECAR_READY, result);

@@ -12,7 +12,7 @@
 #include "ninja-shim/gate/gate.h"
 
 enum sidecar_message_type {
-    SIDECAR_READY, /* to the shim. pid: the sidecar's; error: 0, or it has given up */
+    SIDECAR_READY, /* to the shim. error: 0, or it has given up */
     SIDECAR_OPEN,  /* to the sidecar. kind: its number in gate_kinds; with what that has prepared */
     SIDECAR_OUTCOME, /* to the shim. error: 0, the gate stands; else what refused it */
 };
@@ -20,7 +20,6 @@ enum sidecar_message_type {
 struct sidecar_message {
     enum sidecar_message_type type;
     int error;
-    pid_t pid;
     unsigned kind;
 };
 

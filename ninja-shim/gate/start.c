@@ -8,9 +8,11 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -36,21 +38,32 @@ note(char **why_not, const char *tried, int error)
 
 /* --- the sidecar --- */
 
+/* While we wait for it: how often to continue it, if somebody has stopped it. */
+#define LOOK_MS 1000
+
+/* What the shim knows of it. */
+struct sidecar_link {
+    int socket;
+    pid_t sidecar;
+    int pidfd; /* of it, since the socket is no sign of life: its keeper may have that open as long as we live */
+};
+
 /* Neither our child nor in our session: whoever waits for us, or ends what is in the terminal, has
- * nothing to do with it. Returns 0 or a negative errno. */
+ * nothing to do with it. *sidecar is shared memory. Returns 0 or a negative errno. */
 static int
-fork_sidecar(const struct gate_plan *plan, const int ends[2])
+fork_between(const struct gate_plan *plan, const int ends[2], pid_t *sidecar)
 {
     pid_t root = getpid(), between = fork();
 
     if (between == 0) {
         setsid();
-        pid_t sidecar = fork();
-        if (sidecar == 0) {
+        pid_t pid = fork();
+        if (pid == 0) {
             close(ends[0]);
             sidecar_run(plan, root, ends[1]);
         }
-        _exit(sidecar < 0 ? 1 : 0);
+        *sidecar = pid < 0 ? -errno : pid;
+        _exit(0);
     }
     if (between < 0)
         return -errno;
@@ -59,56 +72,78 @@ fork_sidecar(const struct gate_plan *plan, const int ends[2])
     return 0;
 }
 
-/* The socket is no sign of life: if the sidecar has been killed, its keeper may have it open as long as
- * we live. pidfd: -1 as long as it cannot. */
 static int
-await_message(int socket, int pidfd)
+fork_sidecar(const struct gate_plan *plan, const int ends[2], struct sidecar_link *link)
 {
-    struct pollfd polled[] = {{.fd = socket, .events = POLLIN}, {.fd = pidfd, .events = POLLIN}};
+    pid_t *sidecar =
+        mmap(NULL, sizeof(*sidecar), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-    while (poll(polled, 2, -1) < 0)
-        if (errno != EINTR)
+    if (sidecar == MAP_FAILED)
+        return -errno;
+    int result = fork_between(plan, ends, sidecar);
+    *link = (struct sidecar_link){.socket = ends[0], .sidecar = *sidecar, .pidfd = -1};
+    munmap(sidecar, sizeof(*sidecar));
+    if (result < 0)
+        return result;
+    if (link->sidecar <= 0)
+        return link->sidecar < 0 ? link->sidecar : -ECHILD;
+    link->pidfd = process_open_pidfd(link->sidecar);
+    return link->pidfd == -ESRCH ? -EPIPE : link->pidfd < 0 ? link->pidfd : 0;
+}
+
+static int
+await_message(const struct sidecar_link *link)
+{
+    struct pollfd polled[] = {{.fd = link->socket, .events = POLLIN},
+                              {.fd = link->pidfd, .events = POLLIN}};
+    int ready;
+
+    while ((ready = poll(polled, 2, LOOK_MS)) <= 0) {
+        if (ready < 0 && errno != EINTR)
             return -errno;
+        process_signal(link->sidecar, link->pidfd, SIGCONT);
+    }
     return polled[0].revents ? 0 : -EPIPE;
 }
 
 static int
-receive(int socket, int pidfd, enum sidecar_message_type wanted, struct sidecar_message *message)
+receive(const struct sidecar_link *link, enum sidecar_message_type wanted)
 {
-    int fd, result = await_message(socket, pidfd);
+    struct sidecar_message message;
+    int fd, result = await_message(link);
 
     if (result < 0)
         return result;
-    result = packet_receive(socket, message, sizeof(*message), &fd);
+    result = packet_receive(link->socket, &message, sizeof(message), &fd);
     if (fd >= 0)
         close(fd);
     if (result == 1)
-        return message->type == wanted ? message->error : -EPROTO;
+        return message.type == wanted ? message.error : -EPROTO;
     return result < 0 ? result : -EPIPE; /* it was killed */
 }
 
 /* --- the gate --- */
 
 static int
-try_kind(unsigned number, int socket, pid_t sidecar, int pidfd)
+try_kind(const struct sidecar_link *link, unsigned number)
 {
     struct sidecar_message message = {.type = SIDECAR_OPEN, .kind = number};
     int fd;
 
     /* It may have been killed when it was to open the kind before; this one may need it for good. */
-    if (process_pidfd_has_exited(pidfd))
+    if (process_pidfd_has_exited(link->pidfd))
         return -EPIPE;
-    int result = gate_kinds[number]->prepare(sidecar, &fd);
+    int result = gate_kinds[number]->prepare(link->sidecar, &fd);
     if (result == 0)
-        result = packet_send(socket, &message, sizeof(message), fd);
+        result = packet_send(link->socket, &message, sizeof(message), fd);
     if (fd >= 0)
         close(fd);
-    return result < 0 ? result : receive(socket, pidfd, SIDECAR_OUTCOME, &message);
+    return result < 0 ? result : receive(link, SIDECAR_OUTCOME);
 }
 
 /* The first kind, or the wanted one, that can be had. */
 static int
-try_kinds(int socket, pid_t sidecar, int pidfd, const struct gate_kind **kind, char **why_not)
+try_kinds(const struct sidecar_link *link, const struct gate_kind **kind, char **why_not)
 {
     const struct gate_kind *wanted = *kind;
     int result = -EOPNOTSUPP;
@@ -116,7 +151,7 @@ try_kinds(int socket, pid_t sidecar, int pidfd, const struct gate_kind **kind, c
     for (unsigned i = 0; result < 0 && gate_kinds[i]; i++) {
         if (wanted && wanted != gate_kinds[i])
             continue;
-        result = try_kind(i, socket, sidecar, pidfd);
+        result = try_kind(link, i);
         if (result < 0)
             note(why_not, gate_kinds[i]->name, result);
         else
@@ -126,22 +161,17 @@ try_kinds(int socket, pid_t sidecar, int pidfd, const struct gate_kind **kind, c
 }
 
 static int
-put_up(int socket, const struct gate_kind **kind, char **why_not)
+put_up(const struct sidecar_link *link, const struct gate_kind **kind, char **why_not)
 {
-    struct sidecar_message message;
-    int result = receive(socket, -1, SIDECAR_READY, &message);
-    int pidfd = result < 0 ? result : process_open_pidfd(message.pid);
+    int result = receive(link, SIDECAR_READY);
 
-    if (pidfd < 0)
-        return note(why_not, "sidecar", pidfd == -ESRCH ? -EPIPE : pidfd);
-    result = try_kinds(socket, message.pid, pidfd, kind, why_not);
-    close(pidfd);
-    return result;
+    return result < 0 ? note(why_not, "sidecar", result) : try_kinds(link, kind, why_not);
 }
 
 int
 gate_start(const struct gate_plan *plan, const struct gate_kind **kind, char **why_not)
 {
+    struct sidecar_link link = {.pidfd = -1};
     int ends[2];
 
     *why_not = NULL;
@@ -154,13 +184,15 @@ gate_start(const struct gate_plan *plan, const struct gate_kind **kind, char **w
      * the sidecar founds one. */
     if (!plan->rules.needs_no_tokens)
         client_join_group(plan->client);
-    result = fork_sidecar(plan, ends);
+    result = fork_sidecar(plan, ends, &link);
     close(ends[1]);
     if (result < 0)
-        note(why_not, "fork", result);
+        note(why_not, result == -EPIPE ? "sidecar" : "fork", result);
     else
-        result = put_up(ends[0], kind, why_not);
+        result = put_up(&link, kind, why_not);
     close(ends[0]);
+    if (link.pidfd >= 0)
+        close(link.pidfd);
     if (result == 0) {
         free(*why_not);
         *why_not = NULL;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "libjobserver/program/cpus.h"
+#include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/program.h"
 #include "libjobserver/program/usage.h"
@@ -68,6 +69,7 @@ main(int argc, char **argv)
     struct cargo_options options;
 
     program_invocation_short_name = (char[]){"cargo-shim"};
+    descriptors_guard_standard();
     char *real = find_real();
     if (program_shim_hops() > 0 || program_is_asked())
         become_real(real, argv);

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "libjobserver/auth.h"
+#include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/program.h"
 #include "libjobserver/program/usage.h"
@@ -153,6 +154,7 @@ main(int argc, char **argv)
     struct shim shim = {.real = NULL};
 
     program_invocation_short_name = (char[]){"make-shim"};
+    descriptors_guard_standard();
     find_real(&shim);
     if (program_shim_hops() > 0 || program_is_asked() || only_informs(argc, argv))
         become_real(&shim, argv);

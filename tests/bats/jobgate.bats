@@ -553,6 +553,44 @@ ended_with() {
     ended_with TERM
 }
 
+@test 'a sidecar that somebody has stopped is continued, once said' {
+    below_fifo 1
+    mkfifo go
+    spawn "$JOBGATE" --jobs-of=sh -- sh -c 'touch began; read -r _ <go; sleep 0; exit 0' 2>said
+    wait_for 10 test -e began
+    gate=$(sidecar)
+    kill -STOP "$gate"
+    timeout 10 sh -c 'echo >go'
+    status_of "$spawned"
+    [ "$status" = 0 ]
+    [ "$(cat said)" = "jobgate: the gate (pid $gate) has been stopped, and is continued" ]
+    all_is_well
+}
+
+@test 'a keeper is stopped, and the sidecar killed: the tokens are back when their jobs have ended' {
+    waiting_jobs 2
+    gate=$(sidecar)
+    keeper=$(pgrep -P "$gate")
+    kill -STOP "$gate" "$keeper"
+    wait_for 10 grep -q 'State:.T' "/proc/$keeper/status"
+    kill -KILL "$gate"
+    ended_with KILL
+}
+
+# The gate itself holds nothing up.
+@test 'nobody reads what holds the gate open: the tokens come back all the same' {
+    below_fifo 2
+    mkfifo said
+    exec {said}<>said
+    run ! dd if=/dev/zero of=said oflag=nonblock bs=4096
+    "$JOBGATE" --implicit=acquire --jobs-of=bash -- \
+        bash -c 'sleep 60 <&- >&- 2>&- & echo $! >daemon' 2>&"$said"
+    # What would be said is said after a second.
+    run ! timeout 1.5 tail -f --pid="$(cat daemon)" /dev/null
+    kill "$(cat daemon)"
+    all_is_well
+}
+
 # --- set-id programs ---
 
 # In a directory that everybody may enter, with `id` set-uid root and jobgate.

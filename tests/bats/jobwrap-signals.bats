@@ -123,6 +123,91 @@ os.execv(sys.argv[1], sys.argv[1:])' "$JOBWRAP" --parent="$PARENT" sh -c 'echo $
     [ "$status" = 4 ]
 }
 
+# keeper_of PID: of this command.
+keeper_of() {
+    cut -d ' ' -f 4 "/proc/$1/stat"
+}
+
+is_stopped() {
+    grep -q 'State:.T' "/proc/$1/status"
+}
+
+@test 'a keeper that somebody has stopped is continued, once said' {
+    mkfifo go
+    spawn "$JOBWRAP" --parent="$PARENT" sh -c 'echo $$ >pid; read -r line <go; exit 4' 2>said
+    wait_for 10 test -s pid
+    keeper=$(keeper_of "$(cat pid)")
+    for _ in 1 2; do
+        kill -STOP "$keeper"
+        wait_for 10 eval '! is_stopped "$keeper"'
+    done
+    timeout 30 sh -c 'echo >go'
+    status_of "$spawned"
+    [ "$status" = 4 ]
+    [ "$(cat said)" = "jobwrap: the keeper (pid $keeper) has been stopped, and is continued" ]
+    wait_for 10 fifo_has "$PARENT" 3
+}
+
+@test 'a keeper is stopped, and jobwrap killed: the keeper ends the build all the same' {
+    without_leak_checker
+    spawn "$JOBWRAP" --parent="$PARENT" sh -c 'echo $$ >pid; exec sleep 60'
+    wait_for 10 test -s pid
+    command=$(cat pid)
+    keeper=$(keeper_of "$command")
+    # One stops before the other, which cannot continue it then.
+    kill -STOP "$spawned"
+    wait_for 10 is_stopped "$spawned"
+    kill -STOP "$keeper"
+    wait_for 10 is_stopped "$keeper"
+    kill -KILL "$spawned"
+    wait_for 10 has_ended "$keeper"
+    wait_for 10 has_ended "$command"
+    fifo_has "$PARENT" 3
+}
+
+@test 'what killed jobwraps and keepers have left behind is removed by the next one' {
+    export XDG_RUNTIME_DIR=$BATS_TEST_TMPDIR/runtime TMPDIR=$BATS_TEST_TMPDIR/runtime
+    local left=$XDG_RUNTIME_DIR/jobwrap-0123456789ab
+    [ "$(id -u)" != 0 ] || left=/run/jobwrap/0123456789ab
+    sh -c 'mkdir -p "$1" && mkfifo "$1/jobserver" && touch "$1/control" &&
+        touch -d "-2 minutes" "$1"' - "$left"
+    # Somebody has it open.
+    exec {held}<>"$left/jobserver"
+    "$JOBWRAP" --parent=none -j2 true
+    [ -e "$left/jobserver" ]
+    exec {held}>&-
+    # What is young may be about to be used.
+    touch "$left"
+    "$JOBWRAP" --parent=none -j2 true
+    [ -e "$left/jobserver" ]
+    touch -d "-2 minutes" "$left"
+    "$JOBWRAP" --parent=none -j2 true
+    [ ! -e "$left" ]
+}
+
+# has_launched KEEPER: and waits for what comes.
+has_launched() {
+    [ "$(readlink "/proc/$1/fd/2")" = /dev/null ] && grep -q 'State:.S' "/proc/$1/status"
+}
+
+@test 'nobody reads what jobwrap says: the build goes on' {
+    mkfifo said go
+    exec {said}<>said
+    run ! dd if=/dev/zero of=said oflag=nonblock bs=4096
+    spawn "$JOBWRAP" --parent="$PARENT" sh -c 'echo $$ >pid; read -r line <go; exit 4' 2>&"$said"
+    jobwrap=$spawned
+    wait_for 10 test -s pid
+    keeper=$(keeper_of "$(cat pid)")
+    wait_for 10 has_launched "$keeper"
+    kill -KILL "$keeper"
+    timeout 10 sh -c 'echo >go'
+    wait_for 10 fifo_has "$PARENT" 3
+    spawn sh -c 'exec stdbuf -oL tr -d "\000" <said >text'
+    status_of "$jobwrap"
+    [ "$status" = 4 ]
+    wait_for 10 grep -qx 'jobwrap: 1 message has been dropped' text
+}
+
 @test 'terminal: ^C ends the build as without jobwrap' {
     terminal interrupt
 }

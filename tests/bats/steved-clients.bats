@@ -7,6 +7,32 @@
 load ../lib/bash/common
 load ../lib/bash/steved
 
+@test 'a client of 32 bits' {
+    [ "$(uname -m)" = x86_64 ] || skip 'no machine that runs programs for i386'
+    cc -m32 -nostdlib -static -ffreestanding -fno-stack-protector -fno-pic -O1 -I"$ROOT" \
+        -idirafter "/usr/include/$(cc -print-multiarch)" "$LIB/ioctls32.c" -o "$BATS_TEST_TMPDIR/ioctls32"
+    start_steved --jobs 3
+    "$BATS_TEST_TMPDIR/ioctls32" "$SERVER"
+    wait_for 10 steved_has free 2
+    [ "$(steved_get load-recheck)" = 7 ]
+}
+
+@test 'clients for whom there is no descriptor are charged by their own, and no token is lost' {
+    start_steved --jobs 30
+    prlimit --nofile=24:24 --pid "$STEVED_PID"
+    mkfifo "$BATS_TEST_TMPDIR/hold"
+    exec {hold}<>"$BATS_TEST_TMPDIR/hold"
+    for ((i = 0; i < 30; i++)); do
+        spawn bash -c 'exec 3<>"$1" && read -r -N 1 -u 3 && read -r _ <"$2"' - "$SERVER" \
+            "$BATS_TEST_TMPDIR/hold"
+    done
+    wait_for 20 steved_has held 30
+    [ "$(steved_log)" = "$(steved_log | grep 'watch process [0-9]*, which is charged by its descriptor only: Too many open files$')" ]
+    # By its own death, or by the last close of what it has opened.
+    kill -KILL "${SPAWNED[@]:1}"
+    wait_for 10 steved_has free 30
+}
+
 @test 'a blocked read is served by a returned token' {
     run_client blocking
 }

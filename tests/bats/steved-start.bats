@@ -354,6 +354,67 @@ said_twice() {
     [ "$(grep -c "$1" "$BATS_TEST_TMPDIR/notices")" -ge 2 ]
 }
 
+# A log that is full, and one that has been started anew, at another socket.
+@test 'a daemon waits for no log, and is heard again by the next one' {
+    local log=$BATS_TEST_TMPDIR/syslog
+    require_root
+    require_fuse
+    spawn python3 -c 'import socket, sys, time
+listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+listener.bind(sys.argv[1])
+time.sleep(60)' "$log"
+    deaf=$spawned
+    wait_for 10 test -S "$log"
+    with_syslog "$log" timeout 60 bash -euc '
+        "$STEVED" --mount "$0" --jobs 1 --daemon --verbose
+        exec 3<>"$0/jobserver"
+        for ((i = 0; i < 400; i++)); do read -r -N 1 -u 3 && printf + >&3; done
+        kill -KILL "$1" && rm "$2"
+        python3 "$LIB/steved_client.py" listen "$2" >"$3" &
+        until grep -q bound "$3"; do sleep 0.01; done
+        read -r -N 1 -u 3 && printf + >&3
+        kill "$("$STEVECTL" --server "$0/jobserver" get pid)"
+        ' "$MOUNT" "$deaf" "$log" "$BATS_TEST_TMPDIR/notices" 
+    wait_for 10 grep -Eq 'steved\[[0-9]+\]: [0-9]+ messages have been dropped' "$BATS_TEST_TMPDIR/notices"
+    grep -Eq '^<29>[A-Z][a-z]{2} [ 123][0-9] [0-9:]{8} steved\[[0-9]+\]: grant to ' \
+        "$BATS_TEST_TMPDIR/notices"
+    pkill -f "steved_client.py listen $log"
+}
+
+@test 'nobody waits while nobody reads what it says; then it says how much that was' {
+    require_fuse
+    mkfifo "$BATS_TEST_TMPDIR/log"
+    exec {log}<>"$BATS_TEST_TMPDIR/log"
+    spawn "$STEVED" --mount "$MOUNT" --jobs 1 --verbose 2>&"$log"
+    STEVED_PID=$spawned
+    wait_for 10 steved_has pid "$STEVED_PID" 2>/dev/null
+    run ! dd if=/dev/zero of="$BATS_TEST_TMPDIR/log" oflag=nonblock bs=4096
+    take_and_return 5
+    run ! dd if="$BATS_TEST_TMPDIR/log" iflag=nonblock bs=64k of=/dev/null
+    take_and_return 1
+    line=$(timeout 10 head -n 1 <&"$log")
+    [[ $line =~ ^'steved: '[0-9]+' messages have been dropped'$ ]]
+}
+
+# take_and_return N: that many times.
+take_and_return() {
+    # shellcheck disable=SC2016 # for the inner shell
+    timeout 10 bash -c 'for ((i = 0; i < $1; i++)); do read -r -N 1 && printf + >&0; done' \
+        - "$1" <>"$SERVER"
+}
+
+@test 'without stdin, stdout and stderr none of its files takes their place' {
+    require_fuse
+    "$STEVED" --mount "$MOUNT" --jobs 1 --verbose <&- >&- 2>&- &
+    pid=$!
+    wait_for 10 steved_has pid "$pid" 2>/dev/null
+    take_and_return 1
+    [ "$(readlink "/proc/$pid/fd/0" "/proc/$pid/fd/1" "/proc/$pid/fd/2" | sort -u)" = /dev/null ]
+    run -1 bash -c '"$STEVECTL" --server "$0" get free >&-' "$SERVER"
+    kill "$pid"
+    wait_for 10 has_ended "$pid"
+}
+
 @test 'it tells the service manager' {
     require_fuse
     for address in "$BATS_TEST_TMPDIR/notify" "@steved-test-$$"; do

@@ -162,7 +162,7 @@ def test_another_process_opens_what_has_no_name() -> None:
     with open(file.path, "rb") as again:
         assert again.read() == b"+"
     assert not os.get_inheritable(fifo.fd)
-    assert not os.get_inheritable(file.file.fileno())
+    assert not os.get_inheritable(file.fd)
     fifo.close()
     file.close()
     assert not os.path.exists(fifo.path)

@@ -71,3 +71,9 @@ def test_what_is_noted_is_added_up(tmp_path: Path) -> None:
     stamps.close()
     stamps.close()
     assert add_up([str(path)]) == (1, 3.0, 1)
+
+
+def test_what_cannot_be_written_is_missing() -> None:
+    stamps = Stamps("/dev/full")
+    stamps.note(TOKEN)
+    stamps.close()

@@ -3,18 +3,19 @@
 #include "ninja-shim/gate/seccomp/filter.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "ninja-shim/gate/seccomp/listener.h"
+
+#define ROOM 512 /* instructions: what a pipe takes at once, whatever its size */
 
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 #define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
@@ -88,23 +89,28 @@ load(const struct sock_fprog *program)
     return listener < 0 ? -errno : (int)listener;
 }
 
-/* `file` holds the program that libseccomp has written. */
+/* A pipe, since no file may have a length where `ulimit -f 0` is set; ours has a hundred instructions. */
 static int
-load_file(int file)
+load_through_pipe(scmp_filter_ctx filter)
 {
-    struct stat status;
+    struct sock_filter code[ROOM];
+    int ends[2];
 
-    if (fstat(file, &status) < 0)
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
         return -errno;
-    size_t size = (size_t)status.st_size;
-    void *code = mmap(NULL, size, PROT_READ, MAP_PRIVATE, file, 0);
-    if (code == MAP_FAILED)
-        return -errno;
-    const struct sock_fprog program = {.len = (unsigned short)(size / sizeof(struct sock_filter)),
+    int result = seccomp_export_bpf(filter, ends[1]);
+    ssize_t size = result < 0 ? result : read(ends[0], code, sizeof(code));
+    if (size < 0 && result == 0)
+        size = -errno;
+    close(ends[0]);
+    close(ends[1]);
+    if (size < 0)
+        return (int)size;
+    if ((size_t)size == sizeof(code))
+        return -E2BIG;
+    const struct sock_fprog program = {.len = (unsigned short)((size_t)size / sizeof(code[0])),
                                        .filter = code};
-    int listener = load(&program);
-    munmap(code, size);
-    return listener;
+    return load(&program);
 }
 
 /* Asked first, since libseccomp does not tell why it cannot be done. */
@@ -129,18 +135,11 @@ seccomp_filter_install(void)
     if (supported < 0)
         return supported;
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
-    int file = memfd_create("seccomp-filter", MFD_CLOEXEC);
-    int result = file < 0 ? -errno : filter ? 0 : -ENOMEM;
-
+    if (!filter)
+        return -ENOMEM;
+    int result = add_rules(filter);
     if (result == 0)
-        result = add_rules(filter);
-    if (result == 0)
-        result = seccomp_export_bpf(filter, file);
-    if (result == 0)
-        result = load_file(file);
-    if (file >= 0)
-        close(file);
-    if (filter)
-        seccomp_release(filter);
+        result = load_through_pipe(filter);
+    seccomp_release(filter);
     return result;
 }

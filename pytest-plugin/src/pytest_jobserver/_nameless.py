@@ -5,7 +5,6 @@ controller. No directory has a name for it, so that nothing is left behind whate
 from __future__ import annotations
 
 import os
-import tempfile
 
 
 def path_of(fd: int) -> str:
@@ -14,11 +13,11 @@ def path_of(fd: int) -> str:
 
 class NamelessFile:
     def __init__(self) -> None:
-        self.file = tempfile.TemporaryFile(buffering=0)
-        self.path = path_of(self.file.fileno())
+        self.fd = os.memfd_create("jobserver-run")  # a full disk is no matter
+        self.path = path_of(self.fd)
 
     def close(self) -> None:
-        self.file.close()
+        os.close(self.fd)
 
 
 class NamelessFifo:

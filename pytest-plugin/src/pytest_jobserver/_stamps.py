@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import time
@@ -17,7 +18,9 @@ class Stamps:
         self.fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
 
     def note(self, what: int, waited_ns: int = 0) -> None:
-        os.write(self.fd, RECORD.pack(time.monotonic_ns(), waited_ns, what))
+        """What cannot be written (ulimit -f) is missing at the end, and nothing else is."""
+        with contextlib.suppress(OSError):
+            os.write(self.fd, RECORD.pack(time.monotonic_ns(), waited_ns, what))
 
     def close(self) -> None:
         if self.fd >= 0:

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* What comes to the control socket of a jobwrap, which is the root of its tokens: any packet, from several
+ * connections. The pool stays sound, and no descriptor is left. */
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "jobwrap/control.h"
+#include "libjobserver/control.h"
+#include "libjobserver/program/packet.h"
+#include "tests/fuzz/input.h"
+
+#define PEERS 3
+#define JOBS 3
+
+static struct world {
+    struct event_base *base;
+    struct private_fifo fifo;
+    struct clients clients;
+    struct source source;
+    struct control control;
+    int peers[PEERS];
+} world;
+
+/* --- what jobwrap would do --- */
+
+static void
+ignore(void *argument)
+{
+}
+
+static void
+wake(void *argument)
+{
+    source_leave(&world.source);
+}
+
+/* --- peers --- */
+
+static unsigned
+count_descriptors(void)
+{
+    DIR *fds = opendir("/proc/self/fd");
+    unsigned count = 0;
+
+    while (fds && readdir(fds))
+        count++;
+    if (fds)
+        closedir(fds);
+    return count;
+}
+
+static void
+join(int *peer)
+{
+    int directory = open(world.fifo.directories[world.fifo.chosen], O_PATH | O_CLOEXEC);
+    const struct sockaddr_un address = control_address(directory);
+
+    *peer = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    ALWAYS(*peer >= 0);
+    ALWAYS(connect(*peer, (const struct sockaddr *)&address, sizeof(address)) == 0);
+    close(directory);
+}
+
+static void
+leave(int *peer)
+{
+    if (*peer >= 0)
+        close(*peer);
+    *peer = -1;
+}
+
+/* What has been answered makes sense. */
+static void
+read_answers(int peer)
+{
+    struct control_packet packet;
+    struct iovec vector = {&packet, sizeof(packet)};
+    char control[CMSG_SPACE(sizeof(int))];
+    int fd;
+
+    for (;;) {
+        struct msghdr message = {.msg_iov = &vector,
+                                 .msg_iovlen = 1,
+                                 .msg_control = control,
+                                 .msg_controllen = sizeof(control)};
+        ssize_t got = recvmsg(peer, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        if (got <= 0)
+            return;
+        ALWAYS((size_t)got == control_answer_size(packet.operation));
+        const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        if (header) {
+            memcpy(&fd, CMSG_DATA(header), sizeof(fd));
+            close(fd);
+        }
+    }
+}
+
+static void
+ask(int peer, struct input *input)
+{
+    struct control_packet packet;
+    unsigned how = input_byte(input);
+    size_t size;
+
+    memset(&packet, 0, sizeof(packet));
+    packet.operation = input_below(input, CONTROL_OPERATIONS + 1);
+    size = control_question_size(packet.operation);
+    input_bytes(input, &packet.hello, size - offsetof(struct control_packet, hello));
+    if (how < 16)
+        size = how < sizeof(packet) ? how : sizeof(packet);
+    (void)!send(peer, &packet, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* --- a life --- */
+
+static void
+step(struct input *input)
+{
+    int *peer = &world.peers[input_below(input, PEERS)];
+
+    if (*peer < 0)
+        join(peer);
+    else if (input_below(input, 16) == 0)
+        leave(peer);
+    else
+        ask(*peer, input);
+    event_base_loop(world.base, EVLOOP_NONBLOCK);
+    for (int i = 0; i < PEERS; i++)
+        if (world.peers[i] >= 0)
+            read_answers(world.peers[i]);
+    const char *wrong = pool_check(world.source.pool);
+    if (wrong)
+        fprintf(stderr, "%s\n", wrong);
+    ALWAYS(!wrong);
+}
+
+static void
+begin(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    world = (struct world){.base = event_base_new(), .peers = {-1, -1, -1}};
+    ALWAYS(world.base);
+    ALWAYS(private_fifo_plan(&world.fifo) == 0 &&
+           private_fifo_make(&world.fifo, "nobody", JOBS) == 0);
+    world.source = (struct source){
+        .own = JOBS, .tell = control_tell, .wake = wake, .limits.load_recheck_ms = 5000};
+    ALWAYS(source_open(&world.source, world.base) == 0);
+    ALWAYS(clients_open(&world.clients, world.fifo.fd, 0, world.base, ignore, NULL) == 0);
+    world.control = (struct control){.source = &world.source,
+                                     .fifo = &world.fifo,
+                                     .clients = &world.clients,
+                                     .first_came = ignore,
+                                     .settled = ignore};
+    ALWAYS(control_open(&world.control, world.base) == 0);
+}
+
+static void
+end(void)
+{
+    for (int i = 0; i < PEERS; i++)
+        leave(&world.peers[i]);
+    event_base_loop(world.base, EVLOOP_NONBLOCK);
+    control_close(&world.control);
+    clients_close(&world.clients);
+    source_close(&world.source);
+    private_fifo_remove(&world.fifo);
+    private_fifo_clear(&world.fifo);
+    event_base_free(world.base);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct input input = {data, size};
+    unsigned before = count_descriptors();
+
+    begin();
+    while (input.left > 0)
+        step(&input);
+    end();
+    ALWAYS(count_descriptors() == before);
+    return 0;
+}
