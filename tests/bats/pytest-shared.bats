@@ -14,7 +14,7 @@ load ../lib/bash/pytest
     below_steved 3
     for name in newest oldest; do
         use_pytest "$name"
-        MEET=3 passes 200 -n 6
+        MEET=3 passes 200 -n 4
         exactly 3
         steved_is_whole
         [ "$(steved_get reclaimed)" = 0 ]
@@ -83,17 +83,17 @@ wrapped_run() {
 @test 'jobwrap -j3, of each style: exactly 3; and a single token is enough' {
     suite many {a..h}
     for style in fifo pipe auto; do
-        MEET=3 wrapped_run -j3 --parent=none --style=$style -- -n 6
+        MEET=3 wrapped_run -j3 --parent=none --style=$style -- -n 4
         exactly 3
     done
-    wrapped_run -j1 --parent=none -- -n 6
+    wrapped_run -j1 --parent=none -- -n 3
     exactly 1
 }
 
 @test 'jobwrap at steved: exactly as many as there are tokens, and all come back' {
     suite many {a..h}
     start_steved --jobs 3
-    MEET=3 wrapped_run --parent="$SERVER" --style=fifo -- -n 6
+    MEET=3 wrapped_run --parent="$SERVER" --style=fifo -- -n 4
     exactly 3
     steved_is_whole
 }
