@@ -224,7 +224,7 @@ start(struct program *program, char **argv)
     else
         session_replay(&program->session, restore_settle);
     daemon_ready(&program->daemon);
-    notify_ready(&program->notify, server);
+    notify_ready(&program->notify, &server->options);
     return true;
 }
 
