@@ -22,7 +22,7 @@ COMMON_DEPEND="
 	dev-libs/json-c:=
 	dev-libs/libevent:=
 	sys-libs/libseccomp
-	steved? ( sys-fs/fuse:3= )
+	steved? ( >=sys-fs/fuse-3.14:3= )
 "
 RDEPEND="
 	${COMMON_DEPEND}
@@ -48,7 +48,7 @@ BDEPEND="
 	man? ( app-text/scdoc )
 	test? (
 		dev-util/bats
-		steved? ( sys-fs/fuse:3 )
+		steved? ( >=sys-fs/fuse-3.14:3 )
 	)
 "
 PDEPEND="pytest? ( ~dev-python/pytest-jobserver-9999 )"
