@@ -30,6 +30,7 @@ struct program {
     struct notify notify;
     struct unmounter unmounter;
     char mount_path[PATH_MAX];
+    int mount_lock; /* -1: there is none */
 };
 
 /* Without them nobody hears of a client's death, and its tokens would be lost: before Linux 5.3, and in
@@ -44,6 +45,21 @@ has_pidfds(void)
     else
         close(pidfd);
     return pidfd >= 0;
+}
+
+/* From here to open_file() no other server starts there. */
+static bool
+prepare_mount(struct program *program)
+{
+    struct options *options = &program->server.options;
+
+    if (!options->mount_dir)
+        return true;
+    program->mount_lock = mount_point_lock(options->mount_dir);
+    if (mount_point_prepare(options->mount_dir, program->mount_path) < 0)
+        return false;
+    options->mount_dir = program->mount_path;
+    return true;
 }
 
 /* The file appears, and the kernel has greeted us: clients wait for their first answer. */
@@ -81,18 +97,14 @@ start(struct program *program)
     struct server *server = &program->server;
     struct options *options = &server->options;
 
-    if (!has_pidfds())
-        return false;
-    if (options->mount_dir) {
-        if (mount_point_prepare(options->mount_dir, program->mount_path) < 0)
-            return false;
-        options->mount_dir = program->mount_path;
-    }
-    if (daemon_start(&program->daemon, options->is_daemon) < 0)
+    if (!has_pidfds() || !prepare_mount(program) ||
+        daemon_start(&program->daemon, options->is_daemon) < 0)
         return false;
     session_init(&program->session, server);
-    if (server_init(server, requests_answer) < 0 || notify_open(&program->notify) < 0 ||
-        !open_file(program))
+    bool is_open = server_init(server, requests_answer) == 0 &&
+                   notify_open(&program->notify) == 0 && open_file(program);
+    mount_point_unlock(program->mount_lock);
+    if (!is_open)
         return false;
     if (daemon_prepare(&program->daemon) < 0 || lockdown(&program->identity) < 0)
         return false;
@@ -131,8 +143,11 @@ end(struct program *program)
 int
 main(int argc, char **argv)
 {
-    static struct program program = {
-        .daemon = {.ready_fd = -1}, .notify = {.fd = -1}, .unmounter = {.pipe_fd = -1}};
+    static struct program program = {.server = {.unmounter = &program.unmounter},
+                                     .daemon = {.ready_fd = -1},
+                                     .notify = {.fd = -1},
+                                     .unmounter = {.pipe_fd = -1},
+                                     .mount_lock = -1};
 
     options_parse(&program.server.options, argc, argv);
     if (!identity_resolve(&program.identity, &program.server))

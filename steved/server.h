@@ -19,6 +19,7 @@
 struct client;
 struct opening;
 struct pool;
+struct unmounter;
 LIST_HEAD(client_bucket, client);
 LIST_HEAD(openings, opening);
 /* 10,000 clients make chains of five; 8 KiB in all, so that it never has to grow. */
@@ -49,7 +50,10 @@ struct server {
     struct event_base *base;
     struct event *deadline;
     struct event *signals[SERVER_SIGNALS];
-    int64_t armed_ns; /* what `deadline` waits for, or POOL_NO_DEADLINE */
+    int64_t armed_ns;                  /* what `deadline` waits for, or POOL_NO_DEADLINE */
+    struct event *unused;              /* --idle-timeout has passed; NULL: there is none */
+    const struct unmounter *unmounter; /* with it */
+    bool is_unused;                    /* nobody has the file open, nor a token */
 };
 
 /* Pool, tables and event loop; `answer` gives what the pool has made due. 0, or a negative errno after

@@ -66,15 +66,30 @@ detach(void)
     prctl(PR_SET_NAME, "steved-unmount");
 }
 
+/* Each byte is for one try. Returns when the server is no more. */
+static void
+serve_tries(const char *path, const struct statx *ours)
+{
+    ssize_t size;
+    char byte;
+
+    while ((size = read(3, &byte, 1)) != 0) {
+        if (size < 0 && errno != EINTR)
+            return;
+        /* Where ids are used again, what comes after ours may seem to be it. */
+        if (size == 1 && is_still_there(path, ours) && mount_point_clear_unused(path) == 0)
+            _exit(EXIT_SUCCESS);
+    }
+}
+
 static _Noreturn void
 unmount_at_end(int pipe_fd, const char *path, const struct statx *ours)
 {
-    char byte;
-
     detach();
     keep_only(pipe_fd);
-    while (read(3, &byte, 1) < 0 && errno == EINTR)
-        ;
+    serve_tries(path, ours);
+    /* Who starts the next server may find the mount dead, too. */
+    mount_point_lock(path);
     if (is_still_there(path, ours) && mount_point_clear(path) < 0)
         _exit(EXIT_FAILURE);
     _exit(EXIT_SUCCESS);
@@ -103,6 +118,16 @@ unmounter_start(struct unmounter *unmounter, const char *path)
         mount_point_clear(path);
     }
     return error;
+}
+
+void
+unmounter_try(const struct unmounter *unmounter)
+{
+    static const char byte = '\0';
+
+    /* Nobody reads it: it was killed, and we go on. */
+    if (unmounter->pipe_fd >= 0 && write(unmounter->pipe_fd, &byte, 1) < 0 && errno != EPIPE)
+        message_errno(errno, "ask for the mount to be taken away");
 }
 
 void

@@ -13,5 +13,7 @@ struct unmounter {
 /* To be called once `path` is mounted, before anything in it is asked for: 0, or a negative errno
  * after having said it, and nothing is mounted any more. */
 int unmounter_start(struct unmounter *unmounter, const char *path);
+/* It unmounts now, unless somebody uses the mount: what tells that it has is that the session ends. */
+void unmounter_try(const struct unmounter *unmounter);
 /* Returns when the mount is gone. */
 void unmounter_finish(struct unmounter *unmounter);
