@@ -32,6 +32,20 @@ decide_jobs(const struct jobwrap *jobwrap)
 }
 
 static void
+say_parent(const struct jobwrap *jobwrap)
+{
+    const struct client *client = jobwrap->parent.jobserver.client;
+
+    if (!jobwrap->options.is_verbose)
+        return;
+    if (client)
+        message("tokens come from %s, for at most %u jobs", client_name(client), jobwrap->jobs);
+    else
+        message("there is no server to borrow from: this is a pool of its own, for %u jobs",
+                jobwrap->jobs);
+}
+
+static void
 plan_launch(struct jobwrap *jobwrap)
 {
     const struct options *options = &jobwrap->options;
@@ -167,6 +181,7 @@ main(int argc, char **argv)
             implicit_is_paid(jobwrap.parent.jobserver.client, jobwrap.options.implicit,
                              jobwrap.parent.jobserver.is_from_environment);
     jobwrap.jobs = decide_jobs(&jobwrap);
+    say_parent(&jobwrap);
     plan_launch(&jobwrap);
     plan(&jobwrap);
     found_group(&jobwrap);

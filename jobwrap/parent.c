@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "jobwrap/parent.h"
+#include "jobwrap/start_steved.h"
 #include "libjobserver/environment.h"
 #include "libjobserver/program/message.h"
 
@@ -17,6 +18,19 @@ withhold(struct parent *parent, const struct options *options, const char *why)
             options->jobs ? "so that -j is the number of jobs" : "using -j1");
 }
 
+/* 1: found->client is open; else as environment_find(). */
+static int
+find(struct jobserver *found, const struct options *options, char **error)
+{
+    if (options->is_alone)
+        return environment_find_inherited(found, error);
+    int result = environment_find(options->parent, found, error);
+    if (result != 0 || !start_steved(options->is_verbose))
+        return result;
+    found->client = environment_find_server();
+    return found->client ? 1 : 0;
+}
+
 int
 parent_find(struct parent *parent, const struct options *options)
 {
@@ -25,7 +39,7 @@ parent_find(struct parent *parent, const struct options *options)
     *parent = (struct parent){.jobserver = {.auth = {.read_fd = -1, .write_fd = -1}}};
     if (options->is_root)
         return 0;
-    int result = environment_find(options->parent, &parent->jobserver, &error);
+    int result = find(&parent->jobserver, options, &error);
     if (result < 0 && parent->jobserver.is_from_environment) {
         withhold(parent, options, error);
         result = 0;

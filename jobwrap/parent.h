@@ -14,7 +14,7 @@ struct parent {
     bool is_withheld;           /* MAKEFLAGS names one that cannot be used: go on as with -j1 */
 };
 
-/* By --parent; else MAKEFLAGS, the user's steved, /dev/steve. 0, or a negative errno and a message was
+/* By --parent; else MAKEFLAGS, the user's steved, /dev/steve, a steved that is started for it. 0, or a negative errno and a message was
  * given: the user named one that cannot be opened. */
 int parent_find(struct parent *parent, const struct options *options);
 void parent_close(struct parent *parent);
