@@ -37,7 +37,8 @@ config_next(char **rest, char *words, struct config_line *line)
     }
     if (!text)
         return false;
-    char *value = strcpy(words, text), *name = strsep(&value, "=");
+    memcpy(words, text, strlen(text) + 1);
+    char *value = words, *name = strsep(&value, "=");
     line->text = text;
     line->name = trim(name);
     line->value = value ? trim(value) : NULL;

@@ -67,13 +67,13 @@ on_unused(evutil_socket_t none, short what, void *data)
 static void
 watch_use(struct server *server)
 {
+    if (!server->unused)
+        return;
     bool is_unused = LIST_EMPTY(&server->openings) && pool_used(server->pool) == 0;
-    const unsigned timeout_ms = server->options.idle_timeout_ms;
-    const struct timeval timeout = {timeout_ms / 1000, timeout_ms % 1000 * 1000};
-
-    if (!server->unused || is_unused == server->is_unused)
+    if (is_unused == server->is_unused)
         return;
     server->is_unused = is_unused;
+    struct timeval timeout = clock_until(server->options.idle_timeout_ms * NS_PER_MS, 0);
     if (is_unused)
         event_add(server->unused, &timeout);
     else
