@@ -25,7 +25,7 @@ trim(char *text)
 }
 
 bool
-config_next(char **rest, char *words, struct config_line *line)
+config_next(char **rest, char **words, struct config_line *line)
 {
     char *text;
 
@@ -37,8 +37,10 @@ config_next(char **rest, char *words, struct config_line *line)
     }
     if (!text)
         return false;
-    memcpy(words, text, strlen(text) + 1);
-    char *value = words, *name = strsep(&value, "=");
+    size_t size = strlen(text) + 1;
+    memcpy(*words, text, size);
+    char *value = *words, *name = strsep(&value, "=");
+    *words += size;
     line->text = text;
     line->name = trim(name);
     line->value = value ? trim(value) : NULL;

@@ -8,7 +8,7 @@
 
 #define CONFIG_SIZE_MAX 65536
 
-/* A line that is neither empty nor a comment. All strings are the text's. */
+/* A line that is neither empty nor a comment. */
 struct config_line {
     unsigned number;
     const char *text; /* as it stands there, without blanks around it */
@@ -16,9 +16,9 @@ struct config_line {
     const char *value; /* NULL: there is no '=' */
 };
 
-/* The next one. *rest: the text, and then what is left of it; NULL at the end. NAME and VALUE are copied to
- * `words`, which has room for as many bytes as the text. false: there is no more. */
-bool config_next(char **rest, char *words, struct config_line *line);
+/* The next one. *rest: the text, and then what is left of it; NULL at the end. *words: where there is room for as
+ * many bytes as in the text; names and values are copied there one after the other. false: there is no more. */
+bool config_next(char **rest, char **words, struct config_line *line);
 
 /* The whole file. 0 and *text, to be freed; -EFBIG: more than CONFIG_SIZE_MAX; -EILSEQ: it has a NUL; or another
  * negative errno. */

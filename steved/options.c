@@ -70,9 +70,9 @@ static const struct option long_options[] = {
     {NULL, 0, NULL, 0},
 };
 
-/* Where options come from, and what messages call one of them. */
+/* A configuration file. */
 struct source {
-    const char *path; /* NULL: the command line */
+    const char *path;
     bool is_machines; /* and we are not the machine's server, but a user's */
     bool may_lack;
     bool may_be_hidden; /* by a HOME that is another user's */
@@ -93,17 +93,6 @@ parse_number(const char *label, const char *text, unsigned min)
 }
 
 static const char *
-keep(const char *text)
-{
-    const char *kept = strdup(text);
-
-    if (kept)
-        return kept;
-    message("start: out of memory");
-    exit(EXIT_FAILURE);
-}
-
-static const char *
 parse_device(const char *label, const char *text)
 {
     static const char allowed[] =
@@ -115,7 +104,7 @@ parse_device(const char *label, const char *text)
         usage_refuse(label, text, "a name below /dev");
     if (name[strspn(name, allowed)])
         usage_refuse(label, text, "a name of letters, digits, '.', '_' and '-'");
-    return keep(name);
+    return name;
 }
 
 static const char *
@@ -123,7 +112,7 @@ parse_text(const char *label, const char *text)
 {
     if (!text[0])
         usage_refuse(label, text, "a name");
-    return keep(text);
+    return text;
 }
 
 static void
@@ -234,26 +223,23 @@ set_line(struct options *options, const struct source *source, const struct conf
 static void
 read_file(struct options *options, const struct source *source)
 {
+    char *text, *rest, *words, **kept = &options->files[options->files[0] != NULL];
     struct config_line line = {0};
-    char *text, *rest, *words;
     int result = config_read(source->path, &text);
 
     if ((source->may_lack && (result == -ENOENT || result == -ENOTDIR)) ||
         (source->may_be_hidden && result == -EACCES))
         return;
-    words = result == 0 ? malloc(strlen(text) + 1) : NULL;
-    if (result == 0 && !words) {
-        free(text);
+    if (result == 0 && !(*kept = malloc(strlen(text) + 1)))
         result = -ENOMEM;
-    }
     if (result < 0) {
         message_errno(result, "read %s", source->path);
         exit(EXIT_USAGE);
     }
     rest = text;
-    while (config_next(&rest, words, &line))
+    words = *kept;
+    while (config_next(&rest, &words, &line))
         set_line(options, source, &line);
-    free(words);
     free(text);
 }
 

@@ -16,6 +16,7 @@ struct options {
     unsigned per_process_limit; /* 0: none */
     unsigned idle_timeout_ms;   /* 0: it serves until it is told to end */
     struct steved_limits limits;
+    char *files[2]; /* what the strings of configuration files are part of */
     bool is_daemon;
     bool is_verbose;
 };

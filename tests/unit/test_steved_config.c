@@ -32,11 +32,12 @@ test_lines(void **state)
         {8, "jobs =", "jobs", ""},
         {9, "last", "last", NULL},
     };
-    char words[sizeof(text)], *rest = text;
+    char room[sizeof(text)], *words = room, *rest = text;
     struct config_line line = {0};
 
     for (size_t i = 0; i < COUNT(expected); i++) {
-        assert_true(config_next(&rest, words, &line));
+        assert_true(config_next(&rest, &words, &line));
+        assert_true(words <= room + sizeof(room));
         assert_int_equal(line.number, expected[i].number);
         assert_string_equal(line.text, expected[i].text);
         assert_string_equal(line.name, expected[i].name);
@@ -45,7 +46,7 @@ test_lines(void **state)
         else
             assert_null(line.value);
     }
-    assert_false(config_next(&rest, words, &line));
+    assert_false(config_next(&rest, &words, &line));
 }
 
 static void
@@ -54,9 +55,9 @@ test_nothing(void **state)
     static const char *const texts[] = {"", "\n", " \n\t\n", "#", "#\n#"};
 
     for (size_t i = 0; i < COUNT(texts); i++) {
-        char text[16], words[16], *rest = strcpy(text, texts[i]);
+        char text[16], room[16], *words = room, *rest = strcpy(text, texts[i]);
         struct config_line line = {0};
-        assert_false(config_next(&rest, words, &line));
+        assert_false(config_next(&rest, &words, &line));
     }
 }
 
