@@ -98,26 +98,6 @@ found_group(const struct jobwrap *jobwrap)
     exit(EXIT_OURS);
 }
 
-/* Without it the build goes on all the same. */
-static void
-set_weight(const struct jobwrap *jobwrap)
-{
-    struct client *client = jobwrap->parent.jobserver.client;
-    const unsigned weight = jobwrap->options.weight;
-
-    if (!client || !weight)
-        return;
-    int result = client_set_weight(client, weight);
-    if (result == -EPERM)
-        message("--weight=%u at %s: more than %u is for root and the server's own user", weight,
-                client_name(client), STEVED_WEIGHT_DEFAULT);
-    else if (result < 0)
-        message("--weight=%u at %s: %s", weight, client_name(client),
-                result == -ENOTTY  ? "it knows no weights"
-                : result == -EBUSY ? "the build around it has the share"
-                                   : strerror(-result));
-}
-
 static void
 start_keeper(struct jobwrap *jobwrap)
 {
@@ -185,7 +165,7 @@ main(int argc, char **argv)
     plan_launch(&jobwrap);
     plan(&jobwrap);
     found_group(&jobwrap);
-    set_weight(&jobwrap);
+    parent_set_weight(&jobwrap.parent, jobwrap.options.weight);
     start_keeper(&jobwrap);
     if (jobwrap_begin(&jobwrap))
         jobwrap_run(&jobwrap);

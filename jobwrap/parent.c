@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +59,24 @@ parent_close(struct parent *parent)
     environment_close(&parent->jobserver);
 }
 
+void
+parent_set_weight(const struct parent *parent, unsigned weight)
+{
+    struct client *client = parent->jobserver.client;
+
+    if (!client || !weight)
+        return;
+    int result = client_set_weight(client, weight);
+    if (result == -EPERM)
+        message("--weight=%u at %s: more than %u is for root and the server's own user", weight,
+                client_name(client), STEVED_WEIGHT_DEFAULT);
+    else if (result < 0)
+        message("--weight=%u at %s: %s", weight, client_name(client),
+                result == -ENOTTY  ? "it knows no weights"
+                : result == -EBUSY ? "the build around it has the share"
+                                   : strerror(-result));
+}
+
 unsigned
 parent_total(const struct parent *parent, bool implicit_paid, unsigned cpus)
 {
@@ -100,11 +119,12 @@ parent_open_recall(const struct parent *parent)
     return client_open_recall(parent->jobserver.client);
 }
 
-unsigned
+int
 parent_recalled(const struct parent *parent, int recall_fd)
 {
     struct steved_status status;
 
     client_drain_recall(parent->jobserver.client, recall_fd);
-    return client_get_status(parent->jobserver.client, &status) == 0 ? status.recalled : 0;
+    int result = client_get_status(parent->jobserver.client, &status);
+    return result < 0 ? result : status.recalled < INT_MAX ? (int)status.recalled : INT_MAX;
 }

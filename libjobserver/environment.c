@@ -102,6 +102,22 @@ environment_find_server(void)
     return client ? client : open_server("/dev/steve");
 }
 
+struct client *
+environment_find_next(const char *name, bool is_named)
+{
+    const size_t scheme = strlen("fifo:");
+    struct client *client = NULL;
+
+    if (strncmp(name, "fifo:", scheme) == 0)
+        client = open_server(name + scheme);
+    if (!client && !is_named)
+        client = environment_find_server();
+    if (!client || client_kind(client) == CLIENT_SERVER)
+        return client;
+    client_close(client);
+    return NULL;
+}
+
 static int
 find_named(const char *named, struct jobserver *found, char **error)
 {
