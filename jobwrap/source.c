@@ -514,14 +514,17 @@ source_renew(struct source *source, bool is_implicit_paid)
     unwatch_parent(source);
     source->own = is_implicit_paid ? 1 : 0;
     source->owes_implicit = !is_implicit_paid;
-    source->borrowed = ledger_renew(source->ledger);
     source->needy = source->asked = 0;
     source->is_parent_empty = source->is_parent_gone = false;
-    if (source->borrowed > 0)
-        pay_implicit(source);
-    int result = watch_parent(source, event_get_base(source->deadline));
+    int result = ledger_renew(source->ledger);
+    if (result >= 0) {
+        source->borrowed = (unsigned)result;
+        if (source->borrowed > 0)
+            pay_implicit(source);
+        result = watch_parent(source, event_get_base(source->deadline));
+    }
     if (result < 0)
-        lose_parent(source, "watch", result);
+        lose_parent(source, "acquire from", result);
     adjust_capacity(source);
     source_settle(source);
     source->wake(source->argument);

@@ -112,7 +112,7 @@ environment_find_next(const char *name, bool is_named)
         client = open_server(name + scheme);
     if (!client && !is_named)
         client = environment_find_server();
-    if (!client || client_kind(client) == CLIENT_SERVER)
+    if (!client || (client_kind(client) == CLIENT_SERVER && !client_is_jobwrap(client)))
         return client;
     client_close(client);
     return NULL;

@@ -109,17 +109,20 @@ forget_one(struct ledger *ledger)
     return false;
 }
 
-unsigned
+int
 ledger_renew(struct ledger *ledger)
 {
     unsigned noted = ledger_borrowed(ledger), acquired = 0;
+    int result = 1;
     char token;
 
-    while (acquired < noted && client_try_acquire(ledger->client, &token) == 1)
+    while (acquired < noted && (result = client_try_acquire(ledger->client, &token)) == 1)
         acquired++;
+    if (result < 0)
+        return result;
     while (noted > acquired && forget_one(ledger))
         noted--;
-    return noted;
+    return (int)noted;
 }
 
 void

@@ -561,6 +561,28 @@ renew_three(struct fixture *f, unsigned given)
 }
 
 static void
+test_a_next_parent_that_has_gone_changes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct ledger ledger;
+    struct client *client = open_fifo(f);
+    int ends[2];
+
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    put_many(f->fifo_fd, 2);
+    assert_int_equal(ledger_open(&ledger, client, 2), 0);
+    assert_int_equal(ledger_borrow(&ledger), 1);
+    assert_int_equal(ledger_borrow(&ledger), 1);
+    client_replace(client, open_pipe(ends));
+    /* Reading fails from now on. */
+    int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    assert_int_equal(dup2(null, client_fd(client)), client_fd(client));
+    assert_true(ledger_renew(&ledger) < 0);
+    assert_int_equal(ledger_borrowed(&ledger), 2);
+    client_close(client);
+}
+
+static void
 test_as_many_as_the_next_parent_gives(void **state)
 {
     struct fixture *f = *state;
@@ -590,6 +612,8 @@ main(void)
         cmocka_unit_test_setup_teardown(test_each_move_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_sharer_repays_for_who_was_killed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_as_many_as_the_next_parent_gives, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_next_parent_that_has_gone_changes_nothing, setup,
+                                        teardown),
     };
 
     signal(SIGPIPE, SIG_IGN);
