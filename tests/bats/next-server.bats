@@ -54,8 +54,8 @@ lives() {
     wait_for 10 says 'going on with what was lent'
     # A job that ends is followed by another.
     let_end 1
-    wait_for 10 has_begun 4
-    lives 3 one
+    wait_for 10 has_stamps 5
+    wait_for 10 lives 3 one
     serve --jobs 3
     wait_for 10 says "tokens come from fifo:$SERVER now"
     wait_for 10 steved_has held 3
@@ -75,8 +75,8 @@ lives() {
     [ "$(steved_get dropped)" = 0 ]
 }
 
-# has_begun N: so many of the jobs, for wait_for.
-has_begun() {
+# has_stamps N: as jobs begin and end, for wait_for.
+has_stamps() {
     [ "$(grep -c . one/log)" -ge "$1" ]
 }
 
