@@ -19,6 +19,20 @@ withhold(struct parent *parent, const struct options *options, const char *why)
             options->jobs ? "so that -j is the number of jobs" : "using -j1");
 }
 
+/* MAKEFLAGS, as a profile sets it, names the user's own steved, which does not serve. */
+static bool
+names_users_own(const struct jobserver *found)
+{
+    char *mount = environment_user_mount();
+    size_t length = mount ? strlen(mount) : 0;
+    bool is_own = length > 0 && found->is_from_environment && found->auth.kind == AUTH_FIFO &&
+                  strncmp(found->auth.path, mount, length) == 0 &&
+                  strcmp(found->auth.path + length, "/jobserver") == 0;
+
+    free(mount);
+    return is_own;
+}
+
 /* 1: found->client is open; else as environment_find(). */
 static int
 find(struct jobserver *found, const struct options *options, char **error)
@@ -26,10 +40,13 @@ find(struct jobserver *found, const struct options *options, char **error)
     if (options->is_alone)
         return environment_find_inherited(found, error);
     int result = environment_find(options->parent, found, error);
-    if (result != 0 || !start_steved(options->is_verbose))
+    if (options->parent || result > 0 || (result < 0 && !names_users_own(found)) ||
+        !start_steved(options->is_verbose))
         return result;
-    found->client = environment_find_server();
-    return found->client ? 1 : 0;
+    environment_close(found);
+    free(*error);
+    *error = NULL;
+    return environment_find(NULL, found, error);
 }
 
 int

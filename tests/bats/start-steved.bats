@@ -175,6 +175,17 @@ has_no_holder() {
     [ "$(mounts)" = 1 ]
 }
 
+@test 'MAKEFLAGS of a profile names it, and it does not serve: it is started; another one is not' {
+    MAKEFLAGS=" --jobserver-auth=fifo:$OTHER/run-$FIRST/other/jobserver" \
+        run -0 --separate-stderr as_user $FIRST jobwrap -- true
+    [[ $stderr == *'no parent jobserver, using -j1' ]]
+    [ "$(mounts)" = 0 ]
+    MAKEFLAGS=" --jobserver-auth=fifo:$OTHER/run-$FIRST/steve/jobserver" \
+        run -0 --separate-stderr as_user $FIRST jobwrap -v -- true
+    [[ $stderr == "jobwrap: tokens come from fifo:$OTHER/run-$FIRST/steve/jobserver, "* ]]
+    [ "$(mounts)" = 1 ]
+}
+
 # --- it ends ---
 
 # For a minute as short as this.
