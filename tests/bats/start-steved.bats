@@ -28,8 +28,9 @@ setup() {
 teardown() {
     local user pid
     for user in $FIRST $SECOND; do
-        ! pid=$(server_of $user) || kill -s KILL "$pid" || true
+        ! pid=$(server_of $user) || kill "$pid" || true
     done
+    wait_for 10 has_no_mount || true
     common_teardown
 }
 
