@@ -13,7 +13,8 @@ setup() {
     MOUNT=$XDG_RUNTIME_DIR/steve
     SERVER=$MOUNT/jobserver
     LOG=$BATS_TEST_TMPDIR/log
-    cd "$BATS_TEST_TMPDIR"
+    declare -gA ENDED=()
+    cd "$BATS_TEST_TMPDIR" || return
 }
 
 # serve [OPTION...]: at the user's place, whatever was there before.
@@ -29,10 +30,10 @@ gated_build() {
     shift
     mkdir "$name"
     LOG=$PWD/$name/log
-    cd "$name"
+    pushd "$name" || return
     gated_jobs 60
     spawn_gated "$JOBWRAP" "$@" -- make -s 2>said
-    cd ..
+    popd || return
 }
 
 # says WORD [NAME]: for wait_for.
@@ -64,7 +65,7 @@ lives() {
     "$STEVECTL" set jobs=4
     wait_for 10 lives 4 one
     "$STEVECTL" set jobs=1
-    wait_for 10 shrinks_to 1 one
+    wait_for 20 shrinks_to 1 one "$gate"
     wait_for 10 steved_has held 1
     "$STEVECTL" set jobs=3
     wait_for 10 lives 3 one
@@ -80,9 +81,18 @@ has_stamps() {
     [ "$(grep -c . one/log)" -ge "$1" ]
 }
 
-# shrinks_to N NAME: for wait_for. A make whose job ends may be faster than who is to take the token home.
+# end_one NAME GATE: one of its jobs, when the one before has ended.
+end_one() {
+    local stamps
+    stamps=$(grep -c . "$1/log")
+    [ "$stamps" != "${ENDED[$1]-}" ] || return 0
+    ENDED[$1]=$stamps
+    gate=$2 let_end 1
+}
+
+# shrinks_to N NAME GATE: for wait_for. A make whose job ends may be faster than who is to take the token home.
 shrinks_to() {
-    lives "$1" "$2" || { let_end 1 && false; }
+    lives "$1" "$2" || { end_one "$2" "$3" && false; }
 }
 
 # come_to_share: both builds run four jobs together, and each one at least; else one of each ends.
@@ -90,8 +100,8 @@ come_to_share() {
     local one two
     one=$("$STAMP" --living one/log) two=$("$STAMP" --living two/log)
     [ $((one + two)) = 4 ] && [ "$one" -gt 0 ] && [ "$two" -gt 0 ] && return
-    gate=$gate_one let_end 1
-    gate=$gate_two let_end 1
+    end_one one "$gate_one"
+    end_one two "$gate_two"
     return 1
 }
 
@@ -110,10 +120,9 @@ come_to_share() {
     wait_for 10 says 'tokens come from' one
     lives 4 one
     # A job of the first build ends, and is followed by none.
-    gate=$gate_one wait_for 10 shrinks_to 3 one
+    wait_for 20 shrinks_to 3 one "$gate_one"
     [ "$(steved_get waiting)" -gt 0 ]
-    lives 3 one
-    wait_for 20 come_to_share
+    wait_for 30 come_to_share
     [ "$(steved_get held)" = 4 ]
     gate=$gate_one let_end 60
     gate=$gate_two let_end 60
@@ -186,8 +195,9 @@ come_to_share() {
 }
 
 @test 'after its server has ended a jobwrap is a pool like others: what one client gives up the next has' {
-    "$LIB/make-tree" inside 0.02 "$LOG.inside"
-    "$LIB/make-tree" tree 0.02 "$LOG"
+    "$LIB/make-tree" inside 0.05 "$LOG.inside"
+    "$LIB/make-tree" tree 0.05 "$LOG"
+    at_once 3
     serve --jobs 3
     # An inner jobwrap has an account of its own, and so have those that use the FIFO.
     run -0 "$JOBWRAP" -- bash -euc '
