@@ -14,7 +14,7 @@ setup() {
     SERVER=$MOUNT/jobserver
     LOG=$BATS_TEST_TMPDIR/log
     declare -gA ENDED=()
-    cd "$BATS_TEST_TMPDIR"
+    cd "$BATS_TEST_TMPDIR" || return
 }
 
 # serve [OPTION...]: at the user's place, whatever was there before.
@@ -30,10 +30,10 @@ gated_build() {
     shift
     mkdir "$name"
     LOG=$PWD/$name/log
-    cd "$name"
+    pushd "$name" || return
     gated_jobs 60
     spawn_gated "$JOBWRAP" "$@" -- make -s 2>said
-    cd ..
+    popd || return
 }
 
 # says WORD [NAME]: for wait_for.

@@ -19,16 +19,16 @@ setup() {
     chmod 755 "$OTHER/bin"
     make_space
     for user in $FIRST $SECOND; do
-        as_user $user mkdir -m 700 "$OTHER/run-$user" "$OTHER/config-$user"
+        as_user "$user" mkdir -m 700 "$OTHER/run-$user" "$OTHER/config-$user"
     done
     LOG=$OTHER/log
-    cd "$OTHER"
+    cd "$OTHER" || return
 }
 
 teardown() {
     local user pid
     for user in $FIRST $SECOND; do
-        ! pid=$(server_of $user) || kill "$pid" || true
+        ! pid=$(server_of "$user") || kill "$pid" || true
     done
     wait_for 10 has_no_mount || true
     common_teardown
@@ -102,8 +102,8 @@ says_why() {
     spawn_as $FIRST jobwrap -- make -s NAME=one
     one=$spawned
     spawn_as $FIRST jobwrap -- make -s NAME=two
-    status_of $spawned && [ "$status" = 0 ]
-    status_of $one && [ "$status" = 0 ]
+    status_of "$spawned" && [ "$status" = 0 ]
+    status_of "$one" && [ "$status" = 0 ]
     "$LIB/concurrency" --expect-max 3 --expect-jobs 16 "$LOG"
     [ "$(as_user $FIRST stevectl get jobs)" = 3 ]
     [ "$(as_user $FIRST stevectl get free)" = 3 ]
@@ -113,7 +113,7 @@ says_why() {
     exec {extra}<>"$OTHER/bin/stamp"
     # The pipe is at its end only when nobody holds it any more.
     run -0 timeout 10 bash -c '"$@" 2>&1 | cat' - "${SPACE[@]}" setpriv --reuid=$FIRST --regid=$FIRST \
-        --clear-groups env XDG_RUNTIME_DIR="$OTHER/run-$FIRST" "$OTHER/bin/jobwrap" -- echo done
+        --clear-groups env XDG_RUNTIME_DIR="$OTHER/run-$FIRST" "$OTHER/bin/jobwrap" -- echo 'done'
     exec {extra}>&-
     [ "$output" = 'done' ]
     pid=$(server_of $FIRST)
@@ -159,7 +159,7 @@ has_no_holder() {
     status_of "$spawned" && [ "$status" = 0 ]
     status_of "$first" && [ "$status" = 0 ]
     for user in $FIRST $SECOND; do
-        [ "$(stat -c %u "/proc/$(server_of $user)")" = $user ]
+        [ "$(stat -c %u "/proc/$(server_of "$user")")" = "$user" ]
     done
     [ "$(mounts)" = 2 ]
 }
@@ -170,7 +170,7 @@ has_no_holder() {
     kill -s KILL "$(ps -o ppid= -p "$pid" | tr -d ' ')" "$pid"
     wait_for 10 has_ended "$pid"
     [ "$(mounts)" = 1 ]
-    run -0 --separate-stderr as_user $FIRST jobwrap -- echo done
+    run -0 --separate-stderr as_user $FIRST jobwrap -- echo 'done'
     [[ $output = 'done' && $stderr = '' ]]
     [ "$(server_of $FIRST)" != "$pid" ]
     [ "$(mounts)" = 1 ]

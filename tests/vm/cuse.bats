@@ -392,7 +392,7 @@ twelve_on_three() {
     start_device --jobs 2
     gated_jobs 20
     spawn_gated "$JOBWRAP" -- make -s 2>said
-    build=$spawned
+    wrapped=$spawned
     wait_for 20 lives_jobs 2
     stop "$STEVED_PID"
     wait_for 20 grep -q 'going on with what was lent' said
@@ -401,7 +401,7 @@ twelve_on_three() {
     wait_for 20 steved_has held 2
     lives_jobs 2
     let_end 20
-    status_of "$build"
+    status_of "$wrapped"
     [ "$status" = 0 ]
     nothing_is_held
 }
