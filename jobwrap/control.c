@@ -525,6 +525,12 @@ control_open(struct control *control, struct event_base *base)
 }
 
 void
+control_renew(struct control *control)
+{
+    control->above.ask = ask_parent;
+}
+
+void
 control_close(struct control *control)
 {
     struct connection *connection;

@@ -39,6 +39,8 @@ struct control {
 /* `control` names source (which is open), fifo, clients, first_came, settled and argument. Makes the socket, which has the FIFO's owner and
  * mode. 0 or a negative errno: without it all below is one account. */
 int control_open(struct control *control, struct event_base *base);
+/* The server that is above this one is another one now. */
+void control_renew(struct control *control);
 void control_close(struct control *control);
 
 /* For the source: to the connection `owner`. */

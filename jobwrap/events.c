@@ -80,6 +80,7 @@ on_keeper_gone(struct jobwrap *jobwrap)
     close(jobwrap->keeper.socket);
     if (jobwrap->command.pid && !jobwrap->command.has_ended)
         message("the keeper (pid %d) has been killed; going on without it", jobwrap->keeper.pid);
+    next_parent_joined(&jobwrap->next_parent, 0);
     reap_tree(jobwrap);
 }
 
@@ -121,8 +122,12 @@ on_message(struct jobwrap *jobwrap, const struct keeper_message *message, int pi
     case KEEPER_FINISHED:
         jobwrap->keeper_holds = (unsigned)message->value;
         break;
+    case KEEPER_JOINED:
+        next_parent_joined(&jobwrap->next_parent, message->value);
+        break;
     case KEEPER_LAUNCH:
     case KEEPER_FINISH:
+    case KEEPER_PARENT:
         break;
     }
     if (pidfd >= 0)

@@ -65,6 +65,44 @@ on_first_client(void *argument)
         message_errno(result, "start the relay");
 }
 
+/* --- the next parent --- */
+
+static bool
+send_parent(void *argument, int file)
+{
+    const struct jobwrap *jobwrap = argument;
+    const struct keeper_message parent = {.type = KEEPER_PARENT};
+
+    if (jobwrap->is_keeper_alive)
+        packet_send(jobwrap->keeper.socket, &parent, sizeof(parent), file);
+    return jobwrap->is_keeper_alive;
+}
+
+static void
+on_parent_replaced(void *argument)
+{
+    struct jobwrap *jobwrap = argument;
+
+    parent_set_weight(&jobwrap->parent, jobwrap->options.weight);
+    control_renew(&jobwrap->control);
+    source_renew(&jobwrap->source, jobwrap->options.implicit == IMPLICIT_INHERIT);
+}
+
+static void
+on_parent_lost(void *argument)
+{
+    struct jobwrap *jobwrap = argument;
+
+    jobwrap->next_parent.parent = &jobwrap->parent;
+    jobwrap->next_parent.is_named = jobwrap->options.parent != NULL;
+    jobwrap->next_parent.send = send_parent;
+    jobwrap->next_parent.replaced = on_parent_replaced;
+    jobwrap->next_parent.argument = jobwrap;
+    next_parent_search(&jobwrap->next_parent, jobwrap->base);
+}
+
+/* --- what is lent --- */
+
 static int
 open_source(struct jobwrap *jobwrap)
 {
@@ -80,6 +118,8 @@ open_source(struct jobwrap *jobwrap)
         .limit = options->jobs,
         .limits = options->limits,
         .tell = control_tell,
+        .lost = on_parent_lost,
+        .lost_argument = jobwrap,
         .wake = relay_wake,
         .argument = &jobwrap->relay,
     };
@@ -252,6 +292,7 @@ settle(struct jobwrap *jobwrap)
     bool is_over = !jobwrap->parent.jobserver.client || !jobwrap->command.pid;
     unsigned uncovered = is_over ? 0 : relay_count_uncovered(&jobwrap->relay), outstanding = 0;
 
+    next_parent_close(&jobwrap->next_parent);
     relay_stop(&jobwrap->relay);
     if (!is_over && !jobwrap->is_tree_empty)
         outstanding = relay_collect(&jobwrap->relay);

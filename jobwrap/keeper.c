@@ -231,13 +231,28 @@ end_tree(struct state *state)
 /* --- its life --- */
 
 static void
+join_again(struct state *state, int file)
+{
+    struct client *client = state->keeper->ledger->client;
+    int result = client_replace_file(client, file);
+
+    if (result == 0)
+        result = client_join_group(client);
+    tell(state, (struct keeper_message){.type = KEEPER_JOINED, .value = result}, -1);
+}
+
+static void
 on_message(struct state *state)
 {
     struct keeper_message message;
-    int pidfd, result = packet_receive(state->keeper->socket, &message, sizeof(message), &pidfd);
+    int file, result = packet_receive(state->keeper->socket, &message, sizeof(message), &file);
 
-    if (pidfd >= 0)
-        close(pidfd);
+    if (result == 1 && message.type == KEEPER_PARENT && file >= 0) {
+        join_again(state, file);
+        return;
+    }
+    if (file >= 0)
+        close(file);
     if (result == 0)
         end_tree(state);
     if (result < 0)

@@ -11,8 +11,10 @@ enum keeper_message_type {
     KEEPER_LAUNCH, /* value: in which candidate directory the FIFO is, or under which number jobwrap
                     * has a pipe (is_pipe) */
     KEEPER_FINISH, /* value: how many tokens to hold back as long as jobs live */
+    KEEPER_PARENT, /* another server has taken the place of the parent, and a descriptor of its file comes along */
     /* from the keeper */
     KEEPER_READY,         /* it is a member of steved's group; value: 0 or a negative errno */
+    KEEPER_JOINED,        /* it is one at the other server, too; value: 0 or a negative errno */
     KEEPER_LAUNCHED,      /* pid, and a pidfd comes with it */
     KEEPER_LAUNCH_FAILED, /* value: as launch_command() */
     KEEPER_STOPPED,       /* the command; value: the signal */

@@ -32,6 +32,20 @@ decide_jobs(const struct jobwrap *jobwrap)
 }
 
 static void
+say_parent(const struct jobwrap *jobwrap)
+{
+    const struct client *client = jobwrap->parent.jobserver.client;
+
+    if (!jobwrap->options.is_verbose)
+        return;
+    if (client)
+        message("tokens come from %s, for at most %u jobs", client_name(client), jobwrap->jobs);
+    else
+        message("there is no server to borrow from: this is a pool of its own, for %u jobs",
+                jobwrap->jobs);
+}
+
+static void
 plan_launch(struct jobwrap *jobwrap)
 {
     const struct options *options = &jobwrap->options;
@@ -82,26 +96,6 @@ found_group(const struct jobwrap *jobwrap)
         return;
     message("join a group at %s: %s", client_name(client), strerror(-result));
     exit(EXIT_OURS);
-}
-
-/* Without it the build goes on all the same. */
-static void
-set_weight(const struct jobwrap *jobwrap)
-{
-    struct client *client = jobwrap->parent.jobserver.client;
-    const unsigned weight = jobwrap->options.weight;
-
-    if (!client || !weight)
-        return;
-    int result = client_set_weight(client, weight);
-    if (result == -EPERM)
-        message("--weight=%u at %s: more than %u is for root and the server's own user", weight,
-                client_name(client), STEVED_WEIGHT_DEFAULT);
-    else if (result < 0)
-        message("--weight=%u at %s: %s", weight, client_name(client),
-                result == -ENOTTY  ? "it knows no weights"
-                : result == -EBUSY ? "the build around it has the share"
-                                   : strerror(-result));
 }
 
 static void
@@ -167,10 +161,11 @@ main(int argc, char **argv)
             implicit_is_paid(jobwrap.parent.jobserver.client, jobwrap.options.implicit,
                              jobwrap.parent.jobserver.is_from_environment);
     jobwrap.jobs = decide_jobs(&jobwrap);
+    say_parent(&jobwrap);
     plan_launch(&jobwrap);
     plan(&jobwrap);
     found_group(&jobwrap);
-    set_weight(&jobwrap);
+    parent_set_weight(&jobwrap.parent, jobwrap.options.weight);
     start_keeper(&jobwrap);
     message_never_wait();
     /* For us alone: the command is started by the keeper. */

@@ -11,6 +11,8 @@
 #include "libjobserver/protocol.h"
 #include "libjobserver/throttle/settings.h"
 
+#define PARENT_VARIABLE "JOBWRAP_PARENT"
+
 static const char help[] =
     "usage: jobwrap [OPTION]... [--] COMMAND [ARGUMENT]...\n"
     "       jobwrap --memory-history [list | forget [PACKAGE]]\n"
@@ -21,6 +23,7 @@ static const char help[] =
     "                            (default: the CPUs that may be used)\n"
     "      --parent=auto|none|SERVER\n"
     "                            where tokens come from: a path, fifo:PATH or R,W\n"
+    "                            (default: auto, which starts a steved if none is there)\n"
     "      --weight=N                its share beside other builds: 1 to 10000 (default: 100)\n"
     "      --min-memory-avail=N[%]\n"
     "                            start no job but one while less is available: MiB, or per cent\n"
@@ -35,6 +38,7 @@ static const char help[] =
     "      --report[=FILE]       at the end, what was used: to stderr, or as JSON to FILE\n"
     "      --group=GROUP         as root: who may use the jobserver (default: jobserver)\n"
     "      --no-shims            leave PATH alone\n"
+    "  -v, --verbose             say where tokens come from\n"
     "      --memory-history      run nothing: list how much memory jobs have needed, or forget it\n"
     "  -h, --help                show this\n"
     "  -V, --version             show the version\n"
@@ -68,6 +72,7 @@ static const struct option long_options[] = {
     {"report", optional_argument, NULL, OPT_REPORT},
     {"group", required_argument, NULL, OPT_GROUP},
     {"no-shims", no_argument, NULL, OPT_NO_SHIMS},
+    {"verbose", no_argument, NULL, 'v'},
     {"memory-history", no_argument, NULL, OPT_MEMORY_HISTORY},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
@@ -79,8 +84,20 @@ parse_parent(struct options *options, const char *text)
 {
     if (!*text)
         usage_refuse("--parent", text, "auto, none or a jobserver");
+    options->is_parent_given = true;
     options->is_root = strcmp(text, "none") == 0;
     options->parent = options->is_root || strcmp(text, "auto") == 0 ? NULL : text;
+}
+
+/* Not a second --parent: builds inherit it, and inside of one there is a jobserver to borrow from. */
+static bool
+parse_variable(const char *text)
+{
+    if (!text || !*text || strcmp(text, "auto") == 0)
+        return false;
+    if (strcmp(text, "none") != 0)
+        usage_refuse(PARENT_VARIABLE, text, "auto or none");
+    return true;
 }
 
 static enum style
@@ -142,6 +159,9 @@ parse_option(struct options *options, int option)
     case OPT_NO_SHIMS:
         options->wants_shims = false;
         break;
+    case 'v':
+        options->is_verbose = true;
+        break;
     case OPT_MEMORY_HISTORY:
         options->wants_history = true;
         break;
@@ -162,11 +182,13 @@ options_parse(struct options *options, int argc, char **argv)
                                 .group = "jobserver"};
     opterr = 0;
     /* '+': what follows the command's name is the command's. */
-    while ((option = getopt_long(argc, argv, "+:j:hV", long_options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "+:j:vhV", long_options, NULL)) != -1) {
         if (option == '?' || option == ':')
             usage_refuse_option(option, argv);
         parse_option(options, option);
     }
+    if (!options->is_parent_given)
+        options->is_alone = parse_variable(getenv(PARENT_VARIABLE));
     options->command = argv + optind;
     if (optind == argc && !options->wants_history) {
         message("no command is given (see --help)");

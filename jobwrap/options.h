@@ -16,7 +16,9 @@ struct options {
     unsigned jobs;      /* 0: not given */
     bool is_root;       /* --parent=none */
     const char *parent; /* NULL: find one */
-    unsigned weight;    /* 0: not given */
+    bool is_parent_given;
+    bool is_alone;   /* JOBWRAP_PARENT=none: there is none but the one around us */
+    unsigned weight; /* 0: not given */
     struct steved_limits limits;
     enum style style;
     enum implicit_policy implicit;
@@ -26,7 +28,8 @@ struct options {
     bool wants_shims;
     const char *group;
     bool is_group_named; /* by the user, who wants to hear if there is none */
-    bool wants_history;  /* no command is run, and these are the words of --memory-history */
+    bool is_verbose;
+    bool wants_history; /* no command is run, and these are the words of --memory-history */
     char **command;
 };
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "jobwrap/parent.h"
+#include "jobwrap/start_steved.h"
 #include "libjobserver/environment.h"
 #include "libjobserver/program/message.h"
 
@@ -17,6 +19,36 @@ withhold(struct parent *parent, const struct options *options, const char *why)
             options->jobs ? "so that -j is the number of jobs" : "using -j1");
 }
 
+/* MAKEFLAGS, as a profile sets it, names the user's own steved, which does not serve. */
+static bool
+names_users_own(const struct jobserver *found)
+{
+    char *mount = environment_user_mount();
+    size_t length = mount ? strlen(mount) : 0;
+    bool is_own = length > 0 && found->is_from_environment && found->auth.kind == AUTH_FIFO &&
+                  strncmp(found->auth.path, mount, length) == 0 &&
+                  strcmp(found->auth.path + length, "/jobserver") == 0;
+
+    free(mount);
+    return is_own;
+}
+
+/* 1: found->client is open; else as environment_find(). */
+static int
+find(struct jobserver *found, const struct options *options, char **error)
+{
+    if (options->is_alone)
+        return environment_find_inherited(found, error);
+    int result = environment_find(options->parent, found, error);
+    if (options->parent || result > 0 || (result < 0 && !names_users_own(found)) ||
+        !start_steved(options->is_verbose))
+        return result;
+    environment_close(found);
+    free(*error);
+    *error = NULL;
+    return environment_find(NULL, found, error);
+}
+
 int
 parent_find(struct parent *parent, const struct options *options)
 {
@@ -25,7 +57,7 @@ parent_find(struct parent *parent, const struct options *options)
     *parent = (struct parent){.jobserver = {.auth = {.read_fd = -1, .write_fd = -1}}};
     if (options->is_root)
         return 0;
-    int result = environment_find(options->parent, &parent->jobserver, &error);
+    int result = find(&parent->jobserver, options, &error);
     if (result < 0 && parent->jobserver.is_from_environment) {
         withhold(parent, options, error);
         result = 0;
@@ -42,6 +74,24 @@ void
 parent_close(struct parent *parent)
 {
     environment_close(&parent->jobserver);
+}
+
+void
+parent_set_weight(const struct parent *parent, unsigned weight)
+{
+    struct client *client = parent->jobserver.client;
+
+    if (!client || !weight)
+        return;
+    int result = client_set_weight(client, weight);
+    if (result == -EPERM)
+        message("--weight=%u at %s: more than %u is for root and the server's own user", weight,
+                client_name(client), STEVED_WEIGHT_DEFAULT);
+    else if (result < 0)
+        message("--weight=%u at %s: %s", weight, client_name(client),
+                result == -ENOTTY  ? "it knows no weights"
+                : result == -EBUSY ? "the build around it has the share"
+                                   : strerror(-result));
 }
 
 unsigned
@@ -86,11 +136,12 @@ parent_open_recall(const struct parent *parent)
     return client_open_recall(parent->jobserver.client);
 }
 
-unsigned
+int
 parent_recalled(const struct parent *parent, int recall_fd)
 {
     struct steved_status status;
 
     client_drain_recall(parent->jobserver.client, recall_fd);
-    return client_get_status(parent->jobserver.client, &status) == 0 ? status.recalled : 0;
+    int result = client_get_status(parent->jobserver.client, &status);
+    return result < 0 ? result : status.recalled < INT_MAX ? (int)status.recalled : INT_MAX;
 }

@@ -14,10 +14,13 @@ struct parent {
     bool is_withheld;           /* MAKEFLAGS names one that cannot be used: go on as with -j1 */
 };
 
-/* By --parent; else MAKEFLAGS, the user's steved, /dev/steve. 0, or a negative errno and a message was
+/* By --parent; else MAKEFLAGS, the user's steved, /dev/steve, a steved that is started for it. 0, or a negative errno and a message was
  * given: the user named one that cannot be opened. */
 int parent_find(struct parent *parent, const struct options *options);
 void parent_close(struct parent *parent);
+
+/* Where it cannot be set that is said, and the build goes on all the same. 0: it was not given. */
+void parent_set_weight(const struct parent *parent, unsigned weight);
 
 /* How many jobs run at most, the implicit slot included, if the parent lends all that it has; where
  * nobody can tell, what is free now, or `cpus` if that is more. */
@@ -35,5 +38,5 @@ bool parent_is_needed(const struct parent *parent, bool is_waiting);
 /* A descriptor that becomes readable when the parent may ask for tokens: the caller's, to be read by
  * parent_recalled(). -EOPNOTSUPP: it never asks; or another negative errno. */
 int parent_open_recall(const struct parent *parent);
-/* How many it asks for now. */
-unsigned parent_recalled(const struct parent *parent, int recall_fd);
+/* How many it asks for now, or a negative errno (client_is_gone()). */
+int parent_recalled(const struct parent *parent, int recall_fd);

@@ -49,7 +49,6 @@ borrow(struct relay *relay, unsigned count, int64_t now_ns)
 {
     for (; count > 0; count--) {
         int result = source_take(relay->source);
-        relay->view.is_parent_gone = result < 0;
         relay->view.is_parent_empty = result == 0;
         if (result <= 0)
             return;

@@ -118,8 +118,7 @@ static bool
 decide_borrowing(const struct relay_policy *policy, const struct relay_view *view, int64_t now_ns,
                  struct relay_step *step)
 {
-    if (view->lying >= floating(policy) || view->borrowed >= policy->config.cap ||
-        view->is_parent_gone)
+    if (view->lying >= floating(policy) || view->borrowed >= policy->config.cap)
         return false;
     if (policy->is_resting && now_ns < policy->probe_at_ns) {
         step->deadline_ns = min_ns(step->deadline_ns, policy->probe_at_ns);

@@ -37,7 +37,6 @@ struct relay_view {
     bool is_touched;   /* a client has read or written since the last time */
     /* borrowing was tried in vain, and the parent has not become readable since */
     bool is_parent_empty;
-    bool is_parent_gone;
     enum relay_need parent; /* does somebody at the parent need tokens? */
     bool others_wait;       /* beside the FIFO: an idle float goes to them, whatever the shares */
     unsigned recalled;      /* tokens that the parent asks for, ours being more than our share */

@@ -21,11 +21,17 @@ source_borrowed(const struct source *source)
     return source->borrowed;
 }
 
-/* As many as there are, less those that are to go home. */
+static unsigned
+count_all(const struct source *source)
+{
+    return source->own + source_borrowed(source);
+}
+
+/* As many as there are, less those that are to go home. The first job runs on in any case. */
 static unsigned
 wanted_capacity(const struct source *source)
 {
-    unsigned all = source->own + source_borrowed(source);
+    unsigned all = count_all(source) > 0 ? count_all(source) : 1;
     unsigned asked = source->asked < all ? source->asked : all - 1;
 
     all -= asked;
@@ -43,11 +49,32 @@ adjust_capacity(struct source *source)
         message("set %u jobs: out of memory", wanted);
 }
 
+/* `what` of it has failed. */
+static void
+lose_parent(struct source *source, const char *what, int error)
+{
+    if (source->is_parent_gone)
+        return;
+    message_errno(error, "%s %s, going on with what was lent", what,
+                  client_name(source->parent->jobserver.client));
+    source->is_parent_gone = true;
+    source->asked = 0;
+    if (source->lost)
+        source->lost(source->lost_argument);
+}
+
+static void
+pay_implicit(struct source *source)
+{
+    if (source->owes_implicit && client_pay_implicit(source->parent->jobserver.client) == 0)
+        source->owes_implicit = false;
+}
+
 /* true: there is one more. */
 static bool
 borrow(struct source *source)
 {
-    unsigned all = source->own + source_borrowed(source);
+    unsigned all = count_all(source);
 
     if (!source->ledger || source->is_parent_empty || source->is_parent_gone || source->asked > 0 ||
         (source->limit > 0 && all >= source->limit))
@@ -56,13 +83,12 @@ borrow(struct source *source)
     source->is_parent_empty = result == 0;
     if (result == 1) {
         source->borrowed++;
+        pay_implicit(source);
     } else if (result == -ENOSPC) {
         message("ledger: %u tokens are all that it has room for", source_borrowed(source));
         source->limit = all;
     } else if (result < 0) {
-        message_errno(result, "acquire from %s, going on with what was lent",
-                      client_name(source->parent->jobserver.client));
-        source->is_parent_gone = true;
+        lose_parent(source, "acquire from", result);
     }
     return result == 1;
 }
@@ -76,7 +102,7 @@ count_idle(const struct source *source)
     pool_get_status(source->pool, &status);
     bool is_wanted = status.waiting > 0 && !pool_is_throttled(source->pool);
     unsigned used = pool_used(source->pool) + (is_wanted ? status.free : 0);
-    unsigned all = source->own + source_borrowed(source), in_ledger = source_borrowed(source);
+    unsigned all = count_all(source), in_ledger = source_borrowed(source);
     unsigned idle = all > used ? all - used : 0;
     return idle < in_ledger ? idle : in_ledger;
 }
@@ -84,13 +110,16 @@ count_idle(const struct source *source)
 static void
 repay(struct source *source)
 {
-    unsigned idle = source->ledger ? count_idle(source) : 0;
+    unsigned idle = source->ledger && !source->is_parent_gone ? count_idle(source) : 0;
+    int result = 0;
 
-    while (idle-- > 0 && ledger_repay(source->ledger) > 0) {
+    while (idle-- > 0 && (result = ledger_repay(source->ledger)) > 0) {
         source->borrowed--;
         if (source->asked > 0)
             source->asked--;
     }
+    if (client_is_gone(result))
+        lose_parent(source, "return to", result);
     adjust_capacity(source);
 }
 
@@ -102,6 +131,13 @@ is_waited_for(const struct source *source)
     pool_get_status(source->pool, &status);
     return status.waiting > 0 && status.free == 0 && status.debt == 0 &&
            !pool_is_throttled(source->pool);
+}
+
+/* More is used than there is: the parent that had lent it is no more. */
+static bool
+is_uncovered(const struct source *source)
+{
+    return pool_used(source->pool) > count_all(source);
 }
 
 /* --- limits --- */
@@ -162,7 +198,8 @@ watch(struct source *source)
         deadline_ns = look_ns;
     if (source->asked > 0 && is_anybody_waiting(source) && again_ns < deadline_ns)
         deadline_ns = again_ns;
-    if (source->parent_event && source->is_parent_empty && is_waited_for(source))
+    if (source->parent_event && source->is_parent_empty && !source->is_parent_gone &&
+        (is_waited_for(source) || is_uncovered(source)))
         event_add(source->parent_event, NULL);
     else if (source->parent_event)
         event_del(source->parent_event);
@@ -180,7 +217,10 @@ ask_parent(struct source *source)
 {
     if (source->asked == 0)
         return;
-    source->asked = parent_recalled(source->parent, source->recall_fd);
+    int asked = parent_recalled(source->parent, source->recall_fd);
+    source->asked = asked > 0 ? (unsigned)asked : 0;
+    if (client_is_gone(asked))
+        lose_parent(source, "ask", asked);
     adjust_capacity(source);
 }
 
@@ -188,7 +228,7 @@ void
 source_feed(struct source *source)
 {
     ask_parent(source);
-    while (is_waited_for(source) && borrow(source))
+    while ((is_waited_for(source) || is_uncovered(source)) && borrow(source))
         adjust_capacity(source);
     repay(source);
 }
@@ -271,7 +311,7 @@ source_take(struct source *source)
     if (source_await(source) && pool_read(source->pool, source->opening, source->process, true,
                                           NULL, &none, clock_now_ns()) == POOL_GRANTED)
         return 1;
-    return source->is_parent_gone ? -EPIPE : 0;
+    return 0;
 }
 
 void
@@ -414,6 +454,19 @@ watch_parent(struct source *source, struct event_base *base)
     return source->recall_event && event_add(source->recall_event, NULL) == 0 ? 0 : -ENOMEM;
 }
 
+static void
+unwatch_parent(struct source *source)
+{
+    if (source->parent_event)
+        event_free(source->parent_event);
+    if (source->recall_event)
+        event_free(source->recall_event);
+    if (source->recall_fd >= 0)
+        close(source->recall_fd);
+    source->parent_event = source->recall_event = NULL;
+    source->recall_fd = -1;
+}
+
 static int
 open_throttle(struct source *source)
 {
@@ -445,14 +498,34 @@ source_open(struct source *source, struct event_base *base)
 void
 source_close(struct source *source)
 {
-    struct event *events[] = {source->parent_event, source->recall_event, source->deadline};
-
-    for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
-        if (events[i])
-            event_free(events[i]);
-    if (source->recall_fd >= 0)
-        close(source->recall_fd);
+    unwatch_parent(source);
+    if (source->deadline)
+        event_free(source->deadline);
     pool_destroy(source->pool);
     throttle_close(&source->throttle);
     *source = (struct source){.recall_fd = -1};
+}
+
+/* --- the next parent --- */
+
+void
+source_renew(struct source *source, bool is_implicit_paid)
+{
+    unwatch_parent(source);
+    source->own = is_implicit_paid ? 1 : 0;
+    source->owes_implicit = !is_implicit_paid;
+    source->needy = source->asked = 0;
+    source->is_parent_empty = source->is_parent_gone = false;
+    int result = ledger_renew(source->ledger);
+    if (result >= 0) {
+        source->borrowed = (unsigned)result;
+        if (source->borrowed > 0)
+            pay_implicit(source);
+        result = watch_parent(source, event_get_base(source->deadline));
+    }
+    if (result < 0)
+        lose_parent(source, "acquire from", result);
+    adjust_capacity(source);
+    source_settle(source);
+    source->wake(source->argument);
 }

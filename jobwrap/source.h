@@ -31,6 +31,7 @@ struct source {
     unsigned needy;  /* who have none, as the parent was told */
     int recall_fd;   /* -1: it never asks */
     bool is_parent_empty, is_parent_gone, is_settling;
+    bool owes_implicit; /* the next token from the parent pays for the implicit slot */
     struct event *parent_event, *recall_event, *deadline;
 
     /* The FIFO's account. */
@@ -39,17 +40,20 @@ struct source {
 
     /* What the pool has made due for others than the FIFO: `owner` as given to pool_open(). */
     void (*tell)(void *owner, enum pool_due_kind kind);
+    /* The parent has ended: source_renew() tells of the next one. NULL: nobody cares. */
+    void (*lost)(void *argument);
+    void *lost_argument;
     /* The FIFO's turn has come, or it is asked for tokens, or source_excess() has grown. */
     void (*wake)(void *argument);
     void *argument;
 };
 
-/* `source` names own, ledger, parent, limit, limits, tell, wake and argument. The implicit slot's token is held by
+/* `source` names own, ledger, parent, limit, limits, tell, lost, wake and their arguments. The implicit slot's token is held by
  * the FIFO's account from now on. 0 or a negative errno; then source_close() too. */
 int source_open(struct source *source, struct event_base *base);
 void source_close(struct source *source);
 
-/* One token for the FIFO: 1; 0: its turn is awaited, and `wake` tells; -EPIPE: there will be none. */
+/* One token for the FIFO: 1; 0: its turn is awaited, and `wake` tells. */
 int source_take(struct source *source);
 /* Its turn is awaited; true: there is one now. */
 bool source_await(struct source *source);
@@ -79,6 +83,11 @@ bool source_is_needed(const struct source *source);
 void source_look(struct source *source);
 /* So many of the tokens that are held would not be granted now, because of a limit. */
 unsigned source_excess(const struct source *source);
+
+/* Another server has taken the place of the parent that was lost. It is asked for as many tokens as the old one had lent,
+ * at once; those that it does not have free are a debt here, for which we wait there like others: so nobody gains by
+ * having had tokens elsewhere. `is_implicit_paid`: the user says that the implicit slot is; else it is paid for anew. */
+void source_renew(struct source *source, bool is_implicit_paid);
 
 /* The parent is asked for what is waited for; nobody is told anything yet. */
 void source_feed(struct source *source);

@@ -11,6 +11,7 @@
 #include "jobwrap/control.h"
 #include "jobwrap/keeper.h"
 #include "jobwrap/launch.h"
+#include "jobwrap/next_parent.h"
 #include "jobwrap/options.h"
 #include "jobwrap/parent.h"
 #include "jobwrap/private_fifo.h"
@@ -40,6 +41,7 @@ struct jobwrap {
     struct event_base *base;
     struct event *signal_event, *keeper_event;
     struct relay relay;
+    struct next_parent next_parent;
     struct source source;
     struct control control;
     struct report report;

@@ -212,6 +212,36 @@ client_close(struct client *client)
     free(client);
 }
 
+bool
+client_is_gone(int error)
+{
+    static const int reasons[] = {ENOTCONN, ECONNABORTED, ENODEV, EPIPE};
+
+    for (size_t i = 0; i < sizeof(reasons) / sizeof(*reasons); i++)
+        if (error == -reasons[i])
+            return true;
+    return false;
+}
+
+void
+client_replace(struct client *client, struct client *other)
+{
+    struct client old = *client;
+
+    *client = *other;
+    *other = old;
+    client_close(other);
+}
+
+int
+client_replace_file(struct client *client, int file)
+{
+    int result = dup3(file, client->read_fd, O_CLOEXEC) < 0 ? -errno : 0;
+
+    close(file);
+    return result;
+}
+
 /* The FIFO of a jobwrap has a server beside it; where it cannot be reached (it is gone, another mount
  * namespace), it is a FIFO like others. */
 static void

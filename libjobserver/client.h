@@ -38,6 +38,14 @@ int client_open_file(const char *path, struct client **client, char **error);
 /* Returns no token: whoever acquired them releases them first. */
 void client_close(struct client *client);
 
+/* Has this error of a client's told that its server is no more? */
+bool client_is_gone(int error);
+/* `client` is from now on what `other` was, which ends; so does what `client` was. */
+void client_replace(struct client *client, struct client *other);
+/* For another process (a keeper) that has the same client, of a server's file: `file`, which is client_file() of its
+ * new one, takes the place of the old. Owns `file`. 0 or a negative errno. */
+int client_replace_file(struct client *client, int file);
+
 enum client_kind client_kind(const struct client *client);
 /* A server that is a jobwrap: one that borrows has no more at first than it needs. */
 bool client_is_jobwrap(const struct client *client);

@@ -76,19 +76,46 @@ open_server(const char *path)
     return NULL;
 }
 
+/* The specification of XDG_RUNTIME_DIR: a relative path is to be ignored. */
+char *
+environment_user_mount(void)
+{
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    char *mount;
+
+    if (!runtime || runtime[0] != '/' || asprintf(&mount, "%s/steve", runtime) < 0)
+        return NULL;
+    return mount;
+}
+
 struct client *
 environment_find_server(void)
 {
-    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    char *mount = environment_user_mount(), *path;
     struct client *client = NULL;
-    char *path;
 
-    /* The specification of XDG_RUNTIME_DIR: a relative path is to be ignored. */
-    if (runtime && runtime[0] == '/' && asprintf(&path, "%s/steve/jobserver", runtime) >= 0) {
+    if (mount && asprintf(&path, "%s/jobserver", mount) >= 0) {
         client = open_server(path);
         free(path);
     }
+    free(mount);
     return client ? client : open_server("/dev/steve");
+}
+
+struct client *
+environment_find_next(const char *name, bool is_named)
+{
+    const size_t scheme = strlen("fifo:");
+    struct client *client = NULL;
+
+    if (strncmp(name, "fifo:", scheme) == 0)
+        client = open_server(name + scheme);
+    if (!client && !is_named)
+        client = environment_find_server();
+    if (!client || (client_kind(client) == CLIENT_SERVER && !client_is_jobwrap(client)))
+        return client;
+    client_close(client);
+    return NULL;
 }
 
 static int

@@ -41,6 +41,11 @@ int environment_find_inherited(struct jobserver *found, char **error);
  * /dev/steve; the first that answers STEVED_IOC_STATUS, or is a character device that can be opened.
  * NULL: neither. The caller's, as from client_open_path(). */
 struct client *environment_find_server(void);
+/* The server at `name` has ended: the next one there; or, unless the user has named it, as
+ * environment_find_server(). `name`: as client_name() has it. NULL: there is no steved. The caller's. */
+struct client *environment_find_next(const char *name, bool is_named);
+/* Where the user's steved has its mount, $XDG_RUNTIME_DIR/steve. To be freed; NULL: nowhere. */
+char *environment_user_mount(void);
 
 /* How many jobs run at most, implicit slot included, if this jobserver lends all that it has. A steved
  * knows it, and a jobwrap what it has now; of others MAKEFLAGS says it by -jN (`makeflags`), or jobwrap by JOBWRAP_JOBS

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -94,6 +95,34 @@ ledger_repay(struct ledger *ledger)
         if (count_bytes(ledger->pipes[i][0]) > 0)
             result = client_move_from(ledger->client, ledger->pipes[i][0]);
     return result;
+}
+
+/* One that nobody has to get back. */
+static bool
+forget_one(struct ledger *ledger)
+{
+    char token;
+
+    for (unsigned i = 0; i < ledger->n_pipes; i++)
+        if (count_bytes(ledger->pipes[i][0]) > 0 && read(ledger->pipes[i][0], &token, 1) == 1)
+            return true;
+    return false;
+}
+
+int
+ledger_renew(struct ledger *ledger)
+{
+    unsigned noted = ledger_borrowed(ledger), acquired = 0;
+    int result = 1;
+    char token;
+
+    while (acquired < noted && (result = client_try_acquire(ledger->client, &token)) == 1)
+        acquired++;
+    if (result < 0)
+        return result;
+    while (noted > acquired && forget_one(ledger))
+        noted--;
+    return (int)noted;
 }
 
 void

@@ -148,8 +148,18 @@ on_first_ready(struct guardian *guardian, const struct notice *notice)
 }
 
 static void
+on_unused(struct guardian *guardian)
+{
+    lockdown_raise();
+    unmounter_try(&guardian->unmounter);
+    lockdown_lower();
+}
+
+static void
 on_notice(struct guardian *guardian, const struct notice *notice)
 {
+    if (notice->is_unused)
+        on_unused(guardian);
     if (notice->removes)
         fd_store_drop(&guardian->store, notice->name);
     if (notice->fd >= 0) {
@@ -416,7 +426,11 @@ guardian_start(struct guardian *guardian)
         return error;
     }
     pid_t pid = start_server(guardian);
-    if (pid > 0)
+    if (pid > 0) {
+        /* It is the server's alone, and ends with it. */
+        if (guardian->mount_lock >= 0)
+            close(guardian->mount_lock);
         guard(guardian);
+    }
     return pid < 0 ? pid : become_first_server(guardian);
 }

@@ -34,6 +34,7 @@ struct guardian {
     struct daemon_start *daemon;
     struct notify manager; /* who wants to know how we are */
     struct unmounter unmounter;
+    int mount_lock; /* as from mount_point_lock(): the first server's */
 
     struct lives lives;
     struct fd_store store;

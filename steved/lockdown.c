@@ -242,14 +242,26 @@ lockdown_guardian(const struct identity *identity, bool unmounts)
     return error;
 }
 
-void
-lockdown_raise(void)
+static void
+put_in_effect(bool all)
 {
     struct capabilities set;
 
     if (get_capabilities(&set) < 0)
         return;
     for (size_t i = 0; i < _LINUX_CAPABILITY_U32S_3; i++)
-        set.words[i].effective = set.words[i].permitted;
+        set.words[i].effective = all ? set.words[i].permitted : 0;
     set_capabilities(&set);
+}
+
+void
+lockdown_raise(void)
+{
+    put_in_effect(true);
+}
+
+void
+lockdown_lower(void)
+{
+    put_in_effect(false);
 }

@@ -12,5 +12,6 @@ int lockdown(const struct identity *identity);
  * what that takes: without effect before lockdown_raise(). 0, or a negative errno after having said it. */
 int lockdown_guardian(const struct identity *identity, bool unmounts);
 void lockdown_raise(void);
+void lockdown_lower(void);
 /* 0 or a negative errno. */
 int lockdown_drop_capabilities(void);

@@ -41,6 +41,7 @@ struct program {
     bool is_kept; /* what another server needs to go on where this one ends */
     bool is_refused;
     char mount_path[PATH_MAX];
+    int mount_lock; /* -1: there is none */
 };
 
 /* Without them nobody hears of a client's death, and its tokens would be lost: before Linux 5.3, and in
@@ -129,25 +130,38 @@ start_guardian(struct program *program, char **argv)
     guardian->daemon = &program->daemon;
     guardian->manager = program->notify;
     guardian->unmounter.path = program->server.options.mount_dir;
+    guardian->mount_lock = program->mount_lock;
     program->notify.fd = -1;
     int error = guardian_start(guardian);
     return error < 0 ? error : notify_open(&program->notify);
+}
+
+/* From here to open_file() no other server starts there. */
+static bool
+prepare_mount(struct program *program)
+{
+    struct options *options = &program->server.options;
+
+    if (!options->mount_dir)
+        return true;
+    program->mount_lock = mount_point_lock(options->mount_dir);
+    if (mount_point_prepare(options->mount_dir, program->mount_path) < 0)
+        return false;
+    options->mount_dir = program->mount_path;
+    return true;
 }
 
 static bool
 begin(struct program *program, char **argv)
 {
     struct server *server = &program->server;
-    struct options *options = &server->options;
 
-    if (options->mount_dir) {
-        if (mount_point_prepare(options->mount_dir, program->mount_path) < 0)
-            return false;
-        options->mount_dir = program->mount_path;
-    }
-    return daemon_start(&program->daemon, options->is_daemon) == 0 &&
-           start_guardian(program, argv) == 0 && server_init(server, requests_answer) == 0 &&
-           server_begin(server) == 0 && open_file(program) && store(program);
+    bool is_open =
+        prepare_mount(program) && daemon_start(&program->daemon, server->options.is_daemon) == 0 &&
+        start_guardian(program, argv) == 0 && server_init(server, requests_answer) == 0 &&
+        server_begin(server) == 0 && open_file(program);
+    mount_point_unlock(program->mount_lock);
+    return is_open && store(program);
 }
 
 static bool
@@ -231,11 +245,21 @@ start(struct program *program, char **argv)
     return true;
 }
 
+static void
+tell_unused(void *argument)
+{
+    const struct program *program = argument;
+
+    notify_unused(&program->notify);
+}
+
 static bool
 serve(struct program *program)
 {
     struct server *server = &program->server;
 
+    server->tell_unused = tell_unused;
+    server->argument = program;
     return session_serve(&program->session, server->base) == 0 && server_run(server) == 0;
 }
 
@@ -278,7 +302,7 @@ int
 main(int argc, char **argv)
 {
     static struct program program = {
-        .daemon = {.ready_fd = -1}, .notify = {.fd = -1}, .inherited = {-1, -1}};
+        .daemon = {.ready_fd = -1}, .notify = {.fd = -1}, .inherited = {-1, -1}, .mount_lock = -1};
 
     descriptors_guard_standard();
     options_parse(&program.server.options, argc, argv);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -26,6 +27,48 @@ say(int error, const char *dir)
     message_errno(error, "mount %s", dir);
     return -error;
 }
+
+/* --- one at a time --- */
+
+static bool
+is_ours_alone(int fd)
+{
+    struct stat status;
+
+    return fstat(fd, &status) == 0 && status.st_uid == geteuid() &&
+           !(status.st_mode & (S_IRWXG | S_IRWXO));
+}
+
+int
+mount_point_lock(const char *dir)
+{
+    char *copy = strdup(dir);
+    int fd = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1, result = -1;
+
+    free(copy);
+    if (fd < 0)
+        return -1;
+    if (is_ours_alone(fd))
+        do
+            result = flock(fd, LOCK_EX);
+        while (result < 0 && errno == EINTR);
+    if (result == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+/* Not only closed: a child may have it, too. */
+void
+mount_point_unlock(int lock)
+{
+    if (lock < 0)
+        return;
+    flock(lock, LOCK_UN);
+    close(lock);
+}
+
+/* --- what is there --- */
 
 /* realpath() for a directory that cannot be looked at, because its server is dead. */
 static int
@@ -66,7 +109,7 @@ is_our_mount(const char *path)
 }
 
 static int
-run_fusermount(const char *path)
+run_fusermount(const char *path, const char *how)
 {
     int status;
     pid_t child = fork();
@@ -74,7 +117,7 @@ run_fusermount(const char *path)
     if (child < 0)
         return -errno;
     if (child == 0) {
-        execlp("fusermount3", "fusermount3", "-u", "-z", "-q", "--", path, (char *)NULL);
+        execlp("fusermount3", "fusermount3", "-u", how, "-q", "--", path, (char *)NULL);
         _exit(EXIT_NOT_FOUND);
     }
     while (waitpid(child, &status, 0) < 0)
@@ -83,12 +126,24 @@ run_fusermount(const char *path)
     return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EPERM;
 }
 
+static int
+clear(const char *path, int flags, const char *how)
+{
+    if (umount2(path, flags | UMOUNT_NOFOLLOW) == 0)
+        return 0;
+    return errno == EPERM ? run_fusermount(path, how) : -errno;
+}
+
 int
 mount_point_clear(const char *path)
 {
-    if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
-        return 0;
-    return errno == EPERM ? run_fusermount(path) : -errno;
+    return clear(path, MNT_DETACH, "-z");
+}
+
+int
+mount_point_clear_unused(const char *path)
+{
+    return clear(path, 0, "-q");
 }
 
 static int

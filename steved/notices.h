@@ -13,7 +13,8 @@
 struct notice {
     char text[NOTICE_SIZE]; /* as it came */
     bool is_ready;
-    bool removes; /* the descriptor of this name is not needed any more */
+    bool is_unused; /* nobody has used the server for --idle-timeout */
+    bool removes;   /* the descriptor of this name is not needed any more */
     char name[FD_NAME_SIZE];
     int fd; /* to be kept under this name, and the caller's; -1: there is none */
 };

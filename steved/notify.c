@@ -122,6 +122,12 @@ notify_ready(const struct notify *notify, const struct options *options)
 }
 
 void
+notify_unused(const struct notify *notify)
+{
+    notify_send(notify, "X_UNUSED=1");
+}
+
+void
 notify_stopping(const struct notify *notify)
 {
     notify_send(notify, "STOPPING=1");

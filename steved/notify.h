@@ -25,6 +25,8 @@ int notify_store(const struct notify *notify, const char *name, int fd);
 /* What was kept under this name is not needed any more. */
 void notify_unstore(const struct notify *notify, const char *name);
 void notify_ready(const struct notify *notify, const struct options *options);
+/* For the guardian: nobody has used the server for --idle-timeout. */
+void notify_unused(const struct notify *notify);
 void notify_stopping(const struct notify *notify);
 void notify_send(const struct notify *notify, const char *state);
 void notify_close(struct notify *notify);

@@ -1,21 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "steved/options.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "libjobserver/pool/pool.h"
 #include "libjobserver/program/cpus.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/usage.h"
 #include "libjobserver/throttle/settings.h"
+#include "steved/config.h"
 
 #define DEFAULT_DEVICE "steve"
 #define DEFAULT_GROUP "jobserver"
+#define MACHINE_CONFIG "/etc/steved.conf"
 /* As much as fits into a directory entry of devtmpfs and a kernel object's name. */
 #define DEVICE_NAME_MAX 64
+#define IDLE_TIMEOUT_MIN_MS 100u
+#define IDLE_TIMEOUT_MAX_MS 86400000u
 
 static const char usage[] =
     "Usage: steved [OPTION]...\n"
@@ -23,7 +29,7 @@ static const char usage[] =
     "\n"
     "  -d, --device=NAME            serve /dev/NAME by CUSE (default: " DEFAULT_DEVICE ")\n"
     "  -m, --mount=DIR              serve DIR/jobserver by FUSE instead\n"
-    "  -j, --jobs=N                 tokens in the pool (default: the CPUs it may run on)\n"
+    "  -j, --jobs=N                 tokens in the pool (default: the CPUs it may use)\n"
     "  -k, --min-jobs=N             never set or limited below this (default: 1)\n"
     "  -l, --per-process-limit=N    tokens that one client may hold (default: 0, no limit)\n"
     "      --min-memory-avail=N     grant no more while less is available: MiB, or N%\n"
@@ -31,16 +37,19 @@ static const char usage[] =
     "      --load-recheck-timeout=S seconds for which a load average is believed (default: 5)\n"
     "  -g, --group=GROUP            who may use it (default: " DEFAULT_GROUP ")\n"
     "  -u, --user=USER              become USER once the file is served\n"
+    "      --idle-timeout=S         end when nobody has used it for S seconds; with --mount only\n"
+    "      --config=FILE            read this file, and neither " MACHINE_CONFIG " nor the user's\n"
     "  -b, --daemon                 return when the file can be used; log to syslog\n"
     "      --check                  tell whether this version can go on after the one that serves\n"
     "  -v, --verbose                say each grant, return and reclaim\n"
     "  -h, --help                   show this\n"
     "  -V, --version                show the version\n"
     "\n"
-    "stevectl(1) shows and sets what can be changed while it runs.\n";
+    "Each option can stand in a file, too: steved.conf(5). stevectl(1) shows and sets what can be\n"
+    "changed while it runs.\n";
 
 /* Options without a letter. */
-enum { LIMIT = 256, CHECK = 512 };
+enum { CONFIG = 256, CHECK, IDLE_TIMEOUT, LIMIT };
 
 static const struct option long_options[] = {
     {"device", required_argument, NULL, 'd'},
@@ -53,6 +62,8 @@ static const struct option long_options[] = {
     {"load-recheck-timeout", required_argument, NULL, LIMIT + THROTTLE_RECHECK},
     {"group", required_argument, NULL, 'g'},
     {"user", required_argument, NULL, 'u'},
+    {"idle-timeout", required_argument, NULL, IDLE_TIMEOUT},
+    {"config", required_argument, NULL, CONFIG},
     {"daemon", no_argument, NULL, 'b'},
     {"check", no_argument, NULL, CHECK},
     {"verbose", no_argument, NULL, 'v'},
@@ -61,8 +72,18 @@ static const struct option long_options[] = {
     {NULL, 0, NULL, 0},
 };
 
+/* A configuration file. */
+struct source {
+    const char *path;
+    bool is_machines; /* and we are not the machine's server, but a user's */
+    bool may_lack;
+    bool may_be_hidden; /* by a HOME that is another user's */
+};
+
+/* --- one option --- */
+
 static unsigned
-parse_number(const char *option, const char *text, unsigned min)
+parse_number(const char *label, const char *text, unsigned min)
 {
     char wanted[64];
     unsigned number;
@@ -70,11 +91,11 @@ parse_number(const char *option, const char *text, unsigned min)
     if (usage_parse_number(text, min, POOL_CAPACITY_MAX, &number))
         return number;
     snprintf(wanted, sizeof(wanted), "a number from %u to %u", min, POOL_CAPACITY_MAX);
-    usage_refuse(option, text, wanted);
+    usage_refuse(label, text, wanted);
 }
 
 static const char *
-parse_device(const char *text)
+parse_device(const char *label, const char *text)
 {
     static const char allowed[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
@@ -82,50 +103,69 @@ parse_device(const char *text)
     size_t length = strlen(name);
 
     if (length == 0 || length > DEVICE_NAME_MAX || name[0] == '.')
-        usage_refuse("--device", text, "a name below /dev");
+        usage_refuse(label, text, "a name below /dev");
     if (name[strspn(name, allowed)])
-        usage_refuse("--device", text, "a name of letters, digits, '.', '_' and '-'");
+        usage_refuse(label, text, "a name of letters, digits, '.', '_' and '-'");
     return name;
 }
 
 static const char *
-parse_text(const char *option, const char *text)
+parse_text(const char *label, const char *text)
 {
     if (!text[0])
-        usage_refuse(option, text, "a name");
+        usage_refuse(label, text, "a name");
     return text;
 }
 
 static void
-parse_option(struct options *options, int option, char *const *argv)
+parse_idle_timeout(const char *label, const char *text, struct options *options)
+{
+    if (!usage_parse_decimal(text, 3, IDLE_TIMEOUT_MIN_MS, IDLE_TIMEOUT_MAX_MS,
+                             &options->idle_timeout_ms))
+        usage_refuse(label, text, "a number of seconds from 0.1 to 86400");
+}
+
+static void
+parse_limit(const char *label, const char *text, int setting, struct options *options)
+{
+    if (!throttle_settings[setting].parse(text, &options->limits))
+        usage_refuse(label, text, throttle_settings[setting].wanted);
+}
+
+/* `label`: what messages call it. */
+static void
+set_option(struct options *options, int option, const char *label, const char *text)
 {
     switch (option) {
     case 'd':
-        options->device = parse_device(optarg);
+        options->device = parse_device(label, text);
         break;
     case 'm':
-        options->mount_dir = parse_text("--mount", optarg);
+        options->mount_dir = parse_text(label, text);
         break;
     case 'j':
-        options->jobs = parse_number("--jobs", optarg, 1);
+        options->jobs = parse_number(label, text, 1);
         break;
     case 'k':
-        options->min_jobs = parse_number("--min-jobs", optarg, 1);
+        options->min_jobs = parse_number(label, text, 1);
         break;
     case 'l':
-        options->per_process_limit = parse_number("--per-process-limit", optarg, 0);
+        options->per_process_limit = parse_number(label, text, 0);
         break;
     case LIMIT + THROTTLE_MEMORY:
     case LIMIT + THROTTLE_LOAD:
     case LIMIT + THROTTLE_RECHECK:
-        throttle_parse_option(option - LIMIT, optarg, &options->limits);
+        parse_limit(label, text, option - LIMIT, options);
+        break;
+    case IDLE_TIMEOUT:
+        parse_idle_timeout(label, text, options);
         break;
     case 'g':
         options->is_group_named = true;
-        options->group = parse_text("--group", optarg);
+        options->group = parse_text(label, text);
         break;
     case 'u':
-        options->user = parse_text("--user", optarg);
+        options->user = parse_text(label, text);
         break;
     case 'b':
         options->is_daemon = true;
@@ -136,26 +176,182 @@ parse_option(struct options *options, int option, char *const *argv)
     case 'v':
         options->is_verbose = true;
         break;
-    case 'h':
-        usage_show(usage, EXIT_FAILURE);
-    case 'V':
-        usage_show("steved " PROJECT_VERSION "\n", EXIT_FAILURE);
-    default:
-        usage_refuse_option(option, argv);
     }
+}
+
+/* --- files --- */
+
+/* The machine's file says it of the machine's server. */
+static bool
+is_about_the_machines(int option)
+{
+    return option == 'd' || option == 'm' || option == 'g' || option == 'u' || option == 'b';
+}
+
+static _Noreturn void
+refuse_line(const struct source *source, const struct config_line *line, const char *why)
+{
+    message("%s:%u: '%s': %s", source->path, line->number, line->text, why);
+    exit(EXIT_USAGE);
+}
+
+static const struct option *
+find_option(const char *name)
+{
+    for (const struct option *option = long_options; option->name; option++)
+        if (strcmp(option->name, name) == 0 && option->val != CONFIG && option->val != CHECK &&
+            option->val != 'h' && option->val != 'V')
+            return option;
+    return NULL;
+}
+
+static void
+set_line(struct options *options, const struct source *source, const struct config_line *line)
+{
+    const struct option *option = find_option(line->name);
+    char *label;
+
+    if (option && source->is_machines && is_about_the_machines(option->val))
+        return;
+    if (!option)
+        refuse_line(source, line, "there is no such option");
+    if (option->has_arg && !line->value)
+        refuse_line(source, line, "it wants a value");
+    if (!option->has_arg && line->value)
+        refuse_line(source, line, "it wants no value");
+    if (asprintf(&label, "%s:%u: '%s'", source->path, line->number, line->text) < 0)
+        exit(EXIT_FAILURE);
+    set_option(options, option->val, label, line->value);
+    free(label);
+}
+
+static void
+read_file(struct options *options, const struct source *source)
+{
+    char *text, *rest, *words, **kept = &options->files[options->files[0] != NULL];
+    struct config_line line = {0};
+    int result = config_read(source->path, &text);
+
+    if ((source->may_lack && (result == -ENOENT || result == -ENOTDIR)) ||
+        (source->may_be_hidden && result == -EACCES))
+        return;
+    if (result == 0 && !(*kept = malloc(strlen(text) + 1)))
+        result = -ENOMEM;
+    if (result < 0) {
+        message_errno(result, "read %s", source->path);
+        exit(EXIT_USAGE);
+    }
+    rest = text;
+    words = *kept;
+    while (config_next(&rest, &words, &line))
+        set_line(options, source, &line);
+    free(text);
+}
+
+/* --- the command line --- */
+
+static const char short_options[] = ":d:m:j:k:l:g:u:bvhV";
+
+/* Refuses what is no option, too. NULL: no --config. */
+static const char *
+find_config(int argc, char **argv)
+{
+    const char *config = NULL;
+    int option;
+
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, short_options, long_options, NULL)) != -1) {
+        if (option == 'h')
+            usage_show(usage, EXIT_FAILURE);
+        else if (option == 'V')
+            usage_show("steved " PROJECT_VERSION "\n", EXIT_FAILURE);
+        else if (option == '?' || option == ':')
+            usage_refuse_option(option, argv);
+        else if (option == CONFIG)
+            config = parse_text("--config", optarg);
+    }
+    return config;
+}
+
+static void
+set_from_command_line(struct options *options, int argc, char **argv)
+{
+    char label[64];
+    int kind;
+
+    optind = 1;
+    while ((kind = getopt_long(argc, argv, short_options, long_options, NULL)) != -1) {
+        const struct option *option = long_options;
+        while (option->val != kind)
+            option++;
+        snprintf(label, sizeof(label), "--%s", option->name);
+        set_option(options, kind, label, optarg);
+    }
+    if (!argv[optind])
+        return;
+    message("there is no argument '%s' to be given", argv[optind]);
+    exit(EXIT_USAGE);
+}
+
+/* --- all of them --- */
+
+/* Where a source says where to serve, that takes the place of what was said before. */
+static void
+set_place(struct options *options, const struct options *before, const char *source)
+{
+    if (options->device && options->mount_dir) {
+        message("%s--device '%s' and --mount '%s': there can be only one of them", source,
+                options->device, options->mount_dir);
+        exit(EXIT_USAGE);
+    }
+    if (options->device || options->mount_dir)
+        return;
+    options->device = before->device;
+    options->mount_dir = before->mount_dir;
+}
+
+static void
+set_from_file(struct options *options, const struct source *source)
+{
+    const struct options before = *options;
+    char *label;
+
+    options->device = options->mount_dir = NULL;
+    read_file(options, source);
+    if (asprintf(&label, "%s: ", source->path) < 0)
+        exit(EXIT_FAILURE);
+    set_place(options, &before, label);
+    free(label);
+}
+
+static void
+set_from_files(struct options *options, const char *config)
+{
+    const bool is_root = geteuid() == 0;
+    struct source file = {.path = config};
+
+    if (config) {
+        set_from_file(options, &file);
+        return;
+    }
+    file = (struct source){.path = MACHINE_CONFIG, .is_machines = !is_root, .may_lack = true};
+    set_from_file(options, &file);
+    char *users = is_root ? NULL : config_user_path();
+    if (!users)
+        return;
+    file = (struct source){.path = users, .may_lack = true, .may_be_hidden = true};
+    set_from_file(options, &file);
+    free(users);
 }
 
 /* What no single option can tell. */
 static void
-check_together(struct options *options, char *const *rest)
+check_together(const struct options *options)
 {
-    if (*rest)
-        message("there is no argument '%s' to be given", *rest);
-    else if (options->device && options->mount_dir)
-        message("--device '%s' and --mount '%s': there can be only one of them", options->device,
-                options->mount_dir);
-    else if (options->min_jobs > options->jobs)
+    if (options->min_jobs > options->jobs)
         message("--min-jobs '%u' is more than --jobs '%u'", options->min_jobs, options->jobs);
+    else if (options->idle_timeout_ms > 0 && !options->mount_dir)
+        message("--idle-timeout '%g': that is for --mount only", options->idle_timeout_ms / 1000.0);
     else
         return;
     exit(EXIT_USAGE);
@@ -164,16 +360,17 @@ check_together(struct options *options, char *const *rest)
 void
 options_parse(struct options *options, int argc, char **argv)
 {
-    int option;
-
     *options = (struct options){.group = DEFAULT_GROUP,
-                                .jobs = cpus_count(),
                                 .min_jobs = 1,
                                 .limits.load_recheck_ms = STEVED_LOAD_RECHECK_DEFAULT_MS};
-    opterr = 0;
-    while ((option = getopt_long(argc, argv, ":d:m:j:k:l:g:u:bvhV", long_options, NULL)) != -1)
-        parse_option(options, option, argv);
-    check_together(options, argv + optind);
+    set_from_files(options, find_config(argc, argv));
+    const struct options before = *options;
+    options->device = options->mount_dir = NULL;
+    set_from_command_line(options, argc, argv);
+    set_place(options, &before, "");
+    if (options->jobs == 0)
+        options->jobs = cpus_count();
+    check_together(options);
     if (!options->device && !options->mount_dir)
         options->device = DEFAULT_DEVICE;
 }

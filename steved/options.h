@@ -5,20 +5,23 @@
 
 #include "libjobserver/protocol.h"
 
-/* The strings are the command line's, or constants. */
+/* The strings live as long as the program. */
 struct options {
     const char *device;    /* the name below /dev, without a slash; NULL: a mount */
     const char *mount_dir; /* NULL: a device */
     const char *group;
-    bool is_group_named; /* on the command line: then it has to exist */
+    bool is_group_named; /* by the user: then it has to exist */
     const char *user;    /* NULL: stay who we are */
     unsigned jobs, min_jobs;
     unsigned per_process_limit; /* 0: none */
+    unsigned idle_timeout_ms;   /* 0: it serves until it is told to end */
     struct steved_limits limits;
+    char *files[2]; /* what the strings of configuration files are part of */
     bool is_daemon;
     bool only_checks;
     bool is_verbose;
 };
 
-/* Ends the program for --help, --version and bad usage. */
+/* From the command line, and from the configuration files that it overrides: --config, or the machine's and
+ * the user's. Ends the program for --help, --version and bad usage. */
 void options_parse(struct options *options, int argc, char **argv);

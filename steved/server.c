@@ -56,11 +56,37 @@ arm_deadline(struct server *server)
     event_add(server->deadline, &left);
 }
 
+/* Somebody may have its directory for a working directory: then the next time will do. */
+static void
+on_unused(evutil_socket_t none, short what, void *data)
+{
+    const struct server *server = data;
+
+    server->tell_unused(server->argument);
+}
+
+static void
+watch_use(struct server *server)
+{
+    if (!server->unused)
+        return;
+    bool is_unused = LIST_EMPTY(&server->openings) && pool_used(server->pool) == 0;
+    if (is_unused == server->is_unused)
+        return;
+    server->is_unused = is_unused;
+    struct timeval timeout = clock_until(server->options.idle_timeout_ms * NS_PER_MS, 0);
+    if (is_unused)
+        event_add(server->unused, &timeout);
+    else
+        event_del(server->unused);
+}
+
 void
 server_settle(struct server *server)
 {
     server->answer(server);
     arm_deadline(server);
+    watch_use(server);
 }
 
 static void
@@ -171,10 +197,12 @@ create_events(struct server *server)
     server->signals[SERVER_STATUS] = evsignal_new(server->base, SIGUSR1, on_status_signal, server);
     if (!server->deadline)
         return false;
+    if (server->options.idle_timeout_ms > 0)
+        server->unused = event_new(server->base, -1, EV_PERSIST, on_unused, server);
     for (size_t i = 0; i < SERVER_SIGNALS; i++)
         if (!server->signals[i] || event_add(server->signals[i], NULL) < 0)
             return false;
-    return true;
+    return server->unused || server->options.idle_timeout_ms == 0;
 }
 
 /* Before the server gives up its rights, for limits that are set later, too: then it may do without. */
@@ -234,6 +262,8 @@ server_stop(struct server *server)
     server->is_ending = true;
     if (server->deadline)
         event_free(server->deadline);
+    if (server->unused)
+        event_free(server->unused);
     for (size_t i = 0; i < SERVER_SIGNALS; i++)
         if (server->signals[i])
             event_free(server->signals[i]);
@@ -256,6 +286,7 @@ server_end(struct server *server)
 int
 server_run(struct server *server)
 {
+    watch_use(server);
     if (event_base_dispatch(server->base) >= 0)
         return 0;
     message("serve: the event loop has failed");

@@ -52,7 +52,11 @@ struct server {
     struct event_base *base;
     struct event *deadline;
     struct event *signals[SERVER_SIGNALS];
-    int64_t armed_ns; /* what `deadline` waits for, or POOL_NO_DEADLINE */
+    int64_t armed_ns;     /* what `deadline` waits for, or POOL_NO_DEADLINE */
+    struct event *unused; /* --idle-timeout has passed; NULL: there is none */
+    bool is_unused;       /* nobody has the file open, nor a token */
+    void (*tell_unused)(void *argument);
+    void *argument;
 };
 
 /* Tables and event loop; `answer` gives what the pool has made due. 0, or a negative errno after having said

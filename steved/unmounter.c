@@ -2,6 +2,7 @@
 #include "steved/unmounter.h"
 
 #include <fcntl.h>
+#include <stddef.h>
 
 #include "steved/mount_point.h"
 
@@ -54,8 +55,22 @@ is_ours(const struct unmounter *unmounter)
     return unmounter->has_seen_before && !is_same(&now, &unmounter->before);
 }
 
+void
+unmounter_try(struct unmounter *unmounter)
+{
+    /* Where ids are used again, what comes after ours may seem to be it. */
+    if (is_ours(unmounter) && mount_point_clear_unused(unmounter->path) == 0)
+        unmounter->path = NULL;
+}
+
 int
 unmounter_clear(const struct unmounter *unmounter)
 {
-    return is_ours(unmounter) ? mount_point_clear(unmounter->path) : 0;
+    if (!unmounter->path)
+        return 0;
+    /* Who starts the next server may find the mount dead, too. */
+    int lock = mount_point_lock(unmounter->path);
+    int error = is_ours(unmounter) ? mount_point_clear(unmounter->path) : 0;
+    mount_point_unlock(lock);
+    return error;
 }

@@ -16,5 +16,7 @@ struct unmounter {
 void unmounter_prepare(struct unmounter *unmounter);
 /* To be called once it is mounted: remembers which one it is, asking no server. */
 void unmounter_see(struct unmounter *unmounter);
+/* Takes it away unless somebody uses it: what tells that it has is that the session ends. */
+void unmounter_try(struct unmounter *unmounter);
 /* 0, also if it is gone already; or a negative errno. */
 int unmounter_clear(const struct unmounter *unmounter);

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "libjobserver/memory/groups.h"
+#include "libjobserver/program/cgroups.h"
 #include "libjobserver/program/numbers.h"
 
 /* /proc/meminfo has 1.5 KB, the longest memory.stat 3 KB. */
@@ -262,7 +262,7 @@ number_of_file(int fd)
 
 /* The outermost group has no limit, and no file for it. */
 static void
-open_level(struct memory_limits *limits, struct memory_group *group)
+open_level(struct memory_limits *limits, struct cgroup *group)
 {
     struct level *level = &limits->levels[limits->n_levels];
 
@@ -284,15 +284,15 @@ open_level(struct memory_limits *limits, struct memory_group *group)
 static int
 open_levels(struct memory_limits *limits, const char *root)
 {
-    struct memory_group *groups;
-    int n_groups = memory_groups_find(root, &groups);
+    struct cgroup *groups;
+    int n_groups = cgroups_find(root, "memory", &groups);
 
     if (n_groups < 0)
         return n_groups;
     limits->levels = calloc((size_t)n_groups + 1, sizeof(*limits->levels));
     for (int i = 0; limits->levels && i < n_groups; i++)
         open_level(limits, &groups[i]);
-    memory_groups_free(groups, n_groups);
+    cgroups_free(groups, n_groups);
     return limits->levels ? 0 : -ENOMEM;
 }
 

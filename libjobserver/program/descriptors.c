@@ -73,6 +73,17 @@ descriptors_close_from(int first)
 }
 
 void
+descriptors_become_null(bool keeps_stderr)
+{
+    int null = open(_PATH_DEVNULL, O_RDWR);
+
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO && null >= 0; fd++)
+        if (fd != STDERR_FILENO || !keeps_stderr)
+            dup2(null, fd);
+    descriptors_close_from(STDERR_FILENO + 1);
+}
+
+void
 descriptors_raise_limit(void)
 {
     struct rlimit limit;

@@ -16,6 +16,10 @@ void descriptors_drop_inherited(void);
 /* Nothing is left to be said: stderr is /dev/null, too. */
 void descriptors_drop_stderr(void);
 
+/* For a child that becomes a daemon: stdin, stdout and, unless it is kept, stderr are /dev/null, also in what it
+ * executes, and nothing else is open. */
+void descriptors_become_null(bool keeps_stderr);
+
 /* Closes this one and all above, whatever the kernel. */
 void descriptors_close_from(int first);
 

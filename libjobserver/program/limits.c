@@ -2,18 +2,15 @@
 /* Limits on descriptors and processes, as getrlimit(2), /proc and the control groups tell them. */
 #include "libjobserver/program/limits.h"
 
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "libjobserver/process.h"
+#include "libjobserver/program/cgroups.h"
 #include "libjobserver/program/numbers.h"
-
-#define GROUPS_SIZE 8192
 
 static unsigned
 difference(unsigned limit, unsigned used)
@@ -56,72 +53,22 @@ read_number(const char *directory, const char *name)
     return number;
 }
 
-/* Of the group and all around it. The path may begin above what is mounted here (a container's): what is
- * not there has no limit. */
-static unsigned
-left_in(const char *mount, const char *group)
+unsigned
+limits_group_processes_left(const char *root)
 {
-    char directory[PATH_MAX];
+    struct cgroup *groups = NULL;
+    int count = cgroups_find(root, "pids", &groups);
     unsigned left = LIMITS_NONE;
-    int length = snprintf(directory, sizeof(directory), "%s%s", mount, group);
 
-    if (length < 0 || (size_t)length >= sizeof(directory))
-        return left;
-    for (;;) {
-        unsigned max = read_number(directory, "pids.max");
-        unsigned current = read_number(directory, "pids.current");
+    for (int i = 0; i < count; i++) {
+        unsigned max = read_number(groups[i].directory, "pids.max");
+        unsigned current = read_number(groups[i].directory, "pids.current");
         if (current != LIMITS_NONE)
             left = lesser(left, difference(max, current));
-        char *slash = strrchr(directory, '/');
-        if (!slash || slash < directory + strlen(mount))
-            return left;
-        *slash = '\0';
     }
-}
-
-static bool
-has_controller(const char *list, const char *name)
-{
-    size_t length = strlen(name);
-
-    for (const char *at = list; (at = strstr(at, name)); at += length)
-        if ((at == list || at[-1] == ',') && (at[length] == '\0' || at[length] == ','))
-            return true;
-    return false;
-}
-
-unsigned
-limits_group_processes_left(const char *groups, const char *mount)
-{
-    char *copy = strdup(groups), *rest = copy, *line, pids[PATH_MAX];
-    unsigned left = LIMITS_NONE;
-
-    snprintf(pids, sizeof(pids), "%s/pids", mount);
-    while (copy && (line = strsep(&rest, "\n"))) {
-        strsep(&line, ":");
-        const char *controllers = strsep(&line, ":");
-        if (!line)
-            continue;
-        if (!*controllers)
-            left = lesser(left, left_in(mount, line));
-        else if (has_controller(controllers, "pids"))
-            left = lesser(left, left_in(pids, line));
-    }
-    free(copy);
+    if (count >= 0)
+        cgroups_free(groups, count);
     return left;
-}
-
-static unsigned
-group_processes_left(void)
-{
-    char groups[GROUPS_SIZE];
-    FILE *file = fopen("/proc/self/cgroup", "re");
-    size_t length = file ? fread(groups, 1, sizeof(groups) - 1, file) : 0;
-
-    if (file)
-        fclose(file);
-    groups[length] = '\0';
-    return limits_group_processes_left(groups, "/sys/fs/cgroup");
 }
 
 /* --- RLIMIT_NPROC --- */
@@ -184,5 +131,5 @@ user_processes_left(unsigned enough)
 unsigned
 limits_processes_left(unsigned enough)
 {
-    return lesser(user_processes_left(enough), group_processes_left());
+    return lesser(user_processes_left(enough), limits_group_processes_left(""));
 }

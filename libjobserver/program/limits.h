@@ -14,6 +14,5 @@ unsigned limits_descriptors(void);
  * the answer may be too small as long as it is not below `enough`. */
 unsigned limits_processes_left(unsigned enough);
 
-/* The part of that for control groups. `groups`: what /proc/self/cgroup says (cgroups(7)); `mount`: where
- * they are mounted, /sys/fs/cgroup; with version 1, that has a directory `pids`. */
-unsigned limits_group_processes_left(const char *groups, const char *mount);
+/* The part of that for control groups. root: "", or the directory where /proc and what is mounted is looked for. */
+unsigned limits_group_processes_left(const char *root);

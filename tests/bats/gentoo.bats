@@ -297,7 +297,7 @@ ours_in_table() {
         'stevectl get '*) steved_get "${word##* }" ;;
         'stevectl set '*=N)
             word=${word#stevectl set }
-            "$STEVECTL" --server "$BATS_TEST_TMPDIR/steve0/jobserver" set "${word%N}1"
+            "$STEVECTL" --server "$SERVER" set "${word%N}1"
             ;;
         'stevectl set' | 'stevectl status [--json]' | 'jobwrap -- make') ;;
         --*) grep -qF -- " $word " <<<"$help" ;;

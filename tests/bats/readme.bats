@@ -63,6 +63,7 @@ ran_within() {
     for page in jobgate jobwrap ninja-shim stevectl steved; do
         [ -s "root/usr/local/share/man/man1/$page.1" ]
     done
+    [ -s root/usr/local/share/man/man5/steved.conf.5 ]
 }
 
 @test 'readme: make' {

@@ -65,6 +65,12 @@ serves_not() {
 --mount=
 --group=
 --user=
+--idle-timeout=0
+--idle-timeout=0.01
+--idle-timeout=86401
+--idle-timeout=x
+--idle-timeout=5
+--config=
 --jobs=4 extra
 END
     refuses 2 "$STEVED" --jobs 2 --min-jobs 3
@@ -470,4 +476,23 @@ take_and_return() {
     "$STEVECTL" --server "$SERVER" set per-process-limit=0
     read -r -N 1 -u "$fd"
     [ "$(steved_get held)" = 2 ]
+}
+
+@test '--idle-timeout: it ends, and unmounts, when nobody has had the file or a token for so long' {
+    start_steved --jobs 2 --idle-timeout 0.1 || true
+    status_of "$STEVED_PID"
+    [ "$status" = 0 ]
+    run ! grep -v 'no group' "$BATS_TEST_TMPDIR/steved.log"
+    serves_not "$(mount_of)"
+    start_steved --jobs 2 --idle-timeout 1 --verbose
+    exec {fd}<>"$SERVER"
+    sleep 1.5
+    # A token, and no description.
+    spawn bash -c 'exec 3<>"$0" && read -r -N 1 -u 3 && exec 3>&- && : >"$1" && exec sleep 1.5' \
+        "$SERVER" "$BATS_TEST_TMPDIR/has"
+    wait_for 10 test -e "$BATS_TEST_TMPDIR/has"
+    exec {fd}>&-
+    status_of "$STEVED_PID"
+    [ "$status" = 0 ]
+    steved_log | grep -q 'reclaim of 1 from'
 }

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Settings as users write them: limits on grants, numbers, modes; and what /proc/self/cgroup says. */
+/* Settings as users write them: limits on grants, numbers, modes. */
 
 #include "libjobserver/implicit.h"
 #include "libjobserver/memory/mode.h"
-#include "libjobserver/program/limits.h"
 #include "libjobserver/program/program.h"
 #include "libjobserver/program/usage.h"
 #include "libjobserver/throttle/settings.h"
@@ -66,7 +65,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memory_mode_parse(text, &(enum memory_mode){0});
     implicit_parse(text, &(enum implicit_policy){0});
     make_version_is_old(text);
-    limits_group_processes_left(text, "/nowhere");
     free(text);
     return 0;
 }

@@ -130,8 +130,11 @@ guard(void *data)
     static struct daemon_start daemon = {.ready_fd = -1};
     static char program[] = "test_guardian", argument[] = "serve";
     static char *argv[] = {program, argument, NULL};
-    static struct guardian guardian = {
-        .argv = argv, .identity = &identity, .daemon = &daemon, .manager = {.fd = -1}};
+    static struct guardian guardian = {.argv = argv,
+                                       .identity = &identity,
+                                       .daemon = &daemon,
+                                       .manager = {.fd = -1},
+                                       .mount_lock = -1};
 
     close(fixture->told);
     setsid(); /* without a terminal */

@@ -532,6 +532,68 @@ test_a_sharer_repays_for_who_was_killed(void **state)
     client_close(client);
 }
 
+/* --- another parent --- */
+
+/* Of three, the next one gives so many. */
+static void
+renew_three(struct fixture *f, unsigned given)
+{
+    struct ledger ledger;
+    struct client *client = open_fifo(f), *next;
+    int ends[2];
+
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    next = open_pipe(ends);
+    put_many(f->fifo_fd, 4);
+    assert_int_equal(ledger_open(&ledger, client, 4), 0);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(ledger_borrow(&ledger), 1);
+    put_many(ends[1], given);
+    client_replace(client, next);
+    const unsigned expected = given < 3 ? given : 3;
+    assert_int_equal(ledger_renew(&ledger), expected);
+    assert_int_equal(ledger_borrowed(&ledger), expected);
+    assert_int_equal(bytes_in(ends[0]), given - expected);
+    ledger_repay_all_but(&ledger, 0);
+    assert_int_equal(bytes_in(ends[0]), given);
+    assert_int_equal(bytes_in(f->fifo_fd), 1);
+    client_close(client);
+}
+
+static void
+test_a_next_parent_that_has_gone_changes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct ledger ledger;
+    struct client *client = open_fifo(f);
+    int ends[2];
+
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    put_many(f->fifo_fd, 2);
+    assert_int_equal(ledger_open(&ledger, client, 2), 0);
+    assert_int_equal(ledger_borrow(&ledger), 1);
+    assert_int_equal(ledger_borrow(&ledger), 1);
+    client_replace(client, open_pipe(ends));
+    /* Reading fails from now on. */
+    int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    assert_int_equal(dup2(null, client_fd(client)), client_fd(client));
+    assert_true(ledger_renew(&ledger) < 0);
+    assert_int_equal(ledger_borrowed(&ledger), 2);
+    client_close(client);
+}
+
+static void
+test_as_many_as_the_next_parent_gives(void **state)
+{
+    struct fixture *f = *state;
+    char token;
+
+    for (unsigned given = 0; given <= 5; given++) {
+        renew_three(f, given);
+        assert_int_equal(read(f->fifo_fd, &token, 1), 1);
+    }
+}
+
 int
 main(void)
 {
@@ -549,6 +611,9 @@ main(void)
         cmocka_unit_test_setup_teardown(test_a_fifo_that_somebody_has_filled, setup, teardown),
         cmocka_unit_test_setup_teardown(test_each_move_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_sharer_repays_for_who_was_killed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_as_many_as_the_next_parent_gives, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_next_parent_that_has_gone_changes_nothing, setup,
+                                        teardown),
     };
 
     signal(SIGPIPE, SIG_IGN);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* How many processes and descriptors are left; control groups of both versions in a directory that looks
- * like /sys/fs/cgroup. */
+/* How many processes and descriptors are left; control groups of both versions, of a machine that is a tree of
+ * files. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,30 +21,37 @@
 #include "libjobserver/program/limits.h"
 #include "tests/unit/remove_tree.h"
 
-static char mount[] = "/tmp/test_limits.XXXXXX";
+#define MOUNT_1                                                                                    \
+    "35 24 0:32 / /sys/fs/cgroup/cpu,pids rw,relatime - cgroup cgroup rw,cpu,pids\n"               \
+    "36 24 0:33 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n"
+#define MOUNT_2 "41 24 0:38 / /sys/fs/cgroup rw,relatime - cgroup2 cgroup2 rw\n"
+
+static char root[] = "/tmp/test_limits.XXXXXX";
 
 static int
-make_mount(void **state)
+make_root(void **state)
 {
-    strcpy(mount, "/tmp/test_limits.XXXXXX");
-    return mkdtemp(mount) ? 0 : -1;
+    strcpy(root, "/tmp/test_limits.XXXXXX");
+    return mkdtemp(root) ? 0 : -1;
 }
 
 static int
-remove_mount(void **state)
+remove_root(void **state)
 {
-    remove_tree(mount);
-    return 0;
+    return remove_tree(root);
 }
 
 static void
-write_file(const char *group, const char *name, const char *text)
+write_file(const char *name, const char *text)
 {
     char path[256];
 
-    snprintf(path, sizeof(path), "%s%s", mount, group);
-    mkdir(path, 0700);
-    snprintf(path, sizeof(path), "%s%s/%s", mount, group, name);
+    snprintf(path, sizeof(path), "%s%s", root, name);
+    for (char *slash = path + strlen(root); (slash = strchr(slash + 1, '/'));) {
+        *slash = '\0';
+        mkdir(path, 0700);
+        *slash = '/';
+    }
     FILE *file = fopen(path, "w");
     assert_non_null(file);
     fputs(text, file);
@@ -54,27 +61,34 @@ write_file(const char *group, const char *name, const char *text)
 static void
 write_group(const char *group, const char *max, const char *current)
 {
-    write_file(group, "pids.max", max);
-    write_file(group, "pids.current", current);
+    char name[128];
+
+    snprintf(name, sizeof(name), "/sys/fs/cgroup%s/pids.max", group);
+    write_file(name, max);
+    snprintf(name, sizeof(name), "/sys/fs/cgroup%s/pids.current", group);
+    write_file(name, current);
 }
 
+/* In these groups. */
 static unsigned
-left(const char *groups)
+left(const char *groups, const char *mounts)
 {
-    return limits_group_processes_left(groups, mount);
+    write_file("/proc/self/cgroup", groups);
+    write_file("/proc/self/mountinfo", mounts);
+    return limits_group_processes_left(root);
 }
 
 static void
 test_version_2(void **state)
 {
     write_group("/a", "max\n", "5\n");
-    assert_int_equal(left("0::/a\n"), LIMITS_NONE);
+    assert_int_equal(left("0::/a\n", MOUNT_2), LIMITS_NONE);
     write_group("/a", "100\n", "30\n");
-    assert_int_equal(left("0::/a\n"), 70);
+    assert_int_equal(left("0::/a\n", MOUNT_2), 70);
     write_group("/a/b", "50\n", "60\n");
-    assert_int_equal(left("0::/a/b\n"), 0);
+    assert_int_equal(left("0::/a/b\n", MOUNT_2), 0);
     write_group("/a/b", "max\n", "60\n");
-    assert_int_equal(left("0::/a/b\n"), 70);
+    assert_int_equal(left("0::/a/b\n", MOUNT_2), 70);
 }
 
 static void
@@ -82,31 +96,32 @@ test_version_1(void **state)
 {
     const char *groups = "9:name=systemd:/x\n8:cpu,pids:/x\n4:memory:/y\n0::/x\n";
 
-    write_group("/pids", "1000\n", "1\n");
-    write_group("/pids/x", "100\n", "30\n");
-    write_group("/pids/y", "2\n", "1\n");
-    assert_int_equal(left(groups), 70);
-    assert_int_equal(left("8:pidsx,xpids:/x\n"), LIMITS_NONE);
+    write_group("/cpu,pids", "1000\n", "1\n");
+    write_group("/cpu,pids/x", "100\n", "30\n");
+    write_group("/cpu,pids/y", "2\n", "1\n");
+    assert_int_equal(left(groups, MOUNT_1), 70);
+    assert_int_equal(left("8:pidsx,xpids:/x\n", MOUNT_1), LIMITS_NONE);
 }
 
 /* A container without a namespace for control groups: its path begins above what it sees. */
 static void
 test_a_path_that_is_not_there(void **state)
 {
-    write_group("/pids", "100\n", "30\n");
-    assert_int_equal(left("8:pids:/docker/0123\n"), 70);
-    assert_int_equal(left("0::/docker/0123\n"), LIMITS_NONE);
+    write_group("/cpu,pids", "100\n", "30\n");
+    assert_int_equal(left("8:pids:/docker/0123\n", MOUNT_1), 70);
+    assert_int_equal(left("0::/docker/0123\n", MOUNT_2), LIMITS_NONE);
 }
 
 static void
 test_nonsense(void **state)
 {
-    assert_int_equal(left(""), LIMITS_NONE);
-    assert_int_equal(left("\n:\n::\n0\n0:\n"), LIMITS_NONE);
+    assert_int_equal(limits_group_processes_left(root), LIMITS_NONE);
+    assert_int_equal(left("", ""), LIMITS_NONE);
+    assert_int_equal(left("\n:\n::\n0\n0:\n", "\n1 2\n - \n"), LIMITS_NONE);
     write_group("/a", "", "");
-    assert_int_equal(left("0::/a\n"), LIMITS_NONE);
+    assert_int_equal(left("0::/a\n", MOUNT_2), LIMITS_NONE);
     write_group("/a", "-3\n", "x");
-    assert_int_equal(left("0::/a"), LIMITS_NONE);
+    assert_int_equal(left("0::/a", MOUNT_2), LIMITS_NONE);
 }
 
 static void
@@ -152,10 +167,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_version_2, make_mount, remove_mount),
-        cmocka_unit_test_setup_teardown(test_version_1, make_mount, remove_mount),
-        cmocka_unit_test_setup_teardown(test_a_path_that_is_not_there, make_mount, remove_mount),
-        cmocka_unit_test_setup_teardown(test_nonsense, make_mount, remove_mount),
+        cmocka_unit_test_setup_teardown(test_version_2, make_root, remove_root),
+        cmocka_unit_test_setup_teardown(test_version_1, make_root, remove_root),
+        cmocka_unit_test_setup_teardown(test_a_path_that_is_not_there, make_root, remove_root),
+        cmocka_unit_test_setup_teardown(test_nonsense, make_root, remove_root),
         cmocka_unit_test(test_descriptors),
         cmocka_unit_test(test_user),
     };

@@ -349,22 +349,6 @@ test_what_was_never_lent_is_dropped(void **state)
 }
 
 static void
-test_parent_that_is_gone_is_left_alone(void **state)
-{
-    struct world world;
-
-    init(&world, 2, UINT_MAX);
-    wake(&world);
-    assert_true(take(&world));
-    assert_true(take(&world));
-    world.view.is_parent_gone = true;
-    wake(&world);
-    assert_false(world.watches_parent);
-    put(&world);
-    assert_true(take(&world));
-}
-
-static void
 test_what_lies_goes_home_while_a_limit_is_on(void **state)
 {
     struct world world;
@@ -444,7 +428,6 @@ main(void)
         cmocka_unit_test(test_probe_serves_who_waits_here),
         cmocka_unit_test(test_a_token_that_returns_is_not_taken_for_demand),
         cmocka_unit_test(test_what_was_never_lent_is_dropped),
-        cmocka_unit_test(test_parent_that_is_gone_is_left_alone),
         cmocka_unit_test(test_what_lies_goes_home_while_a_limit_is_on),
         cmocka_unit_test(test_random_builds_conserve_tokens),
     };

@@ -390,3 +390,23 @@ twelve_on_three() {
     printf + >&"$fd"
     nothing_is_held
 }
+
+@test 'the device goes, and another comes: a wrapped build goes on, and its tokens are those of the next server' {
+    cd "$BATS_TEST_TMPDIR"
+    LOG=$PWD/log
+    start_device --jobs 2
+    gated_jobs 20
+    spawn_gated "$JOBWRAP" -- make -s 2>said
+    wrapped=$spawned
+    wait_for 20 lives_jobs 2
+    stop "$STEVED_PID"
+    wait_for 20 grep -q 'going on with what was lent' said
+    wait_for 10 is_gone "$DEVICE"
+    start_device --jobs 2
+    wait_for 20 steved_has held 2
+    lives_jobs 2
+    let_end 20
+    status_of "$wrapped"
+    [ "$status" = 0 ]
+    nothing_is_held
+}

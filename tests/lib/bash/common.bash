@@ -31,7 +31,8 @@ common_setup() {
     export XDG_RUNTIME_DIR XDG_CACHE_HOME STEVED_TEST_TOOLS
     mkdir -m 0700 "$XDG_RUNTIME_DIR" "$XDG_CACHE_HOME"
     SPAWNED=()
-    STEVED_MOUNTS=()
+    # A jobwrap that finds a steved beside it or on PATH starts one there.
+    STEVED_MOUNTS=("$XDG_RUNTIME_DIR/steve")
     OTHER=
 }
 

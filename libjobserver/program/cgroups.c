@@ -3,7 +3,7 @@
  * /proc/self/cgroup says which group it is, by its path in the hierarchy; /proc/self/mountinfo which part
  * of the hierarchy is mounted where. In a container the path may begin above what is mounted.
  */
-#include "libjobserver/memory/groups.h"
+#include "libjobserver/program/cgroups.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -16,8 +16,8 @@ struct mount {
 };
 
 struct search {
-    const char *files_root;
-    struct memory_group *groups;
+    const char *files_root, *controller;
+    struct cgroup *groups;
     int count;
 };
 
@@ -69,9 +69,9 @@ open_file(const char *root, const char *name)
 
 /* The line "N:CONTROLLERS:PATH" of this hierarchy. NULL: there is none. To be freed. */
 static char *
-find_path(const char *root, bool is_version_2)
+find_path(const struct search *search, bool is_version_2)
 {
-    FILE *file = open_file(root, "/proc/self/cgroup");
+    FILE *file = open_file(search->files_root, "/proc/self/cgroup");
     char *line = NULL, *path = NULL;
     size_t size = 0;
 
@@ -80,7 +80,8 @@ find_path(const char *root, bool is_version_2)
         line[strcspn(line, "\n")] = '\0';
         strsep(&rest, ":");
         const char *controllers = strsep(&rest, ":");
-        if (rest && (is_version_2 ? *controllers == '\0' : has_word(controllers, "memory")))
+        if (rest &&
+            (is_version_2 ? *controllers == '\0' : has_word(controllers, search->controller)))
             path = strdup(rest);
     }
     free(line);
@@ -108,7 +109,7 @@ path_below(const char *path, const char *root)
 
 /* "ID PARENT DEVICE ROOT DIRECTORY OPTIONS [OPTIONAL...] - TYPE SOURCE OPTIONS" */
 static bool
-is_mount_of(char *line, bool is_version_2, struct mount *mount)
+is_mount_of(const struct search *search, char *line, bool is_version_2, struct mount *mount)
 {
     char *words[5], *rest = line;
 
@@ -121,8 +122,9 @@ is_mount_of(char *line, bool is_version_2, struct mount *mount)
     type += strlen(" - ");
     const char *kind = strsep(&type, " ");
     strsep(&type, " ");
-    if (!type || (is_version_2 ? strcmp(kind, "cgroup2") != 0
-                               : strcmp(kind, "cgroup") != 0 || !has_word(type, "memory")))
+    if (!type ||
+        (is_version_2 ? strcmp(kind, "cgroup2") != 0
+                      : strcmp(kind, "cgroup") != 0 || !has_word(type, search->controller)))
         return false;
     *mount = (struct mount){.root = words[3], .directory = words[4]};
     decode(mount->root);
@@ -146,15 +148,15 @@ is_better(const struct mount *mount, const struct mount *best, const char *path)
 }
 
 static struct mount
-find_mount(const char *root, bool is_version_2, const char *path)
+find_mount(const struct search *search, bool is_version_2, const char *path)
 {
-    FILE *file = open_file(root, "/proc/self/mountinfo");
+    FILE *file = open_file(search->files_root, "/proc/self/mountinfo");
     struct mount best = {0}, mount;
     char *line = NULL;
     size_t size = 0;
 
     while (file && getline(&line, &size, file) > 0) {
-        if (!is_mount_of(line, is_version_2, &mount) || !is_better(&mount, &best, path))
+        if (!is_mount_of(search, line, is_version_2, &mount) || !is_better(&mount, &best, path))
             continue;
         free(best.root);
         free(best.directory);
@@ -174,7 +176,7 @@ static int
 add_group(struct search *search, const char *directory, bool is_version_2)
 {
     size_t size = (size_t)(search->count + 1) * sizeof(*search->groups);
-    struct memory_group *groups = realloc(search->groups, size);
+    struct cgroup *groups = realloc(search->groups, size);
 
     if (!groups)
         return -ENOMEM;
@@ -198,7 +200,7 @@ add_levels(struct search *search, const struct mount *mount, const char *path, b
     if (asprintf(&directory, "%s%s%s", search->files_root, mount->directory, below ? below : "") <
         0)
         return -ENOMEM;
-    for (int level = 0; level < MEMORY_GROUPS_MAX && result == 0; level++) {
+    for (int level = 0; level < CGROUPS_MAX && result == 0; level++) {
         result = add_group(search, directory, is_version_2);
         char *slash = strrchr(directory, '/');
         if (strlen(directory) <= top || !slash)
@@ -212,11 +214,11 @@ add_levels(struct search *search, const struct mount *mount, const char *path, b
 static int
 search_hierarchy(struct search *search, bool is_version_2)
 {
-    char *path = find_path(search->files_root, is_version_2);
+    char *path = find_path(search, is_version_2);
 
     if (!path)
         return 0;
-    struct mount mount = find_mount(search->files_root, is_version_2, path);
+    struct mount mount = find_mount(search, is_version_2, path);
     int result = mount.root && mount.directory ? add_levels(search, &mount, path, is_version_2) : 0;
     free(mount.root);
     free(mount.directory);
@@ -225,15 +227,15 @@ search_hierarchy(struct search *search, bool is_version_2)
 }
 
 int
-memory_groups_find(const char *root, struct memory_group **groups)
+cgroups_find(const char *root, const char *controller, struct cgroup **groups)
 {
-    struct search search = {.files_root = root};
+    struct search search = {.files_root = root, .controller = controller};
     int result = search_hierarchy(&search, false);
 
     if (result == 0)
         result = search_hierarchy(&search, true);
     if (result < 0) {
-        memory_groups_free(search.groups, search.count);
+        cgroups_free(search.groups, search.count);
         return result;
     }
     *groups = search.groups;
@@ -241,7 +243,7 @@ memory_groups_find(const char *root, struct memory_group **groups)
 }
 
 void
-memory_groups_free(struct memory_group *groups, int count)
+cgroups_free(struct cgroup *groups, int count)
 {
     for (int i = 0; i < count; i++)
         free(groups[i].directory);

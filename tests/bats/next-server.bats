@@ -1,0 +1,208 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The server that a jobwrap borrows from ends for good: the build goes on with what it has, and the next server
+# that comes is joined, by jobwrap and its keeper.
+
+# shellcheck disable=SC2016 # what single quotes hold is for another shell
+load ../lib/bash/common
+
+setup() {
+    common_setup
+    require_fuse
+    require make
+    MOUNT=$XDG_RUNTIME_DIR/steve
+    SERVER=$MOUNT/jobserver
+    LOG=$BATS_TEST_TMPDIR/log
+    declare -gA ENDED=()
+    cd "$BATS_TEST_TMPDIR" || return
+}
+
+# serve [OPTION...]: at the user's place, whatever was there before.
+serve() {
+    spawn "$STEVED" --mount "$MOUNT" "$@" 2>>steved.log
+    STEVED_PID=$spawned
+    wait_for 10 steved_has pid "$STEVED_PID" 2>/dev/null
+}
+
+# gated_build NAME [OPTION...]: jobs of a log and a gate of its own; its jobwrap is $spawned.
+gated_build() {
+    local name=$1
+    shift
+    mkdir "$name"
+    LOG=$PWD/$name/log
+    pushd "$name" || return
+    gated_jobs 60
+    spawn_gated "$JOBWRAP" "$@" -- make -s 2>said
+    popd || return
+}
+
+# says WORD [NAME]: for wait_for.
+says() {
+    grep -q "$1" "${2:-one}/said"
+}
+
+# lives N NAME
+lives() {
+    lives_jobs "$1" "$2/log"
+}
+
+@test 'a build goes on with what it has, and its tokens are those of the next server' {
+    serve --jobs 3
+    gated_build one
+    build=$spawned
+    wait_for 10 lives 3 one
+    stop "$STEVED_PID" KILL
+    wait_for 10 says 'going on with what was lent'
+    # A job that ends is followed by another.
+    let_end 1
+    wait_for 10 has_stamps 5
+    wait_for 10 lives 3 one
+    serve --jobs 3
+    wait_for 10 says "tokens come from fifo:$SERVER now"
+    wait_for 10 steved_has held 3
+    lives 3 one
+    # It borrows on, and lends no more than before; fewer, where that is asked for.
+    "$STEVECTL" set jobs=4
+    wait_for 10 lives 4 one
+    "$STEVECTL" set jobs=1
+    wait_for 20 shrinks_to 1 one "$gate"
+    wait_for 10 steved_has held 1
+    "$STEVECTL" set jobs=3
+    wait_for 10 lives 3 one
+    let_end 60
+    status_of "$build"
+    [ "$status" = 0 ]
+    wait_for 10 steved_has free 3
+    [ "$(steved_get dropped)" = 0 ]
+}
+
+# has_stamps N: as jobs begin and end, for wait_for.
+has_stamps() {
+    [ "$(grep -c . one/log)" -ge "$1" ]
+}
+
+# end_one NAME GATE: one of its jobs, when the one before has ended.
+end_one() {
+    local stamps
+    stamps=$(grep -c . "$1/log")
+    [ "$stamps" != "${ENDED[$1]-}" ] || return 0
+    ENDED[$1]=$stamps
+    gate=$2 let_end 1
+}
+
+# shrinks_to N NAME GATE: for wait_for. A make whose job ends may be faster than who is to take the token home.
+shrinks_to() {
+    lives "$1" "$2" || { end_one "$2" "$3" && false; }
+}
+
+# come_to_share: both builds run four jobs together, and each one at least; else one of each ends.
+come_to_share() {
+    local one two
+    one=$("$STAMP" --living one/log) two=$("$STAMP" --living two/log)
+    [ $((one + two)) = 4 ] && [ "$one" -gt 0 ] && [ "$two" -gt 0 ] && return
+    end_one one "$gate_one"
+    end_one two "$gate_two"
+    return 1
+}
+
+@test 'others have all tokens of the next server: what runs runs on, is followed by nothing, and gets its share' {
+    serve --jobs 4
+    gated_build one
+    one=$spawned gate_one=$gate
+    wait_for 10 lives 4 one
+    kill -s STOP "$one"
+    stop "$STEVED_PID"
+    serve --jobs 4
+    gated_build two
+    two=$spawned gate_two=$gate
+    wait_for 10 lives 4 two
+    kill -s CONT "$one"
+    wait_for 10 says 'tokens come from' one
+    lives 4 one
+    # A job of the first build ends, and is followed by none.
+    wait_for 20 shrinks_to 3 one "$gate_one"
+    [ "$(steved_get waiting)" -gt 0 ]
+    wait_for 30 come_to_share
+    [ "$(steved_get held)" = 4 ]
+    gate=$gate_one let_end 60
+    gate=$gate_two let_end 60
+    status_of "$one" && [ "$status" = 0 ]
+    status_of "$two" && [ "$status" = 0 ]
+    wait_for 10 steved_has free 4
+}
+
+@test 'killed below the next server: the keeper has what is held, or jobwrap without it' {
+    for victim in jobwrap jobwrap-keeper; do
+        rm -rf one
+        serve --jobs 2
+        gated_build one
+        build=$spawned
+        wait_for 10 lives 2 one
+        stop "$STEVED_PID"
+        wait_for 10 says 'going on with what was lent'
+        serve --jobs 2
+        wait_for 10 steved_has held 2
+        [ $victim = jobwrap ] && pid=$build || pid=$(pgrep -P "$build" -x jobwrap-keeper)
+        kill -s KILL "$pid"
+        if [ $victim = jobwrap ]; then
+            # It ends the build first.
+            wait_for 10 lives 0 one
+        else
+            wait_for 10 says 'going on without it'
+            lives 2 one
+            [ "$(steved_get held)" = 2 ]
+            let_end 60
+            status_of "$build" && [ "$status" = 0 ]
+        fi
+        wait_for 10 steved_has free 2
+        stop "$STEVED_PID"
+    done
+}
+
+@test 'the keeper is dead already: jobwrap joins alone' {
+    serve --jobs 2
+    gated_build one
+    build=$spawned
+    wait_for 10 lives 2 one
+    kill -s KILL "$(pgrep -P "$build" -x jobwrap-keeper)"
+    wait_for 10 says 'going on without it'
+    stop "$STEVED_PID"
+    wait_for 10 says 'going on with what was lent'
+    serve --jobs 2
+    wait_for 10 steved_has held 2
+    let_end 60
+    status_of "$build" && [ "$status" = 0 ]
+    wait_for 10 steved_has free 2
+}
+
+@test 'a server that the user has named has no successor elsewhere' {
+    start_steved --jobs 2
+    named=$SERVER
+    gated_build one --parent="$named"
+    build=$spawned
+    wait_for 10 lives 2 one
+    stop "$STEVED_PID"
+    wait_for 10 says 'going on with what was lent'
+    SERVER=$MOUNT/jobserver
+    serve --jobs 2
+    spawn "$STEVED" --mount "${named%/*}" --jobs 2
+    SERVER=$named
+    wait_for 10 steved_has held 2 2>/dev/null
+    SERVER=$MOUNT/jobserver
+    [ "$(steved_get granted)" = 0 ]
+    let_end 60
+    status_of "$build" && [ "$status" = 0 ]
+}
+
+@test 'after its server has ended a jobwrap is a pool like others: what one client gives up the next has' {
+    "$LIB/make-tree" inside 0.05 "$LOG.inside"
+    "$LIB/make-tree" tree 0.05 "$LOG"
+    at_once 3
+    serve --jobs 3
+    # An inner jobwrap has an account of its own, and so have those that use the FIFO.
+    run -0 "$JOBWRAP" -- bash -euc '
+        kill "$1" && while kill -0 "$1" 2>/dev/null; do sleep 0.05; done
+        "$2" -- make -s -C inside && make -s -C tree' - "$STEVED_PID" "$JOBWRAP"
+    "$LIB/concurrency" --expect-exactly 3 --expect-jobs 60 "$LOG.inside"
+    exactly 3 60
+}
