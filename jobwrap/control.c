@@ -387,7 +387,7 @@ join_pool(struct connection *connection)
     const uint64_t key = account ? 0 : ++control->next_account + 1; /* the FIFO's is 1 */
 
     if (!account)
-        account = pool_account(pool, key);
+        account = pool_account(pool, geteuid(), key);
 
     connection->process =
         account ? pool_process_add(pool, connection->peer.pid, account, true) : NULL;

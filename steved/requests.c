@@ -22,7 +22,7 @@ struct reader {
 static struct pool_process *
 add_anonymous(struct server *server, const struct request *request)
 {
-    struct pool_account *account = pool_account(server->pool, clients_key_of_user(request->uid));
+    struct pool_account *account = pool_account(server->pool, request->uid, CLIENTS_KEY_OUTSIDE);
 
     return account ? pool_process_add(server->pool, 0, account, false) : NULL;
 }
@@ -30,7 +30,7 @@ add_anonymous(struct server *server, const struct request *request)
 struct opening *
 opening_create(struct server *server, const struct request *request)
 {
-    struct client *client = clients_of_thread(server, request->tid);
+    struct client *client = clients_of_thread(server, request->tid, request->uid);
     struct opening *opening = calloc(1, sizeof(*opening));
 
     if (!opening)
@@ -72,7 +72,7 @@ opening_release(struct opening *opening)
 struct pool_process *
 opening_process(struct opening *opening, const struct request *request, struct client **client)
 {
-    *client = clients_of_thread(opening->server, request->tid);
+    *client = clients_of_thread(opening->server, request->tid, request->uid);
     if (*client)
         return (*client)->process;
     if (!opening->anonymous)

@@ -174,6 +174,7 @@ server_init(struct server *server, void (*answer)(struct server *server))
         return -ENOMEM;
     }
     pool_set_per_process_limit(server->pool, server->options.per_process_limit, clock_now_ns());
+    pool_set_per_user_limit(server->pool, server->options.per_user_limit, clock_now_ns());
     return open_throttle(server);
 }
 

@@ -55,6 +55,9 @@ unmounter_of() {
 --min-jobs=x
 --per-process-limit=-1
 --per-process-limit=65537
+--per-user-limit=-1
+--per-user-limit=65537
+--per-user-limit=
 --device=
 --device=a/b
 --device=/dev/../x

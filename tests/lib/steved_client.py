@@ -35,6 +35,8 @@ SETTINGS = struct.Struct("=IIII48x")
 LIMITS = struct.Struct("=I12xIIII32x")  # the same, other members
 CLAIM = struct.Struct("=Ii24x")
 
+ALICE, MALLORY = 64250, 64251  # users that nothing else belongs to
+
 
 def ioc(direction: int, number: int, size: int) -> int:
     return direction << 30 | size << 16 | ord("J") << 8 | number
@@ -103,14 +105,18 @@ def take_all(fd: int) -> int:
     raise AssertionError("a read gave something else than a token")
 
 
+def end_with_parent() -> None:
+    """Nobody is left behind when a test fails."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 class Child:
     """A process that does one thing; its end is an event."""
 
     def __init__(self, work: Callable[[], object]) -> None:
         self.pid = os.fork()
         if self.pid == 0:
-            # Nobody is left behind when a test fails.
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            end_with_parent()
             try:
                 work()
                 os._exit(0)
@@ -659,6 +665,103 @@ def fair(path: str, many_processes: str) -> None:
         os.write(go, b"g")
     assert single.wait() == 0 and crowded.wait() == 0
     assert re.fullmatch(rb"(m1){20}m*", order), order
+
+
+# --- users ---
+
+
+def become(uid: int) -> None:
+    os.setsid()
+    os.setgroups([])
+    os.setgid(int(os.environ["SHARED_GID"]))
+    os.setuid(uid)
+    end_with_parent()  # which another user need not
+
+
+def sessions(path: str) -> None:
+    """One user with twelve sessions beside another with one: each has half. For root; the file is
+    SHARED_GID's."""
+    holder = open_file(path)
+    total = take_all(holder)
+
+    def session(uid: int) -> Child:
+        def work() -> None:
+            become(uid)
+            hold_until_killed(path)
+
+        return Child(work)
+
+    many = [session(MALLORY) for _ in range(12)]
+    wait_status(holder, waiting=12)
+    other = Child(lambda: blocked_readers(path, ALICE, total))
+    wait_status(holder, waiting=12 + total)
+    os.write(holder, b"+" * total)
+    wait_status(holder, held=total, waiting=12)
+    assert held_by_user(holder) == {MALLORY: total // 2, ALICE: total // 2}, held_by_user(holder)
+    for child in (*many, other):
+        child.kill()
+        child.wait()
+    wait_status(holder, held=0, waiting=0)
+
+
+def blocked_readers(path: str, uid: int, count: int) -> None:
+    become(uid)
+    for reader in [Child(lambda: hold_until_killed(path)) for _ in range(count)]:
+        reader.wait()
+
+
+def held_by_user(fd: int) -> dict[int, int]:
+    page = bytearray(CLIENTS_SIZE)
+    fcntl.ioctl(fd, IOC_CLIENTS, page)
+    _, count, _ = CLIENTS.unpack_from(page)
+    held: dict[int, int] = {}
+    for i in range(count):
+        client = page[CLIENTS.size + i * CLIENT.size :][: CLIENT.size]
+        uid = struct.unpack_from("=I", client, CLIENT.size - 8)[0]
+        held[uid] = held.get(uid, 0) + CLIENT.unpack(client)[5]
+    return {uid: tokens for uid, tokens in held.items() if tokens}
+
+
+def flood(path: str) -> None:
+    """Who asks again and again for what costs much is refused, and others are not. For root; the
+    file is SHARED_GID's."""
+    flooding, refused = os.pipe()
+
+    def ask_until_refused() -> None:
+        own = open_file(path)
+        while not is_refused(lambda: ask_claim(own)):
+            pass
+        os.write(refused, b"r")
+        check_read(own, 1)  # what others ask for as well is not refused
+        assert is_refused(lambda: fcntl.ioctl(own, IOC_CLIENTS, bytearray(CLIENTS_SIZE)))
+        signal.pause()
+
+    def descend(depth: int) -> None:
+        if depth > 0:
+            Child(lambda: descend(depth - 1)).wait()
+            return
+        for leaf in [Child(ask_until_refused) for _ in range(4)]:
+            leaf.wait()
+
+    def hostile() -> None:
+        become(MALLORY)
+        descend(64)
+
+    child = Child(hostile)
+    assert os.read(flooding, 1) == b"r"
+    own = open_file(path)
+    assert not ask_claim(own)
+    held_by_user(own)
+    child.kill()
+    child.wait()
+
+
+def is_refused(call: Callable[[], object]) -> bool:
+    try:
+        call()
+    except BlockingIOError:
+        return True
+    return False
 
 
 # --- settings ---
