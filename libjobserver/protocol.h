@@ -118,7 +118,7 @@ struct steved_settings {
 /* Tokens read through this open file description belong from now on to a group, of which the caller
  * becomes a member: they return when the last member has died. A wrapper and its keeper join one
  * after the other. EBUSY: the caller is in another group, or holds or waits for
- * a token of its own. */
+ * a token of its own. EPERM: another user has opened it. */
 #define STEVED_IOC_JOIN_GROUP _IO('J', 0x53)
 /* poll() for POLLPRI on a group's description: the group is asked to give tokens back as soon as its
  * jobs end, `recalled` of struct steved_status. For those who lend on what they hold; nothing happens

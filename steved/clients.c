@@ -210,8 +210,9 @@ account_of(const struct client *client, const struct origin *origin)
 
     if (origin->group_relative)
         return pool_process_account(origin->group_relative->process);
+    /* Hidden (hidepid=), but alive: there is a pidfd. */
     if (process_info(client->pid, &info) < 0)
-        return NULL;
+        return pool_account(client->server->pool, client->uid, CLIENTS_KEY_OUTSIDE);
     return pool_account(client->server->pool, client->uid, KEY_SESSION | (uint32_t)info.session);
 }
 
@@ -232,7 +233,7 @@ join_pool(struct client *client)
     struct pool_account *account = account_of(client, &origin);
 
     if (!account)
-        return -ESRCH;
+        return -ENOMEM;
     client->is_below_group = origin.group_relative != NULL;
     client->process = pool_process_add(server->pool, client->pid, account, origin.is_paid);
     if (client->process && origin.nearest && !origin.is_paid)
@@ -248,10 +249,12 @@ introduce(struct server *server, pid_t pid, uid_t uid)
     int pidfd = process_open_pidfd(pid);
 
     if (pidfd < 0) {
-        if (pidfd != -ESRCH && !server->is_short_of_pidfds)
+        /* A hidden thread that is not its process' first looks like a process, too. */
+        bool is_there = pidfd != -ESRCH && pidfd != -EINVAL && pidfd != -ENOENT;
+        if (is_there && !server->is_short_of_pidfds)
             message_errno(-pidfd, "watch process %d, which is charged by its descriptor only",
                           (int)pid);
-        server->is_short_of_pidfds |= pidfd != -ESRCH;
+        server->is_short_of_pidfds |= is_there;
         return NULL;
     }
     struct client *client = calloc(1, sizeof(*client));

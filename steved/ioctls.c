@@ -172,6 +172,10 @@ join_group(struct call *call, union argument *argument)
 {
     struct client *client = call->client;
 
+    /* Whoever else has been given the description may be one that could not open the file; as a member it would
+     * keep the tokens of the group for ever. */
+    if (call->uid != call->opening->opener_uid && call->uid != 0)
+        return -EPERM;
     /* Below another group it stays in that one's account. */
     uint64_t key = client && client->is_below_group ? 0 : clients_key_of_group(call->server);
     int error = pool_group_join(call->server->pool, call->opening->pool, call->process, key,

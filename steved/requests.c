@@ -36,6 +36,7 @@ opening_create(struct server *server, const struct request *request)
     if (!opening)
         return NULL;
     opening->server = server;
+    opening->opener_uid = request->uid;
     memory_party_init(&opening->memory, clock_now_ns());
     LIST_INSERT_HEAD(&server->openings, opening, in_server);
     if (client) {

@@ -44,6 +44,40 @@ serve_all() {
     read -r -N 1 -u "$fd"
 }
 
+@test 'another user is charged for what is read through its description, and no other joins its group' {
+    serve_all --jobs 4
+    client passed_on_to_others
+    wait_for 10 steved_has free 4
+}
+
+@test 'what is below a group counts for the user of the group' {
+    serve_all --jobs 4
+    client below_a_group
+    wait_for 10 steved_has free 4
+}
+
+@test 'what /proc hides of other users is accounted for by process, and by user' {
+    require_root
+    require_fuse
+    directory_for_all
+    SHARED_GID=$(getent group nogroup | cut -d: -f3)
+    export SHARED_GID STEVED LIB OTHER
+    # shellcheck disable=SC2016 # for the inner shell
+    unshare --mount --pid --fork --kill-child bash -euc '
+        mount -t proc -o hidepid=2 proc /proc
+        "$STEVED" --mount "$OTHER/steve" --group nogroup --user nobody --jobs 4 &
+        until [ -e "$OTHER/steve/jobserver" ]; do sleep 0.02; done
+        python3 "$LIB/steved_client.py" hidden "$OTHER/steve/jobserver"
+        kill %1
+        wait %1' 3>&-
+}
+
+@test 'who stays in a system call on the file holds up no other user' {
+    serve_all --jobs 4
+    client stuck "$BUILD/tests/lib/stuck"
+    wait_for 10 steved_has free 4
+}
+
 @test 'who floods the server with what costs much is refused, and nobody else' {
     serve_all --jobs 8
     client flood
