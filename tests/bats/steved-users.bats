@@ -75,6 +75,7 @@ serve_all() {
 @test 'who stays in a system call on the file holds up no other user' {
     serve_all --jobs 4
     client stuck "$BUILD/tests/lib/stuck"
+    client unlisted "$BUILD/tests/lib/stuck"
     wait_for 10 steved_has free 4
 }
 

@@ -17,6 +17,7 @@ import re
 import select
 import signal
 import socket
+import stat
 import struct
 import subprocess
 import sys
@@ -753,8 +754,8 @@ def passed_on_to_others(path: str) -> None:
 
 
 def below_a_group(path: str) -> None:
-    """What is below a group counts for who founded it, whoever it has become; in a session alone each
-    counts for itself. For root; the file is SHARED_GID's."""
+    """What is below a group counts for who founded it, whoever it has become; in a session alone
+    each counts for itself. For root; the file is SHARED_GID's."""
 
     def alone() -> None:
         os.setgroups([])
@@ -780,8 +781,8 @@ def below_a_group(path: str) -> None:
 
 
 def hidden(path: str) -> None:
-    """A process that the server cannot look at is still one: its tokens are its own, and return with
-    its death. For root; the file is SHARED_GID's."""
+    """A process that the server cannot look at is still one: its tokens are its own, and return
+    with its death. For root; the file is SHARED_GID's."""
     own = open_file(path)
     ready, told = os.pipe()
     passed = socket.socketpair()
@@ -852,24 +853,29 @@ def is_refused(call: Callable[[], object]) -> bool:
 
 
 def stuck(path: str, program: str) -> None:
-    """Who stays in a system call on the file, with a lock of the kernel, holds up no other user. For
-    root; the file is SHARED_GID's."""
+    """Who stays in a system call on the file, with a lock of the kernel, holds up no other user,
+    and on a device nobody. For root; the file is SHARED_GID's."""
     holder = open_file(path)
     total = take_all(holder)
+    others = (0, ALICE, MALLORY) if is_device(holder) else (0, ALICE)
     for way in ("write", "append", "read", "truncate"):
         attempt = start_stuck(program, way, path)
         assert attempt.stdout is not None and attempt.stdout.readline() == b"stuck\n", way
-        for uid in (0, ALICE):
+        for uid in others:
             child = Child(lambda own=uid: use_beside(path, own))
             wait_until(lambda own=child: own.has_ended(), f"user {uid} beside a {way}")
         assert os.write(holder, b"+") == 1
         check_read(holder, 1)
         attempt.kill()
         attempt.wait()
+    wait_status(holder, held=total)
+
+
+def unlisted(path: str, program: str) -> None:
+    """The same for the directory of a mount, where that is prevented."""
     attempt = start_stuck(program, "list", path)
     assert attempt.wait(DEADLINE_S) == 1 and attempt.stderr is not None
     assert b"Permission denied" in attempt.stderr.read()
-    wait_status(holder, held=total)
 
 
 def start_stuck(program: str, way: str, path: str) -> subprocess.Popen[bytes]:
@@ -887,8 +893,13 @@ def use_beside(path: str, uid: int) -> None:
     assert os.write(own, b"+") == 1
     with open(path, "ab", buffering=0) as file:
         file.write(b"+")
-    os.truncate(path, 0)
+    if not is_device(own):
+        os.truncate(path, 0)
     status(own)
+
+
+def is_device(fd: int) -> bool:
+    return stat.S_ISCHR(os.fstat(fd).st_mode)
 
 
 # --- settings ---
