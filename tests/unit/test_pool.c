@@ -2350,6 +2350,34 @@ test_rule8_passed_over_capacity_times_goes_first(void **state)
 
 /* --- rule 8: users --- */
 
+/* Each costs all others something; who comes too late waits for a token only. */
+static void
+test_rule2_a_few_hundred_of_a_user_wait_for_a_claim(void **state)
+{
+    static struct actor claimers[300];
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT_OF(f, make, MALLORY, 1);
+    NEW_CLIENT_OF(f, other, ALICE, 1);
+    int refused = 0;
+    for (int i = 0; i < 300; i++) {
+        claimers[i] = born_as(f, "c", MALLORY, 1, false);
+        opens(f, &claimers[i]);
+        int result =
+            pool_await_claim(f->pool, claimers[i].opening, claimers[i].process, &make.process, 1);
+        assert_int_equal(result, i < 256 ? 0 : -ENOMEM);
+        refused += result < 0;
+    }
+    assert_int_equal(refused, 44);
+    /* Who waits already may ask again, and others are not refused. */
+    assert_int_equal(
+        pool_await_claim(f->pool, claimers[9].opening, claimers[9].process, &make.process, 1), 0);
+    assert_int_equal(pool_await_claim(f->pool, other.opening, other.process, &make.process, 1), 0);
+    die(f, &claimers[0]);
+    assert_int_equal(
+        pool_await_claim(f->pool, claimers[299].opening, claimers[299].process, &make.process, 1),
+        0);
+}
+
 /* However many sessions somebody begins. */
 static void
 test_rule8_users_before_accounts(void **state)
@@ -3464,6 +3492,7 @@ main(void)
         POOL_TEST(test_rule8_passed_over_capacity_times_goes_first),
         POOL_TEST(test_rule8_blocking_and_polling_stand_in_one_queue),
         POOL_TEST(test_rule8_poller_is_not_starved_by_blocking_readers),
+        POOL_TEST(test_rule2_a_few_hundred_of_a_user_wait_for_a_claim),
         POOL_TEST(test_rule8_users_before_accounts),
         POOL_TEST(test_rule8_no_turn_for_a_user_that_was_passed_over),
         POOL_TEST(test_rule8_a_user_that_has_none_goes_before_all),
