@@ -257,14 +257,23 @@ set_weight(struct call *call, union argument *argument)
 
 /* --- memory --- */
 
-/* What it tells need not outlive us: it tells again at its next look. */
+/* What it tells need not outlive us: it tells again at its next look. Only the first time it is looked for
+ * those that it is part of. */
 static int
 tell_memory(struct call *call, union argument *argument)
 {
+    struct server *server = call->server;
     struct opening *opening = call->opening;
+    bool is_new = !opening->memory.is_member;
+    bool may_look = allowance_is_left(&server->allowances, call->uid, clock_now_ns());
+    int64_t begun_ns = is_new ? clock_spent_ns() : 0;
+    int error = serve_memory(&server->arbiter, &opening->memory, may_look ? opening->opener_pid : 0,
+                             NULL, &argument->memory, clock_now_ns());
 
-    return serve_memory(&call->server->arbiter, &opening->memory, opening->opener_pid, NULL,
-                        &argument->memory, clock_now_ns());
+    if (is_new)
+        allowance_charge(&server->allowances, call->uid, clock_spent_ns() - begun_ns,
+                         clock_now_ns());
+    return error;
 }
 
 /* --- from and to the kernel --- */
@@ -278,9 +287,9 @@ static const struct handler handlers[] = {
     {STEVED_IOC_JOIN_GROUP, 0, 0, false, join_group},
     {STEVED_IOC_PAY_IMPLICIT, 0, 0, false, pay_implicit},
     {STEVED_IOC_CLAIM_IMPLICIT, 0, sizeof(struct steved_claim), true, claim_implicit},
-    {STEVED_IOC_NEED, sizeof(struct steved_need), 0, true, need},
-    {STEVED_IOC_WEIGHT, sizeof(struct steved_weight), 0, true, set_weight},
-    {STEVED_IOC_MEMORY, sizeof(struct steved_memory), sizeof(struct steved_memory), true,
+    {STEVED_IOC_NEED, sizeof(struct steved_need), 0, false, need},
+    {STEVED_IOC_WEIGHT, sizeof(struct steved_weight), 0, false, set_weight},
+    {STEVED_IOC_MEMORY, sizeof(struct steved_memory), sizeof(struct steved_memory), false,
      tell_memory},
     {STEVED_IOC_THROTTLE, 0, sizeof(struct steved_throttle), false, get_throttle},
 };
