@@ -26,6 +26,7 @@ static const char usage[] =
     "  -j, --jobs=N                 tokens in the pool (default: the CPUs it may run on)\n"
     "  -k, --min-jobs=N             never set or limited below this (default: 1)\n"
     "  -l, --per-process-limit=N    tokens that one client may hold (default: 0, no limit)\n"
+    "      --per-user-limit=N       tokens that one user may hold (default: 0, no limit)\n"
     "      --min-memory-avail=N     grant no more while less is available: MiB, or N%\n"
     "      --load-average=N         grant no more while the load average is as high\n"
     "      --load-recheck-timeout=S seconds for which a load average is believed (default: 5)\n"
@@ -40,7 +41,7 @@ static const char usage[] =
     "stevectl(1) shows and sets what can be changed while it runs.\n";
 
 /* Options without a letter. */
-enum { LIMIT = 256, CHECK = 512 };
+enum { PER_USER_LIMIT = 256, LIMIT, CHECK = 512 };
 
 static const struct option long_options[] = {
     {"device", required_argument, NULL, 'd'},
@@ -48,6 +49,7 @@ static const struct option long_options[] = {
     {"jobs", required_argument, NULL, 'j'},
     {"min-jobs", required_argument, NULL, 'k'},
     {"per-process-limit", required_argument, NULL, 'l'},
+    {"per-user-limit", required_argument, NULL, PER_USER_LIMIT},
     {"min-memory-avail", required_argument, NULL, LIMIT + THROTTLE_MEMORY},
     {"load-average", required_argument, NULL, LIMIT + THROTTLE_LOAD},
     {"load-recheck-timeout", required_argument, NULL, LIMIT + THROTTLE_RECHECK},
@@ -114,6 +116,9 @@ parse_option(struct options *options, int option, char *const *argv)
         break;
     case 'l':
         options->per_process_limit = parse_number("--per-process-limit", optarg, 0);
+        break;
+    case PER_USER_LIMIT:
+        options->per_user_limit = parse_number("--per-user-limit", optarg, 0);
         break;
     case LIMIT + THROTTLE_MEMORY:
     case LIMIT + THROTTLE_LOAD:

@@ -13,7 +13,7 @@ struct options {
     bool is_group_named; /* on the command line: then it has to exist */
     const char *user;    /* NULL: stay who we are */
     unsigned jobs, min_jobs;
-    unsigned per_process_limit; /* 0: none */
+    unsigned per_process_limit, per_user_limit; /* 0: none */
     struct steved_limits limits;
     bool is_daemon;
     bool only_checks;

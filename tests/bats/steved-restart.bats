@@ -179,9 +179,9 @@ storm() {
 
 @test 'what was set stays set; what the next is told otherwise holds' {
     keep "$STEVED" --jobs 4
-    "$STEVECTL" --server "$SERVER" set jobs=6 min-jobs=2 per-process-limit=3 load-average=500
+    "$STEVECTL" --server "$SERVER" set jobs=6 min-jobs=2 per-process-limit=3 per-user-limit=5 load-average=500
     kill_server
-    for setting in jobs=6 min-jobs=2 per-process-limit=3 load-average=500; do
+    for setting in jobs=6 min-jobs=2 per-process-limit=3 per-user-limit=5 load-average=500; do
         [ "$(steved_get "${setting%=*}")" = "${setting#*=}" ]
     done
     # Another command line.
