@@ -315,6 +315,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fresh.children[i] = world.children[i] ? world.children[i] : start_child();
     world = fresh;
     ALWAYS(server_init(&world.server, requests_answer) == 0);
+    ALWAYS(server_begin(&world.server) == 0);
     while (input.left > 0 && world.count < REQUESTS_MAX)
         step(&input);
     end();
