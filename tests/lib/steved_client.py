@@ -35,6 +35,7 @@ CLIENTS = struct.Struct("=QII")
 CLIENTS_SIZE = CLIENTS.size + 32 * CLIENT.size
 SETTINGS = struct.Struct("=IIII48x")
 LIMITS = struct.Struct("=I12xIIII32x")  # the same, other members
+USER_LIMIT = struct.Struct("=I28xI28x")
 CLAIM = struct.Struct("=Ii24x")
 WEIGHT = struct.Struct("=I28x")
 
@@ -712,6 +713,62 @@ def sessions(path: str) -> None:
         child.kill()
         child.wait()
     wait_status(holder, held=0, waiting=0)
+
+
+def users_go_on(path: str) -> None:
+    """How many tokens a user may hold, whose a token and a description are, and whose turn is next:
+    all this is the same when the server has been killed. For root; the file is SHARED_GID's, with
+    four tokens."""
+    own = open_file(path)
+    told, tell = os.pipe()
+    asked, ask = os.pipe()
+
+    def as_mallory() -> None:
+        become(MALLORY)
+        hold_until_killed(path)
+
+    def as_alice() -> None:
+        become(ALICE)
+        theirs = open_file(path)
+        os.write(tell, b"t")
+        os.read(asked, 1)
+        fcntl.ioctl(theirs, IOC_JOIN_GROUP)
+        check_read(theirs, 1)
+        os.read(asked, 1)
+        check_read(theirs, 1)
+        signal.pause()
+
+    fcntl.ioctl(own, IOC_SET, USER_LIMIT.pack(64, 2))
+    children = [Child(as_mallory) for _ in range(3)]
+    wait_status(own, held=2, waiting=1)
+    children.append(Child(as_alice))
+    assert os.read(told, 1) == b"t"
+    kill_server(own)
+    wait_status(own, held=2, waiting=1)
+    os.write(ask, b"a")
+    wait_status(own, held=3)
+    fcntl.ioctl(own, IOC_SET, USER_LIMIT.pack(64, 0))
+    wait_status(own, held=4, waiting=0)
+    assert held_by_user(own) == {MALLORY: 3, ALICE: 1}, held_by_user(own)
+    # Were they one user, she would be the last.
+    children.append(Child(as_mallory))
+    wait_status(own, waiting=1)
+    os.write(ask, b"a")
+    wait_status(own, waiting=2)
+    kill_server(own)
+    wait_status(own, waiting=2)
+    children[0].kill()
+    wait_status(own, held=4, waiting=1)
+    assert held_by_user(own) == {MALLORY: 2, ALICE: 2}, held_by_user(own)
+    for child in children:
+        child.kill()
+        child.wait()
+
+
+def kill_server(fd: int) -> None:
+    before = status(fd)["pid"]
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: status(fd)["pid"] != before, "another server")
 
 
 def blocked_readers(path: str, uid: int, count: int) -> None:
