@@ -20,6 +20,7 @@
 #include "steved/lockdown.h"
 #include "steved/mount_point.h"
 #include "steved/notify.h"
+#include "steved/replay.h"
 #include "steved/requests.h"
 #include "steved/restore.h"
 #include "steved/server.h"
@@ -179,7 +180,7 @@ take_over(struct program *program)
         error = options->mount_dir ? fuse_mount_serve(session, fd)
                                    : cuse_device_serve(session, options->device, fd);
     if (error == 0)
-        error = session_take_over(session);
+        error = replay_greeting(session);
     program->is_refused = error == -EINVAL;
     return error == 0;
 }
@@ -224,9 +225,9 @@ start(struct program *program, char **argv)
     if (is_new)
         say_missing_group(server);
     else
-        session_replay(&program->session, restore_settle);
+        replay_requests(&program->session, restore_settle);
     daemon_ready(&program->daemon);
-    notify_ready(&program->notify, server);
+    notify_ready(&program->notify, &server->options);
     return true;
 }
 

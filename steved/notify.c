@@ -15,7 +15,7 @@
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/packet.h"
 #include "libjobserver/program/usage.h"
-#include "steved/server.h"
+#include "steved/options.h"
 
 static int
 connect_to(const char *path)
@@ -108,16 +108,16 @@ notify_unstore(const struct notify *notify, const char *name)
 }
 
 void
-notify_ready(const struct notify *notify, const struct server *server)
+notify_ready(const struct notify *notify, const struct options *options)
 {
     char state[4096 + 128];
 
-    if (server->options.mount_dir)
+    if (options->mount_dir)
         snprintf(state, sizeof(state), "READY=1\nSTATUS=serving %u jobs at %s/jobserver",
-                 server->options.jobs, server->options.mount_dir);
+                 options->jobs, options->mount_dir);
     else
-        snprintf(state, sizeof(state), "READY=1\nSTATUS=serving %u jobs at /dev/%s",
-                 server->options.jobs, server->options.device);
+        snprintf(state, sizeof(state), "READY=1\nSTATUS=serving %u jobs at /dev/%s", options->jobs,
+                 options->device);
     notify_send(notify, state);
 }
 

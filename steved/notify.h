@@ -13,7 +13,7 @@ struct notify {
     int fd; /* connected while sockets may still be made; -1: nobody wants to know */
 };
 
-struct server;
+struct options;
 
 /* NOTIFY_SOCKET names who wants to know: 0, or a negative errno after having said it. */
 int notify_open(struct notify *notify);
@@ -24,7 +24,7 @@ bool notify_has_store(const struct notify *notify);
 int notify_store(const struct notify *notify, const char *name, int fd);
 /* What was kept under this name is not needed any more. */
 void notify_unstore(const struct notify *notify, const char *name);
-void notify_ready(const struct notify *notify, const struct server *server);
+void notify_ready(const struct notify *notify, const struct options *options);
 void notify_stopping(const struct notify *notify);
 void notify_send(const struct notify *notify, const char *state);
 void notify_close(struct notify *notify);

@@ -7,7 +7,7 @@
  *
  * A request is read into the state (state.h), and so each answer passes through here, however it was made:
  * what has changed by then is recorded together with it, and only then it is given. So another server can go
- * on with the same session at any moment: session_take_over(), session_replay().
+ * on with the same session at any moment (replay.h).
  */
 
 #include <event2/event.h>
@@ -61,12 +61,8 @@ int session_attach(struct session *session, int fd);
 /* Answers the kernel's greeting, which comes first on every session: 0, or a negative errno after having
  * said it. */
 int session_greet(struct session *session);
-/* Instead of that, on a session that was greeted by another server: 0; -EINVAL after having said it: that one
- * has agreed to what we would not. */
-int session_take_over(struct session *session);
-/* After that: what was decided is answered, and what was not is asked again, the reads that wait first; then
- * `settle` is called; then the request that was being served. All who poll are told to do so again. */
-void session_replay(struct session *session, void (*settle)(struct server *server));
+/* Hands on one request, as the kernel has sent it. */
+void session_process(struct session *session, const void *request);
 /* Serves from now on, as part of the event loop. 0, or a negative errno after having said it. */
 int session_serve(struct session *session, struct event_base *base);
 /* Who still waits gets an error. */

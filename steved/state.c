@@ -157,8 +157,7 @@ map(struct state *state)
     if (mmap(file, HEAD_SIZE, rights, flags | MAP_FIXED | MAP_POPULATE, state->fd, 0) == MAP_FAILED)
         return -ENOMEM;
     /* Where that is not allowed, the memory is there as long as there is no need to swap. */
-    if (mlock(file, HEAD_SIZE) < 0)
-        return 0;
+    mlock(file, HEAD_SIZE);
     return 0;
 }
 
