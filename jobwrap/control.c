@@ -26,6 +26,7 @@ struct connection {
     int fd;
     int ready_fd, recall_fd; /* what it is told by; or -1 */
     struct ucred peer;
+    uint64_t start_ticks; /* of that process; 0: not known */
     bool is_beside; /* a FIFO's clients: it may claim no more than the command's implicit slot */
     struct pool_process *process;
     struct pool_opening *opening;
@@ -169,13 +170,14 @@ set(struct connection *connection, const struct steved_settings *settings)
     return source_set(connection->control->source, settings);
 }
 
+/* A connection outlives the process that made it, whose pid may be another's by now. */
 static struct connection *
-find_by_pid(const struct control *control, pid_t pid)
+find_by_process(const struct control *control, const struct process_info *process)
 {
     struct connection *connection;
 
     LIST_FOREACH (connection, &control->connections, in_control) {
-        if (connection->peer.pid == pid)
+        if (connection->peer.pid == process->pid && connection->start_ticks == process->start_ticks)
             return connection;
     }
     return NULL;
@@ -203,7 +205,7 @@ find_payers(const struct connection *connection, struct payers *payers)
     payers->count = 0;
     for (size_t i = 0; i < count; i++) {
         const pid_t pid = ancestors[i].pid;
-        const struct connection *ancestor = find_by_pid(control, pid);
+        const struct connection *ancestor = find_by_process(control, &ancestors[i]);
         struct pool_process *process = NULL;
         if (ancestor && ancestor != connection)
             process = ancestor->process;
@@ -371,7 +373,7 @@ account_above(const struct connection *connection)
     size_t count = process_ancestors(connection->peer.pid, ancestors, ANCESTORS_MAX);
 
     for (size_t i = 0; i < count; i++) {
-        const struct connection *above = find_by_pid(connection->control, ancestors[i].pid);
+        const struct connection *above = find_by_process(connection->control, &ancestors[i]);
         if (above && above->process)
             return pool_process_account(above->process);
     }
@@ -384,10 +386,14 @@ join_pool(struct connection *connection)
     struct control *control = connection->control;
     struct pool *pool = control->source->pool;
     struct pool_account *account = account_above(connection);
+    struct process_info info;
+
+    if (process_info(connection->peer.pid, &info) == 0)
+        connection->start_ticks = info.start_ticks;
     const uint64_t key = account ? 0 : ++control->next_account + 1; /* the FIFO's is 1 */
 
     if (!account)
-        account = pool_account(pool, key);
+        account = pool_account(pool, geteuid(), key);
 
     connection->process =
         account ? pool_process_add(pool, connection->peer.pid, account, true) : NULL;

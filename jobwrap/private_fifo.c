@@ -48,13 +48,36 @@ is_below_working_directory(const char *path)
     return strncmp(real, working, length) == 0 && (real[length] == '/' || real[length] == '\0');
 }
 
+/* Who else may rename what is in it, or above it, could put another FIFO in the place of ours. */
+static bool
+is_safe(const char *base)
+{
+    const mode_t others = geteuid() == 0 ? S_IWGRP | S_IWOTH : S_IWOTH;
+    char path[PATH_MAX];
+    struct stat status, top;
+
+    if (!realpath(base, path) || stat("/", &top) < 0)
+        return false;
+    for (char *end = path + strlen(path); end; end = strrchr(path, '/')) {
+        *end = '\0';
+        if (stat(path[0] ? path : "/", &status) < 0)
+            return false;
+        /* In a user namespace root may be nobody. */
+        bool is_of_another =
+            status.st_uid != 0 && status.st_uid != geteuid() && status.st_uid != top.st_uid;
+        if (is_of_another || (status.st_mode & others && !(status.st_mode & S_ISVTX)))
+            return false;
+    }
+    return true;
+}
+
 static bool
 is_usable(const char *base)
 {
     struct stat status;
 
     return base && base[0] == '/' && is_plain(base) && stat(base, &status) == 0 &&
-           S_ISDIR(status.st_mode) && access(base, W_OK | X_OK) == 0 &&
+           S_ISDIR(status.st_mode) && access(base, W_OK | X_OK) == 0 && is_safe(base) &&
            !is_below_working_directory(base);
 }
 

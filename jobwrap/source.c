@@ -417,7 +417,7 @@ source_set(struct source *source, const struct steved_settings *settings)
 static int
 open_account(struct source *source)
 {
-    struct pool_account *account = pool_account(source->pool, FIFO_ACCOUNT);
+    struct pool_account *account = pool_account(source->pool, geteuid(), FIFO_ACCOUNT);
     struct pool_waiter *none;
     const int64_t now_ns = clock_now_ns();
 

@@ -16,6 +16,9 @@
 
 #define HEADER offsetof(struct control_packet, hello)
 
+/* Root asks anybody's server, but does not wait for one that will not answer. */
+#define PATIENCE_S 2
+
 static const struct {
     size_t question, answer;
 } sizes[CONTROL_OPERATIONS] = {
@@ -51,6 +54,11 @@ control_ask(int connection, struct control_packet *packet, int *fd)
     if (result < 0)
         return result;
     result = packet_receive(connection, packet, control_answer_size(operation), &passed);
+    if (result ==
+        -EAGAIN) { /* an answer that came later would be taken for that to the next question */
+        shutdown(connection, SHUT_RDWR);
+        result = -ETIMEDOUT;
+    }
     if (fd)
         *fd = passed;
     else if (passed >= 0)
@@ -87,6 +95,15 @@ control_address(int directory_fd)
     return address;
 }
 
+static void
+limit_waiting(int connection, time_t patience_s)
+{
+    const struct timeval limit = {.tv_sec = patience_s};
+
+    setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    setsockopt(connection, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+}
+
 static int
 connect_beside(const char *fifo_path)
 {
@@ -98,6 +115,7 @@ connect_beside(const char *fifo_path)
     const struct sockaddr_un address = control_address(directory_fd);
 
     free(directory);
+    limit_waiting(connection, PATIENCE_S);
     bool is_connected =
         directory_fd >= 0 && connection >= 0 &&
         connect(connection, (const struct sockaddr *)&address, sizeof(address)) == 0;
@@ -111,15 +129,19 @@ connect_beside(const char *fifo_path)
     return -error;
 }
 
-/* Root's server, our own, or anybody's if we are root. */
+/* Root's server, or our own, which is waited for; or anybody's if we are root. */
 static bool
 is_trusted(int connection)
 {
     struct ucred peer;
     socklen_t size = sizeof(peer);
 
-    return getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
-           (peer.uid == 0 || peer.uid == geteuid() || geteuid() == 0);
+    if (getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+        return false;
+    bool is_roots_or_own = peer.uid == 0 || peer.uid == geteuid();
+    if (is_roots_or_own)
+        limit_waiting(connection, 0);
+    return is_roots_or_own || geteuid() == 0;
 }
 
 static int

@@ -31,12 +31,12 @@ struct steved_status {
     __u32 accounts;
     __u64 granted; /* from here on: counters since the start */
     __u64 returned;
-    __u64 foreign;   /* returned by another process than the holder */
-    __u64 dropped;   /* bytes written by who owed nothing */
-    __u64 reclaimed; /* tokens taken back from the dead; their jobs may still run */
-    __u64 lapsed;    /* reservations that ran out unused */
-    __u32 recalled;  /* of the tokens read through this description, asked back: see POLLPRI */
-    __u32 spare32;
+    __u64 foreign;        /* returned by another process than the holder */
+    __u64 dropped;        /* bytes written by who owed nothing */
+    __u64 reclaimed;      /* tokens taken back from the dead; their jobs may still run */
+    __u64 lapsed;         /* reservations that ran out unused */
+    __u32 recalled;       /* of the tokens read through this description, asked back: see POLLPRI */
+    __u32 per_user_limit; /* 0: none */
     /* What those have told that use STEVED_IOC_MEMORY; all 0: nobody has lately. */
     __u64 memory_growth_bytes;    /* what runs is still expected to grow by */
     __u64 memory_available_bytes; /* where least is left */
@@ -51,6 +51,7 @@ struct steved_status {
 #define STEVED_CLIENT_PAYS_IMPLICIT 2u /* one of its tokens is its own implicit slot */
 #define STEVED_CLIENT_UNPAID 4u        /* runs one job more than it holds */
 #define STEVED_CLIENT_HAS_CLAIMED 8u   /* somebody else's token pays for its implicit slot */
+#define STEVED_CLIENT_HAS_USER 16u     /* `uid` is told */
 
 #define STEVED_COMMAND_SIZE 64
 struct steved_client {
@@ -65,7 +66,8 @@ struct steved_client {
     __u32 claims;
     char command[STEVED_COMMAND_SIZE]; /* see below */
     __u64 start_ticks;                 /* after boot, as in /proc/PID/stat; 0: not known */
-    __u64 spare;
+    __u32 uid;                         /* the user that it counts for */
+    __u32 spare;
 };
 /* `command` is the process's name (proc_pid_comm(5)), NUL-terminated, printable; "(gone)", or
  * "(outside)" where pid is 0. Not its command line, since that lies in its memory, and a server that
@@ -99,6 +101,7 @@ struct steved_limits {
 #define STEVED_SET_MIN_MEMORY_AVAIL 8u /* both numbers of it */
 #define STEVED_SET_LOAD_AVERAGE 16u
 #define STEVED_SET_LOAD_RECHECK 32u
+#define STEVED_SET_PER_USER_LIMIT 64u
 #define STEVED_SET_LIMITS                                                                          \
     (STEVED_SET_MIN_MEMORY_AVAIL | STEVED_SET_LOAD_AVERAGE | STEVED_SET_LOAD_RECHECK)
 struct steved_settings {
@@ -107,14 +110,15 @@ struct steved_settings {
     __u32 min_jobs;
     __u32 per_process_limit;
     struct steved_limits limits;
-    __u32 spare[8];
+    __u32 per_user_limit;
+    __u32 spare[7];
 };
 #define STEVED_IOC_SET _IOW('J', 0x52, struct steved_settings)
 
 /* Tokens read through this open file description belong from now on to a group, of which the caller
  * becomes a member: they return when the last member has died. A wrapper and its keeper join one
  * after the other. EBUSY: the caller is in another group, or holds or waits for
- * a token of its own. */
+ * a token of its own. EPERM: another user has opened it. */
 #define STEVED_IOC_JOIN_GROUP _IO('J', 0x53)
 /* poll() for POLLPRI on a group's description: the group is asked to give tokens back as soon as its
  * jobs end, `recalled` of struct steved_status. For those who lend on what they hold; nothing happens

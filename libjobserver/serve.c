@@ -77,7 +77,8 @@ describe_client(const struct pool_client *client, struct steved_client *describe
         .flags = (client->is_group ? STEVED_CLIENT_GROUP : 0) |
                  (client->pays_implicit ? STEVED_CLIENT_PAYS_IMPLICIT : 0) |
                  (client->is_unpaid ? STEVED_CLIENT_UNPAID : 0) |
-                 (client->has_claimed ? STEVED_CLIENT_HAS_CLAIMED : 0),
+                 (client->has_claimed ? STEVED_CLIENT_HAS_CLAIMED : 0) | STEVED_CLIENT_HAS_USER,
+        .uid = client->uid,
         .weight = client->weight,
         .held = client->held,
         .reserved = client->reserved,
@@ -121,8 +122,8 @@ serve_set_weight(struct pool *pool, struct pool_opening *opening,
 int
 serve_check_settings(const struct steved_settings *settings)
 {
-    const unsigned known =
-        STEVED_SET_JOBS | STEVED_SET_MIN_JOBS | STEVED_SET_PER_PROCESS_LIMIT | STEVED_SET_LIMITS;
+    const unsigned known = STEVED_SET_JOBS | STEVED_SET_MIN_JOBS | STEVED_SET_PER_PROCESS_LIMIT |
+                           STEVED_SET_PER_USER_LIMIT | STEVED_SET_LIMITS;
 
     for (size_t i = 0; i < sizeof(settings->spare) / sizeof(settings->spare[0]); i++)
         if (settings->spare[i])

@@ -11,7 +11,7 @@
 #include "libjobserver/pool/pool.h"
 #include "libjobserver/protocol.h"
 
-/* All but min_jobs and per_process_limit, which are the server's, and what is about memory; `opening`: who asks. */
+/* All but min_jobs and the limits on what one may hold, which are the server's, and what is about memory; `opening`: who asks. */
 void serve_status(const struct pool *pool, const struct pool_opening *opening,
                   struct steved_status *answer);
 /* In: its cursor. 0, or -EINVAL: a reserved member is not 0. */

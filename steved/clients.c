@@ -12,12 +12,8 @@
 #include "libjobserver/program/message.h"
 #include "steved/state.h"
 
-/* Nobody nests deeper; a chain that does is a client's own loss. */
-#define ANCESTORS_MAX 64
-
 #define KEY_SESSION (UINT64_C(1) << 60)
 #define KEY_GROUP (UINT64_C(2) << 60)
-#define KEY_USER (UINT64_C(3) << 60)
 
 /* What its ancestors tell about a process. */
 struct origin {
@@ -56,12 +52,6 @@ uint64_t
 clients_key_of_group(struct server *server)
 {
     return KEY_GROUP | take_serial(server);
-}
-
-uint64_t
-clients_key_of_user(uid_t uid)
-{
-    return KEY_USER | uid;
 }
 
 static struct client_bucket *
@@ -213,27 +203,45 @@ clients_bury_claimers(struct server *server)
     }
 }
 
-static struct origin
-find_origin(struct server *server, pid_t pid)
+size_t
+clients_ancestors(struct server *server, pid_t pid, struct client *ancestors[CLIENTS_ANCESTORS_MAX])
 {
-    struct process_info ancestors[ANCESTORS_MAX];
-    size_t count = process_ancestors(pid, ancestors, ANCESTORS_MAX);
-    struct origin origin = {0};
+    struct process_info found[CLIENTS_ANCESTORS_MAX];
+    size_t count = process_ancestors(pid, found, CLIENTS_ANCESTORS_MAX), kept = 0;
 
     for (size_t i = 0; i < count; i++) {
-        struct client *ancestor = clients_find(server, ancestors[i].pid);
-        if (!ancestor)
-            continue;
+        ancestors[kept] = clients_find(server, found[i].pid);
+        kept += ancestors[kept] != NULL;
+    }
+    return kept;
+}
+
+/* Who has asked for too much is taken for a client of its own. */
+static struct origin
+find_origin(const struct client *client)
+{
+    struct server *server = client->server;
+    struct client *ancestors[CLIENTS_ANCESTORS_MAX];
+    struct origin origin = {0};
+
+    if (!allowance_is_left(&server->allowances, client->uid, clock_now_ns()))
+        return origin;
+    int64_t begun_ns = clock_spent_ns();
+    size_t count = clients_ancestors(server, client->pid, ancestors);
+    for (size_t i = 0; i < count; i++) {
+        struct client *ancestor = ancestors[i];
         origin.is_paid |= ancestor->uses_tokens;
         if (!origin.nearest)
             origin.nearest = ancestor;
         if (!origin.group_relative && (ancestor->group_pid || ancestor->is_below_group))
             origin.group_relative = ancestor;
     }
+    allowance_charge(&server->allowances, client->uid, clock_spent_ns() - begun_ns, clock_now_ns());
     return origin;
 }
 
-/* NULL: it is not known in which session it is, or there is no memory. */
+/* What is below a group counts for the user who founded it, whoever it has become since (sudo, a builder
+ * that drops privileges). A session can hold several users. NULL: there is no memory. */
 static struct pool_account *
 account_of(const struct client *client, const struct origin *origin)
 {
@@ -241,9 +249,10 @@ account_of(const struct client *client, const struct origin *origin)
 
     if (origin->group_relative)
         return pool_process_account(origin->group_relative->process);
+    /* Hidden (hidepid=), but alive: there is a pidfd. */
     if (process_info(client->pid, &info) < 0)
-        return NULL;
-    return pool_account(client->server->pool, KEY_SESSION | (uint32_t)info.session);
+        return pool_account(client->server->pool, client->uid, CLIENTS_KEY_OUTSIDE);
+    return pool_account(client->server->pool, client->uid, KEY_SESSION | (uint32_t)info.session);
 }
 
 struct pool_process *
@@ -280,7 +289,7 @@ static int
 join_pool(struct client *client)
 {
     struct server *server = client->server;
-    struct origin origin = find_origin(server, client->pid);
+    struct origin origin = find_origin(client);
 
     client->is_below_group = origin.group_relative != NULL;
     client->process =
@@ -324,20 +333,23 @@ open_pidfd(pid_t pid)
 /* The thread that asks is blocked in its system call: as long as it is not answered, what /proc says
  * of it is right, and the pidfd is of the process that asks. */
 static struct client *
-introduce(struct server *server, pid_t pid)
+introduce(struct server *server, pid_t pid, uid_t uid)
 {
     int pidfd = open_pidfd(pid);
 
     if (pidfd < 0) {
-        if (pidfd != -ESRCH && !server->is_short_of_pidfds)
+        /* A hidden thread that is not its process' first looks like a process, too. */
+        bool is_there = pidfd != -ESRCH && pidfd != -EINVAL && pidfd != -ENOENT;
+        if (is_there && !server->is_short_of_pidfds)
             message_errno(-pidfd, "watch process %d, which is charged by its descriptor only",
                           (int)pid);
-        server->is_short_of_pidfds |= pidfd != -ESRCH;
+        server->is_short_of_pidfds |= is_there;
         return NULL;
     }
     struct client *client = client_new(server, pid, pidfd, take_serial(server));
     if (!client)
         return NULL;
+    client->uid = uid;
     client->start_ticks = start_ticks_of(pid);
     if (watch(client) < 0 || join_pool(client) < 0) {
         client_free(client);
@@ -347,7 +359,7 @@ introduce(struct server *server, pid_t pid)
 }
 
 struct client *
-clients_of_thread(struct server *server, pid_t tid)
+clients_of_thread(struct server *server, pid_t tid, uid_t uid)
 {
     pid_t pid;
 
@@ -361,7 +373,7 @@ clients_of_thread(struct server *server, pid_t tid)
         return NULL;
     if (pid != tid)
         client = clients_find(server, pid);
-    return client ? client : introduce(server, pid);
+    return client ? client : introduce(server, pid, uid);
 }
 
 /* --- for a new server --- */

@@ -16,6 +16,7 @@ struct client {
     struct event *died;
     uint64_t serial; /* tells it from another that had the same pid before */
     pid_t pid;
+    uid_t uid; /* as its first request told: who it counts for, unless it is below a group */
     int pidfd;
     int64_t seen_alive_ns;
     pid_t group_pid;     /* first member of the group it is in, else 0 */
@@ -34,12 +35,19 @@ void clients_mark_used(struct client *client);
 /* It is a member of the group that this process has founded. */
 void clients_set_group(struct client *client, pid_t group_pid);
 
-/* The process of the thread that sent a request, introduced to the pool if it is new. NULL: it can't
- * be told who it is (it is outside of our pid namespace, or it is gone, or there is no memory). */
-struct client *clients_of_thread(struct server *server, pid_t tid);
+/* The process of the thread that sent a request, introduced to the pool if it is new, as this user's. NULL: it
+ * can't be told who it is (it is outside of our pid namespace, or it is gone, or there is no memory). */
+struct client *clients_of_thread(struct server *server, pid_t tid, uid_t uid);
 
 /* One that is alive. NULL: nobody known. */
 struct client *clients_find(struct server *server, pid_t pid);
+
+/* Nobody nests deeper; a chain that does is a client's own loss. */
+#define CLIENTS_ANCESTORS_MAX 64
+/* Those of a process' ancestors that are known, nearest first: how many. Costs a look at each process
+ * between them. */
+size_t clients_ancestors(struct server *server, pid_t pid,
+                         struct client *ancestors[CLIENTS_ANCESTORS_MAX]);
 
 /* Those that have a claim and have died are treated so now, though no event has told it yet. */
 void clients_bury_claimers(struct server *server);
@@ -52,9 +60,9 @@ struct pool_process *clients_add_process(struct server *server, pid_t pid,
  * have died since is reclaimed. 0, or a negative errno after having said it. */
 int clients_restore(struct server *server);
 
-/* How pool accounts are named; the kinds never meet. */
+/* How accounts of one user are named; the kinds never meet. */
+#define CLIENTS_KEY_OUTSIDE (UINT64_C(3) << 60) /* of those that cannot be told from one another */
 uint64_t clients_key_of_group(struct server *server);
-uint64_t clients_key_of_user(uid_t uid);
 
 /* Forgets all; the pool has been destroyed. */
 void clients_end(struct server *server);

@@ -35,6 +35,8 @@ static const struct setting {
      IN_STATUS(min_jobs)},
     {"per-process-limit", STEVED_SET_PER_PROCESS_LIMIT, 0,
      offsetof(struct steved_settings, per_process_limit), IN_STATUS(per_process_limit)},
+    {"per-user-limit", STEVED_SET_PER_USER_LIMIT, 0,
+     offsetof(struct steved_settings, per_user_limit), IN_STATUS(per_user_limit)},
     {"free", READ_ONLY, 0, 0, IN_STATUS(free)},
     {"held", READ_ONLY, 0, 0, IN_STATUS(held)},
     {"reserved", READ_ONLY, 0, 0, IN_STATUS(reserved)},
@@ -57,7 +59,8 @@ static const struct setting {
 };
 #define SETTING_COUNT (sizeof(settings) / sizeof(settings[0]))
 #define CAN_BE_SET                                                                                 \
-    "jobs, min-jobs, per-process-limit, min-memory-avail, load-average and load-recheck"
+    "jobs, min-jobs, per-process-limit, per-user-limit, min-memory-avail, load-average and "       \
+    "load-recheck"
 
 static const struct setting *
 find_setting(const char *name, size_t length)

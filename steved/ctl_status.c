@@ -110,6 +110,8 @@ print_totals(const struct steved_status *status)
     printf("jobs       %6u   tokens that may be held at once", status->jobs);
     if (status->per_process_limit)
         printf(", at most %u by one client", status->per_process_limit);
+    if (status->per_user_limit)
+        printf(", at most %u by one user", status->per_user_limit);
     printf("\nfree       %6u\nheld       %6u\nreserved   %6u   set aside for who polled\n"
            "waiting    %6u   readers and pollers whose turn has not come\n",
            status->free, status->held, status->reserved, status->waiting);
@@ -227,6 +229,8 @@ client_to_json(const struct steved_client *client, const struct process_label *l
     add_number(object, "reserved", client->reserved);
     add_number(object, "waiting", client->waiting);
     add_number(object, "claims", client->claims);
+    if (client->flags & STEVED_CLIENT_HAS_USER)
+        add_number(object, "uid", client->uid);
     add_number(object, "account", client->account);
     add_number(object, "weight", client->weight);
     add_truth(object, "group", client->flags & STEVED_CLIENT_GROUP);
@@ -255,6 +259,7 @@ status_to_json(const struct steved_status *status)
         {"min_jobs", status->min_jobs},
         {"accounts", status->accounts},
         {"per_process_limit", status->per_process_limit},
+        {"per_user_limit", status->per_user_limit},
         {"granted", status->granted},
         {"returned", status->returned},
         {"foreign", status->foreign},

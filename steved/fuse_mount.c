@@ -18,6 +18,8 @@
 
 /* Nothing about the file ever changes: the kernel may keep what it knows. */
 #define ATTRIBUTES_VALID_S 3600.0
+/* But for which inode the name stands, which depends on who asks. */
+#define NAME_VALID_S 0.0
 
 #define OPTIONS_SIZE 128
 
@@ -39,15 +41,32 @@ server_of(fuse_req_t request)
 
 /* --- the directory and the file's attributes --- */
 
+/* Each user has an inode of its own: the kernel holds its locks while it waits for a page of the caller's
+ * memory, which the caller can have come never, and those of another user must not wait behind it. To everybody it
+ * looks like the same file. */
+static fuse_ino_t
+file_of(uid_t uid)
+{
+    return FILE_INO + (fuse_ino_t)uid;
+}
+
+static bool
+is_file(fuse_ino_t ino)
+{
+    return ino >= FILE_INO;
+}
+
+/* For the same reason nobody else may list the directory: that copies names to the caller's memory. */
 static bool
 fill_attributes(const struct server *server, fuse_ino_t ino, struct stat *attributes)
 {
-    *attributes =
-        (struct stat){.st_ino = ino, .st_uid = server->file_uid, .st_gid = server->file_gid};
+    *attributes = (struct stat){.st_uid = server->file_uid, .st_gid = server->file_gid};
     if (ino == DIRECTORY_INO) {
-        attributes->st_mode = S_IFDIR | (server->file_uid == 0 ? 0755 : 0700);
+        attributes->st_ino = DIRECTORY_INO;
+        attributes->st_mode = S_IFDIR | (server->file_uid == 0 ? 0711 : 0700);
         attributes->st_nlink = 2;
-    } else if (ino == FILE_INO) {
+    } else if (is_file(ino)) {
+        attributes->st_ino = FILE_INO;
         attributes->st_mode = S_IFREG | server->file_mode;
         attributes->st_nlink = 1;
     }
@@ -57,8 +76,9 @@ fill_attributes(const struct server *server, fuse_ino_t ino, struct stat *attrib
 static void
 on_lookup(fuse_req_t request, fuse_ino_t parent, const char *name)
 {
-    struct fuse_entry_param entry = {
-        .ino = FILE_INO, .attr_timeout = ATTRIBUTES_VALID_S, .entry_timeout = ATTRIBUTES_VALID_S};
+    struct fuse_entry_param entry = {.ino = file_of(fuse_req_ctx(request)->uid),
+                                     .attr_timeout = ATTRIBUTES_VALID_S,
+                                     .entry_timeout = NAME_VALID_S};
 
     if (parent != DIRECTORY_INO || strcmp(name, FILE_NAME) != 0) {
         fuse_reply_err(request, ENOENT);
@@ -167,7 +187,7 @@ on_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     const struct session *session = fuse_req_userdata(request);
 
-    if (ino != FILE_INO) {
+    if (!is_file(ino)) {
         fuse_reply_err(request, EISDIR);
         return;
     }
@@ -218,7 +238,7 @@ on_ioctl(fuse_req_t request, fuse_ino_t ino, int command, void *argument, struct
          unsigned flags, const void *in, size_t in_size, size_t out_size)
 {
     /* A directory has no description that we know of. */
-    if (ino != FILE_INO)
+    if (!is_file(ino))
         fuse_reply_err(request, ENOTTY);
     else
         session_ioctl(request, command, argument, fi, flags, in, in_size, out_size);

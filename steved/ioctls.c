@@ -9,14 +9,13 @@
 #include <unistd.h>
 
 #include "libjobserver/pool/pool.h"
+#include "libjobserver/program/allowance.h"
 #include "libjobserver/program/clock.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/protocol.h"
 #include "libjobserver/serve.h"
 #include "libjobserver/throttle/settings.h"
 #include "steved/requests.h"
-
-#define ANCESTORS_MAX 64
 
 /* Who calls, and from where. */
 struct call {
@@ -46,6 +45,7 @@ static_assert(sizeof(union argument) + 64 <= STATE_ANSWER_SIZE, "an answer that 
 struct handler {
     unsigned command;
     size_t in_size, out_size;
+    bool is_costly; /* so that it counts for the asker's allowance */
     /* `argument` has what came in, else zeros, and takes what goes out: 0 or a negative errno. */
     int (*handle)(struct call *call, union argument *argument);
 };
@@ -68,6 +68,7 @@ get_status(struct call *call, union argument *argument)
     serve_status(call->server->pool, call->opening->pool, &argument->status);
     argument->status.min_jobs = call->server->options.min_jobs;
     argument->status.per_process_limit = call->server->options.per_process_limit;
+    argument->status.per_user_limit = call->server->options.per_user_limit;
     memory_arbiter_status(&call->server->arbiter, &argument->status, clock_now_ns());
     return 0;
 }
@@ -95,7 +96,7 @@ is_owner(const struct call *call)
 
 /* What will be set: what is named, and the rest as it is. */
 struct wanted {
-    unsigned jobs, min_jobs, per_process_limit;
+    unsigned jobs, min_jobs, per_process_limit, per_user_limit;
 };
 
 static int
@@ -108,15 +109,18 @@ merge(const struct server *server, const struct steved_settings *settings, struc
         return -EINVAL;
     pool_get_status(server->pool, &status);
     *wanted = (struct wanted){status.capacity, server->options.min_jobs,
-                              server->options.per_process_limit};
+                              server->options.per_process_limit, server->options.per_user_limit};
     if (named & STEVED_SET_JOBS)
         wanted->jobs = settings->jobs;
     if (named & STEVED_SET_MIN_JOBS)
         wanted->min_jobs = settings->min_jobs;
     if (named & STEVED_SET_PER_PROCESS_LIMIT)
         wanted->per_process_limit = settings->per_process_limit;
+    if (named & STEVED_SET_PER_USER_LIMIT)
+        wanted->per_user_limit = settings->per_user_limit;
     return wanted->min_jobs < 1 || wanted->jobs < wanted->min_jobs ||
-                   wanted->per_process_limit > POOL_CAPACITY_MAX
+                   wanted->per_process_limit > POOL_CAPACITY_MAX ||
+                   wanted->per_user_limit > POOL_CAPACITY_MAX
                ? -EINVAL
                : 0;
 }
@@ -129,10 +133,10 @@ trace_settings(const struct server *server, const struct wanted *wanted)
     for (int i = 0; i < THROTTLE_SETTINGS; i++)
         throttle_settings[i].write(&server->throttle.limits, texts[i]);
     server_trace(server,
-                 "set jobs=%u min-jobs=%u per-process-limit=%u min-memory-avail=%s "
-                 "load-average=%s load-recheck=%s",
-                 wanted->jobs, wanted->min_jobs, wanted->per_process_limit, texts[THROTTLE_MEMORY],
-                 texts[THROTTLE_LOAD], texts[THROTTLE_RECHECK]);
+                 "set jobs=%u min-jobs=%u per-process-limit=%u per-user-limit=%u "
+                 "min-memory-avail=%s load-average=%s load-recheck=%s",
+                 wanted->jobs, wanted->min_jobs, wanted->per_process_limit, wanted->per_user_limit,
+                 texts[THROTTLE_MEMORY], texts[THROTTLE_LOAD], texts[THROTTLE_RECHECK]);
 }
 
 static int
@@ -157,7 +161,9 @@ set(struct call *call, union argument *argument)
     }
     server->options.min_jobs = wanted.min_jobs;
     server->options.per_process_limit = wanted.per_process_limit;
+    server->options.per_user_limit = wanted.per_user_limit;
     pool_set_per_process_limit(server->pool, wanted.per_process_limit, clock_now_ns());
+    pool_set_per_user_limit(server->pool, wanted.per_user_limit, clock_now_ns());
     server_record_settings(server);
     server_look(server);
     trace_settings(server, &wanted);
@@ -171,6 +177,10 @@ join_group(struct call *call, union argument *argument)
 {
     struct client *client = call->client;
 
+    /* Whoever else has been given the description may be one that could not open the file; as a member it would
+     * keep the tokens of the group for ever. */
+    if (call->uid != call->opening->opener_uid && call->uid != 0)
+        return -EPERM;
     /* Below another group it stays in that one's account. */
     uint64_t key = client && client->is_below_group ? 0 : clients_key_of_group(call->server);
     int error = pool_group_join(call->server->pool, call->opening->pool, call->process, key,
@@ -192,11 +202,9 @@ pay_implicit(struct call *call, union argument *argument)
 /* Of the first member of the caller's group, that is: a gate's sidecar is below nobody who is its ninja's
  * ancestor. */
 static size_t
-find_ancestors(const struct call *call, const struct client **found)
+find_ancestors(const struct call *call, struct client *found[CLIENTS_ANCESTORS_MAX])
 {
-    struct process_info ancestors[ANCESTORS_MAX];
     const struct client *client = call->client;
-    size_t kept = 0;
 
     if (!client)
         return 0;
@@ -204,19 +212,14 @@ find_ancestors(const struct call *call, const struct client **found)
         client->group_pid ? clients_find(call->server, client->group_pid) : NULL;
     if (!first || first->group_pid != client->group_pid)
         first = client;
-    size_t count = process_ancestors(first->pid, ancestors, ANCESTORS_MAX);
-    for (size_t i = 0; i < count; i++) {
-        found[kept] = clients_find(call->server, ancestors[i].pid);
-        kept += found[kept] != NULL;
-    }
-    return kept;
+    return clients_ancestors(call->server, first->pid, found);
 }
 
 static int
 claim_implicit(struct call *call, union argument *argument)
 {
-    const struct client *ancestors[ANCESTORS_MAX];
-    struct pool_process *processes[ANCESTORS_MAX];
+    struct client *ancestors[CLIENTS_ANCESTORS_MAX];
+    struct pool_process *processes[CLIENTS_ANCESTORS_MAX];
     struct pool *pool = call->server->pool;
     size_t count = find_ancestors(call, ancestors);
 
@@ -256,30 +259,41 @@ set_weight(struct call *call, union argument *argument)
 
 /* --- memory --- */
 
-/* What it tells need not outlive us: it tells again at its next look. */
+/* What it tells need not outlive us: it tells again at its next look. Only the first time it is looked for
+ * those that it is part of. */
 static int
 tell_memory(struct call *call, union argument *argument)
 {
+    struct server *server = call->server;
     struct opening *opening = call->opening;
+    bool is_new = !opening->memory.is_member;
+    bool may_look = allowance_is_left(&server->allowances, call->uid, clock_now_ns());
+    int64_t begun_ns = is_new ? clock_spent_ns() : 0;
+    int error = serve_memory(&server->arbiter, &opening->memory, may_look ? opening->opener_pid : 0,
+                             NULL, &argument->memory, clock_now_ns());
 
-    return serve_memory(&call->server->arbiter, &opening->memory, opening->opener_pid, NULL,
-                        &argument->memory, clock_now_ns());
+    if (is_new)
+        allowance_charge(&server->allowances, call->uid, clock_spent_ns() - begun_ns,
+                         clock_now_ns());
+    return error;
 }
 
 /* --- from and to the kernel --- */
 
 static const struct handler handlers[] = {
-    {FIONREAD, 0, sizeof(int), count_readable},
-    {STEVED_IOC_STATUS, 0, sizeof(struct steved_status), get_status},
-    {STEVED_IOC_CLIENTS, sizeof(struct steved_clients), sizeof(struct steved_clients), get_clients},
-    {STEVED_IOC_SET, sizeof(struct steved_settings), 0, set},
-    {STEVED_IOC_JOIN_GROUP, 0, 0, join_group},
-    {STEVED_IOC_PAY_IMPLICIT, 0, 0, pay_implicit},
-    {STEVED_IOC_CLAIM_IMPLICIT, 0, sizeof(struct steved_claim), claim_implicit},
-    {STEVED_IOC_NEED, sizeof(struct steved_need), 0, need},
-    {STEVED_IOC_WEIGHT, sizeof(struct steved_weight), 0, set_weight},
-    {STEVED_IOC_MEMORY, sizeof(struct steved_memory), sizeof(struct steved_memory), tell_memory},
-    {STEVED_IOC_THROTTLE, 0, sizeof(struct steved_throttle), get_throttle},
+    {FIONREAD, 0, sizeof(int), false, count_readable},
+    {STEVED_IOC_STATUS, 0, sizeof(struct steved_status), false, get_status},
+    {STEVED_IOC_CLIENTS, sizeof(struct steved_clients), sizeof(struct steved_clients), true,
+     get_clients},
+    {STEVED_IOC_SET, sizeof(struct steved_settings), 0, false, set},
+    {STEVED_IOC_JOIN_GROUP, 0, 0, false, join_group},
+    {STEVED_IOC_PAY_IMPLICIT, 0, 0, false, pay_implicit},
+    {STEVED_IOC_CLAIM_IMPLICIT, 0, sizeof(struct steved_claim), true, claim_implicit},
+    {STEVED_IOC_NEED, sizeof(struct steved_need), 0, false, need},
+    {STEVED_IOC_WEIGHT, sizeof(struct steved_weight), 0, false, set_weight},
+    {STEVED_IOC_MEMORY, sizeof(struct steved_memory), sizeof(struct steved_memory), false,
+     tell_memory},
+    {STEVED_IOC_THROTTLE, 0, sizeof(struct steved_throttle), false, get_throttle},
 };
 
 static const struct handler *
@@ -295,10 +309,20 @@ static int
 call_handler(const struct handler *handler, struct opening *opening, const struct request *request,
              union argument *argument)
 {
-    struct call call = {.server = opening->server, .opening = opening, .uid = request->uid};
+    struct server *server = opening->server;
+    struct call call = {.server = server, .opening = opening, .uid = request->uid};
 
     call.process = opening_process(opening, request, &call.client);
-    return call.process ? handler->handle(&call, argument) : -ENOMEM;
+    if (!call.process)
+        return -ENOMEM;
+    if (!handler->is_costly)
+        return handler->handle(&call, argument);
+    if (!allowance_is_left(&server->allowances, call.uid, clock_now_ns()))
+        return -EAGAIN;
+    int64_t begun_ns = clock_spent_ns();
+    int error = handler->handle(&call, argument);
+    allowance_charge(&server->allowances, call.uid, clock_spent_ns() - begun_ns, clock_now_ns());
+    return error;
 }
 
 void

@@ -17,6 +17,7 @@ record(const struct opening *opening)
         .poll_handle = opening->poll_handle,
         .opener_serial = opening->opener_serial,
         .opener_pid = opening->opener_pid,
+        .opener_uid = opening->opener_uid,
         .group_pid = opening->group_pid,
         .anonymous = opening->anonymous ? pool_process_row(opening->anonymous) : STATE_NONE,
         .flags = STATE_OPENING_IS_THERE | (opening->is_used ? STATE_OPENING_IS_USED : 0),
@@ -29,7 +30,7 @@ static struct pool_process *
 add_anonymous(struct server *server, const struct request *request)
 {
     return clients_add_process(
-        server, 0, pool_account(server->pool, clients_key_of_user(request->uid)), false);
+        server, 0, pool_account(server->pool, request->uid, CLIENTS_KEY_OUTSIDE), false);
 }
 
 static bool
@@ -60,11 +61,12 @@ opening_new(struct server *server)
 struct opening *
 opening_create(struct server *server, const struct request *request)
 {
-    struct client *client = clients_of_thread(server, request->tid);
+    struct client *client = clients_of_thread(server, request->tid, request->uid);
     struct opening *opening = opening_new(server);
 
     if (!opening)
         return NULL;
+    opening->opener_uid = request->uid;
     if (client) {
         opening->opener_pid = client->pid;
         opening->opener_serial = client->serial;
@@ -109,7 +111,7 @@ opening_find(const struct server *server, uint64_t number)
 struct pool_process *
 opening_process(struct opening *opening, const struct request *request, struct client **client)
 {
-    *client = clients_of_thread(opening->server, request->tid);
+    *client = clients_of_thread(opening->server, request->tid, request->uid);
     if (*client)
         return (*client)->process;
     if (!opening->anonymous) {
@@ -168,6 +170,7 @@ restore(struct server *server, uint32_t number, const struct state_opening *row)
     opening->poll_handle = row->poll_handle;
     opening->opener_serial = row->opener_serial;
     opening->opener_pid = row->opener_pid;
+    opening->opener_uid = row->opener_uid;
     opening->group_pid = row->group_pid;
     opening->is_used = row->flags & STATE_OPENING_IS_USED;
     opening->anonymous = pool_process_of_row(server->pool, row->anonymous);

@@ -22,8 +22,9 @@ struct opening {
     struct pool_process *poller;        /* whose that was; only to be compared */
     uint64_t opener_serial;
     pid_t opener_pid; /* 0: anonymous */
-    pid_t group_pid;  /* the process that founded the group of this description, else 0 */
-    bool is_used;     /* its opener is known as a client */
+    uid_t opener_uid;
+    pid_t group_pid; /* the process that founded the group of this description, else 0 */
+    bool is_used;    /* its opener is known as a client */
 };
 
 /* For the open request; unlike others it does not answer. NULL: out of memory. */

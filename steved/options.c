@@ -32,6 +32,7 @@ static const char usage[] =
     "  -j, --jobs=N                 tokens in the pool (default: the CPUs it may use)\n"
     "  -k, --min-jobs=N             never set or limited below this (default: 1)\n"
     "  -l, --per-process-limit=N    tokens that one client may hold (default: 0, no limit)\n"
+    "      --per-user-limit=N       tokens that one user may hold (default: 0, no limit)\n"
     "      --min-memory-avail=N     grant no more while less is available: MiB, or N%\n"
     "      --load-average=N         grant no more while the load average is as high\n"
     "      --load-recheck-timeout=S seconds for which a load average is believed (default: 5)\n"
@@ -49,7 +50,7 @@ static const char usage[] =
     "changed while it runs.\n";
 
 /* Options without a letter. */
-enum { CONFIG = 256, CHECK, IDLE_TIMEOUT, LIMIT };
+enum { CONFIG = 256, CHECK, IDLE_TIMEOUT, PER_USER_LIMIT, LIMIT };
 
 static const struct option long_options[] = {
     {"device", required_argument, NULL, 'd'},
@@ -57,6 +58,7 @@ static const struct option long_options[] = {
     {"jobs", required_argument, NULL, 'j'},
     {"min-jobs", required_argument, NULL, 'k'},
     {"per-process-limit", required_argument, NULL, 'l'},
+    {"per-user-limit", required_argument, NULL, PER_USER_LIMIT},
     {"min-memory-avail", required_argument, NULL, LIMIT + THROTTLE_MEMORY},
     {"load-average", required_argument, NULL, LIMIT + THROTTLE_LOAD},
     {"load-recheck-timeout", required_argument, NULL, LIMIT + THROTTLE_RECHECK},
@@ -151,6 +153,9 @@ set_option(struct options *options, int option, const char *label, const char *t
         break;
     case 'l':
         options->per_process_limit = parse_number(label, text, 0);
+        break;
+    case PER_USER_LIMIT:
+        options->per_user_limit = parse_number(label, text, 0);
         break;
     case LIMIT + THROTTLE_MEMORY:
     case LIMIT + THROTTLE_LOAD:

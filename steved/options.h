@@ -13,8 +13,8 @@ struct options {
     bool is_group_named; /* by the user: then it has to exist */
     const char *user;    /* NULL: stay who we are */
     unsigned jobs, min_jobs;
-    unsigned per_process_limit; /* 0: none */
-    unsigned idle_timeout_ms;   /* 0: it serves until it is told to end */
+    unsigned per_process_limit, per_user_limit; /* 0: none */
+    unsigned idle_timeout_ms;                   /* 0: it serves until it is told to end */
     struct steved_limits limits;
     char *files[2]; /* what the strings of configuration files are part of */
     bool is_daemon;

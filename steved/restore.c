@@ -72,6 +72,8 @@ restore_settings(struct server *server, const struct state_server *row)
         options->min_jobs = row->now.min_jobs;
     if (given->per_process_limit == before->per_process_limit)
         options->per_process_limit = row->now.per_process_limit;
+    if (given->per_user_limit == before->per_user_limit)
+        options->per_user_limit = row->now.per_user_limit;
     if (is_same(&given->limits, &before->limits))
         server->throttle.limits = row->now.limits;
     if (given->jobs != before->jobs &&
@@ -83,6 +85,7 @@ restore_settings(struct server *server, const struct state_server *row)
     if (options->min_jobs > options->jobs)
         options->min_jobs = options->jobs;
     pool_set_per_process_limit(server->pool, options->per_process_limit, clock_now_ns());
+    pool_set_per_user_limit(server->pool, options->per_user_limit, clock_now_ns());
     return 0;
 }
 

@@ -145,6 +145,7 @@ settings_of(const struct server *server)
     return (struct state_settings){.jobs = server->options.jobs,
                                    .min_jobs = server->options.min_jobs,
                                    .per_process_limit = server->options.per_process_limit,
+                                   .per_user_limit = server->options.per_user_limit,
                                    .limits = server->throttle.limits};
 }
 
@@ -252,6 +253,7 @@ server_begin(struct server *server)
         return -ENOMEM;
     }
     pool_set_per_process_limit(server->pool, server->options.per_process_limit, clock_now_ns());
+    pool_set_per_user_limit(server->pool, server->options.per_user_limit, clock_now_ns());
     server_record_settings(server);
     return 0;
 }

@@ -12,6 +12,7 @@
 
 #include "libjobserver/memory/arbiter.h"
 #include "libjobserver/process.h"
+#include "libjobserver/program/allowance.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/throttle/throttle.h"
 #include "steved/options.h"
@@ -28,7 +29,7 @@ LIST_HEAD(openings, opening);
 enum server_signal { SERVER_TERM, SERVER_INT, SERVER_STATUS, SERVER_SIGNALS };
 
 struct server {
-    struct options options; /* min_jobs and per_process_limit are what is set now; limits are not */
+    struct options options;      /* what is set now, but for `limits` */
     struct state_settings given; /* on the command line */
     uid_t uid;                   /* who may set, besides root */
 
@@ -42,6 +43,7 @@ struct server {
     struct memory_arbiter arbiter;
     struct throttle throttle; /* limits as they are set now */
     struct openings openings;
+    struct allowances allowances; /* for what costs more than a token */
     struct process_cache *threads;
     struct client_bucket clients[CLIENT_BUCKETS];
     uint64_t next_serial;    /* of clients, and of groups */

@@ -82,7 +82,7 @@ static const struct table {
 };
 
 static_assert(STATE_SERVER == STATE_POOL_ROWS + POOL_ROW_KINDS, "a table for each kind of row");
-static_assert(sizeof(struct state_client) == 32 && sizeof(struct state_opening) == 32 &&
+static_assert(sizeof(struct state_client) == 32 && sizeof(struct state_opening) == 40 &&
                   sizeof(struct state_waiter) == 96 && sizeof(struct state_settings) == 32,
               "padding in a row");
 

@@ -43,7 +43,7 @@ enum state_table {
 
 /* What is set, by the command line or since. */
 struct state_settings {
-    uint32_t jobs, min_jobs, per_process_limit, spare;
+    uint32_t jobs, min_jobs, per_process_limit, per_user_limit;
     struct steved_limits limits;
 };
 
@@ -89,6 +89,8 @@ struct state_opening {
     int32_t group_pid;
     uint32_t anonymous; /* a process of the pool, or STATE_NONE */
     uint32_t flags;
+    uint32_t opener_uid;
+    uint32_t spare;
 };
 
 enum state_waiter_state { STATE_WAITER_WAITS = 1, STATE_WAITER_IS_ANSWERED };

@@ -77,9 +77,9 @@ pool_claim_end(struct pool *pool, struct pool_holder *claimer)
         ancestor->claims--;
         claimer->claimed_from = NULL;
         claimer->claim_ordinal = 0;
+        pool_holder_count_unpaid(pool, claimer);
         pool_holder_changed(pool, claimer);
-        claimer->account->claimed--;
-        pool_account_changed(pool, claimer->account);
+        pool_account_add(pool, claimer->account, (struct pool_change){.claimed = -1});
         pool->has_new_claimable = true;
         claimer = claimer->claims > pool_holder_claimable(claimer) ? first_to_lose(claimer) : NULL;
     }
@@ -90,9 +90,9 @@ pool_claim_begin(struct pool *pool, struct pool_holder *claimer, struct pool_hol
 {
     claimer->claimed_from = ancestor;
     claimer->claim_ordinal = ++pool->next_ordinal;
+    pool_holder_count_unpaid(pool, claimer);
     pool_holder_changed(pool, claimer);
-    claimer->account->claimed++;
-    pool_account_changed(pool, claimer->account);
+    pool_account_add(pool, claimer->account, (struct pool_change){.claimed = 1});
     ancestor->claims++;
     TAILQ_INSERT_TAIL(&ancestor->claimers, claimer, in_claimers);
     pool->has_new_claimable = true; /* it may be claimed on */
@@ -110,8 +110,10 @@ pool_claim_is_circle(const struct pool_holder *claimer, const struct pool_holder
 static bool
 may_claim(const struct pool_holder *claimer, struct pool_holder *ancestor)
 {
-    return !pool_claim_is_circle(claimer, ancestor) &&
-           ancestor->claims + idle_of(ancestor) < pool_holder_claimable(ancestor);
+    /* Mostly there is nothing, which is soon seen. */
+    return ancestor->claims < pool_holder_claimable(ancestor) &&
+           ancestor->claims + idle_of(ancestor) < pool_holder_claimable(ancestor) &&
+           !pool_claim_is_circle(claimer, ancestor);
 }
 
 /* Whose tokens the process has: its group's, or its own. */
@@ -207,11 +209,22 @@ pool_claim_move(struct pool *pool, struct pool_holder *from, struct pool_holder 
 static void
 wish_destroy(struct pool *pool, struct pool_wish *wish)
 {
+    wish->user->wishes--;
     for (size_t i = 0; i < wish->count; i++)
         wish->ancestors[i]->wishes--;
     TAILQ_REMOVE(&pool->wishes, wish, in_pool);
     TAILQ_REMOVE(&wish->opening->wishes, wish, in_opening);
     free(wish);
+}
+
+void
+pool_wish_change_user(struct pool_holder *holder, struct pool_user *user)
+{
+    if (!holder->wish)
+        return;
+    holder->wish->user->wishes--;
+    holder->wish->user = user;
+    user->wishes++;
 }
 
 void
@@ -233,6 +246,8 @@ wish_create(struct pool *pool, struct pool_holder *holder, struct pool_opening *
 
     if (!wish)
         return NULL;
+    wish->user = holder->account->user;
+    wish->user->wishes++;
     wish->holder = holder;
     wish->opening = opening;
     wish->count = count;
@@ -248,13 +263,22 @@ wish_create(struct pool *pool, struct pool_holder *holder, struct pool_opening *
     return wish;
 }
 
+/* Each of a user's makes whatever may be claimed cost more, for all. */
+static bool
+may_wish(const struct pool_holder *holder)
+{
+    const struct pool_user *user = holder->account->user;
+
+    return user->wishes < WISHES_PER_USER || (holder->wish && holder->wish->user == user);
+}
+
 int
 pool_await_claim(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
                  struct pool_process *const *ancestors, size_t count)
 {
     struct pool_holder *holder = claimer_of(process);
     struct pool_wish *wish =
-        count > 0 ? wish_create(pool, holder, opening, ancestors, count) : NULL;
+        count > 0 && may_wish(holder) ? wish_create(pool, holder, opening, ancestors, count) : NULL;
 
     pool_wish_end(pool, holder);
     if (!wish)

@@ -7,41 +7,135 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* --- users --- */
+
+/* One that is new has no account yet. */
+static struct pool_user *
+find_user(struct pool *pool, uint32_t uid)
+{
+    struct pool_user *user;
+
+    TAILQ_FOREACH (user, &pool->users, in_pool)
+        if (user->uid == uid)
+            return user;
+    if (heap_reserve(&pool->by_share, pool->user_count + 1) < 0)
+        return NULL;
+    user = calloc(1, sizeof(*user));
+    if (!user)
+        return NULL;
+    user->uid = uid;
+    user->by_share.before = pool_account_before;
+    TAILQ_INIT(&user->accounts);
+    TAILQ_INIT(&user->waiting);
+    TAILQ_INSERT_TAIL(&pool->users, user, in_pool);
+    pool->user_count++;
+    return user;
+}
+
+static void
+user_leave(struct pool *pool, struct pool_user *user)
+{
+    if (user->account_count > 0)
+        return;
+    assert(user->share.tokens + user->share.claimed + user->wishes == 0);
+    TAILQ_REMOVE(&pool->users, user, in_pool);
+    pool->user_count--;
+    heap_free(&user->by_share);
+    free(user);
+}
+
+/* An account has come or gone, or has another weight; none has more than `most`. */
+static void
+user_weigh(struct pool *pool, struct pool_user *user, unsigned most)
+{
+    const struct pool_account *account;
+    unsigned largest = 0;
+
+    TAILQ_FOREACH (account, &user->accounts, in_user) {
+        if (account->share.weight > largest)
+            largest = account->share.weight;
+        if (largest == most)
+            break;
+    }
+    user->share.weight = largest;
+    pool_user_changed(pool, user);
+}
+
 /* --- accounts --- */
 
 struct pool_account *
-pool_account(struct pool *pool, uint64_t key)
+pool_account_next(const struct pool *pool, const struct pool_account *account)
 {
-    struct pool_account *account;
+    const struct pool_user *user =
+        account ? TAILQ_NEXT(account->user, in_pool) : TAILQ_FIRST(&pool->users);
 
-    TAILQ_FOREACH (account, &pool->accounts, in_pool)
-        if (account->key == key)
-            return account;
-    if (heap_reserve(&pool->by_share, pool->account_count + 1) < 0)
+    if (account && TAILQ_NEXT(account, in_user))
+        return TAILQ_NEXT(account, in_user);
+    return user ? TAILQ_FIRST(&user->accounts) : NULL;
+}
+
+static struct pool_account *
+account_create(struct pool *pool, struct pool_user *user, uint64_t key)
+{
+    if (heap_reserve(&user->by_share, user->account_count + 1) < 0)
         return NULL;
-    account = calloc(1, sizeof(*account));
+    struct pool_account *account = calloc(1, sizeof(*account));
     if (!account || pool_row_begin(pool, POOL_ROW_ACCOUNT, account, &account->row) < 0) {
         free(account);
         return NULL;
     }
     account->key = key;
-    account->weight = POOL_WEIGHT_DEFAULT;
+    account->user = user;
     TAILQ_INIT(&account->queue);
-    TAILQ_INSERT_TAIL(&pool->accounts, account, in_pool);
+    TAILQ_INSERT_TAIL(&user->accounts, account, in_user);
+    user->account_count++;
     pool->account_count++;
+    pool_account_weigh(pool, account, POOL_WEIGHT_DEFAULT);
+    return account;
+}
+
+struct pool_account *
+pool_account(struct pool *pool, uint32_t uid, uint64_t key)
+{
+    struct pool_user *user = find_user(pool, uid);
+    struct pool_account *account;
+
+    if (!user)
+        return NULL;
+    TAILQ_FOREACH (account, &user->accounts, in_user)
+        if (account->key == key)
+            return account;
+    account = account_create(pool, user, key);
+    if (!account)
+        user_leave(pool, user);
     return account;
 }
 
 static void
 account_leave(struct pool *pool, struct pool_account *account)
 {
+    struct pool_user *user = account->user;
+
     if (account->holders > 0)
         return;
-    assert(TAILQ_EMPTY(&account->queue) && account->tokens == 0);
-    TAILQ_REMOVE(&pool->accounts, account, in_pool);
+    assert(TAILQ_EMPTY(&account->queue) && account->share.tokens == 0);
+    TAILQ_REMOVE(&user->accounts, account, in_user);
+    user->account_count--;
     pool->account_count--;
     pool_row_end(pool, POOL_ROW_ACCOUNT, account->row);
     free(account);
+    user_weigh(pool, user, user->share.weight);
+    user_leave(pool, user);
+}
+
+void
+pool_account_weigh(struct pool *pool, struct pool_account *account, unsigned weight)
+{
+    struct pool_user *user = account->user;
+
+    account->share.weight = weight;
+    pool_account_changed(pool, account);
+    user_weigh(pool, user, weight > user->share.weight ? weight : user->share.weight);
 }
 
 void
@@ -49,10 +143,26 @@ pool_account_set_weight(struct pool *pool, struct pool_account *account, unsigne
                         int64_t now_ns)
 {
     assert(weight >= 1 && weight <= POOL_WEIGHT_MAX);
-    account->weight = weight;
+    pool_account_weigh(pool, account, weight);
     pool_row_changed(pool, POOL_ROW_ACCOUNT, account->row);
-    pool_account_changed(pool, account);
     pool_serve(pool, now_ns);
+}
+
+void
+pool_users_discard(struct pool *pool)
+{
+    struct pool_user *user;
+    struct pool_account *account;
+
+    while ((user = TAILQ_FIRST(&pool->users))) {
+        while ((account = TAILQ_FIRST(&user->accounts))) {
+            TAILQ_REMOVE(&user->accounts, account, in_user);
+            free(account);
+        }
+        TAILQ_REMOVE(&pool->users, user, in_pool);
+        heap_free(&user->by_share);
+        free(user);
+    }
 }
 
 /* --- holders --- */
@@ -89,18 +199,40 @@ holder_end(struct pool *pool, struct pool_holder *holder)
     account_leave(pool, account);
 }
 
+/* Rule 2: a direct client runs one job more than it holds, unless somebody paid for that one. */
+bool
+pool_process_is_unpaid(const struct pool_process *process)
+{
+    return process->is_client && !process->is_paid_by_parent && !process->group &&
+           !process->holder.claimed_from && !process->holder.pays_implicit;
+}
+
+static void
+set_unpaid(struct pool *pool, struct pool_process *process, bool is_unpaid)
+{
+    pool->unpaid_count += is_unpaid;
+    pool->unpaid_count -= process->is_unpaid;
+    process->is_unpaid = is_unpaid;
+}
+
+void
+pool_holder_count_unpaid(struct pool *pool, struct pool_holder *holder)
+{
+    struct pool_process *process = container_of(holder, struct pool_process, holder);
+
+    if (!holder->is_group)
+        set_unpaid(pool, process, pool_process_is_unpaid(process));
+}
+
 void
 pool_holder_set_pays_implicit(struct pool *pool, struct pool_holder *holder, bool pays)
 {
     if (holder->pays_implicit == pays)
         return;
     holder->pays_implicit = pays;
+    pool_holder_count_unpaid(pool, holder);
     pool_holder_changed(pool, holder);
-    if (pays)
-        holder->account->implicit++;
-    else
-        holder->account->implicit--;
-    pool_account_changed(pool, holder->account);
+    pool_account_add(pool, holder->account, (struct pool_change){.implicit = pays ? 1 : -1});
 }
 
 struct pool_holder *
@@ -149,6 +281,7 @@ void
 pool_process_set_paid(struct pool *pool, struct pool_process *process)
 {
     process->is_paid_by_parent = true;
+    pool_holder_count_unpaid(pool, &process->holder);
     pool_row_changed(pool, POOL_ROW_PROCESS, process->holder.row);
 }
 
@@ -173,6 +306,7 @@ group_leave(struct pool *pool, struct pool_process *process)
     TAILQ_REMOVE(&group->members, process, in_group);
     process->group = NULL;
     process->joined = 0;
+    pool_holder_count_unpaid(pool, &process->holder);
     if (group->founder == process) {
         group->founder = NULL;
         pool_holder_changed(pool, &group->holder);
@@ -225,6 +359,7 @@ pool_process_died(struct pool *pool, struct pool_process *process, int64_t now_n
     if (process->group)
         group_leave(pool, process);
     holder_end(pool, &process->holder);
+    set_unpaid(pool, process, false);
     pool->process_count--;
     pool_due_orphan(pool, NULL, process);
     pool_row_end(pool, POOL_ROW_PROCESS, process->holder.row);
@@ -326,16 +461,14 @@ process_change_account(struct pool *pool, struct pool_process *process,
                        struct pool_account *account)
 {
     struct pool_account *before = process->holder.account;
-
-    unsigned claimed = process->holder.claimed_from ? 1 : 0;
+    const int claimed = process->holder.claimed_from ? 1 : 0;
 
     account->holders++;
-    account->claimed += claimed;
+    pool_wish_change_user(&process->holder, account->user);
+    pool_account_add(pool, account, (struct pool_change){.claimed = claimed});
     process->holder.account = account;
     before->holders--;
-    before->claimed -= claimed;
-    pool_account_changed(pool, account);
-    pool_account_changed(pool, before);
+    pool_account_add(pool, before, (struct pool_change){.claimed = -claimed});
     account_leave(pool, before);
 }
 
@@ -376,7 +509,8 @@ pool_group_join(struct pool *pool, struct pool_opening *opening, struct pool_pro
     if (holds_its_own(self) || self->reserved + self->queued + self->parked > 0)
         return -EBUSY;
     if (!opening->group) {
-        struct pool_account *account = key ? pool_account(pool, key) : self->account;
+        struct pool_account *account =
+            key ? pool_account(pool, self->account->user->uid, key) : self->account;
         struct pool_group *group = account ? pool_group_create(pool, account) : NULL;
         if (!group)
             return -ENOMEM;
@@ -389,6 +523,7 @@ pool_group_join(struct pool *pool, struct pool_opening *opening, struct pool_pro
     }
     process->group = opening->group;
     process->joined = ++pool->next_ordinal;
+    pool_holder_count_unpaid(pool, self);
     pool_row_changed(pool, POOL_ROW_PROCESS, process->holder.row);
     TAILQ_INSERT_TAIL(&process->group->members, process, in_group);
     while ((loan = TAILQ_FIRST(&self->loans)))

@@ -58,10 +58,9 @@ pool_loan_link(struct pool *pool, struct pool_loan *loan, struct pool_holder *ho
     if (opening)
         TAILQ_INSERT_TAIL(&opening->loans, loan, in_opening);
     holder->held++;
-    holder->account->tokens++;
     pool->granted++;
     pool_row_changed(pool, POOL_ROW_LOAN, loan->row);
-    pool_account_changed(pool, holder->account);
+    pool_account_add(pool, holder->account, (struct pool_change){.tokens = 1});
 }
 
 /* Of what the group was asked for. */
@@ -91,10 +90,9 @@ loan_unlink(struct pool *pool, struct pool_loan *loan)
     if (loan->opening)
         TAILQ_REMOVE(&loan->opening->loans, loan, in_opening);
     holder->held--;
-    holder->account->tokens--;
+    pool_account_add(pool, holder->account, (struct pool_change){.tokens = -1});
     if (holder->held == 0)
         pool_holder_set_pays_implicit(pool, holder, false);
-    pool_account_changed(pool, holder->account);
 }
 
 static void
@@ -237,7 +235,8 @@ pool_others_wait(const struct pool *pool, const struct pool_opening *opening)
     if (!poor || !opening->group)
         return poor != NULL;
     /* With several, one of them is another. */
-    return pool->by_share.count > 1 || poor != opening->group->holder.account;
+    return pool->by_share.count > 1 || poor->user->by_share.count > 1 ||
+           poor != opening->group->holder.account;
 }
 
 unsigned
@@ -252,21 +251,48 @@ pool_claims(const struct pool_opening *opening)
     return opening->group ? opening->group->holder.claims : 0;
 }
 
-/* Would who waits have no more, after it had got one of `rich`, than that has now? */
+/* Two accounts, by what is compared: if they are of different users, it is what these have. */
+struct pair {
+    const struct pool_share *rich, *poor;
+};
+
+static struct pair
+pair_of(const struct pool_account *rich, const struct pool_account *poor)
+{
+    if (rich->user != poor->user)
+        return (struct pair){&rich->user->share, &poor->user->share};
+    return (struct pair){&rich->share, &poor->share};
+}
+
+/* Would who waits have no more, after it had got one of `rich`, than that has so many tokens less? */
+static bool
+has_more(struct pair pair, unsigned less)
+{
+    return (pool_tokens_counted(pair.poor) + 1) * pair.rich->weight <=
+           (pool_tokens_counted(pair.rich) - less) * pair.poor->weight;
+}
+
 static bool
 may_change_places(const struct pool_account *rich, const struct pool_account *poor)
 {
-    return rich != poor && (pool_tokens_counted(poor) + 1) * rich->weight <=
-                               pool_tokens_counted(rich) * poor->weight;
+    return rich != poor && has_more(pair_of(rich, poor), 0);
 }
 
 static bool
 has_more_or_longer(const struct pool_account *account, const struct pool_account *other)
 {
-    uint64_t share = pool_tokens_counted(account) * other->weight;
-    uint64_t other_share = pool_tokens_counted(other) * account->weight;
+    const struct pair pair = pair_of(account, other);
+    uint64_t share = pool_tokens_counted(pair.rich) * pair.poor->weight;
+    uint64_t other_share = pool_tokens_counted(pair.poor) * pair.rich->weight;
 
-    return share != other_share ? share > other_share : account->last_served < other->last_served;
+    return share != other_share ? share > other_share
+                                : pair.rich->last_served < pair.poor->last_served;
+}
+
+static bool
+has_none(const struct pool_account *poor, const struct pool_account *rich)
+{
+    return poor->user == rich->user ? pool_has_none(poor) : pool_share_is_none(&poor->user->share);
 }
 
 unsigned
@@ -282,12 +308,11 @@ pool_recalled(const struct pool *pool, const struct pool_opening *opening)
     const struct pool_account *poor = pool_poorest_waiting(pool);
     if (!poor || poor == rich || is_granting(pool))
         return 0;
-    if (pool_has_none(poor))
-        return rich->tokens + rich->claimed > 1;
+    if (has_none(poor, rich))
+        return rich->share.tokens + rich->share.claimed > 1;
     if (opening->group->is_turn_over && may_change_places(rich, poor))
         return 1;
-    return (pool_tokens_counted(rich) - 1) * poor->weight >=
-           (pool_tokens_counted(poor) + 1) * rich->weight;
+    return has_more(pair_of(rich, poor), 1);
 }
 
 static void
@@ -403,6 +428,7 @@ mark_client(struct pool *pool, struct pool_opening *opening, struct pool_process
     if (opening->group || client->is_client)
         return;
     client->is_client = true;
+    pool_holder_count_unpaid(pool, &client->holder);
     pool_row_changed(pool, POOL_ROW_PROCESS, client->holder.row);
 }
 
@@ -429,16 +455,26 @@ pool_unpoll(struct pool *pool, struct pool_opening *opening, struct pool_process
     }
 }
 
+/* What is set aside for this very holder, or user, counts against its limit, and is what it gets. */
+static bool
+is_at_limit(const struct pool *pool, const struct pool_holder *holder,
+            const struct pool_waiter *set_aside)
+{
+    const struct pool_user *user = holder->account->user;
+
+    return (pool_holder_is_full(pool, holder) && !(set_aside && set_aside->holder == holder)) ||
+           (pool_user_is_full(pool, user) &&
+            !(set_aside && set_aside->holder->account->user == user));
+}
+
 /* Would a read be granted now? *set_aside: by this reservation; NULL: by a free token. */
 static bool
 is_grantable(const struct pool *pool, struct pool_opening *opening, struct pool_process *process,
              struct pool_waiter **set_aside)
 {
-    struct pool_holder *holder = pool_holder_of(opening, process);
     struct pool_waiter *found = find_set_aside(process, opening);
 
-    /* What is set aside for this very holder counts against its limit, and is what it gets. */
-    if (pool_holder_is_full(pool, holder) && !(found && found->holder == holder))
+    if (is_at_limit(pool, pool_holder_of(opening, process), found))
         return false;
     *set_aside = found;
     return found || is_granting(pool);
@@ -660,12 +696,11 @@ pool_create(unsigned capacity)
     struct pool *pool = calloc(1, sizeof(*pool));
     if (!pool)
         return NULL;
-    pool->by_share.before = pool_account_before;
+    pool->by_share.before = pool_user_before;
     pool->deadlines.before = pool_deadline_before;
     TAILQ_INIT(&pool->dues);
     TAILQ_INIT(&pool->spare_loans);
-    TAILQ_INIT(&pool->accounts);
-    TAILQ_INIT(&pool->waiting);
+    TAILQ_INIT(&pool->users);
     TAILQ_INIT(&pool->holders);
     TAILQ_INIT(&pool->groups);
     TAILQ_INIT(&pool->openings);
@@ -739,6 +774,17 @@ pool_set_per_process_limit(struct pool *pool, unsigned limit, int64_t now_ns)
     pool->per_process_limit = limit;
     TAILQ_FOREACH (holder, &pool->holders, in_pool)
         pool_unpark(pool, holder);
+    pool_serve(pool, now_ns);
+}
+
+void
+pool_set_per_user_limit(struct pool *pool, unsigned limit, int64_t now_ns)
+{
+    struct pool_user *user;
+
+    pool->per_user_limit = limit;
+    TAILQ_FOREACH (user, &pool->users, in_pool)
+        pool_user_changed(pool, user);
     pool_serve(pool, now_ns);
 }
 

@@ -43,7 +43,8 @@
 #define POOL_NO_THROTTLE UINT32_MAX
 
 struct pool;
-struct pool_account; /* what shares are counted by: a jobwrap with all below it, else a session */
+struct
+    pool_account; /* what shares of a user are counted by: a jobwrap with all below it, else a session */
 struct pool_process; /* a process that uses the server */
 struct pool_opening; /* an open file description of the server's file */
 struct pool_waiter;  /* a read that is blocked, or a poll that was answered 'not yet' */
@@ -82,6 +83,7 @@ struct pool_status {
 
 /* One line of the list of holders and waiters: a process, or a group under its first member. */
 struct pool_client {
+    uint32_t uid;
     uint64_t account; /* its key */
     unsigned weight;
     pid_t pid, keeper; /* keeper: the second member of a group, else 0 */
@@ -106,10 +108,11 @@ bool pool_next_new_due(struct pool *pool, struct pool_due *due);
 
 /* --- who there is --- */
 
-/* The account with this key, made if there is none. Lives as long as a process is in it: hand it to
+/* The user's account with this key, made if there is none. Lives as long as a process is in it: hand it to
  * pool_process_add() before any other call. NULL: out of memory. */
-struct pool_account *pool_account(struct pool *pool, uint64_t key);
-/* weight: 1..POOL_WEIGHT_MAX; twice the weight is twice the tokens when both wait. */
+struct pool_account *pool_account(struct pool *pool, uint32_t uid, uint64_t key);
+/* weight: 1..POOL_WEIGHT_MAX; twice the weight is twice the tokens when both wait. A user has the largest
+ * weight of its accounts. */
 void pool_account_set_weight(struct pool *pool, struct pool_account *account, unsigned weight,
                              int64_t now_ns);
 struct pool_account *pool_process_account(const struct pool_process *process);
@@ -204,6 +207,8 @@ unsigned pool_recalled(const struct pool *pool, const struct pool_opening *openi
 int pool_set_capacity(struct pool *pool, unsigned capacity, int64_t now_ns);
 /* The most tokens that one process or group may hold; 0: no limit. What is held is not recalled. */
 void pool_set_per_process_limit(struct pool *pool, unsigned limit, int64_t now_ns);
+/* The same for all accounts of one user together. */
+void pool_set_per_user_limit(struct pool *pool, unsigned limit, int64_t now_ns);
 /* Rule 10: from now on nothing is granted to anybody once `throttle` tokens are held or set aside, until it is
  * set anew; POOL_NO_THROTTLE: as many are granted as there are. Nothing that is held is taken away. */
 void pool_set_throttle(struct pool *pool, unsigned throttle, int64_t now_ns);
@@ -214,7 +219,7 @@ void pool_set_throttle(struct pool *pool, unsigned throttle, int64_t now_ns);
  * first member founds it, and with it an account, unless its process is below another group: then
  * it stays in that group's account. What the group holds returns when no member is alive. 0, or
  * -EBUSY (the process is in another group, or holds or waits for a token itself), or -ENOMEM. `key`: of the
- * account to found; 0: stay in the process' account. */
+ * account to found, of the process' user; 0: stay in its account. */
 int pool_group_join(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
                     uint64_t key, int64_t now_ns);
 /* The weight (1..POOL_WEIGHT_MAX) of the account that the group of `opening` has founded. 0, or -EBUSY: it is
@@ -235,7 +240,7 @@ bool pool_claim_implicit(struct pool *pool, struct pool_process *process,
  * token; who has asked first has the first. Then its claim stands, it waits in no queue for a token any
  * more, and POOL_DUE_NOTIFY tells it through `opening`: it is to ask again. The wait ends with that, with
  * a token that is read on its charge, with the opening, with itself; asking in vain again prolongs it. 0,
- * or -ENOMEM: it waits for a token only. */
+ * or -ENOMEM, also where a few hundred of its user wait so: it waits for a token only. */
 int pool_await_claim(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
                      struct pool_process *const *ancestors, size_t count);
 /* Is there a claim for who waited through this opening, and has not asked since? While it is so pool_poll()

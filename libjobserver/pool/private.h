@@ -29,6 +29,7 @@ TAILQ_HEAD(pool_holders, pool_holder);
 TAILQ_HEAD(pool_processes, pool_process);
 TAILQ_HEAD(pool_openings, pool_opening);
 TAILQ_HEAD(pool_accounts, pool_account);
+TAILQ_HEAD(pool_users, pool_user);
 TAILQ_HEAD(pool_groups, pool_group);
 TAILQ_HEAD(pool_wishes, pool_wish);
 
@@ -60,24 +61,44 @@ struct pool_rows {
 
 /* `row`, in what follows, is its number, and means nothing while nobody follows. */
 
+/* What shares are compared by: what an account has, or a user with all its accounts. */
+struct pool_share {
+    unsigned weight;
+    unsigned tokens;      /* held, or set aside for it */
+    unsigned implicit;    /* of these, paid implicit slots, which do not count */
+    unsigned claimed;     /* implicit slots that others' tokens pay for */
+    uint64_t last_served; /* the ordinal of its last turn, or of its first wait; 0: never waited */
+};
+
+struct pool_user {
+    uint32_t uid;
+    struct pool_share share; /* its weight is the largest of its accounts' */
+    struct pool_accounts accounts;
+    unsigned account_count;
+    unsigned wishes;
+    struct pool_accounts waiting; /* those with a queue, the longest waiting first */
+    struct heap by_share;         /* the same, by tokens for their weight */
+    uint64_t passed_over_first;   /* how often the first of `waiting` was passed over */
+
+    /* In pool->by_share while one of its accounts waits, but not at its limit. */
+    struct heap_node in_by_share;
+    TAILQ_ENTRY(pool_user) in_pool;
+};
+
 struct pool_account {
     uint32_t row;
     uint64_t key;
-    unsigned weight;
-    unsigned tokens;      /* held, or set aside for it */
-    unsigned implicit;    /* of these, paid implicit slots, which its share does not count */
-    unsigned claimed;     /* implicit slots that others' tokens pay for */
-    unsigned needy;       /* wait below it and have none */
-    unsigned holders;     /* references: processes and groups */
-    uint64_t last_served; /* the ordinal of its last turn, or of its first wait; 0: never waited */
+    struct pool_user *user;
+    struct pool_share share;
+    unsigned needy;   /* wait below it and have none */
+    unsigned holders; /* references: processes and groups */
     struct pool_waiters queue;
 
-    /* While its queue is not empty it stands in pool->waiting, the longest waiting first, and in
-     * pool->by_share. */
+    /* While its queue is not empty it stands in user->waiting and in user->by_share. */
     TAILQ_ENTRY(pool_account) in_waiting;
     struct heap_node in_by_share;
     uint64_t passed_over_step;
-    TAILQ_ENTRY(pool_account) in_pool;
+    TAILQ_ENTRY(pool_account) in_user;
 };
 
 /* Who owes tokens: a process by itself, or a group. */
@@ -105,6 +126,7 @@ struct pool_process {
     pid_t pid;
     bool is_client; /* a token was read, or asked for, that it is charged for */
     bool is_paid_by_parent;
+    bool is_unpaid; /* rule 2; is counted */
     bool has_polled;
     struct pool_group *group;
     uint64_t joined; /* an ordinal; 0: is in no group */
@@ -187,9 +209,11 @@ struct pool_waiter {
     TAILQ_ENTRY(pool_waiter) in_opening;
 };
 
-/* Who has asked for a claim in vain. */
+/* Who has asked for a claim in vain. All are looked at whenever one may be granted. */
+#define WISHES_PER_USER 256
 struct pool_wish {
     struct pool_holder *holder; /* whose slot is to be paid for */
+    struct pool_user *user;     /* that it was made for */
     struct pool_opening *opening;
     bool is_granted; /* it has the claim, or the server was replaced; and has not asked since */
     bool is_told;    /* and a poll has said so */
@@ -205,19 +229,17 @@ struct pool {
     struct pool_rows *rows;    /* NULL: nobody follows */
 
     unsigned capacity, free, held, reserved, debt;
-    unsigned per_process_limit; /* 0: none */
-    unsigned throttle;          /* or POOL_NO_THROTTLE */
+    unsigned per_process_limit, per_user_limit; /* 0: none */
+    unsigned throttle;                          /* or POOL_NO_THROTTLE */
 
     struct pool_loans spare_loans;
     struct pool_loan **loan_blocks; /* as allocated, for pool_destroy() */
     size_t loan_block_count;
     unsigned loans; /* in all blocks */
 
-    struct pool_accounts accounts;
-    unsigned account_count;
-    struct pool_accounts waiting; /* those with a queue, the longest waiting first */
-    struct heap by_share;         /* the same, by tokens for their weight */
-    uint64_t passed_over_first;   /* how often the first of `waiting` was passed over */
+    struct pool_users users;
+    unsigned user_count, account_count;
+    struct heap by_share; /* the users whose turn it could be, by tokens for their weight */
     uint64_t next_turn;
 
     struct pool_wishes wishes; /* the oldest first */
@@ -229,7 +251,7 @@ struct pool {
     struct pool_holders holders;
     struct pool_groups groups;
     struct pool_openings openings;
-    unsigned process_count, waiter_count;
+    unsigned process_count, waiter_count, unpaid_count;
     uint64_t next_ordinal;
 
     uint64_t granted, returned, foreign, dropped, reclaimed, lapsed;
@@ -263,12 +285,14 @@ void pool_due_orphan(struct pool *pool, const struct pool_opening *opening,
 
 /* --- queue.c --- */
 
-/* The orders of pool->by_share and pool->deadlines. */
+/* The orders of pool->by_share, user->by_share and pool->deadlines. */
+bool pool_user_before(struct heap_node *a, struct heap_node *b);
 bool pool_account_before(struct heap_node *a, struct heap_node *b);
 bool pool_deadline_before(struct heap_node *a, struct heap_node *b);
 
-/* Is the holder at its limit, counting what is set aside for it? */
+/* Are they at their limits, counting what is set aside for them? */
 bool pool_holder_is_full(const struct pool *pool, const struct pool_holder *holder);
+bool pool_user_is_full(const struct pool *pool, const struct pool_user *user);
 /* A new waiter in its place; NULL: out of memory. */
 struct pool_waiter *pool_wait(struct pool *pool, enum waiter_kind kind,
                               struct pool_opening *opening, struct pool_process *process,
@@ -283,23 +307,61 @@ struct pool_waiter *pool_next_waiter(struct pool *pool);
 void pool_set_aside(struct pool *pool, struct pool_waiter *waiter, enum waiter_state state,
                     int64_t deadline_ns);
 void pool_set_deadline(struct pool *pool, struct pool_waiter *waiter, int64_t deadline_ns);
-/* The tokens or the weight of the account have changed. */
+/* What its place among the others depends on has changed. */
 void pool_account_changed(struct pool *pool, struct pool_account *account);
+void pool_user_changed(struct pool *pool, struct pool_user *user);
 /* The waiting account whose turn is next, but for those that were passed over; NULL: none waits. */
 const struct pool_account *pool_poorest_waiting(const struct pool *pool);
-/* Has it no token, none that is set aside for it, and no claim on another's; or somebody below it? */
+/* No token, none set aside, and no claim on another's. */
+bool pool_share_is_none(const struct pool_share *share);
+/* The same of an account, or of somebody below it. */
 bool pool_has_none(const struct pool_account *account);
-/* Tokens that count for its share. */
-uint64_t pool_tokens_counted(const struct pool_account *account);
+/* Tokens that count for it. */
+uint64_t pool_tokens_counted(const struct pool_share *share);
 /* The holder may be below its limit again: its parked waiters want something. */
 void pool_unpark(struct pool *pool, struct pool_holder *holder);
 /* Charges the waiter to who is the holder now, if that has changed. */
 void pool_waiter_recharge(struct pool *pool, struct pool_waiter *waiter);
 
+/* Added to what the account has, and its user with it. */
+struct pool_change {
+    int tokens, implicit, claimed;
+};
+
+static inline void
+pool_share_add(struct pool_share *share, struct pool_change change)
+{
+    share->tokens += (unsigned)change.tokens;
+    share->implicit += (unsigned)change.implicit;
+    share->claimed += (unsigned)change.claimed;
+}
+
+static inline void
+pool_account_add(struct pool *pool, struct pool_account *account, struct pool_change change)
+{
+    struct pool_user *user = account->user;
+
+    pool_share_add(&account->share, change);
+    pool_share_add(&user->share, change);
+    /* Nobody of it waits, which is where a token is granted at once. */
+    if (user->by_share.count > 0)
+        pool_account_changed(pool, account);
+}
+
 /* --- members.c --- */
+
+/* The next of all accounts; the first if `account` is NULL. */
+struct pool_account *pool_account_next(const struct pool *pool, const struct pool_account *account);
+/* Users and accounts are no more; nothing else is looked at. */
+void pool_users_discard(struct pool *pool);
+/* Its weight, and with it that of its user. */
+void pool_account_weigh(struct pool *pool, struct pool_account *account, unsigned weight);
 
 /* Rule 6: who owes, or will owe, a token that `process` reads through `opening`. */
 struct pool_holder *pool_holder_of(struct pool_opening *opening, struct pool_process *process);
+bool pool_process_is_unpaid(const struct pool_process *process);
+/* What tells whether somebody pays for the implicit slot of this holder has changed. */
+void pool_holder_count_unpaid(struct pool *pool, struct pool_holder *holder);
 void pool_holder_set_pays_implicit(struct pool *pool, struct pool_holder *holder, bool pays);
 /* With no member. NULL: out of memory (the account then ends too, if nobody is in it). */
 struct pool_group *pool_group_create(struct pool *pool, struct pool_account *account);
@@ -328,6 +390,8 @@ void pool_serve_wishes(struct pool *pool);
 int pool_wish_restore(struct pool *pool, struct pool_holder *holder, struct pool_opening *opening);
 /* Could it be granted? It never can between two calls. */
 bool pool_wish_is_grantable(const struct pool_wish *wish);
+/* It is in an account of this user from now on. */
+void pool_wish_change_user(struct pool_holder *holder, struct pool_user *user);
 /* The holder waits for no claim any more: it has got a token, or has gone. */
 void pool_wish_end(struct pool *pool, struct pool_holder *holder);
 /* The process has died, which may be somebody's ancestor. */

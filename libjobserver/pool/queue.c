@@ -3,34 +3,54 @@
 /*
  * Who waits, and whose turn it is (rule 8).
  *
- * Within an account it is first come, first served. Among the accounts that wait, those that have no
- * token at all come before all others. Then it is the one with the fewest tokens for its weight, found
- * in a heap; among equals the one that was served (or came to the queue first) longest ago, so that an
- * account with many waiters gains nothing by them, not even against one that comes back to the queue
- * only after each of its jobs.
+ * First it is decided between users, then between the accounts of the user, and within an account it is first
+ * come, first served. Of users, and of accounts, those that have no token at all come before all others. Then
+ * it is the one with the fewest tokens for its weight, found in a heap; among equals the one that was served
+ * (or came to the queue first) longest ago, so that an account with many waiters, or a user with many
+ * accounts, gains nothing by them, not even against one that comes back to the queue only after each of its
+ * jobs.
  *
- * An account that was passed over `capacity` times goes before those that have some: whenever one is served, those that
- * stand before it in pool->waiting, which is in the order of waiting, have been passed over once
- * more. The first of the list has always been passed over most often, so only its count is needed:
- * passed_over_first. The others' are kept as steps from one to the next (the count of an account is
+ * An account that was passed over `capacity` times goes before those of the same user that have some: whenever
+ * one is served, those that stand before it in user->waiting, which is in the order of waiting, have been
+ * passed over once more. The first of the list has always been passed over most often, so only its count is
+ * needed: passed_over_first. The others' are kept as steps from one to the next (the count of an account is
  * the sum of passed_over_step from it to the end of the list), and adding one to all that stand
- * before somebody is one addition.
+ * before somebody is one addition. Users have no such turns: who keeps what it gets would have all in the end.
  */
 #include "libjobserver/pool/private.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
+/* --- orders --- */
+
+bool
+pool_share_is_none(const struct pool_share *share)
+{
+    return share->tokens + share->claimed == 0;
+}
+
 bool
 pool_has_none(const struct pool_account *account)
 {
-    return account->tokens + account->claimed == 0 || account->needy > 0;
+    return pool_share_is_none(&account->share) || account->needy > 0;
 }
 
 uint64_t
-pool_tokens_counted(const struct pool_account *account)
+pool_tokens_counted(const struct pool_share *share)
 {
-    return account->tokens - account->implicit;
+    return share->tokens - share->implicit;
+}
+
+static bool
+share_before(const struct pool_share *first, const struct pool_share *second)
+{
+    uint64_t first_share = pool_tokens_counted(first) * second->weight;
+    uint64_t second_share = pool_tokens_counted(second) * first->weight;
+
+    if (first_share != second_share)
+        return first_share < second_share;
+    return first->last_served < second->last_served;
 }
 
 bool
@@ -38,14 +58,22 @@ pool_account_before(struct heap_node *a, struct heap_node *b)
 {
     const struct pool_account *first = container_of(a, struct pool_account, in_by_share);
     const struct pool_account *second = container_of(b, struct pool_account, in_by_share);
-    uint64_t first_share = pool_tokens_counted(first) * second->weight;
-    uint64_t second_share = pool_tokens_counted(second) * first->weight;
 
     if (pool_has_none(first) != pool_has_none(second))
         return pool_has_none(first);
-    if (first_share != second_share)
-        return first_share < second_share;
-    return first->last_served < second->last_served;
+    return share_before(&first->share, &second->share);
+}
+
+/* What somebody needs below one of its accounts is for that one's order only: anybody can say so. */
+bool
+pool_user_before(struct heap_node *a, struct heap_node *b)
+{
+    const struct pool_share *first = &container_of(a, struct pool_user, in_by_share)->share;
+    const struct pool_share *second = &container_of(b, struct pool_user, in_by_share)->share;
+
+    if (pool_share_is_none(first) != pool_share_is_none(second))
+        return pool_share_is_none(first);
+    return share_before(first, second);
 }
 
 bool
@@ -55,80 +83,147 @@ pool_deadline_before(struct heap_node *a, struct heap_node *b)
            container_of(b, struct pool_waiter, in_deadlines)->deadline_ns;
 }
 
+/* --- users and accounts that wait --- */
+
+bool
+pool_user_is_full(const struct pool *pool, const struct pool_user *user)
+{
+    return pool->per_user_limit > 0 && user->share.tokens >= pool->per_user_limit;
+}
+
+void
+pool_user_changed(struct pool *pool, struct pool_user *user)
+{
+    bool may_be_next = user->by_share.count > 0 && !pool_user_is_full(pool, user);
+
+    if (!heap_contains(&user->in_by_share)) {
+        if (may_be_next)
+            heap_insert(&pool->by_share, &user->in_by_share);
+    } else if (!may_be_next) {
+        heap_remove(&pool->by_share, &user->in_by_share);
+    } else if (pool->by_share.count > 1) {
+        heap_moved(&pool->by_share, &user->in_by_share);
+    }
+}
+
 void
 pool_account_changed(struct pool *pool, struct pool_account *account)
 {
     if (heap_contains(&account->in_by_share))
-        heap_moved(&pool->by_share, &account->in_by_share);
+        heap_moved(&account->user->by_share, &account->in_by_share);
+    pool_user_changed(pool, account->user);
 }
 
-/* --- accounts that wait --- */
+static void
+set_last_served(struct pool *pool, struct pool_account *account)
+{
+    account->share.last_served = ++pool->next_turn;
+    pool_row_changed(pool, POOL_ROW_ACCOUNT, account->row);
+}
 
 static void
 account_starts_waiting(struct pool *pool, struct pool_account *account)
 {
+    struct pool_user *user = account->user;
+
     account->passed_over_step = 0;
-    if (account->last_served == 0) {
-        account->last_served = ++pool->next_turn;
-        pool_row_changed(pool, POOL_ROW_ACCOUNT, account->row);
-    }
-    TAILQ_INSERT_TAIL(&pool->waiting, account, in_waiting);
-    heap_insert(&pool->by_share, &account->in_by_share);
+    if (account->share.last_served == 0)
+        set_last_served(pool, account);
+    if (user->share.last_served == 0)
+        user->share.last_served = account->share.last_served;
+    TAILQ_INSERT_TAIL(&user->waiting, account, in_waiting);
+    heap_insert(&user->by_share, &account->in_by_share);
+    pool_user_changed(pool, user);
 }
 
 static void
-account_stops_waiting(struct pool *pool, struct pool_account *account)
+leave_waiting(struct pool_account *account)
 {
     struct pool_account *longer = TAILQ_PREV(account, pool_accounts, in_waiting);
 
     if (longer)
         longer->passed_over_step += account->passed_over_step;
     else
-        pool->passed_over_first -= account->passed_over_step;
-    TAILQ_REMOVE(&pool->waiting, account, in_waiting);
-    heap_remove(&pool->by_share, &account->in_by_share);
+        account->user->passed_over_first -= account->passed_over_step;
+    TAILQ_REMOVE(&account->user->waiting, account, in_waiting);
 }
 
 static void
-count_passed_over(struct pool *pool, struct pool_account *served)
+account_stops_waiting(struct pool *pool, struct pool_account *account)
+{
+    leave_waiting(account);
+    heap_remove(&account->user->by_share, &account->in_by_share);
+    pool_user_changed(pool, account->user);
+}
+
+/* The first of its queue has gone. */
+static void
+account_served(struct pool *pool, struct pool_account *account)
+{
+    struct pool_user *user = account->user;
+
+    leave_waiting(account);
+    set_last_served(pool, account);
+    user->share.last_served = account->share.last_served;
+    if (TAILQ_EMPTY(&account->queue)) {
+        heap_remove(&user->by_share, &account->in_by_share);
+    } else {
+        account->passed_over_step = 0;
+        TAILQ_INSERT_TAIL(&user->waiting, account, in_waiting);
+        heap_moved(&user->by_share, &account->in_by_share);
+    }
+    pool_user_changed(pool, user);
+}
+
+static void
+count_passed_over(struct pool_account *served)
 {
     struct pool_account *longer = TAILQ_PREV(served, pool_accounts, in_waiting);
 
     if (!longer)
         return;
     longer->passed_over_step++;
-    pool->passed_over_first++;
+    served->user->passed_over_first++;
+}
+
+static struct pool_account *
+poorest_waiting(const struct pool *pool)
+{
+    struct heap_node *first = heap_first(&pool->by_share);
+
+    if (!first)
+        return NULL;
+    const struct pool_user *user = container_of(first, struct pool_user, in_by_share);
+    return container_of(heap_first(&user->by_share), struct pool_account, in_by_share);
+}
+
+const struct pool_account *
+pool_poorest_waiting(const struct pool *pool)
+{
+    return poorest_waiting(pool);
 }
 
 static struct pool_account *
 next_account(const struct pool *pool)
 {
-    if (TAILQ_EMPTY(&pool->waiting))
-        return NULL;
-    struct pool_account *poorest =
-        container_of(heap_first(&pool->by_share), struct pool_account, in_by_share);
-    if (!pool_has_none(poorest) && pool->passed_over_first >= pool->capacity)
-        return TAILQ_FIRST(&pool->waiting);
+    struct pool_account *poorest = poorest_waiting(pool);
+
+    if (poorest && !pool_has_none(poorest) && poorest->user->passed_over_first >= pool->capacity)
+        return TAILQ_FIRST(&poorest->user->waiting);
     return poorest;
 }
 
 unsigned
 pool_count_needy(const struct pool *pool)
 {
+    const struct pool_user *user;
     const struct pool_account *account;
     unsigned count = 0;
 
-    TAILQ_FOREACH (account, &pool->waiting, in_waiting)
-        count += pool_has_none(account);
+    TAILQ_FOREACH (user, &pool->users, in_pool)
+        TAILQ_FOREACH (account, &user->waiting, in_waiting)
+            count += pool_has_none(account);
     return count;
-}
-
-const struct pool_account *
-pool_poorest_waiting(const struct pool *pool)
-{
-    struct heap_node *first = heap_first(&pool->by_share);
-
-    return first ? container_of(first, struct pool_account, in_by_share) : NULL;
 }
 
 /* --- waiters in and out of the queue --- */
@@ -251,14 +346,10 @@ pool_next_waiter(struct pool *pool)
             park(waiter);
             continue;
         }
-        count_passed_over(pool, account);
+        count_passed_over(account);
         waiter->holder->queued--;
         TAILQ_REMOVE(&account->queue, waiter, in_queue);
-        account_stops_waiting(pool, account);
-        account->last_served = ++pool->next_turn;
-        pool_row_changed(pool, POOL_ROW_ACCOUNT, account->row);
-        if (!TAILQ_EMPTY(&account->queue))
-            account_starts_waiting(pool, account);
+        account_served(pool, account);
         waiter->state = WAITER_NEXT;
         return waiter;
     }
@@ -288,8 +379,7 @@ pool_set_aside(struct pool *pool, struct pool_waiter *waiter, enum waiter_state 
     TAILQ_REMOVE(&waiter->process->waiters, waiter, in_process);
     TAILQ_INSERT_HEAD(&waiter->process->waiters, waiter, in_process);
     waiter->holder->reserved++;
-    waiter->holder->account->tokens++;
-    pool_account_changed(pool, waiter->holder->account);
+    pool_account_add(pool, waiter->holder->account, (struct pool_change){.tokens = 1});
     pool_set_deadline(pool, waiter, deadline_ns);
 }
 
@@ -301,8 +391,7 @@ end_set_aside(struct pool *pool, struct pool_waiter *waiter)
     pool->reserved--;
     pool->free++;
     waiter->holder->reserved--;
-    waiter->holder->account->tokens--;
-    pool_account_changed(pool, waiter->holder->account);
+    pool_account_add(pool, waiter->holder->account, (struct pool_change){.tokens = -1});
 }
 
 void
@@ -341,11 +430,9 @@ pool_waiter_recharge(struct pool *pool, struct pool_waiter *waiter)
         return;
     if (heap_contains(&waiter->in_deadlines)) {
         before->reserved--;
-        before->account->tokens--;
+        pool_account_add(pool, before->account, (struct pool_change){.tokens = -1});
         now->reserved++;
-        now->account->tokens++;
-        pool_account_changed(pool, before->account);
-        pool_account_changed(pool, now->account);
+        pool_account_add(pool, now->account, (struct pool_change){.tokens = 1});
         waiter->holder = now;
     } else {
         leave_line(pool, waiter);

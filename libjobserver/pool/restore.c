@@ -236,8 +236,6 @@ make_pool(struct restore *restore)
         return refuse(restore, &none, "it is missing");
     if (row->pool.capacity < 1 || row->pool.capacity > POOL_CAPACITY_MAX)
         return refuse(restore, row, "its capacity is out of range");
-    if (row->pool.flags)
-        return refuse(restore, row, "it has an unknown flag");
     restore->told = row->pool;
     restore->numbers = pool_rows_create();
     restore->pool = restore->numbers ? pool_create(row->pool.capacity) : NULL;
@@ -262,6 +260,7 @@ settle_pool(struct restore *restore)
     pool->reclaimed = row->reclaimed;
     pool->lapsed = row->lapsed;
     pool->per_process_limit = row->per_process_limit;
+    pool->per_user_limit = row->per_user_limit;
     pool->throttle = row->throttle;
     pool->debt = pool->held > pool->capacity ? pool->held - pool->capacity : 0;
     pool->free = pool->capacity + pool->debt - pool->held;
@@ -285,13 +284,17 @@ make_account(struct restore *restore, const struct pool_row *row)
         return refuse(restore, row, "its weight is out of range");
     if (row->account.last_served > restore->told.next_turn)
         return refuse(restore, row, "its last turn is out of range");
-    struct pool_account *account = pool_account(restore->pool, row->account.key);
+    if (row->account.flags)
+        return refuse(restore, row, "it has an unknown flag");
+    struct pool_account *account = pool_account(restore->pool, row->account.uid, row->account.key);
     if (!account)
         return -ENOMEM;
     if (restore->pool->account_count == before)
         return refuse(restore, row, "another has its key");
-    account->last_served = row->account.last_served;
-    account->weight = row->account.weight;
+    account->share.last_served = row->account.last_served;
+    if (account->user->share.last_served < row->account.last_served)
+        account->user->share.last_served = row->account.last_served;
+    pool_account_weigh(restore->pool, account, row->account.weight);
     account->needy = row->account.needy;
     account->holders++; /* it stays until check_account() */
     return place(restore, row, account, &account->row);
@@ -335,6 +338,7 @@ make_process(struct restore *restore, const struct pool_row *row)
     process->is_client = told->flags & POOL_ROW_CLIENT;
     process->has_polled = told->flags & POOL_ROW_HAS_POLLED;
     process->lapses = told->lapses;
+    pool_holder_count_unpaid(restore->pool, &process->holder);
     pool_holder_set_pays_implicit(restore->pool, &process->holder,
                                   told->flags & POOL_ROW_PAYS_IMPLICIT);
     return place(restore, row, process, &process->holder.row);
@@ -451,6 +455,7 @@ join(struct restore *restore, struct pool_row *row)
         return refuse(restore, row, "it is in another account than its group");
     process->group = group;
     process->joined = row->process.joined;
+    pool_holder_count_unpaid(restore->pool, &process->holder);
     TAILQ_INSERT_TAIL(&group->members, process, in_group);
     return 0;
 }
@@ -611,7 +616,6 @@ discard_holders(struct pool *pool)
 static void
 discard(struct pool *pool)
 {
-    struct pool_account *account;
     struct pool_opening *opening;
     struct pool_wish *wish;
 
@@ -623,10 +627,7 @@ discard(struct pool *pool)
         TAILQ_REMOVE(&pool->openings, opening, in_pool);
         free(opening);
     }
-    while ((account = TAILQ_FIRST(&pool->accounts))) {
-        TAILQ_REMOVE(&pool->accounts, account, in_pool);
-        free(account);
-    }
+    pool_users_discard(pool);
     discard_holders(pool);
     pool_loans_free(pool);
     heap_free(&pool->by_share);

@@ -21,7 +21,7 @@
 
 /* All bytes are told, and may be compared. */
 static_assert(sizeof(struct pool_row_pool) == 88, "padding in a row");
-static_assert(sizeof(struct pool_row_account) == 24, "padding in a row");
+static_assert(sizeof(struct pool_row_account) == 32, "padding in a row");
 static_assert(sizeof(struct pool_row_holding) == 32, "padding in a row");
 static_assert(sizeof(struct pool_row_process) == 56, "padding in a row");
 static_assert(sizeof(struct pool_row_group) == 40, "padding in a row");
@@ -171,13 +171,13 @@ number_holder(struct pool *pool, struct pool_holder *holder)
 static int
 number_all(struct pool *pool)
 {
-    struct pool_account *account;
+    struct pool_account *account = NULL;
     struct pool_holder *holder;
     struct pool_opening *opening;
     struct pool_loan *loan;
     int result = 0;
 
-    TAILQ_FOREACH (account, &pool->accounts, in_pool)
+    while ((account = pool_account_next(pool, account)))
         if (result == 0)
             result = pool_row_begin(pool, POOL_ROW_ACCOUNT, account, &account->row);
     TAILQ_FOREACH (holder, &pool->holders, in_pool)
@@ -343,8 +343,9 @@ tell(struct pool_row *row, const void *object)
     if (row->kind == POOL_ROW_ACCOUNT)
         row->account = (struct pool_row_account){
             .key = account->key,
-            .last_served = account->last_served,
-            .weight = account->weight,
+            .last_served = account->share.last_served,
+            .uid = account->user->uid,
+            .weight = account->share.weight,
             .needy = account->needy,
         };
     else if (row->kind == POOL_ROW_PROCESS)
@@ -374,6 +375,7 @@ tell_pool(struct pool_row *row, const struct pool *pool)
         .held = pool->held,
         .debt = pool->debt,
         .per_process_limit = pool->per_process_limit,
+        .per_user_limit = pool->per_user_limit,
         .throttle = pool->throttle,
     };
 }

@@ -46,15 +46,16 @@ struct pool_row_pool {
     uint64_t next_ordinal, next_turn;
     uint64_t granted, returned, foreign, dropped, reclaimed, lapsed;
     uint32_t capacity, held, debt;
-    uint32_t per_process_limit, throttle;
-    uint32_t flags; /* 0 */
+    uint32_t per_process_limit, per_user_limit, throttle;
 };
 
 struct pool_row_account {
-    uint64_t key;
-    uint64_t last_served;
+    uint64_t key;         /* no other of the user has it */
+    uint64_t last_served; /* the latest of its accounts' is the user's */
+    uint32_t uid;
     uint32_t weight;
     uint32_t needy;
+    uint32_t flags; /* 0 */
 };
 
 /* A process or a group. kind: 0 if there is none. */

@@ -5,19 +5,9 @@
 
 #include <stdlib.h>
 
-/* Rule 2: a direct client runs one job more than it holds, unless somebody paid for that one. */
-static bool
-is_unpaid(const struct pool_process *process)
-{
-    return process->is_client && !process->is_paid_by_parent && !process->group &&
-           !process->holder.claimed_from && !process->holder.pays_implicit;
-}
-
 void
 pool_get_status(const struct pool *pool, struct pool_status *status)
 {
-    struct pool_holder *holder;
-
     *status = (struct pool_status){
         .capacity = pool->capacity,
         .free = pool->free,
@@ -25,6 +15,7 @@ pool_get_status(const struct pool *pool, struct pool_status *status)
         .reserved = pool->reserved,
         .debt = pool->debt,
         .waiting = pool->waiter_count - pool->reserved,
+        .unpaid = pool->unpaid_count,
         .accounts = pool->account_count,
         .processes = pool->process_count,
         .granted = pool->granted,
@@ -34,9 +25,6 @@ pool_get_status(const struct pool *pool, struct pool_status *status)
         .reclaimed = pool->reclaimed,
         .lapsed = pool->lapsed,
     };
-    TAILQ_FOREACH (holder, &pool->holders, in_pool)
-        if (!holder->is_group)
-            status->unpaid += is_unpaid(container_of(holder, struct pool_process, holder));
 }
 
 unsigned
@@ -77,8 +65,9 @@ describe(struct pool_holder *holder)
         second = TAILQ_NEXT(first, in_group);
     }
     return (struct pool_client){
+        .uid = holder->account->user->uid,
         .account = holder->account->key,
-        .weight = holder->account->weight,
+        .weight = holder->account->share.weight,
         .pid = first->pid,
         .keeper = second ? second->pid : 0,
         .held = holder->held,
@@ -88,7 +77,7 @@ describe(struct pool_holder *holder)
         .has_claimed = holder->claimed_from != NULL,
         .is_group = holder->is_group,
         .pays_implicit = holder->pays_implicit,
-        .is_unpaid = !holder->is_group && is_unpaid(first),
+        .is_unpaid = !holder->is_group && first->is_unpaid,
     };
 }
 
@@ -112,7 +101,7 @@ pool_get_clients(const struct pool *pool, uint64_t *cursor, struct pool_client *
 /* --- the check --- */
 
 struct totals {
-    unsigned held, reserved, queued, parked, holders, implicit, claimed, loans, wishes;
+    unsigned held, reserved, queued, parked, holders, implicit, claimed, loans, wishes, unpaid;
 };
 
 static const char *
@@ -194,8 +183,13 @@ check_holders(const struct pool *pool, struct totals *totals)
         totals->implicit += holder->pays_implicit;
         totals->claimed += holder->claimed_from != NULL;
         totals->holders++;
-        if (!holder->is_group)
-            totals->wishes += container_of(holder, struct pool_process, holder)->wishes;
+        if (holder->is_group)
+            continue;
+        const struct pool_process *process = container_of(holder, struct pool_process, holder);
+        if (process->is_unpaid != pool_process_is_unpaid(process))
+            return "an implicit slot that nobody pays for is not counted, or another is";
+        totals->unpaid += process->is_unpaid;
+        totals->wishes += process->wishes;
     }
     return NULL;
 }
@@ -214,35 +208,82 @@ check_account(const struct pool_account *account, struct totals *sum)
             return "a waiter is in another account's queue";
         sum->queued++;
     }
-    sum->held += account->tokens;
-    sum->implicit += account->implicit;
-    sum->claimed += account->claimed;
+    sum->held += account->share.tokens;
+    sum->implicit += account->share.implicit;
+    sum->claimed += account->share.claimed;
     sum->holders += account->holders;
     return NULL;
 }
 
-static const char *
-check_accounts(const struct pool *pool, const struct totals *totals)
+static bool
+is_in_order(const struct heap *heap)
 {
-    struct pool_account *account;
-    struct totals sum = {0};
+    for (size_t i = 1; i < heap->count; i++)
+        if (heap->before(heap->nodes[i], heap->nodes[(i - 1) / 2]))
+            return false;
+    return true;
+}
+
+static const char *
+check_waiting(const struct pool *pool, const struct pool_user *user)
+{
+    const struct pool_account *account;
     unsigned waiting = 0;
     uint64_t passed_over = 0;
 
-    TAILQ_FOREACH (account, &pool->accounts, in_pool) {
-        const char *wrong = check_account(account, &sum);
-        if (wrong)
-            return wrong;
-    }
-    TAILQ_FOREACH (account, &pool->waiting, in_waiting) {
+    TAILQ_FOREACH (account, &user->waiting, in_waiting) {
         passed_over += account->passed_over_step;
         waiting++;
     }
-    if (waiting != pool->by_share.count || passed_over != pool->passed_over_first)
+    if (waiting != user->by_share.count || passed_over != user->passed_over_first)
         return "the list of waiting accounts is wrong";
-    for (size_t i = 1; i < pool->by_share.count; i++)
-        if (pool_account_before(pool->by_share.nodes[i], pool->by_share.nodes[(i - 1) / 2]))
-            return "the waiting accounts are not in the order of rule 8";
+    if (heap_contains(&user->in_by_share) != (waiting > 0 && !pool_user_is_full(pool, user)))
+        return "a user waits with no account, or is at its limit, or does not wait with one";
+    return is_in_order(&user->by_share) ? NULL : "accounts are not in the order of rule 8";
+}
+
+static const char *
+check_user(const struct pool *pool, const struct pool_user *user, struct totals *sum)
+{
+    const struct pool_account *account;
+    struct totals own = {0};
+    unsigned weight = 0, count = 0;
+
+    TAILQ_FOREACH (account, &user->accounts, in_user) {
+        const char *wrong = check_account(account, &own);
+        if (wrong)
+            return wrong;
+        if (account->user != user)
+            return "an account is in another user's list";
+        weight = account->share.weight > weight ? account->share.weight : weight;
+        count++;
+    }
+    if (count == 0 || count != user->account_count || weight != user->share.weight)
+        return "a user's number of accounts, or its weight, is wrong";
+    if (own.held != user->share.tokens || own.implicit != user->share.implicit ||
+        own.claimed != user->share.claimed)
+        return "a user's share is not its accounts'";
+    sum->held += own.held;
+    sum->queued += own.queued;
+    sum->implicit += own.implicit;
+    sum->claimed += own.claimed;
+    sum->holders += own.holders;
+    return check_waiting(pool, user);
+}
+
+static const char *
+check_users(const struct pool *pool, const struct totals *totals)
+{
+    const struct pool_user *user;
+    struct totals sum = {0};
+
+    TAILQ_FOREACH (user, &pool->users, in_pool) {
+        const char *wrong = check_user(pool, user, &sum);
+        if (wrong)
+            return wrong;
+    }
+    if (!is_in_order(&pool->by_share))
+        return "users are not in the order of rule 8";
     if (sum.held != totals->held + totals->reserved || sum.queued != totals->queued)
         return "the accounts' sums are not the holders'";
     if (sum.implicit != totals->implicit || sum.holders != totals->holders ||
@@ -274,8 +315,8 @@ static const char *
 check_rule_1(const struct pool *pool, const struct totals *totals)
 {
     if (totals->held != pool->held || totals->reserved != pool->reserved ||
-        pool->reserved != pool->deadlines.count)
-        return "the sums of held and reserved are wrong";
+        pool->reserved != pool->deadlines.count || totals->unpaid != pool->unpaid_count)
+        return "the sums of held, reserved and unpaid are wrong";
     if (pool->free + pool->held + pool->reserved != pool->capacity + pool->debt)
         return "free + held + reserved is not capacity + debt";
     if (pool->debt > 0 && pool->free + pool->reserved > 0)
@@ -286,9 +327,9 @@ check_rule_1(const struct pool *pool, const struct totals *totals)
 }
 
 static const char *
-check_rules_3_and_10(const struct pool *pool, const struct totals *totals)
+check_rules_3_and_10(const struct pool *pool)
 {
-    if (pool->free > 0 && pool_used(pool) < pool->throttle && totals->queued > 0)
+    if (pool->free > 0 && pool_used(pool) < pool->throttle && pool->by_share.count > 0)
         return "a token is free, and somebody waits";
     return NULL;
 }
@@ -299,12 +340,12 @@ pool_check(const struct pool *pool)
     struct totals totals = {0};
     const char *wrong = check_holders(pool, &totals);
     if (!wrong)
-        wrong = check_accounts(pool, &totals);
+        wrong = check_users(pool, &totals);
     if (!wrong)
         wrong = check_wishes(pool, &totals);
     if (!wrong)
         wrong = check_rule_1(pool, &totals);
     if (!wrong)
-        wrong = check_rules_3_and_10(pool, &totals);
+        wrong = check_rules_3_and_10(pool);
     return wrong;
 }

@@ -444,7 +444,7 @@ def connect_in(directory_fd: int) -> socket.socket:
     """To the socket there, whose path may be longer than an address has room for."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
-        connection.settimeout(None)  # whatever the program's default is
+        connection.settimeout(_PATIENCE_S)
         connection.connect(f"/proc/self/fd/{directory_fd}/{CONTROL_NAME}")
     except BaseException:
         connection.close()
@@ -452,10 +452,17 @@ def connect_in(directory_fd: int) -> socket.socket:
     return connection
 
 
+# Root asks anybody's server, but does not wait for one that will not answer.
+_PATIENCE_S = 2.0
+
+
 def _is_trusted(connection: socket.socket) -> bool:
-    """Root's server, our own, or anybody's if we are root."""
+    """Root's server, or our own, which is waited for; or anybody's if we are root."""
     peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    return _CREDENTIALS.unpack(peer)[1] in (0, os.geteuid()) or os.geteuid() == 0
+    if _CREDENTIALS.unpack(peer)[1] in (0, os.geteuid()):
+        connection.settimeout(None)
+        return True
+    return os.geteuid() == 0
 
 
 class _Answer(NamedTuple):
@@ -549,6 +556,11 @@ class _Connection:
             try:
                 self._send(operation)
                 answer = self._receive()
+            except socket.timeout:
+                # An answer that came later would be taken for that to the next question.
+                with contextlib.suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)
+                raise
             except OSError:
                 raise
             except BaseException:

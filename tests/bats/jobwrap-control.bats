@@ -175,6 +175,34 @@ END
     exactly 2 120
 }
 
+@test 'a server of another user that does not answer is not waited for' {
+    require_root
+    require setpriv
+    directory_for_all
+    mkdir -m 755 "$OTHER/theirs"
+    chown 65534 "$OTHER/theirs"
+    spawn setpriv --reuid=65534 --regid=65534 --clear-groups /usr/bin/python3 -c '
+import os, socket, sys
+os.chdir(sys.argv[1])
+os.mkfifo("jobserver", 0o666)
+fifo = os.open("jobserver", os.O_RDWR)
+os.write(fifo, b"++")
+server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+server.bind("control")
+server.listen(8)
+connections = []
+while True:
+    connections.append(server.accept())' "$OTHER/theirs"
+    wait_for 10 test -S "$OTHER/theirs/control"
+    run -0 timeout -s KILL 60 "$JOBWRAP" --parent="$OTHER/theirs/jobserver" true
+    run -0 timeout -s KILL 60 python3 -c '
+import sys
+sys.path.insert(0, sys.argv[1])
+from jobserver_client import FIFO, Client, Named
+assert Client.open(Named(sys.argv[2])).kind is FIFO' "$ROOT/libjobserver/python" "$OTHER/theirs/jobserver"
+    [ "$(tokens_in "$OTHER/theirs/jobserver")" = 2 ]
+}
+
 @test 'packets that make no sense end the connection that they came by, and nothing else' {
     run -0 "$JOBWRAP" -j3 --parent=none python3 "$LIB/control_client.py" "$STEVECTL"
     [ "${lines[-1]}" = 'held 3 of 3' ]

@@ -197,6 +197,7 @@ os.write(fifo, tokens)'
 @test 'the directory: private, removed, and never at a place that clients or make clean trip over' {
     [ "$(id -u)" != 0 ] || require setpriv
     as_user mkdir -m 700 "$OTHER/runtime"
+    chmod 1777 "$OTHER"
     export XDG_RUNTIME_DIR=$OTHER/runtime
     show='stat -c %a "${JOBWRAP_FIFO%/*}" "$JOBWRAP_FIFO"; echo "$JOBWRAP_FIFO"'
     as_user test -x "$JOBWRAP" || skip 'another user cannot reach the program'
@@ -211,6 +212,20 @@ os.write(fifo, tokens)'
     [[ ${lines[2]} == /tmp/jobwrap-* ]]
     run -0 as_user env XDG_RUNTIME_DIR=/proc TMPDIR=/no/such "$JOBWRAP" sh -c "$show"
     [[ ${lines[2]} == /tmp/jobwrap-* ]]
+    # Where others may rename it, they could put a FIFO of their own in its place.
+    as_user mkdir -m 700 "$OTHER/safe"
+    run -0 as_user env -u XDG_RUNTIME_DIR TMPDIR="$OTHER/safe" "$JOBWRAP" sh -c "$show"
+    [[ ${lines[2]} == "$OTHER/safe/jobwrap-"* ]]
+    chmod 0777 "$OTHER"
+    run -0 as_user env -u XDG_RUNTIME_DIR TMPDIR="$OTHER/safe" "$JOBWRAP" sh -c "$show"
+    [[ ${lines[2]} == /tmp/jobwrap-* ]]
+    chmod 1777 "$OTHER"
+    if [ "$(id -u)" = 0 ]; then
+        mkdir -m 1777 "$OTHER/daemons"
+        chown daemon "$OTHER/daemons"
+        run -0 as_user env -u XDG_RUNTIME_DIR TMPDIR="$OTHER/daemons" "$JOBWRAP" sh -c "$show"
+        [[ ${lines[2]} == /tmp/jobwrap-* ]]
+    fi
     # A build in $TMPDIR might remove what is below it.
     as_user mkdir "$OTHER/build"
     cd "$OTHER/build"

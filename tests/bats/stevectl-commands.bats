@@ -34,6 +34,8 @@ set =1
 set jobs=3 jobs=2
 set jobs=3 min-jobs=0
 set jobs=3 per-process-limit=65537
+set jobs=3 per-user-limit=65537
+set per-user-limit=x
 END
     refuses 2 "$STEVECTL" --server "$SERVER"
     refuses 2 "$STEVECTL" --server "$SERVER" get
@@ -46,8 +48,9 @@ END
     start_steved --jobs 4 --min-jobs 2
     refuses 1 "$STEVECTL" --server "$SERVER" set jobs=1
     refuses 1 "$STEVECTL" --server "$SERVER" set min-jobs=5
-    refuses 1 "$STEVECTL" --server "$SERVER" set per-process-limit=1 jobs=1
+    refuses 1 "$STEVECTL" --server "$SERVER" set per-process-limit=1 per-user-limit=3 jobs=1
     [ "$(steved_get jobs) $(steved_get min-jobs) $(steved_get per-process-limit)" = '4 2 0' ]
+    [ "$(steved_get per-user-limit)" = 0 ]
     refuses 1 "$STEVECTL" --server "$BATS_TEST_TMPDIR/missing" status
     refuses 1 "$STEVECTL" --server /dev/null status
     refuses 1 "$STEVECTL" --server "$ROOT/COPYING" status

@@ -42,6 +42,11 @@ check() {
     check read-ahead=OK advise=OK
 }
 
+@test 'what changes, locks or watches the file holds up nobody' {
+    check allocate=ENOTSUP punch-hole=ENOTSUP truncate=OK extend=OK append=OK flock=OK lock=OK \
+        lease=EINVAL,EAGAIN watch=OK
+}
+
 @test 'whatever reads as read(2) does waits for a token, and gets it' {
     check --takes one read=waiting,OK read-direct=waiting,OK read-vector=waiting,OK \
         splice-direct=waiting,OK

@@ -14,7 +14,7 @@ STEPS=$BUILD/tests/lib/steved-steps
 
 # keep PROGRAM [OPTION...]: it serves $SERVER from now on. Sets KEEPER.
 keep() {
-    local mount=$BATS_TEST_TMPDIR/steve${#STEVED_MOUNTS[@]}
+    local mount=${OTHER:-$BATS_TEST_TMPDIR}/steve${#STEVED_MOUNTS[@]}
     require_fuse
     STEVED_MOUNTS+=("$mount")
     SERVER=$mount/jobserver NOTES=$BATS_TEST_TMPDIR/notes
@@ -179,9 +179,9 @@ storm() {
 
 @test 'what was set stays set; what the next is told otherwise holds' {
     keep "$STEVED" --jobs 4
-    "$STEVECTL" --server "$SERVER" set jobs=6 min-jobs=2 per-process-limit=3 load-average=500
+    "$STEVECTL" --server "$SERVER" set jobs=6 min-jobs=2 per-process-limit=3 per-user-limit=5 load-average=500
     kill_server
-    for setting in jobs=6 min-jobs=2 per-process-limit=3 load-average=500; do
+    for setting in jobs=6 min-jobs=2 per-process-limit=3 per-user-limit=5 load-average=500; do
         [ "$(steved_get "${setting%=*}")" = "${setting#*=}" ]
     done
     # Another command line.
@@ -192,6 +192,16 @@ storm() {
     [ "$(steved_get min-jobs)" = 3 ]
     [ "$(steved_get jobs)" = 6 ]
     [ "$(steved_get per-process-limit)" = 3 ]
+}
+
+@test 'users keep their limit, their shares, and what they have opened' {
+    require_root
+    directory_for_all
+    keep "$STEVED" --jobs 4 --group nogroup
+    SHARED_GID=$(getent group nogroup | cut -d: -f3)
+    export SHARED_GID
+    client users_go_on
+    wait_for 10 steved_has free 4
 }
 
 @test 'jobwraps keep their groups, and one below a make what it has claimed' {

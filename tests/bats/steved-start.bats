@@ -56,6 +56,9 @@ serves_not() {
 --min-jobs=x
 --per-process-limit=-1
 --per-process-limit=65537
+--per-user-limit=-1
+--per-user-limit=65537
+--per-user-limit=
 --device=
 --device=a/b
 --device=/dev/../x

@@ -61,7 +61,7 @@ start(struct subject *subject)
         errx(1, "out of memory");
     for (int i = 0; i < CLIENTS; i++) {
         struct client *client = &subject->clients[i];
-        struct pool_account *account = pool_account(subject->pool, (uint64_t)i / 4);
+        struct pool_account *account = pool_account(subject->pool, 0, (uint64_t)i / 4);
         client->process = account ? pool_process_add(subject->pool, i + 1, account, false) : NULL;
         client->opening =
             client->process ? pool_open(subject->pool, client->process, client) : NULL;

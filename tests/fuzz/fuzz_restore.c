@@ -80,7 +80,7 @@ make(struct pool *pool, const struct step *step, struct pool_process *process)
         pool_open(pool, process, NULL);
         return;
     }
-    struct pool_account *account = pool_account(pool, step->value % 3);
+    struct pool_account *account = pool_account(pool, step->value % 2, step->value % 3);
     ALWAYS(account && pool_process_add(pool, step->process, account, step->what % 2));
 }
 

@@ -16,6 +16,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
@@ -175,6 +177,57 @@ execute(int fd, int unused)
     return error_of(fexecve(fd, arguments, environ));
 }
 
+/* --- what changes or locks the file --- */
+
+static int
+allocate(int fd, int mode)
+{
+    return error_of(fallocate(fd, mode, 0, 1));
+}
+
+static int
+truncate_to(int fd, int size)
+{
+    return error_of(ftruncate(fd, size));
+}
+
+static int
+append(int fd, int flags)
+{
+    if (fcntl(fd, F_SETFL, flags) < 0)
+        return errno;
+    return error_of(write(fd, "x", 1));
+}
+
+static int
+lock_whole(int fd, int operation)
+{
+    return error_of(flock(fd, operation));
+}
+
+static int
+lock_range(int fd, int type)
+{
+    struct flock lock = {.l_type = (short)type, .l_whence = SEEK_SET};
+
+    return error_of(fcntl(fd, F_SETLK, &lock));
+}
+
+static int
+lease(int fd, int type)
+{
+    return error_of(fcntl(fd, F_SETLEASE, type));
+}
+
+static int
+watch(int fd, int events)
+{
+    char path[64];
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    return error_of(inotify_add_watch(inotify_init1(IN_CLOEXEC), path, (uint32_t)events));
+}
+
 /* --- as read(2) does --- */
 
 static int
@@ -271,6 +324,15 @@ static const struct way {
     {"advise", advise_file, POSIX_FADV_WILLNEED},
     {"extents", list_extents, FIEMAP_FLAG_SYNC},
     {"execute", execute, 0},
+    {"allocate", allocate, 0},
+    {"punch-hole", allocate, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE},
+    {"truncate", truncate_to, 0},
+    {"extend", truncate_to, 1 << 20},
+    {"append", append, O_APPEND},
+    {"flock", lock_whole, LOCK_EX},
+    {"lock", lock_range, F_WRLCK},
+    {"lease", lease, F_WRLCK},
+    {"watch", watch, IN_ALL_EVENTS},
     {"read", read_one, 0},
     {"read-direct", read_one, O_DIRECT},
     {"read-vector", read_vector, 0},

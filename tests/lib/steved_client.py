@@ -17,7 +17,9 @@ import re
 import select
 import signal
 import socket
+import stat
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -28,13 +30,17 @@ PROMPT_ATTEMPTS = 5
 PR_SET_PDEATHSIG = 1
 
 STATUS = struct.Struct("=IiIIIIIIIIII6QI4x56x")
-CLIENT = struct.Struct("=QiiIIIIII64sQ8x")
+CLIENT = struct.Struct("=QiiIIIIII64sQI4x")
 CLIENTS = struct.Struct("=QII")
 CLIENTS_SIZE = CLIENTS.size + 32 * CLIENT.size
 SETTINGS = struct.Struct("=IIII48x")
 LIMITS = struct.Struct("=I12xIIII32x")  # the same, other members
+USER_LIMIT = struct.Struct("=I28xI28x")
 CLAIM = struct.Struct("=Ii24x")
 WEIGHT = struct.Struct("=I28x")
+
+CLIENT_HAS_USER = 16
+ALICE, MALLORY = 64250, 64251  # users that nothing else belongs to
 
 
 def ioc(direction: int, number: int, size: int) -> int:
@@ -105,14 +111,18 @@ def take_all(fd: int) -> int:
     raise AssertionError("a read gave something else than a token")
 
 
+def end_with_parent() -> None:
+    """Nobody is left behind when a test fails."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 class Child:
     """A process that does one thing; its end is an event."""
 
     def __init__(self, work: Callable[[], object]) -> None:
         self.pid = os.fork()
         if self.pid == 0:
-            # Nobody is left behind when a test fails.
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            end_with_parent()
             try:
                 work()
                 os._exit(0)
@@ -125,6 +135,11 @@ class Child:
 
     def wait(self) -> int:
         return os.waitpid(self.pid, 0)[1]
+
+    def has_ended(self) -> bool:
+        pid, result = os.waitpid(self.pid, os.WNOHANG)
+        assert result == 0, result
+        return pid != 0
 
     def state(self) -> str:
         with open(f"/proc/{self.pid}/stat") as stat:
@@ -663,6 +678,289 @@ def fair(path: str, many_processes: str) -> None:
     assert re.fullmatch(rb"(m1){20}m*", order), order
 
 
+# --- users ---
+
+
+def become(uid: int) -> None:
+    os.setsid()
+    os.setgroups([])
+    os.setgid(int(os.environ["SHARED_GID"]))
+    os.setuid(uid)
+    end_with_parent()  # which another user need not
+
+
+def sessions(path: str) -> None:
+    """One user with twelve sessions beside another with one: each has half. For root; the file is
+    SHARED_GID's."""
+    holder = open_file(path)
+    total = take_all(holder)
+
+    def session(uid: int) -> Child:
+        def work() -> None:
+            become(uid)
+            hold_until_killed(path)
+
+        return Child(work)
+
+    many = [session(MALLORY) for _ in range(12)]
+    wait_status(holder, waiting=12)
+    other = Child(lambda: blocked_readers(path, ALICE, total))
+    wait_status(holder, waiting=12 + total)
+    os.write(holder, b"+" * total)
+    wait_status(holder, held=total, waiting=12)
+    assert held_by_user(holder) == {MALLORY: total // 2, ALICE: total // 2}, held_by_user(holder)
+    for child in (*many, other):
+        child.kill()
+        child.wait()
+    wait_status(holder, held=0, waiting=0)
+
+
+def users_go_on(path: str) -> None:
+    """How many tokens a user may hold, whose a token and a description are, and whose turn is next:
+    all this is the same when the server has been killed. For root; the file is SHARED_GID's, with
+    four tokens."""
+    own = open_file(path)
+    told, tell = os.pipe()
+    asked, ask = os.pipe()
+
+    def as_mallory() -> None:
+        become(MALLORY)
+        hold_until_killed(path)
+
+    def as_alice() -> None:
+        become(ALICE)
+        theirs = open_file(path)
+        os.write(tell, b"t")
+        os.read(asked, 1)
+        fcntl.ioctl(theirs, IOC_JOIN_GROUP)
+        check_read(theirs, 1)
+        os.read(asked, 1)
+        check_read(theirs, 1)
+        signal.pause()
+
+    fcntl.ioctl(own, IOC_SET, USER_LIMIT.pack(64, 2))
+    children = [Child(as_mallory) for _ in range(3)]
+    wait_status(own, held=2, waiting=1)
+    children.append(Child(as_alice))
+    assert os.read(told, 1) == b"t"
+    kill_server(own)
+    wait_status(own, held=2, waiting=1)
+    os.write(ask, b"a")
+    wait_status(own, held=3)
+    fcntl.ioctl(own, IOC_SET, USER_LIMIT.pack(64, 0))
+    wait_status(own, held=4, waiting=0)
+    assert held_by_user(own) == {MALLORY: 3, ALICE: 1}, held_by_user(own)
+    # Were they one user, she would be the last.
+    children.append(Child(as_mallory))
+    wait_status(own, waiting=1)
+    os.write(ask, b"a")
+    wait_status(own, waiting=2)
+    kill_server(own)
+    wait_status(own, waiting=2)
+    children[0].kill()
+    wait_status(own, held=4, waiting=1)
+    assert held_by_user(own) == {MALLORY: 2, ALICE: 2}, held_by_user(own)
+    for child in children:
+        child.kill()
+        child.wait()
+
+
+def kill_server(fd: int) -> None:
+    before = status(fd)["pid"]
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: status(fd)["pid"] != before, "another server")
+
+
+def blocked_readers(path: str, uid: int, count: int) -> None:
+    become(uid)
+    for reader in [Child(lambda: hold_until_killed(path)) for _ in range(count)]:
+        reader.wait()
+
+
+def held_by_user(fd: int) -> dict[int, int]:
+    page = bytearray(CLIENTS_SIZE)
+    fcntl.ioctl(fd, IOC_CLIENTS, page)
+    _, count, _ = CLIENTS.unpack_from(page)
+    held: dict[int, int] = {}
+    for i in range(count):
+        record = CLIENT.unpack_from(page, CLIENTS.size + i * CLIENT.size)
+        assert record[3] & CLIENT_HAS_USER
+        held[record[11]] = held.get(record[11], 0) + record[5]
+    return {uid: tokens for uid, tokens in held.items() if tokens}
+
+
+def passed_on_to_others(path: str) -> None:
+    """Who was given another user's description reads and writes on that one's account, and is no
+    member of its group. For root; the file is SHARED_GID's."""
+    own = open_file(path)
+    fcntl.ioctl(own, IOC_JOIN_GROUP)
+
+    def as_mallory() -> None:
+        become(MALLORY)
+        expect_errno(errno.EPERM, lambda: fcntl.ioctl(own, IOC_JOIN_GROUP))
+        check_read(own, 1)
+        assert held_by_user(own) == {0: 1}
+        theirs = open_file(path)
+        fcntl.ioctl(theirs, IOC_JOIN_GROUP)
+        check_read(theirs, 1)
+        assert held_by_user(own) == {0: 2}  # it is below that group
+        os.write(own, b"+")  # its own first
+        assert held_by_user(own) == {0: 1}
+        os.write(own, b"+")
+        assert held_by_user(own) == {}
+
+    assert Child(as_mallory).wait() == 0
+
+
+def below_a_group(path: str) -> None:
+    """What is below a group counts for who founded it, whoever it has become; in a session alone
+    each counts for itself. For root; the file is SHARED_GID's."""
+
+    def alone() -> None:
+        os.setgroups([])
+        os.setgid(int(os.environ["SHARED_GID"]))
+        os.setuid(ALICE)
+        own = open_file(path)
+        check_read(own, 1)
+        assert held_by_user(own) == {0: 1, ALICE: 1}
+
+    def below() -> None:
+        become(MALLORY)
+        own = open_file(path)
+        check_read(own, 1)
+        assert held_by_user(own) == {0: 2}
+
+    own = open_file(path)
+    check_read(own, 1)
+    assert Child(alone).wait() == 0
+    os.write(own, b"+")
+    fcntl.ioctl(own, IOC_JOIN_GROUP)
+    check_read(own, 1)
+    assert Child(below).wait() == 0
+
+
+def hidden(path: str) -> None:
+    """A process that the server cannot look at is still one: its tokens are its own, and return
+    with its death. For root; the file is SHARED_GID's."""
+    own = open_file(path)
+    ready, told = os.pipe()
+    passed = socket.socketpair()
+
+    def client() -> None:
+        become(ALICE)
+        theirs = open_file(path)
+        socket.send_fds(passed[0], [b"f"], [theirs])
+        check_read(theirs, 1)
+        thread = threading.Thread(target=check_read, args=(theirs, 1))
+        thread.start()
+        thread.join()
+        os.write(told, b"t")
+        signal.pause()
+
+    child = Child(client)
+    assert os.read(ready, 1) == b"t"
+    _, fds, _, _ = socket.recv_fds(passed[1], 1, 1)
+    listed = list_clients(own)
+    assert listed[child.pid][0] == 2 and listed[child.pid][2] == b"(gone)", listed
+    assert held_by_user(own) == {ALICE: 2}
+    child.kill()
+    child.wait()
+    wait_status(own, held=0, reclaimed=2)
+    os.close(fds[0])
+
+
+def flood(path: str) -> None:
+    """Who asks again and again for what costs much is refused, and others are not. For root; the
+    file is SHARED_GID's."""
+    flooding, refused = os.pipe()
+
+    def ask_until_refused() -> None:
+        own = open_file(path)
+        while not is_refused(lambda: ask_claim(own)):
+            pass
+        os.write(refused, b"r")
+        check_read(own, 1)  # what others ask for as well is not refused
+        assert is_refused(lambda: fcntl.ioctl(own, IOC_CLIENTS, bytearray(CLIENTS_SIZE)))
+        signal.pause()
+
+    def descend(depth: int) -> None:
+        if depth > 0:
+            Child(lambda: descend(depth - 1)).wait()
+            return
+        for leaf in [Child(ask_until_refused) for _ in range(4)]:
+            leaf.wait()
+
+    def hostile() -> None:
+        become(MALLORY)
+        descend(64)
+
+    child = Child(hostile)
+    assert os.read(flooding, 1) == b"r"
+    own = open_file(path)
+    assert not ask_claim(own)
+    held_by_user(own)
+    child.kill()
+    child.wait()
+
+
+def is_refused(call: Callable[[], object]) -> bool:
+    try:
+        call()
+    except BlockingIOError:
+        return True
+    return False
+
+
+def stuck(path: str, program: str) -> None:
+    """Who stays in a system call on the file, with a lock of the kernel, holds up no other user,
+    and on a device nobody. For root; the file is SHARED_GID's."""
+    holder = open_file(path)
+    total = take_all(holder)
+    others = (0, ALICE, MALLORY) if is_device(holder) else (0, ALICE)
+    for way in ("write", "append", "read", "truncate"):
+        attempt = start_stuck(program, way, path)
+        assert attempt.stdout is not None and attempt.stdout.readline() == b"stuck\n", way
+        for uid in others:
+            child = Child(lambda own=uid: use_beside(path, own))
+            wait_until(lambda own=child: own.has_ended(), f"user {uid} beside a {way}")
+        assert os.write(holder, b"+") == 1
+        check_read(holder, 1)
+        attempt.kill()
+        attempt.wait()
+    wait_status(holder, held=total)
+
+
+def unlisted(path: str, program: str) -> None:
+    """The same for the directory of a mount, where that is prevented."""
+    attempt = start_stuck(program, "list", path)
+    assert attempt.wait(DEADLINE_S) == 1 and attempt.stderr is not None
+    assert b"Permission denied" in attempt.stderr.read()
+
+
+def start_stuck(program: str, way: str, path: str) -> subprocess.Popen[bytes]:
+    command = [program, str(MALLORY), os.environ["SHARED_GID"], way, path]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def use_beside(path: str, uid: int) -> None:
+    if uid:
+        become(uid)
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC))
+    assert os.stat(path).st_size == 0
+    own = open_file(path, os.O_NONBLOCK)
+    expect_errno(errno.EAGAIN, lambda: os.read(own, 1))
+    assert os.write(own, b"+") == 1
+    with open(path, "ab", buffering=0) as file:
+        file.write(b"+")
+    if not is_device(own):
+        os.truncate(path, 0)
+    status(own)
+
+
+def is_device(fd: int) -> bool:
+    return stat.S_ISCHR(os.fstat(fd).st_mode)
+
+
 # --- settings ---
 
 
@@ -730,7 +1028,7 @@ def bad_ioctls(path: str) -> None:
         except OSError as error:
             assert error.errno in (errno.ENOMEM, errno.ENOTTY), error
     settings = [
-        (64, 0, 0, 0),
+        (128, 0, 0, 0),
         (0xFFFFFFFF, 4, 1, 0),
         (1, 0, 0, 0),
         (1, 65537, 0, 0),
@@ -828,7 +1126,8 @@ def list_clients(fd: int) -> dict[int, tuple[int, int, bytes, int]]:
         for i in range(count):
             record = CLIENT.unpack_from(page, CLIENTS.size + i * CLIENT.size)
             assert record[1] not in found
-            found[record[1]] = (record[5], record[3], record[9].rstrip(b"\0"), record[10])
+            flags = record[3] & ~CLIENT_HAS_USER
+            found[record[1]] = (record[5], flags, record[9].rstrip(b"\0"), record[10])
 
 
 def observer(path: str) -> None:

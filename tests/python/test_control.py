@@ -241,13 +241,19 @@ def test_no_server(server: Server) -> None:
 def test_whose_server(
     uid: int, peer: int, is_trusted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    patience = [2.0]
+
     class Connection:
+        def settimeout(self, seconds: float) -> None:
+            patience[:] = [seconds]
+
         def getsockopt(self, level: int, option: int, _: int) -> bytes:
             assert (level, option) == (socket.SOL_SOCKET, socket.SO_PEERCRED)
             return jobserver_client._CREDENTIALS.pack(1, peer, 0)
 
     monkeypatch.setattr(os, "geteuid", lambda: uid)
     assert jobserver_client._is_trusted(cast("Any", Connection())) is is_trusted
+    assert patience == [None if peer in (0, uid) else 2.0]
 
 
 def test_a_server_that_has_gone(server: Server, client: Client) -> None:

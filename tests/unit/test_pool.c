@@ -21,6 +21,9 @@
 
 #define MS INT64_C(1000000)
 #define CROWD 200
+#define USER 1000
+#define ALICE 1001
+#define MALLORY 1002
 
 struct fixture {
     struct pool *pool;
@@ -156,6 +159,11 @@ answer_due(struct fixture *f)
         (pool_account_set_weight)(__VA_ARGS__);                                                    \
         answer_due(f);                                                                             \
     } while (0)
+#define pool_set_per_user_limit(...)                                                               \
+    do {                                                                                           \
+        (pool_set_per_user_limit)(__VA_ARGS__);                                                    \
+        answer_due(f);                                                                             \
+    } while (0)
 #define pool_set_per_process_limit(...)                                                            \
     do {                                                                                           \
         (pool_set_per_process_limit)(__VA_ARGS__);                                                 \
@@ -270,15 +278,21 @@ held_by(const struct fixture *f, const struct actor *a)
 /* --- what clients do --- */
 
 static struct actor
-born(struct fixture *f, const char *name, uint64_t key, bool paid_by_parent)
+born_as(struct fixture *f, const char *name, uint32_t uid, uint64_t key, bool paid_by_parent)
 {
     struct actor a = {0};
     snprintf(a.name, sizeof(a.name), "%s", name);
-    struct pool_account *account = pool_account(f->pool, key);
+    struct pool_account *account = pool_account(f->pool, uid, key);
     assert_non_null(account);
     a.process = pool_process_add(f->pool, ++f->last_pid, account, paid_by_parent);
     assert_non_null(a.process);
     return a;
+}
+
+static struct actor
+born(struct fixture *f, const char *name, uint64_t key, bool paid_by_parent)
+{
+    return born_as(f, name, USER, key, paid_by_parent);
 }
 
 /* The pool keeps the pointer to the name, so the actor must not move after this. */
@@ -291,6 +305,10 @@ opens(struct fixture *f, struct actor *a)
 
 #define NEW_CLIENT(f, var, key)                                                                    \
     struct actor var = born(f, #var, key, false);                                                  \
+    opens(f, &(var))
+
+#define NEW_CLIENT_OF(f, var, uid, key)                                                            \
+    struct actor var = born_as(f, #var, uid, key, false);                                          \
     opens(f, &(var))
 
 /* A child that reads and writes through its parent's description. */
@@ -1234,6 +1252,52 @@ test_recall_group_with_the_larger_share_is_asked(void **state)
     give(f, &wrap, 1);
     block(f, &late);
     assert_int_equal(pool_recalled(f->pool, wrap.opening), 0);
+}
+
+/* Two wrappers of one user have two each, which no account of another would call too much. */
+static void
+test_recall_the_user_with_the_larger_share_is_asked(void **state)
+{
+    struct fixture *f = begin(state, 5);
+    NEW_CLIENT_OF(f, one, MALLORY, 1);
+    NEW_CLIENT_OF(f, two, MALLORY, 2);
+    NEW_CLIENT_OF(f, other, ALICE, 1);
+    assert_int_equal(pool_group_join(f->pool, one.opening, one.process, 50, tick(f)), 0);
+    assert_int_equal(pool_group_join(f->pool, two.opening, two.process, 51, tick(f)), 0);
+    for (int i = 0; i < 2; i++) {
+        take(f, &one);
+        take(f, &two);
+    }
+    take(f, &other);
+    assert_false(polls(f, &other));
+    assert_int_equal(pool_recalled(f->pool, one.opening), 1);
+    assert_int_equal(pool_recalled(f->pool, two.opening), 1);
+    give(f, &one, 1);
+    expect_events(f, "notify:other");
+    take(f, &other);
+    assert_false(polls(f, &other));
+    assert_int_equal(pool_recalled(f->pool, two.opening), 0); /* 3 and 2 */
+}
+
+/* Between two accounts of one user it is still these that are compared. */
+static void
+test_recall_within_a_user_it_is_between_accounts(void **state)
+{
+    struct fixture *f = begin(state, 6);
+    NEW_CLIENT_OF(f, one, MALLORY, 1);
+    NEW_CLIENT_OF(f, two, MALLORY, 2);
+    NEW_CLIENT_OF(f, poor, MALLORY, 3);
+    NEW_CLIENT_OF(f, other, ALICE, 1);
+    assert_int_equal(pool_group_join(f->pool, one.opening, one.process, 50, tick(f)), 0);
+    assert_int_equal(pool_group_join(f->pool, two.opening, two.process, 51, tick(f)), 0);
+    take(f, &one);
+    take(f, &two);
+    take(f, &two);
+    for (int i = 0; i < 3; i++)
+        take(f, &other);
+    block(f, &poor);
+    assert_int_equal(pool_recalled(f->pool, one.opening), 0);
+    assert_int_equal(pool_recalled(f->pool, two.opening), 1);
 }
 
 static void
@@ -2284,6 +2348,209 @@ test_rule8_passed_over_capacity_times_goes_first(void **state)
     expect_events(f, "grant:rich");
 }
 
+/* --- rule 8: users --- */
+
+/* Each costs all others something; who comes too late waits for a token only. */
+static void
+test_rule2_a_few_hundred_of_a_user_wait_for_a_claim(void **state)
+{
+    static struct actor claimers[300];
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT_OF(f, make, MALLORY, 1);
+    NEW_CLIENT_OF(f, other, ALICE, 1);
+    int refused = 0;
+    for (int i = 0; i < 300; i++) {
+        claimers[i] = born_as(f, "c", MALLORY, 1, false);
+        opens(f, &claimers[i]);
+        int result =
+            pool_await_claim(f->pool, claimers[i].opening, claimers[i].process, &make.process, 1);
+        assert_int_equal(result, i < 256 ? 0 : -ENOMEM);
+        refused += result < 0;
+    }
+    assert_int_equal(refused, 44);
+    /* Who waits already may ask again, and others are not refused. */
+    assert_int_equal(
+        pool_await_claim(f->pool, claimers[9].opening, claimers[9].process, &make.process, 1), 0);
+    assert_int_equal(pool_await_claim(f->pool, other.opening, other.process, &make.process, 1), 0);
+    die(f, &claimers[0]);
+    assert_int_equal(
+        pool_await_claim(f->pool, claimers[299].opening, claimers[299].process, &make.process, 1),
+        0);
+}
+
+/* However many sessions somebody begins. */
+static void
+test_rule8_users_before_accounts(void **state)
+{
+    static struct actor sessions[40], jobs[8];
+    struct fixture *f = begin(state, 8);
+    unsigned held = 0;
+    NEW_CLIENT(f, h, 1);
+    take_all(f, &h);
+    for (int i = 0; i < 40; i++) {
+        sessions[i] = born_as(f, "s", MALLORY, 10 + (uint64_t)i, false);
+        opens(f, &sessions[i]);
+        block(f, &sessions[i]);
+    }
+    for (int i = 0; i < 8; i++) {
+        jobs[i] = born_as(f, "j", ALICE, 10, false);
+        opens(f, &jobs[i]);
+        block(f, &jobs[i]);
+    }
+    give(f, &h, 8);
+    for (int i = 0; i < 8; i++)
+        held += held_by(f, &jobs[i]);
+    assert_int_equal(held, 4);
+    expect_tokens(f, 0, 8, 0, 0);
+}
+
+/* Who keeps what it gets, and waits for more with accounts that have none, gets no more than its half of
+ * what goes round. */
+static void
+test_rule8_no_turn_for_a_user_that_was_passed_over(void **state)
+{
+    static struct actor sessions[40];
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT_OF(f, busy, ALICE, 1);
+    take_all(f, &busy);
+    for (int i = 0; i < 40; i++) {
+        sessions[i] = born_as(f, "s", MALLORY, 10 + (uint64_t)i, false);
+        opens(f, &sessions[i]);
+        block(f, &sessions[i]);
+    }
+    give(f, &busy, 1);
+    expect_events(f, "grant:s");
+    block(f, &busy);
+    give(f, &busy, 1);
+    expect_events(f, "grant:s");
+    block(f, &busy);
+    for (int i = 0; i < 20; i++) {
+        give(f, &busy, 1);
+        expect_events(f, "grant:busy");
+        block(f, &busy);
+    }
+    assert_int_equal(held_by(f, &busy), 2);
+}
+
+static void
+test_rule8_a_user_that_has_none_goes_before_all(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT_OF(f, first, MALLORY, 1);
+    NEW_CLIENT_OF(f, second, MALLORY, 2);
+    NEW_CLIENT_OF(f, third, MALLORY, 3);
+    NEW_CLIENT_OF(f, poor, ALICE, 1);
+    pool_account_set_weight(f->pool, pool_process_account(third.process), POOL_WEIGHT_MAX, tick(f));
+    take(f, &first);
+    take(f, &second);
+    block(f, &third);
+    block(f, &poor);
+    give(f, &first, 1);
+    expect_events(f, "grant:poor");
+    give(f, &second, 1);
+    expect_events(f, "grant:third");
+}
+
+/* What one says of those that wait below it is for the order of its own user's accounts. */
+static void
+test_rule8_nobody_below_goes_before_other_users(void **state)
+{
+    struct fixture *f = begin(state, 3);
+    NEW_CLIENT_OF(f, wrap, MALLORY, 1);
+    NEW_CLIENT_OF(f, single, ALICE, 1);
+    NEW_CLIENT(f, h, 1);
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 50, tick(f)), 0);
+    take(f, &h);
+    take(f, &wrap);
+    take(f, &single);
+    block(f, &single);
+    block(f, &wrap);
+    pool_group_set_needy(f->pool, wrap.opening, UINT32_MAX, tick(f));
+    give(f, &h, 1);
+    expect_events(f, "grant:single");
+}
+
+static void
+test_rule8_a_user_has_the_largest_weight_of_its_accounts(void **state)
+{
+    static struct actor of_alice[12], of_mallory[12];
+    struct fixture *f = begin(state, 9);
+    NEW_CLIENT(f, h, 1);
+    unsigned held = 0;
+    take_all(f, &h);
+    for (int i = 0; i < 12; i++) {
+        of_alice[i] = born_as(f, "a", ALICE, (uint64_t)i % 2, false);
+        of_mallory[i] = born_as(f, "m", MALLORY, (uint64_t)i % 3, false);
+        opens(f, &of_alice[i]);
+        opens(f, &of_mallory[i]);
+        block(f, &of_alice[i]);
+        block(f, &of_mallory[i]);
+    }
+    pool_account_set_weight(f->pool, pool_process_account(of_alice[0].process), 200, tick(f));
+    pool_account_set_weight(f->pool, pool_process_account(of_mallory[0].process), 50, tick(f));
+    give(f, &h, 9);
+    for (int i = 0; i < 12; i++)
+        held += held_by(f, &of_alice[i]);
+    assert_int_equal(held, 6); /* 200 and 100 */
+}
+
+/* The weight of those that have gone does not count. */
+static void
+test_rule8_weight_of_a_user_ends_with_the_account(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT_OF(f, heavy, MALLORY, 1);
+    NEW_CLIENT_OF(f, rest, MALLORY, 2);
+    NEW_CLIENT_OF(f, a, ALICE, 1);
+    NEW_CLIENT(f, h, 1);
+    pool_account_set_weight(f->pool, pool_process_account(heavy.process), 300, tick(f));
+    take(f, &h);
+    take(f, &rest);
+    take(f, &rest);
+    take(f, &a);
+    block(f, &rest);
+    block(f, &a);
+    give(f, &h, 1);
+    expect_events(f, "grant:rest"); /* 2 for 300, and 1 for 100 */
+    block(f, &rest);
+    die(f, &heavy);
+    give(f, &rest, 1);
+    expect_events(f, "grant:a");
+}
+
+static void
+test_rule8_per_user_limit_holds_for_all_accounts(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT_OF(f, a, ALICE, 1);
+    NEW_CLIENT_OF(f, b, ALICE, 2);
+    NEW_CLIENT_OF(f, c, ALICE, 3);
+    NEW_CLIENT_OF(f, other, MALLORY, 1);
+    pool_set_per_user_limit(f->pool, 2, tick(f));
+    take(f, &a);
+    take(f, &b);
+    assert_int_equal(read_now(f, &c), POOL_TRY_AGAIN);
+    assert_false(polls(f, &c));
+    block(f, &b);
+    expect_tokens(f, 2, 2, 0, 0);
+    take(f, &other); /* those that wait stand in nobody's way */
+    assert_int_equal(read_blocking(f, &other), POOL_GRANTED);
+    assert_int_equal(read_now(f, &other), POOL_TRY_AGAIN);
+    give(f, &other, 2);
+    expect_events(f, "");
+    give(f, &a, 1);
+    expect_events(f, "notify:c");
+    take(f, &c); /* what is set aside for it counts, and is what it gets */
+    assert_int_equal(read_now(f, &a), POOL_TRY_AGAIN);
+    pool_set_per_user_limit(f->pool, 3, tick(f));
+    expect_events(f, "grant:b");
+    expect_tokens(f, 1, 3, 0, 0);
+    pool_set_per_user_limit(f->pool, 1, tick(f));
+    expect_tokens(f, 1, 3, 0, 0); /* what is held is not recalled */
+    pool_set_per_user_limit(f->pool, 0, tick(f));
+    take(f, &a);
+}
+
 static void
 test_rule8_blocking_and_polling_stand_in_one_queue(void **state)
 {
@@ -2837,9 +3104,9 @@ test_status_counts_processes_and_accounts(void **state)
     NEW_CLIENT(f, c, 2);
     assert_int_equal(status(f).processes, 3);
     assert_int_equal(status(f).accounts, 2);
-    assert_ptr_equal(pool_account(f->pool, 1), pool_process_account(a.process));
+    assert_ptr_equal(pool_account(f->pool, USER, 1), pool_process_account(a.process));
     assert_ptr_equal(pool_process_account(b.process), pool_process_account(a.process));
-    assert_ptr_equal(pool_account(f->pool, 2), pool_process_account(c.process));
+    assert_ptr_equal(pool_account(f->pool, USER, 2), pool_process_account(c.process));
     die(f, &c);
     assert_int_equal(status(f).accounts, 1);
     die(f, &a);
@@ -3042,7 +3309,7 @@ __wrap_realloc(void *old, size_t size)
 static struct pool_process *
 try_process(struct fixture *f, uint64_t key)
 {
-    struct pool_account *account = pool_account(f->pool, key);
+    struct pool_account *account = pool_account(f->pool, USER, key);
     return account ? pool_process_add(f->pool, ++f->last_pid, account, false) : NULL;
 }
 
@@ -3225,6 +3492,16 @@ main(void)
         POOL_TEST(test_rule8_passed_over_capacity_times_goes_first),
         POOL_TEST(test_rule8_blocking_and_polling_stand_in_one_queue),
         POOL_TEST(test_rule8_poller_is_not_starved_by_blocking_readers),
+        POOL_TEST(test_rule2_a_few_hundred_of_a_user_wait_for_a_claim),
+        POOL_TEST(test_rule8_users_before_accounts),
+        POOL_TEST(test_rule8_no_turn_for_a_user_that_was_passed_over),
+        POOL_TEST(test_rule8_a_user_that_has_none_goes_before_all),
+        POOL_TEST(test_rule8_nobody_below_goes_before_other_users),
+        POOL_TEST(test_rule8_a_user_has_the_largest_weight_of_its_accounts),
+        POOL_TEST(test_rule8_weight_of_a_user_ends_with_the_account),
+        POOL_TEST(test_rule8_per_user_limit_holds_for_all_accounts),
+        POOL_TEST(test_recall_the_user_with_the_larger_share_is_asked),
+        POOL_TEST(test_recall_within_a_user_it_is_between_accounts),
         POOL_TEST(test_rule8_per_process_limit_parks_and_serves_again),
         POOL_TEST(test_rule8_raising_the_limit_serves_the_parked),
         POOL_TEST(test_rule8_limit_counts_the_holder_not_the_reader),

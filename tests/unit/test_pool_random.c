@@ -43,6 +43,7 @@
 struct process {
     struct pool_process *handle; /* NULL: the slot is free */
     pid_t pid;
+    uint32_t uid;     /* of its account */
     int group;        /* NOBODY: in none */
     bool has_claimed; /* or may have, or has paid itself: a second claim is granted by the first */
 };
@@ -74,12 +75,13 @@ struct random_test {
     int64_t now_ns;
     pid_t last_pid;
     unsigned target; /* processes of this phase */
-    unsigned capacity, limit, throttle;
+    unsigned capacity, limit, user_limit, throttle;
 
     struct process processes[PROCESSES];
     struct opening openings[OPENINGS];
     struct reader readers[READERS];
     unsigned members[GROUPS];
+    uint32_t group_uids[GROUPS];
     pid_t group_pids[GROUPS][4]; /* a group is listed under one of its members */
     unsigned held[HOLDERS];      /* the model */
     bool uncertain[HOLDERS];     /* the last operation may have changed these */
@@ -129,6 +131,22 @@ may_have_changed(struct random_test *t, int holder)
         t->uncertain[PROCESSES + group] = true;
 }
 
+static uint32_t
+uid_of(const struct random_test *t, int holder)
+{
+    return holder < PROCESSES ? t->processes[holder].uid : t->group_uids[holder - PROCESSES];
+}
+
+/* All that the holders of this user have, of what each has. */
+static unsigned
+sum_of_user(const struct random_test *t, uint32_t uid, const unsigned has[HOLDERS])
+{
+    unsigned sum = 0;
+    for (int h = 0; h < HOLDERS; h++)
+        sum += uid_of(t, h) == uid ? has[h] : 0;
+    return sum;
+}
+
 /* A reservation that was made before the limit, or for another holder that has died, is honoured;
  * nothing else goes beyond the limit. */
 static void
@@ -140,6 +158,8 @@ check_limit(struct random_test *t, int process, int opening)
     if (certain && t->limit > 0 && t->held[holder] >= t->limit)
         complain(t, "holder %d has %u of at most %u, and is granted one", holder, t->held[holder],
                  t->limit);
+    if (certain && t->user_limit > 0 && sum_of_user(t, uid_of(t, holder), t->held) >= t->user_limit)
+        complain(t, "user %u has %u, and is granted one", uid_of(t, holder), t->user_limit);
 }
 
 /* One token more for whoever reads here. A member of a group that reads through a description of its
@@ -208,6 +228,9 @@ observe(struct random_test *t, const struct pool_status *s, struct seen *seen)
             int holder = holder_by_pid(t, &page[i]);
             if (holder == NOBODY)
                 complain(t, "pid %d is listed but not alive", (int)page[i].pid);
+            if (page[i].uid != uid_of(t, holder))
+                complain(t, "pid %d is listed as user %u's, and is %u's", (int)page[i].pid,
+                         page[i].uid, uid_of(t, holder));
             seen->held[holder] += page[i].held;
             seen->reserved[holder] += page[i].reserved;
         }
@@ -237,6 +260,15 @@ is_held_back(const struct random_test *t, const struct pool_status *s)
     return s->held + s->reserved >= t->throttle;
 }
 
+/* Counting what is set aside. */
+static bool
+is_user_full(const struct random_test *t, const struct seen *seen, int holder)
+{
+    uint32_t uid = uid_of(t, holder);
+    return t->user_limit > 0 &&
+           sum_of_user(t, uid, seen->held) + sum_of_user(t, uid, seen->reserved) >= t->user_limit;
+}
+
 /* Rule 3: no blocked read that may have a token waits beside a free one. A process at its limit and
  * everybody under a throttle may not; a reservation counts for the limit of its process. */
 static void
@@ -246,7 +278,7 @@ check_nobody_waits_in_vain(struct random_test *t, const struct pool_status *s)
         return;
     if (is_held_back(t, s))
         return;
-    if (t->limit == 0)
+    if (t->limit == 0 && t->user_limit == 0)
         complain(t, "%u tokens are free and %u clients wait", s->free, s->waiting);
     struct seen seen;
     observe(t, s, &seen);
@@ -258,7 +290,7 @@ check_nobody_waits_in_vain(struct random_test *t, const struct pool_status *s)
         unsigned has = seen.held[h] + seen.reserved[h];
         if (h != r->process)
             has += seen.reserved[r->process];
-        if (has < t->limit)
+        if ((t->limit == 0 || has < t->limit) && !is_user_full(t, &seen, h))
             complain(t, "holder %d has %u of at most %u, waits, and %u are free", h, has, t->limit,
                      s->free);
     }
@@ -456,6 +488,11 @@ answer_due(struct random_test *t)
         (pool_set_per_process_limit)(__VA_ARGS__);                                                 \
         answer_due(t);                                                                             \
     } while (0)
+#define pool_set_per_user_limit(...)                                                               \
+    do {                                                                                           \
+        (pool_set_per_user_limit)(__VA_ARGS__);                                                    \
+        answer_due(t);                                                                             \
+    } while (0)
 #define pool_set_idle(...)                                                                         \
     do {                                                                                           \
         (pool_set_idle)(__VA_ARGS__);                                                              \
@@ -514,7 +551,9 @@ op_birth(struct random_test *t)
     struct process *process = &t->processes[p];
     if (process->handle)
         return false;
-    struct pool_account *account = pool_account(t->pool, 1 + below(&t->random, 1 + t->target / 4));
+    process->uid = 1000 + below(&t->random, 3);
+    struct pool_account *account =
+        pool_account(t->pool, process->uid, 1 + below(&t->random, 1 + t->target / 4));
     process->handle =
         account ? pool_process_add(t->pool, ++t->last_pid, account, one_in(&t->random, 2)) : NULL;
     if (!process->handle)
@@ -626,15 +665,17 @@ must_be_granted(struct random_test *t, const struct pool_status *s, int p, int o
 {
     if (s->free == 0 || is_held_back(t, s))
         return false;
-    if (t->limit == 0)
+    if (t->limit == 0 && t->user_limit == 0)
         return true;
     struct seen seen;
     observe(t, s, &seen);
     int h = holder_of(t, p, o);
+    if (is_user_full(t, &seen, h))
+        return false;
     unsigned has = seen.held[h] + seen.reserved[h] + seen.held[p] + seen.reserved[p];
     if (t->processes[p].group != NOBODY)
         has += seen.held[PROCESSES + t->processes[p].group];
-    return has < t->limit;
+    return t->limit == 0 || has < t->limit;
 }
 
 static void
@@ -866,6 +907,14 @@ op_limit(struct random_test *t)
 }
 
 static bool
+op_user_limit(struct random_test *t)
+{
+    t->user_limit = one_in(&t->random, 2) ? 0 : 1 + below(&t->random, 8);
+    pool_set_per_user_limit(t->pool, t->user_limit, t->now_ns);
+    return true;
+}
+
+static bool
 op_throttle(struct random_test *t)
 {
     t->throttle = one_in(&t->random, 3) ? 1 + below(&t->random, 6) : POOL_NO_THROTTLE;
@@ -917,12 +966,14 @@ joined(struct random_test *t, int p, int o)
     struct process *process = &t->processes[p];
     if (!group_lives(t, opening->group)) {
         opening->group = unused_group(t);
+        t->group_uids[opening->group] = process->uid;
         for (int i = 0; i < OPENINGS; i++)
             t->openings[i].read_by[PROCESSES + opening->group] = false;
     }
     if (process->group == opening->group)
         return;
     process->group = opening->group;
+    process->uid = t->group_uids[opening->group];
     t->members[opening->group]++;
     for (pid_t *pid = t->group_pids[opening->group];; pid++) {
         if (*pid == 0) {
@@ -1095,6 +1146,7 @@ static const struct {
     {"interrupt", 3, op_interrupt},
     {"resize", 2, op_resize},
     {"limit", 1, op_limit},
+    {"limit of users", 1, op_user_limit},
     {"throttle", 1, op_throttle},
     {"weight", 1, op_weight},
     {"paid by its parent", 1, op_paid},
@@ -1205,10 +1257,11 @@ compare_status(struct random_test *t, struct pool *restored)
 static bool
 is_same_client(const struct pool_client *a, const struct pool_client *b)
 {
-    return a->account == b->account && a->weight == b->weight && a->pid == b->pid &&
-           a->keeper == b->keeper && a->held == b->held && a->claims == b->claims &&
-           a->has_claimed == b->has_claimed && a->is_group == b->is_group &&
-           a->pays_implicit == b->pays_implicit && a->is_unpaid == b->is_unpaid;
+    return a->uid == b->uid && a->account == b->account && a->weight == b->weight &&
+           a->pid == b->pid && a->keeper == b->keeper && a->held == b->held &&
+           a->claims == b->claims && a->has_claimed == b->has_claimed &&
+           a->is_group == b->is_group && a->pays_implicit == b->pays_implicit &&
+           a->is_unpaid == b->is_unpaid;
 }
 
 /* Who was listed only because it waits may be missing. */
@@ -1319,7 +1372,7 @@ begin_phase(struct random_test *t)
         t->processes[p].group = NOBODY;
     t->target = one_in(&t->random, 4) ? PROCESSES : 2 + below(&t->random, 40);
     t->capacity = 1 + below(&t->random, one_in(&t->random, 4) ? 300 : 8);
-    t->limit = 0;
+    t->limit = t->user_limit = 0;
     t->throttle = POOL_NO_THROTTLE;
     t->pool = pool_create(t->capacity);
     t->is_followed = !one_in(&t->random, 4);

@@ -21,6 +21,7 @@
 
 #define MS INT64_C(1000000)
 #define MUTATIONS 20000
+#define USER 1000
 
 /*
  * Two builds at a pool of four: a make with three tokens, two of which pay for a wrapper below it and for
@@ -69,7 +70,7 @@ count_rows(const struct world *w, unsigned kind)
 static struct pool_process *
 born(struct world *w, pid_t pid, uint64_t key)
 {
-    struct pool_account *account = pool_account(w->pool, key);
+    struct pool_account *account = pool_account(w->pool, USER, key);
     assert_non_null(account);
     struct pool_process *process = pool_process_add(w->pool, pid, account, false);
     assert_non_null(process);
@@ -375,6 +376,7 @@ test_settings_survive(void **state)
     pool_group_set_needy(w->pool, w->wrappers, 7, MS);
     pool_set_idle(w->pool, w->wrappers, 1, MS);
     pool_set_per_process_limit(w->pool, 3, MS);
+    pool_set_per_user_limit(w->pool, 7, MS);
     pool_set_throttle(w->pool, 2, MS);
     follow(w);
     replace(w);
@@ -386,9 +388,42 @@ test_settings_survive(void **state)
     pool_set_throttle(w->pool, POOL_NO_THROTTLE, MS);
     assert_int_equal(pool_read(w->pool, w->makes, w->make, true, NULL, NULL, MS), POOL_TRY_AGAIN);
     follow(w);
+    assert_int_equal(row_of(w, POOL_ROW_POOL, 0)->pool.per_user_limit, 7);
     const struct pool_row_group *group = &row_of(w, POOL_ROW_GROUP, 0)->group;
     assert_int_equal(row_of(w, POOL_ROW_ACCOUNT, group->holding.account)->account.needy, 7);
     assert_int_equal(opening_row(w, w->wrappers)->idle, 1);
+}
+
+/* Who was served last, and how many all of its accounts have. */
+static void
+test_users_survive(void **state)
+{
+    struct world *w = *state;
+    struct pool_waiter *waiter;
+    struct pool_process *of_other = pool_process_add(
+        w->pool, 300, pool_account(w->pool, USER + 1, 1), false); /* the same key */
+    struct pool_opening *opening = pool_open(w->pool, of_other, NULL);
+    assert_int_equal(pool_set_capacity(w->pool, 5, MS), 0);
+    take(w, of_other, opening);
+    follow(w);
+    const struct pool_row_process *row = process_row(w, of_other);
+    assert_int_equal(row_of(w, POOL_ROW_ACCOUNT, row->holding.account)->account.uid, USER + 1);
+    uint32_t number = pool_process_row(of_other), through = pool_opening_row(opening);
+    replace(w);
+    of_other = pool_process_of_row(w->pool, number);
+    opening = pool_opening_of_row(w->pool, through);
+    assert_int_equal(line_of(w, 100).uid, USER);
+    assert_int_equal(line_of(w, 300).uid, USER + 1);
+    assert_int_equal(pool_read(w->pool, w->belows, w->below, false, w, &waiter, MS), POOL_WAITS);
+    assert_int_equal(pool_read(w->pool, opening, of_other, false, of_other, &waiter, MS),
+                     POOL_WAITS);
+    struct pool_due due;
+    assert_int_equal(pool_write(w->pool, w->makes, w->make, 1, MS), 1);
+    follow(w);
+    assert_int_equal(line_of(w, 300).held,
+                     2); /* 2 of 5; the others have 3, one of which was paid */
+    while (pool_next_due(w->pool, &due))
+        continue;
 }
 
 static void
@@ -559,8 +594,6 @@ test_pool_row_that_is_wrong_is_refused(void **state)
     assert_refused(w, "pool", 0, "the number of tokens that are held is not that of the loans");
     change(w, POOL_ROW_POOL, 0)->pool.capacity--;
     assert_refused(w, "pool", 0, "its debt is not what is held beyond its capacity");
-    change(w, POOL_ROW_POOL, 0)->pool.flags |= 1u << 31;
-    assert_refused(w, "pool", 0, "it has an unknown flag");
     change(w, POOL_ROW_POOL, 0)->kind = 0;
     assert_refused(w, "pool", 0, "it is missing");
     row_table_clear(&w->rows);
@@ -598,6 +631,8 @@ test_account_that_is_wrong_is_refused(void **state)
     assert_refused(w, "account", 2, "its weight is out of range");
     change(w, POOL_ROW_ACCOUNT, 2)->account.last_served = 1000;
     assert_refused(w, "account", 2, "its last turn is out of range");
+    change(w, POOL_ROW_ACCOUNT, 2)->account.flags |= 1u << 31;
+    assert_refused(w, "account", 2, "it has an unknown flag");
     row_table_put(&w->rows, &empty);
     assert_refused(w, "account", 9, "nobody is in it");
 }
@@ -779,7 +814,7 @@ use_everything(struct pool *pool)
     struct pool_opening *opening;
     struct pool_account *account;
     for (int i = 0; i < 40; i++) {
-        account = pool_account(pool, (uint64_t)i + 100);
+        account = pool_account(pool, USER, (uint64_t)i + 100);
         process = account ? pool_process_add(pool, 1000 + i, account, false) : NULL;
         opening = process ? pool_open(pool, process, NULL) : NULL;
         if (opening)
@@ -859,6 +894,7 @@ main(void)
         ROWS_TEST(test_more_tokens_have_more_rows),
         ROWS_TEST(test_restored_pool_goes_on),
         ROWS_TEST(test_settings_survive),
+        ROWS_TEST(test_users_survive),
         ROWS_TEST(test_openings_get_their_owners),
         ROWS_TEST(test_due_answers_are_seen_before_they_are_taken),
         ROWS_TEST(test_taken_unseen_is_not_seen),

@@ -12,6 +12,9 @@
  * who waits and has none: how many tokens others get first, and how long all this takes. The first is what
  * rule 8 says of the order; the second fails if anybody who was to be asked has not been told.
  *
+ * Where the builds are of several users this holds for users that have none, and no user waits for long while
+ * another has two more tokens, however many builds that has.
+ *
  *     test_pool_turns [SEED]     or POOL_TURNS_SEED; printed, to repeat a failure
  *     POOL_TURNS_ROUNDS          60 unless told
  */
@@ -32,6 +35,7 @@
 #include "tests/unit/chance.h"
 
 #define BUILDS 12
+#define USERS 3
 #define STEPS 6000
 #define MS INT64_C(1000000)
 
@@ -43,14 +47,25 @@ struct build {
     struct pool_opening *opening;
     bool is_wrapper, polls, waits;
     bool is_told; /* that tokens are asked for, and it has not given all of them */
-    unsigned held, below;
+    unsigned held, below, user;
     uint64_t grants_then, steps_then; /* when it began to wait with none */
+};
+
+/* What all builds of one have together. */
+struct user {
+    unsigned held, counted;
+    bool waits;
+    bool is_poor, has_less;           /* and waits */
+    uint64_t grants_then, steps_then; /* when it became poor */
+    uint64_t steps_then_less;         /* when it began to have less */
 };
 
 struct turns {
     uint64_t seed, random, grants, steps, served, resizes, most_grants, most_steps;
     struct pool *pool;
     struct build builds[BUILDS];
+    struct user users[USERS];
+    unsigned user_count;
     unsigned alive, capacity;
     pid_t last_pid;
     int64_t now_ns;
@@ -172,9 +187,11 @@ step_of_client(struct turns *t, struct build *b)
 static void
 birth(struct turns *t, struct build *b)
 {
-    *b = (struct build){
-        .turns = t, .is_wrapper = !one_in(&t->random, 3), .polls = one_in(&t->random, 2)};
-    struct pool_account *account = pool_account(t->pool, (uint64_t)++t->last_pid);
+    *b = (struct build){.turns = t,
+                        .user = below(&t->random, 1 + below(&t->random, t->user_count)),
+                        .is_wrapper = !one_in(&t->random, 3),
+                        .polls = one_in(&t->random, 2)};
+    struct pool_account *account = pool_account(t->pool, b->user, (uint64_t)++t->last_pid);
     b->process = account ? pool_process_add(t->pool, t->last_pid, account, false) : NULL;
     b->opening = b->process ? pool_open(t->pool, b->process, b) : NULL;
     assert_non_null(b->opening);
@@ -224,7 +241,7 @@ come_or_go(struct turns *t, struct build *b)
 static void
 check_waiting(struct turns *t, const struct build *b)
 {
-    if (!b->process || !b->waits || b->held > 0)
+    if (t->user_count > 1 || !b->process || !b->waits || b->held > 0)
         return;
     uint64_t grants = t->grants + 1 - b->grants_then, steps = t->steps - b->steps_then;
     if (grants > 2 * BUILDS || steps > 100 * BUILDS)
@@ -232,6 +249,69 @@ check_waiting(struct turns *t, const struct build *b)
                  " steps with no token, and others "
                  "got %" PRIu64,
                  t->seed, b->is_wrapper ? "wrapper" : "client", steps, grants);
+}
+
+/* --- users --- */
+
+static void
+count(struct user *user, const struct build *b)
+{
+    if (!b->process)
+        return;
+    user->held += b->held;
+    user->counted += b->held - (b->is_wrapper && b->held > 0); /* its implicit slot is paid for */
+    user->waits |= b->waits;
+}
+
+static void
+note_user(struct turns *t, struct user *user, unsigned most_counted)
+{
+    bool is_poor = user->waits && user->held == 0;
+    bool has_less = user->waits && user->counted + 2 <= most_counted;
+
+    if (is_poor && !user->is_poor) {
+        user->grants_then = t->grants;
+        user->steps_then = t->steps;
+    }
+    if (has_less && !user->has_less)
+        user->steps_then_less = t->steps;
+    user->is_poor = is_poor;
+    user->has_less = has_less;
+}
+
+/* Of those of others with none, each may be served first. */
+static void
+check_user(const struct turns *t, const struct user *user)
+{
+    if (user->is_poor &&
+        (t->grants - user->grants_then > USERS || t->steps - user->steps_then > 100 * BUILDS))
+        fail_msg("seed %" PRIu64 ": a user has waited for %" PRIu64
+                 " steps with no token, and others got %" PRIu64,
+                 t->seed, t->steps - user->steps_then, t->grants - user->grants_then);
+    if (user->has_less && t->steps - user->steps_then_less > 200 * BUILDS)
+        fail_msg("seed %" PRIu64 ": a user has waited for %" PRIu64
+                 " steps, and another had two more",
+                 t->seed, t->steps - user->steps_then_less);
+}
+
+static void
+check_users(struct turns *t)
+{
+    unsigned most_counted = 0;
+
+    for (int i = 0; i < USERS; i++) {
+        t->users[i].held = t->users[i].counted = 0;
+        t->users[i].waits = false;
+    }
+    for (int i = 0; i < BUILDS; i++)
+        count(&t->users[t->builds[i].user], &t->builds[i]);
+    for (int i = 0; i < USERS; i++)
+        if (t->users[i].counted > most_counted)
+            most_counted = t->users[i].counted;
+    for (int i = 0; i < USERS; i++) {
+        note_user(t, &t->users[i], most_counted);
+        check_user(t, &t->users[i]);
+    }
 }
 
 static void
@@ -256,12 +336,15 @@ take_step(struct turns *t)
         fail_msg("seed %" PRIu64 ": %s", t->seed, wrong);
     for (int i = 0; i < BUILDS; i++)
         check_waiting(t, &t->builds[i]);
+    check_users(t);
 }
 
 static void
 play_round(struct turns *t)
 {
     memset(t->builds, 0, sizeof(t->builds));
+    memset(t->users, 0, sizeof(t->users));
+    t->user_count = one_in(&t->random, 2) ? 1 : USERS;
     t->alive = 0;
     t->capacity = 1 + below(&t->random, BUILDS);
     t->pool = pool_create(t->capacity);

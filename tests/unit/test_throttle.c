@@ -264,7 +264,7 @@ make_machine(void **state)
     write_memory(machine, 4096);
     write_file(machine, "loadavg", "0.00 7.00 9.00 1/200 4711\n");
     machine->pool = pool_create(8);
-    machine->process = pool_process_add(machine->pool, 1, pool_account(machine->pool, 1), true);
+    machine->process = pool_process_add(machine->pool, 1, pool_account(machine->pool, 0, 1), true);
     machine->opening = pool_open(machine->pool, machine->process, machine);
     throttle_init(&machine->throttle, &none);
     return throttle_open(&machine->throttle, machine->root);

@@ -174,6 +174,31 @@ assert poll.poll(0) == []' "$DEVICE"
 @test 'ioctls of wrong sizes and with garbage' {
     start_device --jobs 3
     /usr/bin/python3 "$CLIENT" bad_ioctls "$DEVICE"
+    nothing_is_held
+}
+
+# for_all [OPTION...]: where users take part that can reach nothing but the device.
+for_all() {
+    start_device "$@"
+    SHARED_GID=$(getent group jobserver | cut -d: -f3)
+    export SHARED_GID
+}
+
+@test 'a user with twelve sessions has no more than a user with one' {
+    for_all --jobs 8
+    /usr/bin/python3 "$CLIENT" sessions "$DEVICE"
+    nothing_is_held
+}
+
+@test 'another user is charged for what is read through its description, and no other joins its group' {
+    for_all --jobs 4
+    /usr/bin/python3 "$CLIENT" passed_on_to_others "$DEVICE"
+    nothing_is_held
+}
+
+@test 'who stays in a system call on the device holds up nobody' {
+    for_all --jobs 4
+    /usr/bin/python3 "$CLIENT" stuck "$DEVICE" "$BUILD/tests/lib/stuck"
 }
 
 @test 'a killed holder is seen by its pidfd: its token serves who waits' {
