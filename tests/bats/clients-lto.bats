@@ -8,7 +8,7 @@
 # shellcheck disable=SC2154 # common.bash sets spawned
 load ../lib/bash/common
 
-FILES=24
+FILES=12
 
 setup() {
     common_setup
@@ -64,7 +64,7 @@ build() {
     [[ $output != *warning* && $output != *jobserver* && $output != *serial* ]]
 }
 
-@test 'jobwrap -j2 make, two links of 25 files by gcc -flto=jobserver: exactly 2 jobs' {
+@test 'jobwrap -j2 make, two links of 13 files by gcc -flto=jobserver: exactly 2 jobs' {
     at_once 2
     build -j2
     all_built_by 2

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
-# ninja-shim with K tokens and an implicit slot that somebody has paid for: exactly K + 1 of 120 mixed
+# ninja-shim with K tokens and an implicit slot that somebody has paid for: exactly K + 1 of 60 mixed
 # jobs at once, every token back, and what ninja says and returns is what it does alone. The first
 # twelve jobs of the tree wait for K + 1 of them to live.
 # needs_the_plain_build: with sanitizers the other files about ninja go the same ways, in less time.
@@ -10,7 +10,7 @@
 load ../lib/bash/common
 load ../lib/bash/shim
 
-JOBS=120
+JOBS=60
 
 # tree_alone: what the real one makes of the tree.
 tree_alone() {

@@ -3,7 +3,7 @@
 # A small C project, besides common.bash, which CMake or meson configures: its compilers and linkers
 # are stamped in $LOG.
 
-FILES=24 # besides main.c
+FILES=12 # besides main.c
 
 # make_sources: a project in $TREE that is not configured yet.
 make_sources() {
