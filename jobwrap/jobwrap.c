@@ -10,6 +10,7 @@
 #include "jobwrap/keeper_link.h"
 #include "jobwrap/tree.h"
 #include "jobwrap/waiting.h"
+#include "libjobserver/memory/mode.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/numbers.h"
 #include "libjobserver/program/packet.h"
@@ -171,6 +172,16 @@ start_relay(struct jobwrap *jobwrap)
     return relay_fill(relay, jobwrap->base);
 }
 
+/* As the command has it in its environment. */
+static void
+tell_memory(const struct jobwrap *jobwrap)
+{
+    const char *given = jobwrap->options.memory, *mode = given ? given : getenv(MEMORY_MODE_VARIABLE);
+
+    if (mode && memory_mode_parse(mode, &(enum memory_mode){0}) == 0)
+        private_fifo_tell_memory(&jobwrap->fifo, mode);
+}
+
 bool
 jobwrap_begin(struct jobwrap *jobwrap)
 {
@@ -184,6 +195,7 @@ jobwrap_begin(struct jobwrap *jobwrap)
         private_fifo_make(&jobwrap->fifo, jobwrap->options.group, jobwrap->jobs) < 0 ||
         acquire_implicit(jobwrap) < 0)
         return false;
+    tell_memory(jobwrap);
     result = start_relay(jobwrap);
     if (result < 0)
         message("start the relay: %s", strerror(-result));

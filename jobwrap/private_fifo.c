@@ -25,6 +25,7 @@
 #define SHARED_MEMORY "/dev/shm"
 #define NAME "jobserver"
 #define ID_DIGITS 12
+#define MEMORY_NAME "memory"
 
 /* Many clients cut MAKEFLAGS at blanks and know nothing of make's quoting. */
 static bool
@@ -208,12 +209,13 @@ private_fifo_choose(struct private_fifo *fifo, int candidate)
 static void
 remove_candidate(const struct private_fifo *fifo, int candidate)
 {
+    static const char *const names[] = {NAME, CONTROL_NAME, MEMORY_NAME};
     char path[PATH_MAX];
 
-    snprintf(path, sizeof(path), "%s/" NAME, fifo->directories[candidate]);
-    unlink(path);
-    snprintf(path, sizeof(path), "%s/" CONTROL_NAME, fifo->directories[candidate]);
-    unlink(path);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        snprintf(path, sizeof(path), "%s/%s", fifo->directories[candidate], names[i]);
+        unlink(path);
+    }
     rmdir(fifo->directories[candidate]);
 }
 
@@ -316,6 +318,32 @@ private_fifo_control(const struct private_fifo *fifo)
     char *path;
 
     return asprintf(&path, "%s/" CONTROL_NAME, fifo->directories[fifo->chosen]) < 0 ? NULL : path;
+}
+
+/* Whoever may use the FIFO may read it; nobody else comes into the directory. */
+static int
+write_line(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+
+    if (fd < 0)
+        return -errno;
+    int result = fchmod(fd, 0644) < 0 || dprintf(fd, "%s\n", text) < 0 ? -errno : 0;
+    close(fd);
+    return result;
+}
+
+void
+private_fifo_tell_memory(const struct private_fifo *fifo, const char *mode)
+{
+    char path[PATH_MAX];
+
+    if (fifo->is_pipe)
+        return;
+    snprintf(path, sizeof(path), "%s/" MEMORY_NAME, fifo->directories[fifo->chosen]);
+    int result = write_line(path, mode);
+    if (result < 0)
+        message("write %s: %s", path, strerror(-result));
 }
 
 void

@@ -202,6 +202,8 @@ bool process_has_set_id_program(pid_t pid);
 ssize_t process_read_program(pid_t pid, void *bytes, size_t size);
 /* Where in its memory a process that stands still goes on. -EBUSY: it runs. */
 int process_program_counter(pid_t pid, uint64_t *address);
+/* Reads from its memory, all or nothing. */
+int process_read_memory(pid_t pid, uint64_t address, void *bytes, size_t size);
 /* Writes into its memory, read-only code too: a page that is shared is copied first, as for a
  * debugger's breakpoint. */
 int process_write_memory(pid_t pid, uint64_t address, const void *bytes, size_t size);

@@ -154,6 +154,12 @@ memory_sample(struct memory_job *job, uint64_t used_bytes, int64_t now_ns)
     job->is_unseen = false;
 }
 
+void
+memory_note_peak(struct memory_job *job, uint64_t bytes)
+{
+    job->peak_bytes = greater(job->peak_bytes, lesser64(bytes, MEMORY_BYTES_MAX));
+}
+
 /* --- idle ones --- */
 
 void

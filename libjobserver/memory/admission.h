@@ -58,7 +58,7 @@ struct memory_job {
     /* For all to read. */
     enum memory_state state;
     uint64_t used_bytes;  /* by its processes, when last looked at */
-    uint64_t peak_bytes;  /* the most of that in this run */
+    uint64_t peak_bytes;  /* the most in this run, as far as it is known */
     uint64_t pace_bytes;  /* what it has grown by lately, in MEMORY_SAMPLE_SHORT_MS */
     uint64_t least_bytes; /* it has been killed, and is expected to need this at least */
     unsigned passes;      /* so many have started before it while it was the first that waits */
@@ -116,6 +116,8 @@ void memory_add(struct memory_admission *admission, struct memory_job *job);
 void memory_remove(struct memory_admission *admission, struct memory_job *job);
 /* What it uses now. */
 void memory_sample(struct memory_job *job, uint64_t used_bytes, int64_t now_ns);
+/* It has had so much at least, seen or not; it is about to end. */
+void memory_note_peak(struct memory_job *job, uint64_t bytes);
 /* Does it do anything just now? To be said every MEMORY_IDLE_LOOK_NS of each that runs, while another waits. */
 void memory_note_activity(struct memory_job *job, bool is_active, int64_t now_ns);
 

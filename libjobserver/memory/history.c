@@ -207,14 +207,24 @@ finish_rows(struct memory_history *history, sqlite3_stmt *prepared, int result)
 char *
 memory_history_path(void)
 {
+    const char *shared = getenv(MEMORY_HISTORY_VARIABLE);
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     char *path = NULL;
 
+    if (shared && *shared == '/')
+        return asprintf(&path, "%s/%u/" FILE_NAME, shared, geteuid()) < 0 ? NULL : path;
     if (cache && *cache == '/')
         return asprintf(&path, "%s/jobwrap/" FILE_NAME, cache) < 0 ? NULL : path;
     if (home && *home == '/')
         return asprintf(&path, "%s/.cache/jobwrap/" FILE_NAME, home) < 0 ? NULL : path;
     return NULL;
+}
+
+/* Ours; or, as /tmp, one in which everybody may have something of his own. */
+static bool
+may_be_used(const struct stat *status)
+{
+    return status->st_uid == geteuid() || (status->st_uid == 0 && (status->st_mode & S_ISVTX));
 }
 
 /* Up to so many levels above the file. What root would make in a user's home (sudo) this one could not
@@ -232,12 +242,28 @@ make_directory(const char *path, int levels)
     }
     *slash = '\0';
     if (stat(directory, &status) == 0)
-        result = status.st_uid == geteuid() ? 0 : -EPERM;
+        result = may_be_used(&status) ? 0 : -EPERM;
     else if (errno != ENOENT || levels == 0)
         result = -errno;
     else
         result = make_directory(directory, levels - 1);
     if (result == 0 && mkdir(directory, 0700) < 0 && errno != EEXIST)
+        result = -errno;
+    free(directory);
+    return result;
+}
+
+/* Where others may write, too, one may have put a link of that name to what is another's. */
+static int
+check_owner(const char *path)
+{
+    char *directory = strndup(path, (size_t)(strrchr(path, '/') - path));
+    struct stat link, status;
+    int result = -ENOMEM;
+
+    if (directory && lstat(directory, &link) == 0 && stat(directory, &status) == 0)
+        result = link.st_uid == geteuid() && status.st_uid == geteuid() ? 0 : -EPERM;
+    else if (directory)
         result = -errno;
     free(directory);
     return result;
@@ -327,6 +353,8 @@ open_database(struct memory_history *history)
     const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
     int error = make_directory(history->path, 2);
 
+    if (error == 0)
+        error = check_owner(history->path);
     if (error) {
         give_up(history, error == -EPERM ? "its directory is another user's" : strerror(-error));
         return;

@@ -20,12 +20,15 @@
 
 struct memory_history;
 
-/* $XDG_CACHE_HOME/jobwrap/memory.sqlite, by default in ~/.cache. To be freed. NULL: there is no such directory
- * in the environment, or no memory. */
+/* Names a directory that several users may share: each has one of his own in it, called by his number. */
+#define MEMORY_HISTORY_VARIABLE "JOBWRAP_CACHE_DIR"
+
+/* $JOBWRAP_CACHE_DIR/UID/memory.sqlite if that is set, else $XDG_CACHE_HOME/jobwrap/memory.sqlite, by default in
+ * ~/.cache. To be freed. NULL: there is no such directory in the environment, or no memory. */
 char *memory_history_path(void);
 
 /* path: NULL, as if it were broken, but nothing is said of it. The directory is made if the one around it is
- * there and is the user's. NULL: out of memory. To be opened after the last fork. */
+ * there and is the user's, or root's and sticky. It must be the user's own. NULL: out of memory. To be opened after the last fork. */
 struct memory_history *memory_history_open(const char *path);
 /* Writes what is left to be written. A complaint that nobody has taken is lost: memory_history_flush() and
  * memory_history_complaint() come first. */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/uio.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -60,6 +61,18 @@ process_program_counter(pid_t pid, uint64_t *address)
         return -EBUSY;
     *address = strtoull(last + 1, NULL, 16);
     return 0;
+}
+
+int
+process_read_memory(pid_t pid, uint64_t address, void *bytes, size_t size)
+{
+    const struct iovec local = {.iov_base = bytes, .iov_len = size};
+    const struct iovec remote = {.iov_base = (void *)(uintptr_t)address, .iov_len = size};
+    ssize_t got = process_vm_readv(pid, &local, 1, &remote, 1, 0);
+
+    if (got < 0)
+        return -errno;
+    return (size_t)got == size ? 0 : -EFAULT;
 }
 
 int

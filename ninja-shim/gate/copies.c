@@ -90,6 +90,16 @@ copies_run(struct gate *gate, pid_t pid)
 
 /* --- they end --- */
 
+void
+copies_note_peak(struct gate *gate, pid_t pid, uint64_t bytes)
+{
+    struct gate_process *process;
+
+    HASH_FIND_INT(gate->processes, &pid, process);
+    if (process)
+        memory_note_peak(&process->job->memory.job, bytes);
+}
+
 bool
 copies_outlive(struct gate *gate, struct gate_process *process)
 {

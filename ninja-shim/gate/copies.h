@@ -15,6 +15,9 @@ int copies_add(struct gate *gate, pid_t pid, pid_t copy);
 /* It runs. */
 void copies_run(struct gate *gate, pid_t pid);
 
+/* It has ended, and the largest single process of all that it was had so much. To be called before `pid` ends. */
+void copies_note_peak(struct gate *gate, pid_t pid, uint64_t bytes);
+
 /* What runs of a process. */
 pid_t copies_pid(const struct gate_process *process);
 

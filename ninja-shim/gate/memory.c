@@ -165,7 +165,7 @@ guess_again(const struct gate *gate)
     }
 }
 
-/* One that was too short to be looked at can have grown by no more than it had time for. */
+/* One of which nothing has been seen can have grown by no more than it had time for. */
 static uint64_t
 peak_of(const struct gate_job_memory *of)
 {

@@ -71,6 +71,7 @@ usr/lib/systemd/system/steved.service
 usr/lib/systemd/user/steved-unmount.service
 usr/lib/systemd/user/steved.service
 usr/lib/sysusers.d/steved.conf
+usr/lib/tmpfiles.d/jobwrap.conf
 usr/lib/udev/rules.d/90-steve.rules
 usr/libexec/jobwrap/jobwrap-memory-history
 usr/libexec/jobwrap/portage/emerge_adapter.py
@@ -210,7 +211,7 @@ configure_by_ebuild() {
     # What the sandbox's parser takes: assignments of a quoted value, nothing else.
     run ! grep -vE '^(#.*|SANDBOX_WRITE="[^"]+")$' "$INSTALLED/etc/sandbox.d/90steve"
     [ "$(sed -n 's/^SANDBOX_WRITE=//p' "$INSTALLED/etc/sandbox.d/90steve" | tr '\n' ' ')" = \
-        '"/dev/steve" "/run/jobwrap" "${JOBWRAP_FIFO}" ' ]
+        '"/dev/steve" "/run/jobwrap" "/var/cache/jobwrap" "${JOBWRAP_FIFO}" ' ]
 }
 
 # units FOLDER: those of systemd, with the steved that was built.
@@ -238,6 +239,17 @@ units() {
     run -0 systemd-sysusers --dry-run --root="$BATS_TEST_TMPDIR" - \
         <"$INSTALLED/usr/lib/sysusers.d/steved.conf"
     [[ $output == *"group 'jobserver'"*"user '$OUR_USER'"* ]]
+}
+
+@test 'systemd-tmpfiles makes the directory in which builds keep what they learn' {
+    require_root
+    require systemd-tmpfiles
+    # Users are looked up below the root.
+    mkdir "$BATS_TEST_TMPDIR/etc"
+    echo root:x:0:0:root:/root:/bin/sh >"$BATS_TEST_TMPDIR/etc/passwd"
+    printf 'root:x:0:\nportage:x:250:\n' >"$BATS_TEST_TMPDIR/etc/group"
+    systemd-tmpfiles --create --root="$BATS_TEST_TMPDIR" "$INSTALLED/usr/lib/tmpfiles.d/jobwrap.conf"
+    [ "$(stat -c '%a %u %g' "$BATS_TEST_TMPDIR/var/cache/jobwrap")" = '1770 0 250' ]
 }
 
 # udevadm verify is of systemd 254.
@@ -310,11 +322,11 @@ ours_in_table() {
 # --- the hook for bashrc ---
 
 # phase PHASE CODE [NAME=VALUE...]: a phase with nothing else in its environment, as Portage begins
-# it; the hook may use no external command. Then CODE, which sees the PATH that the hook has made.
+# it, on a system of which we know what is there; the hook may use no external command. Then CODE, which sees the PATH that the hook has made.
 phase() {
     local phase=$1 code=$2
     shift 2
-    env -i PATH=/usr/bin:/bin EBUILD_PHASE="$phase" "$@" HOOK="$HOOK" CODE="$code" \
+    env -i PATH=/usr/bin:/bin EPREFIX=/nowhere EBUILD_PHASE="$phase" "$@" HOOK="$HOOK" CODE="$code" \
         "$BASH" --noprofile --norc -uc '
         addwrite() { export SANDBOX_WRITE=${SANDBOX_WRITE-}:$1; }
         ewarn() { echo "ewarn: $*"; }
@@ -360,7 +372,7 @@ SHOW='echo "$PATH|${MAKEFLAGS-}"
         source "$HOOK"
         diff <(echo "$before") <(export -p)' MAKEFLAGS="--jobserver-auth=fifo:$fifo"
     # Neither names nor the shell's options nor IFS are other than they were.
-    run -0 env -i PATH=/usr/bin:/bin EBUILD_PHASE=compile HOOK="$HOOK" \
+    run -0 env -i PATH=/usr/bin:/bin EPREFIX=/nowhere EBUILD_PHASE=compile HOOK="$HOOK" \
         MAKEFLAGS="--jobserver-auth=fifo:$fifo" bash --norc -uc '
             before= after= IFS=:
             shopt -s failglob
@@ -412,6 +424,27 @@ ewarn: the package is built without.
     run -0 phase setup 'echo "[${MAKEFLAGS-none}]"' MERGE_TYPE=binary \
         MAKEFLAGS='--jobserver-auth=fifo:/nowhere/fifo'
     [ "$output" = '[]' ]
+}
+
+@test 'hook: do jobs wait for memory, and where is kept what they have needed' {
+    local show='echo "${JOBWRAP_MEMORY-}|${JOBWRAP_CACHE_DIR-}|${SANDBOX_WRITE-}"'
+    local fifo=$BATS_TEST_TMPDIR/fifo prefix=$BATS_TEST_TMPDIR/prefix
+    local below=(phase compile "$show" MAKEFLAGS="--jobserver-auth=fifo:$fifo" EPREFIX="$prefix")
+    mkfifo "$fifo"
+    run -0 "${below[@]}" JOBWRAP_MEMORY=off
+    [ "$output" = "off||:$fifo" ]
+    mkdir -p "$prefix/var/cache/jobwrap" "$BATS_TEST_TMPDIR/other"
+    run -0 "${below[@]}"
+    [ "$output" = "|$prefix/var/cache/jobwrap|:$fifo:$prefix/var/cache/jobwrap" ]
+    run -0 "${below[@]}" JOBWRAP_CACHE_DIR="$BATS_TEST_TMPDIR/other"
+    [ "$output" = "|$BATS_TEST_TMPDIR/other|:$fifo:$BATS_TEST_TMPDIR/other" ]
+    # Who runs emerge has more to say than make.conf.
+    echo on >"$BATS_TEST_TMPDIR/memory"
+    run -0 "${below[@]}" JOBWRAP_MEMORY=off
+    [[ $output == 'on|'* ]]
+    echo much >"$BATS_TEST_TMPDIR/memory"
+    run -0 "${below[@]}" JOBWRAP_MEMORY=off
+    [[ $output == 'off|'* ]]
 }
 
 @test 'hook: when only metadata is wanted it does nothing' {
@@ -466,9 +499,9 @@ END
     cat >"$OPEN_TO_ALL/build" <<'END'
 source "${BASH_SOURCE[0]%/*}/phase"
 HOOK=${BASH_SOURCE[0]%/*}/hook
-phase compile 'echo "jobserver: [${JOBWRAP_FIFO-}]"' MAKEFLAGS="$MAKEFLAGS" PORTAGE_BUILD_USER="$1"
+phase compile 'echo "jobserver: [${JOBWRAP_MEMORY-}${JOBWRAP_FIFO-}]"' MAKEFLAGS="$MAKEFLAGS" PORTAGE_BUILD_USER="$1"
 END
-    run -0 "$JOBWRAP" -j 2 --style=fifo --parent=none --group=nogroup -- bash -euc '
+    run -0 "$JOBWRAP" -j 2 --style=fifo --parent=none --group=nogroup --memory=on -- bash -euc '
         cd /
         as() { setpriv --reuid="$1" --regid="$2" --clear-groups "${@:3}"; }
         as nobody nogroup bash "$1/take-and-return"
@@ -476,7 +509,7 @@ END
         if as daemon daemon bash "$1/take-and-return"; then exit 9; fi
         as daemon daemon bash "$1/build" daemon' - "$OPEN_TO_ALL"
     echo "$output"
-    [[ $output == *$'took a token\njobserver: [/run/jobwrap/'* ]]
+    [[ $output == *$'took a token\njobserver: [on/run/jobwrap/'* ]]
     [[ $output == *'no access for daemon (group jobserver?);'*$'\njobserver: []' ]]
     # As where there is no group jobserver.
     run -0 "$JOBWRAP" -j 2 --style=fifo --parent=none -- bash -euc '

@@ -128,6 +128,17 @@ d.execute("update job set tool = ?, path = ? where path = ?", ("c\033[2J", "c\03
     [ ! -e "${fifo%/*}" ]
 }
 
+@test "--memory, or what the environment says, lies beside the FIFO, for those who see no environment" {
+    local show='[ ! -e "${JOBWRAP_FIFO%/*}/memory" ] || cat "${JOBWRAP_FIFO%/*}/memory"; echo "$JOBWRAP_FIFO"'
+    run -0 "$JOBWRAP" --style=fifo --memory=off sh -c "$show"
+    [ "${lines[0]}" = off ]
+    [ ! -e "${lines[1]%/*}" ]
+    JOBWRAP_MEMORY=on run -0 "$JOBWRAP" --style=fifo sh -c "$show"
+    [ "${lines[0]}" = on ]
+    JOBWRAP_MEMORY=much run -0 "$JOBWRAP" --style=fifo sh -c "$show"
+    [ "${#lines[@]}" = 1 ]
+}
+
 @test "JOBWRAP_JOBS: the pool around, though a jobwrap has borrowed less of it" {
     run -0 "$JOBWRAP" -j4 -- "$JOBWRAP" -- "$JOBWRAP" -- sh -c 'echo "$JOBWRAP_JOBS"'
     [ "$output" = 4 ]

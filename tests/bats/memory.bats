@@ -112,6 +112,18 @@ passed() {
     [[ $output != *'put off'* ]]
 }
 
+@test 'a job that has come to its end before a look is remembered with all that it had' {
+    use_ninja 1.11
+    jobs one -DMIB=90 two -DMIB=90
+    limited_to 256
+    below_fifo 0
+    limited "$NINJA_SHIM"
+    wait_for 10 gate_has_gone
+    run -0 "$JOBWRAP" --memory-history
+    echo "$output"
+    [ "$(awk '$NF ~ /^(one|two).o$/ && $1 >= 90 && $1 < 100' <<<"$output" | wc -l)" = 2 ]
+}
+
 # copies_differ: what has run is not what the lazy client has started.
 copies_differ() {
     awk '$1 == "start" { print $3 }' "$LOG" | sort >ran

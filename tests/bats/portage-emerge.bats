@@ -71,6 +71,26 @@ NINJA_SHIM_REAL='$NINJA113' '$BUILD/ninja-shim/ninja'
 END
 }
 
+# hook: what /etc/portage/bashrc sources. Of the cache it needs the directory.
+hook() {
+    sed "s|@shims@|$BUILD/ninja-shim|" "$ROOT/portage/config/bashrc.in" >system/prefix/etc/portage/bashrc
+    mkdir -m 1777 system/prefix/var/cache/jobwrap
+}
+
+# phases PACKAGE...: all at once what emerge runs of each as its compile phase, without what it does besides.
+phases() {
+    local package
+    for package in "$@"; do
+        mkdir "$package"
+        (
+            cd "$package"
+            env -i PATH=/usr/bin:/bin EBUILD_PHASE=compile PN="$package" EPREFIX="$SYSTEM" LOG="$LOG" \
+                MAKEFLAGS="$MAKEFLAGS" bash -c '. "$EPREFIX/etc/portage/bashrc"; exec ../job "$PN"'
+        ) &
+    done
+    wait
+}
+
 # job_needs_memory: in the group, when both packages have begun, one job of make's or ninja's.
 job_needs_memory() {
     local cc="$PWD/bin/cc -DMIB=150 -DMS=600 -DHOLD_MS=300 -c heavy.c"
@@ -80,6 +100,7 @@ job_needs_memory() {
 #!/usr/bin/env bash
 set -eu
 echo 0 >'$GROUP/cgroup.procs'
+[ "\$JOBWRAP_MEMORY" = on ]
 : >'$PWD'/begun."\$1"
 until [ -e '$PWD/begun.p01' ] && [ -e '$PWD/begun.p02' ]; do sleep 0.05; done
 case \$1 in
@@ -122,14 +143,23 @@ end_all_in() {
     limited_to 256
     job_needs_memory
     prepare 2
+    hook
     # shellcheck disable=SC2086 # words
-    ROOT='' "$JOBWRAP" -j4 --parent=none --style=fifo --report=report -- \
+    ROOT='' "$JOBWRAP" -j4 --parent=none --style=fifo --memory=on --report=report -- \
         "$JOBSERVER_EMERGE" --strict --jobs=2 --nodeps $PACKAGES </dev/null >said 2>&1 3>&-
     kills_are 0
     [ "$(merged)" = 2 ]
     [ "$(grep -c '^end heavy.o' "$LOG")" = 2 ]
     # The two have known of each other: each alone would have taken its only job for the oldest.
     python3 -c 'import json; exit(json.load(open("report"))["memory"]["put_off"] == 0)'
+    # What was learnt has not gone with HOME: now one waits for the other.
+    rm begun.*
+    export SYSTEM=$PWD/system/prefix
+    export -f phases
+    "$JOBWRAP" -j4 --parent=none --style=fifo --memory=on --report=report -- bash -euc 'phases p01 p02'
+    kills_are 0
+    [ "$(grep -c '^end heavy.o' "$LOG")" = 4 ]
+    python3 -c 'import json; exit(json.load(open("report"))["memory"]["put_off"] != 0)'
 }
 
 @test 'MAKEFLAGS of the environment: a token and the implicit slot' {

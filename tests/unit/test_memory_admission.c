@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "libjobserver/memory/admission.h"
+#include "libjobserver/memory/expectation.h"
 
 #define JOBS 200
 #define MIB (UINT64_C(1) << 20)
@@ -737,12 +738,32 @@ test_nonsense_is_bounded(void **state)
     assert_true(could_be_killed(f, job));
 }
 
+/* The last look may have missed the end of it. */
+static void
+test_peak_is_told(void **state)
+{
+    struct fixture *f = *state;
+    struct memory_job *job = run(f, 100, 74);
+    uint64_t growth_bytes = memory_growth_of(job);
+
+    memory_note_peak(job, 90 * MIB);
+    assert_int_equal(job->peak_bytes, 90 * MIB);
+    memory_note_peak(job, 40 * MIB);
+    assert_int_equal(job->peak_bytes, 90 * MIB);
+    /* Of what it has now, and of its pace, that tells nothing. */
+    assert_int_equal(job->used_bytes, 74 * MIB);
+    assert_int_equal(memory_growth_of(job), growth_bytes);
+    memory_note_peak(job, UINT64_MAX);
+    assert_int_equal(job->peak_bytes, MEMORY_BYTES_MAX);
+}
+
 #define RULE(function) cmocka_unit_test_setup(function, setup)
 
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        RULE(test_peak_is_told),
         RULE(test_nothing_to_do),
         RULE(test_the_first_that_fits_starts),
         RULE(test_one_always_runs),

@@ -529,6 +529,44 @@ test_of_another_user(void **state)
     assert_int_equal(access(f->path, F_OK), -1);
 }
 
+/* In a directory of root's that all may use. */
+static int
+share_as_nobody(void *argument)
+{
+    const struct fixture *f = argument;
+    char path[160], link[160];
+
+    EXPECT(become_user(NOBODY));
+    snprintf(path, sizeof(path), "%s/own/memory.sqlite", f->directory);
+    struct memory_history *history = memory_history_open(path);
+    EXPECT(history);
+    EXPECT(memory_history_complaint(history) == NULL);
+    memory_history_close(history);
+    EXPECT(access(path, F_OK) == 0);
+    snprintf(link, sizeof(link), "%s/jobwrap", f->directory);
+    snprintf(path, sizeof(path), "%s/target", f->directory);
+    EXPECT(symlink(path, link) == 0);
+    return 0;
+}
+
+/* What is root's is not written to by a link that another has made. */
+static void
+test_shared_directory(void **state)
+{
+    struct fixture *f = *state;
+    char path[160];
+
+    if (geteuid() != 0)
+        skip();
+    snprintf(path, sizeof(path), "%s/target", f->directory);
+    assert_int_equal(mkdir(path, 0755), 0);
+    assert_int_equal(chmod(f->directory, 01777), 0);
+    assert_int_equal(run_in_child(share_as_nobody, f), 0);
+    assert_goes_without(open_history(f), f, "another user's");
+    snprintf(path, sizeof(path), "%s/target/memory.sqlite", f->directory);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
 static void
 test_read_only(void **state)
 {
@@ -586,6 +624,15 @@ test_path(void **state)
     assert_path("", "/h", "/h/.cache/jobwrap/memory.sqlite");
     assert_path(NULL, "/h", "/h/.cache/jobwrap/memory.sqlite");
     assert_path(NULL, NULL, NULL);
+    char own[32];
+    snprintf(own, sizeof(own), "/s/%u/memory.sqlite", geteuid());
+    setenv(MEMORY_HISTORY_VARIABLE, "/s", 1);
+    assert_path("/c", "/h", own);
+    setenv(MEMORY_HISTORY_VARIABLE, "s", 1);
+    assert_path("/c", "/h", "/c/jobwrap/memory.sqlite");
+    setenv(MEMORY_HISTORY_VARIABLE, "", 1);
+    assert_path("/c", "/h", "/c/jobwrap/memory.sqlite");
+    unsetenv(MEMORY_HISTORY_VARIABLE);
     assert_path(NULL, "h", NULL);
 }
 
@@ -614,6 +661,7 @@ main(void)
         CASE(test_locked_for_ever),
         CASE(test_disk_is_full),
         CASE(test_of_another_user),
+        CASE(test_shared_directory),
         CASE(test_read_only),
         CASE(test_nonsense_in_rows),
         cmocka_unit_test(test_path),

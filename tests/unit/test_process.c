@@ -1236,11 +1236,13 @@ test_set_id_program(void **state)
 }
 
 static volatile unsigned char written;
+static const char to_read[] = "to be read";
 
 static void
 test_memory(void **state)
 {
     uint64_t address = 0;
+    char was_read[sizeof(to_read)];
     int status;
 
     pid_t child = fork();
@@ -1256,6 +1258,9 @@ test_memory(void **state)
     assert_int_equal(process_write_memory(child, (uintptr_t)&written, "\7", 1), 0);
     assert_int_equal(written, 0);
     assert_true(process_write_memory(child, 0, "\7", 1) < 0);
+    assert_int_equal(process_read_memory(child, (uintptr_t)to_read, was_read, sizeof(to_read)), 0);
+    assert_string_equal(was_read, to_read);
+    assert_int_equal(process_read_memory(child, 0, was_read, sizeof(to_read)), -EFAULT);
     kill(child, SIGCONT);
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, W_EXITCODE(7, 0));

@@ -3,6 +3,7 @@
 #include "ninja-shim/gate/ptrace/copy.h"
 
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
@@ -100,6 +101,17 @@ can_die_of(const struct tracee *tracee, int signal_number)
            !((signals.ignored | signals.blocked) & process_signal_bit(signal_number));
 }
 
+/* Where the original has what its copy has used written to: below the end of its stack. 0: nobody knows where
+ * that is, and it is not written. */
+static uint64_t
+usage_address(const struct image *image)
+{
+    uint64_t stack;
+
+    return ptrace_registers_stack(&image->registers, &stack) < 0 ? 0
+                                                                 : stack - sizeof(struct rusage);
+}
+
 static int
 exit_status(int wait_status)
 {
@@ -111,8 +123,9 @@ exit_status(int wait_status)
 static void
 begin_to_leave(struct gate *gate, struct tracee *tracee, int wait_status, pid_t copy)
 {
-    const uint64_t arguments[PTRACE_REGISTERS_ARGUMENTS] = {(uint64_t)copy};
     struct image *image = tracee->image;
+    const uint64_t arguments[PTRACE_REGISTERS_ARGUMENTS] = {(uint64_t)copy, 0, 0,
+                                                            usage_address(image)};
     int signal_number = WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0;
 
     tracee->role = ROLE_LEAVING;
@@ -154,12 +167,25 @@ die(const struct tracee *tracee, int signal_number)
     kill(tracee->pid, signal_number);
 }
 
+/* What the last look has missed, which comes ten times a second. */
 static void
-has_waited(struct gate *gate, struct tracee *tracee)
+note_peak(struct gate *gate, const struct tracee *tracee)
+{
+    const uint64_t address = usage_address(tracee->image) + offsetof(struct rusage, ru_maxrss);
+    long kib;
+
+    if (process_read_memory(tracee->pid, address, &kib, sizeof(kib)) == 0 && kib > 0)
+        copies_note_peak(gate, tracee->pid, (uint64_t)kib * 1024);
+}
+
+static void
+has_waited(struct gate *gate, struct tracee *tracee, int64_t result)
 {
     const struct image *image = tracee->image;
     const uint64_t status[PTRACE_REGISTERS_ARGUMENTS] = {(uint64_t)exit_status(image->wait_status)};
 
+    if (result > 0)
+        note_peak(gate, tracee);
     if (ptrace_registers_rewind_to(tracee->pid, &image->registers, SYS_exit_group, status) < 0)
         kill(tracee->pid, SIGKILL);
     else if (image->end_signal)
@@ -282,7 +308,7 @@ ptrace_copy_on_syscall(struct gate *gate, struct tracee *tracee)
     if (ptrace_syscall_read(tracee->pid, &call) < 0)
         run_once(gate, tracee, 0);
     else if (tracee->role == ROLE_LEAVING && !call.is_entry)
-        has_waited(gate, tracee);
+        has_waited(gate, tracee, call.result);
     else if (tracee->image->is_calling && !call.is_entry)
         has_forked(gate, tracee, call.result);
     else if (tracee->role == ROLE_COPYING && call.is_entry)

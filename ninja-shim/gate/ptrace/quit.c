@@ -238,15 +238,6 @@ ptrace_quit_may_end(struct gate *gate)
 
 /* --- it leaves --- */
 
-static bool
-read_memory(pid_t pid, uint64_t address, void *bytes, size_t size)
-{
-    struct iovec local = {.iov_base = bytes, .iov_len = size};
-    struct iovec remote = {.iov_base = (void *)(uintptr_t)address, .iov_len = size};
-
-    return process_vm_readv(pid, &local, 1, &remote, 1, 0) == (ssize_t)size;
-}
-
 /* Is the text, with a full stop and the end of its line, the last that is to be written from there?
  * Then it is changed, and *size with it. */
 static bool
@@ -257,7 +248,7 @@ change_text(const struct gate_ending *ending, pid_t pid, uint64_t address, uint6
 
     for (size_t rest = 0; rest <= strlen(".\n") && length + rest <= *size; rest++) {
         uint64_t at = address + *size - length - rest;
-        if (!read_memory(pid, at, text, length + rest) ||
+        if (process_read_memory(pid, at, text, length + rest) < 0 ||
             memcmp(text, ending->interrupted, length) != 0 ||
             memcmp(text + length, &".\n"[2 - rest], rest) != 0)
             continue;
@@ -293,7 +284,7 @@ change_vectors(const struct gate_ending *ending, struct quit *quit,
     uint64_t total = 0, cut = 0;
 
     if (n > VECTORS_MAX ||
-        !read_memory(quit->lazy, call->arguments[1], vectors, n * sizeof(*vectors)))
+        process_read_memory(quit->lazy, call->arguments[1], vectors, n * sizeof(*vectors)) < 0)
         return;
     for (size_t i = 0; i < n; i++) {
         uint64_t size = vectors[i].iov_len;
@@ -319,7 +310,7 @@ skip_removal(const struct gate_ending *ending, struct quit *quit, struct ptrace_
     size_t length = 0;
 
     while (length < sizeof(path) - 1 &&
-           read_memory(quit->lazy, address + length, path + length, 1) && path[length])
+           process_read_memory(quit->lazy, address + length, path + length, 1) == 0 && path[length])
         length++;
     const char *slash = strrchr(path, '/');
     if (strcmp(slash ? slash + 1 : path, ending->removed) == 0)

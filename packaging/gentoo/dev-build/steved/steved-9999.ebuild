@@ -2,7 +2,7 @@
 
 EAPI=8
 
-inherit git-r3 linux-info meson systemd udev
+inherit git-r3 linux-info meson systemd tmpfiles udev
 
 DESCRIPTION="A jobserver for the machine, and one for each build, which pays back its tokens"
 # Stands for the real one. A clone is built with the EGIT_OVERRIDE_ variable that git-r3 names.
@@ -111,6 +111,7 @@ src_install() {
 
 pkg_postinst() {
 	udev_reload
+	use portage && tmpfiles_process jobwrap.conf
 
 	if use steved; then
 		elog "A pool of jobs for the whole machine is served from now on by"
