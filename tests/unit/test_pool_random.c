@@ -446,12 +446,6 @@ answer_due(struct random_test *t)
         answer_due(t);                                                                             \
         result_;                                                                                   \
     })
-#define pool_group_join(...)                                                                       \
-    __extension__({                                                                                \
-        __auto_type result_ = (pool_group_join)(__VA_ARGS__);                                      \
-        answer_due(t);                                                                             \
-        result_;                                                                                   \
-    })
 #define pool_pay_implicit(...)                                                                     \
     __extension__({                                                                                \
         __auto_type result_ = (pool_pay_implicit)(__VA_ARGS__);                                    \
@@ -1030,6 +1024,7 @@ op_join(struct random_test *t)
         t->moved++;
         busy = false;
     }
+    answer_due(t);
     if (answer != (busy ? -EBUSY : 0))
         complain(t, "pool_group_join: %d, should be %s", answer, busy ? "EBUSY" : "0");
     return true;
