@@ -337,6 +337,7 @@ static _Noreturn void
 guard(struct guardian *guardian)
 {
     prctl(PR_SET_NAME, "steved-guardian");
+    message_never_wait();
     for (;;) {
         wait_for_events(guardian);
         receive_notices(guardian);

@@ -94,6 +94,27 @@ ends_with() {
     ends_with 0
 }
 
+@test 'nobody reads what it says: the next server is started all the same' {
+    cd "$BATS_TEST_TMPDIR"
+    mkfifo log
+    exec {log}<>log
+    spawn setsid --wait ./steved --mount mount --jobs 2 2>&"$log"
+    wait_for 10 test -e "$SERVER"
+    server=$(steved_get pid)
+    guardian=$(parent_of "$server")
+    run ! dd if=/dev/zero of=log oflag=nonblock bs=4096
+    # Should it wait for a reader all the same.
+    LEFT=$guardian
+    for _ in 1 2; do
+        old=$server
+        kill -s KILL "$server"
+        timeout 10 "$STEVECTL" --server "$SERVER" get pid
+        succeeded "$old"
+    done
+    LEFT=
+    stop "$guardian"
+}
+
 @test 'a signal to the server that asks it to end ends all' {
     cd "$BATS_TEST_TMPDIR"
     guarded
