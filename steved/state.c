@@ -435,9 +435,9 @@ consume_request(struct state *state)
 }
 
 uint32_t
-state_wait(struct state *state)
+state_wait(struct state *state, pid_t pid)
 {
-    struct state_waiter row = {.state = STATE_WAITER_WAITS};
+    struct state_waiter row = {.state = STATE_WAITER_WAITS, .pid = pid};
     uint32_t number = state->waiter;
 
     if (state->serving == REQUEST) {
