@@ -139,7 +139,9 @@ make_file(uint32_t size)
     if (fd < 0 || (ftruncate(fd, size) == 0 &&
                    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0))
         return fd;
+    int error = errno;
     close(fd);
+    errno = error;
     return -1;
 }
 
@@ -191,6 +193,8 @@ state_create(void)
     if (!state)
         return NULL;
     state->fd = make_file(state->file_size);
+    if (state->fd < 0)
+        message_errno(errno, "start: no other server will be able to go on: a file in memory");
     if (map(state) < 0) {
         if (state->fd >= 0)
             close(state->fd);

@@ -302,3 +302,15 @@ refuses_inherited() {
     [ "$(steved_get free)" = 2 ]
     steved_log | grep 'start anew: of the server before only the state has been kept'
 }
+
+@test 'where no file may be written it serves, and says what it cannot do' {
+    require_fuse
+    STEVED_MOUNTS+=("$BATS_TEST_TMPDIR/mount")
+    SERVER=$BATS_TEST_TMPDIR/mount/jobserver
+    spawn bash -c 'ulimit -f 0 && exec "$1" --mount "$0" --jobs 2' \
+        "$BATS_TEST_TMPDIR/mount" "$STEVED" 2> >(cat >"$BATS_TEST_TMPDIR/steved.log")
+    wait_for 30 test -e "$SERVER"
+    hold first
+    [ "$(steved_get held)" = 1 ]
+    steved_log | grep 'no other server will be able to go on: a file in memory: File too large'
+}
