@@ -130,6 +130,8 @@ void process_cache_destroy(struct process_cache *cache);
 /* As process_of_thread(), 0.5 us for a thread seen before. Where /proc hides the thread
  * (hidepid=), the thread is taken for a process. */
 int process_cache_lookup(struct process_cache *cache, pid_t tid, pid_t *pid);
+/* Somebody else has looked it up, who need not be right any more. */
+void process_cache_remember(struct process_cache *cache, pid_t tid, pid_t pid);
 /* Forgets the threads of a process that has died. */
 void process_cache_forget(struct process_cache *cache, pid_t pid);
 

@@ -378,6 +378,13 @@ clients_of_thread(struct server *server, pid_t tid, uid_t uid)
 
 /* --- for a new server --- */
 
+void
+clients_remember_thread(struct server *server, pid_t tid, pid_t pid)
+{
+    if (pid > 0 && tid != pid)
+        process_cache_remember(server->threads, tid, pid);
+}
+
 /* A pidfd of this very process. -ESRCH: it has died since. */
 static int
 open_again(const struct state_client *row)

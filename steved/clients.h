@@ -39,6 +39,9 @@ void clients_set_group(struct client *client, pid_t group_pid);
  * can't be told who it is (it is outside of our pid namespace, or it is gone, or there is no memory). */
 struct client *clients_of_thread(struct server *server, pid_t tid, uid_t uid);
 
+/* The server before knew whose thread this is; what saves a look at it is checked all the same. */
+void clients_remember_thread(struct server *server, pid_t tid, pid_t pid);
+
 /* One that is alive. NULL: nobody known. */
 struct client *clients_find(struct server *server, pid_t pid);
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "libjobserver/program/message.h"
+#include "steved/clients.h"
 #include "steved/server.h"
 #include "steved/state.h"
 #include "steved/steps.h"
@@ -140,8 +141,10 @@ replay_waiters(struct session *session)
     for (uint32_t number = 0; number < rows; number++) {
         const struct state_waiter *waiter = state_row(state, STATE_WAITER, number);
         const struct fuse_in_header *request = (const void *)waiter->request;
-        if (waiter->state == STATE_WAITER_WAITS)
-            asked[count++] = (struct asked){request->unique, number};
+        if (waiter->state != STATE_WAITER_WAITS)
+            continue;
+        asked[count++] = (struct asked){request->unique, number};
+        clients_remember_thread(session->server, (pid_t)request->pid, waiter->pid);
     }
     qsort(asked, count, sizeof(*asked), by_time);
     for (uint32_t i = 0; i < count; i++)

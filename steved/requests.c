@@ -80,7 +80,7 @@ wait_for_token(struct reader *reader, struct pool_waiter *waiter, const struct r
     struct server *server = reader->server;
 
     reader->waiter = waiter;
-    reader->number = state_wait(server->state);
+    reader->number = state_wait(server->state, reader->pid);
     if (reader->number != STATE_NONE) {
         answer_on_interrupt(request, on_interrupt, reader);
         return;

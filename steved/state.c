@@ -139,7 +139,9 @@ make_file(uint32_t size)
     if (fd < 0 || (ftruncate(fd, size) == 0 &&
                    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0))
         return fd;
+    int error = errno;
     close(fd);
+    errno = error;
     return -1;
 }
 
@@ -191,6 +193,8 @@ state_create(void)
     if (!state)
         return NULL;
     state->fd = make_file(state->file_size);
+    if (state->fd < 0)
+        message_errno(errno, "start: no other server will be able to go on: a file in memory");
     if (map(state) < 0) {
         if (state->fd >= 0)
             close(state->fd);
@@ -435,9 +439,9 @@ consume_request(struct state *state)
 }
 
 uint32_t
-state_wait(struct state *state)
+state_wait(struct state *state, pid_t pid)
 {
-    struct state_waiter row = {.state = STATE_WAITER_WAITS};
+    struct state_waiter row = {.state = STATE_WAITER_WAITS, .pid = pid};
     uint32_t number = state->waiter;
 
     if (state->serving == REQUEST) {

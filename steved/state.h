@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "libjobserver/protocol.h"
 
@@ -100,7 +101,7 @@ struct state_waiter {
     uint32_t state;
     int32_t error;  /* of the answer; 0: a token */
     uint32_t tries; /* see state_try() */
-    uint32_t spare;
+    int32_t pid;    /* whose thread has asked; 0: it could not be told */
     unsigned char request[STATE_WAITER_SIZE];
 };
 
@@ -151,8 +152,8 @@ bool state_has_request(const struct state *state);
 void state_serve_request(struct state *state);
 /* A read that has waited is being served anew, for a new server: its request. */
 const void *state_serve_waiter(struct state *state, uint32_t number);
-/* It waits: under this number. STATE_NONE: there is no room. */
-uint32_t state_wait(struct state *state);
+/* It waits: under this number. pid: as in struct state_waiter. STATE_NONE: there is no room. */
+uint32_t state_wait(struct state *state, pid_t pid);
 /* It is done with, or waits. */
 void state_request_done(struct state *state);
 /* How often new servers have tried this waiter, or the request (STATE_NONE), this one included: it may be what

@@ -139,12 +139,17 @@ process_cache_destroy(struct process_cache *cache)
     free(cache);
 }
 
-static void
-remember(struct process_cache *cache, pid_t tid, pid_t pid)
+void
+process_cache_remember(struct process_cache *cache, pid_t tid, pid_t pid)
 {
+    struct thread *thread;
+
+    HASH_FIND_INT(cache->threads, &tid, thread);
+    if (thread)
+        return;
     if (HASH_COUNT(cache->threads) >= CACHE_MAX)
         drop_all(cache);
-    struct thread *thread = calloc(1, sizeof(*thread));
+    thread = calloc(1, sizeof(*thread));
     if (!thread)
         return;
     thread->process = find_or_add_process(cache, pid);
@@ -181,7 +186,7 @@ process_cache_lookup(struct process_cache *cache, pid_t tid, pid_t *pid)
             return error;
         found = tid; /* hidden by hidepid= */
     }
-    remember(cache, tid, found);
+    process_cache_remember(cache, tid, found);
     *pid = found;
     return 0;
 }

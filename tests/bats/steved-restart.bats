@@ -22,7 +22,7 @@ keep() {
     spawn python3 "$LIB/keeper.py" "$1" --mount "$mount" "${@:2}" \
         >"$NOTES" 2>>"$BATS_TEST_TMPDIR/steved.log"
     KEEPER=$spawned
-    wait_for 10 noted ready
+    wait_for 30 noted ready
 }
 
 # noted LINE [TIMES]: the keeper has said so.
@@ -39,7 +39,7 @@ kill_server() {
     local pid
     pid=$(server_pid)
     kill -s KILL "$pid" || true # it may have ended by itself
-    wait_for 10 is_another "$pid"
+    wait_for 30 is_another "$pid"
 }
 
 is_another() {
@@ -51,7 +51,7 @@ replace_server() {
     local pid
     pid=$(server_pid)
     kill -s HUP "$KEEPER"
-    wait_for 10 is_another "$pid"
+    wait_for 30 is_another "$pid"
 }
 
 # hold: opens $SERVER as $1, and reads a token.
@@ -70,19 +70,19 @@ storm() {
     hold first && hold second
     spawn dd if="$SERVER" of="$BATS_TEST_TMPDIR/got" bs=1 count=1
     local reader=$spawned
-    wait_for 10 steved_has waiting 1
+    wait_for 30 steved_has waiting 1
     kill_server
-    wait_for 10 steved_has waiting 1
+    wait_for 30 steved_has waiting 1
     [ "$(steved_get held)" = 2 ]
     replace_server
-    wait_for 10 steved_has waiting 1
+    wait_for 30 steved_has waiting 1
     [ ! -s "$BATS_TEST_TMPDIR/got" ]
     printf + >&"$first"
     status_of "$reader"
     [ "$status" = 0 ]
     [ "$(cat "$BATS_TEST_TMPDIR/got")" = + ]
     # A token of the dead is back, one that is returned twice is dropped.
-    wait_for 10 steved_has free 1
+    wait_for 30 steved_has free 1
     printf ++ >&"$second"
     [ "$(steved_get free)" = 2 ]
     [ "$(steved_get dropped)" = 1 ]
@@ -94,7 +94,7 @@ storm() {
     hold first
     spawn dd if="$SERVER" of=/dev/null bs=1 count=1
     local reader=$spawned
-    wait_for 10 steved_has waiting 1
+    wait_for 30 steved_has waiting 1
     stop "$KEEPER"
     status_of "$reader"
     [ "$status" = 1 ]
@@ -135,7 +135,7 @@ storm() {
     done
     # The make has one more, which nobody pays for.
     "$LIB/concurrency" --expect-max 4 --expect-jobs 120 "$log"
-    wait_for 10 steved_has free 3
+    wait_for 30 steved_has free 3
     [ "$(steved_get dropped)" = 0 ]
 }
 
@@ -144,19 +144,19 @@ storm() {
     hold first
     spawn sh -c 'exec 3<>"$0" && dd bs=1 count=1 <&3 2>/dev/null && exec sleep 1000' "$SERVER"
     local holder=$spawned
-    wait_for 10 steved_has held 2
+    wait_for 30 steved_has held 2
     spawn dd if="$SERVER" of=/dev/null bs=1 count=1
     local reader=$spawned
-    wait_for 10 steved_has waiting 1
+    wait_for 30 steved_has waiting 1
     kill -s USR1 "$KEEPER"
     kill -s KILL "$(server_pid)"
-    wait_for 10 noted paused
+    wait_for 30 noted paused
     # Its description is released when there is a server again; it has ended before.
     kill -s KILL "$holder"
     kill -s USR2 "$KEEPER"
     status_of "$reader"
     [ "$status" = 0 ]
-    wait_for 10 steved_has free 1
+    wait_for 30 steved_has free 1
     [ "$(steved_get held)" = 1 ]
 }
 
@@ -165,14 +165,14 @@ storm() {
     hold first
     spawn dd if="$SERVER" of=/dev/null bs=1 count=1
     local reader=$spawned
-    wait_for 10 steved_has waiting 1
+    wait_for 30 steved_has waiting 1
     kill -s USR1 "$KEEPER"
     kill -s KILL "$(server_pid)"
-    wait_for 10 noted paused
+    wait_for 30 noted paused
     kill -s KILL "$reader"
     kill -s USR2 "$KEEPER"
-    wait_for 10 has_ended "$reader"
-    wait_for 10 steved_has waiting 0
+    wait_for 30 has_ended "$reader"
+    wait_for 30 steved_has waiting 0
     printf + >&"$first"
     [ "$(steved_get free)" = 1 ]
 }
@@ -209,23 +209,28 @@ storm() {
     keep "$STEVED" --jobs 4
     mkfifo "$BATS_TEST_TMPDIR/gate"
     exec {gate}<>"$BATS_TEST_TMPDIR/gate"
-    makefile "$BATS_TEST_TMPDIR/makefile" '"$(JOBWRAP)" -- sh -c "read -r _ <gate"' \
-        '"$(JOBWRAP)" -- sh -c "read -r _ <gate"'
+    makefile "$BATS_TEST_TMPDIR/makefile" '"$(JOBWRAP)" -- sh -c "echo >>started; read -r _ <gate"' \
+        '"$(JOBWRAP)" -- sh -c "echo >>started; read -r _ <gate"'
     MAKEFLAGS="-j --jobserver-auth=fifo:$SERVER" spawn \
         "$MAKE441" -s -C "$BATS_TEST_TMPDIR" -f makefile
     local make=$spawned
-    wait_for 10 steved_has held 4
+    wait_for 30 have_started 2
     list_clients >"$BATS_TEST_TMPDIR/before"
     grep "'claims': 1" "$BATS_TEST_TMPDIR/before"
     kill_server
-    wait_for 10 same_clients
+    wait_for 30 same_clients
     replace_server
-    wait_for 10 same_clients
+    wait_for 30 same_clients
     printf '\n\n' >&"$gate"
     status_of "$make"
     [ "$status" = 0 ]
-    wait_for 10 steved_has free 4
+    wait_for 30 steved_has free 4
     [ "$(steved_get dropped)" = 0 ]
+}
+
+# have_started N: so many of its jobs.
+have_started() {
+    [ -e "$BATS_TEST_TMPDIR/started" ] && [ "$(wc -l <"$BATS_TEST_TMPDIR/started")" = "$1" ]
 }
 
 # list_clients: of the status what stays. What jobwraps lend goes to and fro.
@@ -233,7 +238,7 @@ list_clients() {
     "$STEVECTL" --server "$SERVER" status --json | python3 -c 'import json, sys
 for client in json.load(sys.stdin)["clients"]:
     print({name: value for name, value in sorted(client.items())
-        if name not in ("held", "reserved", "waiting")})'
+        if name not in ("held", "reserved", "waiting", "command", "directory")})'
 }
 
 same_clients() {
@@ -269,14 +274,14 @@ for fd in os.listdir(directory):
     hold first
     spawn dd if="$SERVER" of=/dev/null bs=1 count=2 iflag=fullblock
     local reader=$spawned
-    wait_for 10 steved_has held 2
+    wait_for 30 steved_has held 2
     patch_state 8
     kill -s KILL "$(server_pid)"
-    wait_for 10 noted 'ended 3'
+    wait_for 30 noted 'ended 3'
     status_of "$reader"
     [ "$status" = 1 ]
     steved_log | grep 'another version'
-    wait_for 10 noted ready 2
+    wait_for 30 noted ready 2
     [ "$(steved_get free)" = 2 ]
 }
 
@@ -303,7 +308,19 @@ refuses_inherited() {
     spawn bash -c 'exec 3<>/dev/null 4<>/dev/null && export LISTEN_PID=$$ LISTEN_FDS=2 &&
         LISTEN_FDNAMES=state:else exec "$1" --mount "$0" --jobs 2' \
         "$BATS_TEST_TMPDIR/mount" "$STEVED" 2>"$BATS_TEST_TMPDIR/steved.log"
-    wait_for 10 test -e "$SERVER"
+    wait_for 30 test -e "$SERVER"
     [ "$(steved_get free)" = 2 ]
     steved_log | grep 'start anew: of the server before only the state has been kept'
+}
+
+@test 'where no file may be written it serves, and says what it cannot do' {
+    require_fuse
+    STEVED_MOUNTS+=("$BATS_TEST_TMPDIR/mount")
+    SERVER=$BATS_TEST_TMPDIR/mount/jobserver
+    spawn bash -c 'ulimit -f 0 && exec "$1" --mount "$0" --jobs 2' \
+        "$BATS_TEST_TMPDIR/mount" "$STEVED" 2> >(cat >"$BATS_TEST_TMPDIR/steved.log")
+    wait_for 30 test -e "$SERVER"
+    hold first
+    [ "$(steved_get held)" = 1 ]
+    steved_log | grep 'no other server will be able to go on: a file in memory: File too large'
 }

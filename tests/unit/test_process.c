@@ -535,6 +535,29 @@ test_cache_of_threads(void **state)
     process_cache_destroy(NULL);
 }
 
+static void
+test_what_the_cache_is_told_is_checked(void **state)
+{
+    struct process_cache *cache = process_cache_create();
+    struct worker worker;
+    pid_t pid = 0;
+
+    start_worker(&worker);
+    process_cache_remember(cache, worker.tid, getppid());
+    assert_int_equal(process_cache_lookup(cache, worker.tid, &pid), 0);
+    assert_int_equal(pid, getpid());
+    process_cache_remember(cache, worker.tid, getppid());
+    assert_int_equal(process_cache_lookup(cache, worker.tid, &pid), 0);
+    assert_int_equal(pid, getpid());
+    process_cache_forget(cache, getpid());
+    process_cache_remember(cache, worker.tid, getpid());
+    assert_int_equal(process_cache_lookup(cache, worker.tid, &pid), 0);
+    assert_int_equal(pid, getpid());
+    assert_true(end_worker(&worker));
+    assert_int_equal(process_cache_lookup(cache, worker.tid, &pid), -ESRCH);
+    process_cache_destroy(cache);
+}
+
 /* Runs `function` as pid 1 of a pid namespace with a /proc of its own, where nobody else uses ids.
  * Without root: in a user namespace too. */
 static const char *proc_options;
@@ -1431,6 +1454,7 @@ main(void)
         cmocka_unit_test(test_another_users_thread_exists),
         cmocka_unit_test(test_zombie_leader_with_a_living_thread),
         cmocka_unit_test(test_cache_of_threads),
+        cmocka_unit_test(test_what_the_cache_is_told_is_checked),
         cmocka_unit_test(test_ids_used_again),
         cmocka_unit_test(test_hidden_processes),
         cmocka_unit_test(test_ancestors),

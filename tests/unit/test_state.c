@@ -124,7 +124,7 @@ transact(struct state *state, uint32_t number)
     for (uint32_t i = 0; i < ROWS; i++)
         put_client(state, (i * 7 + number) % ROWS, number);
     if (number % 3 == 0) {
-        assert_int_not_equal(state_wait(state), STATE_NONE);
+        assert_int_not_equal(state_wait(state, 100), STATE_NONE);
     } else {
         if (number % 3 == 1 && number > 1)
             state_waiter_answered(state, 0, (int)number);
@@ -283,21 +283,21 @@ test_waiters(void **unused)
 
     for (uint32_t i = 0; i < 4; i++) {
         arrive(state, i);
-        assert_int_equal(state_wait(state), i);
+        assert_int_equal(state_wait(state, 100), i);
     }
     state_waiter_answered(state, 1, 0);
     state_waiter_end(state, 1);
     state_commit(state);
     struct state *found = find_good(state);
     assert_int_equal(number_of(state_serve_waiter(found, 2)), 2);
-    assert_int_equal(state_wait(found), 2);
+    assert_int_equal(state_wait(found, 100), 2);
     state_request_done(found);
     assert_int_equal(number_of(state_serve_waiter(found, 3)), 3);
     state_request_done(found);
     arrive(found, 9);
-    assert_int_equal(state_wait(found), 3);
+    assert_int_equal(state_wait(found, 100), 3);
     arrive(found, 10);
-    assert_int_equal(state_wait(found), 1);
+    assert_int_equal(state_wait(found, 100), 1);
     state_commit(found);
     assert_int_equal(state_rows(found, STATE_WAITER), 4);
     state_close(found);
@@ -317,7 +317,7 @@ test_tries_are_counted(void **unused)
     }
     state_tried(state, STATE_NONE);
     assert_int_equal(state_try(state, STATE_NONE), 1);
-    assert_int_equal(state_wait(state), 0);
+    assert_int_equal(state_wait(state, 100), 0);
     state_commit(state);
     assert_int_equal(state_try(state, 0), 1);
     assert_int_equal(state_try(state, 0), 2);
@@ -332,7 +332,7 @@ test_too_long_to_wait(void **unused)
 
     arrive(state, 1);
     *(uint32_t *)state_request(state) = STATE_WAITER_SIZE + 1;
-    assert_int_equal(state_wait(state), STATE_NONE);
+    assert_int_equal(state_wait(state, 100), STATE_NONE);
     state_close(state);
 }
 
