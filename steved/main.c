@@ -95,10 +95,12 @@ start(struct program *program)
     if (server_init(server, requests_answer) < 0 || notify_open(&program->notify) < 0 ||
         !open_file(program))
         return false;
-    if (daemon_prepare(&program->daemon) < 0 || lockdown(&program->identity) < 0)
+    if (daemon_prepare(&program->daemon) < 0)
+        return false;
+    message_never_wait();
+    if (lockdown(&program->identity) < 0)
         return false;
     server->uid = program->identity.uid;
-    message_never_wait();
     say_missing_group(server);
     daemon_ready(&program->daemon);
     notify_ready(&program->notify, server);
