@@ -28,4 +28,5 @@ struct keeper_message {
     int value;
     pid_t pid;
     bool is_empty, is_pipe;
+    unsigned short spare; /* so that no byte is sent that nobody has written */
 };

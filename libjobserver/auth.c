@@ -580,7 +580,7 @@ auth_format(const struct auth *auth)
             quote(stpcpy(text, prefix), auth->path);
         return text;
     }
-    return NULL;
+    return NULL; /* unreachable: these are all kinds */
 }
 
 #define NOWHERE SIZE_MAX

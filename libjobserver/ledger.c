@@ -27,9 +27,7 @@ grow(int fd)
 {
     int bytes = fcntl(fd, F_GETPIPE_SZ);
 
-    if (bytes < 0)
-        return -errno;
-    if (bytes >= PIPE_BYTES_MAX)
+    if (bytes < 0 || bytes >= PIPE_BYTES_MAX)
         return -ENOSPC;
     return fcntl(fd, F_SETPIPE_SZ, 2 * bytes) < 0 ? -errno : 0;
 }

@@ -5,12 +5,18 @@ when all of them have been returned. Only for a plain FIFO, where nobody else ke
 
 from __future__ import annotations
 
+import ctypes
 import os
 import select
+import signal
 import sys
+
+PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
+    # Somebody may have stopped us when emerge dies.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGCONT))
     pidfd, ledger, fifo = (int(number) for number in sys.argv[1:])
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)

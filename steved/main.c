@@ -232,10 +232,12 @@ start(struct program *program, char **argv)
         forget_one_alone(program);
     if (!(is_new ? begin(program, argv) : take_over(program)))
         return false;
-    if (daemon_prepare(&program->daemon) < 0 || lockdown(&program->identity) < 0)
+    if (daemon_prepare(&program->daemon) < 0)
+        return false;
+    message_never_wait();
+    if (lockdown(&program->identity) < 0)
         return false;
     server->uid = program->identity.uid;
-    message_never_wait();
     if (is_new)
         say_missing_group(server);
     else

@@ -10,7 +10,7 @@ setup() {
     : "${JOBGATE:=$BUILD/ninja-shim/jobgate}" "${NINJA_SHIM:=$BUILD/ninja-shim/ninja}"
     : "${MAKE_SHIM:=$BUILD/ninja-shim/make}"
     export JOBGATE NINJA_SHIM MAKE_SHIM
-    # A sanitizer wants descriptors of its own.
+    # needs_the_plain_build: a sanitizer wants descriptors of its own.
     ! is_sanitized || skip 'a build with sanitizers has more'
 }
 

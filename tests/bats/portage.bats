@@ -182,6 +182,19 @@ by_descriptors() {
     awk '$1 == "start" { print $3 }' "$LOG" | xargs -r kill 2>/dev/null || true
 }
 
+@test 'killed while its keeper is stopped: the keeper returns what it held all the same' {
+    configured_fifo 3
+    # shellcheck disable=SC2086 # words
+    STANDIN_SECONDS=60 spawn "$SHIM" --jobs=8 $PACKAGES
+    wait_for 20 fifo_has fifo 0
+    keeper=$(pgrep -P "$spawned" -f emerge_keeper.py)
+    kill -s STOP "$keeper"
+    wait_for 10 grep -q 'State:.T' "/proc/$keeper/status"
+    kill -s KILL "$spawned"
+    wait_for 20 fifo_has fifo 3
+    awk '$1 == "start" { print $3 }' "$LOG" | xargs -r kill 2>/dev/null || true
+}
+
 @test 'an unreachable jobserver: a message, and it goes on; --strict stops' {
     export MAKE_CONF="--jobserver-auth=fifo:$BATS_TEST_TMPDIR/gone"
     STANDIN_SECONDS=1 run -0 --separate-stderr emerge_all

@@ -405,10 +405,25 @@ time.sleep(60)' "$log"
     [[ $line =~ ^'steved: '[0-9]+' messages have been dropped'$ ]]
 }
 
+# poll(2) says that there is room, and a write would wait for more of it.
+@test 'nobody waits for a terminal that stands still' {
+    require_fuse
+    spawn python3 -c 'import pty, subprocess, sys
+master, slave = pty.openpty()
+sys.exit(subprocess.run(sys.argv[1:], stderr=slave).returncode)' \
+        "$STEVED" --mount "$MOUNT" --jobs 1 --verbose
+    parent=$spawned
+    wait_for 10 steved_has free 1 2>/dev/null
+    take_and_return 2000
+    kill "$(steved_get pid)"
+    status_of "$parent"
+    [ "$status" = 0 ]
+}
+
 # take_and_return N: that many times.
 take_and_return() {
     # shellcheck disable=SC2016 # for the inner shell
-    timeout 10 bash -c 'for ((i = 0; i < $1; i++)); do read -r -N 1 && printf + >&0; done' \
+    timeout 60 bash -c 'for ((i = 0; i < $1; i++)); do read -r -N 1 && printf + >&0; done' \
         - "$1" <>"$SERVER"
 }
 

@@ -28,6 +28,7 @@
 #include <string.h>
 
 #include "tests/fuzz/auth_properties.h"
+#include "tests/unit/failing_memory.h"
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 
@@ -600,6 +601,144 @@ test_long(void **state)
     free(flags);
 }
 
+/* --- one by one, and without memory --- */
+
+static void
+test_named(void **state)
+{
+    const struct {
+        const char *text;
+        enum auth_kind kind;
+        const char *path;
+        int read_fd, write_fd;
+    } cases[] = {{"3,4", PIPE(3, 4)},
+                 {"fifo:/a b", FIFO("/a b")},
+                 {"/dev/steve", FIFO("/dev/steve")},
+                 {"3,4x", FIFO("3,4x")}};
+    struct auth auth;
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        assert_int_equal(auth_parse_named(cases[i].text, &auth), 0);
+        assert_int_equal(auth.kind, cases[i].kind);
+        assert_int_equal(auth.read_fd, cases[i].read_fd);
+        assert_int_equal(auth.write_fd, cases[i].write_fd);
+        if (cases[i].path)
+            assert_string_equal(auth.path, cases[i].path);
+        else
+            assert_null(auth.path);
+        auth_clear(&auth);
+    }
+}
+
+static void
+test_kind(void **state)
+{
+    assert_int_equal(auth_kind_of(NULL), AUTH_NONE);
+    assert_int_equal(auth_kind_of(" -j --jobserver-auth=nonsense"), AUTH_NONE);
+    assert_int_equal(auth_kind_of(" -j --jobserver-auth=3,4"), AUTH_PIPE);
+    assert_int_equal(auth_kind_of(" -j --jobserver-auth=fifo:/a"), AUTH_FIFO);
+}
+
+/* Each returns whether it has run out of memory. */
+static bool
+parse_fails(void)
+{
+    struct auth auth;
+    char *error;
+    int result = auth_parse(" -j --jobserver-auth=fifo:/a", &auth, &error);
+
+    assert_true(result == 0 || result == -ENOMEM);
+    if (result == 0)
+        auth_clear(&auth);
+    else
+        assert_null(error);
+    return result < 0;
+}
+
+static bool
+parse_error_fails(void)
+{
+    struct auth auth;
+    char *error;
+    int result = auth_parse(" -j --jobserver-auth=x", &auth, &error);
+
+    assert_int_equal(result, error ? -EINVAL : -ENOMEM);
+    free(error);
+    return result == -ENOMEM;
+}
+
+static bool
+parse_named_fails(void)
+{
+    struct auth auth;
+    int result = auth_parse_named("fifo:/a", &auth);
+
+    assert_true(result == 0 || result == -ENOMEM);
+    if (result == 0)
+        auth_clear(&auth);
+    return result < 0;
+}
+
+static bool
+replace_fails(void)
+{
+    char path[] = "/a";
+    const struct auth fifo = {.kind = AUTH_FIFO, .path = path, .read_fd = -1, .write_fd = -1};
+    char *text = auth_replace("k -j3 --jobserver-auth=3,4", &fifo, 7);
+
+    free(text);
+    return !text;
+}
+
+static bool
+format_fails(void)
+{
+    const struct auth ends = {.kind = AUTH_PIPE, .read_fd = 3, .write_fd = 4};
+    char *text = auth_format(&ends);
+
+    free(text);
+    return !text;
+}
+
+static bool
+command_fails(void)
+{
+    char name[] = "make", jobs[] = "-j3", *argv[] = {name, jobs, NULL};
+    struct auth_command command;
+    int result = auth_read_command(argv, &command);
+
+    assert_true(result == 0 || result == -ENOMEM);
+    return result < 0;
+}
+
+static bool
+drop_fails(void)
+{
+    char name[] = "make", jobs[] = "-j3", *argv[] = {name, jobs, NULL};
+    char **dropped = auth_drop_jobs(argv);
+
+    free(dropped);
+    return !dropped;
+}
+
+static void
+test_no_memory(void **state)
+{
+    bool (*const all[])(void) = {parse_fails,  parse_error_fails, parse_named_fails, replace_fails,
+                                 format_fails, command_fails,     drop_fails};
+
+    for (size_t i = 0; i < COUNT(all); i++) {
+        unsigned nth = 0;
+        bool fails;
+        do {
+            failing_memory_begin(++nth);
+            fails = all[i]();
+            assert_int_equal(failing_memory_end(), fails);
+        } while (fails);
+        assert_true(nth > 1);
+    }
+}
+
 int
 main(void)
 {
@@ -608,7 +747,8 @@ main(void)
         cmocka_unit_test(test_format),        cmocka_unit_test(test_replace),
         cmocka_unit_test(test_replace_parts), cmocka_unit_test(test_jobs),
         cmocka_unit_test(test_command),       cmocka_unit_test(test_properties),
-        cmocka_unit_test(test_long),
+        cmocka_unit_test(test_long),          cmocka_unit_test(test_named),
+        cmocka_unit_test(test_kind),          cmocka_unit_test(test_no_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -660,6 +660,12 @@ test_the_status_is_of_who_sees_least(void **state)
     assert_int_equal(status.memory_growth_bytes, 60 * MIB);
     assert_int_equal(status.memory_running, 2);
     assert_int_equal(status.memory_waiting, 8);
+    /* Who has told nothing for long sees nothing. */
+    const int64_t later_ns = S + STEVED_MEMORY_FRESH_MS * INT64_C(1000000);
+    told.available_bytes = 2000 * MIB;
+    ask(&arbiter, &b, told, later_ns);
+    memory_arbiter_status(&arbiter, &status, later_ns + S);
+    assert_int_equal(status.memory_available_bytes, 2000 * MIB);
 }
 
 /* --- anything --- */

@@ -287,6 +287,22 @@ test_time_waited_for_memory(void **state)
     assert_int_equal(build->share.counts.waited_ms, 1000);
 }
 
+/* Who waits for memory, and would have a place. */
+static void
+test_what_would_run_is_told_of(void **state)
+{
+    struct build *build = *state;
+
+    build->grants = false;
+    build->share.slots = 2;
+    add_running(build, 0, 40, 40);
+    add(build, 1, 1100);
+    add(build, 2, 1200);
+    next(build);
+    look(build);
+    assert_int_equal(build->asked.held_bytes, 1100 * MIB);
+}
+
 /* --- killing --- */
 
 static void
@@ -444,6 +460,7 @@ main(void)
         TEST(test_idle_ones_do_not_count_as_running),
         TEST(test_the_end_is_told_at_once_if_others_wait),
         TEST(test_time_waited_for_memory),
+        TEST(test_what_would_run_is_told_of),
         TEST(test_what_is_to_be_killed_is_told_of_first),
         TEST(test_another_kills_enough),
         TEST(test_the_oldest_of_one_is_not_the_oldest_of_all),
