@@ -270,7 +270,7 @@ answer(struct connection *connection, struct control_packet *packet, int *passed
         throttle_tell(&source->throttle, &packet->throttle, clock_now_ns());
         return 0;
     case CONTROL_CLIENTS:
-        return serve_clients(source->pool, &packet->clients);
+        return serve_clients(source->pool, true, &packet->clients);
     case CONTROL_SET:
         return set(connection, &packet->settings);
     case CONTROL_PAY_IMPLICIT:

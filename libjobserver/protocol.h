@@ -70,7 +70,7 @@ struct steved_client {
     __u32 spare;
 };
 /* `command` is the process's name (proc_pid_comm(5)), NUL-terminated, printable; "(gone)", or
- * "(outside)" where pid is 0. Not its command line, since that lies in its memory, and a server that
+ * "(outside)" where pid is 0, or "(busy)" if the caller's user has had the server look at too many processes lately. Not its command line, since that lies in its memory, and a server that
  * reads it can be made to wait by who locks that. Who shows it to a user reads /proc/PID/cmdline itself,
  * after a look at the start time: the pid may mean another process in its own pid namespace. */
 

@@ -53,13 +53,15 @@ serve_status(const struct pool *pool, const struct pool_opening *opening,
 
 /* Only what the process cannot keep from us: one that blocked us would block all. */
 static void
-describe_process(pid_t pid, struct steved_client *described)
+describe_process(pid_t pid, bool may_look, struct steved_client *described)
 {
     struct process_info info;
     const char *name = "(gone)";
 
     if (pid == 0) {
         name = "(outside)";
+    } else if (!may_look) {
+        name = "(busy)";
     } else if (process_info(pid, &info) == 0) {
         name = info.name;
         described->start_ticks = info.start_ticks;
@@ -68,7 +70,7 @@ describe_process(pid_t pid, struct steved_client *described)
 }
 
 static void
-describe_client(const struct pool_client *client, struct steved_client *described)
+describe_client(const struct pool_client *client, bool may_look, struct steved_client *described)
 {
     *described = (struct steved_client){
         .account = client->account,
@@ -85,11 +87,11 @@ describe_client(const struct pool_client *client, struct steved_client *describe
         .waiting = client->waiting,
         .claims = client->claims,
     };
-    describe_process(client->pid, described);
+    describe_process(client->pid, may_look, described);
 }
 
 int
-serve_clients(const struct pool *pool, struct steved_clients *page)
+serve_clients(const struct pool *pool, bool may_look, struct steved_clients *page)
 {
     struct pool_client found[STEVED_CLIENTS_PER_PAGE];
     uint64_t cursor = page->cursor;
@@ -99,7 +101,7 @@ serve_clients(const struct pool *pool, struct steved_clients *page)
     memset(page, 0, sizeof(*page));
     size_t count = pool_get_clients(pool, &cursor, found, STEVED_CLIENTS_PER_PAGE);
     for (size_t i = 0; i < count; i++)
-        describe_client(&found[i], &page->clients[i]);
+        describe_client(&found[i], may_look, &page->clients[i]);
     page->cursor = cursor;
     page->count = (uint32_t)count;
     return 0;

@@ -14,8 +14,9 @@
 /* All but min_jobs and the limits on what one may hold, which are the server's, and what is about memory; `opening`: who asks. */
 void serve_status(const struct pool *pool, const struct pool_opening *opening,
                   struct steved_status *answer);
-/* In: its cursor. 0, or -EINVAL: a reserved member is not 0. */
-int serve_clients(const struct pool *pool, struct steved_clients *page);
+/* In: its cursor. may_look: processes are looked at for their names, which takes time. 0, or -EINVAL: a
+ * reserved member is not 0. */
+int serve_clients(const struct pool *pool, bool may_look, struct steved_clients *page);
 /* The weight of who asks. 0, -EINVAL, -EPERM, -EBUSY as in protocol.h; `is_owner`: is it root, or the
  * server's own user? */
 int serve_set_weight(struct pool *pool, struct pool_opening *opening,

@@ -45,7 +45,6 @@ static_assert(sizeof(union argument) + 64 <= STATE_ANSWER_SIZE, "an answer that 
 struct handler {
     unsigned command;
     size_t in_size, out_size;
-    bool is_costly; /* so that it counts for the asker's allowance */
     /* `argument` has what came in, else zeros, and takes what goes out: 0 or a negative errno. */
     int (*handle)(struct call *call, union argument *argument);
 };
@@ -83,7 +82,13 @@ get_throttle(struct call *call, union argument *argument)
 static int
 get_clients(struct call *call, union argument *argument)
 {
-    return serve_clients(call->server->pool, &argument->clients);
+    struct allowances *allowances = &call->server->allowances;
+    bool may_look = allowance_is_left(allowances, call->uid, clock_now_ns());
+    int64_t begun_ns = clock_spent_ns();
+    int error = serve_clients(call->server->pool, may_look, &argument->clients);
+
+    allowance_charge(allowances, call->uid, clock_spent_ns() - begun_ns, clock_now_ns());
+    return error;
 }
 
 /* --- what can be set --- */
@@ -215,8 +220,8 @@ find_ancestors(const struct call *call, struct client *found[CLIENTS_ANCESTORS_M
     return clients_ancestors(call->server, first->pid, found);
 }
 
-static int
-claim_implicit(struct call *call, union argument *argument)
+static void
+claim_of_ancestors(struct call *call, struct steved_claim *claim)
 {
     struct client *ancestors[CLIENTS_ANCESTORS_MAX];
     struct pool_process *processes[CLIENTS_ANCESTORS_MAX];
@@ -227,15 +232,26 @@ claim_implicit(struct call *call, union argument *argument)
         processes[i] = ancestors[i]->process;
         if (!pool_claim_implicit(pool, call->process, processes[i], clock_now_ns()))
             continue;
-        argument->claim.paid = 1;
-        argument->claim.ancestor =
-            ancestors[i]->group_pid ? ancestors[i]->group_pid : ancestors[i]->pid;
-        return 0;
+        claim->paid = 1;
+        claim->ancestor = ancestors[i]->group_pid ? ancestors[i]->group_pid : ancestors[i]->pid;
+        return;
     }
     if (count == 0)
-        argument->claim.paid = pool_claim_implicit(pool, call->process, NULL, clock_now_ns());
+        claim->paid = pool_claim_implicit(pool, call->process, NULL, clock_now_ns());
     /* Who can't be remembered waits for a token only. */
     pool_await_claim(pool, call->opening->pool, call->process, processes, count);
+}
+
+static int
+claim_implicit(struct call *call, union argument *argument)
+{
+    struct allowances *allowances = &call->server->allowances;
+
+    if (!allowance_is_left(allowances, call->uid, clock_now_ns()))
+        return -EAGAIN;
+    int64_t begun_ns = clock_spent_ns();
+    claim_of_ancestors(call, &argument->claim);
+    allowance_charge(allowances, call->uid, clock_spent_ns() - begun_ns, clock_now_ns());
     return 0;
 }
 
@@ -281,19 +297,17 @@ tell_memory(struct call *call, union argument *argument)
 /* --- from and to the kernel --- */
 
 static const struct handler handlers[] = {
-    {FIONREAD, 0, sizeof(int), false, count_readable},
-    {STEVED_IOC_STATUS, 0, sizeof(struct steved_status), false, get_status},
-    {STEVED_IOC_CLIENTS, sizeof(struct steved_clients), sizeof(struct steved_clients), true,
-     get_clients},
-    {STEVED_IOC_SET, sizeof(struct steved_settings), 0, false, set},
-    {STEVED_IOC_JOIN_GROUP, 0, 0, false, join_group},
-    {STEVED_IOC_PAY_IMPLICIT, 0, 0, false, pay_implicit},
-    {STEVED_IOC_CLAIM_IMPLICIT, 0, sizeof(struct steved_claim), true, claim_implicit},
-    {STEVED_IOC_NEED, sizeof(struct steved_need), 0, false, need},
-    {STEVED_IOC_WEIGHT, sizeof(struct steved_weight), 0, false, set_weight},
-    {STEVED_IOC_MEMORY, sizeof(struct steved_memory), sizeof(struct steved_memory), false,
-     tell_memory},
-    {STEVED_IOC_THROTTLE, 0, sizeof(struct steved_throttle), false, get_throttle},
+    {FIONREAD, 0, sizeof(int), count_readable},
+    {STEVED_IOC_STATUS, 0, sizeof(struct steved_status), get_status},
+    {STEVED_IOC_CLIENTS, sizeof(struct steved_clients), sizeof(struct steved_clients), get_clients},
+    {STEVED_IOC_SET, sizeof(struct steved_settings), 0, set},
+    {STEVED_IOC_JOIN_GROUP, 0, 0, join_group},
+    {STEVED_IOC_PAY_IMPLICIT, 0, 0, pay_implicit},
+    {STEVED_IOC_CLAIM_IMPLICIT, 0, sizeof(struct steved_claim), claim_implicit},
+    {STEVED_IOC_NEED, sizeof(struct steved_need), 0, need},
+    {STEVED_IOC_WEIGHT, sizeof(struct steved_weight), 0, set_weight},
+    {STEVED_IOC_MEMORY, sizeof(struct steved_memory), sizeof(struct steved_memory), tell_memory},
+    {STEVED_IOC_THROTTLE, 0, sizeof(struct steved_throttle), get_throttle},
 };
 
 static const struct handler *
@@ -309,20 +323,10 @@ static int
 call_handler(const struct handler *handler, struct opening *opening, const struct request *request,
              union argument *argument)
 {
-    struct server *server = opening->server;
-    struct call call = {.server = server, .opening = opening, .uid = request->uid};
+    struct call call = {.server = opening->server, .opening = opening, .uid = request->uid};
 
     call.process = opening_process(opening, request, &call.client);
-    if (!call.process)
-        return -ENOMEM;
-    if (!handler->is_costly)
-        return handler->handle(&call, argument);
-    if (!allowance_is_left(&server->allowances, call.uid, clock_now_ns()))
-        return -EAGAIN;
-    int64_t begun_ns = clock_spent_ns();
-    int error = handler->handle(&call, argument);
-    allowance_charge(&server->allowances, call.uid, clock_spent_ns() - begun_ns, clock_now_ns());
-    return error;
+    return call.process ? handler->handle(&call, argument) : -ENOMEM;
 }
 
 void

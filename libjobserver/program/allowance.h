@@ -14,7 +14,7 @@
 /* Of all users together, this part of the time is written off. */
 #define ALLOWANCE_PART 5
 /* Who owes no more than its part of this is not refused. */
-#define ALLOWANCE_BURST_NS (20 * INT64_C(1000000))
+#define ALLOWANCE_BURST_NS (100 * INT64_C(1000000))
 /* Those that come when so many owe something share the last line. */
 #define ALLOWANCE_USERS 64
 

@@ -18,14 +18,8 @@ setup() {
 serve() {
     spawn "$STEVED" --mount "$MOUNT" --jobs 2 2>>"$BATS_TEST_TMPDIR/steved.log"
     STEVED_PID=$spawned
-    # Not whether the file exists: of a dead mount too, it may be remembered that it did.
     wait_for 10 is_served_below "$STEVED_PID" 2>/dev/null
     SERVER_PID=$(steved_get pid)
-}
-
-# is_served_below GUARDIAN
-is_served_below() {
-    [ "$(ps -o ppid= -p "$(steved_get pid)")" -eq "$1" ]
 }
 
 # serves DIR: there is a file system of ours; a dead one too.
@@ -396,7 +390,7 @@ time.sleep(60)' "$log"
     exec {log}<>"$BATS_TEST_TMPDIR/log"
     spawn "$STEVED" --mount "$MOUNT" --jobs 1 --verbose 2>&"$log"
     STEVED_PID=$spawned
-    wait_for 10 steved_has pid "$STEVED_PID" 2>/dev/null
+    wait_for 10 is_served_below "$STEVED_PID" 2>/dev/null
     run ! dd if=/dev/zero of="$BATS_TEST_TMPDIR/log" oflag=nonblock bs=4096
     take_and_return 5
     run ! dd if="$BATS_TEST_TMPDIR/log" iflag=nonblock bs=64k of=/dev/null
@@ -431,9 +425,11 @@ take_and_return() {
     require_fuse
     "$STEVED" --mount "$MOUNT" --jobs 1 --verbose <&- >&- 2>&- &
     pid=$!
-    wait_for 10 steved_has pid "$pid" 2>/dev/null
+    wait_for 10 is_served_below "$pid" 2>/dev/null
     take_and_return 1
-    [ "$(readlink "/proc/$pid/fd/0" "/proc/$pid/fd/1" "/proc/$pid/fd/2" | sort -u)" = /dev/null ]
+    for process in "$pid" "$(steved_get pid)"; do
+        [ "$(readlink "/proc/$process/fd/0" "/proc/$process/fd/1" "/proc/$process/fd/2" | sort -u)" = /dev/null ]
+    done
     run -1 bash -c '"$STEVECTL" --server "$0" get free >&-' "$SERVER"
     kill "$pid"
     wait_for 10 has_ended "$pid"

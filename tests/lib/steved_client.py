@@ -876,12 +876,16 @@ def flood(path: str) -> None:
 
     def ask_until_refused() -> None:
         own = open_file(path)
+        check_read(own, 1)
         while not is_refused(lambda: ask_claim(own)):
             pass
+        while list_clients(own)[os.getpid()][2] != b"(busy)":
+            pass
+        os.write(own, b"+")  # what others ask for as well is not refused
+        check_read(own, 1)
         os.write(refused, b"r")
-        check_read(own, 1)  # what others ask for as well is not refused
-        assert is_refused(lambda: fcntl.ioctl(own, IOC_CLIENTS, bytearray(CLIENTS_SIZE)))
-        signal.pause()
+        while True:
+            is_refused(lambda: ask_claim(own))
 
     def descend(depth: int) -> None:
         if depth > 0:
@@ -895,10 +899,12 @@ def flood(path: str) -> None:
         descend(64)
 
     child = Child(hostile)
-    assert os.read(flooding, 1) == b"r"
+    for _ in range(4):
+        assert os.read(flooding, 1) == b"r"
     own = open_file(path)
+    check_read(own, 1)
     assert not ask_claim(own)
-    held_by_user(own)
+    assert list_clients(own)[os.getpid()][2] != b"(busy)"
     child.kill()
     child.wait()
 

@@ -250,6 +250,12 @@ steved_has() {
     [ "$(steved_get "$1")" = "$2" ]
 }
 
+# is_served_below GUARDIAN: for wait_for. Not whether the file exists: of a dead mount, too, it may be
+# remembered that it did.
+is_served_below() {
+    [ "$(ps -o ppid= -p "$(steved_get pid)")" -eq "$1" ]
+}
+
 # --- FIFOs ---
 
 # make_fifo PATH TOKENS: a plain jobserver; the test keeps it open.
