@@ -136,7 +136,8 @@ start_relay(struct jobwrap *jobwrap)
 static void
 tell_memory(const struct jobwrap *jobwrap)
 {
-    const char *given = jobwrap->options.memory, *mode = given ? given : getenv(MEMORY_MODE_VARIABLE);
+    const char *given = jobwrap->options.memory,
+               *mode = given ? given : getenv(MEMORY_MODE_VARIABLE);
 
     if (mode && memory_mode_parse(mode, &(enum memory_mode){0}) == 0)
         private_fifo_tell_memory(&jobwrap->fifo, mode);
