@@ -17,11 +17,11 @@ setup() {
     cd "$BATS_TEST_TMPDIR" || return
 }
 
-# serve [OPTION...]: at the user's place, whatever was there before.
+# serve [OPTION...]: at the user's place, where nobody serves any more.
 serve() {
     spawn "$STEVED" --mount "$MOUNT" "$@" 2>>steved.log
     STEVED_PID=$spawned
-    wait_for 10 steved_has pid "$STEVED_PID" 2>/dev/null
+    wait_for 10 steved_get pid 2>/dev/null
 }
 
 # gated_build NAME [OPTION...]: jobs of a log and a gate of its own; its jobwrap is $spawned.
@@ -51,7 +51,7 @@ lives() {
     gated_build one
     build=$spawned
     wait_for 10 lives 3 one
-    stop "$STEVED_PID" KILL
+    stop "$STEVED_PID"
     wait_for 10 says 'going on with what was lent'
     # A job that ends is followed by another.
     let_end 1
