@@ -17,7 +17,7 @@ setup() {
     cd "$BATS_TEST_TMPDIR" || return
 }
 
-# serve [OPTION...]: at the user's place, whatever was there before.
+# serve [OPTION...]: at the user's place, where nobody serves any more.
 serve() {
     spawn "$STEVED" --mount "$MOUNT" "$@" 2>>steved.log
     STEVED_PID=$spawned

@@ -207,7 +207,7 @@ with_idle_timeout() {
     chmod 666 gate
     # A daemon that a build leaves behind.
     as_user $FIRST jobwrap -- sh -c 'cd "$XDG_RUNTIME_DIR" && mkfifo inside
-        setsid sh -c "cd steve && : >../inside && read -r _ <$0" & : <inside' "$OTHER/gate" 3>&-
+        setsid timeout 60 sh -c "cd steve && : >../inside && read -r _ <$0" & : <inside' "$OTHER/gate" 3>&-
     pid=$(server_of $FIRST)
     sleep 1
     [ "$(server_of $FIRST)" = "$pid" ]
