@@ -24,7 +24,7 @@ static struct client
 add(struct pool *pool, pid_t pid)
 {
     struct client client = {
-        .process = pool_process_add(pool, pid, pool_account(pool, (uint64_t)pid), false)};
+        .process = pool_process_add(pool, pid, pool_account(pool, 1000, (uint64_t)pid), false)};
 
     assert_non_null(client.process);
     client.opening = pool_open(pool, client.process, NULL);
