@@ -194,7 +194,7 @@ joined() {
 @test 'A of A | B has the only claim, and may go on: nothing is said of it' {
     joined '"$JOBWRAP" -- sh -c ": >began; echo done; read -r _ <gate"' \
         'until [ -e began ]; do sleep 0.01; done; "$JOBWRAP" -- cat'
-    ! grep 'the slot of this pipeline' said
+    run ! grep 'the slot of this pipeline' said
     echo >&"$gate"
     status_of "$spawned"
     [ "$status" = 0 ]

@@ -72,7 +72,7 @@ limits_json() {
     "$STEVECTL" --server "$SERVER" set min-memory-avail=0 load-average=0
     [ "$(limits_json 'held_back_by, held_back_s, wanted_mib, load')" = '([], 0.0, 0, 0.0)' ]
     run -0 "$STEVECTL" --server "$SERVER" status
-    ! grep -q '^limit' <<<"$output"
+    run ! grep -q '^limit' <<<"$output"
     status_of "$spawned"
 }
 

@@ -93,7 +93,7 @@ passed() {
     again
     MAKEFLAGS='' run limited "$REAL" -j6
     [ "$status" != 0 ]
-    ! kills_are 0
+    run ! kills_are 0
 }
 
 @test 'first build: what does not fit is killed and run again, and looks like one job' {
@@ -171,7 +171,7 @@ copies_differ() {
     wait_for 10 gate_has_gone
     all_back 3
     kills_are 0
-    ! grep -q "^end [fs]" "$LOG"
+    run ! grep -q "^end [fs]" "$LOG"
 }
 
 @test 'a killed compiler leaves no temporary file' {
@@ -200,7 +200,7 @@ copies_differ() {
     all_back 3
     # What ran has run on.
     [ "$(grep -c '^end first' "$LOG")" = 1 ]
-    ! grep -q '^end second' "$LOG"
+    run ! grep -q '^end second' "$LOG"
 }
 
 @test 'the report of jobwrap: what was used, what was done for it, and what would have been' {
@@ -250,8 +250,8 @@ copies_differ() {
     limited_to 128
     below_fifo 3
     run -1 limited "$NINJA_SHIM"
-    ! kills_are 0
     [[ $output == *'ninja-shim: large.o failed when it had '*' MiB of 128 MiB, and nothing ran beside it: one job alone does not fit'* ]]
+    run ! kills_are 0
 }
 
 @test '--memory=off and JOBWRAP_MEMORY=off: nothing waits; what makes no sense is refused' {
@@ -261,7 +261,7 @@ copies_differ() {
     tree 5 70 800 0
     JOBWRAP_MEMORY=off run limited "$NINJA_SHIM"
     [ "$status" != 0 ]
-    ! kills_are 0
+    run ! kills_are 0
     [ ! -e "$XDG_CACHE_HOME/jobwrap" ]
     JOBWRAP_MEMORY=much run -2 "$NINJA_SHIM"
     [ "$output" = "ninja-shim: JOBWRAP_MEMORY: 'much' is not auto, on or off" ]
@@ -300,7 +300,7 @@ copies_differ() {
     kills_are 0
     all_back 5
     grep -q '^start first' "$LOG"
-    ! grep -q 'put off' said
+    run ! grep -q 'put off' said
 }
 
 @test '^C, and the end of the sidecar, while a job stands still: nothing stopped is left' {
@@ -414,7 +414,7 @@ pair_again() {
     pair 2 80 500 2
     MAKEFLAGS='' run limited ./pair "$REAL" -j6
     [ "$status" != 0 ]
-    ! kills_are 0
+    run ! kills_are 0
     rmdir "$GROUP"
     limited_to 256
     start_steved --jobs 8

@@ -251,7 +251,7 @@ capped() {
 # sees_gate: whether a job finds the gate's processes beside ninja.
 sees_gate() {
     rm -rf tree
-    job look ""$LIB/subreaper" --list "\$SUBREAPER" >"\$LOG.seen""
+    job look "\"$LIB/subreaper\" --list \"\$SUBREAPER\" >\"\$LOG.seen\""
     gated -C tree
     [ "$(cat gated.status)" = 0 ]
     cat "$LOG.seen"
@@ -396,7 +396,7 @@ build out: job
 @test 'the FIFO is removed during the build: it goes on' {
     use_ninja 1.11
     below_fifo 1
-    job remove "rm "$PARENT""
+    job remove "rm \"$PARENT\""
     jobs_named late 20
     gated -C tree
     [ "$(cat gated.status)" = 0 ]

@@ -226,7 +226,7 @@ by_descriptors() {
     status_of "$spawned"
     [ "$status" = 1 ]
     grep -q 'stops, because of --strict' said
-    ! grep -q p02 "$LOG"
+    run ! grep -q p02 "$LOG"
 }
 
 @test 'no jobserver: as if there were no shim' {
