@@ -25,7 +25,11 @@
 #define SHARED_MEMORY "/dev/shm"
 #define NAME "jobserver"
 #define ID_DIGITS 12
-#define MEMORY_NAME "memory"
+/* + what JOBWRAP_MEMORY says: an empty file can be made where none may grow (ulimit -f), and on a full disk. */
+#define MEMORY_NAME "memory="
+
+static const char *const names[] = {NAME, CONTROL_NAME, MEMORY_NAME "auto", MEMORY_NAME "on",
+                                    MEMORY_NAME "off"};
 
 /* Many clients cut MAKEFLAGS at blanks and know nothing of make's quoting. */
 static bool
@@ -209,7 +213,6 @@ private_fifo_choose(struct private_fifo *fifo, int candidate)
 static void
 remove_candidate(const struct private_fifo *fifo, int candidate)
 {
-    static const char *const names[] = {NAME, CONTROL_NAME, MEMORY_NAME};
     char path[PATH_MAX];
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -320,19 +323,6 @@ private_fifo_control(const struct private_fifo *fifo)
     return asprintf(&path, "%s/" CONTROL_NAME, fifo->directories[fifo->chosen]) < 0 ? NULL : path;
 }
 
-/* Whoever may use the FIFO may read it; nobody else comes into the directory. */
-static int
-write_line(const char *path, const char *text)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-
-    if (fd < 0)
-        return -errno;
-    int result = fchmod(fd, 0644) < 0 || dprintf(fd, "%s\n", text) < 0 ? -errno : 0;
-    close(fd);
-    return result;
-}
-
 void
 private_fifo_tell_memory(const struct private_fifo *fifo, const char *mode)
 {
@@ -340,10 +330,12 @@ private_fifo_tell_memory(const struct private_fifo *fifo, const char *mode)
 
     if (fifo->is_pipe)
         return;
-    snprintf(path, sizeof(path), "%s/" MEMORY_NAME, fifo->directories[fifo->chosen]);
-    int result = write_line(path, mode);
-    if (result < 0)
-        message("write %s: %s", path, strerror(-result));
+    snprintf(path, sizeof(path), "%s/" MEMORY_NAME "%s", fifo->directories[fifo->chosen], mode);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (fd >= 0)
+        close(fd);
+    else
+        message_errno(errno, "make %s", path);
 }
 
 void
@@ -380,8 +372,8 @@ sweep_directory(int base_fd, const char *name)
         return;
     if (fstat(fd, &status) == 0 && status.st_uid == geteuid() &&
         status.st_mtime + LEFT_FOR_S < time(NULL) && !is_in_use(fd)) {
-        unlinkat(fd, NAME, 0);
-        unlinkat(fd, CONTROL_NAME, 0);
+        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+            unlinkat(fd, names[i], 0);
         unlinkat(base_fd, name, AT_REMOVEDIR);
     }
     close(fd);

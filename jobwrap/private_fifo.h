@@ -31,8 +31,8 @@ int private_fifo_plan(struct private_fifo *fifo);
 int private_fifo_make(struct private_fifo *fifo, const char *group, unsigned tokens);
 /* Of the control socket beside the FIFO; a pipe can have none. To be freed; NULL: out of memory. */
 char *private_fifo_control(const struct private_fifo *fifo);
-/* Leaves a line beside the FIFO for builders that have only MAKEFLAGS from our environment: what JOBWRAP_MEMORY
- * says. A pipe has no such place. A message, if it cannot be written. */
+/* For builders that have only MAKEFLAGS from our environment: an empty file beside the FIFO whose name ends in what
+ * JOBWRAP_MEMORY says ("auto", "on" or "off"). A pipe has no such place. A message, if it cannot be made. */
 void private_fifo_tell_memory(const struct private_fifo *fifo, const char *mode);
 /* What another process has made: the FIFO in a directory, or the pipe that it has open there. */
 int private_fifo_choose(struct private_fifo *fifo, int candidate);

@@ -439,10 +439,10 @@ ewarn: the package is built without.
     run -0 "${below[@]}" JOBWRAP_CACHE_DIR="$BATS_TEST_TMPDIR/other"
     [ "$output" = "|$BATS_TEST_TMPDIR/other|:$fifo:$BATS_TEST_TMPDIR/other" ]
     # Who runs emerge has more to say than make.conf.
-    echo on >"$BATS_TEST_TMPDIR/memory"
+    touch "$BATS_TEST_TMPDIR/memory=on"
     run -0 "${below[@]}" JOBWRAP_MEMORY=off
     [[ $output == 'on|'* ]]
-    echo much >"$BATS_TEST_TMPDIR/memory"
+    mv "$BATS_TEST_TMPDIR/memory=on" "$BATS_TEST_TMPDIR/memory=much"
     run -0 "${below[@]}" JOBWRAP_MEMORY=off
     [[ $output == 'off|'* ]]
 }

@@ -129,14 +129,14 @@ d.execute("update job set tool = ?, path = ? where path = ?", ("c\033[2J", "c\03
 }
 
 @test "--memory, or what the environment says, lies beside the FIFO, for those who see no environment" {
-    local show='[ ! -e "${JOBWRAP_FIFO%/*}/memory" ] || cat "${JOBWRAP_FIFO%/*}/memory"; echo "$JOBWRAP_FIFO"'
+    local show='cd "${JOBWRAP_FIFO%/*}"; echo memory*; echo "$JOBWRAP_FIFO"'
     run -0 "$JOBWRAP" --style=fifo --memory=off sh -c "$show"
-    [ "${lines[0]}" = off ]
+    [ "${lines[0]}" = memory=off ]
     [ ! -e "${lines[1]%/*}" ]
     JOBWRAP_MEMORY=on run -0 "$JOBWRAP" --style=fifo sh -c "$show"
-    [ "${lines[0]}" = on ]
+    [ "${lines[0]}" = memory=on ]
     JOBWRAP_MEMORY=much run -0 "$JOBWRAP" --style=fifo sh -c "$show"
-    [ "${#lines[@]}" = 1 ]
+    [ "${lines[0]}" = 'memory*' ]
 }
 
 @test "JOBWRAP_JOBS: the pool around, though a jobwrap has borrowed less of it" {

@@ -169,7 +169,7 @@ is_stopped() {
     export XDG_RUNTIME_DIR=$BATS_TEST_TMPDIR/runtime TMPDIR=$BATS_TEST_TMPDIR/runtime
     local left=$XDG_RUNTIME_DIR/jobwrap-0123456789ab
     [ "$(id -u)" != 0 ] || left=/run/jobwrap/0123456789ab
-    sh -c 'mkdir -p "$1" && mkfifo "$1/jobserver" && touch "$1/control" &&
+    sh -c 'mkdir -p "$1" && mkfifo "$1/jobserver" && touch "$1/control" "$1/memory=on" &&
         touch -d "-2 minutes" "$1"' - "$left"
     # Somebody has it open.
     exec {held}<>"$left/jobserver"
