@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from observe import BUILD_NUMBER
+
 LIB = Path(__file__).resolve().parent
 KINDS = ("make", "ninja", "jobgate", "pytest", "direct", "nested")
 # Where the server is, and whether its builds have an inotify instance.
@@ -185,7 +187,7 @@ class Build:
             self.process = subprocess.Popen(
                 command,
                 cwd=self.directory,
-                env={**os.environ, **server.environment},
+                env={**os.environ, **server.environment, BUILD_NUMBER: str(server.numbers)},
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=subprocess.STDOUT,

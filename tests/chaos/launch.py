@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""launch.py JSON
+
+Starts builds beside one another, in this process's environment, and waits until all have ended.
+JSON is a Launch; how each build has ended goes into the file DIRECTORY/statuses, by its number.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
+
+from build_kinds import Build, Programs, Server
+
+
+@dataclass
+class Plan:
+    """Of one build. They are numbered from 1 in the order of their start."""
+
+    kind: str
+    jobs: int
+    job_s: float
+    delay_s: float  # after the one before
+
+    def directory(self, above: Path, number: int) -> Path:
+        return above / f"{number}.{self.kind}"
+
+
+@dataclass
+class Launch:
+    build: str  # the directory of the programs
+    directory: str
+    tokens: int
+    file: str  # of steved, or "": below a jobwrap
+    plans: list[Plan]
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def from_json(text: str) -> Launch:
+        fields = json.loads(text)
+        fields["plans"] = [Plan(**plan) for plan in fields["plans"]]
+        return Launch(**fields)
+
+
+def read_statuses(directory: Path) -> dict[int, int]:
+    file = directory / "statuses"
+    if not file.exists():
+        return {}
+    return {int(number): status for number, status in json.loads(file.read_text()).items()}
+
+
+def main() -> int:
+    launch = Launch.from_json(sys.argv[1])
+    directory = Path(launch.directory)
+    server = Server(Programs(Path(launch.build)), "steved", launch.tokens, directory)
+    server.file = launch.file or None
+    builds = []
+    for plan in launch.plans:
+        time.sleep(plan.delay_s)
+        builds.append(Build(server, plan.kind, plan.jobs, plan.job_s))
+    statuses = {number: build.process.wait() for number, build in enumerate(builds, 1)}
+    new = directory / "statuses.new"
+    new.write_text(json.dumps(statuses))
+    new.rename(directory / "statuses")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where the tokens of a round come from: a steved of its own, or a jobwrap above all builds."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Callable
+
+from build_kinds import Failure, Programs
+from launch import Launch
+from observe import Process
+from steved_client import open_file, status
+
+LAUNCHER = Path(__file__).parent / "launch.py"
+LIMIT_S = 20.0
+
+
+def start(command: list[str], said: Path) -> int:
+    """Whoever ends is for the round to reap; so there is no more of it than a pid."""
+    with open(said, "a") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    process.returncode = 0  # it is nothing of the class's any more
+    return process.pid
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while not condition():
+        if time.monotonic() > deadline:
+            raise Failure(f"{what}: not within {LIMIT_S:.0f} s")
+        time.sleep(0.002)
+
+
+class Steved:
+    """A steved and its guardian."""
+
+    name = "steved"
+
+    def __init__(self, programs: Programs, directory: Path, jobs: int) -> None:
+        self.jobs = jobs
+        self.most = jobs  # at any time so far
+        self.mount = directory / "steve"
+        self.mount.mkdir()
+        self.said = directory / "steved.said"
+        file = self.mount / "jobserver"
+        command = [programs.steved, "--mount", str(self.mount), "--jobs", str(jobs)]
+        self.guardian = start(command, self.said)
+        wait_until(file.exists, f"steved starts\n{self.said.read_text()}")
+        self.file = str(file)
+        self.fd = open_file(self.file)
+
+    def launch(self, launch: Launch) -> int:
+        launch.file = self.file
+        command = [sys.executable, str(LAUNCHER), launch.to_json()]
+        return start(command, Path(launch.directory) / "launcher.said")
+
+    def own(self, processes: dict[int, Process]) -> dict[str, int]:
+        """What is to be hit."""
+        servers = [p.pid for p in processes.values() if p.name == "steved"]
+        return {"guardian": self.guardian, **{"steved": pid for pid in servers}}
+
+    def server_pid(self) -> int:
+        return status(self.fd)["pid"]
+
+    def held(self) -> int | None:
+        return status(self.fd)["held"]
+
+    def check(self) -> None:
+        now = status(self.fd)
+        total = now["free"] + now["held"] + now["reserved"]
+        if total != now["jobs"] + now["debt"] or (now["debt"] and total != now["held"]):
+            raise Failure(f"steved does not add up: {now}")
+
+    def check_whole(self) -> None:
+        """When all builds have ended."""
+
+        def is_whole() -> bool:
+            now = status(self.fd)
+            return now["free"] == now["jobs"] == self.jobs and now["held"] == 0
+
+        try:
+            wait_until(is_whole, "all tokens are free")
+        except Failure as failure:
+            raise Failure(f"{failure}: {status(self.fd)}") from None
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+
+class Jobwrap:
+    """One that is the pool, and has all builds below it."""
+
+    name = "jobwrap"
+
+    def __init__(self, programs: Programs, directory: Path, jobs: int) -> None:
+        self.programs = programs
+        self.jobs = self.most = jobs
+        self.said = directory / "jobwrap.said"
+
+    def launch(self, launch: Launch) -> int:
+        command = [self.programs.jobwrap, f"-j{self.jobs}", "--parent=none", "--"]
+        self.pid = start([*command, sys.executable, str(LAUNCHER), launch.to_json()], self.said)
+        return self.pid
+
+    def own(self, processes: dict[int, Process]) -> dict[str, int]:
+        keepers = [
+            p.pid
+            for p in processes.values()
+            if p.name == "jobwrap-keeper" and p.parent == self.pid and p.build is None
+        ]
+        return {"outermost": self.pid, **{"its keeper": pid for pid in keepers}}
+
+    def held(self) -> int | None:
+        return None
+
+    def check(self) -> None:
+        pass
+
+    def check_whole(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def mounts_below(directory: Path) -> list[str]:
+    with open("/proc/self/mountinfo", encoding="utf-8") as file:
+        points = [line.split()[4] for line in file]
+    return [point for point in points if point.startswith(f"{directory}/")]
+
+
+def unmount(directory: Path) -> None:
+    """Whatever a server left that was killed for good, or a round that has failed."""
+    for point in mounts_below(directory):
+        with contextlib.suppress(OSError):
+            umount = ["umount", "-l"] if os.getuid() == 0 else ["fusermount3", "-uz"]
+            subprocess.run([*umount, point], stderr=subprocess.DEVNULL, check=False)
