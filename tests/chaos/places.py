@@ -67,8 +67,9 @@ class Steved:
 
     def own(self, processes: dict[int, Process]) -> dict[str, int]:
         """What is to be hit."""
-        servers = [p.pid for p in processes.values() if p.name == "steved"]
-        return {"guardian": self.guardian, **{"steved": pid for pid in servers}}
+        own = {"guardian": self.guardian}
+        own.update((self.name, p.pid) for p in processes.values() if p.name == self.name)
+        return own
 
     def server_pid(self) -> int:
         return status(self.fd)["pid"]
@@ -109,7 +110,9 @@ class Jobwrap:
         self.said = directory / "jobwrap.said"
 
     def launch(self, launch: Launch) -> int:
-        command = [self.programs.jobwrap, f"-j{self.jobs}", "--parent=none", "--"]
+        # By name: a python that has inherited the descriptors counts as a client that may hold
+        # tokens, and what is below it may claim these, whoever has them.
+        command = [self.programs.jobwrap, f"-j{self.jobs}", "--parent=none", "--style=fifo", "--"]
         self.pid = start([*command, sys.executable, str(LAUNCHER), launch.to_json()], self.said)
         return self.pid
 
@@ -119,7 +122,9 @@ class Jobwrap:
             for p in processes.values()
             if p.name == "jobwrap-keeper" and p.parent == self.pid and p.build is None
         ]
-        return {"outermost": self.pid, **{"its keeper": pid for pid in keepers}}
+        own = {"outermost": self.pid}
+        own.update(("its keeper", pid) for pid in keepers)
+        return own
 
     def held(self) -> int | None:
         return None

@@ -220,7 +220,8 @@ class Build:
 
     def _direct(self) -> list[str]:
         make = self._makefile()
-        return [find_tool("MAKE441", "fetch-tools")] if self.server.file else make
+        needs_name = self.server.file or "fifo:" in os.environ.get("MAKEFLAGS", "")
+        return [find_tool("MAKE441", "fetch-tools")] if needs_name else make
 
     def _ninja(self) -> list[str]:
         rule = f"rule r\n  command = {self._job('$out')}\n"
