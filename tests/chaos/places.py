@@ -75,13 +75,12 @@ class Steved:
         return status(self.fd)["pid"]
 
     def held(self) -> int | None:
-        return status(self.fd)["held"]
-
-    def check(self) -> None:
+        """And whether the server's own numbers add up."""
         now = status(self.fd)
         total = now["free"] + now["held"] + now["reserved"]
         if total != now["jobs"] + now["debt"] or (now["debt"] and total != now["held"]):
             raise Failure(f"steved does not add up: {now}")
+        return now["held"]
 
     def check_whole(self) -> None:
         """When all builds have ended."""
@@ -128,9 +127,6 @@ class Jobwrap:
 
     def held(self) -> int | None:
         return None
-
-    def check(self) -> None:
-        pass
 
     def check_whole(self) -> None:
         pass
