@@ -8,7 +8,7 @@ load ../lib/bash/common
 
 @test 'signals to anything, at any moment' {
     require_fuse
-    require_tool MAKE441
+    require_tool MAKE441 NINJA113
     # A leak checker is a process of its own; who has started one that is killed spins for ever.
     without_leak_checker
     timeout 150 "$LIB/../chaos/chaos" --verbose --seed 1 --seed 2 --seed 3 --seed 5 --seed 6 \

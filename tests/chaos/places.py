@@ -48,6 +48,7 @@ class Steved:
     name = "steved"
 
     def __init__(self, programs: Programs, directory: Path, jobs: int) -> None:
+        self.programs = programs
         self.jobs = jobs
         self.most = jobs  # at any time so far
         self.mount = directory / "steve"
@@ -81,6 +82,15 @@ class Steved:
         if total != now["jobs"] + now["debt"] or (now["debt"] and total != now["held"]):
             raise Failure(f"steved does not add up: {now}")
         return now["held"]
+
+    def set(self, setting: str) -> None:
+        command = [self.programs.stevectl, "--server", self.file, "set", setting]
+        subprocess.run(command, check=True)
+        name, _, value = setting.partition("=")
+        if name == "jobs":
+            # What is held stays so when there are fewer.
+            self.jobs = int(value)
+            self.most = max(self.most, self.jobs)
 
     def check_whole(self) -> None:
         """When all builds have ended."""
@@ -127,6 +137,9 @@ class Jobwrap:
 
     def held(self) -> int | None:
         return None
+
+    def set(self, setting: str) -> None:
+        pass
 
     def check_whole(self) -> None:
         pass

@@ -18,6 +18,7 @@ from pathlib import Path
 from observe import BUILD_NUMBER
 
 LIB = Path(__file__).resolve().parent
+# And native, shim: ninja as a client of a jobwrap, and behind a gate that is one of the server.
 KINDS = ("make", "ninja", "jobgate", "pytest", "direct", "nested")
 # Where the server is, and whether its builds have an inotify instance.
 PLACES = ("steved", "jobwrap", "steved-no-inotify", "jobwrap-no-inotify")
@@ -70,6 +71,7 @@ class Programs:
         self.jobwrap = str(self.build / "jobwrap" / "jobwrap")
         self.steved = str(self.build / "steved" / "steved")
         self.stevectl = str(self.build / "steved" / "stevectl")
+        self.ninja_shim = str(self.build / "ninja-shim" / "ninja")
         self.jobgate = str(self.build / "ninja-shim" / "jobgate")
         self.stamp = str(self.build / "tests" / "lib" / "stamp")
         self.refuse = str(self.build / "tests" / "lib" / "refuse")
@@ -223,11 +225,25 @@ class Build:
         needs_name = self.server.file or "fifo:" in os.environ.get("MAKEFLAGS", "")
         return [find_tool("MAKE441", "fetch-tools")] if needs_name else make
 
-    def _ninja(self) -> list[str]:
+    def _manifest(self) -> None:
         rule = f"rule r\n  command = {self._job('$out')}\n"
         edges = "".join(f"build j{number}: r\n" for number in range(self.jobs))
         (self.directory / "build.ninja").write_text(rule + edges)
+
+    def _ninja(self) -> list[str]:
+        self._manifest()
         return self._wrapped(["ninja"])
+
+    def _shim(self) -> list[str]:
+        """The gate is a client of the server itself."""
+        self._manifest()
+        return [self.server.programs.ninja_shim]
+
+    def _native(self) -> list[str]:
+        """A ninja that is a client, of the jobwrap around it."""
+        self._manifest()
+        ninja = find_tool("NINJA113", "fetch-tools")
+        return [self.server.programs.jobwrap, "--no-shims", "--style=fifo", "--", ninja]
 
     def _jobgate(self) -> list[str]:
         gated = f"{shlex.quote(self.server.programs.jobgate)} --jobs-of=xargs"
