@@ -27,6 +27,7 @@ class Plan:
     jobs: int
     job_s: float
     delay_s: float  # after the one before
+    weight: int  # of the jobwrap around it, if there is one
 
     def directory(self, above: Path, number: int) -> Path:
         return above / f"{number}.{self.kind}"
@@ -65,7 +66,8 @@ def main() -> int:
     builds = []
     for plan in launch.plans:
         time.sleep(plan.delay_s)
-        builds.append(Build(server, plan.kind, plan.jobs, plan.job_s))
+        options = [f"--weight={plan.weight}"]
+        builds.append(Build(server, plan.kind, plan.jobs, plan.job_s, options))
     statuses = {number: build.process.wait() for number, build in enumerate(builds, 1)}
     new = directory / "statuses.new"
     new.write_text(json.dumps(statuses))

@@ -18,7 +18,7 @@ from pathlib import Path
 from observe import BUILD_NUMBER
 
 LIB = Path(__file__).resolve().parent
-# And native, shim: ninja as a client of a jobwrap, and behind a gate that is one of the server.
+# And cargo; native and shim: ninja as a client of a jobwrap, or behind a gate of the server's.
 KINDS = ("make", "ninja", "jobgate", "pytest", "direct", "nested")
 # Where the server is, and whether its builds have an inotify instance.
 PLACES = ("steved", "jobwrap", "steved-no-inotify", "jobwrap-no-inotify")
@@ -155,6 +155,19 @@ def steved(server: Server, options: list[str]) -> Iterator[None]:
         daemon.wait()
 
 
+def write_crates(workspace: Path, count: int) -> None:
+    """For cargo: none needs another."""
+    crates = [f"c{number}" for number in range(count)]
+    for crate in crates:
+        (workspace / crate / "src").mkdir(parents=True)
+        (workspace / crate / "src" / "lib.rs").write_text("pub fn one() -> u32 { 1 }\n")
+        (workspace / crate / "Cargo.toml").write_text(
+            f'[package]\nname = "{crate}"\nversion = "0.1.0"\nedition = "2021"\n'
+        )
+    members = ", ".join(f'"{crate}"' for crate in crates)
+    (workspace / "Cargo.toml").write_text(f"[workspace]\nmembers = [{members}]\n")
+
+
 def wait_until(condition: object, what: str, limit_s: float = TIMEOUT_S) -> None:
     assert callable(condition)
     deadline = time.monotonic() + limit_s
@@ -199,8 +212,8 @@ class Build:
 
     # --- the kinds ---
 
-    def _job(self, name: str) -> str:
-        words = [self.server.programs.stamp, str(self.log), name, self.seconds]
+    def _job(self, name: str, what: str = "") -> str:
+        words = [self.server.programs.stamp, str(self.log), name, what or self.seconds]
         return " ".join(shlex.quote(word) if word != name else word for word in words)
 
     def _makefile(self) -> list[str]:
@@ -258,6 +271,15 @@ class Build:
         pytest = find_tool("VENV_NEWEST", "python-venvs") + "/bin/pytest"
         workers = min(self.server.tokens, self.jobs)
         return [pytest, "-q", "-p", "no:cacheprovider", "-n", str(workers)]
+
+    def _cargo(self) -> list[str]:
+        """It asks the compiler for its version, too, so there are a few jobs more."""
+        write_crates(self.directory, self.jobs)
+        wrapper = self.directory / "rustc"
+        wrapper.write_text(f'#!/bin/sh\nexec {self._job("rustc", "--")} "$@"\n')
+        wrapper.chmod(0o755)
+        variables = [f"RUSTC_WRAPPER={wrapper}", "CARGO_NET_OFFLINE=true"]
+        return self._wrapped(["env", *variables, "cargo", "build", "-q"])
 
     def _recursive(self) -> list[str]:
         """Sub-makes, more than tokens, each of which runs four jobs one after the other."""
