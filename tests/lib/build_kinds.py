@@ -239,7 +239,7 @@ class Build:
         return [find_tool("MAKE441", "fetch-tools")] if needs_name else make
 
     def _manifest(self) -> None:
-        rule = f"rule r\n  command = {self._job('$out')}\n"
+        rule = f"rule r\n  command = exec {self._job('$out')}\n"
         edges = "".join(f"build j{number}: r\n" for number in range(self.jobs))
         (self.directory / "build.ninja").write_text(rule + edges)
 
