@@ -13,7 +13,7 @@ from typing import Callable
 
 from build_kinds import Failure, Programs
 from launch import Launch
-from observe import Process
+from observe import Process, read_process
 from steved_client import open_file, status
 
 LAUNCHER = Path(__file__).parent / "launch.py"
@@ -52,14 +52,22 @@ class Steved:
         self.jobs = jobs
         self.most = jobs  # at any time so far
         self.mount = directory / "steve"
-        self.mount.mkdir()
         self.said = directory / "steved.said"
-        file = self.mount / "jobserver"
-        command = [programs.steved, "--mount", str(self.mount), "--jobs", str(jobs)]
+        self.file = str(self.mount / "jobserver")
+        self.fd = -1
+
+    def begin(self) -> None:
+        self.mount.mkdir()
+        command = [self.programs.steved, "--mount", str(self.mount), "--jobs", str(self.jobs)]
         self.guardian = start(command, self.said)
-        wait_until(file.exists, f"steved starts\n{self.said.read_text()}")
-        self.file = str(file)
+        wait_until(lambda: os.path.exists(self.file) or self.has_ended(), "steved starts")
+        if self.has_ended():
+            raise Failure("steved does not start")
         self.fd = open_file(self.file)
+
+    def has_ended(self) -> bool:
+        process = read_process(self.guardian)
+        return process is None or process.state == "Z"
 
     def launch(self, launch: Launch) -> int:
         launch.file = self.file
@@ -105,7 +113,8 @@ class Steved:
             raise Failure(f"{failure}: {status(self.fd)}") from None
 
     def close(self) -> None:
-        os.close(self.fd)
+        if self.fd >= 0:
+            os.close(self.fd)
 
 
 class Jobwrap:
@@ -117,6 +126,9 @@ class Jobwrap:
         self.programs = programs
         self.jobs = self.most = jobs
         self.said = directory / "jobwrap.said"
+
+    def begin(self) -> None:
+        """With its builds."""
 
     def launch(self, launch: Launch) -> int:
         # By name: a python that has inherited the descriptors counts as a client that may hold
