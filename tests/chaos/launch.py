@@ -4,11 +4,15 @@
 
 Starts builds beside one another, in this process's environment, and waits until all have ended.
 JSON is a Launch; how each build has ended goes into the file DIRECTORY/statuses, by its number.
+Below a jobwrap it says in DIRECTORY/fifo where the tokens are, waits for all of them in the end,
+and says in DIRECTORY/missing if they are not back.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -17,6 +21,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
 
 from build_kinds import Build, Programs, Server
+from observe import count_free
+
+BACK_S = 10.0
 
 
 @dataclass
@@ -58,9 +65,28 @@ def read_statuses(directory: Path) -> dict[int, int]:
     return {int(number): status for number, status in json.loads(file.read_text()).items()}
 
 
+def missing_tokens(stevectl: str, fifo: str) -> str:
+    """All but ours lie in the FIFO, or are free until somebody reads there."""
+    deadline = time.monotonic() + BACK_S
+    fd = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    while True:
+        jobs, free = (
+            int(subprocess.check_output([stevectl, "--server", fifo, "get", name]))
+            for name in ("jobs", "free")
+        )
+        lying = count_free(fd)
+        if lying + free == jobs - 1:
+            return ""
+        if time.monotonic() > deadline:
+            return f"of {jobs} tokens {lying} lie in the FIFO, and {free} are free"
+        time.sleep(0.02)
+
+
 def main() -> int:
     launch = Launch.from_json(sys.argv[1])
     directory = Path(launch.directory)
+    fifo = "" if launch.file else os.environ["JOBWRAP_FIFO"]
+    (directory / "fifo").write_text(fifo)
     server = Server(Programs(Path(launch.build)), "steved", launch.tokens, directory)
     server.file = launch.file or None
     builds = []
@@ -72,6 +98,8 @@ def main() -> int:
     new = directory / "statuses.new"
     new.write_text(json.dumps(statuses))
     new.rename(directory / "statuses")
+    if fifo and (missing := missing_tokens(server.programs.stevectl, fifo)):
+        (directory / "missing").write_text(missing)
     return 0
 
 

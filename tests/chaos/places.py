@@ -42,6 +42,18 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.002)
 
 
+def set_at(place: Steved | Jobwrap, server: str, setting: str) -> None:
+    command = [place.programs.stevectl, "--server", server, "set", setting]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        raise Failure(f"set {setting}: {done.stderr}")
+    name, _, value = setting.partition("=")
+    if name == "jobs":
+        # What is held stays so when there are fewer.
+        place.jobs = int(value)
+        place.most = max(place.most, place.jobs)
+
+
 class Steved:
     """A steved and its guardian."""
 
@@ -92,13 +104,7 @@ class Steved:
         return now["held"]
 
     def set(self, setting: str) -> None:
-        command = [self.programs.stevectl, "--server", self.file, "set", setting]
-        subprocess.run(command, check=True)
-        name, _, value = setting.partition("=")
-        if name == "jobs":
-            # What is held stays so when there are fewer.
-            self.jobs = int(value)
-            self.most = max(self.most, self.jobs)
+        set_at(self, self.file, setting)
 
     def check_whole(self) -> None:
         """When all builds have ended."""
@@ -125,6 +131,7 @@ class Jobwrap:
     def __init__(self, programs: Programs, directory: Path, jobs: int) -> None:
         self.programs = programs
         self.jobs = self.most = jobs
+        self.directory = directory
         self.said = directory / "jobwrap.said"
 
     def begin(self) -> None:
@@ -151,10 +158,14 @@ class Jobwrap:
         return None
 
     def set(self, setting: str) -> None:
-        pass
+        is_steveds = setting.startswith(("per-process-limit", "per-user-limit"))
+        if (self.directory / "fifo").exists() and not is_steveds:
+            set_at(self, (self.directory / "fifo").read_text(), setting)
 
     def check_whole(self) -> None:
-        pass
+        missing = self.directory / "missing"
+        if missing.exists():
+            raise Failure(missing.read_text())
 
     def close(self) -> None:
         pass
