@@ -198,13 +198,15 @@ parse_assignment(const char *text, struct steved_settings *wanted)
 }
 
 static const char *
-reason_of(int error)
+reason_of(int error, const struct client *client, unsigned named)
 {
     switch (error) {
     case -EPERM:
         return "only root and the server's own user may";
     case -EINVAL:
-        return "jobs would be below min-jobs";
+        return client_is_jobwrap(client) && (named & ~(STEVED_SET_JOBS | STEVED_SET_LIMITS))
+                   ? "a jobwrap has only jobs and limits of memory and load"
+                   : "jobs would be below min-jobs";
     default:
         return strerror(-error);
     }
@@ -226,7 +228,8 @@ ctl_set(struct ctl_server *server, int argc, char **argv)
         return EXIT_FAILURE;
     int error = client_set(server->client, &wanted);
     if (error < 0) {
-        message("set %s%s: %s", argv[0], argc > 1 ? " ..." : "", reason_of(error));
+        message("set %s%s: %s", argv[0], argc > 1 ? " ..." : "",
+                reason_of(error, server->client, wanted.named));
         return EXIT_FAILURE;
     }
     return EXIT_SUCCESS;

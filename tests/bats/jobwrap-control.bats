@@ -150,6 +150,8 @@ END
         run ! --separate-stderr "$JOBWRAP" -j3 --parent=none "$STEVECTL" set "$setting"
         [ "${#stderr_lines[@]}" = 1 ]
     done
+    # What only steved has is no matter of min-jobs.
+    [[ $stderr == *'a jobwrap has only jobs and limits of memory and load' ]]
 }
 
 @test 'what a client held is there again when it is killed with its keeper' {

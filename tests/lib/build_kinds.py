@@ -15,7 +15,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from observe import BUILD_NUMBER
+
 LIB = Path(__file__).resolve().parent
+# And cargo; native and shim: ninja as a client of a jobwrap, or behind a gate of the server's.
 KINDS = ("make", "ninja", "jobgate", "pytest", "direct", "nested")
 # Where the server is, and whether its builds have an inotify instance.
 PLACES = ("steved", "jobwrap", "steved-no-inotify", "jobwrap-no-inotify")
@@ -68,6 +71,7 @@ class Programs:
         self.jobwrap = str(self.build / "jobwrap" / "jobwrap")
         self.steved = str(self.build / "steved" / "steved")
         self.stevectl = str(self.build / "steved" / "stevectl")
+        self.ninja_shim = str(self.build / "ninja-shim" / "ninja")
         self.jobgate = str(self.build / "ninja-shim" / "jobgate")
         self.stamp = str(self.build / "tests" / "lib" / "stamp")
         self.refuse = str(self.build / "tests" / "lib" / "refuse")
@@ -151,6 +155,19 @@ def steved(server: Server, options: list[str]) -> Iterator[None]:
         daemon.wait()
 
 
+def write_crates(workspace: Path, count: int) -> None:
+    """For cargo: none needs another."""
+    crates = [f"c{number}" for number in range(count)]
+    for crate in crates:
+        (workspace / crate / "src").mkdir(parents=True)
+        (workspace / crate / "src" / "lib.rs").write_text("pub fn one() -> u32 { 1 }\n")
+        (workspace / crate / "Cargo.toml").write_text(
+            f'[package]\nname = "{crate}"\nversion = "0.1.0"\nedition = "2021"\n'
+        )
+    members = ", ".join(f'"{crate}"' for crate in crates)
+    (workspace / "Cargo.toml").write_text(f"[workspace]\nmembers = [{members}]\n")
+
+
 def wait_until(condition: object, what: str, limit_s: float = TIMEOUT_S) -> None:
     assert callable(condition)
     deadline = time.monotonic() + limit_s
@@ -185,7 +202,7 @@ class Build:
             self.process = subprocess.Popen(
                 command,
                 cwd=self.directory,
-                env={**os.environ, **server.environment},
+                env={**os.environ, **server.environment, BUILD_NUMBER: str(server.numbers)},
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=subprocess.STDOUT,
@@ -195,8 +212,8 @@ class Build:
 
     # --- the kinds ---
 
-    def _job(self, name: str) -> str:
-        words = [self.server.programs.stamp, str(self.log), name, self.seconds]
+    def _job(self, name: str, what: str = "") -> str:
+        words = [self.server.programs.stamp, str(self.log), name, what or self.seconds]
         return " ".join(shlex.quote(word) if word != name else word for word in words)
 
     def _makefile(self) -> list[str]:
@@ -218,13 +235,28 @@ class Build:
 
     def _direct(self) -> list[str]:
         make = self._makefile()
-        return [find_tool("MAKE441", "fetch-tools")] if self.server.file else make
+        needs_name = self.server.file or "fifo:" in os.environ.get("MAKEFLAGS", "")
+        return [find_tool("MAKE441", "fetch-tools")] if needs_name else make
 
-    def _ninja(self) -> list[str]:
-        rule = f"rule r\n  command = {self._job('$out')}\n"
+    def _manifest(self) -> None:
+        rule = f"rule r\n  command = exec {self._job('$out')}\n"
         edges = "".join(f"build j{number}: r\n" for number in range(self.jobs))
         (self.directory / "build.ninja").write_text(rule + edges)
+
+    def _ninja(self) -> list[str]:
+        self._manifest()
         return self._wrapped(["ninja"])
+
+    def _shim(self) -> list[str]:
+        """The gate is a client of the server itself."""
+        self._manifest()
+        return [self.server.programs.ninja_shim]
+
+    def _native(self) -> list[str]:
+        """A ninja that is a client, of the jobwrap around it."""
+        self._manifest()
+        ninja = find_tool("NINJA113", "fetch-tools")
+        return [self.server.programs.jobwrap, "--no-shims", "--style=fifo", "--", ninja]
 
     def _jobgate(self) -> list[str]:
         gated = f"{shlex.quote(self.server.programs.jobgate)} --jobs-of=xargs"
@@ -239,6 +271,15 @@ class Build:
         pytest = find_tool("VENV_NEWEST", "python-venvs") + "/bin/pytest"
         workers = min(self.server.tokens, self.jobs)
         return [pytest, "-q", "-p", "no:cacheprovider", "-n", str(workers)]
+
+    def _cargo(self) -> list[str]:
+        """It asks the compiler for its version, too, so there are a few jobs more."""
+        write_crates(self.directory, self.jobs)
+        wrapper = self.directory / "rustc"
+        wrapper.write_text(f'#!/bin/sh\nexec {self._job("rustc", "--")} "$@"\n')
+        wrapper.chmod(0o755)
+        variables = [f"RUSTC_WRAPPER={wrapper}", "CARGO_NET_OFFLINE=true"]
+        return self._wrapped(["env", *variables, "cargo", "build", "-q"])
 
     def _recursive(self) -> list[str]:
         """Sub-makes, more than tokens, each of which runs four jobs one after the other."""
