@@ -102,13 +102,14 @@ struct state_waiter {
     int32_t error;  /* of the answer; 0: a token */
     uint32_t tries; /* see state_try() */
     int32_t pid;    /* whose thread has asked; 0: it could not be told */
-    unsigned char request[STATE_WAITER_SIZE];
+    _Alignas(8) unsigned char request[STATE_WAITER_SIZE];
 };
 
 /* What the kernel said first, and was answered. */
 struct state_greeting {
     uint32_t request_size, answer_size; /* answer_size: 0: it was not answered */
-    unsigned char request[STATE_GREETING_SIZE], answer[STATE_GREETING_SIZE];
+    _Alignas(8) unsigned char request[STATE_GREETING_SIZE];
+    _Alignas(8) unsigned char answer[STATE_GREETING_SIZE];
 };
 
 struct state;

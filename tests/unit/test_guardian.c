@@ -362,6 +362,8 @@ main(int argc, char **argv)
         return check(argv[2]);
     if (argc > 1)
         return serve_what_was_left();
+    /* nohup(1) would have the guardian ignore it. */
+    signal(SIGHUP, SIG_DFL);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_killed, start, finish),
         cmocka_unit_test_setup_teardown(test_server_ends, start, finish),
