@@ -114,7 +114,7 @@ storm() {
 }
 
 @test 'killed between any two steps below a make and a jobwrap' {
-    ! is_sanitized || skip 'there are the rounds before'
+    ! is_sanitized || skip 'sanitizers are slow, and see the rounds before'
     require_tool MAKE441
     local log=$BATS_TEST_TMPDIR/log builds=() build
     STEVED_STEPS=400 keep "$STEPS" --jobs 3
