@@ -71,6 +71,10 @@ ends_with() {
     has_ended "$guardian"
 }
 
+no_leak_checker() {
+    ! is_sanitized || export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0
+}
+
 @test 'killed, crashed, replaced: who holds a token holds it, who waits waits on' {
     cd "$BATS_TEST_TMPDIR"
     guarded
@@ -228,6 +232,7 @@ ends_with() {
 @test 'a server that dies before it has said that it has mounted' {
     require_root
     require strace
+    no_leak_checker # it cannot trace who is traced
     cd "$BATS_TEST_TMPDIR"
     # At its first look at what the kernel asks.
     run -1 strace -f -o trace -P /dev/fuse -e trace=read,readv -e inject=read,readv:signal=KILL \
@@ -278,8 +283,7 @@ ends_with() {
     require_root
     require setpriv
     cd "$BATS_TEST_TMPDIR"
-    # The leak checker cannot trace who has become another user.
-    ! is_sanitized || export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0
+    no_leak_checker # it cannot trace who has become another user
     guarded --user nobody --group nogroup
     old=$server
     kill -s KILL "$server"
