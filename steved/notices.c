@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "libjobserver/program/packet.h"
+
 int
 notices_open(int ends[2])
 {
@@ -60,38 +62,13 @@ notice_parse(struct notice *notice, int fd)
     }
 }
 
-/* The first one of the message; for more there is no room, and the kernel drops them. */
-static int
-fd_of(struct msghdr *packet)
-{
-    struct cmsghdr *header = CMSG_FIRSTHDR(packet);
-    int fd = -1;
-
-    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
-        memcpy(&fd, CMSG_DATA(header), sizeof(fd));
-    return fd;
-}
-
 bool
 notices_receive(int fd, struct notice *notice)
 {
-    struct iovec vector = {.iov_base = notice->text, .iov_len = sizeof(notice->text) - 1};
-    union {
-        char space[CMSG_LEN(sizeof(int))];
-        struct cmsghdr align;
-    } control;
-    struct msghdr packet = {.msg_iov = &vector,
-                            .msg_iovlen = 1,
-                            .msg_control = control.space,
-                            .msg_controllen = sizeof(control.space)};
-    ssize_t size;
+    int passed;
 
-    do
-        size = recvmsg(fd, &packet, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-    while (size < 0 && errno == EINTR);
-    if (size < 0)
+    if (packet_receive_text(fd, notice->text, sizeof(notice->text), &passed) < 0)
         return false;
-    notice->text[size] = '\0';
-    notice_parse(notice, fd_of(&packet));
+    notice_parse(notice, passed);
     return true;
 }

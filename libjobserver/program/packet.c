@@ -32,12 +32,13 @@ packet_send(int socket, const void *body, size_t size, int fd)
     return 0;
 }
 
-int
-packet_receive(int socket, void *body, size_t size, int *fd)
+/* There is room for one descriptor: the kernel closes what else comes. */
+static ssize_t
+receive(int socket, void *body, size_t size, int flags, int *fd)
 {
     struct iovec vector = {.iov_base = body, .iov_len = size};
     union {
-        char space[CMSG_SPACE(sizeof(int))];
+        char space[CMSG_LEN(sizeof(int))];
         struct cmsghdr align;
     } control;
     struct msghdr packet = {.msg_iov = &vector,
@@ -48,12 +49,32 @@ packet_receive(int socket, void *body, size_t size, int *fd)
 
     *fd = -1;
     do
-        got = recvmsg(socket, &packet, MSG_CMSG_CLOEXEC);
+        got = recvmsg(socket, &packet, flags | MSG_CMSG_CLOEXEC);
     while (got < 0 && errno == EINTR);
-    if (got <= 0)
-        return got == 0 || errno == ECONNRESET ? 0 : -errno;
-    struct cmsghdr *header = CMSG_FIRSTHDR(&packet);
-    if (header && header->cmsg_type == SCM_RIGHTS)
+    if (got < 0)
+        return -errno;
+    const struct cmsghdr *header = CMSG_FIRSTHDR(&packet);
+    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
         memcpy(fd, CMSG_DATA(header), sizeof(int));
-    return (size_t)got == size && !(packet.msg_flags & MSG_TRUNC) ? 1 : -EBADMSG;
+    return got;
+}
+
+int
+packet_receive(int socket, void *body, size_t size, int *fd)
+{
+    /* The length is that of the packet, though it may be larger. */
+    ssize_t got = receive(socket, body, size, MSG_TRUNC, fd);
+
+    if (got <= 0)
+        return got == -ECONNRESET ? 0 : (int)got;
+    return (size_t)got == size ? 1 : -EBADMSG;
+}
+
+ssize_t
+packet_receive_text(int socket, char *text, size_t size, int *fd)
+{
+    ssize_t got = receive(socket, text, size - 1, MSG_DONTWAIT, fd);
+
+    text[got > 0 ? got : 0] = '\0';
+    return got;
 }
