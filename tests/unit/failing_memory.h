@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Memory that runs out: the n-th allocation from now on fails, and all that follow. For a test that is linked
- * with --wrap for these functions.
+ * Memory that runs out: the n-th allocation from now on fails, and all that follow, or that one alone. For a test
+ * that is linked with --wrap for these functions (meson.build, failing_memory).
  */
 
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include <stdio.h>
 
 static struct {
-    bool is_armed;
+    bool is_armed, fails_once;
     unsigned until_failure;
 } failing_memory;
 
@@ -22,7 +22,16 @@ static inline void
 failing_memory_begin(unsigned n)
 {
     failing_memory.is_armed = true;
+    failing_memory.fails_once = false;
     failing_memory.until_failure = n;
+}
+
+/* What comes after the n-th is there again. */
+static inline void
+failing_memory_begin_once(unsigned n)
+{
+    failing_memory_begin(n);
+    failing_memory.fails_once = true;
 }
 
 /* true: something has failed. */
@@ -36,7 +45,8 @@ failing_memory_end(void)
 static bool
 has_run_out(void)
 {
-    if (!failing_memory.is_armed)
+    if (!failing_memory.is_armed ||
+        (failing_memory.fails_once && failing_memory.until_failure == 0))
         return false;
     if (failing_memory.until_failure > 0)
         failing_memory.until_failure--;

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "libjobserver/program/limits.h"
+#include "tests/unit/file_tree.h"
 #include "tests/unit/remove_tree.h"
 
 #define MOUNT_1                                                                                    \
@@ -44,18 +45,7 @@ remove_root(void **state)
 static void
 write_file(const char *name, const char *text)
 {
-    char path[256];
-
-    snprintf(path, sizeof(path), "%s%s", root, name);
-    for (char *slash = path + strlen(root); (slash = strchr(slash + 1, '/'));) {
-        *slash = '\0';
-        mkdir(path, 0700);
-        *slash = '/';
-    }
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    fputs(text, file);
-    fclose(file);
+    write_in_tree(root, name, text);
 }
 
 static void

@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "libjobserver/pool/pool.h"
+#include "tests/unit/failing_memory.h"
 
 #define MS INT64_C(1000000)
 #define CROWD 200
@@ -3253,59 +3254,6 @@ test_example_of_the_documentation(void **state)
 
 /* --- memory that runs out --- */
 
-/* Linked with --wrap: the n-th allocation from now on fails, and all that follow. */
-static struct {
-    bool armed;
-    unsigned until_failure;
-} memory;
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-
-static bool
-out_of_memory(void)
-{
-    if (!memory.armed)
-        return false;
-    if (memory.until_failure > 0)
-        memory.until_failure--;
-    return memory.until_failure == 0;
-}
-
-void *
-__wrap_malloc(size_t size)
-{
-    if (out_of_memory()) {
-        errno = ENOMEM;
-        return NULL;
-    }
-    return __real_malloc(size);
-}
-
-void *
-__wrap_calloc(size_t n, size_t size)
-{
-    if (out_of_memory()) {
-        errno = ENOMEM;
-        return NULL;
-    }
-    return __real_calloc(n, size);
-}
-
-void *
-__wrap_realloc(void *old, size_t size)
-{
-    if (out_of_memory()) {
-        errno = ENOMEM;
-        return NULL;
-    }
-    return __real_realloc(old, size);
-}
-
 static struct pool_process *
 try_process(struct fixture *f, uint64_t key)
 {
@@ -3360,9 +3308,9 @@ test_memory_that_runs_out_loses_no_token(void **state)
     struct fixture *f = *state;
     f->now_ns = 1000 * MS;
     unsigned nth = 0, created = 0;
+    bool has_failed;
     do {
-        memory.armed = true;
-        memory.until_failure = ++nth;
+        failing_memory_begin(++nth);
         errno = 0;
         f->pool = pool_create(2);
         if (f->pool) {
@@ -3373,10 +3321,10 @@ test_memory_that_runs_out_loses_no_token(void **state)
         } else {
             assert_int_equal(errno, ENOMEM);
         }
-        memory.armed = false;
+        has_failed = failing_memory_end();
         f->events[0] = '\0';
         assert_true(nth < 10000);
-    } while (memory.until_failure == 0);
+    } while (has_failed);
     assert_true(nth > 5 && created > 0 && created < nth);
 }
 

@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "libjobserver/pool/pool.h"
+#include "tests/unit/failing_memory.h"
 #include "tests/unit/row_table.h"
 
 #define MS INT64_C(1000000)
@@ -762,50 +763,6 @@ test_any_byte_may_be_wrong(void **state)
 
 /* --- memory that runs out --- */
 
-static struct {
-    bool armed;
-    unsigned until_failure;
-} memory;
-
-static bool
-out_of_memory(void)
-{
-    return memory.armed && memory.until_failure > 0 && --memory.until_failure == 0;
-}
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__real_reallocarray(void *old, size_t n, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-void *__wrap_reallocarray(void *old, size_t n, size_t size);
-
-void *
-__wrap_malloc(size_t size)
-{
-    return out_of_memory() ? NULL : __real_malloc(size);
-}
-
-void *
-__wrap_calloc(size_t n, size_t size)
-{
-    return out_of_memory() ? NULL : __real_calloc(n, size);
-}
-
-void *
-__wrap_realloc(void *old, size_t size)
-{
-    return out_of_memory() ? NULL : __real_realloc(old, size);
-}
-
-void *
-__wrap_reallocarray(void *old, size_t n, size_t size)
-{
-    return out_of_memory() ? NULL : __real_reallocarray(old, n, size);
-}
-
 /* Many of everything that has a row; whatever fails is left out. */
 static void
 use_everything(struct pool *pool)
@@ -830,9 +787,9 @@ test_memory_that_runs_out_is_refused(void **state)
 {
     struct world *w = *state;
     unsigned nth = 0, restored = 0;
+    bool has_failed;
     do {
-        memory.until_failure = ++nth;
-        memory.armed = true;
+        failing_memory_begin_once(++nth);
         struct pool_row_fault fault = {0};
         errno = 0;
         struct pool *pool = row_table_restore(&w->rows, &fault);
@@ -840,7 +797,7 @@ test_memory_that_runs_out_is_refused(void **state)
             use_everything(pool);
         else
             assert_int_equal(errno, ENOMEM);
-        memory.armed = false;
+        has_failed = failing_memory_end();
         restored += pool != NULL;
         if (pool) {
             struct world all = {.pool = pool}, anew = {0};
@@ -852,7 +809,7 @@ test_memory_that_runs_out_is_refused(void **state)
             row_table_clear(&all.rows);
         }
         pool_destroy(pool);
-    } while (memory.until_failure == 0);
+    } while (has_failed);
     assert_true(restored > 10 && restored < nth);
 }
 
@@ -864,13 +821,11 @@ test_following_without_memory_is_refused(void **state)
     int result = -ENOMEM;
     assert_non_null(w.pool);
     populate(&w);
-    for (memory.until_failure = 1; result < 0;) {
-        unsigned nth = memory.until_failure;
-        memory.armed = true;
+    for (unsigned nth = 1; result < 0; nth++) {
+        failing_memory_begin_once(nth);
         result = pool_follow(w.pool);
-        memory.armed = false;
+        failing_memory_end();
         assert_true(result == 0 || result == -ENOMEM);
-        memory.until_failure = nth + 1;
     }
     follow(&w);
     assert_int_equal(count_rows(&w, POOL_ROW_PROCESS), 5);
