@@ -9,8 +9,11 @@
 #include <unistd.h>
 
 #include "libjobserver/program/message.h"
+#include "libjobserver/program/usage.h"
+#include "steved/fd_store.h"
 
-#define FIRST_FD 3
+/* More than a service manager stores for us; a number of descriptors all the same. */
+#define PASSED_MAX 1024u
 
 static bool
 is_for_us(void)
@@ -23,9 +26,9 @@ is_for_us(void)
 static int
 take(struct inherited *inherited, int fd, const char *name)
 {
-    int *place = strcmp(name, "device") == 0  ? &inherited->device_fd
-                 : strcmp(name, "state") == 0 ? &inherited->state_fd
-                                              : NULL;
+    int *place = strcmp(name, FD_NAME_DEVICE) == 0  ? &inherited->device_fd
+                 : strcmp(name, FD_NAME_STATE) == 0 ? &inherited->state_fd
+                                                    : NULL;
 
     if (!place) {
         close(fd);
@@ -40,14 +43,33 @@ take(struct inherited *inherited, int fd, const char *name)
 }
 
 static int
-take_all(struct inherited *inherited, int count, char *names)
+take_all(struct inherited *inherited, unsigned count, char *names)
 {
     int error = 0;
 
-    for (int fd = FIRST_FD; fd < FIRST_FD + count && error == 0; fd++) {
+    for (unsigned i = 0; i < count && error == 0; i++) {
         const char *name = strsep(&names, ":");
-        error = take(inherited, fd, name ? name : "");
+        error = take(inherited, FD_PASSED_FIRST + (int)i, name ? name : "");
     }
+    return error;
+}
+
+static int
+take_named(struct inherited *inherited, const char *text, const char *names)
+{
+    unsigned count;
+
+    if (!usage_parse_number(text, 0, PASSED_MAX, &count)) {
+        message("LISTEN_FDS '%s' is no number of descriptors", text);
+        return -EINVAL;
+    }
+    char *copy = strdup(names);
+    if (!copy) {
+        message("start: out of memory");
+        return -ENOMEM;
+    }
+    int error = take_all(inherited, count, copy);
+    free(copy);
     return error;
 }
 
@@ -55,14 +77,9 @@ int
 inherited_take(struct inherited *inherited)
 {
     const char *count = getenv("LISTEN_FDS"), *names = getenv("LISTEN_FDNAMES");
-    int error = 0;
 
     *inherited = (struct inherited){-1, -1};
-    if (is_for_us() && count && names) {
-        char *copy = strdup(names);
-        error = copy ? take_all(inherited, atoi(count), copy) : -ENOMEM;
-        free(copy);
-    }
+    int error = is_for_us() && count && names ? take_named(inherited, count, names) : 0;
     unsetenv("LISTEN_PID");
     unsetenv("LISTEN_FDS");
     unsetenv("LISTEN_FDNAMES");

@@ -8,5 +8,5 @@ struct inherited {
 };
 
 /* To be called before anything is opened. Others than these two are closed, and the environment does not name them
- * any more. 0; -EINVAL after having said it: there is one of them twice. */
+ * any more. 0, or a negative errno after having said it. -EINVAL: there is one of them twice, or LISTEN_FDS is no number. */
 int inherited_take(struct inherited *inherited);

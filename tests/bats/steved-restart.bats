@@ -285,10 +285,10 @@ for fd in os.listdir(directory):
     [ "$(steved_get free)" = 2 ]
 }
 
-# refuses_inherited NAMES: these, and no more.
+# refuses_inherited -STATUS NAMES MESSAGE: two of these names, or $FDS, and says so in one line.
 refuses_inherited() {
-    run "$1" bash -c 'exec 3<>/dev/null 4<>/dev/null && export LISTEN_PID=$$ LISTEN_FDS=2 &&
-        LISTEN_FDNAMES=$2 exec "$1" --mount "$0" --jobs 2' "$BATS_TEST_TMPDIR/none" "$STEVED" "$2"
+    run "$1" bash -c 'exec 3<>/dev/null 4<>/dev/null && export LISTEN_PID=$$ LISTEN_FDS=$3 &&
+        LISTEN_FDNAMES=$2 exec "$1" --mount "$0" --jobs 2' "$BATS_TEST_TMPDIR/none" "$STEVED" "$2" "${FDS-2}"
     echo "$output"
     [ "${#lines[@]}" = 1 ]
     [[ $output == *"$3"* ]]
@@ -299,6 +299,9 @@ refuses_inherited() {
     refuses_inherited -1 state:state "names 'state' twice"
     refuses_inherited -3 state:device 'it is no file'
     refuses_inherited -3 device:state 'it is no file'
+    for FDS in 2x -1 2000000000 ''; do
+        refuses_inherited -1 device:state "LISTEN_FDS '$FDS' is no number"
+    done
 }
 
 @test 'one of the two alone is a new beginning' {
