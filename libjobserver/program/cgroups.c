@@ -249,3 +249,19 @@ cgroups_free(struct cgroup *groups, int count)
         free(groups[i].directory);
     free(groups);
 }
+
+int
+cgroup_read_numbers(const struct cgroup *group, const char *name, long long numbers[2])
+{
+    char *path;
+
+    if (asprintf(&path, "%s/%s", group->directory, name) < 0)
+        return 0;
+    FILE *file = fopen(path, "re");
+    free(path);
+    if (!file)
+        return 0;
+    int count = fscanf(file, "%lld %lld", &numbers[0], &numbers[1]);
+    fclose(file);
+    return count;
+}

@@ -18,3 +18,6 @@ struct cgroup {
 #define CGROUPS_MAX 16
 int cgroups_find(const char *root, const char *controller, struct cgroup **groups);
 void cgroups_free(struct cgroup *groups, int count);
+
+/* The first numbers in a file of a group, two at most: how many there are, "max" being none; 0 or less: no such. */
+int cgroup_read_numbers(const struct cgroup *group, const char *name, long long numbers[2]);

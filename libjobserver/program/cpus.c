@@ -3,8 +3,6 @@
 
 #include <sched.h>
 #include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/types.h>
 
 #include "libjobserver/program/cgroups.h"
@@ -39,34 +37,16 @@ cpus_are_reduced(void)
 
 /* --- quotas --- */
 
-/* As many numbers as there are in the file, up to two: "max" is none. */
-static int
-read_numbers(const char *directory, const char *name, long long numbers[2])
-{
-    char *path;
-    int count = 0;
-
-    if (asprintf(&path, "%s/%s", directory, name) < 0)
-        return 0;
-    FILE *file = fopen(path, "re");
-    free(path);
-    if (!file)
-        return 0;
-    count = fscanf(file, "%lld %lld", &numbers[0], &numbers[1]);
-    fclose(file);
-    return count;
-}
-
 static unsigned
 quota_of(const struct cgroup *group)
 {
     long long quota_us[2] = {-1, 0}, period_us[2] = {0, 0};
 
     if (group->is_version_2) {
-        if (read_numbers(group->directory, "cpu.max", quota_us) == 2)
+        if (cgroup_read_numbers(group, "cpu.max", quota_us) == 2)
             period_us[0] = quota_us[1];
-    } else if (read_numbers(group->directory, "cpu.cfs_quota_us", quota_us) > 0) {
-        read_numbers(group->directory, "cpu.cfs_period_us", period_us);
+    } else if (cgroup_read_numbers(group, "cpu.cfs_quota_us", quota_us) > 0) {
+        cgroup_read_numbers(group, "cpu.cfs_period_us", period_us);
     }
     if (quota_us[0] <= 0 || period_us[0] <= 0)
         return CPUS_NO_QUOTA;

@@ -38,19 +38,13 @@ limits_descriptors(void)
 
 /* 'max', as everything that is no number, is LIMITS_NONE. */
 static unsigned
-read_number(const char *directory, const char *name)
+read_number(const struct cgroup *group, const char *name)
 {
-    char path[PATH_MAX];
-    unsigned number;
+    long long numbers[2];
 
-    snprintf(path, sizeof(path), "%s/%s", directory, name);
-    FILE *file = fopen(path, "re");
-    if (!file)
+    if (cgroup_read_numbers(group, name, numbers) < 1 || numbers[0] < 0 || numbers[0] > LIMITS_NONE)
         return LIMITS_NONE;
-    if (fscanf(file, "%u", &number) != 1)
-        number = LIMITS_NONE;
-    fclose(file);
-    return number;
+    return (unsigned)numbers[0];
 }
 
 unsigned
@@ -61,8 +55,8 @@ limits_group_processes_left(const char *root)
     unsigned left = LIMITS_NONE;
 
     for (int i = 0; i < count; i++) {
-        unsigned max = read_number(groups[i].directory, "pids.max");
-        unsigned current = read_number(groups[i].directory, "pids.current");
+        unsigned max = read_number(&groups[i], "pids.max");
+        unsigned current = read_number(&groups[i], "pids.current");
         if (current != LIMITS_NONE)
             left = lesser(left, difference(max, current));
     }
