@@ -224,7 +224,7 @@ server_init(struct server *server, void (*answer)(struct server *server))
 {
     descriptors_raise_limit();
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* the state may be larger than a file may be: state_create() */
     event_set_log_callback(on_event_message);
     server->armed_ns = POOL_NO_DEADLINE;
     server->answer = answer;

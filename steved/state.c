@@ -16,7 +16,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,7 +125,6 @@ place_of(const struct state *state, enum state_table table, uint32_t number)
 
 /* --- making and finding it --- */
 
-/* The limit on the size of files ends who makes a larger one, unless told not to. */
 static int
 make_file(uint32_t size)
 {
@@ -134,7 +132,6 @@ make_file(uint32_t size)
 
     if (fd < 0 && errno == EINVAL)
         fd = memfd_create("steved", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    signal(SIGXFSZ, SIG_IGN);
     /* Whoever else has it open cannot take the memory away below us. */
     if (fd < 0 || (ftruncate(fd, size) == 0 &&
                    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0))

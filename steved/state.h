@@ -115,7 +115,7 @@ struct state_greeting {
 struct state;
 
 /* An empty one. Where the system gives no file for it, it ends with the server, and state_fd() is -1. NULL:
- * out of memory. */
+ * out of memory. SIGXFSZ is to be ignored. */
 struct state *state_create(void);
 /* The one that another server has left. Takes over `fd`, but not on an error: NULL, and *what is wrong. */
 struct state *state_open(int fd, const char **what);
