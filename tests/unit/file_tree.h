@@ -4,9 +4,15 @@
 /* A tree of files that a test takes for the machine: /proc, and what is mounted, below a directory of its own. */
 
 #include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#include <cmocka.h>
 
 /* `name`, which begins with a slash, below `root`, with the directories that it lies in. */
 static void
