@@ -236,4 +236,81 @@ struct steved_throttle {
 };
 #define STEVED_IOC_THROTTLE _IOR('J', 0x59, struct steved_throttle)
 
+/* What happens at a server, and what the builds below it tell of their jobs: one stream, which is kept for
+ * those who read it and for nobody else. It is bounded: who reads too slowly is told how many events it has
+ * missed. Whoever may open the server may read it, but events of jobs (STEVED_EVENT_JOB_*) are for the same
+ * user, root and the server's own user alone. */
+enum steved_event_kind {
+    STEVED_EVENT_LOST = 1,      /* `count` events that the reader has missed */
+    STEVED_EVENT_GRANTED,       /* `count` tokens to `pid`; duration_ns: how long it had waited */
+    STEVED_EVENT_RETURNED,      /* by whom they were granted to, or for it */
+    STEVED_EVENT_RECLAIMED,     /* taken back from the dead */
+    STEVED_EVENT_LAPSED,        /* a reservation that ran out unused */
+    STEVED_EVENT_WAITS,         /* somebody begins to wait for a token */
+    STEVED_EVENT_WAITS_NO_MORE, /* without having got one */
+    STEVED_EVENT_RECALLED,      /* `pid` is asked for `count` tokens */
+    STEVED_EVENT_CAME, /* a client: `name`, as `command` of struct steved_client; its weight: `count` */
+    STEVED_EVENT_LEFT,
+    STEVED_EVENT_JOBS,   /* the capacity is `count` from now on */
+    STEVED_EVENT_WEIGHT, /* of the account it is `count` */
+    STEVED_EVENT_HELD_BACK, /* grants, by what `status` says (STEVED_HELD_BACK_BY_*); 0: by nothing now */
+    STEVED_EVENT_MEMORY, /* of all parties: bytes: used; limit_bytes: the floor; expected_bytes: the growth
+                                  * that is expected; available_bytes; count: jobs that wait for memory */
+    /* From here on told by a gate, whose process is `pid`; `job` is its number among the gate's. */
+    STEVED_EVENT_JOB_WAITS, /* `status`: for what: STEVED_WAITS_FOR_* */
+    STEVED_EVENT_JOB_STARTED, /* `name`; duration_ns: how long it had waited; expected_bytes; `count`: 1: a token
+                                  * paid for it, 0: the implicit slot */
+    STEVED_EVENT_JOB_ENDED, /* `name`; `status` as of waitpid(2); duration_ns: how long it ran; bytes: the most
+                                  * that it had; expected_bytes; */
+    STEVED_EVENT_JOB_PUT_OFF, /* killed, or never let go on, to be run again; bytes: what it had */
+    STEVED_EVENT_JOB_STOPPED, /* by SIGSTOP, since memory is short; bytes */
+    STEVED_EVENT_JOB_CONTINUED,
+    STEVED_EVENT_KINDS,
+};
+#define STEVED_WAITS_FOR_TOKEN 1
+#define STEVED_WAITS_FOR_MEMORY 2
+#define STEVED_EVENT_NAME_SIZE 64
+struct steved_event {
+    __u64 time_ns; /* CLOCK_MONOTONIC, of the server when it was told */
+    __u64 account; /* as of struct steved_client; 0: none */
+    __u64 job;
+    __u64 duration_ns;
+    __u64 bytes, expected_bytes, limit_bytes, available_bytes;
+    __u32 kind;
+    __s32 pid; /* as of struct steved_client */
+    __u32 uid; /* of the account */
+    __u32 count;
+    __u32 held;    /* by the account, after it */
+    __u32 used;    /* by all accounts, after it: held or set aside */
+    __u32 waiting; /* after it: as of struct steved_status */
+    __s32 status;
+    __u32 job_class; /* 0: cpu */
+    __u32 spare[3];
+    char name[STEVED_EVENT_NAME_SIZE]; /* NUL-terminated, printable */
+};
+
+/* In: cursor, 0 at first: the caller reads from now on, until its description is closed; and whatever the
+ * answer is, poll() says POLLPRI when there are events that it has not read. Out: up to
+ * STEVED_EVENTS_PER_PAGE events, oldest first, and the cursor for the next call. */
+#define STEVED_EVENTS_PER_PAGE 60
+struct steved_events {
+    __u64 cursor;
+    __u32 count;
+    __u32 spare;
+    struct steved_event events[STEVED_EVENTS_PER_PAGE];
+};
+#define STEVED_IOC_EVENTS _IOWR('J', 0x5a, struct steved_events)
+
+/* A gate, or a jobwrap with gates below it, tells of jobs: up to STEVED_TOLD_PER_CALL events of the kinds
+ * STEVED_EVENT_JOB_*. Out: does anybody read? If not, the caller tells nothing for STEVED_TELL_AGAIN_MS. */
+#define STEVED_TOLD_PER_CALL 16
+#define STEVED_TELL_AGAIN_MS 1000
+struct steved_told {
+    __u32 count; /* 0: only asks */
+    __u32 is_read;
+    __u32 spare[2];
+    struct steved_event events[STEVED_TOLD_PER_CALL];
+};
+#define STEVED_IOC_TELL _IOWR('J', 0x5b, struct steved_told)
+
 #endif
