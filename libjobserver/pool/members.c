@@ -94,17 +94,45 @@ account_create(struct pool *pool, struct pool_user *user, uint64_t key)
     return account;
 }
 
+static struct pool_account *
+account_of_user(const struct pool_user *user, uint64_t key)
+{
+    struct pool_account *account;
+
+    TAILQ_FOREACH (account, &user->accounts, in_user)
+        if (account->key == key)
+            return account;
+    return NULL;
+}
+
+struct pool_account *
+pool_account_find(const struct pool *pool, uint32_t uid, uint64_t key)
+{
+    const struct pool_user *user;
+
+    TAILQ_FOREACH (user, &pool->users, in_pool)
+        if (user->uid == uid)
+            return account_of_user(user, key);
+    return NULL;
+}
+
+struct pool_account_info
+pool_account_describe(const struct pool_account *account)
+{
+    return (struct pool_account_info){.key = account->key,
+                                      .uid = account->user->uid,
+                                      .weight = account->share.weight,
+                                      .pause = account->pause};
+}
+
 struct pool_account *
 pool_account(struct pool *pool, uint32_t uid, uint64_t key)
 {
     struct pool_user *user = find_user(pool, uid);
-    struct pool_account *account;
+    struct pool_account *account = user ? account_of_user(user, key) : NULL;
 
-    if (!user)
-        return NULL;
-    TAILQ_FOREACH (account, &user->accounts, in_user)
-        if (account->key == key)
-            return account;
+    if (account || !user)
+        return account;
     account = account_create(pool, user, key);
     if (!account)
         user_leave(pool, user);
@@ -120,6 +148,7 @@ account_leave(struct pool *pool, struct pool_account *account)
         return;
     assert(TAILQ_EMPTY(&account->queue) && account->share.tokens == 0);
     TAILQ_REMOVE(&user->accounts, account, in_user);
+    pool_account_mark_pause(pool, account, POOL_NOT_PAUSED);
     user->account_count--;
     pool->account_count--;
     pool_row_end(pool, POOL_ROW_ACCOUNT, account->row);
@@ -243,6 +272,12 @@ pool_holder_of(struct pool_opening *opening, struct pool_process *process)
     if (opening->opener)
         return &opening->opener->holder;
     return &process->holder;
+}
+
+struct pool_account *
+pool_account_charged(struct pool_opening *opening, struct pool_process *process)
+{
+    return pool_holder_of(opening, process)->account;
 }
 
 static void

@@ -306,6 +306,8 @@ pool_recalled(const struct pool *pool, const struct pool_opening *opening)
         return due < lent ? due : lent;
     const struct pool_account *rich = opening->group->holder.account;
     const struct pool_account *poor = pool_poorest_waiting(pool);
+    if (rich->pause)
+        return lent;
     if (!poor || poor == rich || is_granting(pool))
         return 0;
     if (has_none(poor, rich))
@@ -383,7 +385,8 @@ pool_serve(struct pool *pool, int64_t now_ns)
         serve_waiters(pool, now_ns);
     } while (pool->has_new_claimable);
     /* Else nobody was asked for anything, and nobody is. */
-    if (pool->is_asking || pool->debt > 0 || pool_excess(pool) > 0 || pool->by_share.count > 0)
+    if (pool->is_asking || pool->debt > 0 || pool_excess(pool) > 0 || pool->by_share.count > 0 ||
+        pool->paused_accounts > 0)
         tell_who_is_asked(pool, false, now_ns);
 }
 
@@ -473,8 +476,9 @@ is_grantable(const struct pool *pool, struct pool_opening *opening, struct pool_
              struct pool_waiter **set_aside)
 {
     struct pool_waiter *found = find_set_aside(process, opening);
+    const struct pool_holder *holder = pool_holder_of(opening, process);
 
-    if (is_at_limit(pool, pool_holder_of(opening, process), found))
+    if (holder->account->pause || is_at_limit(pool, holder, found))
         return false;
     *set_aside = found;
     return found || is_granting(pool);

@@ -92,9 +92,10 @@ struct pool_account {
     struct pool_share share;
     unsigned needy;   /* wait below it and have none */
     unsigned holders; /* references: processes and groups */
+    enum pool_pause pause;
     struct pool_waiters queue;
 
-    /* While its queue is not empty it stands in user->waiting and in user->by_share. */
+    /* While its queue is not empty, and it is not paused, it stands in user->waiting and in user->by_share. */
     TAILQ_ENTRY(pool_account) in_waiting;
     struct heap_node in_by_share;
     uint64_t passed_over_step;
@@ -239,6 +240,7 @@ struct pool {
 
     struct pool_users users;
     unsigned user_count, account_count;
+    unsigned paused_accounts, paused_waiters; /* waiters: in the queues of these */
     struct heap by_share; /* the users whose turn it could be, by tokens for their weight */
     uint64_t next_turn;
 
@@ -354,6 +356,9 @@ pool_account_add(struct pool *pool, struct pool_account *account, struct pool_ch
 struct pool_account *pool_account_next(const struct pool *pool, const struct pool_account *account);
 /* Users and accounts are no more; nothing else is looked at. */
 void pool_users_discard(struct pool *pool);
+/* Notes and counts it; where its waiters stand is not changed. */
+void pool_account_mark_pause(struct pool *pool, struct pool_account *account,
+                             enum pool_pause pause);
 /* Its weight, and with it that of its user. */
 void pool_account_weigh(struct pool *pool, struct pool_account *account, unsigned weight);
 

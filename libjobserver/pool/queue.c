@@ -16,6 +16,8 @@
  * needed: passed_over_first. The others' are kept as steps from one to the next (the count of an account is
  * the sum of passed_over_step from it to the end of the list), and adding one to all that stand
  * before somebody is one addition. Users have no such turns: who keeps what it gets would have all in the end.
+ *
+ * An account that is paused stands in neither list, whatever its queue.
  */
 #include "libjobserver/pool/private.h"
 
@@ -243,7 +245,9 @@ enqueue(struct pool *pool, struct pool_waiter *waiter)
     waiter->state = WAITER_QUEUED;
     waiter->holder->queued++;
     TAILQ_INSERT_TAIL(&account->queue, waiter, in_queue);
-    if (!heap_contains(&account->in_by_share))
+    if (account->pause)
+        pool->paused_waiters++;
+    else if (!heap_contains(&account->in_by_share))
         account_starts_waiting(pool, account);
 }
 
@@ -254,7 +258,9 @@ dequeue(struct pool *pool, struct pool_waiter *waiter)
 
     waiter->holder->queued--;
     TAILQ_REMOVE(&account->queue, waiter, in_queue);
-    if (TAILQ_EMPTY(&account->queue))
+    if (account->pause)
+        pool->paused_waiters--;
+    else if (TAILQ_EMPTY(&account->queue))
         account_stops_waiting(pool, account);
 }
 
@@ -434,10 +440,85 @@ pool_waiter_recharge(struct pool *pool, struct pool_waiter *waiter)
         now->reserved++;
         pool_account_add(pool, now->account, (struct pool_change){.tokens = 1});
         waiter->holder = now;
+        if (now->account->pause)
+            pool_waiter_end(pool, waiter);
     } else {
         leave_line(pool, waiter);
         waiter->holder = now;
         join_line(pool, waiter);
     }
     pool_unpark(pool, before);
+}
+
+/* --- accounts that are paused --- */
+
+/* Whoever has been told of it asks again, and then waits. */
+static void
+end_all_set_aside(struct pool *pool, const struct pool_account *account)
+{
+    for (size_t i = 0; i < pool->deadlines.count;) {
+        struct pool_waiter *waiter =
+            container_of(pool->deadlines.nodes[i], struct pool_waiter, in_deadlines);
+        bool is_its = waiter->holder->account == account;
+        if (is_its)
+            pool_waiter_end(pool, waiter);
+        i = is_its ? 0 : i + 1; /* the heap has another order now */
+    }
+}
+
+static unsigned
+count_queue(const struct pool_account *account)
+{
+    const struct pool_waiter *waiter;
+    unsigned count = 0;
+
+    TAILQ_FOREACH (waiter, &account->queue, in_queue)
+        count++;
+    return count;
+}
+
+/* They poll again, and can look why they wait. */
+static void
+tell_pollers(struct pool *pool, const struct pool_account *account)
+{
+    struct pool_waiter *waiter;
+
+    TAILQ_FOREACH (waiter, &account->queue, in_queue)
+        if (waiter->kind == WAITER_POLLER)
+            pool_due(pool, &waiter->opening->notify_due, POOL_DUE_NOTIFY);
+}
+
+void
+pool_account_mark_pause(struct pool *pool, struct pool_account *account, enum pool_pause pause)
+{
+    pool->paused_accounts += pause != POOL_NOT_PAUSED;
+    pool->paused_accounts -= account->pause != POOL_NOT_PAUSED;
+    account->pause = pause;
+}
+
+void
+pool_account_set_pause(struct pool *pool, struct pool_account *account, enum pool_pause pause,
+                       int64_t now_ns)
+{
+    const bool was_paused = account->pause, is_paused = pause;
+
+    if (account->pause == pause)
+        return;
+    pool_account_mark_pause(pool, account, pause);
+    pool_row_changed(pool, POOL_ROW_ACCOUNT, account->row);
+    if (was_paused == is_paused)
+        return;
+    if (is_paused) {
+        pool->paused_waiters += count_queue(account);
+        if (!TAILQ_EMPTY(&account->queue))
+            account_stops_waiting(pool, account);
+        end_all_set_aside(pool, account);
+        tell_pollers(pool, account);
+    } else {
+        pool->paused_waiters -= count_queue(account);
+        if (!TAILQ_EMPTY(&account->queue))
+            account_starts_waiting(pool, account);
+    }
+    pool_serve(pool, now_ns);
+    pool_recall(pool, now_ns);
 }

@@ -89,7 +89,7 @@ struct random_test {
     bool may_keep_one[HOLDERS]; /* that was passed on, and that a write does not return */
 
     uint64_t grants, waits, deaths, foreign, drops, lapses, joins, reservations_used;
-    uint64_t late_claims, passed_on, recalls;
+    uint64_t late_claims, passed_on, recalls, pauses;
     uint64_t notices; /* of the last read */
 
     bool is_followed;
@@ -162,12 +162,27 @@ check_limit(struct random_test *t, int process, int opening)
         complain(t, "user %u has %u, and is granted one", uid_of(t, holder), t->user_limit);
 }
 
+/* What its account is now: of a group, that of any member. */
+static bool
+is_paused(const struct random_test *t, int holder)
+{
+    for (int p = 0; p < PROCESSES; p++) {
+        const struct process *process = &t->processes[p];
+        bool is_its = holder < PROCESSES ? p == holder : process->group == holder - PROCESSES;
+        if (process->handle && is_its)
+            return pool_account_describe(pool_process_account(process->handle)).pause;
+    }
+    return false;
+}
+
 /* One token more for whoever reads here. A member of a group that reads through a description of its
  * own is the one case in which the rules do not say whether it or its group is the holder. */
 static void
 model_granted(struct random_test *t, int process, int opening)
 {
     int holder = holder_of(t, process, opening);
+    if (is_paused(t, holder))
+        complain(t, "holder %d is paused, and is granted one", holder);
     t->held[holder]++;
     t->grants++;
     t->openings[opening].read_by[holder] = true;
@@ -274,12 +289,12 @@ is_user_full(const struct random_test *t, const struct seen *seen, int holder)
 static void
 check_nobody_waits_in_vain(struct random_test *t, const struct pool_status *s)
 {
-    if (s->free == 0 || s->waiting == 0)
+    if (s->free == 0 || s->waiting == s->paused)
         return;
     if (is_held_back(t, s))
         return;
     if (t->limit == 0 && t->user_limit == 0)
-        complain(t, "%u tokens are free and %u clients wait", s->free, s->waiting);
+        complain(t, "%u tokens are free and %u clients wait", s->free, s->waiting - s->paused);
     struct seen seen;
     observe(t, s, &seen);
     for (int i = 0; i < READERS; i++) {
@@ -287,6 +302,8 @@ check_nobody_waits_in_vain(struct random_test *t, const struct pool_status *s)
         if (!r->blocked)
             continue;
         int h = holder_of(t, r->process, r->opening);
+        if (is_paused(t, h))
+            continue;
         unsigned has = seen.held[h] + seen.reserved[h];
         if (h != r->process)
             has += seen.reserved[r->process];
@@ -477,6 +494,11 @@ answer_due(struct random_test *t)
         (pool_account_set_weight)(__VA_ARGS__);                                                    \
         answer_due(t);                                                                             \
     } while (0)
+#define pool_account_set_pause(...)                                                                \
+    do {                                                                                           \
+        (pool_account_set_pause)(__VA_ARGS__);                                                     \
+        answer_due(t);                                                                             \
+    } while (0)
 #define pool_set_per_process_limit(...)                                                            \
     do {                                                                                           \
         (pool_set_per_process_limit)(__VA_ARGS__);                                                 \
@@ -657,7 +679,7 @@ op_close(struct random_test *t)
 static bool
 must_be_granted(struct random_test *t, const struct pool_status *s, int p, int o)
 {
-    if (s->free == 0 || is_held_back(t, s))
+    if (s->free == 0 || is_held_back(t, s) || is_paused(t, holder_of(t, p, o)))
         return false;
     if (t->limit == 0 && t->user_limit == 0)
         return true;
@@ -930,6 +952,21 @@ op_weight(struct random_test *t)
 }
 
 static bool
+op_pause(struct random_test *t)
+{
+    int p = any_process(t);
+    if (p == NOBODY)
+        return false;
+    unsigned pause = one_in(&t->random, 4) ? 1 + below(&t->random, 2) : POOL_NOT_PAUSED;
+    pool_account_set_pause(t->pool, pool_process_account(t->processes[p].handle),
+                           (enum pool_pause)pause, t->now_ns);
+    struct pool_status s;
+    pool_get_status(t->pool, &s);
+    t->pauses += s.paused > 0;
+    return true;
+}
+
+static bool
 op_paid(struct random_test *t)
 {
     int p = any_process(t);
@@ -1144,6 +1181,7 @@ static const struct {
     {"limit of users", 1, op_user_limit},
     {"throttle", 1, op_throttle},
     {"weight", 1, op_weight},
+    {"pause", 2, op_pause},
     {"paid by its parent", 1, op_paid},
     {"join", 3, op_join},
     {"pay", 2, op_pay},
@@ -1256,7 +1294,7 @@ is_same_client(const struct pool_client *a, const struct pool_client *b)
            a->pid == b->pid && a->keeper == b->keeper && a->held == b->held &&
            a->claims == b->claims && a->has_claimed == b->has_claimed &&
            a->is_group == b->is_group && a->pays_implicit == b->pays_implicit &&
-           a->is_unpaid == b->is_unpaid;
+           a->is_unpaid == b->is_unpaid && a->is_paused == b->is_paused;
 }
 
 /* Who was listed only because it waits may be missing. */
@@ -1431,7 +1469,7 @@ test_rule1_after_each_of_a_million_operations(void **state)
     /* a test that met none of these has tested nothing */
     assert_true(t->grants && t->waits && t->deaths && t->foreign && t->drops && t->lapses &&
                 t->reservations_used && t->joins && t->late_claims && t->passed_on && t->moved &&
-                t->recalls && t->readings && t->restarts);
+                t->recalls && t->pauses && t->readings && t->restarts);
 }
 
 static int
