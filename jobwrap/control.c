@@ -248,6 +248,19 @@ claim(struct connection *connection, struct steved_claim *claim)
                      payers.count);
 }
 
+static void
+get_status(const struct connection *connection, struct steved_status *status)
+{
+    const struct source *source = connection->control->source;
+    struct pool_account *account = pool_process_account(connection->process);
+
+    serve_status(source->pool, connection->opening, status);
+    status->min_jobs = 1;
+    memory_arbiter_status(&connection->control->arbiter, status, clock_now_ns());
+    if (pool_account_describe(account).pause || source_is_paused(source))
+        status->flags |= STEVED_STATUS_IS_PAUSED;
+}
+
 /* Returns the result; *passed: what goes along. */
 static int
 answer(struct connection *connection, struct control_packet *packet, int *passed)
@@ -262,10 +275,13 @@ answer(struct connection *connection, struct control_packet *packet, int *passed
     case CONTROL_ACQUIRE:
         return acquire(connection);
     case CONTROL_STATUS:
-        serve_status(source->pool, connection->opening, &packet->status);
-        packet->status.min_jobs = 1;
-        memory_arbiter_status(&connection->control->arbiter, &packet->status, clock_now_ns());
+        get_status(connection, &packet->status);
         return 0;
+    case CONTROL_ACCOUNT:
+        return serve_account(
+            source->pool, &connection->control->arbiter,
+            (struct serve_asker){.uid = connection->peer.uid, .is_owner = is_owner(connection)},
+            &packet->account, clock_now_ns());
     case CONTROL_THROTTLE:
         throttle_tell(&source->throttle, &packet->throttle, clock_now_ns());
         return 0;
@@ -284,8 +300,8 @@ answer(struct connection *connection, struct control_packet *packet, int *passed
                                 is_owner(connection), clock_now_ns());
     case CONTROL_MEMORY:
         return serve_memory(&connection->control->arbiter, &connection->memory,
-                            connection->peer.pid, &connection->control->above, &packet->memory,
-                            clock_now_ns());
+                            pool_process_account(connection->process), connection->peer.pid,
+                            &connection->control->above, &packet->memory, clock_now_ns());
     }
     return -ENOTTY;
 }

@@ -100,7 +100,7 @@ count_idle(const struct source *source)
     struct pool_status status;
 
     pool_get_status(source->pool, &status);
-    bool is_wanted = status.waiting > 0 && !pool_is_throttled(source->pool);
+    bool is_wanted = status.waiting > status.paused && !pool_is_throttled(source->pool);
     unsigned used = pool_used(source->pool) + (is_wanted ? status.free : 0);
     unsigned all = count_all(source), in_ledger = source_borrowed(source);
     unsigned idle = all > used ? all - used : 0;
@@ -129,7 +129,7 @@ is_waited_for(const struct source *source)
     struct pool_status status;
 
     pool_get_status(source->pool, &status);
-    return status.waiting > 0 && status.free == 0 && status.debt == 0 &&
+    return status.waiting > status.paused && status.free == 0 && status.debt == 0 &&
            !pool_is_throttled(source->pool);
 }
 
@@ -184,7 +184,7 @@ is_anybody_waiting(const struct source *source)
     struct pool_status status;
 
     pool_get_status(source->pool, &status);
-    return status.waiting > 0;
+    return status.waiting > status.paused;
 }
 
 static void
@@ -384,6 +384,17 @@ source_is_needed(const struct source *source)
     return source_others_wait(source) || status.debt > 0 ||
            (source->ledger && !source->is_parent_gone &&
             parent_is_needed(source->parent, source->is_parent_empty));
+}
+
+bool
+source_is_paused(const struct source *source)
+{
+    struct steved_status status;
+
+    return source->ledger && !source->is_parent_gone &&
+           (source->is_parent_empty || source->asked > 0) &&
+           client_get_status(source->parent->jobserver.client, &status) == 0 &&
+           status.flags & STEVED_STATUS_IS_PAUSED;
 }
 
 static void

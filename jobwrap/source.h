@@ -76,6 +76,8 @@ void source_set_idle(struct source *source, unsigned lying);
 unsigned source_count_claimed(const struct source *source, unsigned lying);
 /* Does another account wait here? */
 bool source_others_wait(const struct source *source);
+/* Does the parent grant nothing because it, or one above it, has paused us? */
+bool source_is_paused(const struct source *source);
 /* Does somebody else need tokens, here or at the parent? */
 bool source_is_needed(const struct source *source);
 

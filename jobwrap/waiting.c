@@ -47,10 +47,38 @@ print_holders(FILE *out, struct client *client, int *patience_ms)
     free(page);
 }
 
+/* Until then it is granted nothing, however many are free. */
+static bool
+is_paused(struct client *client)
+{
+    struct steved_status status;
+
+    return client_get_status(client, &status) == 0 && status.flags & STEVED_STATUS_IS_PAUSED;
+}
+
+#define BECAUSE_IT_IS_PAUSED                                                                       \
+    ", which grants none because this build is paused (see stevectl continue)"
+
+struct waiting {
+    struct client *client;
+    bool has_told_of_pause;
+};
+
+/* A pause may begin while we wait; the server has us look again then. */
+static void
+tell_of_pause(struct waiting *waiting)
+{
+    if (waiting->has_told_of_pause || !is_paused(waiting->client))
+        return;
+    waiting->has_told_of_pause = true;
+    message("waiting for a token from %s" BECAUSE_IT_IS_PAUSED, client_name(waiting->client));
+}
+
 static void
 on_patience_over(evutil_socket_t fd, short what, void *argument)
 {
-    struct client *client = argument;
+    struct waiting *waiting = argument;
+    struct client *client = waiting->client;
     int patience_ms = PATIENCE_MS;
     char *text = NULL;
     size_t size;
@@ -59,6 +87,10 @@ on_patience_over(evutil_socket_t fd, short what, void *argument)
     if (!out)
         return;
     fprintf(out, "waiting for a token from %s", client_name(client));
+    if (is_paused(client)) {
+        waiting->has_told_of_pause = true;
+        fputs(BECAUSE_IT_IS_PAUSED, out);
+    }
     print_holders(out, client, &patience_ms);
     pipeline_print_deadlock(out, client, &patience_ms);
     if (fclose(out) == 0)
@@ -100,8 +132,8 @@ int
 waiting_pay_implicit(struct ledger *ledger, enum implicit_policy policy, struct event_base *base,
                      const bool *ended)
 {
-    struct client *client = ledger->client;
-    struct event *timer = evtimer_new(base, on_patience_over, client);
+    struct waiting waiting = {.client = ledger->client};
+    struct event *timer = evtimer_new(base, on_patience_over, &waiting);
     struct event *ready = waiting_watch(ledger, base);
     const struct timeval patience = {.tv_sec = PATIENCE_MS / 1000};
     enum waiting_result how = WAITING_BORROWED;
@@ -114,6 +146,8 @@ waiting_pay_implicit(struct ledger *ledger, enum implicit_policy policy, struct 
             result = -EIO;
         else if (!*ended)
             result = try_both(ledger, policy, &how);
+        if (result == 0 && !*ended)
+            tell_of_pause(&waiting);
     }
     if (timer)
         event_free(timer);

@@ -782,6 +782,12 @@ client_get_throttle(struct client *client, struct steved_throttle *throttle)
 }
 
 int
+client_account(struct client *client, struct steved_account *account)
+{
+    return ask(client, STEVED_IOC_ACCOUNT, CONTROL_ACCOUNT, account, sizeof(*account));
+}
+
+int
 client_get_clients(struct client *client, struct steved_clients *page)
 {
     int result = ask(client, STEVED_IOC_CLIENTS, CONTROL_CLIENTS, page, sizeof(*page));

@@ -104,6 +104,8 @@ int client_claim_implicit(struct client *client, struct steved_claim *claim);
 int client_memory(struct client *client, struct steved_memory *memory);
 /* -ENOTTY, too: an older server, which knows no limits. */
 int client_get_throttle(struct client *client, struct steved_throttle *throttle);
+/* Asks about it, and sets what is named. -ENOTTY, too: an older server; -ENOENT: there is no such account. */
+int client_account(struct client *client, struct steved_account *account);
 
 /* --- what happens at a server (STEVED_IOC_EVENTS), for a client that takes no tokens itself --- */
 

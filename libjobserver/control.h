@@ -36,6 +36,7 @@ enum control_operation {
     CONTROL_WATCH, /* a pipe comes back that is readable when there are events: from now on they are read */
     CONTROL_EVENTS,
     CONTROL_TELL,
+    CONTROL_ACCOUNT,
     CONTROL_OPERATIONS,
 };
 
@@ -63,6 +64,7 @@ struct control_packet {
         struct steved_throttle throttle;
         struct steved_events events; /* asked for by all that comes before its events */
         struct steved_told told;
+        struct steved_account account;
     };
 };
 

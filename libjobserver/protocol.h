@@ -43,8 +43,12 @@ struct steved_status {
     __u64 memory_floor_bytes;     /* of which so much is to stay free */
     __u32 memory_running;         /* jobs */
     __u32 memory_waiting;         /* jobs that wait for memory */
-    __u64 spare[3];
+    __u32 paused;                 /* of `waiting`, those of builds that are paused */
+    __u32 flags;                  /* STEVED_STATUS_* */
+    __u64 spare[2];
 };
+/* The account of who asks is paused, or one above it: it is granted nothing. */
+#define STEVED_STATUS_IS_PAUSED 1u
 #define STEVED_IOC_STATUS _IOR('J', 0x50, struct steved_status)
 
 #define STEVED_CLIENT_GROUP 1u         /* a jobwrap or a gate, with its keeper */
@@ -52,6 +56,7 @@ struct steved_status {
 #define STEVED_CLIENT_UNPAID 4u        /* runs one job more than it holds */
 #define STEVED_CLIENT_HAS_CLAIMED 8u   /* somebody else's token pays for its implicit slot */
 #define STEVED_CLIENT_HAS_USER 16u     /* `uid` is told */
+#define STEVED_CLIENT_PAUSED 32u       /* its account is */
 
 #define STEVED_COMMAND_SIZE 64
 struct steved_client {
@@ -261,6 +266,7 @@ enum steved_event_kind {
     STEVED_EVENT_LEFT, /* it; or the first process of a group that goes on: then the next one comes */
     STEVED_EVENT_JOBS,   /* the capacity is `count` from now on */
     STEVED_EVENT_WEIGHT, /* of the account it is `count` */
+    STEVED_EVENT_PAUSED, /* the account; `status`: STEVED_PAUSED*; 0: it goes on */
     STEVED_EVENT_HELD_BACK, /* grants, by what `status` says (STEVED_HELD_BACK_BY_*); 0: by nothing now */
     /* Of all parties, ten times a second at most: bytes: used; limit_bytes: the floor; expected_bytes: the growth
      * that is expected; available_bytes; `count`: jobs that wait for memory. */
@@ -341,5 +347,33 @@ struct steved_told {
     struct steved_event events[STEVED_TOLD_PER_CALL];
 };
 #define STEVED_IOC_TELL _IOWR('J', 0x5b, struct steved_told)
+
+/* Asks about an account, whose client's `account` and `uid` struct steved_client tells, and sets what is `named`,
+ * all or none. Everybody may ask. Only root and the server's own user may set it for any account, and a weight above
+ * the default; the account's own user may set the rest for its own, but not end a pause that one of the former has
+ * begun. While an account is paused nothing is granted to it; nothing that it holds is taken away, and a group that
+ * lends is asked for what it lends. A pause ends with the account. ENOENT: there is no such account. */
+#define STEVED_ACCOUNT_SET_WEIGHT 1u
+#define STEVED_ACCOUNT_SET_PAUSE 2u
+/* Out. */
+#define STEVED_ACCOUNT_HAS_MEMORY 1u /* one of its clients tells of memory */
+#define STEVED_PAUSED 1u             /* by its own user */
+#define STEVED_PAUSED_BY_OWNER 2u    /* by root or the server's own user */
+struct steved_account {
+    __u64 account;
+    __u32 uid;
+    __u32 named;  /* in: STEVED_ACCOUNT_SET_* */
+    __u32 weight; /* in and out: 1 to STEVED_WEIGHT_MAX */
+    __u32 paused; /* in: 1: it is paused, 0: it goes on; out: STEVED_PAUSED*, or 0 */
+    /* Out, of its jobs that run: STEVED_IOC_MEMORY. */
+    __u32 flags; /* STEVED_ACCOUNT_HAS_MEMORY */
+    __u32 memory_running;
+    __u32 memory_waiting; /* jobs that wait for memory */
+    __u32 spare32;
+    __u64 memory_used_bytes;
+    __u64 memory_growth_bytes; /* what they are still expected to grow by */
+    __u64 spare[4];
+};
+#define STEVED_IOC_ACCOUNT _IOWR('J', 0x5c, struct steved_account)
 
 #endif

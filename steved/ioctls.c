@@ -36,6 +36,7 @@ union argument {
     struct steved_weight weight;
     struct steved_memory memory;
     struct steved_throttle throttle;
+    struct steved_account account;
     int readable_bytes;
 };
 
@@ -61,6 +62,12 @@ count_readable(struct call *call, union argument *argument)
     return 0;
 }
 
+static struct pool_account_info
+charged_account(const struct call *call)
+{
+    return pool_account_describe(pool_account_charged(call->opening->pool, call->process));
+}
+
 static int
 get_status(struct call *call, union argument *argument)
 {
@@ -69,6 +76,8 @@ get_status(struct call *call, union argument *argument)
     argument->status.per_process_limit = call->server->options.per_process_limit;
     argument->status.per_user_limit = call->server->options.per_user_limit;
     memory_arbiter_status(&call->server->arbiter, &argument->status, clock_now_ns());
+    if (charged_account(call).pause)
+        argument->status.flags |= STEVED_STATUS_IS_PAUSED;
     return 0;
 }
 
@@ -273,6 +282,15 @@ set_weight(struct call *call, union argument *argument)
                             is_owner(call), clock_now_ns());
 }
 
+static int
+ask_account(struct call *call, union argument *argument)
+{
+    const struct serve_asker asker = {.uid = call->uid, .is_owner = is_owner(call)};
+
+    return serve_account(call->server->pool, &call->server->arbiter, asker, &argument->account,
+                         clock_now_ns());
+}
+
 /* --- memory --- */
 
 /* What it tells need not outlive us: it tells again at its next look. Only the first time it is looked for
@@ -285,8 +303,9 @@ tell_memory(struct call *call, union argument *argument)
     bool is_new = !opening->memory.is_member;
     bool may_look = allowance_is_left(&server->allowances, call->uid, clock_now_ns());
     int64_t begun_ns = is_new ? clock_spent_ns() : 0;
-    int error = serve_memory(&server->arbiter, &opening->memory, may_look ? opening->opener_pid : 0,
-                             NULL, &argument->memory, clock_now_ns());
+    int error = serve_memory(
+        &server->arbiter, &opening->memory, pool_account_charged(opening->pool, call->process),
+        may_look ? opening->opener_pid : 0, NULL, &argument->memory, clock_now_ns());
 
     if (is_new)
         allowance_charge(&server->allowances, call->uid, clock_spent_ns() - begun_ns,
@@ -308,6 +327,7 @@ static const struct handler handlers[] = {
     {STEVED_IOC_WEIGHT, sizeof(struct steved_weight), 0, set_weight},
     {STEVED_IOC_MEMORY, sizeof(struct steved_memory), sizeof(struct steved_memory), tell_memory},
     {STEVED_IOC_THROTTLE, 0, sizeof(struct steved_throttle), get_throttle},
+    {STEVED_IOC_ACCOUNT, sizeof(struct steved_account), sizeof(struct steved_account), ask_account},
 };
 
 static const struct handler *
