@@ -10,81 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "libjobserver/holder.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/usage.h"
 #include "libjobserver/throttle/settings.h"
+#include "steved/snapshot.h"
 
-/* For all clients whose memory is locked, together. */
-#define PATIENCE_MS 1000
 /* What of a command is shown in the table. */
 #define COMMAND_MAX 100
-
-/* All that the server tells, and what its clients are. */
-struct snapshot {
-    struct steved_status status;
-    bool has_throttle; /* the server knows limits */
-    struct steved_throttle throttle;
-    struct steved_client *clients;
-    struct process_label *labels;
-    size_t count;
-};
-
-static int
-append_page(struct snapshot *snapshot, const struct steved_clients *page)
-{
-    size_t count = page->count <= STEVED_CLIENTS_PER_PAGE ? page->count : STEVED_CLIENTS_PER_PAGE;
-    struct steved_client *clients =
-        reallocarray(snapshot->clients, snapshot->count + count, sizeof(struct steved_client));
-
-    if (!clients)
-        return -ENOMEM;
-    memcpy(clients + snapshot->count, page->clients, count * sizeof(*clients));
-    snapshot->clients = clients;
-    snapshot->count += count;
-    return 0;
-}
-
-/* Page by page: clients come and go between two of them. */
-static int
-take_snapshot(struct client *client, struct snapshot *snapshot)
-{
-    struct steved_clients page = {0};
-    int error = client_get_status(client, &snapshot->status);
-
-    snapshot->has_throttle = client_get_throttle(client, &snapshot->throttle) == 0;
-    while (error == 0) {
-        page = (struct steved_clients){.cursor = page.cursor};
-        error = client_get_clients(client, &page);
-        if (error < 0 || page.count == 0)
-            break;
-        error = append_page(snapshot, &page);
-    }
-    return error;
-}
-
-/* After the server has told all: they may let us wait. */
-static int
-label_clients(struct snapshot *snapshot)
-{
-    int error = 0, patience_ms = PATIENCE_MS;
-
-    snapshot->labels = calloc(snapshot->count + 1, sizeof(*snapshot->labels));
-    if (!snapshot->labels)
-        return -ENOMEM;
-    for (size_t i = 0; i < snapshot->count && error == 0; i++)
-        error = holder_label(&snapshot->clients[i], &patience_ms, &snapshot->labels[i]);
-    return error;
-}
-
-static void
-clear_snapshot(struct snapshot *snapshot)
-{
-    for (size_t i = 0; snapshot->labels && i < snapshot->count; i++)
-        process_label_clear(&snapshot->labels[i]);
-    free(snapshot->labels);
-    free(snapshot->clients);
-}
 
 /* --- the table --- */
 
@@ -115,6 +47,8 @@ print_totals(const struct steved_status *status)
     printf("\nfree       %6u\nheld       %6u\nreserved   %6u   set aside for who polled\n"
            "waiting    %6u   readers and pollers whose turn has not come\n",
            status->free, status->held, status->reserved, status->waiting);
+    if (status->paused)
+        printf("paused     %6u   of those waiting, whose build is paused\n", status->paused);
     if (status->debt)
         printf("debt       %6u   to be returned before one is granted again\n", status->debt);
     if (status->unpaid)
@@ -173,8 +107,9 @@ print_client(const struct steved_client *client, const struct process_label *lab
 
     if (!text)
         return -ENOMEM;
-    printf("%8d %6u %8u %7u  %-8s %s%s", (int)client->pid, client->held, client->reserved,
-           client->waiting, remark_of(client), text, label->is_stopped ? ", stopped" : "");
+    printf("%8d %6u %8u %7u  %-8s %s%s%s", (int)client->pid, client->held, client->reserved,
+           client->waiting, remark_of(client), text, label->is_stopped ? ", stopped" : "",
+           client->flags & STEVED_CLIENT_PAUSED ? ", paused" : "");
     if (client->weight != STEVED_WEIGHT_DEFAULT)
         printf(", weight %u", client->weight);
     putchar('\n');
@@ -233,6 +168,7 @@ client_to_json(const struct steved_client *client, const struct process_label *l
         add_number(object, "uid", client->uid);
     add_number(object, "account", client->account);
     add_number(object, "weight", client->weight);
+    add_truth(object, "paused", client->flags & STEVED_CLIENT_PAUSED);
     add_truth(object, "group", client->flags & STEVED_CLIENT_GROUP);
     add_truth(object, "pays_implicit", client->flags & STEVED_CLIENT_PAYS_IMPLICIT);
     add_truth(object, "unpaid", client->flags & STEVED_CLIENT_UNPAID);
@@ -255,6 +191,7 @@ status_to_json(const struct steved_status *status)
         {"reserved", status->reserved},
         {"debt", status->debt},
         {"waiting", status->waiting},
+        {"paused", status->paused},
         {"unpaid", status->unpaid},
         {"min_jobs", status->min_jobs},
         {"accounts", status->accounts},
@@ -346,13 +283,13 @@ ctl_status(struct ctl_server *server, int argc, char **argv)
     }
     if (ctl_connect(server) != EXIT_SUCCESS)
         return EXIT_FAILURE;
-    int error = take_snapshot(server->client, &snapshot);
+    int error = snapshot_take(server->client, &snapshot);
     if (error == 0)
-        error = label_clients(&snapshot);
+        error = snapshot_label(&snapshot);
     if (error == 0)
         error = is_json ? print_json(&snapshot) : print_table(&snapshot);
     if (error < 0)
         message("status: %s", strerror(-error));
-    clear_snapshot(&snapshot);
+    snapshot_clear(&snapshot);
     return error < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
