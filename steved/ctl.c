@@ -19,7 +19,7 @@ static const struct {
     int (*run)(struct ctl_server *server, int argc, char **argv);
     const char *arguments, *description;
 } commands[] = {
-    {"status", ctl_status, "[--json]", "show the pool and who uses it"},
+    {"status", ctl_status, "[--json] [-w[SECONDS]]", "show the pool and who uses it"},
     {"get", ctl_get, "NAME", "print one number"},
     {"set", ctl_set, "NAME=VALUE...", "change settings, all of them or none"},
     {"top", ctl_top, "", "show builds on a screen of its own, and change them by keys"},

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <json.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,9 @@
 
 /* What of a command is shown in the table. */
 #define COMMAND_MAX 100
+/* Between two that are printed because something has changed. */
+#define PACE_MS 250
+#define WATCH_MAX_S 86400u
 
 /* --- the table --- */
 
@@ -244,7 +248,7 @@ throttle_to_json(const struct steved_throttle *throttle)
 }
 
 static int
-print_json(const struct snapshot *snapshot)
+print_json(const struct snapshot *snapshot, int style)
 {
     struct json_object *object = status_to_json(&snapshot->status);
     struct json_object *clients = json_object_new_array();
@@ -254,8 +258,8 @@ print_json(const struct snapshot *snapshot)
     if (snapshot->has_throttle)
         json_object_object_add(object, "limits", throttle_to_json(&snapshot->throttle));
     json_object_object_add(object, "clients", clients);
-    const char *text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY |
-                                                                  JSON_C_TO_STRING_NOSLASHESCAPE);
+    const char *text =
+        json_object_to_json_string_ext(object, style | JSON_C_TO_STRING_NOSLASHESCAPE);
     if (text)
         puts(text);
     json_object_put(object);
@@ -271,25 +275,109 @@ print_table(const struct snapshot *snapshot)
     return print_clients(snapshot);
 }
 
-int
-ctl_status(struct ctl_server *server, int argc, char **argv)
+/* --- once, or again and again --- */
+
+struct wanted {
+    bool is_json, is_repeated;
+    unsigned every_s; /* 0: when something has changed */
+};
+
+/* -w, -wN, --watch, --watch=N: false: it is none of these, or no number. */
+static bool
+parse_watch(const char *text, struct wanted *wanted)
+{
+    const char *number = strncmp(text, "-w", 2) == 0 ? text + 2 : text + strlen("--watch");
+
+    if (strncmp(text, "-w", 2) != 0 && strncmp(text, "--watch", strlen("--watch")) != 0)
+        return false;
+    wanted->is_repeated = true;
+    if (number[0] == '\0')
+        return true;
+    number += text[1] == '-' && number[0] == '=';
+    return (text[1] == 'w' || number[-1] == '=') &&
+           usage_parse_number(number, 1, WATCH_MAX_S, &wanted->every_s);
+}
+
+static bool
+parse(int argc, char **argv, struct wanted *wanted)
+{
+    for (int i = 0; i < argc; i++) {
+        if (strcmp(argv[i], "--json") == 0) {
+            wanted->is_json = true;
+        } else if (!parse_watch(argv[i], wanted)) {
+            message("status takes --json and --watch[=SECONDS], from 1 to %u, not '%s'",
+                    WATCH_MAX_S, argv[i]);
+            return false;
+        }
+    }
+    return true;
+}
+
+static int
+print_once(struct client *client, const struct wanted *wanted)
 {
     struct snapshot snapshot = {0};
-    bool is_json = argc == 1 && strcmp(argv[0], "--json") == 0;
+    int style = wanted->is_repeated ? JSON_C_TO_STRING_PLAIN : JSON_C_TO_STRING_PRETTY;
+    int error = snapshot_take(client, &snapshot);
 
-    if (argc > 0 && !is_json) {
-        message("status takes --json or nothing, not '%s'", argv[argc > 1]);
-        return EXIT_USAGE;
-    }
-    if (ctl_connect(server) != EXIT_SUCCESS)
-        return EXIT_FAILURE;
-    int error = snapshot_take(server->client, &snapshot);
     if (error == 0)
         error = snapshot_label(&snapshot);
     if (error == 0)
-        error = is_json ? print_json(&snapshot) : print_table(&snapshot);
+        error = wanted->is_json ? print_json(&snapshot, style) : print_table(&snapshot);
+    snapshot_clear(&snapshot);
+    return error;
+}
+
+/* 0 or a negative errno. What has changed by then is one change. */
+static int
+wait_for_change(struct client *client)
+{
+    struct pollfd events = {.fd = client_watch_fd(client), .events = POLLIN};
+    struct steved_events page;
+    int more = 1;
+
+    poll(NULL, 0, PACE_MS);
+    if (poll(&events, 1, -1) < 0)
+        return -errno;
+    while (more == 1)
+        more = client_next_events(client, &page);
+    return more;
+}
+
+static int
+repeat(struct client *client, const struct wanted *wanted)
+{
+    int error = wanted->every_s ? 0 : client_watch(client);
+
+    if (error == -ENOTTY) {
+        message("status --watch: this server does not tell of changes; --watch=SECONDS would do");
+        return 0;
+    }
+    while (error == 0 && (error = print_once(client, wanted)) == 0) {
+        if (!wanted->is_json)
+            putchar('\n');
+        if (fflush(stdout) != 0) /* main() says so */
+            break;
+        if (wanted->every_s)
+            poll(NULL, 0, (int)wanted->every_s * 1000);
+        else
+            error = wait_for_change(client);
+    }
+    return error;
+}
+
+int
+ctl_status(struct ctl_server *server, int argc, char **argv)
+{
+    struct wanted wanted = {.every_s = 0};
+
+    if (!parse(argc, argv, &wanted))
+        return EXIT_USAGE;
+    if (ctl_connect(server) != EXIT_SUCCESS)
+        return EXIT_FAILURE;
+    int error =
+        wanted.is_repeated ? repeat(server->client, &wanted) : print_once(server->client, &wanted);
     if (error < 0)
         message("status: %s", strerror(-error));
-    snapshot_clear(&snapshot);
-    return error < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+    return error < 0 || wanted.is_repeated ? EXIT_FAILURE : EXIT_SUCCESS;
 }

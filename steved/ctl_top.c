@@ -296,11 +296,19 @@ describe_rows(struct top *top)
     top_labels_sweep(&top->labels);
 }
 
+static const char *
+path_of(const struct client *client)
+{
+    const char *name = client_name(client);
+
+    return strncmp(name, "fifo:", 5) == 0 ? name + 5 : name;
+}
+
 static void
 draw(struct top *top)
 {
     const struct top_view view = {
-        .server = client_name(top->server->client),
+        .server = path_of(top->server->client),
         .status = &top->snapshot.status,
         .throttle = top->snapshot.has_throttle ? &top->snapshot.throttle : NULL,
         .history = &top->history,

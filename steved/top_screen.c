@@ -17,9 +17,8 @@
 #define MIB(bytes) ((uint64_t)(bytes) >> 20)
 /* Of a line of text; what is wider is cut. */
 #define LINE_SIZE 512
-/* Of the history: rows of bars for tokens, and for those who wait. */
-#define USED_ROWS_MAX 6
-#define WAITING_ROWS_MAX 2
+/* Of the history, with its headings. */
+#define HISTORY_ROWS_MAX 10
 #define HEADER_ROWS 3
 #define LEAST_ROWS 6
 #define LEAST_COLUMNS 24
@@ -196,8 +195,8 @@ draw_totals(const struct top_view *view)
     const struct steved_status *status = view->status;
     struct line line = {.length = 0};
 
-    append(&line, "%u jobs: %u held, %u free, %u waiting", status->jobs, status->held, status->free,
-           status->waiting);
+    append(&line, "%u job%s: %u held, %u free, %u waiting", status->jobs,
+           status->jobs == 1 ? "" : "s", status->held, status->free, status->waiting);
     if (status->paused)
         append(&line, " (%u paused)", status->paused);
     if (status->reserved)
@@ -310,27 +309,26 @@ draw_bars(const struct top_history *history, const struct bars *bars)
     attrset(A_NORMAL);
 }
 
-/* Rows for bars of tokens; those who wait have a third of that, rounded down, besides, and all have a heading. */
+/* Half of what there is between head and foot is history: a heading and bars of tokens, and where there is room the
+ * same of those who wait. */
 static int
-used_rows(void)
+history_rows(void)
 {
-    int left = LINES - HEADER_ROWS - LEAST_ROWS - 3;
+    int rows = (LINES - HEADER_ROWS - 2) / 2;
 
-    return left < 2 ? 0 : left > USED_ROWS_MAX * 2 ? USED_ROWS_MAX : left / 2;
+    return rows < 3 ? 0 : rows > HISTORY_ROWS_MAX ? HISTORY_ROWS_MAX : rows;
 }
 
 static int
 waiting_rows(void)
 {
-    int rows = used_rows() / 3;
-
-    return rows > WAITING_ROWS_MAX ? WAITING_ROWS_MAX : rows;
+    return history_rows() > 6 ? 2 : 0;
 }
 
 static int
-history_rows(void)
+used_rows(void)
 {
-    return used_rows() ? used_rows() + waiting_rows() + 1 : 0;
+    return history_rows() ? history_rows() - 1 - (waiting_rows() ? 1 + waiting_rows() : 0) : 0;
 }
 
 static unsigned
@@ -354,13 +352,16 @@ draw_history(const struct top_view *view)
     if (used.rows == 0)
         return;
     used.scale = most > view->status->jobs ? most : view->status->jobs;
-    print_line(HEADER_ROWS, A_DIM, "the last minute: tokens used (of %.0f)%s", used.scale,
-               waiting_rows() ? ", and below who waited" : "");
+    print_line(HEADER_ROWS, A_DIM, "the last minute: tokens used, of %.0f", used.scale);
     draw_bars(view->history, &used);
-    struct bars waits = {
-        .top = used.top + used.rows, .rows = waiting_rows(), .scale = waiting, .is_waiting = true};
-    if (waits.rows > 0)
-        draw_bars(view->history, &waits);
+    if (waiting_rows() == 0)
+        return;
+    struct bars waits = {.top = used.top + used.rows + 1,
+                         .rows = waiting_rows(),
+                         .scale = waiting,
+                         .is_waiting = true};
+    print_line(waits.top - 1, A_DIM, "and who waited, up to %u", waiting);
+    draw_bars(view->history, &waits);
 }
 
 /* --- builds --- */
@@ -377,6 +378,18 @@ top_screen_rows(void)
     int rows = LINES - table_row() - 2;
 
     return rows > 0 ? (size_t)rows : 0;
+}
+
+static bool
+has_room_for_memory(void)
+{
+    return COLS >= 70;
+}
+
+static bool
+has_room_for_users(void)
+{
+    return COLS >= 80;
 }
 
 static void
@@ -405,8 +418,10 @@ draw_row(const struct top_view *view, size_t index, int at)
     else
         append(&line, "%6s", "-");
     append(&line, " %6u", build->weight);
-    if (COLS >= 70)
+    if (has_room_for_memory())
         append_memory(&line, row);
+    if (has_room_for_users())
+        append(&line, " %6u", build->uid);
     append(&line, "  %s%s%s", build->is_paused ? "PAUSED " : "", row->is_stopped ? "stopped " : "",
            row->text);
     if (index == view->selected)
@@ -420,8 +435,9 @@ draw_builds(const struct top_view *view)
 {
     int at = table_row();
 
-    print_line(at, A_BOLD, "%8s %5s %5s %6s %6s%s  %s", "PID", "HELD", "WAIT", "SHARE", "WEIGHT",
-               COLS >= 70 ? "    MiB EXPECT" : "", "BUILD");
+    print_line(at, A_BOLD, "%8s %5s %5s %6s %6s%s%s  %s", "PID", "HELD", "WAIT", "SHARE", "WEIGHT",
+               has_room_for_memory() ? "    MiB EXPECT" : "", has_room_for_users() ? "   USER" : "",
+               "BUILD");
     for (size_t i = view->first; i < view->row_count && i < view->first + top_screen_rows(); i++)
         draw_row(view, i, ++at);
     if (view->row_count == 0)

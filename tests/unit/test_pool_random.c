@@ -162,16 +162,22 @@ check_limit(struct random_test *t, int process, int opening)
         complain(t, "user %u has %u, and is granted one", uid_of(t, holder), t->user_limit);
 }
 
-/* What its account is now: of a group, that of any member. */
+static bool
+is_process_paused(const struct random_test *t, int p)
+{
+    const struct pool_process *process = t->processes[p].handle;
+    return process && pool_account_describe(pool_process_account(process)).pause;
+}
+
+/* A group is in the account of any member. */
 static bool
 is_paused(const struct random_test *t, int holder)
 {
-    for (int p = 0; p < PROCESSES; p++) {
-        const struct process *process = &t->processes[p];
-        bool is_its = holder < PROCESSES ? p == holder : process->group == holder - PROCESSES;
-        if (process->handle && is_its)
-            return pool_account_describe(pool_process_account(process->handle)).pause;
-    }
+    if (holder < PROCESSES)
+        return is_process_paused(t, holder);
+    for (int p = 0; p < PROCESSES; p++)
+        if (t->processes[p].group == holder - PROCESSES)
+            return is_process_paused(t, p);
     return false;
 }
 
