@@ -20,6 +20,7 @@ static const struct {
     const char *arguments, *description;
 } commands[] = {
     {"status", ctl_status, "[--json] [-w[SECONDS]]", "show the pool and who uses it"},
+    {"watch", ctl_watch, "[--json]", "show what happens, a line each, until it is ended"},
     {"get", ctl_get, "NAME", "print one number"},
     {"set", ctl_set, "NAME=VALUE...", "change settings, all of them or none"},
     {"top", ctl_top, "", "show builds on a screen of its own, and change them by keys"},

@@ -333,7 +333,7 @@ static int
 wait_for_change(struct client *client)
 {
     struct pollfd events = {.fd = client_watch_fd(client), .events = POLLIN};
-    struct steved_events page;
+    struct client_events page;
     int more = 1;
 
     poll(NULL, 0, PACE_MS);

@@ -102,15 +102,15 @@ draw_soon(struct top *top)
 }
 
 static void
-note_events(struct top *top, const struct steved_events *page)
+note_events(struct top *top, const struct client_events *page)
 {
     const int64_t now_ns = clock_now_ns();
 
     for (unsigned i = 0; i < page->count; i++) {
         const struct steved_event *event = &page->events[i];
         int64_t time_ns = event->time_ns < (uint64_t)now_ns ? (int64_t)event->time_ns : now_ns;
-        /* Those of jobs tell nothing of tokens. */
-        if (event->kind != STEVED_EVENT_LOST && event->kind < STEVED_EVENT_JOB_WAITS)
+        /* The others tell nothing of tokens. */
+        if (event->kind > STEVED_EVENT_LOST && event->kind < STEVED_EVENT_HELD_BACK)
             top_history_note(&top->history, time_ns, event->used, event->waiting);
     }
 }
@@ -130,7 +130,7 @@ static void
 on_events(evutil_socket_t fd, short what, void *argument)
 {
     struct top *top = argument;
-    struct steved_events page;
+    struct client_events page;
     int more = 1;
 
     for (unsigned i = 0; i < PAGES_AT_ONCE && more == 1; i++) {

@@ -23,6 +23,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "libjobserver/protocol.h"
+
 #define POOL_CAPACITY_MAX 65536u
 
 /* The share of an account that nobody gave a weight (systemd's CPUWeight= has the same default and
@@ -42,6 +44,7 @@
 #define POOL_NO_DEADLINE INT64_MAX
 #define POOL_NO_THROTTLE UINT32_MAX
 
+struct event_log;
 struct pool;
 struct
     pool_account; /* what shares of a user are counted by: a jobwrap with all below it, else a session */
@@ -98,7 +101,11 @@ struct pool_client {
 };
 
 /* Nothing is granted to an account that is paused. Whoever may set what an owner has set is the server's to say. */
-enum pool_pause { POOL_NOT_PAUSED, POOL_PAUSED, POOL_PAUSED_BY_OWNER };
+enum pool_pause {
+    POOL_NOT_PAUSED,
+    POOL_PAUSED = STEVED_PAUSED,
+    POOL_PAUSED_BY_OWNER = STEVED_PAUSED_BY_OWNER,
+};
 
 struct pool_account_info {
     uint64_t key;
@@ -136,6 +143,8 @@ void pool_account_set_pause(struct pool *pool, struct pool_account *account, enu
 struct pool_account *pool_account_find(const struct pool *pool, uint32_t uid, uint64_t key);
 struct pool_account_info pool_account_describe(const struct pool_account *account);
 struct pool_account *pool_process_account(const struct pool_process *process);
+/* What it is called: its key, and its user's number. */
+void pool_name_account(const struct pool_process *process, uint64_t *key, uint32_t *uid);
 /* What is read by this process through this opening counts for it. */
 struct pool_account *pool_account_charged(struct pool_opening *opening,
                                           struct pool_process *process);
@@ -285,6 +294,10 @@ int64_t pool_next_deadline(const struct pool *pool);
 void pool_expire(struct pool *pool, int64_t now_ns);
 
 /* --- to be seen --- */
+
+/* What happens from now on is told to this log (events/log.h) while somebody reads it; NULL: to none. Its time, which
+ * is set by the server, must not be behind that of the next call by more than matters to a reader. */
+void pool_tell(struct pool *pool, struct event_log *log);
 
 void pool_get_status(const struct pool *pool, struct pool_status *status);
 /* Fills `clients` with up to `max` clients whose ordinal is above *cursor (0 at first) and moves

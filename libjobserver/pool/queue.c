@@ -336,6 +336,8 @@ pool_wait(struct pool *pool, enum waiter_kind kind, struct pool_opening *opening
         TAILQ_INSERT_HEAD(&opening->waiters, waiter, in_opening);
     pool->waiter_count++;
     join_line(pool, waiter);
+    waiter->since_ns = pool_told_ns(pool);
+    pool_tell_of(pool, STEVED_EVENT_WAITS, waiter->holder, 0);
     return waiter;
 }
 
@@ -387,6 +389,7 @@ pool_set_aside(struct pool *pool, struct pool_waiter *waiter, enum waiter_state 
     waiter->holder->reserved++;
     pool_account_add(pool, waiter->holder->account, (struct pool_change){.tokens = 1});
     pool_set_deadline(pool, waiter, deadline_ns);
+    pool_tell_of(pool, STEVED_EVENT_RESERVED, waiter->holder, 1);
 }
 
 static void
@@ -401,7 +404,7 @@ end_set_aside(struct pool *pool, struct pool_waiter *waiter)
 }
 
 void
-pool_waiter_end(struct pool *pool, struct pool_waiter *waiter)
+pool_waiter_end(struct pool *pool, struct pool_waiter *waiter, enum steved_event_kind why)
 {
     struct pool_holder *holder = waiter->holder;
 
@@ -414,6 +417,8 @@ pool_waiter_end(struct pool *pool, struct pool_waiter *waiter)
     pool->waiter_count--;
     if (waiter->state != WAITER_ANSWERED)
         free(waiter);
+    if (why != POOL_WAIT_GRANTED)
+        pool_tell_of(pool, why, holder, 0);
     pool_unpark(pool, holder);
 }
 
@@ -423,7 +428,8 @@ pool_waiter_answer(struct pool *pool, struct pool_waiter *waiter, enum pool_due_
     leave_line(pool, waiter);
     waiter->state = WAITER_ANSWERED;
     pool_due(pool, &waiter->due, answer);
-    pool_waiter_end(pool, waiter);
+    pool_waiter_end(pool, waiter,
+                    answer == POOL_DUE_GRANT ? POOL_WAIT_GRANTED : STEVED_EVENT_WAITS_NO_MORE);
 }
 
 void
@@ -434,6 +440,7 @@ pool_waiter_recharge(struct pool *pool, struct pool_waiter *waiter)
 
     if (before == now)
         return;
+    pool_tell_came(pool, now);
     if (heap_contains(&waiter->in_deadlines)) {
         before->reserved--;
         pool_account_add(pool, before->account, (struct pool_change){.tokens = -1});
@@ -441,7 +448,7 @@ pool_waiter_recharge(struct pool *pool, struct pool_waiter *waiter)
         pool_account_add(pool, now->account, (struct pool_change){.tokens = 1});
         waiter->holder = now;
         if (now->account->pause)
-            pool_waiter_end(pool, waiter);
+            pool_waiter_end(pool, waiter, STEVED_EVENT_WAITS_NO_MORE);
     } else {
         leave_line(pool, waiter);
         waiter->holder = now;
@@ -461,7 +468,7 @@ end_all_set_aside(struct pool *pool, const struct pool_account *account)
             container_of(pool->deadlines.nodes[i], struct pool_waiter, in_deadlines);
         bool is_its = waiter->holder->account == account;
         if (is_its)
-            pool_waiter_end(pool, waiter);
+            pool_waiter_end(pool, waiter, STEVED_EVENT_WAITS_NO_MORE);
         i = is_its ? 0 : i + 1; /* the heap has another order now */
     }
 }
@@ -506,6 +513,8 @@ pool_account_set_pause(struct pool *pool, struct pool_account *account, enum poo
         return;
     pool_account_mark_pause(pool, account, pause);
     pool_row_changed(pool, POOL_ROW_ACCOUNT, account->row);
+    if (pool_is_read(pool))
+        pool_add_pause(pool, account);
     if (was_paused == is_paused)
         return;
     if (is_paused) {
