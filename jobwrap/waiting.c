@@ -11,6 +11,8 @@
 /* How long to wait for a token before that is said, and for holders that do not let us see what they
  * are. */
 #define PATIENCE_MS 1000
+/* Then, whether this build has been paused. */
+#define LOOK_AGAIN_S 5
 #define COMMAND_MAX 80
 
 static void
@@ -61,38 +63,41 @@ is_paused(struct client *client)
 
 struct waiting {
     struct client *client;
-    bool has_told_of_pause;
+    struct event *timer;
+    bool has_told, has_told_of_pause;
 };
 
-/* A pause may begin while we wait; the server has us look again then. */
 static void
-tell_of_pause(struct waiting *waiting)
+tell_who_holds(struct waiting *waiting, FILE *out)
 {
-    if (waiting->has_told_of_pause || !is_paused(waiting->client))
-        return;
-    waiting->has_told_of_pause = true;
-    message("waiting for a token from %s" BECAUSE_IT_IS_PAUSED, client_name(waiting->client));
+    int patience_ms = PATIENCE_MS;
+
+    print_holders(out, waiting->client, &patience_ms);
+    pipeline_print_deadlock(out, waiting->client, &patience_ms);
 }
 
+/* Who waits is not woken by a pause, which would have to be by a lie about tokens. */
 static void
 on_patience_over(evutil_socket_t fd, short what, void *argument)
 {
+    const struct timeval again = {.tv_sec = LOOK_AGAIN_S};
     struct waiting *waiting = argument;
-    struct client *client = waiting->client;
-    int patience_ms = PATIENCE_MS;
+    const bool was_told = waiting->has_told, pauses = is_paused(waiting->client);
     char *text = NULL;
     size_t size;
-    FILE *out = open_memstream(&text, &size);
 
+    event_add(waiting->timer, &again);
+    if (was_told && (!pauses || waiting->has_told_of_pause))
+        return;
+    FILE *out = open_memstream(&text, &size);
     if (!out)
         return;
-    fprintf(out, "waiting for a token from %s", client_name(client));
-    if (is_paused(client)) {
-        waiting->has_told_of_pause = true;
-        fputs(BECAUSE_IT_IS_PAUSED, out);
-    }
-    print_holders(out, client, &patience_ms);
-    pipeline_print_deadlock(out, client, &patience_ms);
+    fprintf(out, "waiting for a token from %s%s", client_name(waiting->client),
+            pauses ? BECAUSE_IT_IS_PAUSED : "");
+    if (!was_told)
+        tell_who_holds(waiting, out);
+    waiting->has_told = true;
+    waiting->has_told_of_pause = pauses;
     if (fclose(out) == 0)
         message("%s", text);
     free(text);
@@ -133,7 +138,7 @@ waiting_pay_implicit(struct ledger *ledger, enum implicit_policy policy, struct 
                      const bool *ended)
 {
     struct waiting waiting = {.client = ledger->client};
-    struct event *timer = evtimer_new(base, on_patience_over, &waiting);
+    struct event *timer = waiting.timer = evtimer_new(base, on_patience_over, &waiting);
     struct event *ready = waiting_watch(ledger, base);
     const struct timeval patience = {.tv_sec = PATIENCE_MS / 1000};
     enum waiting_result how = WAITING_BORROWED;
@@ -146,8 +151,6 @@ waiting_pay_implicit(struct ledger *ledger, enum implicit_policy policy, struct 
             result = -EIO;
         else if (!*ended)
             result = try_both(ledger, policy, &how);
-        if (result == 0 && !*ended)
-            tell_of_pause(&waiting);
     }
     if (timer)
         event_free(timer);

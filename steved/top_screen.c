@@ -389,7 +389,7 @@ has_room_for_memory(void)
 static bool
 has_room_for_users(void)
 {
-    return COLS >= 80;
+    return COLS >= 90;
 }
 
 static void

@@ -135,8 +135,8 @@ struct pool_account *pool_account(struct pool *pool, uint32_t uid, uint64_t key)
 void pool_account_set_weight(struct pool *pool, struct pool_account *account, unsigned weight,
                              int64_t now_ns);
 /* While it is paused nothing is granted to it, nothing is set aside for it, and its waiters keep their places in its
- * queue; those that poll are notified once, so that they can look why they wait. Nothing that it holds is taken
- * away; its groups are asked for all that they lend (pool_recalled()). Ends with the account. */
+ * queue. Nothing that it holds is taken away; its groups are asked for all that they lend (pool_recalled()). Ends
+ * with the account. */
 void pool_account_set_pause(struct pool *pool, struct pool_account *account, enum pool_pause pause,
                             int64_t now_ns);
 /* NULL: there is none. */

@@ -484,17 +484,6 @@ count_queue(const struct pool_account *account)
     return count;
 }
 
-/* They poll again, and can look why they wait. */
-static void
-tell_pollers(struct pool *pool, const struct pool_account *account)
-{
-    struct pool_waiter *waiter;
-
-    TAILQ_FOREACH (waiter, &account->queue, in_queue)
-        if (waiter->kind == WAITER_POLLER)
-            pool_due(pool, &waiter->opening->notify_due, POOL_DUE_NOTIFY);
-}
-
 void
 pool_account_mark_pause(struct pool *pool, struct pool_account *account, enum pool_pause pause)
 {
@@ -522,7 +511,6 @@ pool_account_set_pause(struct pool *pool, struct pool_account *account, enum poo
         if (!TAILQ_EMPTY(&account->queue))
             account_stops_waiting(pool, account);
         end_all_set_aside(pool, account);
-        tell_pollers(pool, account);
     } else {
         pool->paused_waiters -= count_queue(account);
         if (!TAILQ_EMPTY(&account->queue))

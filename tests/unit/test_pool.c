@@ -3186,22 +3186,6 @@ test_pause_ends_what_is_set_aside_and_the_poller_waits(void **state)
 }
 
 static void
-test_pause_is_told_to_those_who_poll(void **state)
-{
-    struct fixture *f = begin(state, 1);
-    NEW_CLIENT(f, h, 1);
-    NEW_CLIENT(f, a, 2);
-    take(f, &h);
-    assert_false(polls(f, &a));
-    pause_account(f, &a, POOL_PAUSED);
-    expect_events(f, "notify:a");
-    assert_false(polls(f, &a));
-    assert_int_equal(status(f).paused, 1);
-    pause_account(f, &a, POOL_PAUSED_BY_OWNER);
-    expect_events(f, "");
-}
-
-static void
 test_pause_asks_a_group_for_all_that_it_lends(void **state)
 {
     struct fixture *f = begin(state, 4);
@@ -3649,7 +3633,6 @@ main(void)
         POOL_TEST(test_pause_grants_nothing_and_takes_nothing),
         POOL_TEST(test_pause_keeps_the_place_of_those_who_wait),
         POOL_TEST(test_pause_ends_what_is_set_aside_and_the_poller_waits),
-        POOL_TEST(test_pause_is_told_to_those_who_poll),
         POOL_TEST(test_pause_asks_a_group_for_all_that_it_lends),
         POOL_TEST(test_pause_ends_with_the_account),
         POOL_TEST(test_pause_counts_for_what_is_charged_to_it_later),
