@@ -112,6 +112,7 @@ event_model_apply(struct event_model *model, const struct steved_event *event)
     case STEVED_EVENT_RESERVED:
     case STEVED_EVENT_RECALLED:
     case STEVED_EVENT_WEIGHT:
+    case STEVED_EVENT_PAUSED:
         break;
     default:
         return "an event that no pool tells";
