@@ -330,24 +330,31 @@ tell_loan(const struct pool_loan *loan)
     };
 }
 
+static struct pool_row_account
+tell_account(const struct pool_account *account)
+{
+    return (struct pool_row_account){
+        .key = account->key,
+        .last_served = account->share.last_served,
+        .uid = account->user->uid,
+        .weight = account->share.weight,
+        .needy = account->needy,
+        .flags = flag(account->pause == POOL_PAUSED, POOL_ROW_PAUSED) |
+                 flag(account->pause == POOL_PAUSED_BY_OWNER, POOL_ROW_PAUSED_BY_OWNER),
+    };
+}
+
 /* The object of the kind; nothing for what is gone. */
 static void
 tell(struct pool_row *row, const void *object)
 {
-    const struct pool_account *account = object;
     const struct pool_loan *loan = object;
 
     row->is_gone = !object || (row->kind == POOL_ROW_LOAN && !loan->holder);
     if (row->is_gone)
         return;
     if (row->kind == POOL_ROW_ACCOUNT)
-        row->account = (struct pool_row_account){
-            .key = account->key,
-            .last_served = account->share.last_served,
-            .uid = account->user->uid,
-            .weight = account->share.weight,
-            .needy = account->needy,
-        };
+        row->account = tell_account(object);
     else if (row->kind == POOL_ROW_PROCESS)
         row->process = tell_process(object);
     else if (row->kind == POOL_ROW_GROUP)
