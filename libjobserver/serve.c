@@ -20,6 +20,9 @@ _Static_assert(sizeof(struct steved_need) == 32, "changed");
 _Static_assert(sizeof(struct steved_weight) == 32, "changed");
 _Static_assert(sizeof(struct steved_memory) == 224, "changed");
 _Static_assert(sizeof(struct steved_throttle) == 72, "changed");
+_Static_assert(sizeof(struct steved_event) == 176, "changed");
+_Static_assert(sizeof(struct steved_events) == 16 + 46 * 176, "changed");
+_Static_assert(sizeof(struct steved_told) == 16 + 16 * 176, "changed");
 
 #define ANCESTORS_MAX 64
 
