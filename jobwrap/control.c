@@ -24,13 +24,14 @@ struct connection {
     LIST_ENTRY(connection) in_control;
     struct control *control;
     int fd;
-    int ready_fd, recall_fd; /* what it is told by; or -1 */
+    int ready_fd, recall_fd, events_fd; /* what it is told by; or -1 */
     struct ucred peer;
     uint64_t start_ticks; /* of that process; 0: not known */
     bool is_beside; /* a FIFO's clients: it may claim no more than the command's implicit slot */
     struct pool_process *process;
     struct pool_opening *opening;
     struct memory_party memory;
+    struct event_reader reader;
     struct event *event;
 };
 
@@ -248,6 +249,55 @@ claim(struct connection *connection, struct steved_claim *claim)
                      payers.count);
 }
 
+/* --- events --- */
+
+static void
+wake_reader(void *connection)
+{
+    notice(((struct connection *)connection)->events_fd);
+}
+
+static int
+get_events(struct connection *connection, struct steved_events *page)
+{
+    struct event_reader *reader = &connection->reader;
+
+    reader->wake = wake_reader;
+    reader->owner = connection;
+    reader->uid = connection->peer.uid;
+    reader->sees_all = is_owner(connection);
+    return stream_read(&connection->control->source->stream, reader, page, clock_now_ns());
+}
+
+static int
+tell(const struct connection *connection, struct steved_told *told)
+{
+    struct control *control = connection->control;
+    struct source *source = control->source;
+    const struct steved_told events = *told;
+    const int64_t now_ns = clock_now_ns();
+    int result =
+        stream_told(&source->stream, connection->process, connection->peer.pid, told, now_ns);
+
+    if (result == 0 && source->ledger && !source->is_parent_gone &&
+        told_hand_on(&control->told, source->parent->jobserver.client, &events,
+                     connection->peer.pid, now_ns))
+        told->is_read = 1;
+    return result;
+}
+
+static int
+tell_memory(struct connection *connection, struct steved_memory *memory)
+{
+    struct control *control = connection->control;
+    int result = serve_memory(&control->arbiter, &connection->memory, connection->peer.pid,
+                              &control->above, memory, clock_now_ns());
+
+    if (result == 0)
+        stream_tell_memory(&control->source->stream, &control->arbiter, clock_now_ns());
+    return result;
+}
+
 /* Returns the result; *passed: what goes along. */
 static int
 answer(struct connection *connection, struct control_packet *packet, int *passed)
@@ -283,9 +333,13 @@ answer(struct connection *connection, struct control_packet *packet, int *passed
         return serve_set_weight(source->pool, connection->opening, &packet->weight,
                                 is_owner(connection), clock_now_ns());
     case CONTROL_MEMORY:
-        return serve_memory(&connection->control->arbiter, &connection->memory,
-                            connection->peer.pid, &connection->control->above, &packet->memory,
-                            clock_now_ns());
+        return tell_memory(connection, &packet->memory);
+    case CONTROL_WATCH:
+        return open_pipe(&connection->events_fd, passed);
+    case CONTROL_EVENTS:
+        return get_events(connection, &packet->events);
+    case CONTROL_TELL:
+        return tell(connection, &packet->told);
     }
     return -ENOTTY;
 }
@@ -297,9 +351,11 @@ disconnect(struct connection *connection)
 {
     struct control *control = connection->control;
     struct pool *pool = control->source->pool;
-    const int fds[] = {connection->fd, connection->ready_fd, connection->recall_fd};
+    const int fds[] = {connection->fd, connection->ready_fd, connection->recall_fd,
+                       connection->events_fd};
     const bool claimed = claims_slot(connection);
 
+    event_log_leave(&control->source->stream.log, &connection->reader);
     serve_memory_left(&control->arbiter, &connection->memory, &control->above, clock_now_ns());
     if (connection->opening)
         pool_close(pool, connection->opening, clock_now_ns());
@@ -414,8 +470,8 @@ connect_peer(struct control *control, int fd, struct event_base *base)
         close(fd);
         return -ENOMEM;
     }
-    *connection =
-        (struct connection){.control = control, .fd = fd, .ready_fd = -1, .recall_fd = -1};
+    *connection = (struct connection){
+        .control = control, .fd = fd, .ready_fd = -1, .recall_fd = -1, .events_fd = -1};
     memory_party_init(&connection->memory, clock_now_ns());
     LIST_INSERT_HEAD(&control->connections, connection, in_control);
     control->connection_count++;
@@ -534,6 +590,7 @@ void
 control_renew(struct control *control)
 {
     control->above.ask = ask_parent;
+    control->told = (struct told){0};
 }
 
 void

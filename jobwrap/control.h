@@ -15,6 +15,7 @@
 #include "jobwrap/clients.h"
 #include "jobwrap/private_fifo.h"
 #include "jobwrap/source.h"
+#include "jobwrap/told.h"
 #include "libjobserver/serve.h"
 
 struct connection;
@@ -34,6 +35,7 @@ struct control {
     uint64_t next_account;
     struct memory_arbiter arbiter;
     struct serve_above above; /* the parent, as an arbiter of memory */
+    struct told told;         /* of jobs, to the parent */
 };
 
 /* `control` names source (which is open), fifo, clients, first_came, settled and argument. Makes the socket, which has the FIFO's owner and

@@ -156,6 +156,8 @@ start_relay(struct jobwrap *jobwrap)
     struct relay *relay = &jobwrap->relay;
     int result = open_source(jobwrap);
 
+    if (result == 0 && jobwrap->recorder)
+        result = recorder_read(jobwrap->recorder, &jobwrap->source.stream.log, jobwrap->base);
     if (result < 0)
         return result;
     relay->fifo = &jobwrap->fifo;

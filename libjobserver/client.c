@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "libjobserver/control.h"
+#include "libjobserver/events/code.h"
 #include "libjobserver/process.h"
 #include "libjobserver/program/clock.h"
 #include "libjobserver/program/packet.h"
@@ -902,6 +903,20 @@ client_drain_recall(const struct client *client, int fd)
 
 /* --- events --- */
 
+/* One page of what there is, from the cursor on. */
+static int
+ask_events(struct client *client, struct steved_events *page)
+{
+    *page = (struct steved_events){.cursor = client->cursor};
+    int result = ask(client, STEVED_IOC_EVENTS, CONTROL_EVENTS, page, sizeof(*page));
+    if (result < 0)
+        return result;
+    if (page->size > sizeof(page->bytes))
+        return -EIO;
+    client->cursor = page->cursor;
+    return 0;
+}
+
 int
 client_watch(struct client *client)
 {
@@ -912,10 +927,7 @@ client_watch(struct client *client)
     if (client->watch_fd < 0)
         client->watch_fd = client->control_fd >= 0 ? ask_for_pipe(client, CONTROL_WATCH)
                                                    : open_epoll_of_file(client, EPOLLPRI);
-    if (client->watch_fd < 0)
-        return client->watch_fd;
-    int result = client_next_events(client, &page);
-    return result < 0 ? result : 0;
+    return client->watch_fd < 0 ? client->watch_fd : ask_events(client, &page);
 }
 
 int
@@ -926,18 +938,25 @@ client_watch_fd(const struct client *client)
 
 /* The notices of a jobwrap first: what comes after the answer is told anew. */
 int
-client_next_events(struct client *client, struct steved_events *page)
+client_next_events(struct client *client, struct client_events *events)
 {
+    struct steved_event event = {0};
+    struct steved_events page;
+
+    events->count = 0;
     if (client->control_fd >= 0 && client->watch_fd >= 0)
         drain(client->watch_fd);
-    *page = (struct steved_events){.cursor = client->cursor};
-    int result = ask(client, STEVED_IOC_EVENTS, CONTROL_EVENTS, page, sizeof(*page));
+    int result = ask_events(client, &page);
     if (result < 0)
         return result;
-    if (page->count > STEVED_EVENTS_PER_PAGE)
-        return -EIO;
-    client->cursor = page->cursor;
-    return page->count == STEVED_EVENTS_PER_PAGE;
+    for (size_t read = 0; read < page.size;) {
+        size_t size = event_decode(&event, page.bytes + read, page.size - read);
+        if (size == 0 || events->count == STEVED_EVENTS_PER_PAGE)
+            return -EIO;
+        events->events[events->count++] = event;
+        read += size;
+    }
+    return page.has_more != 0;
 }
 
 int

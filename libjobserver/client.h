@@ -113,10 +113,13 @@ int client_watch(struct client *client);
 /* Readable when there are events, or the server has gone, until client_next_events() returns 0. -1: client_watch()
  * was not called. */
 int client_watch_fd(const struct client *client);
-/* page->count events, the next that there are; what else *page holds is of no matter. 1: there may be more; 0: that
- * is all for now, page->count may be 0; or a negative errno, after which it may be called again unless
- * client_is_gone(). */
-int client_next_events(struct client *client, struct steved_events *page);
+struct client_events {
+    unsigned count;
+    struct steved_event events[STEVED_EVENTS_PER_PAGE];
+};
+/* The next that there are. 1: there are more; 0: that is all for now, and events->count may be 0; or a negative errno,
+ * after which it may be called again unless client_is_gone(). */
+int client_next_events(struct client *client, struct client_events *events);
 /* STEVED_IOC_TELL: told->count events of jobs, and then whether anybody reads: told->is_read. The rest of *told is
  * zero. 0; -ENOTTY: as above, do not ask again; -EAGAIN: they were too many, and are lost. */
 int client_tell(struct client *client, struct steved_told *told);

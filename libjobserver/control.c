@@ -31,7 +31,7 @@ static const struct {
     [CONTROL_WEIGHT] = {sizeof(struct steved_weight), 0},
     [CONTROL_MEMORY] = {sizeof(struct steved_memory), sizeof(struct steved_memory)},
     [CONTROL_THROTTLE] = {0, sizeof(struct steved_throttle)},
-    [CONTROL_EVENTS] = {offsetof(struct steved_events, events), sizeof(struct steved_events)},
+    [CONTROL_EVENTS] = {offsetof(struct steved_events, bytes), sizeof(struct steved_events)},
     [CONTROL_TELL] = {sizeof(struct steved_told), sizeof(struct steved_told)},
 };
 

@@ -61,7 +61,7 @@ struct control_packet {
         struct steved_weight weight;
         struct steved_memory memory;
         struct steved_throttle throttle;
-        struct steved_events events; /* asked for by all that comes before its events */
+        struct steved_events events; /* asked for by all that comes before its bytes */
         struct steved_told told;
     };
 };

@@ -310,16 +310,24 @@ struct steved_event {
 /* In: cursor, 0 at first: the caller reads from now on, until its description is closed; and whatever the
  * answer is, poll() says POLLPRI when there are events that it has not read: at once, or STEVED_EVENTS_BUNCH_MS
  * after it has read all, so that a busy server is asked for many at a time. Out: up to STEVED_EVENTS_PER_PAGE
- * events, oldest first, and the cursor for the next call; fewer: that is all for now. A cursor may be used
- * again, and one that another server gave is good: LOST comes first then. ENOMEM, ENOSPC: too many
- * read. (An answer is at most 8 KiB, as others are, since it is kept for the next server before it is given.) */
-#define STEVED_EVENTS_PER_PAGE 46
+ * events, oldest first, in `size` bytes, and the cursor for the next call; has_more: it may be made at once. A cursor
+ * may be used again, and one that another server gave is good: LOST comes first then. ENOMEM, ENOSPC: too many read.
+ *
+ * The bytes: an event is its kind (one byte), a number with a bit for each member that is another than in the event
+ * before (of the first: than 0), the differences of these members, and, with the bit after those, the name: its length
+ * (one byte) and its bytes. The order of the members is time_ns, held, used, waiting, pid, account, status, uid, count,
+ * duration_ns, job, job_class, bytes, expected_bytes, limit_bytes, available_bytes; the lowest bit is the first's. A
+ * number is written seven bits a byte, the lowest first; all but its last byte have 0x80 set. A difference d is written
+ * as the number 2d, or -2d - 1 if it is negative; members of 32 bits wrap around. (A FUSE mount takes arguments of one
+ * page of memory at most.) */
+#define STEVED_EVENTS_PER_PAGE 256
 #define STEVED_EVENTS_BUNCH_MS 50
+#define STEVED_EVENTS_SIZE 3840
 struct steved_events {
     __u64 cursor;
-    __u32 count;
-    __u32 spare;
-    struct steved_event events[STEVED_EVENTS_PER_PAGE];
+    __u32 size;
+    __u32 has_more;
+    __u8 bytes[STEVED_EVENTS_SIZE];
 };
 #define STEVED_IOC_EVENTS _IOWR('J', 0x5a, struct steved_events)
 

@@ -21,7 +21,7 @@ _Static_assert(sizeof(struct steved_weight) == 32, "changed");
 _Static_assert(sizeof(struct steved_memory) == 224, "changed");
 _Static_assert(sizeof(struct steved_throttle) == 72, "changed");
 _Static_assert(sizeof(struct steved_event) == 176, "changed");
-_Static_assert(sizeof(struct steved_events) == 16 + 46 * 176, "changed");
+_Static_assert(sizeof(struct steved_events) == 16 + 3840, "changed");
 _Static_assert(sizeof(struct steved_told) == 16 + 16 * 176, "changed");
 
 #define ANCESTORS_MAX 64
@@ -55,21 +55,28 @@ serve_status(const struct pool *pool, const struct pool_opening *opening,
 }
 
 /* Only what the process cannot keep from us: one that blocked us would block all. */
-static void
-describe_process(pid_t pid, bool may_look, struct steved_client *described)
+static uint64_t
+describe_process(pid_t pid, bool may_look, char command[STEVED_COMMAND_SIZE])
 {
-    struct process_info info;
+    struct process_info info = {0};
     const char *name = "(gone)";
 
-    if (pid == 0) {
+    if (pid == 0)
         name = "(outside)";
-    } else if (!may_look) {
+    else if (!may_look)
         name = "(busy)";
-    } else if (process_info(pid, &info) == 0) {
+    else if (process_info(pid, &info) == 0)
         name = info.name;
-        described->start_ticks = info.start_ticks;
-    }
-    snprintf(described->command, sizeof(described->command), "%s", name);
+    snprintf(command, STEVED_COMMAND_SIZE, "%s", name);
+    return info.start_ticks;
+}
+
+_Static_assert(STEVED_EVENT_NAME_SIZE == STEVED_COMMAND_SIZE, "one is not as long as the other");
+
+void
+serve_name_client(struct steved_event *event, bool may_look)
+{
+    describe_process(event->pid, may_look, event->name);
 }
 
 static void
@@ -90,7 +97,7 @@ describe_client(const struct pool_client *client, bool may_look, struct steved_c
         .waiting = client->waiting,
         .claims = client->claims,
     };
-    describe_process(client->pid, may_look, described);
+    described->start_ticks = describe_process(client->pid, may_look, described->command);
 }
 
 int

@@ -17,6 +17,8 @@ void serve_status(const struct pool *pool, const struct pool_opening *opening,
 /* In: its cursor. may_look: processes are looked at for their names, which takes time. 0, or -EINVAL: a
  * reserved member is not 0. */
 int serve_clients(const struct pool *pool, bool may_look, struct steved_clients *page);
+/* STEVED_EVENT_CAME: its name; may_look: as above. */
+void serve_name_client(struct steved_event *event, bool may_look);
 /* The weight of who asks. 0, -EINVAL, -EPERM, -EBUSY as in protocol.h; `is_owner`: is it root, or the
  * server's own user? */
 int serve_set_weight(struct pool *pool, struct pool_opening *opening,

@@ -20,6 +20,7 @@ static const struct {
     const char *arguments, *description;
 } commands[] = {
     {"status", ctl_status, "[--json]", "show the pool and who uses it"},
+    {"watch", ctl_watch, "[--json]", "show what happens, a line each, until it is ended"},
     {"get", ctl_get, "NAME", "print one number"},
     {"set", ctl_set, "NAME=VALUE...", "change settings, all of them or none"},
 };
@@ -96,13 +97,13 @@ static int
 run_command(struct ctl_server *server, int argc, char **argv)
 {
     if (argc == 0) {
-        message("a command is missing: status, get or set");
+        message("a command is missing: status, watch, get or set");
         return EXIT_USAGE;
     }
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         if (strcmp(argv[0], commands[i].name) == 0)
             return commands[i].run(server, argc - 1, argv + 1);
-    message("there is no command '%s': status, get or set", argv[0]);
+    message("there is no command '%s': status, watch, get or set", argv[0]);
     return EXIT_USAGE;
 }
 

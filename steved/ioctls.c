@@ -36,6 +36,8 @@ union argument {
     struct steved_weight weight;
     struct steved_memory memory;
     struct steved_throttle throttle;
+    struct steved_events events;
+    struct steved_told told;
     int readable_bytes;
 };
 
@@ -291,6 +293,43 @@ tell_memory(struct call *call, union argument *argument)
     if (is_new)
         allowance_charge(&server->allowances, call->uid, clock_spent_ns() - begun_ns,
                          clock_now_ns());
+    if (error == 0)
+        stream_tell_memory(&server->stream, &server->arbiter, clock_now_ns());
+    return error;
+}
+
+/* --- events --- */
+
+static int
+get_events(struct call *call, union argument *argument)
+{
+    struct event_reader *reader = &call->opening->reader;
+
+    reader->wake = request_wake_reader;
+    reader->owner = call->opening;
+    reader->uid = call->uid;
+    reader->sees_all = is_owner(call);
+    int error = stream_read(&call->server->stream, reader, &argument->events, clock_now_ns());
+    if (error == 0)
+        opening_mark_reader(call->opening);
+    return error;
+}
+
+/* Each takes the place of another in the log, whose readers are others' too. */
+static int
+tell(struct call *call, union argument *argument)
+{
+    struct allowances *allowances = &call->server->allowances;
+    const struct client *client = call->client;
+    const unsigned count = argument->told.count;
+
+    if (count > 0 && !allowance_is_left(allowances, call->uid, clock_now_ns()))
+        return -EAGAIN;
+    pid_t pid = !client ? 0 : client->group_pid ? client->group_pid : client->pid;
+    int error =
+        stream_told(&call->server->stream, call->process, pid, &argument->told, clock_now_ns());
+    if (error == 0 && count > 0 && argument->told.is_read)
+        allowance_charge(allowances, call->uid, count * STREAM_TOLD_PRICE_NS, clock_now_ns());
     return error;
 }
 
@@ -308,6 +347,8 @@ static const struct handler handlers[] = {
     {STEVED_IOC_WEIGHT, sizeof(struct steved_weight), 0, set_weight},
     {STEVED_IOC_MEMORY, sizeof(struct steved_memory), sizeof(struct steved_memory), tell_memory},
     {STEVED_IOC_THROTTLE, 0, sizeof(struct steved_throttle), get_throttle},
+    {STEVED_IOC_EVENTS, sizeof(struct steved_events), sizeof(struct steved_events), get_events},
+    {STEVED_IOC_TELL, sizeof(struct steved_told), sizeof(struct steved_told), tell},
 };
 
 static const struct handler *

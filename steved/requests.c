@@ -187,6 +187,23 @@ replace_pollhandle(struct opening *opening, struct fuse_pollhandle *pollhandle,
     opening->poller = poller;
 }
 
+/* A new server knows a reader by that alone until it has read. */
+static bool
+has_events(const struct opening *opening)
+{
+    if (!opening->reads_events)
+        return false;
+    return !opening->reader.is_reading ||
+           event_log_is_due(&opening->server->stream.log, &opening->reader, clock_now_ns());
+}
+
+static bool
+is_urgent(const struct opening *opening)
+{
+    return pool_recalled(opening->server->pool, opening->pool) > 0 ||
+           pool_claim_has_come(opening->pool) || has_events(opening);
+}
+
 void
 request_poll(struct opening *opening, const struct request *request,
              struct fuse_pollhandle *pollhandle)
@@ -213,9 +230,7 @@ request_poll(struct opening *opening, const struct request *request,
                       clock_now_ns()))
             ready |= POLLIN | POLLRDNORM;
     }
-    if (request->poll_events & POLLPRI &&
-        (pool_recalled(opening->server->pool, opening->pool) > 0 ||
-         pool_claim_has_come(opening->pool)))
+    if (request->poll_events & POLLPRI && is_urgent(opening))
         ready |= POLLPRI;
     answer_poll(request, ready);
 }
@@ -293,7 +308,7 @@ cancel(const struct server *server, struct reader *reader)
     reader_end(reader);
 }
 
-/* Who polls for POLLPRI is asked for tokens by that. */
+/* Who polls for POLLPRI is asked for tokens by that, or told of events. */
 static void
 notify(struct opening *opening)
 {
@@ -302,6 +317,12 @@ notify(struct opening *opening)
     answer_notify(opening->pollhandle);
     opening->pollhandle = NULL;
     opening->poller = NULL;
+}
+
+void
+request_wake_reader(void *opening)
+{
+    notify(opening);
 }
 
 void

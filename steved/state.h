@@ -80,6 +80,7 @@ struct state_client {
 enum state_opening_flag {
     STATE_OPENING_IS_THERE = 1u,
     STATE_OPENING_IS_USED = 2u,
+    STATE_OPENING_READS_EVENTS = 4u,
 };
 
 struct state_opening {

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libjobserver/events/code.h"
+
 void
 event_log_init(struct event_log *log)
 {
@@ -107,7 +109,7 @@ event_log_join(struct event_log *log, struct event_reader *reader, int64_t now_n
     if (error < 0)
         return error;
     reader->is_reading = true;
-    reader->is_woken = false;
+    reader->is_woken = reader->has_lost = false;
     reader->next = log->next;
     reader->quiet_until_ns = now_ns;
     LIST_INSERT_HEAD(&log->readers, reader, in_log);
@@ -136,48 +138,87 @@ may_see(const struct event_reader *reader, const struct steved_event *event)
     return event->kind < STEVED_EVENT_JOB_WAITS || reader->sees_all || event->uid == reader->uid;
 }
 
+/* What is not there any more is lost. */
 static void
-tell_lost(const struct event_log *log, struct steved_events *page, uint64_t lost)
+seek(const struct event_log *log, struct event_reader *reader, uint64_t number)
 {
-    page->events[page->count++] = (struct steved_event){
-        .kind = STEVED_EVENT_LOST,
-        .time_ns = (uint64_t)log->now_ns,
-        .count = lost < UINT32_MAX ? (uint32_t)lost : UINT32_MAX,
-    };
+    const bool is_other_log = number < log->first || number > log->next;
+
+    reader->next = number;
+    if (!is_other_log && number >= oldest(log))
+        return;
+    reader->next = oldest(log);
+    const uint64_t lost = is_other_log ? 0 : reader->next - number;
+    reader->lost = lost < UINT32_MAX ? (uint32_t)lost : UINT32_MAX;
+    reader->has_lost = true;
 }
 
-/* Where it goes on; what is lost has been told. */
-static uint64_t
-find_start(const struct event_log *log, struct steved_events *page, uint64_t cursor)
+/* The next that it may see, without taking it. */
+static bool
+peek(const struct event_log *log, struct event_reader *reader, struct steved_event *event)
 {
-    bool is_other_log = cursor < log->first || cursor > log->next;
+    if (reader->has_lost) {
+        *event = (struct steved_event){
+            .kind = STEVED_EVENT_LOST, .time_ns = (uint64_t)log->now_ns, .count = reader->lost};
+        return true;
+    }
+    while (reader->next != log->next && !may_see(reader, event_at(log, reader->next)))
+        reader->next++;
+    if (reader->next == log->next)
+        return false;
+    *event = *event_at(log, reader->next);
+    return true;
+}
 
-    if (cursor == 0)
-        return log->next;
-    if (!is_other_log && cursor >= oldest(log))
-        return cursor;
-    tell_lost(log, page, is_other_log ? 0 : oldest(log) - cursor);
-    return oldest(log);
+static void
+take(struct event_reader *reader)
+{
+    reader->next += !reader->has_lost;
+    reader->has_lost = false;
+}
+
+static void
+rest(const struct event_log *log, struct event_reader *reader, int64_t now_ns)
+{
+    reader->is_woken = false;
+    if (reader->next == log->next)
+        reader->quiet_until_ns = now_ns + EVENT_LOG_BUNCH_NS;
 }
 
 bool
+event_log_next(struct event_log *log, struct event_reader *reader, struct steved_event *event,
+               int64_t now_ns)
+{
+    seek(log, reader, reader->next);
+    bool is_there = peek(log, reader, event);
+    if (is_there)
+        take(reader);
+    else
+        rest(log, reader, now_ns);
+    return is_there;
+}
+
+void
 event_log_read(struct event_log *log, struct event_reader *reader, struct steved_events *page,
                int64_t now_ns)
 {
-    page->count = 0;
-    uint64_t number = find_start(log, page, page->cursor);
+    struct steved_event event, before = {0};
+    size_t size, used = 0;
 
-    for (; number != log->next && page->count < STEVED_EVENTS_PER_PAGE; number++)
-        if (may_see(reader, event_at(log, number)))
-            page->events[page->count++] = *event_at(log, number);
-    memset(&page->events[page->count], 0,
-           (STEVED_EVENTS_PER_PAGE - page->count) * sizeof(page->events[0]));
-    page->cursor = reader->next = number;
-    reader->is_woken = false;
-    if (number != log->next)
-        return true;
-    reader->quiet_until_ns = now_ns + EVENT_LOG_BUNCH_NS;
-    return false;
+    seek(log, reader, page->cursor ? page->cursor : log->next);
+    for (unsigned count = 0; count < STEVED_EVENTS_PER_PAGE && peek(log, reader, &event); count++) {
+        size = event_encode(&event, &before, page->bytes + used, sizeof(page->bytes) - used);
+        if (size == 0)
+            break;
+        take(reader);
+        used += size;
+        before = event;
+    }
+    memset(page->bytes + used, 0, sizeof(page->bytes) - used);
+    rest(log, reader, now_ns);
+    page->size = (uint32_t)used;
+    page->cursor = reader->next;
+    page->has_more = reader->next != log->next;
 }
 
 bool

@@ -40,6 +40,8 @@ struct event_reader {
     bool is_reading;
     bool is_woken;          /* since it has read last */
     uint64_t next;          /* the event that it reads next */
+    bool has_lost;          /* some before that, which it is to be told; */
+    uint32_t lost;          /* so many, or 0 */
     int64_t quiet_until_ns; /* it is not woken before */
 };
 
@@ -86,8 +88,11 @@ int event_log_join(struct event_log *log, struct event_reader *reader, int64_t n
 /* Nothing happens if it does not read. */
 void event_log_leave(struct event_log *log, struct event_reader *reader);
 
-/* From page->cursor on (0: from now on), as STEVED_IOC_EVENTS says it. true: there are more. */
-bool event_log_read(struct event_log *log, struct event_reader *reader, struct steved_events *page,
+/* The next event; false: that is all for now. */
+bool event_log_next(struct event_log *log, struct event_reader *reader, struct steved_event *event,
+                    int64_t now_ns);
+/* From page->cursor on (0: from now on), as STEVED_IOC_EVENTS says it. */
+void event_log_read(struct event_log *log, struct event_reader *reader, struct steved_events *page,
                     int64_t now_ns);
 
 /* Has it something to read by now? */

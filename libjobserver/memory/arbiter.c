@@ -671,6 +671,12 @@ memory_arbiter_has_waiting(const struct memory_arbiter *arbiter, int64_t now_ns)
     return false;
 }
 
+uint64_t
+memory_arbiter_used(const struct memory_arbiter *arbiter, int64_t now_ns)
+{
+    return others_of(arbiter, NULL, now_ns).used_bytes;
+}
+
 void
 memory_arbiter_status(const struct memory_arbiter *arbiter, struct steved_status *status,
                       int64_t now_ns)

@@ -89,6 +89,8 @@ void memory_arbiter_answer(struct memory_arbiter *arbiter, struct memory_party *
 bool memory_arbiter_has_waiting(const struct memory_arbiter *arbiter, int64_t now_ns);
 /* Of those that are there, and those that were. */
 struct memory_totals memory_arbiter_totals(const struct memory_arbiter *arbiter);
+/* What the jobs of all that count have now. */
+uint64_t memory_arbiter_used(const struct memory_arbiter *arbiter, int64_t now_ns);
 /* The members of struct steved_status that are about memory. */
 void memory_arbiter_status(const struct memory_arbiter *arbiter, struct steved_status *status,
                            int64_t now_ns);

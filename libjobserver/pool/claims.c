@@ -361,7 +361,7 @@ leave_queue(struct pool *pool, const struct pool_wish *wish)
         if (waiter->kind == WAITER_READER)
             return;
         if (waiter->holder == wish->holder)
-            pool_waiter_end(pool, waiter);
+            pool_waiter_end(pool, waiter, STEVED_EVENT_WAITS_NO_MORE);
     }
 }
 

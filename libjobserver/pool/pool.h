@@ -42,6 +42,7 @@
 #define POOL_NO_DEADLINE INT64_MAX
 #define POOL_NO_THROTTLE UINT32_MAX
 
+struct event_log;
 struct pool;
 struct
     pool_account; /* what shares of a user are counted by: a jobwrap with all below it, else a session */
@@ -116,6 +117,8 @@ struct pool_account *pool_account(struct pool *pool, uint32_t uid, uint64_t key)
 void pool_account_set_weight(struct pool *pool, struct pool_account *account, unsigned weight,
                              int64_t now_ns);
 struct pool_account *pool_process_account(const struct pool_process *process);
+/* What it is called: its key, and its user's number. */
+void pool_name_account(const struct pool_process *process, uint64_t *key, uint32_t *uid);
 
 /* A process that nobody has seen before. `paid_by_parent`: it has an ancestor that is a client of
  * this server, which therefore started it with a slot. The pointer is valid until
@@ -261,6 +264,10 @@ int64_t pool_next_deadline(const struct pool *pool);
 void pool_expire(struct pool *pool, int64_t now_ns);
 
 /* --- to be seen --- */
+
+/* What happens from now on is told to this log (events/log.h) while somebody reads it; NULL: to none. Its time, which
+ * is set by the server, must not be behind that of the next call by more than matters to a reader. */
+void pool_tell(struct pool *pool, struct event_log *log);
 
 void pool_get_status(const struct pool *pool, struct pool_status *status);
 /* Fills `clients` with up to `max` clients whose ordinal is above *cursor (0 at first) and moves

@@ -330,6 +330,8 @@ pool_wait(struct pool *pool, enum waiter_kind kind, struct pool_opening *opening
         TAILQ_INSERT_HEAD(&opening->waiters, waiter, in_opening);
     pool->waiter_count++;
     join_line(pool, waiter);
+    waiter->since_ns = pool_told_ns(pool);
+    pool_tell_of(pool, STEVED_EVENT_WAITS, waiter->holder, 0);
     return waiter;
 }
 
@@ -381,6 +383,7 @@ pool_set_aside(struct pool *pool, struct pool_waiter *waiter, enum waiter_state 
     waiter->holder->reserved++;
     pool_account_add(pool, waiter->holder->account, (struct pool_change){.tokens = 1});
     pool_set_deadline(pool, waiter, deadline_ns);
+    pool_tell_of(pool, STEVED_EVENT_RESERVED, waiter->holder, 1);
 }
 
 static void
@@ -395,7 +398,7 @@ end_set_aside(struct pool *pool, struct pool_waiter *waiter)
 }
 
 void
-pool_waiter_end(struct pool *pool, struct pool_waiter *waiter)
+pool_waiter_end(struct pool *pool, struct pool_waiter *waiter, enum steved_event_kind why)
 {
     struct pool_holder *holder = waiter->holder;
 
@@ -408,6 +411,8 @@ pool_waiter_end(struct pool *pool, struct pool_waiter *waiter)
     pool->waiter_count--;
     if (waiter->state != WAITER_ANSWERED)
         free(waiter);
+    if (why != POOL_WAIT_GRANTED)
+        pool_tell_of(pool, why, holder, 0);
     pool_unpark(pool, holder);
 }
 
@@ -417,7 +422,8 @@ pool_waiter_answer(struct pool *pool, struct pool_waiter *waiter, enum pool_due_
     leave_line(pool, waiter);
     waiter->state = WAITER_ANSWERED;
     pool_due(pool, &waiter->due, answer);
-    pool_waiter_end(pool, waiter);
+    pool_waiter_end(pool, waiter,
+                    answer == POOL_DUE_GRANT ? POOL_WAIT_GRANTED : STEVED_EVENT_WAITS_NO_MORE);
 }
 
 void
@@ -428,6 +434,7 @@ pool_waiter_recharge(struct pool *pool, struct pool_waiter *waiter)
 
     if (before == now)
         return;
+    pool_tell_came(pool, now);
     if (heap_contains(&waiter->in_deadlines)) {
         before->reserved--;
         pool_account_add(pool, before->account, (struct pool_change){.tokens = -1});

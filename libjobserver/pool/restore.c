@@ -335,7 +335,7 @@ make_process(struct restore *restore, const struct pool_row *row)
     if (!process)
         return -ENOMEM;
     process->holder.ordinal = told->holding.ordinal;
-    process->is_client = told->flags & POOL_ROW_CLIENT;
+    process->is_client = process->holder.has_come = told->flags & POOL_ROW_CLIENT;
     process->has_polled = told->flags & POOL_ROW_HAS_POLLED;
     process->lapses = told->lapses;
     pool_holder_count_unpaid(restore->pool, &process->holder);
@@ -358,6 +358,7 @@ make_group(struct restore *restore, const struct pool_row *row)
     if (!group)
         return -ENOMEM;
     group->holder.ordinal = row->group.holding.ordinal;
+    group->holder.has_come = true;
     pool_holder_set_pays_implicit(restore->pool, &group->holder,
                                   row->group.flags & POOL_ROW_PAYS_IMPLICIT);
     group->has_founded_account = row->group.flags & POOL_ROW_OWN_ACCOUNT;
@@ -404,6 +405,7 @@ make_loan(struct restore *restore, const struct pool_row *row)
         return refuse(restore, row, "it was passed on, and pays for no implicit slot");
     TAILQ_REMOVE(&restore->pool->spare_loans, loan, in_holder);
     pool_loan_link(restore->pool, loan, holder, opening);
+    holder->has_come = true;
     loan->ordinal = row->loan.ordinal;
     loan->is_passed_on = is_passed_on;
     restore->pool->held++;
