@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "libjobserver/pool/pool.h"
 #include "libjobserver/process.h"
 #include "libjobserver/program/clock.h"
 #include "libjobserver/serve.h"

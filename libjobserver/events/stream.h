@@ -6,15 +6,17 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "libjobserver/events/log.h"
 #include "libjobserver/memory/arbiter.h"
-#include "libjobserver/pool/pool.h"
 #include "libjobserver/program/allowance.h"
 #include "libjobserver/protocol.h"
 
 /* What each event of a job is charged to its user (program/allowance.h): 20,000 a second can be told in the long run. */
 #define STREAM_TOLD_PRICE_NS INT64_C(10000)
+
+struct pool_process;
 
 struct stream {
     struct event_log log;
