@@ -50,16 +50,52 @@ name_of_command(char *const *words)
     return text;
 }
 
-/* --- what happens --- */
+/* --- who comes --- */
 
+static void
+note_client(struct recorder *recorder, const struct steved_event *event)
+{
+    struct recorder_client *client = &recorder->clients[recorder->clients_seen % RECORDER_CLIENTS];
+    char *name = name_of_process(event->pid, &recorder->patience_ms);
+
+    if (!name)
+        name = strndup(event->name, sizeof(event->name) - 1);
+    free(client->name);
+    *client = (struct recorder_client){.account = event->account, .pid = event->pid, .name = name};
+    recorder->clients_seen++;
+}
+
+/* pid: 0: any of the account. */
+static const char *
+find_client(const struct recorder *recorder, uint64_t account, int pid)
+{
+    for (unsigned i = 0; i < RECORDER_CLIENTS; i++) {
+        /* The last first. */
+        const unsigned place = (recorder->clients_seen - i - 1) % RECORDER_CLIENTS;
+        const struct recorder_client *client = &recorder->clients[place];
+        if (client->name && client->account == account && (pid == 0 || client->pid == pid))
+            return client->name;
+    }
+    return NULL;
+}
+
+/* One below another jobwrap has come to that, and if it is gone that is what is left of it. */
 static void
 on_gate(void *argument, struct timeline_gate *gate)
 {
     struct recorder *recorder = argument;
+    const char *known = find_client(recorder, gate->account, gate->pid);
 
-    gate->name = name_of_process(gate->pid, &recorder->patience_ms);
+    if (!known)
+        gate->name = name_of_process(gate->pid, &recorder->patience_ms);
+    if (!known && !gate->name)
+        known = find_client(recorder, gate->account, 0);
+    if (known)
+        gate->name = strdup(known);
     trace_gate(&recorder->trace, gate);
 }
+
+/* --- what happens --- */
 
 static void
 note(struct recorder *recorder, enum recorded number, double value, int64_t time_ns)
@@ -110,6 +146,9 @@ note_event(struct recorder *recorder, const struct steved_event *event)
 
     timeline_add(&recorder->timeline, event);
     switch (event->kind) {
+    case STEVED_EVENT_CAME:
+        note_client(recorder, event);
+        break;
     case STEVED_EVENT_LOST:
         recorder->lost += event->count;
         trace_moment(&recorder->trace, "events were missed", event->count, time_ns);
@@ -132,14 +171,10 @@ note_event(struct recorder *recorder, const struct steved_event *event)
 static void
 read_all(struct recorder *recorder)
 {
-    struct steved_events *page = &recorder->page;
-    bool has_more = true;
+    struct steved_event event;
 
-    while (has_more) {
-        has_more = event_log_read(recorder->log, &recorder->reader, page, clock_now_ns());
-        for (unsigned i = 0; i < page->count; i++)
-            note_event(recorder, &page->events[i]);
-    }
+    while (event_log_next(recorder->log, &recorder->reader, &event, clock_now_ns()))
+        note_event(recorder, &event);
     trace_flush(&recorder->trace);
 }
 
@@ -213,9 +248,7 @@ recorder_read(struct recorder *recorder, struct event_log *log, struct event_bas
     recorder->log = log;
     recorder->reader = (struct event_reader){
         .wake = on_wake, .owner = recorder, .uid = geteuid(), .sees_all = true};
-    int result = event_log_join(log, &recorder->reader, clock_now_ns());
-    recorder->page.cursor = recorder->reader.next;
-    return result;
+    return event_log_join(log, &recorder->reader, clock_now_ns());
 }
 
 void
@@ -245,6 +278,8 @@ recorder_close(struct recorder *recorder)
         return;
     trace_close(&recorder->trace);
     timeline_clear(&recorder->timeline);
+    for (unsigned i = 0; i < RECORDER_CLIENTS; i++)
+        free(recorder->clients[i].name);
     free(recorder->command);
     free(recorder);
 }

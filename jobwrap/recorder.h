@@ -24,6 +24,14 @@ enum recorded {
     RECORDED_NUMBERS,
 };
 
+/* A client that has come: by the time that its jobs are told of it may be gone. */
+#define RECORDER_CLIENTS 64u
+struct recorder_client {
+    uint64_t account;
+    int pid;
+    char *name; /* owned; NULL: this one is free */
+};
+
 struct recorder {
     char *command; /* what jobwrap runs; owned */
     int64_t begin_ns;
@@ -31,13 +39,14 @@ struct recorder {
     struct timeline timeline;
     struct summary summary;
     struct series series[RECORDED_NUMBERS];
-    unsigned held;   /* as was told last */
-    uint64_t lost;   /* events that were missed */
+    unsigned held;                                    /* as was told last */
+    uint64_t lost;                                    /* events that were missed */
+    struct recorder_client clients[RECORDER_CLIENTS]; /* the last */
+    unsigned clients_seen;
     int patience_ms; /* with processes that are looked at */
     struct event_log *log;
     struct event_reader reader;
     struct event *read_event;
-    struct steved_events page;
 };
 
 /* trace_file: NULL: no trace is wanted; jobs: RECORDED_JOBS at first. NULL, with a message. */

@@ -39,8 +39,9 @@ static const char style[] =
     "caption{text-align:left;color:var(--faint);padding-bottom:.25rem}\n"
     "th,td{padding:.2rem .6rem;border-bottom:1px solid var(--grid);text-align:right;"
     "white-space:nowrap}\n"
-    "th{font-weight:600}th:first-child,td.name,th.name{text-align:left;white-space:normal;"
-    "overflow-wrap:anywhere;min-width:9rem}tbody th{font-weight:400}\n"
+    "th{font-weight:600}thead th{white-space:normal;vertical-align:bottom}\n"
+    "th:first-child,td.name,th.name{text-align:left;white-space:normal;"
+    "overflow-wrap:anywhere;min-width:11rem}tbody th{font-weight:400}\n"
     ":focus-visible{outline:2px solid var(--one)}\n";
 
 /* --- numbers --- */
@@ -256,6 +257,12 @@ put_status_cell(FILE *out, int status)
         fprintf(out, "<td>exit %d</td>", WEXITSTATUS(status));
 }
 
+static bool
+has_builds(const struct recorder *recorder)
+{
+    return recorder->timeline.gates_seen > 1;
+}
+
 static void
 write_job(FILE *out, const struct recorder *recorder, const struct summary_job *job)
 {
@@ -270,25 +277,28 @@ write_job(FILE *out, const struct recorder *recorder, const struct summary_job *
     put_time_cell(out, job->began_ns > 0 ? job->began_ns - recorder->begin_ns : 0);
     put_count_cell(out, job->runs > 1 ? job->runs : 0);
     put_status_cell(out, job->status);
-    fputs("<td class=\"name\">", out);
-    put_name_of_gate(out, &recorder->timeline, job->gate);
-    fputs("</td></tr>\n", out);
+    if (has_builds(recorder)) {
+        fputs("<td class=\"name\">", out);
+        put_name_of_gate(out, &recorder->timeline, job->gate);
+        fputs("</td>", out);
+    }
+    fputs("</tr>\n", out);
 }
 
 static void
 write_jobs(FILE *out, const struct recorder *recorder, enum summary_list list)
 {
-    static const char *const columns[] = {"Job",
-                                          "Ran",
-                                          "Memory",
-                                          "Expected",
-                                          "Waited for a token",
-                                          "Waited for memory",
-                                          "Began after",
-                                          "Runs",
-                                          "Failed",
-                                          "Build",
-                                          NULL};
+    const char *const columns[] = {"Job",
+                                   "Ran",
+                                   "Memory",
+                                   "Expected",
+                                   "Waited for a token",
+                                   "Waited for memory",
+                                   "Began after",
+                                   "Runs",
+                                   "Failed",
+                                   has_builds(recorder) ? "Build" : NULL,
+                                   NULL};
     static const char *const ids[] = {"longest", "heaviest", "waited"};
     static const char *const titles[] = {"Longest jobs", "Heaviest jobs",
                                          "Jobs that waited longest"};

@@ -114,11 +114,11 @@ destroy_job(struct timeline *timeline, struct timeline_job *job)
     free(job);
 }
 
-/* What another process has written. */
+/* What another process has written. A run that has a name keeps it. */
 static void
 take_name(struct timeline_job *job, const struct steved_event *event)
 {
-    if (!event->name[0])
+    if (!event->name[0] || (job->runs && job->has_begun_named))
         return;
     memcpy(job->name, event->name, sizeof(job->name));
     job->name[sizeof(job->name) - 1] = '\0';

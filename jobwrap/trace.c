@@ -14,6 +14,9 @@
 /* Events are written as a whole, as far as they fit. */
 #define BUFFER_SIZE ((size_t)256 << 10)
 #define OURS 1u /* the number of jobwrap itself as a process; gates have those that follow */
+/* A process itself is its thread of the same number; no two threads of all have one number, since there are readers
+ * that name them by it. */
+#define SLOTS 1000u
 
 /* --- its life --- */
 
@@ -79,7 +82,7 @@ put_string(FILE *out, const char *text)
     fputc('"', out);
 }
 
-/* An object without its end. tid: 0: of the whole process. */
+/* An object without its end. */
 static FILE *
 begin_event(struct trace *trace, const char *phase, const char *name, unsigned pid, unsigned tid)
 {
@@ -116,8 +119,8 @@ trace_build(struct trace *trace, const char *name)
 {
     if (!trace->out)
         return;
-    put_metadata(trace, "process_name", "name", OURS, 0, name);
-    put_metadata(trace, "process_labels", "labels", OURS, 0, "jobwrap");
+    put_metadata(trace, "process_name", "name", OURS, OURS, name);
+    put_metadata(trace, "process_labels", "labels", OURS, OURS, "jobwrap");
 }
 
 static unsigned
@@ -133,26 +136,32 @@ trace_gate(struct trace *trace, const struct timeline_gate *gate)
 
     if (!trace->out)
         return;
-    put_metadata(trace, "process_name", "name", number_of(gate), 0,
+    put_metadata(trace, "process_name", "name", number_of(gate), number_of(gate),
                  gate->name ? gate->name : "a gate");
     snprintf(label, sizeof(label), "process %d", gate->pid);
     if (gate->pid != 0)
-        put_metadata(trace, "process_labels", "labels", number_of(gate), 0, label);
-    fprintf(begin_event(trace, "M", "process_sort_index", number_of(gate), 0),
+        put_metadata(trace, "process_labels", "labels", number_of(gate), number_of(gate), label);
+    fprintf(begin_event(trace, "M", "process_sort_index", number_of(gate), number_of(gate)),
             ",\"args\":{\"sort_index\":%u}}", gate->number);
+}
+
+static unsigned
+thread_of(const struct timeline_job *job)
+{
+    return SLOTS * number_of(job->gate) + job->slot + 1;
 }
 
 static void
 name_slot(struct trace *trace, const struct timeline_job *job)
 {
     char name[sizeof("slot 4294967295")];
-    const unsigned pid = number_of(job->gate), slot = job->slot + 1;
+    const unsigned pid = number_of(job->gate), slot = job->slot + 1, tid = thread_of(job);
 
     if (job->slot < job->gate->slots_seen)
         return;
     snprintf(name, sizeof(name), "slot %u", slot);
-    put_metadata(trace, "thread_name", "name", pid, slot, name);
-    fprintf(begin_event(trace, "M", "thread_sort_index", pid, slot),
+    put_metadata(trace, "thread_name", "name", pid, tid, name);
+    fprintf(begin_event(trace, "M", "thread_sort_index", pid, tid),
             ",\"args\":{\"sort_index\":%u}}", slot);
 }
 
@@ -166,7 +175,8 @@ static const char *const waits_for[TIMELINE_REASONS] = {
 static void
 put_wait(struct trace *trace, const struct timeline_job *job, const char *phase, int64_t time_ns)
 {
-    FILE *out = begin_event(trace, phase, waits_for[job->reason], number_of(job->gate), 0);
+    FILE *out = begin_event(trace, phase, waits_for[job->reason], number_of(job->gate),
+                            number_of(job->gate));
 
     put_time(out, "ts", time_ns);
     fprintf(out, ",\"cat\":\"wait\",\"id2\":{\"local\":\"0x%" PRIx64 "\"}", job->serial);
@@ -181,17 +191,15 @@ put_wait(struct trace *trace, const struct timeline_job *job, const char *phase,
 static void
 put_outcome(FILE *out, const struct timeline_job *job, enum timeline_change change)
 {
-    const char *separator = "";
+    const bool is_known = job->status != -1, is_put_off = change == TIMELINE_PUT_OFF;
 
-    fputs(",\"args\":{", out);
-    if (change == TIMELINE_PUT_OFF)
-        fprintf(out, "\"put_off\":true"), separator = ",";
-    else if (job->status != -1 && WIFSIGNALED(job->status))
-        fprintf(out, "\"signal\":%d", WTERMSIG(job->status)), separator = ",";
-    else if (job->status != -1)
-        fprintf(out, "\"exit_status\":%d", WEXITSTATUS(job->status)), separator = ",";
+    fprintf(out, ",\"args\":{\"put_off\":%s", is_put_off ? "true" : "false");
+    if (is_known && WIFSIGNALED(job->status))
+        fprintf(out, ",\"signal\":%d", WTERMSIG(job->status));
+    else if (is_known)
+        fprintf(out, ",\"exit_status\":%d", WEXITSTATUS(job->status));
     if (job->bytes > 0)
-        fprintf(out, "%s\"peak_bytes\":%" PRIu64, separator, job->bytes);
+        fprintf(out, ",\"peak_bytes\":%" PRIu64, job->bytes);
     fputs("}}", out);
 }
 
@@ -201,7 +209,7 @@ begin_run(struct trace *trace, const struct timeline_job *job, int64_t time_ns)
     name_slot(trace, job);
     if (!job->has_begun_named)
         return;
-    FILE *out = begin_event(trace, "B", job->name, number_of(job->gate), job->slot + 1);
+    FILE *out = begin_event(trace, "B", job->name, number_of(job->gate), thread_of(job));
     put_time(out, "ts", time_ns);
     fprintf(out, ",\"cat\":\"job\",\"args\":{\"job\":%" PRIu64, job->job);
     if (job->expected_bytes > 0)
@@ -216,7 +224,7 @@ static void
 end_run(struct trace *trace, const struct timeline_job *job, enum timeline_change change,
         int64_t time_ns)
 {
-    const unsigned pid = number_of(job->gate), tid = job->slot + 1;
+    const unsigned pid = number_of(job->gate), tid = thread_of(job);
     FILE *out;
 
     if (job->has_begun_named) {
@@ -226,8 +234,8 @@ end_run(struct trace *trace, const struct timeline_job *job, enum timeline_chang
         out = begin_event(trace, "X", job->name[0] ? job->name : "a job", pid, tid);
         put_time(out, "ts", job->run_ns);
         put_time(out, "dur", time_ns - job->run_ns);
-        fputs(",\"cat\":\"job\"", out);
     }
+    fputs(",\"cat\":\"job\"", out);
     put_outcome(out, job, change);
 }
 
@@ -237,7 +245,7 @@ put_stop(struct trace *trace, const struct timeline_job *job, const char *phase,
     if (!job->has_begun_named)
         return;
     FILE *out =
-        begin_event(trace, phase, "stopped for memory", number_of(job->gate), job->slot + 1);
+        begin_event(trace, phase, "stopped for memory", number_of(job->gate), thread_of(job));
     put_time(out, "ts", time_ns);
     fputs(",\"cat\":\"stop\"}", out);
 }
@@ -280,7 +288,7 @@ put_tokens(struct trace *trace, const char *what, unsigned count, int64_t time_n
 {
     if (!trace->out)
         return;
-    FILE *out = begin_event(trace, "C", "tokens", OURS, 0);
+    FILE *out = begin_event(trace, "C", "tokens", OURS, OURS);
     put_time(out, "ts", time_ns);
     fprintf(out, ",\"args\":{\"%s\":%u}}", what, count);
 }
@@ -302,7 +310,7 @@ trace_memory(struct trace *trace, const struct steved_event *event)
 {
     if (!trace->out)
         return;
-    FILE *out = begin_event(trace, "C", "memory", OURS, 0);
+    FILE *out = begin_event(trace, "C", "memory", OURS, OURS);
     put_time(out, "ts", (int64_t)event->time_ns);
     fprintf(out,
             ",\"args\":{\"used\":%" PRIu64 ",\"expected growth\":%" PRIu64 ",\"available\":%" PRIu64
@@ -316,7 +324,7 @@ trace_moment(struct trace *trace, const char *name, unsigned count, int64_t time
 {
     if (!trace->out)
         return;
-    FILE *out = begin_event(trace, "i", name, OURS, 0);
+    FILE *out = begin_event(trace, "i", name, OURS, OURS);
     put_time(out, "ts", time_ns);
     fprintf(out, ",\"s\":\"p\",\"args\":{\"count\":%u}}", count);
 }

@@ -89,7 +89,7 @@ struct gate_telling {
     uint64_t jobs_numbered;
     int64_t asked_ns; /* when the server has last said whether anybody reads; 0: never */
     bool is_read;
-    bool is_in_vain; /* this server tells nobody */
+    bool is_in_vain;         /* this server tells nobody */
     struct steved_told told; /* not sent yet */
 };
 
