@@ -24,17 +24,12 @@
 
 /* --- the command behind the wrapper --- */
 
-static const char *const of_jobwrap[] = {"jobs",
-                                         "parent",
-                                         "weight",
-                                         "min-memory-avail",
-                                         "load-average",
-                                         "load-recheck-timeout",
-                                         "style",
-                                         "implicit",
-                                         "memory",
-                                         "group",
-                                         NULL};
+static const char *const of_jobwrap[] = {"jobs",         "parent",
+                                         "weight",       "min-memory-avail",
+                                         "load-average", "load-recheck-timeout",
+                                         "style",        "implicit",
+                                         "memory",       "trace",
+                                         "group",        NULL};
 static const char *const of_jobgate[] = {"jobs-of", "jobserver", "implicit", "gate",
                                          "memory",  "program",   NULL};
 

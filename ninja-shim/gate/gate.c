@@ -17,6 +17,7 @@
 #include "ninja-shim/gate/copies.h"
 #include "ninja-shim/gate/gate.h"
 #include "ninja-shim/gate/memory.h"
+#include "ninja-shim/gate/tell.h"
 #include "ninja-shim/gate/unrun.h"
 
 /* Where nobody says how many jobs the lazy client will start. */
@@ -132,6 +133,7 @@ create_job(struct gate *gate, pid_t lazy)
     job->token = HOLDINGS_NO_TOKEN;
     TAILQ_INIT(&job->processes);
     queue_add(&gate->queue, &job->job);
+    gate_tell_came(gate, job);
     gate->jobs_alive++;
     return job;
 }
@@ -191,6 +193,7 @@ run_job(struct gate *gate, struct gate_job *job, enum job_pay pay)
 
     queue_run(&gate->queue, &job->job, pay);
     gate_memory_started(gate, job);
+    gate_tell_started(gate, job);
     if (pay == PAY_TOKEN)
         job->token = (int)(gate->tokens_numbered++ & INT_MAX);
     TAILQ_FOREACH (process, &job->processes, in_job) {
@@ -338,6 +341,7 @@ put_off_if_gone(struct gate *gate, struct gate_job *job)
 
     if (!copies_are_gone(process))
         return;
+    gate_tell_put_off(gate, job);
     enum job_pay pay = queue_put_off(&gate->queue, &job->job);
     gate->kind->put_off(gate, process);
     holdings_wait(gate->holdings, process->holding);
@@ -542,6 +546,7 @@ gate_serve(struct gate *gate)
         job = gate_memory_next(gate);
         step = queue_next(&gate->queue, job ? &job->job : NULL, load);
     } while (take_step(gate, step, job));
+    gate_tell_turn_over(gate, !job);
     await_token(gate, step == QUEUE_USE_TOKEN && !gate->is_server_gone && !gate->is_ledger_full);
     gate_memory_schedule(gate);
 }
@@ -588,6 +593,8 @@ note_end(struct gate *gate, const struct gate_process *process)
     bool is_known =
         process->is_reported || process_end_status(process->pid, process->pidfd, &wait_status) == 0;
 
+    if (process->job->wait_status == 0)
+        process->job->wait_status = is_known ? wait_status : -1;
     gate_memory_process_ended(process->job, is_known ? &wait_status : NULL);
     if (process->job->job.state != JOB_RUNNING || gate->queue.rules.failures_allowed == 0)
         return;
@@ -605,6 +612,8 @@ collect(struct gate *gate, struct gate_process *process)
     if (copies_outlive(gate, process))
         return;
     note_end(gate, process);
+    if (job->living == 1)
+        gate_tell_ended(gate, job);
     /* The token goes first. While it is on its way the keeper finds one token less than it thinks
      * it must hold, and holds what there is. */
     if (job->living == 1 && queue_remove(&gate->queue, &job->job) == PAY_TOKEN)
@@ -774,6 +783,7 @@ gate_close(struct gate *gate)
     if (gate->ledger.client)
         ledger_repay_all_but(&gate->ledger, 0);
     gate_memory_close(gate);
+    gate_tell_now(gate);
     copies_close(gate);
     if (gate->holdings)
         gate->holdings->is_finished = true;

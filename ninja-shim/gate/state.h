@@ -52,7 +52,13 @@ struct gate_job {
     pid_t lazy;     /* who has started it */
     int token;      /* its number in the holdings, or HOLDINGS_NO_TOKEN */
     unsigned living;
-    bool is_bereaved; /* who has started it has ended: it is not run again */
+    bool is_bereaved;     /* who has started it has ended: it is not run again */
+    uint64_t number;      /* among all of the gate's */
+    int64_t came_ns;      /* it has waited since */
+    int64_t began_ns;     /* it has run since; meaningless if it has not */
+    int wait_status;      /* of the process that failed, else of the last; -1: nobody knows */
+    int told_waiting_for; /* as STEVED_WAITS_FOR_*; 0: nothing, or nobody has been told */
+    bool is_name_sought;  /* for those who are told of it */
     struct gate_job_memory memory;
     TAILQ_HEAD(, gate_process) processes; /* the living and, of a joined job, the dead ones */
 };
@@ -78,6 +84,15 @@ struct gate_process {
 
 struct gate_memory;
 
+/* What is told of jobs (tell.h). */
+struct gate_telling {
+    uint64_t jobs_numbered;
+    int64_t asked_ns; /* when the server has last said whether anybody reads; 0: never */
+    bool is_read;
+    bool is_in_vain;         /* this server tells nobody */
+    struct steved_told told; /* not sent yet */
+};
+
 struct gate {
     const struct gate_plan *plan;
     const struct gate_kind *kind;
@@ -100,6 +115,7 @@ struct gate {
     pid_t keeper;
     struct queue queue;
     struct gate_memory *memory; /* owned; NULL: nobody waits for it */
+    struct gate_telling telling;
     unsigned jobs_alive, tokens_numbered;
     struct gate_process *processes; /* uthash */
 };

@@ -21,6 +21,7 @@
 #include "ninja-shim/gate/ptrace/gate.h"
 #include "ninja-shim/gate/ptrace/private.h"
 #include "ninja-shim/gate/ptrace/quit.h"
+#include "ninja-shim/gate/tell.h"
 
 #define TRACE_OPTIONS                                                                              \
     (PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC |         \
@@ -371,6 +372,7 @@ on_child_signal(struct gate *gate, const struct tracee *tracee)
             gate_report_end(gate, info.si_pid, W_EXITCODE(0, info.si_status));
     }
     gate_sweep(gate);
+    gate_tell_now(gate); /* before it can end */
     gate_settle_unknown(gate);
 }
 
