@@ -12,7 +12,12 @@ compopt() {
 
 for line in "$@"; do
     program=${line%% *}
-    source "$directory/$program"
+    if [ -e "$directory/$program" ]; then
+        # shellcheck disable=SC1090 # one of them
+        source "$directory/$program"
+    elif ! complete -p "$program" &>/dev/null; then
+        _completion_loader "$program"
+    fi
     COMP_LINE=$line COMP_POINT=${#line} COMP_TYPE=9 COMP_KEY=9 COMPREPLY=()
     spaced=${line//=/ = }
     read -ra COMP_WORDS <<<"$spaced"
