@@ -305,9 +305,8 @@ openrc_run() {
     STEVED_OPTIONS='--jobs=3 --verbose' run -0 openrc_run \
         'echo "$command $command_args"; depend; start_pre'
     [ "$output" = "$INSTALLED/usr/bin/steved --user=$OUR_USER --jobs=3 --verbose
-need dev localmount
-use logger
-after modules" ]
+use dev localmount logger
+after modules modules-load" ]
     STEVED_NODE=/dev/null run -0 openrc_run start_post
     STEVED_NODE=/nowhere run openrc_run 'start_post || exit 9'
     [ "$status" = 9 ]
