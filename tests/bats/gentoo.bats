@@ -66,7 +66,7 @@ usr/bin/jobserver-emerge
 usr/bin/jobwrap
 usr/bin/stevectl
 usr/bin/steved
-usr/include/jobserver/protocol.h
+usr/include/steved/protocol.h
 usr/lib/systemd/system/steved.service
 usr/lib/systemd/user/steved-unmount.service
 usr/lib/systemd/user/steved.service
@@ -90,7 +90,7 @@ usr/libexec/jobwrap/shims/remake
 usr/libexec/jobwrap/shims/samu
 usr/share/jobwrap/portage/bashrc
 usr/share/jobwrap/portage/make.conf
-usr/share/pkgconfig/jobserver.pc
+usr/share/pkgconfig/steved.pc
 END
 }
 
@@ -174,7 +174,7 @@ configure_by_ebuild() {
     backend=$(sed -n 's/^build-backend = "\([a-z]*\).*/\1/p' "$ROOT/pytest-plugin/pyproject.toml")
     [ -n "$backend" ]
     grep -qx "DISTUTILS_USE_PEP517=$backend" \
-        "$ROOT"/packaging/gentoo/dev-python/pytest-jobserver/*.ebuild
+        "$ROOT"/packaging/gentoo/dev-python/pytest-jobwrap/*.ebuild
 }
 
 # --- is it what its readers understand? ---
