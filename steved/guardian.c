@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <paths.h>
 #include <poll.h>
 #include <stdio.h>
@@ -22,17 +23,22 @@
 
 /* For a server to end after it was asked to. What it has recorded is safe without its help. */
 #define PATIENCE_NS (3 * NS_PER_S)
+/* From a server that does nothing but stand still: it answers thousands of requests a second, and another one costs
+ * nothing but milliseconds. */
+#define SILENCE_NS (20 * NS_PER_S)
 
 /* --- a server --- */
 
 static int
-tell_where_to_notify(int fd)
+tell_where_to_notify(const struct guardian *guardian, int fd)
 {
-    char address[32], most[16];
+    char address[32], most[16], silence_us[24];
 
     snprintf(address, sizeof(address), NOTIFY_BY_FD "%d", fd);
     snprintf(most, sizeof(most), "%d", FD_STORE_MAX);
-    if (setenv("NOTIFY_SOCKET", address, 1) < 0 || setenv("FDSTORE", most, 1) < 0)
+    snprintf(silence_us, sizeof(silence_us), "%" PRId64, guardian->silence_ns / NS_PER_US);
+    if (setenv("NOTIFY_SOCKET", address, 1) < 0 || setenv("FDSTORE", most, 1) < 0 ||
+        setenv("WATCHDOG_USEC", silence_us, 1) < 0 || unsetenv("WATCHDOG_PID") < 0)
         return -errno;
     return 0;
 }
@@ -55,7 +61,7 @@ become(const struct guardian *guardian, char **argv)
 
     stand_apart(guardian);
     if (error == 0)
-        error = tell_where_to_notify(notices);
+        error = tell_where_to_notify(guardian, notices);
     if (error == 0)
         error = lockdown_drop_capabilities();
     if (error == 0) {
@@ -84,6 +90,15 @@ become_check(const struct guardian *guardian)
     become(guardian, argv);
 }
 
+/* The first one has as long as it takes until it is ready: file systems may be slow to mount. */
+static void
+expect_to_hear(struct guardian *guardian)
+{
+    bool is_expected = guardian->lives.has_served && guardian->silence_ns > 0;
+
+    guardian->hangs_at_ns = is_expected ? clock_now_ns() + guardian->silence_ns : 0;
+}
+
 /* Its pid, or a negative errno after having said it. */
 static pid_t
 start_server(struct guardian *guardian)
@@ -97,6 +112,7 @@ start_server(struct guardian *guardian)
     if (pid > 0) {
         guardian->server = pid;
         guardian->kill_at_ns = 0;
+        expect_to_hear(guardian);
     }
     return pid;
 }
@@ -158,6 +174,8 @@ on_unused(struct guardian *guardian)
 static void
 on_notice(struct guardian *guardian, const struct notice *notice)
 {
+    if (notice->is_alive)
+        notify_alive(&guardian->manager);
     if (notice->is_unused)
         on_unused(guardian);
     if (notice->removes)
@@ -172,6 +190,7 @@ on_notice(struct guardian *guardian, const struct notice *notice)
             on_first_ready(guardian, notice);
         lives_ready(&guardian->lives);
     }
+    expect_to_hear(guardian);
 }
 
 static void
@@ -315,22 +334,43 @@ receive_signals(struct guardian *guardian)
         on_signal(guardian, signal.ssi_signo);
 }
 
+/* 0: whenever something happens. */
+static int64_t
+next_deadline_ns(const struct guardian *guardian)
+{
+    if (guardian->kill_at_ns == 0 || guardian->hangs_at_ns == 0)
+        return guardian->kill_at_ns + guardian->hangs_at_ns;
+    return guardian->kill_at_ns < guardian->hangs_at_ns ? guardian->kill_at_ns
+                                                        : guardian->hangs_at_ns;
+}
+
+/* The signal that ends a process that stands still, too. */
+static void
+on_deadline(struct guardian *guardian)
+{
+    if (guardian->kill_at_ns && guardian->kill_at_ns <= clock_now_ns())
+        message("the server does not end: killed");
+    else
+        message("the server has been silent for %" PRId64 " ms: killed",
+                guardian->silence_ns / NS_PER_MS);
+    kill(guardian->server, SIGKILL);
+    guardian->kill_at_ns = guardian->hangs_at_ns = 0;
+}
+
 static void
 wait_for_events(struct guardian *guardian)
 {
     struct pollfd events[] = {{.fd = guardian->notices[0], .events = POLLIN},
                               {.fd = guardian->signals_fd, .events = POLLIN}};
+    int64_t deadline_ns = next_deadline_ns(guardian);
     int timeout_ms = -1;
 
-    if (guardian->kill_at_ns) {
-        int64_t left_ns = guardian->kill_at_ns - clock_now_ns();
+    if (deadline_ns) {
+        int64_t left_ns = deadline_ns - clock_now_ns();
         timeout_ms = left_ns > 0 ? (int)(left_ns / NS_PER_MS) + 1 : 0;
     }
-    if (poll(events, sizeof(events) / sizeof(events[0]), timeout_ms) == 0) {
-        message("the server does not end: killed");
-        kill(guardian->server, SIGKILL);
-        guardian->kill_at_ns = 0;
-    }
+    if (poll(events, sizeof(events) / sizeof(events[0]), timeout_ms) == 0)
+        on_deadline(guardian);
 }
 
 static _Noreturn void
@@ -398,7 +438,7 @@ become_first_server(struct guardian *guardian)
     free(guardian->program);
     notify_close(&guardian->manager);
     daemon_forget(guardian->daemon);
-    return tell_where_to_notify(guardian->notices[1]);
+    return tell_where_to_notify(guardian, guardian->notices[1]);
 }
 
 /* Where it cannot be found again it is not started again either, which is said then. */
@@ -413,11 +453,19 @@ find_program(struct guardian *guardian)
         close(fd);
 }
 
+/* What the manager wants to hear in time, there must be time to do something about. */
+static int64_t
+choose_silence(const struct guardian *guardian)
+{
+    return guardian->is_watched ? (int64_t)(guardian->watchdog_us / 2 * NS_PER_US) : SILENCE_NS;
+}
+
 int
 guardian_start(struct guardian *guardian)
 {
     int error = notices_open(guardian->notices);
 
+    guardian->silence_ns = choose_silence(guardian);
     find_program(guardian);
     unmounter_prepare(&guardian->unmounter);
     if (error == 0)

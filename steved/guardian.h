@@ -4,7 +4,7 @@
 /*
  * The process that outlives the server. It keeps the server's descriptors, and with them the file, its
  * waiting clients and what they hold; it starts another server where one has died, or where that is asked
- * for, and clients notice nothing; after the last one it takes the mount away. It is for the server what a service
+ * for, or one hangs, and clients notice nothing; after the last one it takes the mount away. It is for the server what a service
  * manager that stores descriptors is: they speak sd_notify(3) and sd_listen_fds(3).
  *
  * It is the process that was started, so that its pid stays. SIGTERM and SIGINT end the server, and then
@@ -35,14 +35,19 @@ struct guardian {
     struct notify manager; /* who wants to know how we are */
     struct unmounter unmounter;
     int mount_lock; /* as from mount_point_lock(): the first server's */
+    bool is_watched;
+    uint64_t
+        watchdog_us; /* if is_watched: how often the manager wants to hear of us; 0: we do not watch either */
 
     struct lives lives;
     struct fd_store store;
-    pid_t server;       /* 0: none */
-    pid_t check;        /* a program that is asked whether it can go on; 0: none */
-    int64_t kill_at_ns; /* if it has not ended by then; 0: it need not end */
-    char *program;      /* its path; NULL: unknown */
-    int program_fd;     /* as it was at our start; negative: unknown */
+    pid_t server;        /* 0: none */
+    pid_t check;         /* a program that is asked whether it can go on; 0: none */
+    int64_t kill_at_ns;  /* if it has not ended by then; 0: it need not end */
+    int64_t silence_ns;  /* of a server that hangs; 0: any */
+    int64_t hangs_at_ns; /* if nothing is heard of it before; 0: nothing need be */
+    char *program;       /* its path; NULL: unknown */
+    int program_fd;      /* as it was at our start; negative: unknown */
     int notices[2];
     int signals_fd;
     bool has_terminal;

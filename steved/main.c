@@ -25,6 +25,7 @@
 #include "steved/restore.h"
 #include "steved/server.h"
 #include "steved/session.h"
+#include "steved/watchdog.h"
 
 /* What the server before has left is not for us. */
 #define EXIT_REFUSED 3
@@ -36,6 +37,7 @@ struct program {
     struct identity identity;
     struct daemon_start daemon;
     struct notify notify;
+    struct watchdog watchdog;
     struct inherited inherited;
     struct guardian guardian;
     bool is_kept; /* what another server needs to go on where this one ends */
@@ -262,7 +264,8 @@ serve(struct program *program)
 
     server->tell_unused = tell_unused;
     server->argument = program;
-    return session_serve(&program->session, server->base) == 0 && server_run(server) == 0;
+    return watchdog_start(&program->watchdog, server->base, &program->notify) == 0 &&
+           session_serve(&program->session, server->base) == 0 && server_run(server) == 0;
 }
 
 /* Who waits gets an error before the kernel hears that nobody serves any more; or waits for the server that takes
@@ -277,6 +280,7 @@ end(struct program *program)
         forget_stored(program);
     if (program->is_kept)
         return;
+    watchdog_stop(&program->watchdog);
     if (!program->is_refused) {
         server_stop(server);
         requests_end(server);
@@ -307,6 +311,8 @@ main(int argc, char **argv)
         .daemon = {.ready_fd = -1}, .notify = {.fd = -1}, .inherited = {-1, -1}, .mount_lock = -1};
 
     descriptors_guard_standard();
+    /* Of this process: a daemon is another one. */
+    program.guardian.is_watched = notify_watchdog(&program.guardian.watchdog_us);
     options_parse(&program.server.options, argc, argv);
     if (inherited_take(&program.inherited) < 0)
         return EXIT_FAILURE;

@@ -37,12 +37,14 @@ notice_parse(struct notice *notice, int fd)
     static const char name_is[] = "FDNAME=";
     bool stores = false;
 
-    notice->is_ready = notice->is_unused = false;
+    notice->is_ready = notice->is_alive = notice->is_unused = false;
     notice->removes = false;
     notice->name[0] = '\0';
     for (const char *line = notice->text; line; line = next_line(line)) {
         if (is_line(line, "READY=1"))
             notice->is_ready = true;
+        else if (is_line(line, "WATCHDOG=1"))
+            notice->is_alive = true;
         else if (is_line(line, "X_UNUSED=1"))
             notice->is_unused = true;
         else if (is_line(line, "FDSTORE=1"))

@@ -13,6 +13,7 @@
 struct notice {
     char text[NOTICE_SIZE]; /* as it came */
     bool is_ready;
+    bool is_alive;  /* and says so from time to time */
     bool is_unused; /* nobody has used the server for --idle-timeout */
     bool removes;   /* the descriptor of this name is not needed any more */
     char name[FD_NAME_SIZE];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "steved/notify.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -16,6 +17,9 @@
 #include "libjobserver/program/packet.h"
 #include "libjobserver/program/usage.h"
 #include "steved/options.h"
+
+/* An hour. */
+#define WATCHDOG_MAX_US UINT64_C(3600000000)
 
 static int
 connect_to(const char *path)
@@ -125,6 +129,34 @@ void
 notify_unused(const struct notify *notify)
 {
     notify_send(notify, "X_UNUSED=1");
+}
+
+bool
+notify_watchdog(uint64_t *us)
+{
+    const char *interval = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
+    char *end;
+
+    if (!interval || !isdigit((unsigned char)interval[0]) || (pid && atoi(pid) != (int)getpid()))
+        return false;
+    errno = 0;
+    *us = strtoull(interval, &end, 10);
+    /* More often than it has to be is well. */
+    if (*us > WATCHDOG_MAX_US)
+        *us = WATCHDOG_MAX_US;
+    return !*end && !errno;
+}
+
+/* A guardian may stand still for long, and its socket be full then. */
+bool
+notify_alive(const struct notify *notify)
+{
+    static const char state[] = "WATCHDOG=1";
+
+    if (notify->fd < 0)
+        return false;
+    return send(notify->fd, state, strlen(state), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 ||
+           errno == EAGAIN || errno == EINTR || errno == ENOBUFS;
 }
 
 void

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* Tells the service manager, or the guardian, how we are: the protocol of sd_notify(3), which takes one
  * datagram. */
@@ -27,6 +28,11 @@ void notify_unstore(const struct notify *notify, const char *name);
 void notify_ready(const struct notify *notify, const struct options *options);
 /* For the guardian: nobody has used the server for --idle-timeout. */
 void notify_unused(const struct notify *notify);
+/* Does whoever wants to know want to hear that we live, at least every *us microseconds (0: it does not), as the
+ * environment says for this process: WATCHDOG_USEC, WATCHDOG_PID? false: it says nothing. */
+bool notify_watchdog(uint64_t *us);
+/* Never waits, and says nothing. false: nobody is there any more. */
+bool notify_alive(const struct notify *notify);
 void notify_stopping(const struct notify *notify);
 void notify_send(const struct notify *notify, const char *state);
 void notify_close(struct notify *notify);

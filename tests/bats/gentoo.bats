@@ -15,7 +15,7 @@ setup_file() {
     export HOOK=$INSTALLED/usr/share/jobwrap/portage/bashrc
     export SHIMS=$INSTALLED/usr/libexec/jobwrap/shims
     configure "$BATS_FILE_TMPDIR/build" -Dportage=enabled -Dopenrc=enabled -Dudev=enabled \
-        -Dsystemd=enabled -Dsysusers=enabled -Dsteved-user=$OUR_USER
+        -D{systemd,sysusers,tmpfiles,modules-load}=enabled -Dsteved-user=$OUR_USER
     meson install -C "$BATS_FILE_TMPDIR/build" --no-rebuild --tags service,portage
     mkdir -p "$SHIMS"
     ln -s "$BUILD"/ninja-shim/{ninja,make} "$SHIMS"
@@ -40,16 +40,16 @@ configure() {
         --libexecdir=libexec -Dudevdir="$INSTALLED/usr/lib/udev" \
         -Dsystemdsystemunitdir="$INSTALLED/usr/lib/systemd/system" \
         -Dsystemduserunitdir="$INSTALLED/usr/lib/systemd/user" \
-        -Dsysusersdir="$INSTALLED/usr/lib/sysusers.d" "$@"
+        -Dsysusersdir="$INSTALLED/usr/lib/sysusers.d" -Dtmpfilesdir="$INSTALLED/usr/lib/tmpfiles.d" \
+        -Dmodulesloaddir="$INSTALLED/usr/lib/modules-load.d" "$@"
 }
 
-# would_install DIR: the files, without compiling them; less the manual pages, which need scdoc.
+# would_install DIR: the files, without compiling them.
 would_install() {
     meson introspect "$1" --installed | python3 -c '
 import json, os, sys
 for file in sorted(json.load(sys.stdin).values()):
-    if "/man/" not in file:
-        print(os.path.relpath(file, os.environ["INSTALLED"]))'
+    print(os.path.relpath(file, os.environ["INSTALLED"]))'
 }
 
 # --- what is installed ---
@@ -67,10 +67,12 @@ usr/bin/jobwrap
 usr/bin/stevectl
 usr/bin/steved
 usr/include/steved/protocol.h
+usr/lib/modules-load.d/steved.conf
 usr/lib/systemd/system/steved.service
 usr/lib/systemd/user/steved-unmount.service
 usr/lib/systemd/user/steved.service
 usr/lib/sysusers.d/steved.conf
+usr/lib/tmpfiles.d/jobwrap-portage.conf
 usr/lib/tmpfiles.d/jobwrap.conf
 usr/lib/udev/rules.d/90-steve.rules
 usr/libexec/jobwrap/jobwrap-memory-history
@@ -88,9 +90,32 @@ usr/libexec/jobwrap/shims/ninja
 usr/libexec/jobwrap/shims/ninja-build
 usr/libexec/jobwrap/shims/remake
 usr/libexec/jobwrap/shims/samu
+usr/share/bash-completion/completions/jobgate
+usr/share/bash-completion/completions/jobserver-emerge
+usr/share/bash-completion/completions/jobwrap
+usr/share/bash-completion/completions/stevectl
+usr/share/bash-completion/completions/steved
+usr/share/fish/vendor_completions.d/jobgate.fish
+usr/share/fish/vendor_completions.d/jobserver-emerge.fish
+usr/share/fish/vendor_completions.d/jobwrap.fish
+usr/share/fish/vendor_completions.d/stevectl.fish
+usr/share/fish/vendor_completions.d/steved.fish
 usr/share/jobwrap/portage/bashrc
 usr/share/jobwrap/portage/make.conf
+usr/share/man/man1/jobgate.1
+usr/share/man/man1/jobserver-emerge.1
+usr/share/man/man1/jobwrap.1
+usr/share/man/man1/ninja-shim.1
+usr/share/man/man1/stevectl.1
+usr/share/man/man5/steved.conf.5
+usr/share/man/man7/jobserver.7
+usr/share/man/man8/steved.8
 usr/share/pkgconfig/steved.pc
+usr/share/zsh/site-functions/_jobgate
+usr/share/zsh/site-functions/_jobserver-emerge
+usr/share/zsh/site-functions/_jobwrap
+usr/share/zsh/site-functions/_stevectl
+usr/share/zsh/site-functions/_steved
 END
 }
 
@@ -113,7 +138,7 @@ builds_without() {
         rm -r "${dir:?}/$1"
     else
         meson setup "$dir" "$ROOT" --prefix="$INSTALLED/usr" --libexecdir=libexec -Doptimization=0 \
-            -Dwerror=true -D{tests,portage,openrc,systemd,udev,sysusers}=disabled "${options[@]}"
+            -Dwerror=true -D{tests,man,completions,portage,openrc,systemd,udev,sysusers,tmpfiles,modules-load}=disabled "${options[@]}"
     fi
     meson compile -C "$dir" -j 2
     files=$(would_install "$dir")
@@ -124,7 +149,7 @@ builds_without() {
             return 1
         fi
     done
-    # The others are all there: without those for Portage and service managers they are fifteen.
+    # The others are all there: without those for Portage, shells, readers and service managers they are fifteen.
     echo "$files"
     [ "$(wc -l <<<"$files")" = $((15 - $#)) ]
 }
@@ -154,7 +179,7 @@ configure_by_ebuild() {
 }
 
 @test 'the ebuild gives meson options that there are, and the user nothing that he has not asked for' {
-    configure_by_ebuild "$BATS_TEST_TMPDIR/all" 'steved jobwrap ninja-shim portage'
+    configure_by_ebuild "$BATS_TEST_TMPDIR/all" 'steved jobwrap ninja-shim portage man'
     diff <(would_install "$BATS_TEST_TMPDIR/all") \
         <(would_install "$BATS_FILE_TMPDIR/build" | grep -v sysusers)
     configure_by_ebuild "$BATS_TEST_TMPDIR/one" jobwrap
@@ -248,7 +273,7 @@ units() {
     mkdir "$BATS_TEST_TMPDIR/etc"
     echo root:x:0:0:root:/root:/bin/sh >"$BATS_TEST_TMPDIR/etc/passwd"
     printf 'root:x:0:\nportage:x:250:\n' >"$BATS_TEST_TMPDIR/etc/group"
-    systemd-tmpfiles --create --root="$BATS_TEST_TMPDIR" "$INSTALLED/usr/lib/tmpfiles.d/jobwrap.conf"
+    systemd-tmpfiles --create --root="$BATS_TEST_TMPDIR" "$INSTALLED/usr/lib/tmpfiles.d/jobwrap-portage.conf"
     [ "$(stat -c '%a %u %g' "$BATS_TEST_TMPDIR/var/cache/jobwrap")" = '1770 0 250' ]
 }
 

@@ -60,10 +60,9 @@ ran_within() {
         [ -x "root/usr/local/bin/$program" ]
     done
     require scdoc
-    for page in jobgate jobwrap ninja-shim stevectl steved; do
-        [ -s "root/usr/local/share/man/man1/$page.1" ]
+    for page in jobgate.1 jobwrap.1 ninja-shim.1 stevectl.1 steved.conf.5 jobserver.7 steved.8; do
+        [ -s "root/usr/local/share/man/man${page##*.}/$page" ]
     done
-    [ -s root/usr/local/share/man/man5/steved.conf.5 ]
 }
 
 @test 'readme: make' {

@@ -266,6 +266,42 @@ no_leak_checker() {
     grep -q 'does not end' steved.log
 }
 
+@test 'a server that hangs is replaced, and builds do not notice' {
+    cd "$BATS_TEST_TMPDIR"
+    export WATCHDOG_USEC=1000000
+    guarded
+    hold_and_wait
+    old=$server
+    kill -s STOP "$server"
+    # It is asked while it hangs, too.
+    succeeded "$old"
+    [ "$(steved_get held) $(steved_get waiting)" = '2 1' ]
+    grep -q 'silent for 500 ms: killed' steved.log
+    printf + >&"$fd"
+    status_of "$reader"
+    [ "$status" = 0 ]
+    kill "$guardian"
+    ends_with 0
+}
+
+@test 'a server that serves tells so, and the guardian the service manager' {
+    cd "$BATS_TEST_TMPDIR"
+    # Seven times, which takes a server that says nothing longer than it may be silent.
+    spawn python3 -c 'import socket, sys
+manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+manager.bind(sys.argv[1])
+while manager.recv(8192) != b"WATCHDOG=1": pass
+for _ in range(6): assert manager.recv(8192) == b"WATCHDOG=1"' "$BATS_TEST_TMPDIR/manager"
+    listener=$spawned
+    wait_for 10 test -S manager
+    NOTIFY_SOCKET=$BATS_TEST_TMPDIR/manager WATCHDOG_USEC=2000000 guarded
+    status_of "$listener" 60
+    [ "$status" = 0 ]
+    [ "$(steved_get pid)" = "$server" ]
+    kill "$guardian"
+    ends_with 0
+}
+
 @test 'a terminal that goes away is the end' {
     require script
     cd "$BATS_TEST_TMPDIR"

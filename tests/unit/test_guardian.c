@@ -33,6 +33,7 @@ struct fixture {
     int device; /* the end that the servers have; -1 once it is closed here */
     int told;   /* the other end */
     pid_t guardian;
+    uint64_t watchdog_us; /* that the guardian is told; 0: nothing */
 };
 
 /* --- a server --- */
@@ -92,6 +93,7 @@ serve_what_was_left(void)
     EXPECT(is_set("FDSTORE", "8") && FD_STORE_MAX == 8);
     EXPECT(state && notify_open(&notify) == 0);
     EXPECT(fcntl(notify.fd + 1, F_GETFD) < 0);
+    EXPECT(getenv("WATCHDOG_USEC") && !getenv("WATCHDOG_PID"));
     serve(state, PASSED_DEVICE, &notify);
 }
 
@@ -136,6 +138,8 @@ guard(void *data)
                                        .manager = {.fd = -1},
                                        .mount_lock = -1};
 
+    guardian.is_watched = fixture->watchdog_us > 0;
+    guardian.watchdog_us = fixture->watchdog_us;
     close(fixture->told);
     setsid(); /* without a terminal */
     EXPECT(guardian_start(&guardian) == 0);
@@ -339,6 +343,26 @@ test_guardian_stopped(void **data)
     assert_exit(fixture, EXIT_SUCCESS);
 }
 
+/* These say once that they are ready, and then nothing more. */
+static void
+test_silent(void **data)
+{
+    struct fixture *fixture = *data;
+
+    fixture->watchdog_us = 200000;
+    start_guardian(fixture);
+    pid_t server = next_server(fixture);
+    kill(server, SIGSTOP);
+    pid_t next = next_server(fixture);
+    assert_int_not_equal(next, 0);
+    assert_int_not_equal(next, server);
+    kill(fixture->guardian, SIGTERM);
+    while (next_server(fixture))
+        ;
+    guardian_status(fixture);
+    assert_true(fixture->state->servers >= 2);
+}
+
 static void
 test_storm(void **data)
 {
@@ -373,6 +397,7 @@ main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_fails_to_start, start, finish),
         cmocka_unit_test_setup_teardown(test_guardian_killed, start, finish),
         cmocka_unit_test_setup_teardown(test_guardian_stopped, start, finish),
+        cmocka_unit_test_setup_teardown(test_silent, start, finish),
         cmocka_unit_test_setup_teardown(test_storm, start, finish),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,6 +14,7 @@
 #include "child.h"
 #include "libjobserver/program/packet.h"
 #include "steved/lives.h"
+#include "steved/notify.h"
 
 /* Of waitpid(2). */
 #define EXITED(status) ((status) << 8)
@@ -53,6 +54,8 @@ test_parse(void **none)
     assert_false(parse("READY=", -1).is_ready);
     assert_false(parse("STATUS=READY=1", -1).is_ready);
     assert_false(parse("", -1).is_ready);
+    assert_true(parse("WATCHDOG=1", -1).is_alive);
+    assert_false(parse("WATCHDOG=trigger", -1).is_alive);
     assert_int_equal(parse("FDSTORE=1\nFDNAME=device", -1).fd, -1);
 }
 
@@ -145,6 +148,61 @@ test_receive_too_much(void **none)
     }
     close(notice.fd);
     close(next);
+}
+
+static void
+set_watchdog(const char *interval, const char *pid)
+{
+    unsetenv("WATCHDOG_USEC");
+    unsetenv("WATCHDOG_PID");
+    if (interval)
+        setenv("WATCHDOG_USEC", interval, 1);
+    if (pid)
+        setenv("WATCHDOG_PID", pid, 1);
+}
+
+static void
+test_watchdog(void **none)
+{
+    static const char *const refused[] = {"", "1s", "-1", " 1", "18446744073709551616"};
+    uint64_t us;
+    char pid[16];
+
+    snprintf(pid, sizeof(pid), "%d", (int)getpid());
+    set_watchdog(NULL, NULL);
+    assert_false(notify_watchdog(&us));
+    set_watchdog("5000000", pid);
+    assert_true(notify_watchdog(&us) && us == 5000000);
+    set_watchdog("0", NULL);
+    assert_true(notify_watchdog(&us) && us == 0);
+    set_watchdog("7200000000", NULL);
+    assert_true(notify_watchdog(&us) && us == 3600000000);
+    set_watchdog("5000000", "1");
+    assert_false(notify_watchdog(&us));
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        set_watchdog(refused[i], NULL);
+        assert_false(notify_watchdog(&us));
+    }
+    set_watchdog(NULL, NULL);
+}
+
+/* Who does not read does not make it wait, and it hears when nobody is there. */
+static void
+test_alive(void **none)
+{
+    struct notice notice;
+    int ends[2];
+
+    assert_int_equal(notices_open(ends), 0);
+    const struct notify notify = {.fd = ends[1]};
+    assert_true(notify_alive(&notify));
+    assert_true(notices_receive(ends[0], &notice) && notice.is_alive);
+    for (unsigned i = 0; i < 5000; i++)
+        assert_true(notify_alive(&notify));
+    close(ends[0]);
+    assert_false(notify_alive(&notify));
+    close(ends[1]);
+    assert_false(notify_alive(&(struct notify){.fd = -1}));
 }
 
 static void
@@ -273,6 +331,8 @@ main(void)
         cmocka_unit_test(test_forget),
         cmocka_unit_test(test_receive),
         cmocka_unit_test(test_receive_too_much),
+        cmocka_unit_test(test_watchdog),
+        cmocka_unit_test(test_alive),
         cmocka_unit_test(test_store),
         cmocka_unit_test(test_pass),
         cmocka_unit_test(test_lives),

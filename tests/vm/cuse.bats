@@ -6,6 +6,7 @@
 # shellcheck disable=SC2016 # what is in single quotes is make's, or another shell's
 
 load ../lib/bash/common
+load ../lib/bash/documented
 
 DEVICE=/dev/steve
 CLIENT=$LIB/steved_client.py
@@ -433,5 +434,67 @@ twelve_on_three() {
     let_end 20
     status_of "$wrapped"
     [ "$status" = 0 ]
+    nothing_is_held
+}
+
+# --- the examples of manual pages that need the device; all others are in tests/bats/manual.bats ---
+
+# programs NAME...: those of the build tree on PATH.
+programs() {
+    mkdir "$BATS_TEST_TMPDIR/bin"
+    ln -s "$STEVED" "$STEVECTL" "$JOBWRAP" "$BUILD/ninja-shim/jobgate" "$BATS_TEST_TMPDIR/bin/"
+    # The module is loaded.
+    ln -s /bin/true "$BATS_TEST_TMPDIR/bin/modprobe"
+    PATH=$BATS_TEST_TMPDIR/bin:$PATH
+    cd "$BATS_TEST_TMPDIR"
+}
+
+guardian() {
+    ps -o ppid= -p "$(stevectl get pid)" | tr -d ' '
+}
+
+@test 'steved(8): a server for everybody, replaced, and one with limits' {
+    local server
+    programs
+    DOCUMENT=$ROOT/docs/steved.8.scd
+    groupdel jobserver
+    printf 'all: ; @echo built\n' >Makefile
+    run_block '# modprobe cuse'
+    [[ $output == *built* ]]
+    [ "$(stevectl get jobs)" = 16 ]
+    guardian >/run/steved.pid
+    server=$(stevectl get pid)
+    run_block '# kill -HUP $(cat /run/steved.pid)'
+    wait_for 20 is_other_than "$server"
+    stop "$(guardian)"
+    wait_for 10 is_gone "$DEVICE"
+    run_block '# steved --daemon --jobs 16 --user nobody --min-memory-avail 10% --load-average 24'
+    [ "$(stevectl get min-memory-avail) $(stevectl get load-average)" = '10% 24' ]
+    stop "$(guardian)"
+}
+
+is_other_than() {
+    local pid
+    pid=$(stevectl get pid) && [ "$pid" != "$1" ]
+}
+
+@test 'jobgate(1), ninja-shim(1): at the pool of the machine' {
+    local i
+    require ninja ctest
+    programs
+    start_device --jobs 2
+    for i in 1 2 3 4; do
+        printf 'add_test(t%s "%s" "%s" ctest.%s 0.1)\n' $i "$STAMP" "$BATS_TEST_TMPDIR/log" $i
+    done >CTestTestfile.cmake
+    DOCUMENT=$ROOT/docs/jobgate.1.scd
+    run_block '$ jobgate --jobs-of=ctest --jobserver=/dev/steve -- ctest -j8'
+    highest --expect-max 2 --expect-jobs 4
+    printf 'rule job\n  command = "%s" "%s" ninja.$out 0.1\n' "$STAMP" "$BATS_TEST_TMPDIR/log" >build.ninja
+    printf 'build job%s: job\n' 1 2 3 4 >>build.ninja
+    mkdir -p /usr/local/libexec/jobwrap/shims
+    ln -s "$BUILD/ninja-shim/ninja" /usr/local/libexec/jobwrap/shims
+    DOCUMENT=$ROOT/docs/ninja-shim.1.scd
+    run_block '$ export PATH=/usr/local/libexec/jobwrap/shims:$PATH'
+    highest --expect-max 2 --expect-jobs 8
     nothing_is_held
 }

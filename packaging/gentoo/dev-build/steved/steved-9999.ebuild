@@ -81,6 +81,11 @@ src_configure() {
 		-Dsystemdsystemunitdir="$(systemd_get_systemunitdir)"
 		-Dsystemduserunitdir="$(systemd_get_userunitdir)"
 		-Dudevdir="${EPREFIX}$(get_udevdir)"
+		# OpenRC reads modules-load.d, too.
+		$(meson_feature steved modules-load)
+		-Dmodulesloaddir="${EPREFIX}/usr/lib/modules-load.d"
+		$(meson_feature jobwrap tmpfiles)
+		-Dtmpfilesdir="${EPREFIX}/usr/lib/tmpfiles.d"
 		# The accounts are packages.
 		-Dsysusers=disabled
 	)
@@ -111,7 +116,8 @@ src_install() {
 
 pkg_postinst() {
 	udev_reload
-	use portage && tmpfiles_process jobwrap.conf
+	use jobwrap && tmpfiles_process jobwrap.conf
+	use portage && tmpfiles_process jobwrap-portage.conf
 
 	if use steved; then
 		elog "A pool of jobs for the whole machine is served from now on by"

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* Tells the service manager, or the guardian, that the event loop still turns: a server that hangs is replaced
+ * like one that is dead. */
+
+#include <event2/event.h>
+
+#include "steved/notify.h"
+
+struct watchdog {
+    const struct notify *notify;
+    struct event *beat; /* NULL: nobody wants to hear */
+};
+
+/* As often as the environment asks. `notify` is the caller's, and stays where it is. 0, or a negative errno after
+ * having said it. */
+int watchdog_start(struct watchdog *watchdog, struct event_base *base, const struct notify *notify);
+void watchdog_stop(struct watchdog *watchdog);
