@@ -4,7 +4,7 @@
 
 /*
  * What steved understands on its file (/dev/steve, or DIR/jobserver of a FUSE mount) besides read,
- * write and poll: see docs/protocol.md. Installed as <jobserver/protocol.h>. Every structure has the
+ * write and poll: see docs/protocol.md. Installed as <steved/protocol.h>. Every structure has the
  * same layout for 32 and 64 bit callers. Reserved members are 0.
  *
  * Errors common to all: ENOTTY (unknown to this server, or the file is another server's), EINVAL (a

@@ -66,7 +66,7 @@ usr/bin/jobserver-emerge
 usr/bin/jobwrap
 usr/bin/stevectl
 usr/bin/steved
-usr/include/jobserver/protocol.h
+usr/include/steved/protocol.h
 usr/lib/modules-load.d/steved.conf
 usr/lib/systemd/system/steved.service
 usr/lib/systemd/user/steved-unmount.service
@@ -110,7 +110,7 @@ usr/share/man/man1/stevectl.1
 usr/share/man/man5/steved.conf.5
 usr/share/man/man7/jobserver.7
 usr/share/man/man8/steved.8
-usr/share/pkgconfig/jobserver.pc
+usr/share/pkgconfig/steved.pc
 usr/share/zsh/site-functions/_jobgate
 usr/share/zsh/site-functions/_jobserver-emerge
 usr/share/zsh/site-functions/_jobwrap
@@ -199,7 +199,7 @@ configure_by_ebuild() {
     backend=$(sed -n 's/^build-backend = "\([a-z]*\).*/\1/p' "$ROOT/pytest-plugin/pyproject.toml")
     [ -n "$backend" ]
     grep -qx "DISTUTILS_USE_PEP517=$backend" \
-        "$ROOT"/packaging/gentoo/dev-python/pytest-jobserver/*.ebuild
+        "$ROOT"/packaging/gentoo/dev-python/pytest-jobwrap/*.ebuild
 }
 
 # --- is it what its readers understand? ---

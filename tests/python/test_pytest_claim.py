@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
-from pytest_jobserver._claim import Claim, ClaimThread
-from pytest_jobserver._client import Client
+from pytest_jobwrap._claim import Claim, ClaimThread
+from pytest_jobwrap._client import Client
 
 
 class FakeClient:

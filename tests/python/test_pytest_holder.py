@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pytest_jobserver._client import JobserverError
-from pytest_jobserver._holder import Holder
-from pytest_jobserver._stamps import GIVEN_BACK, RECORD, SLOT, TOKEN, Stamps
+from pytest_jobwrap._client import JobserverError
+from pytest_jobwrap._holder import Holder
+from pytest_jobwrap._stamps import GIVEN_BACK, RECORD, SLOT, TOKEN, Stamps
 
 
 class FakeSource:

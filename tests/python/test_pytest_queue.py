@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from pytest_jobserver._queue import watch
+from pytest_jobwrap._queue import watch
 
 QUEUE_REPLACED_MARK = object()
 

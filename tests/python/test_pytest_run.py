@@ -9,10 +9,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from pytest_jobserver._client import Client, Named
-from pytest_jobserver._holder import Holder
-from pytest_jobserver._nameless import NamelessFifo
-from pytest_jobserver._run import Controller, Run, open_holder_alone, open_holder_of_worker
+from pytest_jobwrap._client import Client, Named
+from pytest_jobwrap._holder import Holder
+from pytest_jobwrap._nameless import NamelessFifo
+from pytest_jobwrap._run import Controller, Run, open_holder_alone, open_holder_of_worker
 
 OF_DESCRIPTORS = Named(None, 97, 98)
 

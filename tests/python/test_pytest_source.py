@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from types import FrameType
 
 import pytest
-from pytest_jobserver._client import Client, JobserverError, Kind, Named
-from pytest_jobserver._nameless import NamelessFifo, NamelessFile
-from pytest_jobserver._source import Direct, Noted, open_source, wait_for_any
+from pytest_jobwrap._client import Client, JobserverError, Kind, Named
+from pytest_jobwrap._nameless import NamelessFifo, NamelessFile
+from pytest_jobwrap._source import Direct, Noted, open_source, wait_for_any
 
 
 @pytest.fixture

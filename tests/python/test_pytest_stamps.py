@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
-from pytest_jobserver._stamps import GIVEN_BACK, RECORD, SLOT, TOKEN, Stamps, Totals, add_up
+from pytest_jobwrap._stamps import GIVEN_BACK, RECORD, SLOT, TOKEN, Stamps, Totals, add_up
 
 S = 1_000_000_000
 

@@ -66,6 +66,7 @@ void *__wrap_realloc(void *old, size_t size);
 void *__wrap_reallocarray(void *old, size_t n, size_t size);
 char *__wrap_strdup(const char *text);
 int __wrap_asprintf(char **text, const char *format, ...);
+int __wrap___asprintf_chk(char **text, int flag, const char *format, ...);
 
 void *
 __wrap_malloc(size_t size)
@@ -99,6 +100,20 @@ __wrap_strdup(const char *text)
 
 __attribute__((format(printf, 2, 3))) int
 __wrap_asprintf(char **text, const char *format, ...)
+{
+    va_list arguments;
+
+    if (has_run_out())
+        return -1;
+    va_start(arguments, format);
+    int length = vasprintf(text, format, arguments);
+    va_end(arguments);
+    return length;
+}
+
+/* What asprintf() is where _FORTIFY_SOURCE is defined. */
+__attribute__((format(printf, 3, 4))) int
+__wrap___asprintf_chk(char **text, int flag, const char *format, ...)
 {
     va_list arguments;
 

@@ -51,7 +51,7 @@ BDEPEND="
 		steved? ( >=sys-fs/fuse-3.14:3 )
 	)
 "
-PDEPEND="pytest? ( ~dev-python/pytest-jobserver-9999 )"
+PDEPEND="pytest? ( ~dev-python/pytest-jobwrap-9999 )"
 
 pkg_setup() {
 	local CONFIG_CHECK="" WARNING_CUSE WARNING_SECCOMP_FILTER

@@ -16,7 +16,11 @@ S=${WORKDIR}/${P}/pytest-plugin
 LICENSE="GPL-2+"
 SLOT="0"
 
-RDEPEND=">=dev-python/pytest-7[${PYTHON_USEDEP}]"
+# Both have an option --jobserver, and pytest stops when it finds both.
+RDEPEND="
+	!dev-python/pytest-jobserver
+	>=dev-python/pytest-7[${PYTHON_USEDEP}]
+"
 
 EPYTEST_PLUGINS=( "${PN}" pytest-xdist )
 distutils_enable_tests pytest

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from pytest_jobserver import _queue
-from pytest_jobserver._client import Named
-from pytest_jobserver._fixture import Jobserver
-from pytest_jobserver._holder import Holder
-from pytest_jobserver._run import run_key
+from pytest_jobwrap import _queue
+from pytest_jobwrap._client import Named
+from pytest_jobwrap._fixture import Jobserver
+from pytest_jobwrap._holder import Holder
+from pytest_jobwrap._run import run_key
 
 
 def set_implicit() -> list[str]:

@@ -6,9 +6,9 @@ from __future__ import annotations
 import os
 import time
 
-from pytest_jobserver._client import SERVER, Client, JobserverError
-from pytest_jobserver._source import Source, wait_for_any
-from pytest_jobserver._stamps import GIVEN_BACK, SLOT, TOKEN, Stamps
+from pytest_jobwrap._client import SERVER, Client, JobserverError
+from pytest_jobwrap._source import Source, wait_for_any
+from pytest_jobwrap._stamps import GIVEN_BACK, SLOT, TOKEN, Stamps
 
 # How long a token is kept from one test to the next before we look whether somebody else wants it.
 # Asking steved costs a test no more than a hundredth of that. At a FIFO somebody may always wait,

@@ -7,8 +7,8 @@ import os
 import time
 from types import TracebackType
 
-from pytest_jobserver._client import Named, format_auth
-from pytest_jobserver._source import Source, wait_for_any
+from pytest_jobwrap._client import Named, format_auth
+from pytest_jobwrap._source import Source, wait_for_any
 
 
 class Token:

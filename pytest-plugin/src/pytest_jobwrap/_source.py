@@ -16,7 +16,7 @@ import signal
 from collections.abc import Iterator
 from typing import Protocol
 
-from pytest_jobserver._client import FIFO, Client, JobserverError, Named
+from pytest_jobwrap._client import FIFO, Client, JobserverError, Named
 
 
 class Source(Protocol):

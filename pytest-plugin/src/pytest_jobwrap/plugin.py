@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from pytest_jobserver import _run
-from pytest_jobserver._client import (
+from pytest_jobwrap import _run
+from pytest_jobwrap._client import (
     IMPLICIT_POLICIES,
     Client,
     JobserverError,
@@ -23,9 +23,9 @@ from pytest_jobserver._client import (
     implicit_may_come,
     parse_named,
 )
-from pytest_jobserver._fixture import Jobserver
-from pytest_jobserver._process import Process, Worker
-from pytest_jobserver._source import wait_for_any
+from pytest_jobwrap._fixture import Jobserver
+from pytest_jobwrap._process import Process, Worker
+from pytest_jobwrap._source import wait_for_any
 
 WITHOUT = "the run goes on without it"
 

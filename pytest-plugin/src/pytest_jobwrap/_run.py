@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from pytest_jobserver._claim import Claim, ClaimThread
-from pytest_jobserver._client import FIFO, Client, JobserverError, Named
-from pytest_jobserver._holder import Holder
-from pytest_jobserver._nameless import NamelessFifo, NamelessFile
-from pytest_jobserver._source import Direct, Noted, Source, open_source
-from pytest_jobserver._stamps import GIVEN_BACK, Stamps, Totals, add_up
+from pytest_jobwrap._claim import Claim, ClaimThread
+from pytest_jobwrap._client import FIFO, Client, JobserverError, Named
+from pytest_jobwrap._holder import Holder
+from pytest_jobwrap._nameless import NamelessFifo, NamelessFile
+from pytest_jobwrap._source import Direct, Noted, Source, open_source
+from pytest_jobwrap._stamps import GIVEN_BACK, Stamps, Totals, add_up
 
 
 class Run:

@@ -14,7 +14,7 @@ import signal
 import threading
 from typing import Callable
 
-from pytest_jobserver._client import Client
+from pytest_jobwrap._client import Client
 
 
 class Claim:
