@@ -27,13 +27,30 @@ struct connection {
     int ready_fd, recall_fd, events_fd; /* what it is told by; or -1 */
     struct ucred peer;
     uint64_t start_ticks; /* of that process; 0: not known */
-    bool is_beside; /* a FIFO's clients: it may claim no more than the command's implicit slot */
+    bool is_beside;       /* the FIFO's clients, and below none of them */
     struct pool_process *process;
     struct pool_opening *opening;
     struct memory_party memory;
     struct event_reader reader;
     struct event *event;
 };
+
+/* --- looking at processes, of which nobody may ask for too much --- */
+
+static bool
+may_look(const struct connection *connection)
+{
+    return allowance_is_left(&connection->control->allowances, connection->peer.uid,
+                             clock_now_ns());
+}
+
+/* begun_ns: clock_spent_ns() before. */
+static void
+charge(const struct connection *connection, int64_t begun_ns)
+{
+    allowance_charge(&connection->control->allowances, connection->peer.uid,
+                     clock_spent_ns() - begun_ns, clock_now_ns());
+}
 
 /* --- telling --- */
 
@@ -56,25 +73,36 @@ control_tell(void *owner, enum pool_due_kind kind)
         notice(connection->recall_fd);
 }
 
-/* --- the command's implicit slot, for those that stand beside the FIFO's clients --- */
+/* --- what those may claim that stand beside the FIFO's clients --- */
 
-/* What else the FIFO's account holds is its clients', so that one at a time has or awaits it. */
+/* It has, or awaits, the command's implicit slot, or a token of somebody who has inherited the descriptors. */
 static bool
-claims_slot(const struct connection *connection)
+claims_beside(const struct connection *connection)
 {
     return connection->is_beside && (pool_process_has_claimed(connection->process) ||
                                      pool_process_awaits_claim(connection->process));
 }
 
-static bool
-is_slot_claimed(const struct connection *connection)
+static unsigned
+count_claims_beside(const struct connection *but)
 {
     const struct connection *other;
+    unsigned count = 0;
 
-    LIST_FOREACH (other, &connection->control->connections, in_control)
-        if (other != connection && claims_slot(other))
-            return true;
-    return false;
+    LIST_FOREACH (other, &but->control->connections, in_control)
+        count += other != but && claims_beside(other);
+    return count;
+}
+
+/* What else the FIFO's account holds is its clients'. One at a time has the implicit slot; those that follow have
+ * what somebody has taken who is no client: a script, most likely, that has started them. */
+static bool
+may_claim_beside(const struct connection *connection)
+{
+    const struct control *control = connection->control;
+    unsigned others = count_claims_beside(connection);
+
+    return others == 0 || others <= control->count_unexplained(control->argument);
 }
 
 /* Who did is gone, or has a token instead. */
@@ -123,13 +151,13 @@ hello(struct connection *connection, struct control_packet *packet, int *passed)
 static bool
 take(struct connection *connection, int64_t now_ns)
 {
-    const bool claimed = claims_slot(connection);
+    const bool claimed = claims_beside(connection);
     struct pool_waiter *none;
 
     if (pool_read(connection->control->source->pool, connection->opening, connection->process, true,
                   NULL, &none, now_ns) != POOL_GRANTED)
         return false;
-    if (claimed && !claims_slot(connection))
+    if (claimed && !claims_beside(connection))
         tell_who_may_claim(connection->control);
     return true;
 }
@@ -189,12 +217,11 @@ struct payers {
     struct pool_process *found[ANCESTORS_MAX];
     pid_t pids[ANCESTORS_MAX];
     size_t count;
-    bool is_slot; /* the FIFO's account, and for no more than the command's implicit slot */
+    bool are_beside; /* it is the FIFO's account, and none of its clients is an ancestor */
 };
 
-/* An ancestor that has an account of its own here pays for it, else the FIFO's. Of that it is the slot alone
- * if none of those between it and the keeper, which is the command's parent, is a client of the FIFO, which
- * may have got a token for it. */
+/* An ancestor that has an account of its own here pays for it, else the FIFO's. Of that a client which is an
+ * ancestor, between it and the keeper (the command's parent), may have got a token for it. */
 static void
 find_payers(const struct connection *connection, struct payers *payers)
 {
@@ -218,12 +245,12 @@ find_payers(const struct connection *connection, struct payers *payers)
         payers->found[payers->count] = process;
         payers->count += process != NULL;
     }
-    payers->is_slot =
+    payers->are_beside =
         payers->count == 1 && payers->found[0] == control->source->process && !is_below_client;
 }
 
 static void
-claim(struct connection *connection, struct steved_claim *claim)
+claim_of_payers(struct connection *connection, struct steved_claim *claim)
 {
     struct source *source = connection->control->source;
     struct payers payers;
@@ -231,9 +258,9 @@ claim(struct connection *connection, struct steved_claim *claim)
 
     *claim = (struct steved_claim){0};
     find_payers(connection, &payers);
-    connection->is_beside = payers.is_slot;
+    connection->is_beside = payers.are_beside;
     /* The pool still says yes to whose slot is paid already. */
-    if (payers.is_slot && is_slot_claimed(connection))
+    if (payers.are_beside && !may_claim_beside(connection))
         payers.count = 0;
     source_set_idle(source, private_fifo_lying(connection->control->fifo));
     for (size_t i = 0; i < payers.count; i++) {
@@ -300,13 +327,42 @@ tell(const struct connection *connection, struct steved_told *told)
 }
 
 static int
+claim(struct connection *connection, struct steved_claim *claim)
+{
+    if (!may_look(connection))
+        return -EAGAIN;
+    int64_t begun_ns = clock_spent_ns();
+    claim_of_payers(connection, claim);
+    charge(connection, begun_ns);
+    return 0;
+}
+
+static int
+list_clients(const struct connection *connection, struct steved_clients *page)
+{
+    bool has_names = may_look(connection);
+    int64_t begun_ns = clock_spent_ns();
+    int result = serve_clients(connection->control->source->pool, has_names, page);
+
+    charge(connection, begun_ns);
+    return result;
+}
+
+/* Only the first time it is looked for those that it is part of. */
+static int
 tell_memory(struct connection *connection, struct steved_memory *memory)
 {
     struct control *control = connection->control;
-    int result = serve_memory(&control->arbiter, &connection->memory,
-                              pool_process_account(connection->process), connection->peer.pid,
-                              &control->above, memory, clock_now_ns());
+    bool is_new = !connection->memory.is_member;
+    pid_t pid = may_look(connection) ? connection->peer.pid : 0;
+    int64_t begun_ns = clock_spent_ns();
+    int result =
+        serve_memory(&control->arbiter, &connection->memory,
+                     pool_process_account(connection->process), pid, &control->above, memory,
+                     clock_now_ns());
 
+    if (is_new)
+        charge(connection, begun_ns);
     if (result == 0)
         stream_tell_memory(&control->source->stream, &control->arbiter, clock_now_ns());
     return result;
@@ -337,15 +393,14 @@ answer(struct connection *connection, struct control_packet *packet, int *passed
         throttle_tell(&source->throttle, &packet->throttle, clock_now_ns());
         return 0;
     case CONTROL_CLIENTS:
-        return serve_clients(source->pool, true, &packet->clients);
+        return list_clients(connection, &packet->clients);
     case CONTROL_SET:
         return set(connection, &packet->settings);
     case CONTROL_PAY_IMPLICIT:
         return pool_pay_implicit(source->pool, connection->opening, connection->process,
                                  clock_now_ns());
     case CONTROL_CLAIM_IMPLICIT:
-        claim(connection, &packet->claim);
-        return 0;
+        return claim(connection, &packet->claim);
     case CONTROL_WEIGHT:
         return serve_set_weight(source->pool, connection->opening, &packet->weight,
                                 is_owner(connection), clock_now_ns());
@@ -370,7 +425,7 @@ disconnect(struct connection *connection)
     struct pool *pool = control->source->pool;
     const int fds[] = {connection->fd, connection->ready_fd, connection->recall_fd,
                        connection->events_fd};
-    const bool claimed = claims_slot(connection);
+    const bool claimed = claims_beside(connection);
 
     event_log_leave(&control->source->stream.log, &connection->reader);
     serve_memory_left(&control->arbiter, &connection->memory, &control->above, clock_now_ns());
@@ -440,7 +495,7 @@ on_packet(evutil_socket_t fd, short what, void *argument)
 
 /* The nearest ancestor's that has a connection: what is below it is part of it, as at steved. */
 static struct pool_account *
-account_above(const struct connection *connection)
+find_account_above(const struct connection *connection)
 {
     struct process_info ancestors[ANCESTORS_MAX];
     size_t count = process_ancestors(connection->peer.pid, ancestors, ANCESTORS_MAX);
@@ -451,6 +506,18 @@ account_above(const struct connection *connection)
             return pool_process_account(above->process);
     }
     return NULL;
+}
+
+/* Who has asked for too much is taken for a client of its own. */
+static struct pool_account *
+account_above(const struct connection *connection)
+{
+    if (!may_look(connection))
+        return NULL;
+    int64_t begun_ns = clock_spent_ns();
+    struct pool_account *account = find_account_above(connection);
+    charge(connection, begun_ns);
+    return account;
 }
 
 static int

@@ -135,6 +135,12 @@ on_settled(void *argument)
     relay_note(&((struct jobwrap *)argument)->relay);
 }
 
+static unsigned
+count_unexplained(void *argument)
+{
+    return relay_count_unexplained(&((struct jobwrap *)argument)->relay);
+}
+
 /* Where it cannot be had, all below are one account. */
 static void
 open_control(struct jobwrap *jobwrap)
@@ -144,6 +150,7 @@ open_control(struct jobwrap *jobwrap)
                                         .clients = &jobwrap->relay.reclaim.clients,
                                         .first_came = on_first_client,
                                         .settled = on_settled,
+                                        .count_unexplained = count_unexplained,
                                         .argument = jobwrap};
     int result = control_open(&jobwrap->control, jobwrap->base);
     if (result < 0)

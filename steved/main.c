@@ -174,8 +174,9 @@ open_state(struct program *program)
     program->server.state = state_open(program->inherited.state_fd, &what);
     if (program->server.state)
         return true;
+    /* What another one needs is not for us to take away. */
+    program->is_refused = errno != EBUSY;
     message("take over: the state of the server before: %s", what);
-    program->is_refused = true;
     return false;
 }
 

@@ -23,9 +23,9 @@ teardown() {
     common_teardown
 }
 
-# guarded [OPTION...]: in a session of its own, so without a terminal.
+# guarded [OPTION...]: in a session of its own, so without a terminal. LIMITED: a command to run it by.
 guarded() {
-    spawn setsid --wait "$BATS_TEST_TMPDIR/steved" --mount mount --jobs 2 "$@" \
+    spawn setsid --wait ${LIMITED-} "$BATS_TEST_TMPDIR/steved" --mount mount --jobs 2 "$@" \
         2>>"$BATS_TEST_TMPDIR/steved.log"
     WAITER=$spawned
     wait_for 10 test -e "$SERVER"
@@ -42,6 +42,10 @@ succeeded() {
     wait_for 10 is_another "$1"
     server=$(steved_get pid)
     [ "$(parent_of "$server")" = "$guardian" ]
+}
+
+is_run_by() {
+    [ "$(ps -o user= -p "$2")" = "$1" ]
 }
 
 is_another() {
@@ -200,6 +204,51 @@ no_leak_checker() {
     ends_with 1
     [ "$(cat started)" = "$(yes device:state | head -n 5)" ]
     grep -q '5 servers in a row' steved.log
+}
+
+@test 'servers that crash one after the other are not followed without end, and a signal to end is heard' {
+    cd "$BATS_TEST_TMPDIR"
+    guarded
+    for _ in 1 2 3 4; do
+        old=$server
+        kill -s ABRT "$server"
+        succeeded "$old"
+    done
+    hold_and_wait
+    kill -s ABRT "$server"
+    wait_for 10 grep -q '^steved: 5 servers have died within 10 s: the next one is started in [0-9.]* s$' steved.log
+    is_alive "$reader"
+    # Who has no server passes it on to nobody.
+    kill -s USR1 "$guardian"
+    kill "$guardian"
+    reader_got_an_error
+    ends_with 1
+}
+
+@test 'no process can be made: the next server is started when one can' {
+    require_root
+    require prlimit setpriv
+    cd "$BATS_TEST_TMPDIR"
+    no_leak_checker # it cannot trace who has become another user
+    # The limit is for who is not root: guardian and server.
+    local others
+    others=$(ps -o pid= -u daemon | wc -l)
+    LIMITED="prlimit --nproc=$((others + 2))" guarded --user daemon --group daemon
+    hold_and_wait
+    spawn setpriv --reuid=daemon --clear-groups sleep 1000
+    other=$spawned
+    wait_for 10 is_run_by daemon "$other"
+    old=$server
+    kill -s KILL "$server"
+    wait_for 10 grep -q '^steved: start another server: fork: ' steved.log
+    is_alive "$reader"
+    stop "$other"
+    succeeded "$old"
+    printf + >&"$fd"
+    status_of "$reader"
+    [ "$status" = 0 ]
+    kill "$guardian"
+    ends_with 0
 }
 
 @test 'killed itself: the server goes on, and its end is an error for clients' {
