@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/*
- * What clients ask of steved's file, in any order and with anything in it, by way of a session that is
- * not there: this file answers instead of answers.c. Each request is answered once, the pool stays
- * sound, and when all are gone nothing is left.
- */
+/* This file answers instead of answers.c. Each request is answered once, the pool stays sound, and when all are gone
+ * nothing is left. */
+#include "tests/fuzz/device.h"
 
-#include <errno.h>
+#include <fcntl.h>
+#include <linux/fuse.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -16,8 +15,8 @@
 #include "libjobserver/pool/pool.h"
 #include "libjobserver/program/clock.h"
 #include "steved/ioctls.h"
+#include "steved/openings.h"
 #include "steved/requests.h"
-#include "tests/fuzz/input.h"
 
 #define OPENINGS 4
 #define CHILDREN 3
@@ -36,7 +35,7 @@ struct fuse_pollhandle {
 
 static struct world {
     struct server server;
-    struct opening *openings[OPENINGS];
+    uint32_t openings[OPENINGS]; /* STATE_NONE: it is not open */
     struct fuse_req requests[REQUESTS_MAX];
     unsigned count, pollhandles, deaths;
     bool is_client_gone; /* answers do not arrive */
@@ -178,16 +177,23 @@ choose_tid(struct input *input)
                                     : 4194303; /* above pid_max */
 }
 
+static struct fuse_req *
+make_handle(void)
+{
+    struct fuse_req *handle = &world.requests[world.count++];
+
+    *handle = (struct fuse_req){0};
+    return handle;
+}
+
 static struct request
 make_request(struct input *input)
 {
-    struct fuse_req *handle = &world.requests[world.count++];
     unsigned flags = input_byte(input);
 
-    *handle = (struct fuse_req){0};
     world.is_client_gone = flags & 8 && flags & 16;
     world.is_interrupted = flags & 32 && flags & 64;
-    return (struct request){.handle = handle,
+    return (struct request){.handle = make_handle(),
                             .tid = choose_tid(input),
                             .uid = flags & 1 ? 0 : 1000,
                             .is_nonblocking = flags & 2,
@@ -232,27 +238,53 @@ ask_poll(struct opening *opening, const struct request *request, struct input *i
     request_poll(opening, request, handle);
 }
 
+/* As it comes from the kernel; of what is no read only the beginning matters. */
 static void
-ask(struct opening **opening, struct input *input)
+arrive(const struct request *request, uint32_t opening)
+{
+    struct device_read *read = state_request(world.server.state);
+
+    *read = (struct device_read){
+        .header = {.len = sizeof(*read),
+                   .opcode = FUSE_READ,
+                   .unique = world.count,
+                   .uid = request->uid,
+                   .pid = (uint32_t)request->tid},
+        .read = {.fh = opening, .size = 1, .flags = request->is_nonblocking ? O_NONBLOCK : 0}};
+}
+
+static void
+open_one(uint32_t *number, const struct request *request)
+{
+    const struct opening *opening = opening_create(&world.server, request);
+
+    *number = opening ? opening->number : STATE_NONE;
+    answer(request->handle);
+}
+
+static void
+ask(uint32_t *number, struct input *input)
 {
     const struct request request = make_request(input);
     unsigned what = input_below(input, 6);
+    struct opening *opening = opening_find(&world.server, *number);
 
-    if (!*opening) {
-        *opening = opening_create(&world.server, &request);
-        answer(request.handle);
+    arrive(&request, *number);
+    state_serve_request(world.server.state);
+    if (!opening) {
+        open_one(number, &request);
     } else if (what == 0) {
-        request_read(*opening, &request, input_below(input, 3));
+        request_read(opening, &request, input_below(input, 3));
     } else if (what == 1) {
-        request_write(*opening, &request, input_below(input, 5));
+        request_write(opening, &request, input_below(input, 5));
     } else if (what == 2) {
-        ask_poll(*opening, &request, input);
+        ask_poll(opening, &request, input);
     } else if (what == 3 && input_below(input, 4) == 0) {
-        opening_release(*opening);
-        *opening = NULL;
+        opening_release(opening);
+        *number = STATE_NONE;
         answer(request.handle);
     } else {
-        ask_ioctl(*opening, &request, input);
+        ask_ioctl(opening, &request, input);
     }
 }
 
@@ -280,16 +312,78 @@ step(struct input *input)
     else
         ask(&world.openings[what % OPENINGS], input);
     server_settle(&world.server);
+    device_check();
+}
+
+/* --- a server's life --- */
+
+void
+device_check(void)
+{
     const char *wrong = pool_check(world.server.pool);
+
     if (wrong)
         fprintf(stderr, "%s\n", wrong);
     ALWAYS(!wrong);
 }
 
-/* --- a server's life --- */
+struct server *
+device_create(const struct options *options)
+{
+    struct world fresh = {.server.options = *options};
 
-static void
-end(void)
+    memset(fresh.openings, 0xff, sizeof(fresh.openings));
+    for (int i = 0; i < CHILDREN; i++)
+        fresh.children[i] = world.children[i] ? world.children[i] : start_child();
+    world = fresh;
+    ALWAYS(server_init(&world.server, requests_answer) == 0);
+    return &world.server;
+}
+
+struct server *
+device_succeed(const struct options *options)
+{
+    uint32_t openings[OPENINGS];
+
+    memcpy(openings, world.openings, sizeof(openings));
+    device_create(options);
+    memcpy(world.openings, openings, sizeof(openings));
+    return &world.server;
+}
+
+void
+device_arrive(struct input *input)
+{
+    const struct request request = make_request(input);
+
+    answer(request.handle); /* it is asked again */
+    arrive(&request, world.openings[input_below(input, OPENINGS)]);
+}
+
+void
+device_ask_again(const struct device_read *read)
+{
+    struct opening *opening = opening_find(&world.server, read->read.fh);
+    bool has_room = world.count < REQUESTS_MAX;
+
+    if (!opening || !has_room || read->header.opcode != FUSE_READ)
+        return;
+    const struct request request = {.handle = make_handle(),
+                                    .tid = (pid_t)read->header.pid,
+                                    .uid = read->header.uid,
+                                    .is_nonblocking = read->read.flags & O_NONBLOCK};
+    request_read(opening, &request, read->read.size);
+}
+
+void
+device_steps(struct input *input, unsigned count)
+{
+    for (; count > 0 && input->left > 0 && world.count < REQUESTS_MAX; count--)
+        step(input);
+}
+
+void
+device_end(void)
 {
     struct server *server = &world.server;
 
@@ -300,24 +394,4 @@ end(void)
     for (unsigned i = 0; i < world.count; i++)
         ALWAYS(world.requests[i].is_answered);
     ALWAYS(world.pollhandles == 0);
-}
-
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-    struct input input = {data, size};
-    struct world fresh = {.server.options = {.jobs = 1 + input_below(&input, 3),
-                                             .min_jobs = 1,
-                                             .per_process_limit = input_below(&input, 3),
-                                             .limits.load_recheck_ms = 5000}};
-
-    for (int i = 0; i < CHILDREN; i++)
-        fresh.children[i] = world.children[i] ? world.children[i] : start_child();
-    world = fresh;
-    ALWAYS(server_init(&world.server, requests_answer) == 0);
-    ALWAYS(server_begin(&world.server) == 0);
-    while (input.left > 0 && world.count < REQUESTS_MAX)
-        step(&input);
-    end();
-    return 0;
 }
