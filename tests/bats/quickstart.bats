@@ -208,7 +208,7 @@ END
     require script
     mkfifo go
     program meson 'echo "[7/90] Compiling"' "read -r _ <'$CLONE/go'" 'exit 1'
-    spawn script -qec ./quickstart said
+    spawn script -qfec ./quickstart said
     wait_for 20 grep -q 's  \[7/90\] Compiling' said
     echo >go
     status_of "$spawned"
