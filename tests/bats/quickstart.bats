@@ -110,10 +110,11 @@ fetched_once() {
     unset XDG_CACHE_HOME
 }
 
-# programs_are_built: meson only makes a link to those that are there already.
+# programs_are_built: meson only makes links to those that are there already.
 programs_are_built() {
     # shellcheck disable=SC2016 # for that script
-    program meson 'case "$1 $2" in' "setup\\ */steved-quickstart.*/build) exec ln -sfn '$BUILD' \"\$2\" ;;" \
+    program meson 'case "$1 $2" in' 'setup\ */steved-quickstart.??????/build)' \
+        "    mkdir \"\$2\" && exec ln -s '$BUILD'/jobwrap '$BUILD'/ninja-shim '$BUILD'/tests \"\$2\" ;;" \
         'compile*) exit ;;' 'esac' "exec $(command -v meson) \"\$@\""
 }
 
