@@ -110,7 +110,7 @@ static const struct shape {
     [STEVED_EVENT_CAME] = {"came", WHO | COUNT | LEVELS | NAME},
     [STEVED_EVENT_LEFT] = {"left", WHO | LEVELS},
     [STEVED_EVENT_JOBS] = {"jobs", COUNT | LEVELS},
-    [STEVED_EVENT_WEIGHT] = {"weight", COUNT | LEVELS},
+    [STEVED_EVENT_WEIGHT] = {"weight", WHO | COUNT | LEVELS},
     [STEVED_EVENT_HELD_BACK] = {"held-back", STATUS},
     [STEVED_EVENT_MEMORY] = {"memory", COUNT | BYTES | EXPECTED | MACHINE},
     [STEVED_EVENT_JOB_WAITS] = {"job-waits", WHO | JOB | NAME | STATUS},
@@ -330,7 +330,9 @@ print_job(const struct steved_event *event)
 static void
 print_rest(struct watch *watch, const struct steved_event *event, unsigned members)
 {
-    if (members & WHO)
+    const bool has_pid = members & WHO && event->pid != 0;
+
+    if (has_pid)
         printf(" %d %s", (int)event->pid, name_of(watch, event));
     switch (event->kind) {
     case STEVED_EVENT_LOST:
@@ -354,7 +356,7 @@ print_rest(struct watch *watch, const struct steved_event *event, unsigned membe
     default:
         print_tokens(event);
     }
-    if (members & WHO)
+    if (has_pid)
         printf("; has %u", event->held);
     if (members & LEVELS)
         printf("; %u used, %u waiting", event->used, event->waiting);
