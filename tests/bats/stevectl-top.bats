@@ -225,6 +225,7 @@ hold() {
     mkfifo gate
     spawn "$JOBWRAP" -j4 --parent=none --style=fifo -- sh -c 'echo "$JOBWRAP_FIFO" >server; read -r _ <gate'
     wait_for 10 test -s server
+    local SERVER
     SERVER=$(cat server)
     start_top 80 24
     wait_for 10 shows "^ +$spawned +[1-4] .*  sh -c echo"
