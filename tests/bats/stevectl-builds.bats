@@ -140,7 +140,7 @@ is_another() {
 @test 'at a jobwrap: of what is below it, by its own account or at the FIFO' {
     gated_jobs 60
     cp Makefile inner.mk
-    spawn_gated "$JOBWRAP" -j4 --parent=none --style=fifo -- sh -c 'echo "$JOBWRAP_FIFO" >fifo
+    spawn_gated "$JOBWRAP" -j4 --parent=none -- sh -c 'echo "$JOBWRAP_FIFO" >fifo
         "$0" make -f inner.mk & make; wait' "$JOBWRAP"
     wait_for 20 lives_jobs 4
     local SERVER outer=$spawned inner
