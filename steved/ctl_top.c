@@ -379,7 +379,9 @@ change_jobs(struct top *top, int by)
                                            .jobs = top->snapshot.status.jobs + (unsigned)by};
     int error = client_set(top->server->client, &wanted);
 
-    if (error == -EINVAL)
+    if (error == 0)
+        top->snapshot.status.jobs = wanted.jobs; /* the next key may have been typed already */
+    else if (error == -EINVAL)
         say(top, "set jobs=%u: out of its range", wanted.jobs);
     else
         tell_result(top, "set jobs", error);
@@ -388,14 +390,20 @@ change_jobs(struct top *top, int by)
 static void
 change_account(struct top *top, const char *what, struct steved_account wanted)
 {
+    struct top_build *build = &top->builds[top->selected];
+
     wanted.account = top->account;
     wanted.uid = top->uid;
     int error = client_account(top->server->client, &wanted);
-    if (error == -EPERM && wanted.named == STEVED_ACCOUNT_SET_PAUSE)
+    if (error == 0) {
+        build->weight = wanted.weight;
+        build->is_paused = wanted.paused;
+    } else if (error == -EPERM && wanted.named == STEVED_ACCOUNT_SET_PAUSE) {
         say(top, "%s: only root, the server's own user and (what it has paused) the build's may",
             what);
-    else
+    } else {
         tell_result(top, what, error);
+    }
 }
 
 static void

@@ -288,9 +288,16 @@ static int
 ask_account(struct call *call, union argument *argument)
 {
     const struct serve_asker asker = {.uid = call->uid, .is_owner = is_owner(call)};
+    const unsigned named = argument->account.named;
+    const struct steved_account *account = &argument->account;
+    int error = serve_account(call->server->pool, &call->server->arbiter, asker, &argument->account,
+                              clock_now_ns());
 
-    return serve_account(call->server->pool, &call->server->arbiter, asker, &argument->account,
-                         clock_now_ns());
+    if (error == 0 && named)
+        server_trace(call->server, "account %llu of user %u: weight %u%s",
+                     (unsigned long long)account->account, account->uid, account->weight,
+                     account->paused ? ", paused" : "");
+    return error;
 }
 
 /* --- memory --- */

@@ -54,9 +54,11 @@ top_screen_check(void)
 
     if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
         return "standard input and output have to be a terminal";
-    if (setupterm(NULL, STDOUT_FILENO, &error) != OK || !cursor_address || !clear_screen)
-        return "the terminal cannot move its cursor, or TERM does not name it";
-    return NULL;
+    bool is_known = setupterm(NULL, STDOUT_FILENO, &error) == OK;
+    bool can_move = is_known && cursor_address && clear_screen;
+    if (is_known)
+        del_curterm(cur_term);
+    return can_move ? NULL : "the terminal cannot move its cursor, or TERM does not name it";
 }
 
 bool

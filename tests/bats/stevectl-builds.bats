@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # stevectl: one build is paused, goes on, and has another weight; status --watch; metrics.
 
+# shellcheck disable=SC2016 # what is in single quotes is the inner shell's
 # shellcheck disable=SC2154 # common.bash sets spawned
 
 load ../lib/bash/common
@@ -9,7 +10,8 @@ load ../lib/bash/steved
 
 setup() {
     common_setup
-    cd "$BATS_TEST_TMPDIR"
+    cd "$BATS_TEST_TMPDIR" || return
+    # shellcheck disable=SC2034 # common.bash reads it
     LOG=$BATS_TEST_TMPDIR/log
 }
 
@@ -49,7 +51,7 @@ ends_and() {
     wait_for 20 steved_has free 3
     wait_for 20 steved_has paused 1
     run -0 stevectl status
-    [[ $output =~ $'\n'paused\ +1\  && $output =~ \ $first\ .*,\ paused ]]
+    [[ $output =~ paused\ +1\ +of && $output =~ \ $first\ .*,\ paused ]]
     wait_for 20 lives_jobs 1
     spawn_build
     wait_for 20 client_has "$spawned" held 3
@@ -108,7 +110,6 @@ is_another() {
     start_steved --jobs 2
     # Below one that is paused; its own token is that of sleep.
     mkfifo go
-    # shellcheck disable=SC2016 # for the inner shell
     spawn "$JOBWRAP" --parent="$SERVER" -- sh -c 'read -r _ <go; exec "$0" --implicit=acquire true' "$JOBWRAP" 2>said
     wait_for 20 client_has "$spawned" paused False
     stevectl pause "$spawned"
@@ -139,11 +140,11 @@ is_another() {
 @test 'at a jobwrap: of what is below it, by its own account or at the FIFO' {
     gated_jobs 60
     cp Makefile inner.mk
-    spawn_gated "$JOBWRAP" -j4 --parent=none --style=fifo -- sh -c 'echo "$JOBWRAP_FIFO" >fifo
+    spawn_gated "$JOBWRAP" -j4 --parent=none -- sh -c 'echo "$JOBWRAP_FIFO" >fifo
         "$0" make -f inner.mk & make; wait' "$JOBWRAP"
     wait_for 20 lives_jobs 4
+    local SERVER outer=$spawned inner
     SERVER=$(cat fifo)
-    local outer=$spawned inner
     inner=$(stevectl status --json | python3 -c 'import json, sys
 print(*(c["pid"] for c in json.load(sys.stdin)["clients"] if c["command"].startswith("make -f")))')
     # What uses the FIFO is one account, under the jobwrap itself.
@@ -223,11 +224,11 @@ END
     read -r -N 2 -u "$fd"
     printf +++ >&"$fd"
     read -r -N 1 -u "$fd"
-    stevectl metrics >metrics
+    stevectl metrics >numbers
     python3 - <<'END'
 from prometheus_client.parser import text_string_to_metric_families
 
-families = {family.name: family for family in text_string_to_metric_families(open("metrics").read())}
+families = {family.name: family for family in text_string_to_metric_families(open("numbers").read())}
 values = {(s.name, *sorted(s.labels.items())): s.value for f in families.values() for s in f.samples}
 assert all(name.startswith("jobserver_") for name in families), families
 assert all(f.documentation and f.type in ("gauge", "counter") for f in families.values())
