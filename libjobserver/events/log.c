@@ -44,7 +44,7 @@ event_log_add(struct event_log *log, enum steved_event_kind kind)
 struct steved_event *
 event_log_newest(struct event_log *log)
 {
-    struct steved_event *event = log->next != log->first ? event_at(log, log->next - 1) : NULL;
+    struct steved_event *event = log->next != log->read ? event_at(log, log->next - 1) : NULL;
 
     return event && event->time_ns == (uint64_t)log->now_ns ? event : NULL;
 }
@@ -92,7 +92,7 @@ begin(struct event_log *log, int64_t now_ns)
     log->next++;
     if (log->next < (uint64_t)now_ns)
         log->next = (uint64_t)now_ns;
-    log->first = log->seen = log->next;
+    log->first = log->read = log->seen = log->next;
     log->unnamed = 0;
     log->now_ns = now_ns;
     return 0;
@@ -171,10 +171,12 @@ peek(const struct event_log *log, struct event_reader *reader, struct steved_eve
 }
 
 static void
-take(struct event_reader *reader)
+take(struct event_log *log, struct event_reader *reader)
 {
     reader->next += !reader->has_lost;
     reader->has_lost = false;
+    if (reader->next > log->read)
+        log->read = reader->next;
 }
 
 static void
@@ -192,7 +194,7 @@ event_log_next(struct event_log *log, struct event_reader *reader, struct steved
     seek(log, reader, reader->next);
     bool is_there = peek(log, reader, event);
     if (is_there)
-        take(reader);
+        take(log, reader);
     else
         rest(log, reader, now_ns);
     return is_there;
@@ -210,7 +212,7 @@ event_log_read(struct event_log *log, struct event_reader *reader, struct steved
         size = event_encode(&event, &before, page->bytes + used, sizeof(page->bytes) - used);
         if (size == 0)
             break;
-        take(reader);
+        take(log, reader);
         used += size;
         before = event;
     }

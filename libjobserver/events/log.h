@@ -51,6 +51,7 @@ struct event_log {
         next; /* numbers: of the first since somebody has read, and of the next to come */
     uint64_t first_unnamed;
     unsigned unnamed; /* of those from there on */
+    uint64_t read;    /* what comes from here on nobody has read */
     uint64_t seen;    /* what comes from here on nobody has been woken for */
     int64_t now_ns;
     LIST_HEAD(, event_reader) readers;
@@ -76,7 +77,7 @@ event_log_set_time(struct event_log *log, int64_t now_ns)
 
 /* A new event, which has its time, and for the rest is zero: valid until the next. */
 struct steved_event *event_log_add(struct event_log *log, enum steved_event_kind kind);
-/* The newest, if nobody can have read it: it is of the same time as what would be added now. Else NULL. */
+/* The newest, if it is of the same time as what would be added now, and nobody has read it. Else NULL. */
 struct steved_event *event_log_newest(struct event_log *log);
 /* A client that has come, and has not got a name; each once. NULL: none. */
 struct steved_event *event_log_next_unnamed(struct event_log *log);

@@ -8,6 +8,8 @@
  * A server follows the rows of the pool (rows.h), and is replaced now and then: what it wrote down must be
  * what the pool is, and the pool that is built from it goes on in its place.
  *
+ * In every other phase somebody reads the events (events/log.h), and counts by them alone.
+ *
  *     test_pool_random [SEED]     or POOL_RANDOM_SEED; printed, to repeat a failure
  *     POOL_RANDOM_OPERATIONS      1000000 unless told
  *
@@ -30,6 +32,7 @@
 
 #include "libjobserver/pool/pool.h"
 #include "tests/unit/chance.h"
+#include "tests/unit/event_model.h"
 #include "tests/unit/row_table.h"
 
 #define PROCESSES 320
@@ -92,6 +95,8 @@ struct random_test {
     uint64_t late_claims, passed_on, recalls;
     uint64_t notices; /* of the last read */
 
+    bool is_read;
+    struct event_model events;
     bool is_followed;
     struct row_table rows; /* as told */
     uint64_t readings, restarts, moved;
@@ -296,6 +301,20 @@ check_nobody_waits_in_vain(struct random_test *t, const struct pool_status *s)
     }
 }
 
+/* Who is listed has come, and not left. */
+static void
+check_events(struct random_test *t)
+{
+    if (!t->is_read)
+        return;
+    const char *wrong = event_model_check(&t->events, t->pool, t->now_ns);
+    if (wrong)
+        complain(t, "%s", wrong);
+    if (one_in(&t->random, 32) && t->events.clients < event_model_count_clients(t->pool))
+        complain(t, "%d clients have come by the events, and %d are listed", t->events.clients,
+                 event_model_count_clients(t->pool));
+}
+
 static struct pool_status
 check(struct random_test *t)
 {
@@ -314,6 +333,7 @@ check(struct random_test *t)
     if (s.held != model_total(t))
         complain(t, "%u tokens held, should be %u", s.held, model_total(t));
     check_nobody_waits_in_vain(t, &s);
+    check_events(t);
     if (t->any_uncertain || one_in(&t->random, 32)) {
         struct seen seen;
         observe(t, &s, &seen);
@@ -1185,6 +1205,7 @@ time_passes(struct random_test *t)
                                        1000000, 4999999, 5000000, 100000000, 250000000, 1000000000};
     t->now_ns +=
         one_in(&t->random, 4) ? steps_ns[below(&t->random, 12)] : (int64_t)below(&t->random, 50000);
+    event_log_set_time(&t->events.log, t->now_ns);
     if (pool_next_deadline(t->pool) > t->now_ns || one_in(&t->random, 8))
         return;
     t->operation = "expire";
@@ -1310,8 +1331,12 @@ take_over(struct random_test *t, struct pool *restored)
         opening->handle = pool_opening_of_row(restored, pool_opening_row(opening->handle));
         pool_opening_set_owner(opening->handle, opening);
     }
+    if (t->is_read)
+        event_model_end(&t->events, t->pool);
     pool_destroy(t->pool);
     t->pool = restored;
+    if (t->is_read)
+        event_model_begin(&t->events, t->pool, t->now_ns);
 }
 
 static int
@@ -1373,6 +1398,9 @@ begin_phase(struct random_test *t)
     t->is_followed = !one_in(&t->random, 4);
     if (!t->pool || (t->is_followed && pool_follow(t->pool) < 0))
         complain(t, "out of memory");
+    t->is_read = one_in(&t->random, 2);
+    if (t->is_read)
+        event_model_begin(&t->events, t->pool, t->now_ns);
 }
 
 static void
@@ -1394,8 +1422,12 @@ end_phase(struct random_test *t)
                  s.unpaid);
     if (pool_next_deadline(t->pool) != POOL_NO_DEADLINE)
         complain(t, "nobody lives, and yet there is a deadline");
+    if (t->is_read && t->events.clients != 0)
+        complain(t, "nobody lives, and by the events %d have come and not left", t->events.clients);
     if (t->is_followed)
         restart(t);
+    if (t->is_read)
+        event_model_end(&t->events, t->pool);
     row_table_clear(&t->rows);
     t->foreign += s.foreign;
     t->drops += s.dropped > 0;
@@ -1425,13 +1457,13 @@ test_rule1_after_each_of_a_million_operations(void **state)
     printf("# %lu operations: %" PRIu64 " grants, %" PRIu64 " waits, %" PRIu64 " deaths, %" PRIu64
            " foreign returns, %" PRIu64 " lapsed, %" PRIu64 " reservations used, %" PRIu64
            " joins, %" PRIu64 " late claims, %" PRIu64 " passed on, %" PRIu64 " recalls, %" PRIu64
-           " restarts\n",
+           " restarts, %" PRIu64 " events\n",
            t->done, t->grants, t->waits, t->deaths, t->foreign, t->lapses, t->reservations_used,
-           t->joins, t->late_claims, t->passed_on, t->recalls, t->restarts);
+           t->joins, t->late_claims, t->passed_on, t->recalls, t->restarts, t->events.events);
     /* a test that met none of these has tested nothing */
     assert_true(t->grants && t->waits && t->deaths && t->foreign && t->drops && t->lapses &&
                 t->reservations_used && t->joins && t->late_claims && t->passed_on && t->moved &&
-                t->recalls && t->readings && t->restarts);
+                t->recalls && t->readings && t->restarts && t->events.events);
 }
 
 static int
@@ -1440,6 +1472,7 @@ teardown(void **state)
     struct random_test *t = *state;
     if (t->pool)
         pool_destroy(t->pool);
+    event_log_leave(&t->events.log, &t->events.reader);
     t->pool = NULL;
     row_table_clear(&t->rows);
     return 0;
