@@ -12,6 +12,7 @@
 #define MIB ((double)(1 << 20))
 #define GIB (1024 * MIB)
 #define BYTES_SIZE 32
+#define LEFT '<'
 
 static const char style[] =
     ":root{color-scheme:light dark;--page:#fff;--text:#1c2024;--faint:#5b6670;--grid:#d8dee4;"
@@ -40,7 +41,7 @@ static const char style[] =
     "th,td{padding:.2rem .6rem;border-bottom:1px solid var(--grid);text-align:right;"
     "white-space:nowrap}\n"
     "th{font-weight:600}thead th{white-space:normal;vertical-align:bottom}\n"
-    "tbody th{text-align:left;white-space:normal;"
+    "tbody th,.left{text-align:left}tbody th{white-space:normal;"
     "overflow-wrap:anywhere;min-width:11rem;font-weight:400}\n"
     ":focus-visible{outline:2px solid var(--one)}\n";
 
@@ -247,6 +248,7 @@ write_memory(FILE *out, const struct recorder *recorder, const struct report *re
 
 /* --- the tables --- */
 
+/* A column that begins with LEFT holds text, others numbers. */
 static void
 begin_table(FILE *out, const char *id, const char *title, const char *caption,
             const char *const *columns)
@@ -256,7 +258,8 @@ begin_table(FILE *out, const char *id, const char *title, const char *caption,
             "aria-labelledby=\"%s\"><table><caption>%s</caption>\n<thead><tr>",
             id, title, id, caption);
     for (; *columns; columns++)
-        fprintf(out, "<th scope=\"col\">%s</th>", *columns);
+        fprintf(out, "<th scope=\"col\"%s>%s</th>", **columns == LEFT ? " class=\"left\"" : "",
+                **columns == LEFT ? *columns + 1 : *columns);
     fputs("</tr></thead>\n<tbody>\n", out);
 }
 
@@ -360,7 +363,7 @@ static void
 write_gates(FILE *out, const struct timeline *timeline)
 {
     static const char *const columns[] = {"No.",
-                                          "Build",
+                                          "<Build",
                                           "Jobs",
                                           "Failed",
                                           "Ran",
