@@ -50,7 +50,8 @@ keep_name(struct watch *watch, int32_t pid, const char name[STEVED_COMMAND_SIZE]
     struct client_name *place = place_of(watch, pid);
 
     place->pid = pid;
-    snprintf(place->name, sizeof(place->name), "%.*s", STEVED_COMMAND_SIZE - 1, name);
+    memmove(place->name, name, sizeof(place->name));
+    place->name[sizeof(place->name) - 1] = '\0';
 }
 
 /* "": not known. */
@@ -109,7 +110,7 @@ static const struct shape {
     [STEVED_EVENT_CAME] = {"came", WHO | COUNT | LEVELS | NAME},
     [STEVED_EVENT_LEFT] = {"left", WHO | LEVELS},
     [STEVED_EVENT_JOBS] = {"jobs", COUNT | LEVELS},
-    [STEVED_EVENT_WEIGHT] = {"weight", COUNT | LEVELS},
+    [STEVED_EVENT_WEIGHT] = {"weight", WHO | COUNT | LEVELS},
     [STEVED_EVENT_HELD_BACK] = {"held-back", STATUS},
     [STEVED_EVENT_MEMORY] = {"memory", COUNT | BYTES | EXPECTED | MACHINE},
     [STEVED_EVENT_JOB_WAITS] = {"job-waits", WHO | JOB | NAME | STATUS},
@@ -133,6 +134,18 @@ shape_of(const struct steved_event *event)
 
 /* --- JSON --- */
 
+static int
+print_object(struct json_object *object)
+{
+    const char *text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN |
+                                                                  JSON_C_TO_STRING_NOSLASHESCAPE);
+
+    if (text)
+        puts(text);
+    json_object_put(object);
+    return text ? 0 : -ENOMEM;
+}
+
 static void
 add_number(struct json_object *object, const char *name, uint64_t value)
 {
@@ -143,6 +156,13 @@ static void
 add_text(struct json_object *object, const char *name, const char *value)
 {
     json_object_object_add(object, name, json_object_new_string(value));
+}
+
+static void
+add_time(struct json_object *object, int64_t time_ns)
+{
+    add_number(object, "time_ns", (uint64_t)time_ns);
+    add_number(object, "time_ms", (uint64_t)(clock_on_the_wall_ns(time_ns) / NS_PER_MS));
 }
 
 static void
@@ -191,9 +211,7 @@ print_json(struct watch *watch, const struct steved_event *event)
     struct json_object *object = json_object_new_object();
 
     add_text(object, "event", shape->name);
-    add_number(object, "time_ns", event->time_ns);
-    add_number(object, "time_ms",
-               (uint64_t)(clock_on_the_wall_ns((int64_t)event->time_ns) / NS_PER_MS));
+    add_time(object, (int64_t)event->time_ns);
     if (shape->members & WHO)
         add_who(watch, object, event);
     if (shape->members & COUNT)
@@ -207,12 +225,22 @@ print_json(struct watch *watch, const struct steved_event *event)
     add_bytes(object, shape->members, event);
     if (shape->members & JOB)
         add_job(object, event);
-    const char *text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN |
-                                                                  JSON_C_TO_STRING_NOSLASHESCAPE);
-    if (text)
-        puts(text);
-    json_object_put(object);
-    return text ? 0 : -ENOMEM;
+    return print_object(object);
+}
+
+static int
+print_begin_json(const struct watch *watch, const struct steved_status *status)
+{
+    struct json_object *object = json_object_new_object();
+
+    add_text(object, "event", "watching");
+    add_time(object, clock_now_ns());
+    add_text(object, "server", client_name(watch->client));
+    add_number(object, "jobs", status->jobs);
+    add_number(object, "held", status->held);
+    add_number(object, "used", status->held + status->reserved);
+    add_number(object, "waiting", status->waiting);
+    return print_object(object);
 }
 
 /* --- to be read --- */
@@ -220,9 +248,9 @@ print_json(struct watch *watch, const struct steved_event *event)
 #define MIB(bytes) ((uint64_t)(bytes) >> 20)
 
 static void
-print_time(const struct steved_event *event)
+print_time(int64_t time_ns)
 {
-    const int64_t wall_ns = clock_on_the_wall_ns((int64_t)event->time_ns);
+    const int64_t wall_ns = clock_on_the_wall_ns(time_ns);
     const time_t seconds = (time_t)(wall_ns / NS_PER_S);
     struct tm parts = {0};
     char text[16] = "";
@@ -302,7 +330,9 @@ print_job(const struct steved_event *event)
 static void
 print_rest(struct watch *watch, const struct steved_event *event, unsigned members)
 {
-    if (members & WHO)
+    const bool has_pid = members & WHO && event->pid != 0;
+
+    if (has_pid)
         printf(" %d %s", (int)event->pid, name_of(watch, event));
     switch (event->kind) {
     case STEVED_EVENT_LOST:
@@ -326,7 +356,7 @@ print_rest(struct watch *watch, const struct steved_event *event, unsigned membe
     default:
         print_tokens(event);
     }
-    if (members & WHO)
+    if (has_pid)
         printf("; has %u", event->held);
     if (members & LEVELS)
         printf("; %u used, %u waiting", event->used, event->waiting);
@@ -337,7 +367,7 @@ print_line(struct watch *watch, const struct steved_event *event)
 {
     const struct shape *shape = shape_of(event);
 
-    print_time(event);
+    print_time((int64_t)event->time_ns);
     printf("%-13s", shape->name);
     if (shape->members & JOB)
         print_job(event);
@@ -351,7 +381,39 @@ print_line(struct watch *watch, const struct steved_event *event)
     return 0;
 }
 
+static int
+print_begin(const struct watch *watch, const struct steved_status *status)
+{
+    print_time(clock_now_ns());
+    printf("%-13s %s, %u jobs; %u used, %u waiting\n", "watching", client_name(watch->client),
+           status->jobs, status->held + status->reserved, status->waiting);
+    return 0;
+}
+
 /* --- watching --- */
+
+static int
+flush(void)
+{
+    return fflush(stdout) != 0 || ferror(stdout) ? -errno : 0;
+}
+
+/* What comes after this is told: somebody who waits for it may begin. */
+static int
+begin(struct watch *watch)
+{
+    struct steved_status status;
+    int error = client_watch(watch->client);
+
+    if (error == 0)
+        error = keep_names(watch);
+    if (error == 0)
+        error = client_get_status(watch->client, &status);
+    if (error < 0)
+        return error;
+    error = watch->is_json ? print_begin_json(watch, &status) : print_begin(watch, &status);
+    return error < 0 ? error : flush();
+}
 
 static int
 print_events(struct watch *watch, const struct client_events *page)
@@ -364,9 +426,7 @@ print_events(struct watch *watch, const struct client_events *page)
             keep_name(watch, event->pid, event->name);
         error = watch->is_json ? print_json(watch, event) : print_line(watch, event);
     }
-    if (error == 0 && (fflush(stdout) != 0 || ferror(stdout)))
-        error = -errno;
-    return error;
+    return error < 0 ? error : flush();
 }
 
 /* 1: there may be events. 0: a signal, or nobody reads our output any more. */
@@ -431,9 +491,7 @@ static int
 run(struct watch *watch)
 {
     watch->signal_fd = open_signals();
-    int error = watch->signal_fd < 0 ? watch->signal_fd : client_watch(watch->client);
-    if (error == 0)
-        error = keep_names(watch);
+    int error = watch->signal_fd < 0 ? watch->signal_fd : begin(watch);
     if (error == 0)
         error = watch_events(watch);
     int status = error < 0 ? explain(watch, error) : EXIT_SUCCESS;

@@ -199,11 +199,13 @@ make_request(struct input *input)
 static void
 ask_ioctl(struct opening *opening, const struct request *request, struct input *input)
 {
-    static const unsigned commands[] = {
-        STEVED_IOC_STATUS,     STEVED_IOC_CLIENTS,      STEVED_IOC_SET,
-        STEVED_IOC_JOIN_GROUP, STEVED_IOC_PAY_IMPLICIT, STEVED_IOC_CLAIM_IMPLICIT,
-        STEVED_IOC_NEED,       STEVED_IOC_WEIGHT,       STEVED_IOC_MEMORY,
-        STEVED_IOC_THROTTLE,   0x541b /* FIONREAD */,   0};
+    static const unsigned commands[] = {STEVED_IOC_STATUS,       STEVED_IOC_CLIENTS,
+                                        STEVED_IOC_SET,          STEVED_IOC_JOIN_GROUP,
+                                        STEVED_IOC_PAY_IMPLICIT, STEVED_IOC_CLAIM_IMPLICIT,
+                                        STEVED_IOC_NEED,         STEVED_IOC_WEIGHT,
+                                        STEVED_IOC_MEMORY,       STEVED_IOC_THROTTLE,
+                                        STEVED_IOC_EVENTS,       STEVED_IOC_TELL,
+                                        0x541b /* FIONREAD */,   0};
     const unsigned count = sizeof(commands) / sizeof(commands[0]);
     unsigned command = commands[input_below(input, count)], how = input_byte(input);
     /* As the kernel does: the size that the number says; or any other. */

@@ -46,6 +46,8 @@ see(int fd)
     static struct steved_status status;
     static struct steved_clients clients;
     static struct steved_throttle throttle;
+    static struct steved_events events;
+    static struct steved_told told;
     int readable = 0;
 
     if (request(fd, STEVED_IOC_STATUS, &status) != 0 || status.version != STEVED_PROTOCOL_VERSION ||
@@ -55,6 +57,9 @@ see(int fd)
         return 3;
     if (request(fd, STEVED_IOC_THROTTLE, &throttle) != 0 || throttle.limits.load_recheck_ms != 5000)
         return 4;
+    if (request(fd, STEVED_IOC_EVENTS, &events) != 0 || events.cursor == 0 ||
+        request(fd, STEVED_IOC_TELL, &told) != 0 || told.is_read != 1)
+        return 8;
     /* Of a regular file, which a mount has, the kernel answers this itself. */
     if (request(fd, FIONREAD_, &readable) != 0)
         return 5;
