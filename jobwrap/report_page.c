@@ -12,6 +12,7 @@
 #define MIB ((double)(1 << 20))
 #define GIB (1024 * MIB)
 #define BYTES_SIZE 32
+#define LEFT '<'
 
 static const char style[] =
     ":root{color-scheme:light dark;--page:#fff;--text:#1c2024;--faint:#5b6670;--grid:#d8dee4;"
@@ -40,8 +41,8 @@ static const char style[] =
     "th,td{padding:.2rem .6rem;border-bottom:1px solid var(--grid);text-align:right;"
     "white-space:nowrap}\n"
     "th{font-weight:600}thead th{white-space:normal;vertical-align:bottom}\n"
-    "th:first-child,td.name,th.name{text-align:left;white-space:normal;"
-    "overflow-wrap:anywhere;min-width:11rem}tbody th{font-weight:400}\n"
+    "tbody th,.left{text-align:left}tbody th{white-space:normal;"
+    "overflow-wrap:anywhere;min-width:11rem;font-weight:400}\n"
     ":focus-visible{outline:2px solid var(--one)}\n";
 
 /* --- numbers --- */
@@ -145,34 +146,67 @@ put_figures(FILE *out, const struct recorder *recorder, const struct report *rep
 /* --- the charts --- */
 
 static void
+write_chart(FILE *out, const char *heading, const struct chart *chart)
+{
+    fprintf(out, "<section><h2>%s</h2>\n", heading);
+    chart_write(out, chart);
+    fputs("</section>\n", out);
+}
+
+static int64_t
+length_of(const struct recorder *recorder, const struct report *report)
+{
+    return report->since_ns - recorder->begin_ns;
+}
+
+static void
 write_tokens(FILE *out, const struct recorder *recorder, const struct report *report)
 {
     const struct series *series = recorder->series;
     const struct chart_line lines[] = {
         {&series[RECORDED_HELD], "Tokens that jobs have", "one", CHART_AREA, CHART_MEAN},
-        {&series[RECORDED_WAITING + TIMELINE_FOR_TOKEN], "Jobs that wait for a token", "two",
-         CHART_LINE, CHART_MEAN},
-        {&series[RECORDED_WAITING + TIMELINE_FOR_MEMORY], "Jobs that wait for memory", "three",
-         CHART_LINE, CHART_MEAN},
         {&series[RECORDED_JOBS], "Jobs at once, at most", "limit", CHART_LINE, CHART_MOST},
     };
-    char description[160];
+    char description[80];
 
-    snprintf(description, sizeof(description),
-             "%.2f tokens in the mean and %u at most; up to %.0f jobs waited for one at a time.",
-             report_mean_jobs(report), report->highest,
-             series_highest(&series[RECORDED_WAITING + TIMELINE_FOR_TOKEN]));
+    snprintf(description, sizeof(description), "%.2f tokens in the mean, %u at most.",
+             report_mean_jobs(report), report->highest);
     const struct chart chart = {.id = "tokens",
                                 .title = "Tokens over time",
                                 .description = description,
                                 .unit = "",
                                 .divisor = 1,
-                                .length_ns = report->since_ns - recorder->begin_ns,
+                                .length_ns = length_of(recorder, report),
                                 .line_count = sizeof(lines) / sizeof(lines[0]),
                                 .lines = lines};
-    fputs("<section><h2>Tokens</h2>\n", out);
-    chart_write(out, &chart);
-    fputs("</section>\n", out);
+    write_chart(out, "Tokens", &chart);
+}
+
+static void
+write_waiting(FILE *out, const struct recorder *recorder, const struct report *report)
+{
+    const struct series *for_token = &recorder->series[RECORDED_WAITING + TIMELINE_FOR_TOKEN],
+                        *for_memory = &recorder->series[RECORDED_WAITING + TIMELINE_FOR_MEMORY];
+    const struct chart_line lines[] = {
+        {for_token, "Jobs that wait for a token", "two", CHART_LINE, CHART_MEAN},
+        {for_memory, "Jobs that wait for memory", "three", CHART_LINE, CHART_MEAN},
+    };
+    char description[120];
+
+    if (series_highest(for_token) == 0 && series_highest(for_memory) == 0)
+        return;
+    snprintf(description, sizeof(description),
+             "At most %.0f jobs waited for a token at one time, and %.0f for memory.",
+             series_highest(for_token), series_highest(for_memory));
+    const struct chart chart = {.id = "waiting",
+                                .title = "Jobs that wait, over time",
+                                .description = description,
+                                .unit = "",
+                                .divisor = 1,
+                                .length_ns = length_of(recorder, report),
+                                .line_count = sizeof(lines) / sizeof(lines[0]),
+                                .lines = lines};
+    write_chart(out, "Jobs that wait", &chart);
 }
 
 static void
@@ -197,25 +231,24 @@ write_memory_chart(FILE *out, const struct recorder *recorder, const struct repo
                                 .description = description,
                                 .unit = is_large ? "GiB" : "MiB",
                                 .divisor = is_large ? GIB : MIB,
-                                .length_ns = report->since_ns - recorder->begin_ns,
+                                .length_ns = length_of(recorder, report),
                                 .line_count = sizeof(lines) / sizeof(lines[0]),
                                 .lines = lines};
-    chart_write(out, &chart);
+    write_chart(out, "Memory", &chart);
 }
 
 static void
 write_memory(FILE *out, const struct recorder *recorder, const struct report *report)
 {
-    fputs("<section><h2>Memory</h2>\n", out);
     if (recorder->series[RECORDED_USED].has_value)
         write_memory_chart(out, recorder, report);
     else
-        fputs("<p>No gate has told of memory.</p>\n", out);
-    fputs("</section>\n", out);
+        fputs("<section><h2>Memory</h2>\n<p>No gate has told of memory.</p></section>\n", out);
 }
 
 /* --- the tables --- */
 
+/* A column that begins with LEFT holds text, others numbers. */
 static void
 begin_table(FILE *out, const char *id, const char *title, const char *caption,
             const char *const *columns)
@@ -225,8 +258,8 @@ begin_table(FILE *out, const char *id, const char *title, const char *caption,
             "aria-labelledby=\"%s\"><table><caption>%s</caption>\n<thead><tr>",
             id, title, id, caption);
     for (; *columns; columns++)
-        fprintf(out, "<th scope=\"col\"%s>%s</th>",
-                strcmp(*columns, "Build") == 0 ? " class=\"name\"" : "", *columns);
+        fprintf(out, "<th scope=\"col\"%s>%s</th>", **columns == LEFT ? " class=\"left\"" : "",
+                **columns == LEFT ? *columns + 1 : *columns);
     fputs("</tr></thead>\n<tbody>\n", out);
 }
 
@@ -236,31 +269,20 @@ end_table(FILE *out)
     fputs("</tbody></table></div></section>\n", out);
 }
 
+/* What is not as it should be. */
 static void
-put_name_of_gate(FILE *out, const struct timeline *timeline, unsigned number)
+put_notes_cell(FILE *out, const struct summary_job *job)
 {
-    const struct timeline_gate *gate;
+    const bool is_known = job->status != 0 && job->status != -1;
 
-    TAILQ_FOREACH (gate, &timeline->gates, in_timeline)
-        if (gate->number == number && gate->name)
-            chart_put_text(out, gate->name);
-}
-
-static void
-put_status_cell(FILE *out, int status)
-{
-    if (status == 0 || status == -1)
-        fputs("<td></td>", out);
-    else if (WIFSIGNALED(status))
-        fprintf(out, "<td>signal %d</td>", WTERMSIG(status));
-    else
-        fprintf(out, "<td>exit %d</td>", WEXITSTATUS(status));
-}
-
-static bool
-has_builds(const struct recorder *recorder)
-{
-    return recorder->timeline.gates_seen > 1;
+    fputs("<td>", out);
+    if (job->runs > 1)
+        fprintf(out, "run %u times%s", job->runs, is_known ? ", " : "");
+    if (is_known && WIFSIGNALED(job->status))
+        fprintf(out, "signal %d", WTERMSIG(job->status));
+    else if (is_known)
+        fprintf(out, "exit %d", WEXITSTATUS(job->status));
+    fputs("</td>", out);
 }
 
 static void
@@ -275,30 +297,17 @@ write_job(FILE *out, const struct recorder *recorder, const struct summary_job *
     put_time_cell(out, job->waited_ns[TIMELINE_FOR_TOKEN]);
     put_time_cell(out, job->waited_ns[TIMELINE_FOR_MEMORY]);
     put_time_cell(out, job->began_ns > 0 ? job->began_ns - recorder->begin_ns : 0);
-    put_count_cell(out, job->runs > 1 ? job->runs : 0);
-    put_status_cell(out, job->status);
-    if (has_builds(recorder)) {
-        fputs("<td class=\"name\">", out);
-        put_name_of_gate(out, &recorder->timeline, job->gate);
-        fputs("</td>", out);
-    }
+    fprintf(out, "<td>%u</td>", job->gate);
+    put_notes_cell(out, job);
     fputs("</tr>\n", out);
 }
 
 static void
 write_jobs(FILE *out, const struct recorder *recorder, enum summary_list list)
 {
-    const char *const columns[] = {"Job",
-                                   "Ran",
-                                   "Memory",
-                                   "Expected",
-                                   "Waited for a token",
-                                   "Waited for memory",
-                                   "Began after",
-                                   "Runs",
-                                   "Failed",
-                                   has_builds(recorder) ? "Build" : NULL,
-                                   NULL};
+    static const char *const columns[] = {
+        "Job",         "Ran",   "Memory", "Expected", "Waited for a token", "Waited for memory",
+        "Began after", "Build", "Notes",  NULL};
     static const char *const ids[] = {"longest", "heaviest", "waited"};
     static const char *const titles[] = {"Longest jobs", "Heaviest jobs",
                                          "Jobs that waited longest"};
@@ -336,7 +345,7 @@ write_gate(FILE *out, const struct timeline_gate *gate)
 {
     const struct timeline_counts *counts = &gate->counts;
 
-    fputs("<tr><th scope=\"row\">", out);
+    fprintf(out, "<tr><td>%u</td><th scope=\"row\" class=\"name\">", gate->number);
     chart_put_text(out, gate->name ? gate->name : "a gate");
     fputs("</th>", out);
     put_count_cell(out, counts->jobs);
@@ -353,9 +362,17 @@ write_gate(FILE *out, const struct timeline_gate *gate)
 static void
 write_gates(FILE *out, const struct timeline *timeline)
 {
-    static const char *const columns[] = {
-        "Build",   "Jobs",    "Failed",       "Ran", "Waited for tokens", "Waited for memory",
-        "Put off", "Stopped", "Heaviest job", NULL};
+    static const char *const columns[] = {"No.",
+                                          "<Build",
+                                          "Jobs",
+                                          "Failed",
+                                          "Ran",
+                                          "Waited for tokens",
+                                          "Waited for memory",
+                                          "Put off",
+                                          "Stopped",
+                                          "Heaviest job",
+                                          NULL};
     const struct timeline_gate **gates = calloc(timeline->gate_count + 1, sizeof(*gates));
     const struct timeline_gate *gate;
     size_t count = 0;
@@ -413,6 +430,7 @@ report_page(const struct recorder *recorder, const struct report *report, unsign
         put_memory_figures(out, memory);
     fputs("</dl>\n", out);
     write_tokens(out, recorder, report);
+    write_waiting(out, recorder, report);
     write_memory(out, recorder, report);
     write_gates(out, &recorder->timeline);
     for (enum summary_list list = 0; list < SUMMARY_LISTS; list++)

@@ -123,8 +123,9 @@ check() {
     mkfifo fifo
     # shellcheck disable=SC2034 # it lives as long as the test
     exec {reader}<>fifo
-    make_tree m 2 0
-    "$JOBWRAP" -j2 --parent=none --trace=fifo sh -c 'for i in $(seq 200); do make -f m.mk; done' 2>said
+    require ninja
+    ninja_tree n 150 0
+    "$JOBWRAP" -j2 --parent=none --trace=fifo ninja -C n 2>said
     grep -q 'jobwrap: write fifo: Resource temporarily unavailable; the trace ends there' said
 }
 
