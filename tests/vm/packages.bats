@@ -22,7 +22,7 @@ make_newer() {
     for package in "$PACKAGES"/*.deb; do
         rm -rf "$BATS_TEST_TMPDIR/tree"
         dpkg-deb --raw-extract "$package" "$BATS_TEST_TMPDIR/tree"
-        sed -i 's/^Version: .*/&+next/' "$BATS_TEST_TMPDIR/tree/DEBIAN/control"
+        sed -i 's/^Version: .*/&+next/; s/(= [^)]*/&+next/' "$BATS_TEST_TMPDIR/tree/DEBIAN/control"
         dpkg-deb --build -Znone "$BATS_TEST_TMPDIR/tree" "$1"
     done
 }
@@ -57,7 +57,7 @@ END
     stevectl --server /dev/steve set jobs=2
     spawn jobwrap --parent=/dev/steve -- make
     build=$spawned
-    wait_for 10 eval '[ "$(cat log 2>/dev/null | wc -l)" = 2 ]'
+    wait_for 10 eval '[ "$(grep -c . log 2>/dev/null)" = 2 ]'
     dpkg --install newer/*.deb
     [ "$(pid)" != "$before" ]
     [ "$(stevectl --server /dev/steve get held)" = 2 ]
