@@ -5,9 +5,20 @@
 
 load ../lib/bash/common
 
+NAMES=(jobwrap ninja-shim steved)
+
+# Without triggers: man-db reads more files than the guest may have open.
+install_from() {
+    local name packages=()
+    for name in "${NAMES[@]}"; do
+        packages+=("$1/$name"_*.deb)
+    done
+    dpkg --no-triggers --install "${packages[@]}"
+}
+
 setup_file() {
     [ -c /dev/cuse ]
-    dpkg --install "${PACKAGES:?}"/*.deb
+    install_from "${PACKAGES:?}"
 }
 
 teardown() {
@@ -17,11 +28,11 @@ teardown() {
 
 # make_newer DIRECTORY: the same files in packages of the next revision.
 make_newer() {
-    local package
+    local name
     mkdir "$1"
-    for package in "$PACKAGES"/*.deb; do
+    for name in "${NAMES[@]}"; do
         rm -rf "$BATS_TEST_TMPDIR/tree"
-        dpkg-deb --raw-extract "$package" "$BATS_TEST_TMPDIR/tree"
+        dpkg-deb --raw-extract "$PACKAGES/$name"_*.deb "$BATS_TEST_TMPDIR/tree"
         sed -i 's/^Version: .*/&+next/' "$BATS_TEST_TMPDIR/tree/DEBIAN/control"
         dpkg-deb --build -Znone "$BATS_TEST_TMPDIR/tree" "$1"
     done
@@ -57,8 +68,8 @@ END
     stevectl --server /dev/steve set jobs=2
     spawn jobwrap --parent=/dev/steve -- make
     build=$spawned
-    wait_for 10 eval '[ "$(cat log 2>/dev/null | wc -l)" = 2 ]'
-    dpkg --install newer/*.deb
+    wait_for 10 eval '[ "$(grep -c . log 2>/dev/null)" = 2 ]'
+    install_from newer
     [ "$(pid)" != "$before" ]
     [ "$(stevectl --server /dev/steve get held)" = 2 ]
     touch go
@@ -70,7 +81,7 @@ END
 
 @test 'purge stops the service and leaves nothing of it' {
     systemctl enable --now steved.service
-    dpkg --purge jobwrap ninja-shim steved steved-dev python3-pytest-jobwrap
+    dpkg --no-triggers --purge "${NAMES[@]}"
     [ ! -e /dev/steve ]
     run ! systemctl cat steved.service
     [ -z "$(find /etc /usr/lib/systemd /lib/systemd /var/lib/systemd -name '*steved*')" ]

@@ -112,7 +112,7 @@ src_test() {
 
 src_install() {
 	meson_src_install
-	dodoc README.md docs/{accounting,from-steve,portage,protocol}.md
+	dodoc CHANGELOG.md README.md docs/{accounting,from-steve,memory,portage,protocol,security}.md
 }
 
 pkg_postinst() {
