@@ -23,6 +23,8 @@
 #define DEVICE_NAME_MAX 64
 #define IDLE_TIMEOUT_MIN_MS 100u
 #define IDLE_TIMEOUT_MAX_MS 86400000u
+/* In the environment of servers that root has started, though they may be another user by now. */
+#define IS_ROOTS "STEVED_IS_ROOTS"
 
 static const char usage[] =
     "Usage: steved [OPTION]...\n"
@@ -269,6 +271,18 @@ find_config(int argc, char **argv)
     return config;
 }
 
+/* Argument `*word` names a file, `path`, which is to be the same one from another directory. */
+static void
+make_absolute(char **word, const char *path)
+{
+    char *directory = path[0] == '/' ? NULL : getcwd(NULL, 0), *absolute;
+
+    if (directory &&
+        asprintf(&absolute, "%.*s%s/%s", (int)(path - *word), *word, directory, path) >= 0)
+        *word = absolute;
+    free(directory);
+}
+
 static void
 set_from_command_line(struct options *options, int argc, char **argv)
 {
@@ -284,6 +298,8 @@ set_from_command_line(struct options *options, int argc, char **argv)
         snprintf(label, sizeof(label), "--%s", option->name);
         if (wanted)
             usage_refuse(label, optarg, wanted);
+        if (kind == CONFIG)
+            make_absolute(&argv[optind - 1], optarg);
     }
     if (!argv[optind])
         return;
@@ -321,15 +337,19 @@ set_from_file(struct options *options, const struct source *source)
 static void
 set_from_files(struct options *options, const char *config)
 {
-    const bool is_root = geteuid() == 0;
+    const bool is_root = geteuid() == 0 || getenv(IS_ROOTS);
     struct source file = {.path = config};
 
+    if (is_root && setenv(IS_ROOTS, "1", 1) < 0)
+        exit(EXIT_FAILURE);
     if (config) {
         set_from_file(options, &file);
+        options->config = config;
         return;
     }
     file = (struct source){.path = MACHINE_CONFIG, .is_machines = !is_root, .may_lack = true};
     set_from_file(options, &file);
+    options->config = options->files[0] ? file.path : NULL;
     char *users = is_root ? NULL : config_user_path();
     if (!users)
         return;

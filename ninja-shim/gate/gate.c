@@ -9,6 +9,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "libjobserver/environment.h"
 #include "libjobserver/implicit.h"
 #include "libjobserver/process.h"
 #include "libjobserver/program/clock.h"
@@ -187,6 +188,12 @@ run_process(struct gate *gate, struct gate_process *process)
 }
 
 static void
+number_token(struct gate *gate, struct gate_job *job)
+{
+    job->token = (int)(gate->tokens_numbered++ & INT_MAX);
+}
+
+static void
 run_job(struct gate *gate, struct gate_job *job, enum job_pay pay)
 {
     struct gate_process *process;
@@ -195,7 +202,7 @@ run_job(struct gate *gate, struct gate_job *job, enum job_pay pay)
     gate_memory_started(gate, job);
     gate_tell_started(gate, job);
     if (pay == PAY_TOKEN)
-        job->token = (int)(gate->tokens_numbered++ & INT_MAX);
+        number_token(gate, job);
     TAILQ_FOREACH (process, &job->processes, in_job) {
         if (process->pidfd >= 0)
             run_process(gate, process);
@@ -242,17 +249,74 @@ end_waiting(struct gate *gate, pid_t lazy, int status)
     }
 }
 
+/* --- the next server --- */
+
+static void
+stop_awaiting_server(struct gate *gate)
+{
+    if (!gate->next_event)
+        return;
+    event_free(gate->next_event);
+    gate->next_event = NULL;
+    server_events_close(&gate->server_events);
+}
+
+/* Nothing may be acquired before the keeper is a member of our group there; one that is started anew will be. */
+static void
+on_server(evutil_socket_t fd, short what, void *argument)
+{
+    struct gate *gate = argument;
+    const struct gate_plan *plan = gate->plan;
+
+    server_events_drain(&gate->server_events);
+    struct client *found = environment_find_next(client_name(plan->client), plan->is_server_named);
+    if (!found)
+        return;
+    /* Who has ended already will be found anew. */
+    if (client_join_group(found) < 0) {
+        client_close(found);
+        return;
+    }
+    stop_awaiting_server(gate);
+    event_free(gate->token_event);
+    gate->token_event = NULL;
+    gate->is_token_awaited = false;
+    client_replace(plan->client, found);
+    gate->is_joining = true;
+    if (gate->keeper > 0)
+        kill(gate->keeper, SIGKILL);
+}
+
+/* A jobwrap around us ends with its build, and a FIFO tells nobody that its owner has ended. */
+static void
+await_server(struct gate *gate)
+{
+    const struct client *client = gate->plan->client;
+
+    if (client_kind(client) != CLIENT_SERVER || client_is_jobwrap(client) || gate->next_event ||
+        server_events_open(&gate->server_events) < 0)
+        return;
+    gate->next_event =
+        event_new(gate->base, gate->server_events.fd, EV_READ | EV_PERSIST, on_server, gate);
+    if (!gate->next_event || event_add(gate->next_event, NULL) < 0)
+        return;
+    /* It may be there already. */
+    event_active(gate->next_event, EV_READ, 0);
+}
+
 /* --- tokens --- */
 
 /* Without a server nobody counts any more; one at a time is what everybody may do. */
 static void
 lose_server(struct gate *gate, int error)
 {
-    if (!gate->is_server_gone)
-        message("jobserver %s: %s; going on with one job at a time",
-                client_name(gate->plan->client), strerror(-error));
+    if (gate->is_server_gone)
+        return;
+    message("jobserver %s: %s; going on with one job at a time", client_name(gate->plan->client),
+            strerror(-error));
     gate->is_server_gone = true;
     queue_serialize(&gate->queue);
+    await_server(gate);
 }
 
 /* A FIFO has no queue, and tells of nobody who waits: the first to read is always who is awake already. */
@@ -317,20 +381,42 @@ claim_slot(struct gate *gate)
     return is_paid;
 }
 
+/* What it runs on, or does not any more. */
 static void
-free_token(struct gate *gate)
+note_token(struct gate *gate, struct gate_job *job)
 {
-    struct gate_job *job = (struct gate_job *)queue_shift(&gate->queue);
     struct gate_process *process;
 
     TAILQ_FOREACH (process, &job->processes, in_job) {
         if (process->pidfd >= 0)
-            holdings_drop_token(gate->holdings, process->holding);
+            holdings_pay(gate->holdings, process->holding, job->token);
         if (process->copy)
-            holdings_drop_token(gate->holdings, process->copy_holding);
+            holdings_pay(gate->holdings, process->copy_holding, job->token);
     }
+}
+
+static void
+free_token(struct gate *gate)
+{
+    struct gate_job *job = (struct gate_job *)queue_shift(&gate->queue);
+
     job->token = HOLDINGS_NO_TOKEN;
+    note_token(gate, job);
     give_back(gate);
+}
+
+/* The token that was just borrowed is for one that runs on nothing; false: there is none. */
+static bool
+pay_for_unpaid(struct gate *gate)
+{
+    struct gate_job *job = (struct gate_job *)queue_first_unpaid(&gate->queue);
+
+    if (!job)
+        return false;
+    job->job.pay = PAY_TOKEN;
+    number_token(gate, job);
+    note_token(gate, job);
+    return true;
 }
 
 /* It has been killed to make room. When none of it is left, it waits again. */
@@ -496,7 +582,8 @@ run_on_token(struct gate *gate, struct gate_job *job)
         return true;
     if (!borrow(gate))
         return gate->is_server_gone || (!gate->is_claim_awaited && claim_slot(gate));
-    run_job(gate, job, PAY_TOKEN);
+    if (!pay_for_unpaid(gate))
+        run_job(gate, job, PAY_TOKEN);
     return true;
 }
 
@@ -549,6 +636,52 @@ gate_serve(struct gate *gate)
     gate_tell_turn_over(gate, !job);
     await_token(gate, step == QUEUE_USE_TOKEN && !gate->is_server_gone && !gate->is_ledger_full);
     gate_memory_schedule(gate);
+}
+
+/* --- coming to another server --- */
+
+static void
+renew_tokens(struct gate *gate, unsigned tokens)
+{
+    const struct client *client = gate->plan->client;
+    bool is_paid = gate->plan->may_be_paid_later
+                       ? implicit_is_paid(gate->plan->client, IMPLICIT_AUTO, false)
+                       : gate->plan->rules.is_implicit_paid;
+    unsigned unused = queue_renew(&gate->queue, is_paid, tokens);
+    struct job *job;
+
+    TAILQ_FOREACH (job, &gate->queue.running, in_queue) {
+        struct gate_job *running = (struct gate_job *)job;
+        running->token = HOLDINGS_NO_TOKEN;
+        if (job->pay == PAY_TOKEN)
+            number_token(gate, running);
+        note_token(gate, running);
+    }
+    gate->is_server_gone = gate->is_claim_awaited = false;
+    message("tokens come from %s now", client_name(client));
+    while (unused-- > 0 && !gate->is_server_gone)
+        give_back(gate);
+    while (queue_first_unpaid(&gate->queue) && borrow(gate))
+        pay_for_unpaid(gate);
+}
+
+void
+gate_keeper_renewed(struct gate *gate)
+{
+    if (!gate->is_joining)
+        return;
+    gate->is_joining = false;
+    int result = ledger_renew(&gate->ledger);
+    if (result >= 0) {
+        gate->token_event = event_new(gate->base, client_fd(gate->plan->client),
+                                      EV_READ | EV_PERSIST, on_token, gate);
+        if (!gate->token_event)
+            return;
+        renew_tokens(gate, (unsigned)result);
+    } else {
+        await_server(gate); /* it has ended, too */
+    }
+    gate_serve(gate);
 }
 
 /* --- coming and going --- */
@@ -782,6 +915,7 @@ gate_close(struct gate *gate)
 
     if (gate->ledger.client)
         ledger_repay_all_but(&gate->ledger, 0);
+    stop_awaiting_server(gate);
     gate_memory_close(gate);
     gate_tell_now(gate);
     copies_close(gate);

@@ -112,6 +112,7 @@ put_up_gate(const struct jobgate *jobgate)
         .rules = {.is_implicit_paid = implicit_is_paid(jobserver->client, options->implicit,
                                                        jobserver->is_from_environment)},
         .may_be_paid_later = implicit_may_come(jobserver->client, options->implicit),
+        .is_server_named = options->server != NULL,
         .names = options->names,
         .memory = options->memory,
     };

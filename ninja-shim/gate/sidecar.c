@@ -82,6 +82,8 @@ on_children(evutil_socket_t fd, short what, void *argument)
     /* If that fails, it is tried again when something else happens. */
     if (gate->keeper <= 0)
         gate_keeper_start(&sidecar->duties, &sidecar->gate.keeper);
+    if (gate->keeper > 0)
+        gate_keeper_renewed(gate);
 }
 
 /* libevent gives up by exit(1) where it cannot get a descriptor. */

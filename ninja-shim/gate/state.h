@@ -12,6 +12,7 @@
 #include "libjobserver/client.h"
 #include "libjobserver/ledger.h"
 #include "libjobserver/memory/mode.h"
+#include "libjobserver/server_events.h"
 #include "ninja-shim/gate/holdings.h"
 #include "ninja-shim/gate/kind.h"
 #include "ninja-shim/gate/memory_job.h"
@@ -37,6 +38,7 @@ struct gate_plan {
         *client; /* the jobserver. Where rules.needs_no_tokens: one that keeps accounts, or NULL */
     struct queue_rules rules;
     bool may_be_paid_later;   /* the implicit slot: implicit_may_come() */
+    bool is_server_named;     /* by the user: none elsewhere takes its place */
     unsigned jobs;            /* the most that the lazy client will start; 0: nobody knows */
     const char *const *names; /* processes called so are lazy clients; ends with NULL */
     bool is_root_lazy;        /* and so is the program itself, whatever it is called */
@@ -108,6 +110,9 @@ struct gate {
     struct ledger ledger;
     bool is_ledger_full; /* until a token goes back */
     bool is_server_gone;
+    struct server_events server_events; /* open as long as next_event is */
+    struct event *next_event;           /* the next server is looked for; NULL: it is not */
+    bool is_joining;                    /* there is one, which the keeper is to join */
     bool has_returned;         /* a token, since the jobserver has last said that one is there */
     bool is_told;              /* it has said so in this turn of the event loop */
     int64_t paused_ns;         /* when the last pause began */

@@ -385,15 +385,31 @@ for _ in range(6): assert manager.recv(8192) == b"WATCHDOG=1"' "$BATS_TEST_TMPDI
     ends_with 0
 }
 
-@test 'a daemon goes on, too' {
+@test 'what the next server could not read as its user is refused at the start' {
+    require_root
+    directory_for_all
+    echo 'jobs = 2' >"$OTHER/steved.conf"
+    chmod 0600 "$OTHER/steved.conf"
+    refuses 1 "$STEVED" --mount "$MOUNT" --user nobody --group nogroup --config "$OTHER/steved.conf"
+    [[ $stderr == "steved: --user 'nobody': this user cannot read $OTHER/steved.conf, "* ]]
+    run ! is_mounted "$MOUNT"
+}
+
+@test 'a daemon goes on, too, and reads the file that it was given anew' {
     cd "$BATS_TEST_TMPDIR"
-    ./steved --mount mount --jobs 2 --daemon
+    echo 'jobs = 2' >options
+    ./steved --mount mount --config=options --daemon
     server=$(steved_get pid)
     guardian=$(parent_of "$server")
     old=$server
     kill -s KILL "$server"
     succeeded "$old"
     [ "$(readlink "/proc/$server/fd/"{0,1,2} | sort -u)" = /dev/null ]
+    old=$server
+    echo 'jobs = 3' >options
+    kill -s KILL "$server"
+    succeeded "$old"
+    [ "$(steved_get jobs)" = 3 ]
     kill "$guardian"
     wait_for 10 has_ended "$guardian"
     has_ended "$server"
