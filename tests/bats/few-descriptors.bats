@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Where few descriptors may be open, and files may not grow: it is said, and nothing hangs and nothing is
-# lost. By hand all numbers of descriptors from 3 to 40 are worth a try.
+# Where few descriptors may be open, memory runs out, and files may not grow: it is said, and nothing hangs and nothing
+# is lost. By hand all numbers of descriptors from 3 to 40 are worth a try, and allocations up to 250.
 
 load ../lib/bash/common
 
@@ -52,6 +52,23 @@ few() {
 @test "make's shim" {
     require make
     few make 4 13 18 40
+}
+
+@test 'memory runs out: a jobwrap with a pool of its own, and one below a FIFO' {
+    few --allocations root 1-6 18-26 60
+    few --allocations --once fifo 9 40
+}
+
+@test 'memory runs out: jobgate says that what it cannot hold back is ended' {
+    few --allocations jobgate 1 60 125 140
+}
+
+@test 'memory runs out: the shims start no build that leaves the jobserver' {
+    require make ninja
+    NINJA=$(command -v ninja)
+    export NINJA
+    few --allocations --once make 3-9
+    few --allocations --once ninja 2 20
 }
 
 # without_files COMMAND...: what it says goes through a pipe.
