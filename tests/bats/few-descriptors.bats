@@ -71,6 +71,40 @@ few() {
     few --allocations --once ninja 2 20
 }
 
+# steved_without_memory N [once]: exported for what the test starts.
+steved_without_memory() {
+    export LD_PRELOAD=$BUILD/tests/lib/libno-memory.so NO_MEMORY_BELOW=$STEVED NO_MEMORY_AT=$1
+    unset NO_MEMORY_ONCE
+    [ $# = 1 ] || export NO_MEMORY_ONCE=1
+}
+
+# Where the greeting of the kernel is not answered, and where libseccomp dies, depends on versions.
+@test 'memory runs out: steved says why it does not start, and leaves no mount' {
+    require_fuse
+    mount=$BATS_TEST_TMPDIR/steve
+    STEVED_MOUNTS+=("$mount")
+    for n in 1 7 30 100 {199..207} 400 700 1000; do
+        steved_without_memory $n
+        run -1 timeout 20 "$STEVED" --mount "$mount"
+        echo "$n: $output"
+        [ -n "$output" ]
+        ! is_mounted "$mount"
+    done
+}
+
+@test 'memory runs out while steved serves: who asks is told, no token is lost' {
+    for n in 1185 1200 1215 1230; do
+        steved_without_memory $n once
+        start_steved --jobs 2
+        for _ in 1 2; do
+            "$JOBWRAP" --parent="$SERVER" --no-shims true || true
+            dd if="$SERVER" bs=1 count=1 status=none of=token || true
+        done
+        wait_for 10 steved_has free 2
+        stop "$STEVED_PID"
+    done
+}
+
 # without_files COMMAND...: what it says goes through a pipe.
 without_files() {
     (ulimit -f 0 && "$@") 2>&1 | cat
