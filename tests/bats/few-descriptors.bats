@@ -84,7 +84,7 @@ steved_without_memory() {
     mount=$BATS_TEST_TMPDIR/steve
     STEVED_MOUNTS+=("$mount")
     for n in 1 7 30 100 {199..207} 400 700 1000; do
-        steved_without_memory $n
+        steved_without_memory "$n"
         run -1 timeout 20 "$STEVED" --mount "$mount"
         echo "$n: $output"
         [ -n "$output" ]
@@ -94,7 +94,7 @@ steved_without_memory() {
 
 @test 'memory runs out while steved serves: who asks is told, no token is lost' {
     for n in 1185 1200 1215 1230; do
-        steved_without_memory $n once
+        steved_without_memory "$n" once
         start_steved --jobs 2
         for _ in 1 2; do
             "$JOBWRAP" --parent="$SERVER" --no-shims true || true
@@ -130,4 +130,45 @@ without_files() {
     run -0 without_files "$JOBWRAP" --parent=none -j2 --memory=off "$JOBGATE" --gate=seccomp \
         --jobs-of=sh sh -c 'sleep 0; echo job; exit 0'
     [ "$output" = job ]
+}
+
+@test 'a full file system: what cannot be written is said, the build is as without, and what was there stays' {
+    require_root
+    require unshare
+    run -0 unshare --mount --propagation private bash -euc '
+        gated() {
+            "$JOBWRAP" --parent=none -j2 --memory=on \
+                "$JOBGATE" --jobs-of=sh sh -c "sleep 0; echo \"$1\"; exit 0"
+        }
+        mount -t tmpfs -o size=300k,mode=0700 tmpfs "$XDG_CACHE_HOME"
+        cd "$XDG_CACHE_HOME"
+        gated "there is room"
+        head -c 400k /dev/zero >fill || true
+        gated "there is none"
+        "$JOBWRAP" --parent=none --report=report sh -c "exit 3" || echo "status $?"
+        rm fill
+        "$JOBWRAP" --memory-history list'
+    echo "$output"
+    [ "${lines[0]}" = 'there is room' ]
+    [[ $output == *'there is none'* ]]
+    [[ $output == *"jobgate: memory history: $XDG_CACHE_HOME/jobwrap/memory.sqlite: "* ]]
+    [[ $output == *'jobwrap: write report: No space left on device'* ]]
+    [[ $output == *'status 3'* ]]
+    [[ ${lines[-1]} == *' sleep '* ]]
+}
+
+@test 'pipes that may not grow: the ledger says how many tokens it has room for, and all come back' {
+    local parent=$BATS_TEST_TMPDIR/parent said=$BATS_TEST_TMPDIR/said
+    make_fifo "$parent" 300
+    refused EPERM fcntl=1031 # F_SETPIPE_SZ
+    export SAID=$said
+    "${refused[@]}" "$JOBWRAP" --parent="$parent" --implicit=acquire python3 -c 'import os, select
+fifo = os.open(os.environ["JOBWRAP_FIFO"], os.O_RDWR | os.O_NONBLOCK)
+tokens = 0
+while not os.path.getsize(os.environ["SAID"]):
+    if select.select([fifo], [], [], 0.02)[0]:
+        tokens += len(os.read(fifo, 1))
+os.write(fifo, b"+" * tokens)' 2>"$said"
+    grep -x 'jobwrap: ledger: [0-9]* tokens are all that it has room for' "$said"
+    fifo_has "$parent" 300
 }
