@@ -138,11 +138,13 @@ guard_against_circles(const struct options *options)
     char **command = options->command;
     int result = program_enter_level();
 
-    if (result < 0) {
+    if (result == -ELOOP)
         message("run %s: %u jobwraps are around this one already; does it run itself?", command[0],
                 PROGRAM_LEVEL_MAX);
+    else if (result < 0)
+        message_errno(result, "run %s", command[0]);
+    if (result < 0)
         exit(EXIT_OURS);
-    }
     if (!program_is_asked())
         return;
     execvp(command[0], command);

@@ -284,7 +284,8 @@ go_on(struct guardian *guardian, int status)
                    fd_store_has(&guardian->store, FD_NAME_STATE);
 
     guardian->status = status;
-    if (guardian->lives.has_served && !guardian->lives.is_ending)
+    /* One that ends by itself before it serves has said why. */
+    if (!guardian->lives.is_ending && (guardian->lives.has_served || WIFSIGNALED(status)))
         say_end(guardian, status);
     if (!goes_on)
         end(guardian, status);
@@ -494,7 +495,10 @@ become_first_server(struct guardian *guardian)
     free(guardian->program);
     notify_close(&guardian->manager);
     daemon_forget(guardian->daemon);
-    return tell_where_to_notify(guardian, guardian->notices[1]);
+    int error = tell_where_to_notify(guardian, guardian->notices[1]);
+    if (error < 0)
+        message_errno(error, "start: tell the server where its guardian listens");
+    return error;
 }
 
 /* Where it cannot be found again it is not started again either, which is said then. */

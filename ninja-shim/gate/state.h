@@ -7,7 +7,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
-#include <uthash.h>
 
 #include "libjobserver/client.h"
 #include "libjobserver/ledger.h"
@@ -18,6 +17,7 @@
 #include "ninja-shim/gate/memory_job.h"
 #include "ninja-shim/gate/pipes.h"
 #include "ninja-shim/gate/queue.h"
+#include "ninja-shim/gate/table.h"
 
 #define GATE_ENDING_SIZE 64     /* of a text, with its NUL */
 #define GATE_STATUS_OF_JOB (-1) /* that of the job that has failed */

@@ -346,11 +346,14 @@ on_birth(struct gate *gate, pid_t pid)
     else if (process_info(pid, &info) == 0)
         parent = info.parent;
     struct tracee *known = tracer_find(tracer, parent);
-    struct tracee *tracee = known ? add_child(tracer, known, pid) : NULL;
-    if (tracee)
-        send_off(gate, tracee);
-    else /* whose child it is, nobody can know any more */
+    if (!known) { /* whose child it is, nobody can know any more */
         kill(pid, SIGKILL);
+        return;
+    }
+    struct tracee *tracee = add_child(tracer, known, pid);
+    if (!tracee)
+        table_out_of_memory();
+    send_off(gate, tracee);
 }
 
 static bool
