@@ -3,18 +3,19 @@
 # Commands of a document, $DOCUMENT, run as they stand there: each test names its block by the heading
 # or the bold words before it. Besides common.bash.
 
-# Each command block: its name, then its lines, indented.
+# command_blocks [LANGUAGE]: each block of commands, or of that: its name, then its lines, indented.
 command_blocks() {
-    awk '
+    awk -v mark='```'"${1-sh}" '
         /^## / { name = substr($0, 4) }
         /^\*\*/ { split($0, part, /\*\*/); name = part[2] }
-        /^```sh$/ { inside = 1; print name; next }
+        $0 == mark { inside = 1; print name; next }
         /^```/ { inside = 0 }
         inside { print "    " $0 }' "$DOCUMENT"
 }
 
+# block NAME [LANGUAGE]
 block() {
-    command_blocks |
+    command_blocks "${2-sh}" |
         awk -v name="$1" '/^[^ ]/ { inside = $0 == name; next } inside { print substr($0, 5) }'
 }
 
