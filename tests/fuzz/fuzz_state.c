@@ -156,13 +156,21 @@ take_over(struct server *server, int fd)
     return error;
 }
 
+/* A request begins with its size. */
+static void
+greet(struct state_greeting *greeting)
+{
+    greeting->request_size = greeting->answer_size = sizeof(greeting->request_size) * 2;
+    memcpy(greeting->request, &greeting->request_size, sizeof(greeting->request_size));
+}
+
 static struct server *
 begin(const struct options *options, struct input *input)
 {
     struct server *server = device_create(options);
 
     ALWAYS(server_begin(server) == 0);
-    state_greeting(server->state)->request_size = state_greeting(server->state)->answer_size = 8;
+    greet(state_greeting(server->state));
     device_steps(input, input_below(input, STEPS_MAX + 1));
     server_settle(server);
     if (input_below(input, 2))
