@@ -6,6 +6,8 @@
  * what the pool says.
  */
 
+#include <stdlib.h>
+
 #include "libjobserver/events/log.h"
 #include "libjobserver/pool/pool.h"
 
