@@ -20,7 +20,7 @@
 /* More jobs than that at one time are not looked at; and of more gates the first of those that do nothing are
  * forgotten. */
 #define TIMELINE_GATES_MAX 1024u
-#define TIMELINE_JOBS_MAX 16384u
+#define TIMELINE_JOBS_MAX 4096u
 
 /* Reasons to wait. */
 enum timeline_reason { TIMELINE_FOR_TOKEN, TIMELINE_FOR_MEMORY, TIMELINE_REASONS };

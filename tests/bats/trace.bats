@@ -44,12 +44,13 @@ check() {
 @test 'ninja: a span a job, in as many lanes as there are tokens, and waits' {
     require ninja
     ninja_tree n 9 0.05
+    at_once 3
     "$JOBWRAP" -j3 --parent=none --trace=t.json ninja -C n
     run -0 check t.json --spans 9 --at-most 3 --log "$LOG"
     [[ ${lines[0]} == '0 0 ninja -C n' && ${lines[1]} == '9 3 ninja '*'-C n in '* ]]
     grep -q '"ph":"b".*"waits for a token"' t.json
     grep -q '"ph":"C".*"tokens".*"held":3' t.json
-    grep -q '"ph":"C".*"tokens".*"waiting":6' t.json
+    grep -q '"ph":"C".*"tokens".*"waiting":[1-9]' t.json
     grep -q '"ph":"C".*"memory".*"used":' t.json
     # All of it, without what the check makes up for.
     python3 -c 'import json; json.load(open("t.json"))'
@@ -66,6 +67,7 @@ check() {
     make_tree m 6 0.05
     make_tree sub 3 0.05
     printf 'all: sub\nsub:; +@$(MAKE) -f sub.mk\n' >>m.mk
+    at_once 3
     "$JOBWRAP" -j3 --parent=none --trace=t.json make -f m.mk
     run -0 check t.json --spans 9 --at-most 3 --log "$LOG"
     [[ ${lines[1]} == '9 3 make -f m.mk in '* ]]
