@@ -26,6 +26,14 @@ sys.exit(not any(str(c[sys.argv[2]]) == sys.argv[3] for c in json.load(sys.stdin
                  if c["pid"] == int(sys.argv[1])))' "$@"
 }
 
+# client_called BEGINNING: the pid of the first whose command line begins so.
+client_called() {
+    stevectl status --json | python3 -c 'import json, sys
+found = [c["pid"] for c in json.load(sys.stdin)["clients"] if c["command"].startswith(sys.argv[1])]
+print(*found[:1])
+sys.exit(not found)' "$1"
+}
+
 # spawn_build: a jobwrap with more jobs than there are tokens; its pid in $spawned.
 spawn_build() {
     [ -p gate ] || gated_jobs 200
@@ -142,11 +150,12 @@ is_another() {
     cp Makefile inner.mk
     spawn_gated "$JOBWRAP" -j4 --parent=none -- sh -c 'echo "$JOBWRAP_FIFO" >fifo
         "$0" make -f inner.mk & make; wait' "$JOBWRAP"
-    wait_for 20 lives_jobs 4
+    wait_for 20 test -s fifo
     local SERVER outer=$spawned inner
     SERVER=$(cat fifo)
-    inner=$(stevectl status --json | python3 -c 'import json, sys
-print(*(c["pid"] for c in json.load(sys.stdin)["clients"] if c["command"].startswith("make -f")))')
+    wait_for 20 client_called 'make -f'
+    wait_for 20 steved_has held 4
+    inner=$(client_called 'make -f')
     # What uses the FIFO is one account, under the jobwrap itself.
     stevectl pause "$outer"
     client_has "$outer" paused True

@@ -9,7 +9,7 @@ load ../lib/bash/common
 load ../lib/bash/steved
 
 # STEVED_EVENT_JOB_*
-export TELL=$BUILD/tests/lib/tell JOB_STARTED=17 JOB_ENDED=18
+export TELL=$BUILD/tests/lib/tell JOB_STARTED=18 JOB_ENDED=19
 
 setup() {
     common_setup
