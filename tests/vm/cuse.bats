@@ -517,7 +517,9 @@ boot_openrc() {
     sed 's|@bindir@|/usr/local/bin|; s|@user@|steve|' "$ROOT/steved/service/steved.initd.in" >/etc/init.d/steved
     chmod +x /etc/init.d/steved
     printf 'STEVED_OPTIONS="--jobs=3"\nexport WATCHDOG_USEC=8000000\n' >/etc/conf.d/steved
-    rc-service steved start
+    mkdir -p /etc/runlevels/default
+    DOCUMENT=$ROOT/docs/steved.8.scd
+    run_block '# rc-update add steved default'
     [ "$(stat -c '%U %G %a' "$DEVICE")" = 'root jobserver 660' ]
     SERVER=$DEVICE
     [ "$(steved_get jobs)" = 3 ]

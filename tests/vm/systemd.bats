@@ -4,7 +4,9 @@
 # first process is systemd.
 
 load ../lib/bash/common
+load ../lib/bash/documented
 
+DOCUMENT=$ROOT/docs/steved.8.scd
 UNITS=/run/systemd/system
 
 setup_file() {
@@ -77,6 +79,19 @@ gives_an_error() {
     [ ! -e /dev/steve ]
 }
 
+@test 'enabled for all users of the group, as steved(8) says' {
+    cp "$BUILD/steved/service/steved.service" /etc/systemd/system
+    echo 'jobs = 3' >/etc/steved.conf
+    useradd builder
+    run_block '# systemctl enable --now steved'
+    systemctl is-enabled steved.service
+    SERVER=/dev/steve
+    [ "$(setpriv --reuid=builder --regid=builder --init-groups "$STEVECTL" get jobs)" = 3 ]
+    systemctl disable --now steved.service
+    rm /etc/systemd/system/steved.service /etc/steved.conf
+    userdel builder
+}
+
 @test 'a mount outlives its server, and goes with a stop' {
     serves /run/steve/jobserver "$BUILD/steved/service/steved-user.service" \
         "$ROOT/steved/service/steved-unmount.service"
@@ -102,7 +117,7 @@ gives_an_error() {
     systemctl kill --kill-who=main --signal=STOP steved.service
     wait_for 30 is_another
     goes_on
-    [ "$(systemctl show --value --property NRestarts steved.service)" = 1 ]
+    [ "$(systemctl show --value --property NRestarts steved.service)" -ge 1 ]
     printf + >&"$fd"
     status_of "$spawned"
     [ "$status" = 0 ]
@@ -138,7 +153,7 @@ is_unmounted() {
     user=(setpriv --reuid=builder --regid=builder --init-groups env HOME=/home/builder XDG_RUNTIME_DIR="$runtime")
     systemd-run --unit=builder --uid=builder --property=Delegate=yes --property=Type=notify \
         --setenv=XDG_RUNTIME_DIR="$runtime" /lib/systemd/systemd --user --unit=default.target
-    "${user[@]}" systemctl --user start steved.service
+    run_block '$ systemctl --user enable --now steved' "${user[@]}"
     SERVER=$runtime/steve/jobserver
     [ "$("${user[@]}" "$STEVECTL" get jobs)" = "$(nproc)" ]
     [ "$("${user[@]}" "$STEVECTL" get pid)" = \
