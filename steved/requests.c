@@ -265,6 +265,9 @@ record_row(struct server *server, const struct pool_row *row)
     };
     const enum state_table table = STATE_POOL_ROWS + row->kind;
 
+    /* What was refused for want of room has come and gone. */
+    if (row->is_gone && !state_has_room(table, row->number))
+        return;
     if (row->is_gone)
         state_drop(server->state, table, row->number);
     else

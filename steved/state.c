@@ -34,8 +34,11 @@
 
 static const char magic[8] = "steved\n";
 
-/* Openings, and clients, of which each may have processes, groups and accounts in the pool. */
+/* Openings, and clients, of which each may have processes, groups and accounts in the pool. A build for tests has
+ * fewer. */
+#ifndef OPENINGS_MAX
 #define OPENINGS_MAX (UINT32_C(1) << 17)
+#endif
 
 struct entry {
     uint32_t offset, size; /* in the file; of what follows, which is filled up to a multiple of 8 */

@@ -15,6 +15,7 @@ setup() {
     MOUNT=$BATS_TEST_TMPDIR/mount
     STEVED_MOUNTS+=("$MOUNT")
     SERVER=$MOUNT/jobserver
+    LIMITED=()
 }
 
 teardown() {
@@ -23,9 +24,9 @@ teardown() {
     common_teardown
 }
 
-# guarded [OPTION...]: in a session of its own, so without a terminal. LIMITED: a command to run it by.
+# guarded [OPTION...]: in a session of its own, so without a terminal; run by the command in LIMITED.
 guarded() {
-    spawn setsid --wait ${LIMITED-} "$BATS_TEST_TMPDIR/steved" --mount mount --jobs 2 "$@" \
+    spawn setsid --wait "${LIMITED[@]}" "$BATS_TEST_TMPDIR/steved" --mount mount --jobs 2 "$@" \
         2>>"$BATS_TEST_TMPDIR/steved.log"
     WAITER=$spawned
     wait_for 10 test -e "$SERVER"
@@ -233,7 +234,8 @@ no_leak_checker() {
     # The limit is for who is not root: guardian and server.
     local others
     others=$(ps -o pid= -u daemon | wc -l)
-    LIMITED="prlimit --nproc=$((others + 2))" guarded --user daemon --group daemon
+    LIMITED=(prlimit "--nproc=$((others + 2))")
+    guarded --user daemon --group daemon
     hold_and_wait
     spawn setpriv --reuid=daemon --clear-groups sleep 1000
     other=$spawned
