@@ -201,7 +201,8 @@ open_recorder(struct jobwrap *jobwrap)
 
     if (!options_shows_jobs(options))
         return true;
-    jobwrap->recorder = recorder_open(options->command, options->trace_file, jobwrap->jobs);
+    jobwrap->recorder = recorder_open(options->command, options->trace_file, jobwrap->jobs,
+                                      !jobwrap->parent.jobserver.client);
     jobwrap->report.recorder = jobwrap->recorder;
     return jobwrap->recorder;
 }

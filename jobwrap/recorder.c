@@ -157,7 +157,8 @@ note_event(struct recorder *recorder, const struct steved_event *event)
         note_memory(recorder, event);
         break;
     case STEVED_EVENT_JOBS:
-        note(recorder, RECORDED_JOBS, event->count, time_ns);
+        if (recorder->is_pool)
+            note(recorder, RECORDED_JOBS, event->count, time_ns);
         break;
     case STEVED_EVENT_RECLAIMED:
         trace_moment(&recorder->trace, "tokens taken back from the dead", event->count, time_ns);
@@ -215,7 +216,7 @@ begin_series(struct recorder *recorder, unsigned jobs)
 }
 
 struct recorder *
-recorder_open(char *const *command, const char *trace_file, unsigned jobs)
+recorder_open(char *const *command, const char *trace_file, unsigned jobs, bool is_pool)
 {
     struct recorder *recorder = calloc(1, sizeof(*recorder));
     const struct timeline_viewer viewer = {
@@ -228,6 +229,7 @@ recorder_open(char *const *command, const char *trace_file, unsigned jobs)
     }
     signal(SIGXFSZ, SIG_IGN); /* it is said what could not be written */
     recorder->begin_ns = clock_now_ns();
+    recorder->is_pool = is_pool;
     recorder->patience_ms = PATIENCE_MS;
     timeline_init(&recorder->timeline, &viewer, recorder->begin_ns);
     begin_series(recorder, jobs);

@@ -35,6 +35,7 @@ struct recorder_client {
 struct recorder {
     char *command; /* what jobwrap runs; owned */
     int64_t begin_ns;
+    bool is_pool; /* tokens are its own: as many as jobs at once */
     struct trace trace;
     struct timeline timeline;
     struct summary summary;
@@ -49,8 +50,9 @@ struct recorder {
     struct event *read_event;
 };
 
-/* trace_file: NULL: no trace is wanted; jobs: RECORDED_JOBS at first. NULL, with a message. */
-struct recorder *recorder_open(char *const *command, const char *trace_file, unsigned jobs);
+/* trace_file: NULL: no trace is wanted; jobs: RECORDED_JOBS at first; is_pool: as above. NULL, with a message. */
+struct recorder *recorder_open(char *const *command, const char *trace_file, unsigned jobs,
+                               bool is_pool);
 /* The log is there. 0 or a negative errno. */
 int recorder_read(struct recorder *recorder, struct event_log *log, struct event_base *base);
 /* Jobs have so many tokens from now on. */

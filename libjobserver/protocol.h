@@ -275,10 +275,10 @@ enum steved_event_kind {
     /* From here on told by a gate, whose process is `pid`; `job` is its number among the gate's. */
     STEVED_EVENT_JOB_WAITS, /* `status`: for what: STEVED_WAITS_FOR_* */
     /* `name`; duration_ns: how long it had waited; expected_bytes; `count`: 1: a token paid for it, 0: the implicit
-     * slot. */
+     * slot, or who has started it takes tokens itself. */
     STEVED_EVENT_JOB_STARTED,
-    /* `name`; `status` as of waitpid(2); duration_ns: how long it ran; bytes: the most that it had;
-     * expected_bytes. */
+    /* `name`; `status` as of waitpid(2), -1: nobody knows; duration_ns: how long it ran, 0: it never did; bytes: the
+     * most that it had, 0: nobody knows; expected_bytes. */
     STEVED_EVENT_JOB_ENDED,
     STEVED_EVENT_JOB_PUT_OFF, /* killed, or never let go on, to be run again; bytes: what it had */
     STEVED_EVENT_JOB_STOPPED, /* by SIGSTOP, since memory is short; bytes */
