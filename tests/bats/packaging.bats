@@ -75,7 +75,8 @@ version() {
     run -1 "$BATS_TEST_TMPDIR/status" /dev/null
 }
 
-# Compiled without optimisation, which takes half the time, and is the reason for what is suppressed.
+# Compiled without optimisation, which takes half the time and costs _FORTIFY_SOURCE. That there is no script for
+# other inits only the lintian of Debian 12 remarks, and to later ones an override of it is an error.
 @test 'deb: packages are built, hold what they should, and lintian finds nothing' {
     local packages=$BATS_TEST_TMPDIR/packages package
     require dpkg-buildpackage dh lintian
@@ -89,7 +90,8 @@ version() {
     grep -q 'lib/systemd/system/steved.service$' "$BATS_TEST_TMPDIR/steved"
     grep -q ' \./usr/include/steved/protocol.h$' "$BATS_TEST_TMPDIR/steved-dev"
     run -0 lintian --allow-root --display-info --fail-on error,warning \
-        --suppress-tags hardening-no-fortify-functions "$packages"/*.changes
+        --suppress-tags hardening-no-fortify-functions,package-supports-alternative-init-but-no-init.d-script \
+        "$packages"/*.changes
     [ "$output" = '' ]
 }
 
