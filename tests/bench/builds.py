@@ -24,7 +24,8 @@ from observe import become_subreaper
 
 SAMPLE_S = 0.05
 UNLIMITED_MIB = 1 << 30
-CRATES = {"regex": "1.11", "serde_json": "1.0", "clap": "4.5", "syn": "2.0"}
+CRATES = {"regex": "1.11", "serde_json": "1.0", "syn": "2.0"}
+JSON_TESTS = ("bjdata", "bson", "cbor", "msgpack", "ubjson")
 TINY_JOBS = 12
 
 
@@ -135,14 +136,13 @@ def pixman(place: Place) -> Tree:
     return ninja_tree(place, "pixman", tree / "build")
 
 
-def fmt(place: Place) -> Tree:
-    """C++, whose compilers need some hundred MiB each."""
-    tree = unpack(place, "fmtlib", "fmt")
-    launcher = ";".join(place.stamped("fmt"))
-    options = ["-DFMT_DOC=OFF", "-DCMAKE_BUILD_TYPE=Release"]
-    launch = f"-DCMAKE_CXX_COMPILER_LAUNCHER={launcher}"
-    place.do("cmake", "-S", tree, "-B", tree / "build", "-G", "Ninja", launch, *options)
-    return ninja_tree(place, "fmt", tree / "build")
+def json(place: Place) -> Tree:
+    """C++, whose compilers need 400 MiB each."""
+    tree = unpack(place, "nlohmann-json3", "json")
+    launcher = f"-DCMAKE_CXX_COMPILER_LAUNCHER={';'.join(place.stamped('json'))}"
+    options = ["-G", "Ninja", launcher, "-DJSON_BuildTests=ON"]
+    place.do("cmake", "-S", tree, "-B", tree / "build", *options)
+    return ninja_tree(place, "json", tree / "build", *(f"test-{name}_cpp11" for name in JSON_TESTS))
 
 
 def crates(place: Place) -> Tree:
@@ -384,7 +384,9 @@ def compare(place: Place, trees: list[Tree], jobs: int, limit_mib: int) -> None:
     try:
         for number in range(rounds):
             for way in chosen if number % 2 == 0 else reversed(chosen):
-                found[way.name].append(measure(place, way, trees, jobs, group))
+                run = measure(place, way, trees, jobs, group)
+                found[way.name].append(run)
+                print(f"round {number + 1}: {way.name}: {run.wall_s:.1f} s", file=sys.stderr)
     finally:
         group.close()
     names = ", ".join(tree.name for tree in trees)
@@ -399,7 +401,7 @@ def bench_builds(bench: Bench, directory: Path, limit_mib: int, is_tiny: bool) -
     if is_tiny:
         compare(place, [tiny_make(place), tiny_ninja(place)], jobs, UNLIMITED_MIB)
         return
-    trees = [zstd(place), pixman(place), fmt(place), crates(place)]
+    trees = [zstd(place), pixman(place), json(place), crates(place)]
     compare(place, trees[:2], jobs, UNLIMITED_MIB)
     compare(place, trees, jobs, UNLIMITED_MIB)
     compare(place, trees, jobs, limit_mib)
