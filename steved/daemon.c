@@ -74,8 +74,12 @@ daemon_prepare(struct daemon_start *daemon)
     if (!daemon->is_daemon)
         return 0;
     daemon->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (daemon->null_fd < 0 || chdir("/") < 0) {
+    if (daemon->null_fd < 0) {
         message_errno(errno, "start: open /dev/null");
+        return -errno;
+    }
+    if (chdir("/") < 0) {
+        message_errno(errno, "start: go to /");
         return -errno;
     }
     message_open_syslog();
