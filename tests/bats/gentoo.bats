@@ -310,6 +310,7 @@ calls_of() {
 }
 
 @test 'the unit of the machine lets through all that steved calls, but what a mount takes' {
+    require_root
     require systemd-analyze
     local allowed others words
     read -ra words < <(sed -n 's/^SystemCallFilter=//p' "$INSTALLED/usr/lib/systemd/system/steved.service")

@@ -525,7 +525,7 @@ boot_openrc() {
     [ "$(steved_get jobs)" = 3 ]
     server=$(steved_get pid)
     [ "$(cat /run/steved.pid)" = "$(ps -o ppid= -p "$server" | tr -d ' ')" ]
-    [ "$(stat -c %U "/proc/$server/status")" = steve ]
+    grep -q "^Uid:.$(id -u steve)\b" "/proc/$server/status"
     rc-service steved reload
     wait_for 20 is_other_than "$server"
     server=$(steved_get pid)
