@@ -93,14 +93,14 @@ program() {
     local shell
     for shell in bash zsh fish; do
         complete_by $shell 'jobwrap --style=' 'jobwrap -j 4 --implicit ' 'jobgate --jobs-of=make --gate='
-        output=$(sed 's/^--[a-z-]*=//' <<<"$output")
+        output=$(grep -o '[^=]*$' <<<"$output")
         offers auto fifo pipe inherit acquire ptrace seccomp
         complete_by $shell 'jobwrap --style=f'
         [[ $output == *fifo* && $output != *auto* ]]
         complete_by $shell 'jobwrap --jobs '
         run ! grep -q auto <<<"$output"
         complete_by $shell 'steved --user=nob' 'steved --group=nog'
-        output=$(sed 's/^--[a-z-]*=//' <<<"$output")
+        output=$(grep -o '[^=]*$' <<<"$output")
         offers nobody nogroup
         complete_by $shell 'jobwrap --memory-history '
         offers list forget
@@ -113,7 +113,7 @@ program() {
     touch file
     for shell in bash zsh fish; do
         complete_by $shell 'steved --config=' 'stevectl -s '
-        output=$(sed 's/^--[a-z-]*=//' <<<"$output")
+        output=$(grep -o '[^=]*$' <<<"$output")
         offers file
         complete_by $shell 'steved --mount '
         output=${output//\//}

@@ -119,6 +119,35 @@ usr/share/zsh/site-functions/_steved
 END
 }
 
+# staged DIR [NAME=VALUE...]: what was built, installed below DIR as distributions do, by the usual directories.
+staged() {
+    local dir=$BATS_TEST_TMPDIR/usual
+    meson setup "$dir" "$ROOT" --prefix=/usr --sysconfdir=/etc --libexecdir=libexec -Dportage=enabled \
+        -D{openrc,udev}=enabled -Dudevdir=/usr/lib/udev -D{systemd,sysusers,tmpfiles,modules-load}=enabled
+    # Nothing is compiled once more; what has paths in it is made anew.
+    (cd "$BUILD" && find . -type f -perm /0111 ! -path './tests/*' ! -path './meson-*' -exec cp --parents {} "$dir" \;)
+    cp "$BUILD"/docs/*.[1578] "$dir/docs"
+    mkdir -p "$dir/docs/completions"
+    cp "$BUILD"/docs/completions/* "$dir/docs/completions"
+    DESTDIR=$1 meson install -C "$dir" --no-rebuild
+}
+
+@test 'what meson says that it installs is there, below DESTDIR and nowhere else' {
+    require scdoc
+    local root=$BATS_TEST_TMPDIR/root
+    [ -e "$BUILD/portage/jobserver-emerge" ] || missing 'not all has been built'
+    staged "$root"
+    would_install "$BATS_FILE_TMPDIR/build" | sort >"$BATS_TEST_TMPDIR/expected"
+    # Units of Debian 12 are in /lib, which is /usr/lib.
+    (cd "$root" && find . -type f -printf '%P\n' | sed 's|^lib/|usr/lib/|' | sort) >"$BATS_TEST_TMPDIR/found"
+    diff "$BATS_TEST_TMPDIR/expected" "$BATS_TEST_TMPDIR/found"
+    for file in usr/bin/steved usr/bin/jobwrap usr/libexec/jobwrap/shims/ninja etc/init.d/steved; do
+        [ -x "$root/$file" ]
+    done
+    grep -q '^ExecStart=/usr/bin/steved ' "$root"/*/systemd/system/steved.service \
+        "$root"/usr/lib/systemd/system/steved.service
+}
+
 @test 'no value is left to be filled in, and what is executed is executable' {
     run ! grep -rE '@[a-z]+@' "$INSTALLED/etc" "$INSTALLED/usr/lib" "$INSTALLED/usr/share"
     [ -x "$INSTALLED/etc/init.d/steved" ]
@@ -258,12 +287,70 @@ units() {
     [ -z "$output" ]
 }
 
+# Of 10, which is everything; what is left is being root at the start, /dev/cuse, and to see all processes.
+@test 'the unit of the machine exposes little' {
+    require systemd-analyze
+    run -0 systemd-analyze security --offline=yes --threshold=18 --no-pager \
+        "$INSTALLED/usr/lib/systemd/system/steved.service"
+    [[ $output == *'Overall exposure level for steved.service: 1.'* ]]
+}
+
+# calls_of SET...: of systemd's sets of system calls, one call a line.
+calls_of() {
+    local word
+    for word in "$@"; do
+        case $word in
+        @*)
+            mapfile -t words < <(systemd-analyze syscall-filter "$word" | sed -n '2,$s/^ *\([@a-z0-9_-]*\)$/\1/p')
+            calls_of "${words[@]}"
+            ;;
+        *) echo "$word" ;;
+        esac
+    done
+}
+
+@test 'the unit of the machine lets through all that steved calls, but what a mount takes' {
+    require_root
+    require systemd-analyze
+    local allowed others words
+    read -ra words < <(sed -n 's/^SystemCallFilter=//p' "$INSTALLED/usr/lib/systemd/system/steved.service")
+    allowed=$(calls_of "${words[@]}" mount umount2 fsopen fsmount fsconfig move_mount | sort -u)
+    # Of what systemd knows, that which this architecture has.
+    others=$(echo '#include <sys/syscall.h>' | cc -E -dM - | sed -n 's/^#define __NR_\([a-z0-9_]*\) .*/\1/p' |
+        grep -Fxf <(calls_of @known) | grep -Fxvf <(echo "$allowed"))
+    [ "$(wc -w <<<"$allowed")" -gt 100 ]
+    [ "$(wc -w <<<"$others")" -gt 50 ]
+    refused EPERM "$(tr '\n' ',' <<<"$others" | sed 's/,*$//')"
+    start_steved_below "${refused[@]}"
+    [ "$(steved_get free)" = 2 ]
+    stop "$STEVED_PID"
+    [ ! -s "$BATS_TEST_TMPDIR/steved.log" ]
+}
+
+start_steved_below() {
+    local mount=$BATS_TEST_TMPDIR/below
+    require_fuse
+    STEVED_MOUNTS+=("$mount")
+    SERVER=$mount/jobserver
+    spawn "$@" "$STEVED" --mount "$mount" --jobs 2 --group root 2>"$BATS_TEST_TMPDIR/steved.log"
+    STEVED_PID=$spawned
+    wait_for 10 steved_is_up_or_gone
+}
+
 @test 'sysusers makes the user and the group' {
+    require_root
     require systemd-sysusers
     mkdir "$BATS_TEST_TMPDIR/etc"
-    run -0 systemd-sysusers --dry-run --root="$BATS_TEST_TMPDIR" - \
-        <"$INSTALLED/usr/lib/sysusers.d/steved.conf"
-    [[ $output == *"group 'jobserver'"*"user '$OUR_USER'"* ]]
+    run -0 systemd-sysusers --root="$BATS_TEST_TMPDIR" "$INSTALLED/usr/lib/sysusers.d/steved.conf"
+    grep -q '^jobserver:' "$BATS_TEST_TMPDIR/etc/group"
+    grep -q "^$OUR_USER:.*:/usr/sbin/nologin$" "$BATS_TEST_TMPDIR/etc/passwd"
+}
+
+@test 'systemd-tmpfiles makes the directory of jobservers of root, as jobwrap would' {
+    require_root
+    require systemd-tmpfiles
+    systemd-tmpfiles --create --root="$BATS_TEST_TMPDIR" "$INSTALLED/usr/lib/tmpfiles.d/jobwrap.conf"
+    [ "$(stat -c '%a %u %g' "$BATS_TEST_TMPDIR/run/jobwrap")" = '711 0 0' ]
 }
 
 @test 'systemd-tmpfiles makes the directory in which builds keep what they learn' {
@@ -302,18 +389,22 @@ openrc_run() {
 }
 
 @test 'OpenRC: the service starts steved with its options, and has started when the node is there' {
+    cd "$BATS_TEST_TMPDIR"
     STEVED_OPTIONS='--jobs=3 --verbose' run -0 openrc_run \
         'echo "$command $command_args"; depend; start_pre'
     [ "$output" = "$INSTALLED/usr/bin/steved --user=$OUR_USER --jobs=3 --verbose
-need dev localmount
-use logger
-after modules" ]
+use dev localmount logger
+after modules modules-load" ]
     STEVED_NODE=/dev/null run -0 openrc_run start_post
     STEVED_NODE=/nowhere run openrc_run 'start_post || exit 9'
     [ "$status" = 9 ]
     [[ $output == *'eerror steved: /nowhere has not appeared'* ]]
-    run -0 openrc_run reload
-    [ "$output" = 'ssd --signal HUP --pidfile /run/steved.pid' ]
+    spawn bash -c 'trap "exit 3" HUP; : >ready; while :; do read -r -t 100 <> <(:); done'
+    wait_for 10 test -e ready
+    echo "$spawned" >pid
+    run -0 openrc_run 'pidfile=pid; reload'
+    status_of "$spawned"
+    [ "$status" = 3 ]
 }
 
 # ours_in_table: of the tables of from-steve.md what stands in the column of ours.

@@ -475,7 +475,7 @@ guardian() {
 
 is_other_than() {
     local pid
-    pid=$(stevectl get pid) && [ "$pid" != "$1" ]
+    pid=$("$STEVECTL" --server "$DEVICE" get pid) && [ "$pid" != "$1" ]
 }
 
 @test 'jobgate(1), ninja-shim(1): at the pool of the machine' {
@@ -497,4 +497,40 @@ is_other_than() {
     run_block '$ export PATH=/usr/local/libexec/jobwrap/shims:$PATH'
     highest --expect-max 2 --expect-jobs 8
     nothing_is_held
+}
+
+# --- as a service of OpenRC; of systemd: systemd.bats ---
+
+# What OpenRC makes when it boots a machine.
+boot_openrc() {
+    install_services
+    mkdir -p /etc/conf.d /run/openrc/{daemons,exclusive,failed,hotplugged,inactive,options,scheduled} \
+        /run/openrc/{started,starting,stopping,tmp,wasinactive}
+    touch /run/openrc/softlevel /etc/insserv.conf
+}
+
+@test 'OpenRC: the service starts, is replaced and replaces a server that hangs, and stops' {
+    local server
+    boot_openrc
+    useradd --system --no-create-home steve
+    install "$STEVED" /usr/local/bin/steved
+    sed 's|@bindir@|/usr/local/bin|; s|@user@|steve|' "$ROOT/steved/service/steved.initd.in" >/etc/init.d/steved
+    chmod +x /etc/init.d/steved
+    printf 'STEVED_OPTIONS="--jobs=3"\nexport WATCHDOG_USEC=8000000\n' >/etc/conf.d/steved
+    mkdir -p /etc/runlevels/default
+    DOCUMENT=$ROOT/docs/steved.8.scd
+    run_block '# rc-update add steved default'
+    [ "$(stat -c '%U %G %a' "$DEVICE")" = 'root jobserver 660' ]
+    SERVER=$DEVICE
+    [ "$(steved_get jobs)" = 3 ]
+    server=$(steved_get pid)
+    [ "$(cat /run/steved.pid)" = "$(ps -o ppid= -p "$server" | tr -d ' ')" ]
+    grep -q "^Uid:.$(id -u steve)\b" "/proc/$server/status"
+    rc-service steved reload
+    wait_for 20 is_other_than "$server"
+    server=$(steved_get pid)
+    kill -s STOP "$server"
+    wait_for 30 is_other_than "$server"
+    rc-service steved stop
+    is_gone "$DEVICE"
 }

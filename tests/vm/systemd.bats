@@ -4,7 +4,9 @@
 # first process is systemd.
 
 load ../lib/bash/common
+load ../lib/bash/documented
 
+DOCUMENT=$ROOT/docs/steved.8.scd
 UNITS=/run/systemd/system
 
 setup_file() {
@@ -77,6 +79,19 @@ gives_an_error() {
     [ ! -e /dev/steve ]
 }
 
+@test 'enabled for all users of the group, as steved(8) says' {
+    cp "$BUILD/steved/service/steved.service" /etc/systemd/system
+    echo 'jobs = 3' >/etc/steved.conf
+    useradd builder
+    run_block '# systemctl enable --now steved'
+    systemctl is-enabled steved.service
+    SERVER=/dev/steve
+    [ "$(setpriv --reuid=builder --regid=builder --init-groups "$STEVECTL" get jobs)" = 3 ]
+    systemctl disable --now steved.service
+    rm /etc/systemd/system/steved.service /etc/steved.conf
+    userdel builder
+}
+
 @test 'a mount outlives its server, and goes with a stop' {
     serves /run/steve/jobserver "$BUILD/steved/service/steved-user.service" \
         "$ROOT/steved/service/steved-unmount.service"
@@ -90,6 +105,23 @@ gives_an_error() {
     systemctl stop steved.service
     gives_an_error
     wait_for 10 is_unmounted
+}
+
+@test 'a server that hangs is replaced, and builds do not notice' {
+    serves /dev/steve "$BUILD/steved/service/steved.service"
+    sed -i 's/^WatchdogSec=.*/WatchdogSec=4/' "$UNITS/steved.service"
+    systemctl daemon-reload
+    systemctl restart steved.service
+    is_another
+    hold_and_wait
+    systemctl kill --kill-who=main --signal=STOP steved.service
+    wait_for 30 is_another
+    goes_on
+    [ "$(systemctl show --value --property NRestarts steved.service)" -ge 1 ]
+    printf + >&"$fd"
+    status_of "$spawned"
+    [ "$status" = 0 ]
+    exec {fd}>&-
 }
 
 is_unmounted() {
@@ -108,4 +140,59 @@ is_unmounted() {
     wait_for 10 is_unmounted
     systemctl is-failed steved.service
     mv /usr/local/bin/steved.old /usr/local/bin/steved
+}
+
+@test 'a user starts it for himself, by systemd --user' {
+    local runtime=/run/user/1234 user
+    useradd --uid 1234 --create-home builder
+    chmod 0666 /dev/fuse
+    mkdir -p "$runtime" /etc/systemd/user
+    chown builder: "$runtime"
+    cp "$BUILD/steved/service/steved-user.service" /etc/systemd/user/steved.service
+    cp "$ROOT/steved/service/steved-unmount.service" /etc/systemd/user
+    user=(setpriv --reuid=builder --regid=builder --init-groups env HOME=/home/builder XDG_RUNTIME_DIR="$runtime")
+    systemd-run --unit=builder --uid=builder --property=Delegate=yes --property=Type=notify \
+        --setenv=XDG_RUNTIME_DIR="$runtime" /lib/systemd/systemd --user --unit=default.target
+    run_block '$ systemctl --user enable --now steved' "${user[@]}"
+    SERVER=$runtime/steve/jobserver
+    [ "$("${user[@]}" "$STEVECTL" get jobs)" = "$(nproc)" ]
+    [ "$("${user[@]}" "$STEVECTL" get pid)" = \
+        "$("${user[@]}" systemctl --user show --value --property MainPID steved.service)" ]
+    # Another user cannot enter, whoever it is.
+    run ! "$STEVECTL" --server "$SERVER" get jobs
+    "${user[@]}" systemctl --user restart steved.service
+    "${user[@]}" "$JOBWRAP" -- true
+    "${user[@]}" systemctl --user stop steved.service
+    wait_for 20 is_not_mounted "$runtime/steve"
+    systemctl stop builder.service
+}
+
+is_not_mounted() {
+    ! is_mounted "$1"
+}
+
+@test 'modules-load.d loads cuse, and udev gives the node to its group' {
+    install_services
+    # As when the machine boots: systemd has it loaded before anything needs it.
+    mkdir -p /lib/modules /usr/lib/modules-load.d
+    ln -s /usr/lib/uml/modules/* "/lib/modules/$(uname -r)"
+    # delete_module of x86-64: there need be no kmod.
+    perl -e 'my $module = "cuse"; syscall(176, $module, 0) == 0 or die "rmmod cuse: $!\n"'
+    run ! test -e /sys/module/cuse
+    cp "$ROOT/steved/service/steved.modules-load" /usr/lib/modules-load.d/steved.conf
+    /lib/systemd/systemd-modules-load
+    [ -e /sys/module/cuse ]
+    wait_for 10 test -c /dev/cuse
+
+    cp "$ROOT/steved/service/90-steve.rules" /usr/lib/udev/rules.d
+    systemctl daemon-reload
+    systemctl start systemd-udevd.service
+    # The node is given away by the rule alone here.
+    spawn "$STEVED" --device steve --jobs 2 --group root
+    wait_for 10 test -c /dev/steve
+    udevadm settle
+    [ "$(stat -c '%U %G %a' /dev/steve)" = 'root jobserver 660' ]
+    udevadm info --query=property --name=/dev/steve | grep -x 'TAGS=:systemd:'
+    stop "$spawned"
+    systemctl stop systemd-udevd.service 'systemd-udevd*.socket'
 }

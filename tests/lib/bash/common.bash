@@ -103,6 +103,12 @@ require_tool() {
     done
 }
 
+# install_services: OpenRC and udev over the system; only in a guest, which forgets them.
+install_services() {
+    [ -d "${SERVICES-}" ] || missing 'no OpenRC and udev: see tests/lib/fetch-services'
+    tar -C "$SERVICES" -c . | tar -C / -x --keep-directory-symlink
+}
+
 # refused ERRNO CALL,...: a command in $refused that runs another one whose system calls are refused.
 refused() {
     refused=("$BUILD/tests/lib/refuse" "$@")

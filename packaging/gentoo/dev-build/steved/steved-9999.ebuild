@@ -83,9 +83,7 @@ src_configure() {
 		-Dudevdir="${EPREFIX}$(get_udevdir)"
 		# OpenRC reads modules-load.d, too.
 		$(meson_feature steved modules-load)
-		-Dmodulesloaddir="${EPREFIX}/usr/lib/modules-load.d"
 		$(meson_feature jobwrap tmpfiles)
-		-Dtmpfilesdir="${EPREFIX}/usr/lib/tmpfiles.d"
 		# The accounts are packages.
 		-Dsysusers=disabled
 	)
