@@ -12,6 +12,19 @@
 #include "libjobserver/program/usage.h"
 
 static int
+tell_classes(const struct launch *launch, const char *fifo_path)
+{
+    if (launch->inherits_classes)
+        return 0;
+    if (!launch->has_own_classes)
+        return environment_set_classes(launch->classes);
+    char *directory = strndup(fifo_path, (size_t)(strrchr(fifo_path, '/') + 1 - fifo_path));
+    int result = directory ? environment_set_classes(directory) : -ENOMEM;
+    free(directory);
+    return result;
+}
+
+static int
 prepare(const struct launch *launch, const char *fifo_path)
 {
     struct auth auth = {.kind = AUTH_FIFO, .read_fd = -1, .write_fd = -1};
@@ -33,6 +46,8 @@ prepare(const struct launch *launch, const char *fifo_path)
     /* cmake makes a -jN of it, by which make leaves its jobserver. */
     unsetenv("CMAKE_BUILD_PARALLEL_LEVEL");
     int result = environment_name_jobserver(&auth, fifo_path, launch->jobs);
+    if (result == 0)
+        result = tell_classes(launch, fifo_path);
     if (result == 0 && launch->shims)
         result = shims_prepend_path(launch->shims);
     return result;
