@@ -4,6 +4,7 @@
 # STORM_ROUNDS: how often steved is replaced (by default 8 times).
 
 # shellcheck disable=SC2016 # what is in single quotes is another shell's
+# shellcheck disable=SC2030,SC2031 # each test has its own SERVER
 # shellcheck disable=SC2154 # common.bash sets spawned
 
 load ../lib/bash/common
@@ -11,6 +12,7 @@ load ../lib/bash/steved
 
 setup() {
     common_setup
+    # shellcheck disable=SC2153 # common.bash sets it
     WITH=$BUILD/tests/lib/with-class
     LOG=$BATS_TEST_TMPDIR/log
     export WITH LOG
@@ -26,6 +28,11 @@ serve() {
 # many NUMBER CLASS LOG: so many jobs of a class, all at once.
 many() {
     seq "$1" | xargs -P "$1" -I '{}' "$WITH" "$2" "$STAMP" "$3" '{}' 0.02
+}
+
+# children_of PID: of one that has one at most.
+children_of() {
+    tr -d ' ' <"/proc/$1/task/$1/children"
 }
 
 # holder CLASS: takes a token, until the test ends it. Sets `spawned`.
@@ -106,11 +113,11 @@ holder() {
     spawn setsid "$WITH" remote touch "$BATS_TEST_TMPDIR/other"
     other=$spawned
     wait_for 10 steved_has remote.waiting 2
-    for first in $(cat "$LOG"); do
-        # One that has a token: it has a child.
-        [ -z "$(cat "/proc/$first/task/$first/children")" ] || break
-    done
-    kill "$first" $(cat "/proc/$first/task/$first/children")
+    # One that has a token: it has a child.
+    while read -r first && [ -z "$(children_of "$first")" ]; do
+        continue
+    done <"$LOG"
+    kill "$first" "$(children_of "$first")"
     status_of "$other"
     [ "$status" = 0 ]
     [ -e "$BATS_TEST_TMPDIR/other" ]
