@@ -713,7 +713,8 @@ ask(struct client *client, unsigned long request, enum control_operation operati
     if (client->kind != CLIENT_SERVER)
         return -ENOTTY;
     if (client->control_fd >= 0) {
-        if (size > 0)
+        /* Else it need not have been set. */
+        if (_IOC_DIR(request) & _IOC_WRITE)
             memcpy(&packet.status, argument, size);
         result = control_ask(client->control_fd, &packet, NULL);
         if (result >= 0 && size > 0)
