@@ -117,13 +117,13 @@ is_load_limit(const char *word)
     return word[strspn(word, take_no_argument)] == 'l';
 }
 
+static const char *const makes[] = {"make", "gmake", "remake", "ninja", "samu", NULL};
+static const char *const readers[] = {"cargo", "rustc", "lto1",  "ld.lld",
+                                      "lld",   "clang", "ctest", NULL};
+
 static enum holder
 holder_by_name(pid_t pid, bool inherited)
 {
-    static const char *const makes[] = {"make", "gmake", "remake", "ninja", "samu", NULL};
-    static const char *const readers[] = {"cargo", "rustc", "lto1",  "ld.lld",
-                                          "lld",   "clang", "ctest", NULL};
-
     if (process_is_called(pid, makes))
         return process_was_given(pid, "MAKEFLAGS", is_load_limit) ? HOLDER_ANY : HOLDER_MAKE;
     return !inherited || process_is_called(pid, readers) ? HOLDER_ANY : HOLDER_NONE;
@@ -154,14 +154,13 @@ identify(const struct clients *clients, pid_t pid)
 bool
 clients_may_hold(const struct clients *clients, pid_t pid)
 {
-    static const char *const shells[] = {"sh",  "bash", "dash", "busybox",
-                                         "ksh", "zsh",  "env",  NULL};
     uid_t owner;
     bool inherited;
 
     if (geteuid() != 0 && (process_owner(pid, &owner) < 0 || owner != geteuid()))
         return true;
-    return has_open(clients, pid, &inherited) && !(inherited && process_is_called(pid, shells));
+    return has_open(clients, pid, &inherited) &&
+           (!inherited || process_is_called(pid, makes) || process_is_called(pid, readers));
 }
 
 static bool

@@ -6,8 +6,9 @@
  * is looked up in /proc; a pidfd of each client tells when to look again.
  *
  * A client is a process that has opened the FIFO by itself, or one that has inherited the two descriptors
- * of the pipe style and is known to use them: all others that the command starts inherit them too. Where
- * it runs does not matter (below systemd-run it is not below us), but it has started after us.
+ * of the pipe style and is known to use them: all others that the command starts inherit them too, and what they have
+ * taken is seen only by what nobody else can have (losses_unexplained()). Where a client runs does not matter (below
+ * systemd-run it is not below us), but it has started after us.
  *
  * The children of a process that dies become the keeper's, or ours. If it was a client they are its jobs,
  * and run on. A process in another session than the client's is a daemon, and no job.
@@ -49,8 +50,7 @@ void clients_close(struct clients *clients);
 /* The command runs. `inherits`: it has got the descriptors of the pipe style. */
 void clients_set_command(struct clients *clients, pid_t command, bool inherits);
 
-/* May the process have tokens of the FIFO? true, too, if it cannot be looked at. A shell that has only inherited
- * the descriptors has none. */
+/* Is the process a client, which may have tokens of the FIFO? true, too, if it cannot be looked at. */
 bool clients_may_hold(const struct clients *clients, pid_t pid);
 
 /* Looks; takes some ms. `lent` is copied into *view. *has_died: a client, or somebody who might have been

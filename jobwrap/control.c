@@ -24,15 +24,33 @@ struct connection {
     LIST_ENTRY(connection) in_control;
     struct control *control;
     int fd;
-    int ready_fd, recall_fd; /* what it is told by; or -1 */
+    int ready_fd, recall_fd, events_fd; /* what it is told by; or -1 */
     struct ucred peer;
     uint64_t start_ticks; /* of that process; 0: not known */
-    bool is_beside; /* a FIFO's clients: it may claim no more than the command's implicit slot */
+    bool is_beside;       /* the FIFO's clients, and below none of them */
     struct pool_process *process;
     struct pool_opening *opening;
     struct memory_party memory;
+    struct event_reader reader;
     struct event *event;
 };
+
+/* --- looking at processes, of which nobody may ask for too much --- */
+
+static bool
+may_look(const struct connection *connection)
+{
+    return allowance_is_left(&connection->control->allowances, connection->peer.uid,
+                             clock_now_ns());
+}
+
+/* begun_ns: clock_spent_ns() before. */
+static void
+charge(const struct connection *connection, int64_t begun_ns)
+{
+    allowance_charge(&connection->control->allowances, connection->peer.uid,
+                     clock_spent_ns() - begun_ns, clock_now_ns());
+}
 
 /* --- telling --- */
 
@@ -55,25 +73,36 @@ control_tell(void *owner, enum pool_due_kind kind)
         notice(connection->recall_fd);
 }
 
-/* --- the command's implicit slot, for those that stand beside the FIFO's clients --- */
+/* --- what those may claim that stand beside the FIFO's clients --- */
 
-/* What else the FIFO's account holds is its clients', so that one at a time has or awaits it. */
+/* It has, or awaits, the command's implicit slot, or a token of somebody who has inherited the descriptors. */
 static bool
-claims_slot(const struct connection *connection)
+claims_beside(const struct connection *connection)
 {
     return connection->is_beside && (pool_process_has_claimed(connection->process) ||
                                      pool_process_awaits_claim(connection->process));
 }
 
-static bool
-is_slot_claimed(const struct connection *connection)
+static unsigned
+count_claims_beside(const struct connection *but)
 {
     const struct connection *other;
+    unsigned count = 0;
 
-    LIST_FOREACH (other, &connection->control->connections, in_control)
-        if (other != connection && claims_slot(other))
-            return true;
-    return false;
+    LIST_FOREACH (other, &but->control->connections, in_control)
+        count += other != but && claims_beside(other);
+    return count;
+}
+
+/* What else the FIFO's account holds is its clients'. One at a time has the implicit slot; those that follow have
+ * what somebody has taken who is no client: a script, most likely, that has started them. */
+static bool
+may_claim_beside(const struct connection *connection)
+{
+    const struct control *control = connection->control;
+    unsigned others = count_claims_beside(connection);
+
+    return others == 0 || others <= control->count_unexplained(control->argument);
 }
 
 /* Who did is gone, or has a token instead. */
@@ -122,13 +151,13 @@ hello(struct connection *connection, struct control_packet *packet, int *passed)
 static bool
 take(struct connection *connection, int64_t now_ns)
 {
-    const bool claimed = claims_slot(connection);
+    const bool claimed = claims_beside(connection);
     struct pool_waiter *none;
 
     if (pool_read(connection->control->source->pool, connection->opening, connection->process, true,
                   NULL, &none, now_ns) != POOL_GRANTED)
         return false;
-    if (claimed && !claims_slot(connection))
+    if (claimed && !claims_beside(connection))
         tell_who_may_claim(connection->control);
     return true;
 }
@@ -188,12 +217,11 @@ struct payers {
     struct pool_process *found[ANCESTORS_MAX];
     pid_t pids[ANCESTORS_MAX];
     size_t count;
-    bool is_slot; /* the FIFO's account, and for no more than the command's implicit slot */
+    bool are_beside; /* it is the FIFO's account, and none of its clients is an ancestor */
 };
 
-/* An ancestor that has an account of its own here pays for it, else the FIFO's. Of that it is the slot alone
- * if none of those between it and the keeper, which is the command's parent, is a client of the FIFO, which
- * may have got a token for it. */
+/* An ancestor that has an account of its own here pays for it, else the FIFO's. Of that a client which is an
+ * ancestor, between it and the keeper (the command's parent), may have got a token for it. */
 static void
 find_payers(const struct connection *connection, struct payers *payers)
 {
@@ -217,12 +245,12 @@ find_payers(const struct connection *connection, struct payers *payers)
         payers->found[payers->count] = process;
         payers->count += process != NULL;
     }
-    payers->is_slot =
+    payers->are_beside =
         payers->count == 1 && payers->found[0] == control->source->process && !is_below_client;
 }
 
 static void
-claim(struct connection *connection, struct steved_claim *claim)
+claim_of_payers(struct connection *connection, struct steved_claim *claim)
 {
     struct source *source = connection->control->source;
     struct payers payers;
@@ -230,9 +258,9 @@ claim(struct connection *connection, struct steved_claim *claim)
 
     *claim = (struct steved_claim){0};
     find_payers(connection, &payers);
-    connection->is_beside = payers.is_slot;
+    connection->is_beside = payers.are_beside;
     /* The pool still says yes to whose slot is paid already. */
-    if (payers.is_slot && is_slot_claimed(connection))
+    if (payers.are_beside && !may_claim_beside(connection))
         payers.count = 0;
     source_set_idle(source, private_fifo_lying(connection->control->fifo));
     for (size_t i = 0; i < payers.count; i++) {
@@ -246,6 +274,97 @@ claim(struct connection *connection, struct steved_claim *claim)
     /* Who can't be remembered waits for a token only. */
     pool_await_claim(source->pool, connection->opening, connection->process, payers.found,
                      payers.count);
+}
+
+static void
+get_status(const struct connection *connection, struct steved_status *status)
+{
+    const struct source *source = connection->control->source;
+    struct pool_account *account = pool_process_account(connection->process);
+
+    serve_status(source->pool, connection->opening, status);
+    status->min_jobs = 1;
+    memory_arbiter_status(&connection->control->arbiter, status, clock_now_ns());
+    if (pool_account_describe(account).pause || source_is_paused(source))
+        status->flags |= STEVED_STATUS_IS_PAUSED;
+}
+
+/* --- events --- */
+
+static void
+wake_reader(void *connection)
+{
+    notice(((struct connection *)connection)->events_fd);
+}
+
+static int
+get_events(struct connection *connection, struct steved_events *page)
+{
+    struct event_reader *reader = &connection->reader;
+
+    reader->wake = wake_reader;
+    reader->owner = connection;
+    reader->uid = connection->peer.uid;
+    reader->sees_all = is_owner(connection);
+    return stream_read(&connection->control->source->stream, reader, page, clock_now_ns());
+}
+
+static int
+tell(const struct connection *connection, struct steved_told *told)
+{
+    struct control *control = connection->control;
+    struct source *source = control->source;
+    const struct steved_told events = *told;
+    const int64_t now_ns = clock_now_ns();
+    int result =
+        stream_told(&source->stream, connection->process, connection->peer.pid, told, now_ns);
+
+    if (result == 0 && source->ledger && !source->is_parent_gone &&
+        told_hand_on(&control->told, source->parent->jobserver.client, &events,
+                     connection->peer.pid, now_ns))
+        told->is_read = 1;
+    return result;
+}
+
+static int
+claim(struct connection *connection, struct steved_claim *claim)
+{
+    if (!may_look(connection))
+        return -EAGAIN;
+    int64_t begun_ns = clock_spent_ns();
+    claim_of_payers(connection, claim);
+    charge(connection, begun_ns);
+    return 0;
+}
+
+static int
+list_clients(const struct connection *connection, struct steved_clients *page)
+{
+    bool has_names = may_look(connection);
+    int64_t begun_ns = clock_spent_ns();
+    int result = serve_clients(connection->control->source->pool, has_names, page);
+
+    charge(connection, begun_ns);
+    return result;
+}
+
+/* Only the first time it is looked for those that it is part of. */
+static int
+tell_memory(struct connection *connection, struct steved_memory *memory)
+{
+    struct control *control = connection->control;
+    bool is_new = !connection->memory.is_member;
+    pid_t pid = may_look(connection) ? connection->peer.pid : 0;
+    int64_t begun_ns = clock_spent_ns();
+    int result = serve_memory(&control->arbiter, &connection->memory,
+                              pool_process_account(connection->process), pid, &control->above,
+                              memory, clock_now_ns());
+
+    if (is_new)
+        charge(connection, begun_ns);
+    if (result == 0)
+        stream_tell_memory(&control->source->stream, &control->arbiter, clock_now_ns());
+    return result;
 }
 
 /* Returns the result; *passed: what goes along. */
@@ -262,30 +381,36 @@ answer(struct connection *connection, struct control_packet *packet, int *passed
     case CONTROL_ACQUIRE:
         return acquire(connection);
     case CONTROL_STATUS:
-        serve_status(source->pool, connection->opening, &packet->status);
-        packet->status.min_jobs = 1;
-        memory_arbiter_status(&connection->control->arbiter, &packet->status, clock_now_ns());
+        get_status(connection, &packet->status);
         return 0;
+    case CONTROL_ACCOUNT:
+        return serve_account(
+            source->pool, &connection->control->arbiter,
+            (struct serve_asker){.uid = connection->peer.uid, .is_owner = is_owner(connection)},
+            &packet->account, clock_now_ns());
     case CONTROL_THROTTLE:
         throttle_tell(&source->throttle, &packet->throttle, clock_now_ns());
         return 0;
     case CONTROL_CLIENTS:
-        return serve_clients(source->pool, true, &packet->clients);
+        return list_clients(connection, &packet->clients);
     case CONTROL_SET:
         return set(connection, &packet->settings);
     case CONTROL_PAY_IMPLICIT:
         return pool_pay_implicit(source->pool, connection->opening, connection->process,
                                  clock_now_ns());
     case CONTROL_CLAIM_IMPLICIT:
-        claim(connection, &packet->claim);
-        return 0;
+        return claim(connection, &packet->claim);
     case CONTROL_WEIGHT:
         return serve_set_weight(source->pool, connection->opening, &packet->weight,
                                 is_owner(connection), clock_now_ns());
     case CONTROL_MEMORY:
-        return serve_memory(&connection->control->arbiter, &connection->memory,
-                            connection->peer.pid, &connection->control->above, &packet->memory,
-                            clock_now_ns());
+        return tell_memory(connection, &packet->memory);
+    case CONTROL_WATCH:
+        return open_pipe(&connection->events_fd, passed);
+    case CONTROL_EVENTS:
+        return get_events(connection, &packet->events);
+    case CONTROL_TELL:
+        return tell(connection, &packet->told);
     }
     return -ENOTTY;
 }
@@ -297,9 +422,11 @@ disconnect(struct connection *connection)
 {
     struct control *control = connection->control;
     struct pool *pool = control->source->pool;
-    const int fds[] = {connection->fd, connection->ready_fd, connection->recall_fd};
-    const bool claimed = claims_slot(connection);
+    const int fds[] = {connection->fd, connection->ready_fd, connection->recall_fd,
+                       connection->events_fd};
+    const bool claimed = claims_beside(connection);
 
+    event_log_leave(&control->source->stream.log, &connection->reader);
     serve_memory_left(&control->arbiter, &connection->memory, &control->above, clock_now_ns());
     if (connection->opening)
         pool_close(pool, connection->opening, clock_now_ns());
@@ -367,7 +494,7 @@ on_packet(evutil_socket_t fd, short what, void *argument)
 
 /* The nearest ancestor's that has a connection: what is below it is part of it, as at steved. */
 static struct pool_account *
-account_above(const struct connection *connection)
+find_account_above(const struct connection *connection)
 {
     struct process_info ancestors[ANCESTORS_MAX];
     size_t count = process_ancestors(connection->peer.pid, ancestors, ANCESTORS_MAX);
@@ -378,6 +505,18 @@ account_above(const struct connection *connection)
             return pool_process_account(above->process);
     }
     return NULL;
+}
+
+/* Who has asked for too much is taken for a client of its own. */
+static struct pool_account *
+account_above(const struct connection *connection)
+{
+    if (!may_look(connection))
+        return NULL;
+    int64_t begun_ns = clock_spent_ns();
+    struct pool_account *account = find_account_above(connection);
+    charge(connection, begun_ns);
+    return account;
 }
 
 static int
@@ -414,8 +553,8 @@ connect_peer(struct control *control, int fd, struct event_base *base)
         close(fd);
         return -ENOMEM;
     }
-    *connection =
-        (struct connection){.control = control, .fd = fd, .ready_fd = -1, .recall_fd = -1};
+    *connection = (struct connection){
+        .control = control, .fd = fd, .ready_fd = -1, .recall_fd = -1, .events_fd = -1};
     memory_party_init(&connection->memory, clock_now_ns());
     LIST_INSERT_HEAD(&control->connections, connection, in_control);
     control->connection_count++;
@@ -534,6 +673,7 @@ void
 control_renew(struct control *control)
 {
     control->above.ask = ask_parent;
+    control->told = (struct told){0};
 }
 
 void

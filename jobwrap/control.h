@@ -15,6 +15,8 @@
 #include "jobwrap/clients.h"
 #include "jobwrap/private_fifo.h"
 #include "jobwrap/source.h"
+#include "jobwrap/told.h"
+#include "libjobserver/program/allowance.h"
 #include "libjobserver/serve.h"
 
 struct connection;
@@ -22,9 +24,10 @@ struct connection;
 struct control {
     struct source *source;
     const struct private_fifo *fifo;
-    const struct clients *clients;      /* of the FIFO, once somebody has come */
-    void (*first_came)(void *argument); /* the FIFO is not alone any more */
-    void (*settled)(void *argument);    /* what somebody has asked for is done */
+    const struct clients *clients;                 /* of the FIFO, once somebody has come */
+    void (*first_came)(void *argument);            /* the FIFO is not alone any more */
+    void (*settled)(void *argument);               /* what somebody has asked for is done */
+    unsigned (*count_unexplained)(void *argument); /* tokens: relay_count_unexplained() */
     void *argument;
     int fd;       /* listens; -1: not made */
     int spare_fd; /* given up for a moment where no descriptor is left to refuse somebody with */
@@ -32,12 +35,14 @@ struct control {
     LIST_HEAD(, connection) connections;
     unsigned connection_count;
     uint64_t next_account;
+    struct allowances allowances; /* for requests for which processes are looked at */
     struct memory_arbiter arbiter;
     struct serve_above above; /* the parent, as an arbiter of memory */
+    struct told told;         /* of jobs, to the parent */
 };
 
-/* `control` names source (which is open), fifo, clients, first_came, settled and argument. Makes the socket, which has the FIFO's owner and
- * mode. 0 or a negative errno: without it all below is one account. */
+/* `control` names source (which is open), fifo, clients, first_came, settled, count_unexplained and argument. Makes the
+ * socket, which has the FIFO's owner and mode. 0 or a negative errno: without it all below is one account. */
 int control_open(struct control *control, struct event_base *base);
 /* The server that is above this one is another one now. */
 void control_renew(struct control *control);

@@ -224,26 +224,30 @@ on_log(int severity, const char *text)
 {
 }
 
-int
-events_open(struct jobwrap *jobwrap)
+static bool
+listen_to(struct jobwrap *jobwrap, struct event_base *base)
 {
-    struct event_base *base;
-
-    event_set_fatal_callback(on_fatal);
-    event_set_log_callback(on_log);
-    base = event_base_new();
-    if (!base)
-        return -ENOMEM;
-    sigemptyset(&jobwrap->early);
-    jobwrap->base = base;
     jobwrap->signal_event =
         event_new(base, jobwrap->signals.fd, EV_READ | EV_PERSIST, on_signal, jobwrap);
     jobwrap->keeper_event =
         event_new(base, jobwrap->keeper.socket, EV_READ | EV_PERSIST, on_keeper, jobwrap);
-    if (!jobwrap->signal_event || !jobwrap->keeper_event ||
-        event_add(jobwrap->signal_event, NULL) < 0 || event_add(jobwrap->keeper_event, NULL) < 0)
-        return -ENOMEM;
-    return 0;
+    return jobwrap->signal_event && jobwrap->keeper_event &&
+           event_add(jobwrap->signal_event, NULL) == 0 &&
+           event_add(jobwrap->keeper_event, NULL) == 0;
+}
+
+int
+events_open(struct jobwrap *jobwrap)
+{
+    event_set_fatal_callback(on_fatal);
+    event_set_log_callback(on_log);
+    sigemptyset(&jobwrap->early);
+    jobwrap->base = event_base_new();
+    if (jobwrap->base && listen_to(jobwrap, jobwrap->base))
+        return 0;
+    /* A loop that hears nothing would not wait. */
+    events_close(jobwrap);
+    return -ENOMEM;
 }
 
 void

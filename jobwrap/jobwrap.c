@@ -8,6 +8,8 @@
 #include "jobwrap/events.h"
 #include "jobwrap/jobwrap.h"
 #include "jobwrap/keeper_link.h"
+#include "jobwrap/report_page.h"
+#include "jobwrap/result_file.h"
 #include "jobwrap/tree.h"
 #include "jobwrap/waiting.h"
 #include "libjobserver/memory/mode.h"
@@ -133,6 +135,12 @@ on_settled(void *argument)
     relay_note(&((struct jobwrap *)argument)->relay);
 }
 
+static unsigned
+count_unexplained(void *argument)
+{
+    return relay_count_unexplained(&((struct jobwrap *)argument)->relay);
+}
+
 /* Where it cannot be had, all below are one account. */
 static void
 open_control(struct jobwrap *jobwrap)
@@ -142,6 +150,7 @@ open_control(struct jobwrap *jobwrap)
                                         .clients = &jobwrap->relay.reclaim.clients,
                                         .first_came = on_first_client,
                                         .settled = on_settled,
+                                        .count_unexplained = count_unexplained,
                                         .argument = jobwrap};
     int result = control_open(&jobwrap->control, jobwrap->base);
     if (result < 0)
@@ -154,12 +163,14 @@ start_relay(struct jobwrap *jobwrap)
     struct relay *relay = &jobwrap->relay;
     int result = open_source(jobwrap);
 
+    if (result == 0 && jobwrap->recorder)
+        result = recorder_read(jobwrap->recorder, &jobwrap->source.stream.log, jobwrap->base);
     if (result < 0)
         return result;
     relay->fifo = &jobwrap->fifo;
     relay->report = &jobwrap->report;
     relay->keeper = jobwrap->keeper.pid;
-    relay->has_report = jobwrap->options.wants_report;
+    relay->has_report = jobwrap->options.wants_report || jobwrap->recorder;
     relay->source = &jobwrap->source;
     relay->arbiter = &jobwrap->control.arbiter;
     open_control(jobwrap);
@@ -176,11 +187,24 @@ start_relay(struct jobwrap *jobwrap)
 static void
 tell_memory(const struct jobwrap *jobwrap)
 {
-    const char *given = jobwrap->options.memory,
+    const char *given = jobwrap->launch.memory,
                *mode = given ? given : getenv(MEMORY_MODE_VARIABLE);
 
     if (mode && memory_mode_parse(mode, &(enum memory_mode){0}) == 0)
         private_fifo_tell_memory(&jobwrap->fifo, mode);
+}
+
+static bool
+open_recorder(struct jobwrap *jobwrap)
+{
+    const struct options *options = &jobwrap->options;
+
+    if (!options_shows_jobs(options))
+        return true;
+    jobwrap->recorder = recorder_open(options->command, options->trace_file, jobwrap->jobs,
+                                      !jobwrap->parent.jobserver.client);
+    jobwrap->report.recorder = jobwrap->recorder;
+    return jobwrap->recorder;
 }
 
 bool
@@ -192,6 +216,8 @@ jobwrap_begin(struct jobwrap *jobwrap)
         message("start: %s", strerror(-result));
         return false;
     }
+    if (!open_recorder(jobwrap))
+        return false;
     if (wait_for_keeper(jobwrap) < 0 ||
         private_fifo_make(&jobwrap->fifo, jobwrap->options.group, jobwrap->jobs) < 0 ||
         acquire_implicit(jobwrap) < 0)
@@ -309,6 +335,9 @@ settle(struct jobwrap *jobwrap)
     relay_stop(&jobwrap->relay);
     if (!is_over && !jobwrap->is_tree_empty)
         outstanding = relay_collect(&jobwrap->relay);
+    if (jobwrap->recorder)
+        recorder_end(jobwrap->recorder);
+    jobwrap->report.recorder = NULL;
     if (jobwrap->source.pool) {
         control_close(&jobwrap->control);
         source_close(&jobwrap->source);
@@ -376,6 +405,20 @@ release(struct jobwrap *jobwrap)
     private_fifo_clear(&jobwrap->fifo);
     parent_close(&jobwrap->parent);
     free(jobwrap->launch.shims);
+    recorder_close(jobwrap->recorder);
+}
+
+static void
+write_page(struct jobwrap *jobwrap, const char *parent, const struct memory_totals *memory)
+{
+    report_end(&jobwrap->report);
+    char *page = report_page(jobwrap->recorder, &jobwrap->report, jobwrap->jobs, parent, memory);
+
+    if (page)
+        result_file_write(jobwrap->options.report_file, page);
+    else
+        message("write %s: %s", jobwrap->options.report_file, strerror(ENOMEM));
+    free(page);
 }
 
 static void
@@ -384,10 +427,14 @@ write_report(struct jobwrap *jobwrap)
     signal(SIGXFSZ, SIG_IGN); /* it is said what could not be written */
     const struct client *client = jobwrap->parent.jobserver.client;
     const struct memory_arbiter *arbiter = &jobwrap->control.arbiter;
-    const struct memory_totals memory = memory_arbiter_totals(arbiter);
+    const struct memory_totals totals = memory_arbiter_totals(arbiter),
+                               *memory = arbiter->next_number > 0 ? &totals : NULL;
+    const char *parent = client ? client_name(client) : NULL;
 
-    report_write(&jobwrap->report, jobwrap->options.report_file, jobwrap->jobs,
-                 client ? client_name(client) : NULL, arbiter->next_number > 0 ? &memory : NULL);
+    if (jobwrap->options.wants_page)
+        write_page(jobwrap, parent, memory);
+    else
+        report_write(&jobwrap->report, jobwrap->options.report_file, jobwrap->jobs, parent, memory);
 }
 
 int

@@ -98,6 +98,14 @@ losses_decide(struct losses *losses, const struct losses_view *view)
     return decision;
 }
 
+unsigned
+losses_unexplained(const struct losses *losses, const struct losses_view *view)
+{
+    if (losses->suspected > 0 || view->most == LOSSES_ANY_NUMBER)
+        return 0;
+    return minus(view->lent, view->most);
+}
+
 void
 losses_hold_back(struct losses *losses, unsigned count)
 {

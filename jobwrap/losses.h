@@ -54,5 +54,8 @@ bool losses_are_open(const struct losses *losses);
 
 /* What it says to be lost or back is taken for done. */
 struct losses_decision losses_decide(struct losses *losses, const struct losses_view *view);
+/* Tokens that nobody can have who is known: so somebody who lives has them, and is not. At least so many; 0 while
+ * somebody may have died with some. After losses_decide() with the same view, if that has written nothing off. */
+unsigned losses_unexplained(const struct losses *losses, const struct losses_view *view);
 /* So many were taken out of the FIFO. */
 void losses_hold_back(struct losses *losses, unsigned count);

@@ -13,6 +13,7 @@
 #include "jobwrap/jobwrap.h"
 #include "jobwrap/make_version.h"
 #include "jobwrap/shims.h"
+#include "libjobserver/memory/mode.h"
 #include "libjobserver/program/cpus.h"
 #include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
@@ -45,6 +46,16 @@ say_parent(const struct jobwrap *jobwrap)
                 jobwrap->jobs);
 }
 
+/* The jobs of make and cargo, which take tokens for them themselves, are seen at gates alone. */
+static const char *
+decide_memory(const struct options *options)
+{
+    const char *mode = options->memory ? options->memory : getenv(MEMORY_MODE_VARIABLE);
+    const bool is_off = mode && strcmp(mode, "off") == 0;
+
+    return options_shows_jobs(options) && !is_off ? "on" : options->memory;
+}
+
 static void
 plan_launch(struct jobwrap *jobwrap)
 {
@@ -58,7 +69,7 @@ plan_launch(struct jobwrap *jobwrap)
         .uses_descriptors = options->style == STYLE_PIPE ||
                             (options->style == STYLE_AUTO && make_version_wants_pipe()),
         .jobs = jobwrap->jobs,
-        .memory = options->memory,
+        .memory = decide_memory(options),
         .shims = options->wants_shims ? shims_find() : NULL,
         .inherited_fds = {inherited ? parent->jobserver.auth.read_fd : -1,
                           inherited ? parent->jobserver.auth.write_fd : -1},
@@ -127,11 +138,13 @@ guard_against_circles(const struct options *options)
     char **command = options->command;
     int result = program_enter_level();
 
-    if (result < 0) {
+    if (result == -ELOOP)
         message("run %s: %u jobwraps are around this one already; does it run itself?", command[0],
                 PROGRAM_LEVEL_MAX);
+    else if (result < 0)
+        message_errno(result, "run %s", command[0]);
+    if (result < 0)
         exit(EXIT_OURS);
-    }
     if (!program_is_asked())
         return;
     execvp(command[0], command);

@@ -35,7 +35,10 @@ static const char help[] =
     "      --implicit=auto|inherit|acquire\n"
     "                            is COMMAND's first job paid for already?\n"
     "      --memory=auto|on|off  do jobs wait until there is memory for them?\n"
-    "      --report[=FILE]       at the end, what was used: to stderr, or as JSON to FILE\n"
+    "      --report[=FILE]       at the end, what was used: to stderr, or as JSON to FILE, or as "
+    "a\n"
+    "                            page to FILE.html\n"
+    "      --trace=FILE          what ran when, for https://ui.perfetto.dev\n"
     "      --group=GROUP         as root: who may use the jobserver (default: jobserver)\n"
     "      --no-shims            leave PATH alone\n"
     "  -v, --verbose             say where tokens come from\n"
@@ -54,6 +57,7 @@ enum {
     OPT_MEMORY,
     OPT_MEMORY_HISTORY,
     OPT_REPORT,
+    OPT_TRACE,
     OPT_GROUP,
     OPT_NO_SHIMS,
     OPT_LIMIT, /* and those that follow: THROTTLE_SETTINGS */
@@ -70,6 +74,7 @@ static const struct option long_options[] = {
     {"implicit", required_argument, NULL, OPT_IMPLICIT},
     {"memory", required_argument, NULL, OPT_MEMORY},
     {"report", optional_argument, NULL, OPT_REPORT},
+    {"trace", required_argument, NULL, OPT_TRACE},
     {"group", required_argument, NULL, OPT_GROUP},
     {"no-shims", no_argument, NULL, OPT_NO_SHIMS},
     {"verbose", no_argument, NULL, 'v'},
@@ -113,6 +118,19 @@ parse_style(const char *text)
 }
 
 static void
+parse_report(struct options *options, const char *file)
+{
+    static const char page[] = ".html";
+    const size_t length = file ? strlen(file) : 0, end = strlen(page);
+
+    options->wants_report = true;
+    options->report_file = file;
+    options->wants_page = length > end && strcmp(file + length - end, page) == 0;
+    if (file && !*file)
+        usage_refuse("--report", file, "a file");
+}
+
+static void
 parse_option(struct options *options, int option)
 {
     switch (option) {
@@ -145,10 +163,12 @@ parse_option(struct options *options, int option)
             usage_refuse("--memory", optarg, MEMORY_MODES);
         break;
     case OPT_REPORT:
-        options->wants_report = true;
-        options->report_file = optarg;
-        if (optarg && !*optarg)
-            usage_refuse("--report", optarg, "a file");
+        parse_report(options, optarg);
+        break;
+    case OPT_TRACE:
+        options->trace_file = optarg;
+        if (!*optarg)
+            usage_refuse("--trace", optarg, "a file");
         break;
     case OPT_GROUP:
         options->group = optarg;

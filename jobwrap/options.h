@@ -25,6 +25,8 @@ struct options {
     const char *memory; /* as JOBWRAP_MEMORY has it; NULL: not given */
     bool wants_report;
     const char *report_file; /* NULL: stderr */
+    bool wants_page;         /* the report is one of HTML */
+    const char *trace_file;  /* NULL: none is wanted */
     bool wants_shims;
     const char *group;
     bool is_group_named; /* by the user, who wants to hear if there is none */
@@ -32,6 +34,13 @@ struct options {
     bool wants_history; /* no command is run, and these are the words of --memory-history */
     char **command;
 };
+
+/* Are they wanted one by one? */
+static inline bool
+options_shows_jobs(const struct options *options)
+{
+    return options->trace_file || options->wants_page;
+}
 
 /* Ends the program for --help, --version and bad usage. */
 void options_parse(struct options *options, int argc, char **argv);

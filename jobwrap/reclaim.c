@@ -12,7 +12,8 @@
 #define PAUSE_MAX_NS (400 * NS_PER_MS)
 /* After looks in vain the pause is twice as long each time, up to 8 times. */
 #define DOUBLINGS_MAX 3u
-/* A make that has inherited the descriptors opens nothing: of new ones, only reads tell. */
+/* Who has inherited the descriptors opens nothing: only reads tell of it. As long as tokens move it is looked at
+ * that often. */
 #define MOVES_PAUSE_NS NS_PER_S
 
 /* --- when to look --- */
@@ -26,12 +27,32 @@ on_timer(evutil_socket_t fd, short what, void *argument)
 }
 
 static void
+want_look_at(struct reclaim *reclaim, int64_t at_ns)
+{
+    struct timeval left = clock_until(at_ns, clock_now_ns());
+
+    if (evtimer_pending(reclaim->timer, NULL) && reclaim->look_at_ns <= at_ns)
+        return;
+    reclaim->look_at_ns = at_ns;
+    event_add(reclaim->timer, &left);
+}
+
+static void
 want_look(struct reclaim *reclaim)
 {
-    struct timeval left = clock_until(reclaim->not_before_ns, clock_now_ns());
+    want_look_at(reclaim, reclaim->not_before_ns);
+}
 
-    if (!evtimer_pending(reclaim->timer, NULL))
-        event_add(reclaim->timer, &left);
+/* Tokens move, and somebody may have them who is not known yet. */
+static void
+want_look_at_moves(struct reclaim *reclaim)
+{
+    const bool is_pipe = reclaim->clients.inherited[0] >= 0;
+    int64_t at_ns = reclaim->looked_ns + MOVES_PAUSE_NS;
+
+    if (!is_pipe)
+        return;
+    want_look_at(reclaim, at_ns > reclaim->not_before_ns ? at_ns : reclaim->not_before_ns);
 }
 
 static void
@@ -76,10 +97,10 @@ reclaim_happened(struct reclaim *reclaim, uint32_t happened, unsigned lent)
     losses_note_lent(&reclaim->losses, lent);
     if (happened & FIFO_WATCH_CLOSES)
         losses_suspect(&reclaim->losses, lent);
-    bool is_pipe = reclaim->clients.inherited[0] >= 0;
-    if (happened & (IN_OPEN | FIFO_WATCH_CLOSES) ||
-        (happened & IN_ACCESS && is_pipe && clock_now_ns() >= reclaim->looked_ns + MOVES_PAUSE_NS))
+    if (happened & (IN_OPEN | FIFO_WATCH_CLOSES))
         want_look(reclaim);
+    else if (happened & IN_ACCESS)
+        want_look_at_moves(reclaim);
 }
 
 void
@@ -148,9 +169,12 @@ reclaim_decide(struct reclaim *reclaim, bool has_moved)
     bool is_vain = has_moved || reclaim->has_failed;
 
     reclaim->is_doubtful = false;
+    reclaim->unexplained = 0;
     if (!is_vain) {
         decision = decide_twice(reclaim);
         reclaim->missing = decision.missing;
+        if (decision.lost == 0 && decision.back == 0)
+            reclaim->unexplained = losses_unexplained(&reclaim->losses, view);
     }
     /* Who may have any number tells by its end when it is worth another look. */
     if (losses_are_open(&reclaim->losses) && view->most != LOSSES_ANY_NUMBER &&
@@ -160,6 +184,8 @@ reclaim_decide(struct reclaim *reclaim, bool has_moved)
         want_look(reclaim);
     else
         reclaim->vain_looks = 0;
+    if (has_moved)
+        want_look_at_moves(reclaim);
     return decision;
 }
 

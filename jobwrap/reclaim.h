@@ -22,10 +22,13 @@ struct reclaim {
     unsigned missing;        /* tokens that are still to be held back, when some lie in the FIFO */
     struct event *timer;     /* calls for a look */
     int64_t not_before_ns, looked_ns;
+    int64_t look_at_ns;  /* what the timer is set to, if it is */
     unsigned vain_looks; /* one after the other that could not tell */
     unsigned found_lost; /* by the last look that could, and not written off yet */
-    bool is_doubtful;    /* the next one is to find them, too */
-    bool has_failed;     /* the last look */
+    unsigned
+        unexplained;  /* as the last look has shown: losses_unexplained(); 0: it could not tell */
+    bool is_doubtful; /* the next one is to find them, too */
+    bool has_failed;  /* the last look */
 };
 
 /* `look` is called when it is time to look. 0 or a negative errno. */

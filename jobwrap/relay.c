@@ -439,6 +439,15 @@ relay_orphan_ended(struct relay *relay)
 }
 
 unsigned
+relay_count_unexplained(struct relay *relay)
+{
+    if (!relay->reclaim.timer)
+        return 0;
+    on_look(relay);
+    return relay->reclaim.unexplained;
+}
+
+unsigned
 relay_count_uncovered(struct relay *relay)
 {
     if (!relay->reclaim.timer)

@@ -45,6 +45,8 @@ void relay_orphan_ended(struct relay *relay);
 void relay_wake(void *argument);
 /* Other accounts have taken tokens, or given some back: the report is to know. */
 void relay_note(struct relay *relay);
+/* Looks, which takes some ms, how many tokens somebody has who is not known as a client: see losses_unexplained(). */
+unsigned relay_count_unexplained(struct relay *relay);
 /* How many jobs of dead clients run without a token of the build: in slots that others have now. */
 unsigned relay_count_uncovered(struct relay *relay);
 /* No more tokens move. */

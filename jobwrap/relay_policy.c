@@ -167,9 +167,12 @@ decide_idle(struct relay_policy *policy, const struct relay_view *view, int64_t 
         go_home(policy, view, now_ns, step);
         return;
     }
+    /* Nobody else needs it: there is nothing to save any more. */
+    policy->is_resting = policy->is_probing = false;
     policy->idle_since_ns = now_ns;
     policy->linger_ns = min_ns(2 * policy->linger_ns, policy->config.linger_max_ns);
-    step->deadline_ns = min_ns(step->deadline_ns, now_ns + hold_ns);
+    step->deadline_ns = min_ns(step->deadline_ns, now_ns + policy->linger_ns);
+    decide_borrowing(policy, view, now_ns, step);
 }
 
 struct relay_step

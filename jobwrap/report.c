@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <json-c/json.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "jobwrap/recorder.h"
 #include "jobwrap/report.h"
+#include "jobwrap/result_file.h"
 #include "libjobserver/program/clock.h"
 #include "libjobserver/program/message.h"
 
@@ -41,6 +37,15 @@ report_note(struct report *report, unsigned lent, bool starved, int64_t now_ns)
     report->is_starved = starved;
     if (report->jobs > report->highest)
         report->highest = report->jobs;
+    if (report->recorder)
+        recorder_note_held(report->recorder, report->jobs, now_ns);
+}
+
+void
+report_end(struct report *report)
+{
+    report_note(report, report->jobs > 0 ? report->jobs - 1 : 0, report->is_starved,
+                clock_now_ns());
 }
 
 static double
@@ -49,8 +54,8 @@ seconds(int64_t ns)
     return (double)ns / 1e9;
 }
 
-static double
-mean_jobs(const struct report *report)
+double
+report_mean_jobs(const struct report *report)
 {
     int64_t wall_ns = report->since_ns - report->start_ns;
 
@@ -82,7 +87,8 @@ print(const struct report *report, unsigned jobs, const char *parent)
 {
     message("%.2f s with at most %u jobs from %s", seconds(report->since_ns - report->start_ns),
             jobs, parent ? parent : "its own pool");
-    message("jobs at once: %.2f in the mean, %u at most", mean_jobs(report), report->highest);
+    message("jobs at once: %.2f in the mean, %u at most", report_mean_jobs(report),
+            report->highest);
     if (parent)
         message("tokens borrowed: %" PRIu64 " times, at most %u at once", report->borrowings,
                 report->most_borrowed);
@@ -119,7 +125,7 @@ to_json(const struct report *report, unsigned jobs, const char *parent)
     add(object, "parent", parent ? json_object_new_string(parent) : NULL);
     add(object, "jobs", json_object_new_int64(jobs));
     add(object, "wall_s", json_object_new_double(seconds(report->since_ns - report->start_ns)));
-    add(object, "mean_jobs", json_object_new_double(mean_jobs(report)));
+    add(object, "mean_jobs", json_object_new_double(report_mean_jobs(report)));
     add(object, "highest_jobs", json_object_new_int64(report->highest));
     add(object, "borrowed", json_object_new_uint64(report->borrowings));
     add(object, "borrowed_at_once", json_object_new_int64(report->most_borrowed));
@@ -129,78 +135,11 @@ to_json(const struct report *report, unsigned jobs, const char *parent)
     return object;
 }
 
-/* A device, a FIFO or a symbolic link (/dev/stdout) is written to: to rename a file over it would
- * destroy it. */
-static bool
-is_replaceable(const char *file)
-{
-    struct stat status;
-
-    return lstat(file, &status) < 0 ? errno == ENOENT : S_ISREG(status.st_mode);
-}
-
-/* Is it what stdout or stderr is? Then that, or -1: to open it anew would be to write over what the
- * build has said there. */
-static int
-find_standard(int fd)
-{
-    struct stat status, standard;
-
-    if (fstat(fd, &status) < 0)
-        return -1;
-    for (int number = STDOUT_FILENO; number <= STDERR_FILENO; number++)
-        if (fstat(number, &standard) == 0 && standard.st_dev == status.st_dev &&
-            standard.st_ino == status.st_ino)
-            return number;
-    return -1;
-}
-
-static int
-write_through(const char *file, const char *text)
-{
-    int fd = open(file, O_WRONLY | O_NOCTTY | O_CLOEXEC);
-    int standard = fd < 0 ? -1 : find_standard(fd);
-    int result = fd < 0 ? -errno : 0;
-
-    if (result == 0 && standard < 0 && ftruncate(fd, 0) < 0 && errno != EINVAL)
-        result = -errno; /* EINVAL: it is no regular file */
-    if (result == 0 && dprintf(standard < 0 ? fd : standard, "%s\n", text) < 0)
-        result = -errno;
-    if (fd >= 0 && close(fd) < 0 && result == 0)
-        result = -errno;
-    return result;
-}
-
-/* Beside the file, so that a reader sees the old one or the new one, never half of it. */
-static int
-replace(const char *file, const char *text)
-{
-    char *temporary;
-
-    if (asprintf(&temporary, "%s.XXXXXX", file) < 0)
-        return -ENOMEM;
-    int fd = mkostemp(temporary, O_CLOEXEC);
-    int result = fd < 0 ? -errno : 0;
-    if (result == 0) {
-        mode_t mask = umask(0);
-        umask(mask);
-        fchmod(fd, 0666 & ~mask);
-        if (dprintf(fd, "%s\n", text) < 0 || fsync(fd) < 0 || rename(temporary, file) < 0) {
-            result = -errno;
-            unlink(temporary);
-        }
-        close(fd);
-    }
-    free(temporary);
-    return result;
-}
-
 int
 report_write(struct report *report, const char *file, unsigned jobs, const char *parent,
              const struct memory_totals *memory)
 {
-    report_note(report, report->jobs > 0 ? report->jobs - 1 : 0, report->is_starved,
-                clock_now_ns());
+    report_end(report);
     if (!file) {
         print(report, jobs, parent);
         if (memory)
@@ -211,9 +150,7 @@ report_write(struct report *report, const char *file, unsigned jobs, const char 
     if (memory)
         add(object, "memory", memory_to_json(memory));
     const char *text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY);
-    int result = is_replaceable(file) ? replace(file, text) : write_through(file, text);
+    int result = result_file_write(file, text);
     json_object_put(object);
-    if (result < 0)
-        message("write %s: %s", file, strerror(-result));
     return result;
 }

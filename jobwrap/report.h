@@ -6,6 +6,8 @@
 
 #include "libjobserver/memory/arbiter.h"
 
+struct recorder;
+
 /* What the build used, as far as the tokens that lie in its FIFO tell. */
 struct report {
     int64_t start_ns, since_ns; /* since when `jobs` and `starved` are as they are */
@@ -14,9 +16,10 @@ struct report {
     double job_ns;              /* the integral of `jobs` */
     int64_t starved_ns;
     unsigned highest, most_borrowed;
-    uint64_t borrowings; /* tokens taken from the parent, each time counted */
-    uint64_t dropped;    /* bytes that were returned but never lent */
-    uint64_t lost;       /* tokens that the build lost, known for certain */
+    uint64_t borrowings;       /* tokens taken from the parent, each time counted */
+    uint64_t dropped;          /* bytes that were returned but never lent */
+    uint64_t lost;             /* tokens that the build lost, known for certain */
+    struct recorder *recorder; /* is told of `jobs`, too; NULL: there is none */
 };
 
 /* jobwrap starts: no job runs yet. */
@@ -25,6 +28,9 @@ void report_start(struct report *report);
 void report_borrowed(struct report *report, unsigned borrowed);
 /* The build's jobs hold so many tokens from now on. */
 void report_note(struct report *report, unsigned lent, bool starved, int64_t now_ns);
+/* Nothing happens any more. */
+void report_end(struct report *report);
+double report_mean_jobs(const struct report *report);
 /* To stderr, or as JSON to a file, which is replaced. `memory`: NULL where nobody has told of it. 0 or a negative
  * errno with a message. */
 int report_write(struct report *report, const char *file, unsigned jobs, const char *parent,

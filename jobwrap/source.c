@@ -100,7 +100,7 @@ count_idle(const struct source *source)
     struct pool_status status;
 
     pool_get_status(source->pool, &status);
-    bool is_wanted = status.waiting > 0 && !pool_is_throttled(source->pool);
+    bool is_wanted = status.waiting > status.paused && !pool_is_throttled(source->pool);
     unsigned used = pool_used(source->pool) + (is_wanted ? status.free : 0);
     unsigned all = count_all(source), in_ledger = source_borrowed(source);
     unsigned idle = all > used ? all - used : 0;
@@ -129,7 +129,7 @@ is_waited_for(const struct source *source)
     struct pool_status status;
 
     pool_get_status(source->pool, &status);
-    return status.waiting > 0 && status.free == 0 && status.debt == 0 &&
+    return status.waiting > status.paused && status.free == 0 && status.debt == 0 &&
            !pool_is_throttled(source->pool);
 }
 
@@ -142,10 +142,18 @@ is_uncovered(const struct source *source)
 
 /* --- limits --- */
 
+static void
+look_at_stream(struct source *source)
+{
+    stream_look(&source->stream, source->throttle.state.held_back_by, clock_now_ns());
+}
+
 void
 source_look(struct source *source)
 {
+    look_at_stream(source);
     throttle_look(&source->throttle, source->pool, MIN_JOBS, clock_now_ns());
+    look_at_stream(source);
 }
 
 unsigned
@@ -184,7 +192,7 @@ is_anybody_waiting(const struct source *source)
     struct pool_status status;
 
     pool_get_status(source->pool, &status);
-    return status.waiting > 0;
+    return status.waiting > status.paused;
 }
 
 static void
@@ -196,6 +204,8 @@ watch(struct source *source)
 
     if (look_ns < deadline_ns)
         deadline_ns = look_ns;
+    if (source->stream.again_ns < deadline_ns)
+        deadline_ns = source->stream.again_ns;
     if (source->asked > 0 && is_anybody_waiting(source) && again_ns < deadline_ns)
         deadline_ns = again_ns;
     if (source->parent_event && source->is_parent_empty && !source->is_parent_gone &&
@@ -253,10 +263,12 @@ source_settle(struct source *source)
     if (source->is_settling)
         return;
     source->is_settling = true;
+    look_at_stream(source);
     do
         source_feed(source);
     while (tell_all(source));
     tell_parent(source);
+    stream_settle(&source->stream, NULL);
     watch(source);
     source->is_settling = false;
 }
@@ -386,6 +398,17 @@ source_is_needed(const struct source *source)
             parent_is_needed(source->parent, source->is_parent_empty));
 }
 
+bool
+source_is_paused(const struct source *source)
+{
+    struct steved_status status;
+
+    return source->ledger && !source->is_parent_gone &&
+           (source->is_parent_empty || source->asked > 0) &&
+           client_get_status(source->parent->jobserver.client, &status) == 0 &&
+           status.flags & STEVED_STATUS_IS_PAUSED;
+}
+
 static void
 set_jobs(struct source *source, unsigned jobs)
 {
@@ -482,11 +505,13 @@ source_open(struct source *source, struct event_base *base)
 {
     source->recall_fd = -1;
     throttle_init(&source->throttle, &source->limits);
+    stream_init(&source->stream);
     source->borrowed = source->ledger ? ledger_borrowed(source->ledger) : 0;
     source->pool = pool_create(source->own + source_borrowed(source));
     source->deadline = evtimer_new(base, on_deadline, source);
     if (!source->pool || !source->deadline)
         return -ENOMEM;
+    pool_tell(source->pool, &source->stream.log);
     int result = open_throttle(source);
     if (result == 0)
         result = open_account(source);

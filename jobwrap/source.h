@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 #include "jobwrap/parent.h"
+#include "libjobserver/events/stream.h"
 #include "libjobserver/ledger.h"
 #include "libjobserver/pool/pool.h"
 #include "libjobserver/throttle/throttle.h"
@@ -25,11 +26,12 @@ struct source {
     unsigned limit;              /* the most tokens there may be; 0: none */
     struct steved_limits limits; /* with which it begins; then they are the throttle's */
     struct throttle throttle;
-    unsigned lying;  /* in the FIFO, as was told last */
-    unsigned excess; /* as the FIFO was told last */
-    unsigned asked;  /* by the parent, of those in the ledger */
-    unsigned needy;  /* who have none, as the parent was told */
-    int recall_fd;   /* -1: it never asks */
+    struct stream stream; /* of events */
+    unsigned lying;       /* in the FIFO, as was told last */
+    unsigned excess;      /* as the FIFO was told last */
+    unsigned asked;       /* by the parent, of those in the ledger */
+    unsigned needy;       /* who have none, as the parent was told */
+    int recall_fd;        /* -1: it never asks */
     bool is_parent_empty, is_parent_gone, is_settling;
     bool owes_implicit; /* the next token from the parent pays for the implicit slot */
     struct event *parent_event, *recall_event, *deadline;
@@ -76,6 +78,8 @@ void source_set_idle(struct source *source, unsigned lying);
 unsigned source_count_claimed(const struct source *source, unsigned lying);
 /* Does another account wait here? */
 bool source_others_wait(const struct source *source);
+/* Does the parent grant nothing because it, or one above it, has paused us? */
+bool source_is_paused(const struct source *source);
 /* Does somebody else need tokens, here or at the parent? */
 bool source_is_needed(const struct source *source);
 

@@ -15,6 +15,7 @@
 #include "jobwrap/options.h"
 #include "jobwrap/parent.h"
 #include "jobwrap/private_fifo.h"
+#include "jobwrap/recorder.h"
 #include "jobwrap/relay.h"
 #include "jobwrap/report.h"
 #include "jobwrap/signals.h"
@@ -45,6 +46,7 @@ struct jobwrap {
     struct source source;
     struct control control;
     struct report report;
+    struct recorder *recorder; /* owned; NULL: none is wanted */
 
     struct command command;
     bool is_launching;  /* from when on signals are the command's */

@@ -11,6 +11,8 @@
 /* How long to wait for a token before that is said, and for holders that do not let us see what they
  * are. */
 #define PATIENCE_MS 1000
+/* Then, whether this build has been paused. */
+#define LOOK_AGAIN_S 5
 #define COMMAND_MAX 80
 
 static void
@@ -47,20 +49,55 @@ print_holders(FILE *out, struct client *client, int *patience_ms)
     free(page);
 }
 
+/* Until then it is granted nothing, however many are free. */
+static bool
+is_paused(struct client *client)
+{
+    struct steved_status status;
+
+    return client_get_status(client, &status) == 0 && status.flags & STEVED_STATUS_IS_PAUSED;
+}
+
+#define BECAUSE_IT_IS_PAUSED                                                                       \
+    ", which grants none because this build is paused (see stevectl continue)"
+
+struct waiting {
+    struct client *client;
+    struct event *timer;
+    bool has_told, has_told_of_pause;
+};
+
+static void
+tell_who_holds(struct waiting *waiting, FILE *out)
+{
+    int patience_ms = PATIENCE_MS;
+
+    print_holders(out, waiting->client, &patience_ms);
+    pipeline_print_deadlock(out, waiting->client, &patience_ms);
+}
+
+/* Who waits is not woken by a pause, which would have to be by a lie about tokens. */
 static void
 on_patience_over(evutil_socket_t fd, short what, void *argument)
 {
-    struct client *client = argument;
-    int patience_ms = PATIENCE_MS;
+    const struct timeval again = {.tv_sec = LOOK_AGAIN_S};
+    struct waiting *waiting = argument;
+    const bool was_told = waiting->has_told, pauses = is_paused(waiting->client);
     char *text = NULL;
     size_t size;
-    FILE *out = open_memstream(&text, &size);
 
+    event_add(waiting->timer, &again);
+    if (was_told && (!pauses || waiting->has_told_of_pause))
+        return;
+    FILE *out = open_memstream(&text, &size);
     if (!out)
         return;
-    fprintf(out, "waiting for a token from %s", client_name(client));
-    print_holders(out, client, &patience_ms);
-    pipeline_print_deadlock(out, client, &patience_ms);
+    fprintf(out, "waiting for a token from %s%s", client_name(waiting->client),
+            pauses ? BECAUSE_IT_IS_PAUSED : "");
+    if (!was_told)
+        tell_who_holds(waiting, out);
+    waiting->has_told = true;
+    waiting->has_told_of_pause = pauses;
     if (fclose(out) == 0)
         message("%s", text);
     free(text);
@@ -100,8 +137,8 @@ int
 waiting_pay_implicit(struct ledger *ledger, enum implicit_policy policy, struct event_base *base,
                      const bool *ended)
 {
-    struct client *client = ledger->client;
-    struct event *timer = evtimer_new(base, on_patience_over, client);
+    struct waiting waiting = {.client = ledger->client};
+    struct event *timer = waiting.timer = evtimer_new(base, on_patience_over, &waiting);
     struct event *ready = waiting_watch(ledger, base);
     const struct timeval patience = {.tv_sec = PATIENCE_MS / 1000};
     enum waiting_result how = WAITING_BORROWED;

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "libjobserver/control.h"
+#include "libjobserver/events/code.h"
 #include "libjobserver/process.h"
 #include "libjobserver/program/clock.h"
 #include "libjobserver/program/packet.h"
@@ -41,6 +42,8 @@ struct client {
     int control_fd;        /* to the jobwrap whose FIFO it is; or -1 */
     int ready_fd;          /* with it: readable when a token may be there */
     unsigned operations;   /* with it: so many it knows */
+    int watch_fd;          /* readable when there are events; or -1 */
+    uint64_t cursor;       /* with it: of those that come next */
     int transit[2];        /* a pipe that tokens pass through where read(2) could block; else -1 */
     char *name;
 };
@@ -180,6 +183,7 @@ create(const char *name)
                               .write_fd = -1,
                               .control_fd = -1,
                               .ready_fd = -1,
+                              .watch_fd = -1,
                               .transit = {-1, -1}};
     client->name = strdup(name);
     if (!client->name) {
@@ -206,6 +210,7 @@ client_close(struct client *client)
         close_if_open(client->write_fd);
     close_if_open(client->control_fd);
     close_if_open(client->ready_fd);
+    close_if_open(client->watch_fd);
     close_if_open(client->transit[0]);
     close_if_open(client->transit[1]);
     free(client->name);
@@ -472,15 +477,23 @@ read_one(int fd, char *token)
     return got == 0 ? -EPIPE : 1;
 }
 
+static void
+drain(int notices_fd)
+{
+    char notices[64];
+
+    while (read(notices_fd, notices, sizeof(notices)) > 0)
+        continue;
+}
+
 /* What the pipe said is old: the answer is the truth, and what comes after it will be told. */
 static int
 acquire_by_control(struct client *client, char *token)
 {
-    struct control_packet packet = {.operation = CONTROL_ACQUIRE};
-    char notices[64];
+    struct control_packet packet;
 
-    while (read(client->ready_fd, notices, sizeof(notices)) > 0)
-        continue;
+    control_begin(&packet, CONTROL_ACQUIRE);
+    drain(client->ready_fd);
     *token = '+';
     return control_ask(client->control_fd, &packet, NULL);
 }
@@ -563,8 +576,9 @@ write_one_borrowed(struct client *client, char token)
 static int
 release_by_control(struct client *client)
 {
-    const struct control_packet packet = {.operation = CONTROL_RETURN};
+    struct control_packet packet;
 
+    control_begin(&packet, CONTROL_RETURN);
     return packet_send(client->control_fd, &packet, control_question_size(CONTROL_RETURN), -1);
 }
 
@@ -702,18 +716,29 @@ client_tokens_in_pipe(const struct client *client, unsigned bytes)
 
 /* --- asking --- */
 
+/* A jobwrap that does not say how many operations it knows is an old one. */
+static bool
+knows(const struct client *client, enum control_operation operation)
+{
+    return operation < (client->operations > 0 ? client->operations : CONTROL_WEIGHT + 1u);
+}
+
 /* `argument` is what goes out with the request, comes back with it, or both. */
 static int
 ask(struct client *client, unsigned long request, enum control_operation operation, void *argument,
     size_t size)
 {
-    struct control_packet packet = {.operation = operation};
+    struct control_packet packet;
     int result;
 
     if (client->kind != CLIENT_SERVER)
         return -ENOTTY;
     if (client->control_fd >= 0) {
-        if (size > 0)
+        if (!knows(client, operation))
+            return -ENOTTY;
+        control_begin(&packet, operation);
+        /* Else it need not have been set. */
+        if (_IOC_DIR(request) & _IOC_WRITE)
             memcpy(&packet.status, argument, size);
         result = control_ask(client->control_fd, &packet, NULL);
         if (result >= 0 && size > 0)
@@ -755,9 +780,13 @@ client_get_status(struct client *client, struct steved_status *status)
 int
 client_get_throttle(struct client *client, struct steved_throttle *throttle)
 {
-    if (client->control_fd >= 0 && client->operations <= CONTROL_THROTTLE)
-        return -ENOTTY;
     return ask(client, STEVED_IOC_THROTTLE, CONTROL_THROTTLE, throttle, sizeof(*throttle));
+}
+
+int
+client_account(struct client *client, struct steved_account *account)
+{
+    return ask(client, STEVED_IOC_ACCOUNT, CONTROL_ACCOUNT, account, sizeof(*account));
 }
 
 int
@@ -828,16 +857,14 @@ client_claim_implicit(struct client *client, struct steved_claim *claim)
 int
 client_memory(struct client *client, struct steved_memory *memory)
 {
-    if (client->control_fd >= 0 && client->operations <= CONTROL_MEMORY)
-        return -ENOTTY;
     return ask(client, STEVED_IOC_MEMORY, CONTROL_MEMORY, memory, sizeof(*memory));
 }
 
-/* steved tells by POLLPRI, and the answer stays the same until the wish is granted: so by the edge. */
+/* steved tells by POLLPRI. Of a recall the answer stays the same until the wish is granted: so by the edge. */
 static int
-open_recall_of_file(const struct client *client)
+open_epoll_of_file(const struct client *client, uint32_t events)
 {
-    struct epoll_event event = {.events = EPOLLPRI | EPOLLET};
+    struct epoll_event event = {.events = events};
     int fd = epoll_create1(EPOLL_CLOEXEC);
 
     if (fd >= 0 && epoll_ctl(fd, EPOLL_CTL_ADD, client->read_fd, &event) == 0)
@@ -847,30 +874,100 @@ open_recall_of_file(const struct client *client)
     return result;
 }
 
+/* What a jobwrap tells by: the reading end of a pipe. */
+static int
+ask_for_pipe(const struct client *client, enum control_operation operation)
+{
+    struct control_packet packet;
+    int fd;
+
+    control_begin(&packet, operation);
+    int result = control_ask(client->control_fd, &packet, &fd);
+    return result < 0 ? result : fd < 0 ? -EPROTO : fd;
+}
+
 int
 client_open_recall(struct client *client)
 {
-    struct control_packet packet = {.operation = CONTROL_RECALL};
-    int fd;
-
     if (client->kind != CLIENT_SERVER)
         return -EOPNOTSUPP;
     if (client->control_fd < 0)
-        return open_recall_of_file(client);
-    int result = control_ask(client->control_fd, &packet, &fd);
-    return result < 0 ? result : fd < 0 ? -EPROTO : fd;
+        return open_epoll_of_file(client, EPOLLPRI | EPOLLET);
+    return ask_for_pipe(client, CONTROL_RECALL);
 }
 
 void
 client_drain_recall(const struct client *client, int fd)
 {
     struct epoll_event event;
-    char notices[64];
 
-    if (client->control_fd < 0)
+    if (client->control_fd >= 0)
+        drain(fd);
+    else
         while (epoll_wait(fd, &event, 1, 0) > 0)
             continue;
-    else
-        while (read(fd, notices, sizeof(notices)) > 0)
-            continue;
+}
+
+/* --- events --- */
+
+/* One page of what there is, from the cursor on. */
+static int
+ask_events(struct client *client, struct steved_events *page)
+{
+    *page = (struct steved_events){.cursor = client->cursor};
+    int result = ask(client, STEVED_IOC_EVENTS, CONTROL_EVENTS, page, sizeof(*page));
+    if (result < 0)
+        return result;
+    if (page->size > sizeof(page->bytes))
+        return -EIO;
+    client->cursor = page->cursor;
+    return 0;
+}
+
+int
+client_watch(struct client *client)
+{
+    struct steved_events page;
+
+    if (client->kind != CLIENT_SERVER || (client->control_fd >= 0 && !knows(client, CONTROL_WATCH)))
+        return -ENOTTY;
+    if (client->watch_fd < 0)
+        client->watch_fd = client->control_fd >= 0 ? ask_for_pipe(client, CONTROL_WATCH)
+                                                   : open_epoll_of_file(client, EPOLLPRI);
+    return client->watch_fd < 0 ? client->watch_fd : ask_events(client, &page);
+}
+
+int
+client_watch_fd(const struct client *client)
+{
+    return client->watch_fd >= 0 ? client->watch_fd : -1;
+}
+
+/* The notices of a jobwrap first: what comes after the answer is told anew. */
+int
+client_next_events(struct client *client, struct client_events *events)
+{
+    struct steved_event event = {0};
+    struct steved_events page;
+
+    events->count = 0;
+    if (client->control_fd >= 0 && client->watch_fd >= 0)
+        drain(client->watch_fd);
+    int result = ask_events(client, &page);
+    if (result < 0)
+        return result;
+    for (size_t read = 0; read < page.size;) {
+        size_t size = event_decode(&event, page.bytes + read, page.size - read);
+        if (size == 0 || events->count == STEVED_EVENTS_PER_PAGE)
+            return -EIO;
+        events->events[events->count++] = event;
+        read += size;
+    }
+    return page.has_more != 0;
+}
+
+int
+client_tell(struct client *client, struct steved_told *told)
+{
+    return ask(client, STEVED_IOC_TELL, CONTROL_TELL, told, sizeof(*told));
 }

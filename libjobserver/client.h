@@ -104,3 +104,24 @@ int client_claim_implicit(struct client *client, struct steved_claim *claim);
 int client_memory(struct client *client, struct steved_memory *memory);
 /* -ENOTTY, too: an older server, which knows no limits. */
 int client_get_throttle(struct client *client, struct steved_throttle *throttle);
+/* Asks about it, and sets what is named. -ENOTTY, too: an older server; -ENOENT: there is no such account. */
+int client_account(struct client *client, struct steved_account *account);
+
+/* --- what happens at a server (STEVED_IOC_EVENTS), for a client that takes no tokens itself --- */
+
+/* Events are read from now on, until client_close(). To know what there was before, ask for the status and the
+ * clients after this. 0; -ENOTTY: an older server, or none that keeps accounts; -ENOSPC, -ENOMEM: too many read. */
+int client_watch(struct client *client);
+/* Readable when there are events, or the server has gone, until client_next_events() returns 0. -1: client_watch()
+ * was not called. */
+int client_watch_fd(const struct client *client);
+struct client_events {
+    unsigned count;
+    struct steved_event events[STEVED_EVENTS_PER_PAGE];
+};
+/* The next that there are. 1: there are more; 0: that is all for now, and events->count may be 0; or a negative errno,
+ * after which it may be called again unless client_is_gone(). */
+int client_next_events(struct client *client, struct client_events *events);
+/* STEVED_IOC_TELL: told->count events of jobs, and then whether anybody reads: told->is_read. The rest of *told is
+ * zero. 0; -ENOTTY: as above, do not ask again; -EAGAIN: they were too many, and are lost. */
+int client_tell(struct client *client, struct steved_told *told);

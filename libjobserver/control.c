@@ -31,6 +31,9 @@ static const struct {
     [CONTROL_WEIGHT] = {sizeof(struct steved_weight), 0},
     [CONTROL_MEMORY] = {sizeof(struct steved_memory), sizeof(struct steved_memory)},
     [CONTROL_THROTTLE] = {0, sizeof(struct steved_throttle)},
+    [CONTROL_EVENTS] = {offsetof(struct steved_events, bytes), sizeof(struct steved_events)},
+    [CONTROL_TELL] = {sizeof(struct steved_told), sizeof(struct steved_told)},
+    [CONTROL_ACCOUNT] = {sizeof(struct steved_account), sizeof(struct steved_account)},
 };
 
 size_t
@@ -73,16 +76,20 @@ control_receive(int connection, struct control_packet *packet)
 {
     ssize_t got;
 
-    memset(packet, 0, sizeof(*packet));
     do
         got = recv(connection, packet, sizeof(*packet), MSG_TRUNC);
     while (got < 0 && errno == EINTR);
     if (got <= 0)
         return got == 0 || errno == ECONNRESET ? 0 : -errno;
-    return packet->operation < CONTROL_OPERATIONS &&
-                   (size_t)got == control_question_size(packet->operation)
-               ? 1
-               : -EBADMSG;
+    const size_t size = (size_t)got;
+    if (size < HEADER || packet->operation >= CONTROL_OPERATIONS ||
+        size != control_question_size(packet->operation))
+        return -EBADMSG;
+    /* No further: most packets are short, and the longest has several KiB. */
+    const size_t answer_size = control_answer_size(packet->operation);
+    if (answer_size > size)
+        memset((char *)packet + size, 0, answer_size - size);
+    return 1;
 }
 
 struct sockaddr_un

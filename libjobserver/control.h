@@ -33,6 +33,10 @@ enum control_operation {
     CONTROL_WEIGHT,
     CONTROL_MEMORY,
     CONTROL_THROTTLE,
+    CONTROL_WATCH, /* a pipe comes back that is readable when there are events: from now on they are read */
+    CONTROL_EVENTS,
+    CONTROL_TELL,
+    CONTROL_ACCOUNT,
     CONTROL_OPERATIONS,
 };
 
@@ -58,8 +62,20 @@ struct control_packet {
         struct steved_weight weight;
         struct steved_memory memory;
         struct steved_throttle throttle;
+        struct steved_events events; /* asked for by all that comes before its bytes */
+        struct steved_told told;
+        struct steved_account account;
     };
 };
+
+/* A question without an argument, or before it has one. Of a packet, which has room for the longest, the rest is not
+ * written. */
+static inline void
+control_begin(struct control_packet *packet, enum control_operation operation)
+{
+    packet->operation = operation;
+    packet->result = 0;
+}
 
 /* The argument's size in a question, and in its answer. */
 size_t control_question_size(unsigned operation);
@@ -70,7 +86,7 @@ size_t control_answer_size(unsigned operation);
 struct sockaddr_un control_address(int directory_fd);
 
 /* For the server: the next question: 1; 0 at the end; -EAGAIN; -EBADMSG: it makes no sense; or another
- * negative errno. What is not part of the question is zero. */
+ * negative errno. What is part of the answer and not of the question is zero. */
 int control_receive(int connection, struct control_packet *packet);
 
 /* Connects to the socket beside the FIFO at `fifo_path`, which is open as `fifo_fd`, and greets: the

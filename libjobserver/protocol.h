@@ -43,8 +43,12 @@ struct steved_status {
     __u64 memory_floor_bytes;     /* of which so much is to stay free */
     __u32 memory_running;         /* jobs */
     __u32 memory_waiting;         /* jobs that wait for memory */
-    __u64 spare[3];
+    __u32 paused;                 /* of `waiting`, those of builds that are paused */
+    __u32 flags;                  /* STEVED_STATUS_* */
+    __u64 spare[2];
 };
+/* The account of who asks is paused, or one above it: it is granted nothing. */
+#define STEVED_STATUS_IS_PAUSED 1u
 #define STEVED_IOC_STATUS _IOR('J', 0x50, struct steved_status)
 
 #define STEVED_CLIENT_GROUP 1u         /* a jobwrap or a gate, with its keeper */
@@ -52,6 +56,7 @@ struct steved_status {
 #define STEVED_CLIENT_UNPAID 4u        /* runs one job more than it holds */
 #define STEVED_CLIENT_HAS_CLAIMED 8u   /* somebody else's token pays for its implicit slot */
 #define STEVED_CLIENT_HAS_USER 16u     /* `uid` is told */
+#define STEVED_CLIENT_PAUSED 32u       /* its account is */
 
 #define STEVED_COMMAND_SIZE 64
 struct steved_client {
@@ -239,39 +244,58 @@ struct steved_throttle {
 /* What happens at a server, and what the builds below it tell of their jobs: one stream, which is kept for
  * those who read it and for nobody else. It is bounded: who reads too slowly is told how many events it has
  * missed. Whoever may open the server may read it, but events of jobs (STEVED_EVENT_JOB_*) are for the same
- * user, root and the server's own user alone. */
+ * user, root and the server's own user alone.
+ *
+ * A client comes before all else that is told of it. Who begins to wait (WAITS) ends that by one event: GRANTED with
+ * `status` STEVED_GRANT_WAITED, LAPSED, or WAITS_NO_MORE; RESERVED may come before. */
 enum steved_event_kind {
-    STEVED_EVENT_LOST = 1,      /* `count` events that the reader has missed */
-    STEVED_EVENT_GRANTED,       /* `count` tokens to `pid`; duration_ns: how long it had waited */
-    STEVED_EVENT_RETURNED,      /* by whom they were granted to, or for it */
-    STEVED_EVENT_RECLAIMED,     /* taken back from the dead */
+    STEVED_EVENT_LOST = 1, /* `count` events that the reader has missed; 0: nobody knows how many */
+    /* `count` tokens to `pid`; `status`: STEVED_GRANT_*; duration_ns: how long it had waited, as far as somebody
+     * was reading. */
+    STEVED_EVENT_GRANTED,
+    /* `count` tokens, by whom they were granted to, or for it; `status`: STEVED_RETURN_*. */
+    STEVED_EVENT_RETURNED,
+    STEVED_EVENT_RECLAIMED,     /* `count` tokens, taken back from the dead */
+    STEVED_EVENT_RESERVED,      /* a token is set aside for `pid`, which waits */
     STEVED_EVENT_LAPSED,        /* a reservation that ran out unused */
-    STEVED_EVENT_WAITS,         /* somebody begins to wait for a token */
+    STEVED_EVENT_WAITS,         /* `pid` begins to wait for a token */
     STEVED_EVENT_WAITS_NO_MORE, /* without having got one */
     STEVED_EVENT_RECALLED,      /* `pid` is asked for `count` tokens */
-    STEVED_EVENT_CAME, /* a client: `name`, as `command` of struct steved_client; its weight: `count` */
-    STEVED_EVENT_LEFT,
+    /* A client: `name`, as `command` of struct steved_client; `count`: the weight of its account. */
+    STEVED_EVENT_CAME,
+    STEVED_EVENT_LEFT, /* it; or the first process of a group that goes on: then the next one comes */
     STEVED_EVENT_JOBS,   /* the capacity is `count` from now on */
     STEVED_EVENT_WEIGHT, /* of the account it is `count` */
+    STEVED_EVENT_PAUSED, /* the account; `status`: STEVED_PAUSED*; 0: it goes on */
     STEVED_EVENT_HELD_BACK, /* grants, by what `status` says (STEVED_HELD_BACK_BY_*); 0: by nothing now */
-    STEVED_EVENT_MEMORY, /* of all parties: bytes: used; limit_bytes: the floor; expected_bytes: the growth
-                                  * that is expected; available_bytes; count: jobs that wait for memory */
+    /* Of all parties, ten times a second at most: bytes: used; limit_bytes: the floor; expected_bytes: the growth
+     * that is expected; available_bytes; `count`: jobs that wait for memory. */
+    STEVED_EVENT_MEMORY,
+
     /* From here on told by a gate, whose process is `pid`; `job` is its number among the gate's. */
     STEVED_EVENT_JOB_WAITS, /* `status`: for what: STEVED_WAITS_FOR_* */
-    STEVED_EVENT_JOB_STARTED, /* `name`; duration_ns: how long it had waited; expected_bytes; `count`: 1: a token
-                                  * paid for it, 0: the implicit slot */
-    STEVED_EVENT_JOB_ENDED, /* `name`; `status` as of waitpid(2); duration_ns: how long it ran; bytes: the most
-                                  * that it had; expected_bytes; */
+    /* `name`; duration_ns: how long it had waited; expected_bytes; `count`: 1: a token paid for it, 0: the implicit
+     * slot, or who has started it takes tokens itself. */
+    STEVED_EVENT_JOB_STARTED,
+    /* `name`; `status` as of waitpid(2), -1: nobody knows; duration_ns: how long it ran, 0: it never did; bytes: the
+     * most that it had, 0: nobody knows; expected_bytes. */
+    STEVED_EVENT_JOB_ENDED,
     STEVED_EVENT_JOB_PUT_OFF, /* killed, or never let go on, to be run again; bytes: what it had */
     STEVED_EVENT_JOB_STOPPED, /* by SIGSTOP, since memory is short; bytes */
     STEVED_EVENT_JOB_CONTINUED,
     STEVED_EVENT_KINDS,
 };
+#define STEVED_GRANT_AT_ONCE 0
+#define STEVED_GRANT_WAITED 1
+#define STEVED_GRANT_PASSED_ON 2 /* it had claimed the token that another has returned */
+#define STEVED_RETURN_WRITTEN 0
+#define STEVED_RETURN_UNDELIVERED 1 /* the grant has not reached it, and does not count */
+#define STEVED_RETURN_PASSED_ON 2   /* to who has claimed it: see STEVED_GRANT_PASSED_ON */
 #define STEVED_WAITS_FOR_TOKEN 1
 #define STEVED_WAITS_FOR_MEMORY 2
 #define STEVED_EVENT_NAME_SIZE 64
 struct steved_event {
-    __u64 time_ns; /* CLOCK_MONOTONIC, of the server when it was told */
+    __u64 time_ns; /* CLOCK_MONOTONIC, when the server was told; of jobs: see STEVED_IOC_TELL */
     __u64 account; /* as of struct steved_client; 0: none */
     __u64 job;
     __u64 duration_ns;
@@ -280,7 +304,7 @@ struct steved_event {
     __s32 pid; /* as of struct steved_client */
     __u32 uid; /* of the account */
     __u32 count;
-    __u32 held;    /* by the account, after it */
+    __u32 held;    /* by the account, after it, or set aside for it */
     __u32 used;    /* by all accounts, after it: held or set aside */
     __u32 waiting; /* after it: as of struct steved_status */
     __s32 status;
@@ -290,21 +314,40 @@ struct steved_event {
 };
 
 /* In: cursor, 0 at first: the caller reads from now on, until its description is closed; and whatever the
- * answer is, poll() says POLLPRI when there are events that it has not read. Out: up to
- * STEVED_EVENTS_PER_PAGE events, oldest first, and the cursor for the next call. */
-#define STEVED_EVENTS_PER_PAGE 60
+ * answer is, poll() says POLLPRI when there are events that it has not read: at once, or STEVED_EVENTS_BUNCH_MS
+ * after it has read all, so that a busy server is asked for many at a time. Out: up to STEVED_EVENTS_PER_PAGE
+ * events, oldest first, in `size` bytes, and the cursor for the next call; has_more: it may be made at once. A cursor
+ * may be used again, and one that another server gave is good: LOST comes first then. ENOMEM, ENOSPC: too many read.
+ *
+ * The bytes: an event is its kind (one byte), a number with a bit for each member that is another than in the event
+ * before (of the first: than 0), the differences of these members, and, with the bit after those, the name: its length
+ * (one byte) and its bytes. The order of the members is time_ns, held, used, waiting, pid, account, status, uid, count,
+ * duration_ns, job, job_class, bytes, expected_bytes, limit_bytes, available_bytes; the lowest bit is the first's. A
+ * number is written seven bits a byte, the lowest first; all but its last byte have 0x80 set. A difference d is written
+ * as the number 2d, or -2d - 1 if it is negative; members of 32 bits wrap around. (A FUSE mount takes arguments of one
+ * page of memory at most.) */
+#define STEVED_EVENTS_PER_PAGE 256
+#define STEVED_EVENTS_BUNCH_MS 50
+#define STEVED_EVENTS_SIZE 3840
 struct steved_events {
     __u64 cursor;
-    __u32 count;
-    __u32 spare;
-    struct steved_event events[STEVED_EVENTS_PER_PAGE];
+    __u32 size;
+    __u32 has_more;
+    __u8 bytes[STEVED_EVENTS_SIZE];
 };
 #define STEVED_IOC_EVENTS _IOWR('J', 0x5a, struct steved_events)
 
 /* A gate, or a jobwrap with gates below it, tells of jobs: up to STEVED_TOLD_PER_CALL events of the kinds
- * STEVED_EVENT_JOB_*. Out: does anybody read? If not, the caller tells nothing for STEVED_TELL_AGAIN_MS. */
+ * STEVED_EVENT_JOB_*. Of each counts what its kind has above, and besides
+ *   time_ns: when it happened, STEVED_TOLD_LATE_MS ago at most; 0, or any other: now;
+ *   pid: 0: the caller; a jobwrap that hands on what a gate has told names the gate;
+ *   job_class, name: what is not printable in it is shown as '?'.
+ * The rest is the server's to say. Out: does anybody read? If not, the caller tells nothing for
+ * STEVED_TELL_AGAIN_MS. EINVAL: another kind, and nothing is told. EAGAIN: the caller's user has told too much
+ * lately, and this was not told. */
 #define STEVED_TOLD_PER_CALL 16
 #define STEVED_TELL_AGAIN_MS 1000
+#define STEVED_TOLD_LATE_MS 10000
 struct steved_told {
     __u32 count; /* 0: only asks */
     __u32 is_read;
@@ -312,5 +355,33 @@ struct steved_told {
     struct steved_event events[STEVED_TOLD_PER_CALL];
 };
 #define STEVED_IOC_TELL _IOWR('J', 0x5b, struct steved_told)
+
+/* Asks about an account, whose client's `account` and `uid` struct steved_client tells, and sets what is `named`,
+ * all or none. Everybody may ask. Only root and the server's own user may set it for any account, and a weight above
+ * the default; the account's own user may set the rest for its own, but not end a pause that one of the former has
+ * begun. While an account is paused nothing is granted to it; nothing that it holds is taken away, and a group that
+ * lends is asked for what it lends. A pause ends with the account. ENOENT: there is no such account. */
+#define STEVED_ACCOUNT_SET_WEIGHT 1u
+#define STEVED_ACCOUNT_SET_PAUSE 2u
+/* Out. */
+#define STEVED_ACCOUNT_HAS_MEMORY 1u /* one of its clients tells of memory */
+#define STEVED_PAUSED 1u             /* by its own user */
+#define STEVED_PAUSED_BY_OWNER 2u    /* by root or the server's own user */
+struct steved_account {
+    __u64 account;
+    __u32 uid;
+    __u32 named;  /* in: STEVED_ACCOUNT_SET_* */
+    __u32 weight; /* in and out: 1 to STEVED_WEIGHT_MAX */
+    __u32 paused; /* in: 1: it is paused, 0: it goes on; out: STEVED_PAUSED*, or 0 */
+    /* Out, of its jobs that run: STEVED_IOC_MEMORY. */
+    __u32 flags; /* STEVED_ACCOUNT_HAS_MEMORY */
+    __u32 memory_running;
+    __u32 memory_waiting; /* jobs that wait for memory */
+    __u32 spare32;
+    __u64 memory_used_bytes;
+    __u64 memory_growth_bytes; /* what they are still expected to grow by */
+    __u64 spare[4];
+};
+#define STEVED_IOC_ACCOUNT _IOWR('J', 0x5c, struct steved_account)
 
 #endif

@@ -20,6 +20,10 @@ _Static_assert(sizeof(struct steved_need) == 32, "changed");
 _Static_assert(sizeof(struct steved_weight) == 32, "changed");
 _Static_assert(sizeof(struct steved_memory) == 224, "changed");
 _Static_assert(sizeof(struct steved_throttle) == 72, "changed");
+_Static_assert(sizeof(struct steved_event) == 176, "changed");
+_Static_assert(sizeof(struct steved_events) == 16 + 3840, "changed");
+_Static_assert(sizeof(struct steved_told) == 16 + 16 * 176, "changed");
+_Static_assert(sizeof(struct steved_account) == 88, "changed");
 
 #define ANCESTORS_MAX 64
 
@@ -48,25 +52,33 @@ serve_status(const struct pool *pool, const struct pool_opening *opening,
         .reclaimed = status.reclaimed,
         .lapsed = status.lapsed,
         .recalled = pool_recalled(pool, opening),
+        .paused = status.paused,
     };
 }
 
 /* Only what the process cannot keep from us: one that blocked us would block all. */
-static void
-describe_process(pid_t pid, bool may_look, struct steved_client *described)
+static uint64_t
+describe_process(pid_t pid, bool may_look, char command[STEVED_COMMAND_SIZE])
 {
-    struct process_info info;
+    struct process_info info = {0};
     const char *name = "(gone)";
 
-    if (pid == 0) {
+    if (pid == 0)
         name = "(outside)";
-    } else if (!may_look) {
+    else if (!may_look)
         name = "(busy)";
-    } else if (process_info(pid, &info) == 0) {
+    else if (process_info(pid, &info) == 0)
         name = info.name;
-        described->start_ticks = info.start_ticks;
-    }
-    snprintf(described->command, sizeof(described->command), "%s", name);
+    snprintf(command, STEVED_COMMAND_SIZE, "%s", name);
+    return info.start_ticks;
+}
+
+_Static_assert(STEVED_EVENT_NAME_SIZE == STEVED_COMMAND_SIZE, "one is not as long as the other");
+
+void
+serve_name_client(struct steved_event *event, bool may_look)
+{
+    describe_process(event->pid, may_look, event->name);
 }
 
 static void
@@ -79,7 +91,8 @@ describe_client(const struct pool_client *client, bool may_look, struct steved_c
         .flags = (client->is_group ? STEVED_CLIENT_GROUP : 0) |
                  (client->pays_implicit ? STEVED_CLIENT_PAYS_IMPLICIT : 0) |
                  (client->is_unpaid ? STEVED_CLIENT_UNPAID : 0) |
-                 (client->has_claimed ? STEVED_CLIENT_HAS_CLAIMED : 0) | STEVED_CLIENT_HAS_USER,
+                 (client->has_claimed ? STEVED_CLIENT_HAS_CLAIMED : 0) |
+                 (client->is_paused ? STEVED_CLIENT_PAUSED : 0) | STEVED_CLIENT_HAS_USER,
         .uid = client->uid,
         .weight = client->weight,
         .held = client->held,
@@ -87,7 +100,7 @@ describe_client(const struct pool_client *client, bool may_look, struct steved_c
         .waiting = client->waiting,
         .claims = client->claims,
     };
-    describe_process(client->pid, may_look, described);
+    described->start_ticks = describe_process(client->pid, may_look, described->command);
 }
 
 int
@@ -119,6 +132,82 @@ serve_set_weight(struct pool *pool, struct pool_opening *opening,
     if (weight->weight > STEVED_WEIGHT_DEFAULT && !is_owner)
         return -EPERM;
     return pool_group_set_weight(pool, opening, weight->weight, now_ns);
+}
+
+/* --- accounts --- */
+
+static bool
+makes_sense(const struct steved_account *account)
+{
+    const unsigned known = STEVED_ACCOUNT_SET_WEIGHT | STEVED_ACCOUNT_SET_PAUSE;
+
+    for (size_t i = 0; i < sizeof(account->spare) / sizeof(account->spare[0]); i++)
+        if (account->spare[i])
+            return false;
+    if (account->named & ~known || account->spare32)
+        return false;
+    if (account->named & STEVED_ACCOUNT_SET_WEIGHT &&
+        (account->weight < 1 || account->weight > STEVED_WEIGHT_MAX))
+        return false;
+    return !(account->named & STEVED_ACCOUNT_SET_PAUSE) || account->paused <= 1;
+}
+
+static bool
+may_set(struct serve_asker asker, const struct steved_account *account,
+        const struct pool_account_info *now)
+{
+    if (asker.is_owner || account->named == 0)
+        return true;
+    if (asker.uid != now->uid)
+        return false;
+    if (account->named & STEVED_ACCOUNT_SET_WEIGHT && account->weight > STEVED_WEIGHT_DEFAULT)
+        return false;
+    return !(account->named & STEVED_ACCOUNT_SET_PAUSE) || now->pause != POOL_PAUSED_BY_OWNER;
+}
+
+static void
+describe_account(const struct pool_account *found, const struct memory_arbiter *arbiter,
+                 struct steved_account *account, int64_t now_ns)
+{
+    const struct pool_account_info info = pool_account_describe(found);
+    const struct memory_use use = memory_arbiter_use(arbiter, info.uid, info.key, now_ns);
+
+    *account = (struct steved_account){
+        .account = info.key,
+        .uid = info.uid,
+        .weight = info.weight,
+        .paused = info.pause,
+        .flags = use.parties > 0 ? STEVED_ACCOUNT_HAS_MEMORY : 0,
+        .memory_running = use.running,
+        .memory_waiting = use.waiting,
+        .memory_used_bytes = use.used_bytes,
+        .memory_growth_bytes = use.growth_bytes,
+    };
+}
+
+int
+serve_account(struct pool *pool, const struct memory_arbiter *arbiter, struct serve_asker asker,
+              struct steved_account *account, int64_t now_ns)
+{
+    struct pool_account *found = pool_account_find(pool, account->uid, account->account);
+
+    if (!makes_sense(account))
+        return -EINVAL;
+    if (!found)
+        return -ENOENT;
+    const struct pool_account_info now = pool_account_describe(found);
+    if (!may_set(asker, account, &now))
+        return -EPERM;
+    if (account->named & STEVED_ACCOUNT_SET_WEIGHT)
+        pool_account_set_weight(pool, found, account->weight, now_ns);
+    if (account->named & STEVED_ACCOUNT_SET_PAUSE)
+        pool_account_set_pause(pool, found,
+                               !account->paused ? POOL_NOT_PAUSED
+                               : asker.is_owner ? POOL_PAUSED_BY_OWNER
+                                                : POOL_PAUSED,
+                               now_ns);
+    describe_account(found, arbiter, account, now_ns);
+    return 0;
 }
 
 int
@@ -162,9 +251,11 @@ ask_above(struct memory_arbiter *arbiter, const struct memory_party *party,
 }
 
 int
-serve_memory(struct memory_arbiter *arbiter, struct memory_party *party, pid_t pid,
-             struct serve_above *above, struct steved_memory *memory, int64_t now_ns)
+serve_memory(struct memory_arbiter *arbiter, struct memory_party *party,
+             const struct pool_account *account, pid_t pid, struct serve_above *above,
+             struct steved_memory *memory, int64_t now_ns)
 {
+    const struct pool_account_info info = pool_account_describe(account);
     struct steved_memory outside, answer;
     int error = 0;
 
@@ -174,6 +265,8 @@ serve_memory(struct memory_arbiter *arbiter, struct memory_party *party, pid_t p
         error = memory_arbiter_tell(arbiter, party, memory, now_ns);
     if (error < 0)
         return error;
+    party->uid = info.uid;
+    party->account = info.key;
     bool is_below = ask_above(arbiter, party, above, &outside, now_ns);
     memory_arbiter_answer(arbiter, party, is_below ? &outside : NULL, &answer, now_ns);
     *memory = answer;

@@ -19,9 +19,15 @@ static const struct {
     int (*run)(struct ctl_server *server, int argc, char **argv);
     const char *arguments, *description;
 } commands[] = {
-    {"status", ctl_status, "[--json]", "show the pool and who uses it"},
+    {"status", ctl_status, "[--json] [-w[SECONDS]]", "show the pool and who uses it"},
+    {"watch", ctl_watch, "[--json]", "show what happens, a line each"},
     {"get", ctl_get, "NAME", "print one number"},
     {"set", ctl_set, "NAME=VALUE...", "change settings, all of them or none"},
+    {"top", ctl_top, "", "show builds on a full screen; keys change them"},
+    {"metrics", ctl_metrics, "", "print all numbers for Prometheus"},
+    {"pause", ctl_pause, "PID", "grant nothing to the build of this process"},
+    {"continue", ctl_continue, "PID", "grant it something again"},
+    {"weight", ctl_weight, "PID WEIGHT", "change its share; 100 is what a build has"},
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
@@ -29,9 +35,9 @@ static void
 print_usage(void)
 {
     puts("Usage: stevectl [--server PATH] COMMAND\n"
-         "Show and set what a running steved does.\n");
+         "Show and change what a running steved does.\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        printf("  %-6s %-15s %s\n", commands[i].name, commands[i].arguments,
+        printf("  %-8s %-22s %s\n", commands[i].name, commands[i].arguments,
                commands[i].description);
     puts("\n"
          "  -s, --server=PATH     its file (default: that of the jobwrap around it, the\n"
@@ -96,13 +102,13 @@ static int
 run_command(struct ctl_server *server, int argc, char **argv)
 {
     if (argc == 0) {
-        message("a command is missing: status, get or set");
+        message("a command is missing: --help lists them");
         return EXIT_USAGE;
     }
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         if (strcmp(argv[0], commands[i].name) == 0)
             return commands[i].run(server, argc - 1, argv + 1);
-    message("there is no command '%s': status, get or set", argv[0]);
+    message("there is no command '%s': --help lists them", argv[0]);
     return EXIT_USAGE;
 }
 

@@ -18,5 +18,11 @@ struct ctl_server {
 int ctl_connect(struct ctl_server *server);
 
 int ctl_status(struct ctl_server *server, int argc, char **argv);
+int ctl_watch(struct ctl_server *server, int argc, char **argv);
 int ctl_get(struct ctl_server *server, int argc, char **argv);
 int ctl_set(struct ctl_server *server, int argc, char **argv);
+int ctl_top(struct ctl_server *server, int argc, char **argv);
+int ctl_metrics(struct ctl_server *server, int argc, char **argv);
+int ctl_pause(struct ctl_server *server, int argc, char **argv);
+int ctl_continue(struct ctl_server *server, int argc, char **argv);
+int ctl_weight(struct ctl_server *server, int argc, char **argv);

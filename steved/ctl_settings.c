@@ -42,6 +42,7 @@ static const struct setting {
     {"reserved", READ_ONLY, 0, 0, IN_STATUS(reserved)},
     {"debt", READ_ONLY, 0, 0, IN_STATUS(debt)},
     {"waiting", READ_ONLY, 0, 0, IN_STATUS(waiting)},
+    {"paused", READ_ONLY, 0, 0, IN_STATUS(paused)},
     {"unpaid", READ_ONLY, 0, 0, IN_STATUS(unpaid)},
     {"accounts", READ_ONLY, 0, 0, IN_STATUS(accounts)},
     {"granted", READ_ONLY, 0, 0, IN_STATUS(granted)},

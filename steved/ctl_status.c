@@ -6,85 +6,21 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <json.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "libjobserver/holder.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/usage.h"
 #include "libjobserver/throttle/settings.h"
+#include "steved/snapshot.h"
 
-/* For all clients whose memory is locked, together. */
-#define PATIENCE_MS 1000
 /* What of a command is shown in the table. */
 #define COMMAND_MAX 100
-
-/* All that the server tells, and what its clients are. */
-struct snapshot {
-    struct steved_status status;
-    bool has_throttle; /* the server knows limits */
-    struct steved_throttle throttle;
-    struct steved_client *clients;
-    struct process_label *labels;
-    size_t count;
-};
-
-static int
-append_page(struct snapshot *snapshot, const struct steved_clients *page)
-{
-    size_t count = page->count <= STEVED_CLIENTS_PER_PAGE ? page->count : STEVED_CLIENTS_PER_PAGE;
-    struct steved_client *clients =
-        reallocarray(snapshot->clients, snapshot->count + count, sizeof(struct steved_client));
-
-    if (!clients)
-        return -ENOMEM;
-    memcpy(clients + snapshot->count, page->clients, count * sizeof(*clients));
-    snapshot->clients = clients;
-    snapshot->count += count;
-    return 0;
-}
-
-/* Page by page: clients come and go between two of them. */
-static int
-take_snapshot(struct client *client, struct snapshot *snapshot)
-{
-    struct steved_clients page = {0};
-    int error = client_get_status(client, &snapshot->status);
-
-    snapshot->has_throttle = client_get_throttle(client, &snapshot->throttle) == 0;
-    while (error == 0) {
-        page = (struct steved_clients){.cursor = page.cursor};
-        error = client_get_clients(client, &page);
-        if (error < 0 || page.count == 0)
-            break;
-        error = append_page(snapshot, &page);
-    }
-    return error;
-}
-
-/* After the server has told all: they may let us wait. */
-static int
-label_clients(struct snapshot *snapshot)
-{
-    int error = 0, patience_ms = PATIENCE_MS;
-
-    snapshot->labels = calloc(snapshot->count + 1, sizeof(*snapshot->labels));
-    if (!snapshot->labels)
-        return -ENOMEM;
-    for (size_t i = 0; i < snapshot->count && error == 0; i++)
-        error = holder_label(&snapshot->clients[i], &patience_ms, &snapshot->labels[i]);
-    return error;
-}
-
-static void
-clear_snapshot(struct snapshot *snapshot)
-{
-    for (size_t i = 0; snapshot->labels && i < snapshot->count; i++)
-        process_label_clear(&snapshot->labels[i]);
-    free(snapshot->labels);
-    free(snapshot->clients);
-}
+/* Between two that are printed because something has changed. */
+#define PACE_MS 250
+#define WATCH_MAX_S 86400u
 
 /* --- the table --- */
 
@@ -115,6 +51,8 @@ print_totals(const struct steved_status *status)
     printf("\nfree       %6u\nheld       %6u\nreserved   %6u   set aside for who polled\n"
            "waiting    %6u   readers and pollers whose turn has not come\n",
            status->free, status->held, status->reserved, status->waiting);
+    if (status->paused)
+        printf("paused     %6u   of those waiting, whose build is paused\n", status->paused);
     if (status->debt)
         printf("debt       %6u   to be returned before one is granted again\n", status->debt);
     if (status->unpaid)
@@ -173,8 +111,9 @@ print_client(const struct steved_client *client, const struct process_label *lab
 
     if (!text)
         return -ENOMEM;
-    printf("%8d %6u %8u %7u  %-8s %s%s", (int)client->pid, client->held, client->reserved,
-           client->waiting, remark_of(client), text, label->is_stopped ? ", stopped" : "");
+    printf("%8d %6u %8u %7u  %-8s %s%s%s", (int)client->pid, client->held, client->reserved,
+           client->waiting, remark_of(client), text, label->is_stopped ? ", stopped" : "",
+           client->flags & STEVED_CLIENT_PAUSED ? ", paused" : "");
     if (client->weight != STEVED_WEIGHT_DEFAULT)
         printf(", weight %u", client->weight);
     putchar('\n');
@@ -233,6 +172,7 @@ client_to_json(const struct steved_client *client, const struct process_label *l
         add_number(object, "uid", client->uid);
     add_number(object, "account", client->account);
     add_number(object, "weight", client->weight);
+    add_truth(object, "paused", client->flags & STEVED_CLIENT_PAUSED);
     add_truth(object, "group", client->flags & STEVED_CLIENT_GROUP);
     add_truth(object, "pays_implicit", client->flags & STEVED_CLIENT_PAYS_IMPLICIT);
     add_truth(object, "unpaid", client->flags & STEVED_CLIENT_UNPAID);
@@ -255,6 +195,7 @@ status_to_json(const struct steved_status *status)
         {"reserved", status->reserved},
         {"debt", status->debt},
         {"waiting", status->waiting},
+        {"paused", status->paused},
         {"unpaid", status->unpaid},
         {"min_jobs", status->min_jobs},
         {"accounts", status->accounts},
@@ -307,7 +248,7 @@ throttle_to_json(const struct steved_throttle *throttle)
 }
 
 static int
-print_json(const struct snapshot *snapshot)
+print_json(const struct snapshot *snapshot, int style)
 {
     struct json_object *object = status_to_json(&snapshot->status);
     struct json_object *clients = json_object_new_array();
@@ -317,8 +258,8 @@ print_json(const struct snapshot *snapshot)
     if (snapshot->has_throttle)
         json_object_object_add(object, "limits", throttle_to_json(&snapshot->throttle));
     json_object_object_add(object, "clients", clients);
-    const char *text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY |
-                                                                  JSON_C_TO_STRING_NOSLASHESCAPE);
+    const char *text =
+        json_object_to_json_string_ext(object, style | JSON_C_TO_STRING_NOSLASHESCAPE);
     if (text)
         puts(text);
     json_object_put(object);
@@ -334,25 +275,109 @@ print_table(const struct snapshot *snapshot)
     return print_clients(snapshot);
 }
 
+/* --- once, or again and again --- */
+
+struct wanted {
+    bool is_json, is_repeated;
+    unsigned every_s; /* 0: when something has changed */
+};
+
+/* -w, -wN, --watch, --watch=N: false: it is none of these, or no number. */
+static bool
+parse_watch(const char *text, struct wanted *wanted)
+{
+    const char *number = strncmp(text, "-w", 2) == 0 ? text + 2 : text + strlen("--watch");
+
+    if (strncmp(text, "-w", 2) != 0 && strncmp(text, "--watch", strlen("--watch")) != 0)
+        return false;
+    wanted->is_repeated = true;
+    if (number[0] == '\0')
+        return true;
+    number += text[1] == '-' && number[0] == '=';
+    return (text[1] == 'w' || number[-1] == '=') &&
+           usage_parse_number(number, 1, WATCH_MAX_S, &wanted->every_s);
+}
+
+static bool
+parse(int argc, char **argv, struct wanted *wanted)
+{
+    for (int i = 0; i < argc; i++) {
+        if (strcmp(argv[i], "--json") == 0) {
+            wanted->is_json = true;
+        } else if (!parse_watch(argv[i], wanted)) {
+            message("status takes --json and --watch[=SECONDS], from 1 to %u, not '%s'",
+                    WATCH_MAX_S, argv[i]);
+            return false;
+        }
+    }
+    return true;
+}
+
+static int
+print_once(struct client *client, const struct wanted *wanted)
+{
+    struct snapshot snapshot = {0};
+    int style = wanted->is_repeated ? JSON_C_TO_STRING_PLAIN : JSON_C_TO_STRING_PRETTY;
+    int error = snapshot_take(client, &snapshot);
+
+    if (error == 0)
+        error = snapshot_label(&snapshot);
+    if (error == 0)
+        error = wanted->is_json ? print_json(&snapshot, style) : print_table(&snapshot);
+    snapshot_clear(&snapshot);
+    return error;
+}
+
+/* 0 or a negative errno. What has changed by then is one change. */
+static int
+wait_for_change(struct client *client)
+{
+    struct pollfd events = {.fd = client_watch_fd(client), .events = POLLIN};
+    struct client_events page;
+    int more = 1;
+
+    poll(NULL, 0, PACE_MS);
+    if (poll(&events, 1, -1) < 0)
+        return -errno;
+    while (more == 1)
+        more = client_next_events(client, &page);
+    return more;
+}
+
+static int
+repeat(struct client *client, const struct wanted *wanted)
+{
+    int error = wanted->every_s ? 0 : client_watch(client);
+
+    if (error == -ENOTTY) {
+        message("status --watch: this server does not tell of changes; --watch=SECONDS would do");
+        return 0;
+    }
+    while (error == 0 && (error = print_once(client, wanted)) == 0) {
+        if (!wanted->is_json)
+            putchar('\n');
+        if (fflush(stdout) != 0) /* main() says so */
+            break;
+        if (wanted->every_s)
+            poll(NULL, 0, (int)wanted->every_s * 1000);
+        else
+            error = wait_for_change(client);
+    }
+    return error;
+}
+
 int
 ctl_status(struct ctl_server *server, int argc, char **argv)
 {
-    struct snapshot snapshot = {0};
-    bool is_json = argc == 1 && strcmp(argv[0], "--json") == 0;
+    struct wanted wanted = {.every_s = 0};
 
-    if (argc > 0 && !is_json) {
-        message("status takes --json or nothing, not '%s'", argv[argc > 1]);
+    if (!parse(argc, argv, &wanted))
         return EXIT_USAGE;
-    }
     if (ctl_connect(server) != EXIT_SUCCESS)
         return EXIT_FAILURE;
-    int error = take_snapshot(server->client, &snapshot);
-    if (error == 0)
-        error = label_clients(&snapshot);
-    if (error == 0)
-        error = is_json ? print_json(&snapshot) : print_table(&snapshot);
+    int error =
+        wanted.is_repeated ? repeat(server->client, &wanted) : print_once(server->client, &wanted);
     if (error < 0)
         message("status: %s", strerror(-error));
-    clear_snapshot(&snapshot);
-    return error < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+    return error < 0 || wanted.is_repeated ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -37,8 +37,11 @@ daemon_start(struct daemon_start *daemon, bool is_daemon)
     }
     pid_t child = fork();
     if (child < 0) {
-        message_errno(errno, "start: fork");
-        return -errno;
+        int error = errno;
+        message_errno(error, "start: fork");
+        close(ends[0]);
+        close(ends[1]);
+        return -error;
     }
     if (child > 0) {
         close(ends[1]);
@@ -74,8 +77,12 @@ daemon_prepare(struct daemon_start *daemon)
     if (!daemon->is_daemon)
         return 0;
     daemon->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (daemon->null_fd < 0 || chdir("/") < 0) {
+    if (daemon->null_fd < 0) {
         message_errno(errno, "start: open /dev/null");
+        return -errno;
+    }
+    if (chdir("/") < 0) {
+        message_errno(errno, "start: go to /");
         return -errno;
     }
     message_open_syslog();

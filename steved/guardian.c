@@ -26,6 +26,9 @@
 /* From a server that does nothing but stand still: it answers thousands of requests a second, and another one costs
  * nothing but milliseconds. */
 #define SILENCE_NS (20 * NS_PER_S)
+/* No process can be made: how soon, and how often, that is tried again. */
+#define FORK_PAUSE_NS (200 * NS_PER_MS)
+#define FORKS_MAX 50u
 
 /* --- a server --- */
 
@@ -99,29 +102,35 @@ expect_to_hear(struct guardian *guardian)
     guardian->hangs_at_ns = is_expected ? clock_now_ns() + guardian->silence_ns : 0;
 }
 
-/* Its pid, or a negative errno after having said it. */
+/* Its pid, or a negative errno. */
 static pid_t
 start_server(struct guardian *guardian)
 {
     pid_t pid = fork();
 
-    if (pid < 0) {
-        message_errno(errno, "start a server: fork");
+    if (pid < 0)
         return -errno;
-    }
     if (pid > 0) {
         guardian->server = pid;
-        guardian->kill_at_ns = 0;
+        guardian->kill_at_ns = guardian->start_at_ns = 0;
+        guardian->failed_forks = 0;
         expect_to_hear(guardian);
     }
     return pid;
+}
+
+static void
+signal_server(const struct guardian *guardian, int number)
+{
+    if (guardian->server > 0)
+        kill(guardian->server, number);
 }
 
 /* Whatever still comes from it is ours until it has been waited for. */
 static void
 ask_to_end(struct guardian *guardian)
 {
-    kill(guardian->server, SIGTERM);
+    signal_server(guardian, SIGTERM);
     if (guardian->kill_at_ns == 0)
         guardian->kill_at_ns = clock_now_ns() + PATIENCE_NS;
 }
@@ -240,23 +249,60 @@ end(struct guardian *guardian, int status)
     exit(error == 0 && is_clean(status) ? EXIT_SUCCESS : EXIT_FAILURE);
 }
 
+/* For want of a process, which the next who ends leaves, it is tried again, while clients wait. */
+static void
+start_next(struct guardian *guardian)
+{
+    pid_t pid = start_server(guardian);
+
+    if (pid == 0)
+        become(guardian, guardian->argv);
+    if (pid > 0)
+        return;
+    if (guardian->failed_forks++ == 0)
+        message_errno(-pid, "start another server: fork");
+    if (guardian->failed_forks >= FORKS_MAX)
+        end(guardian, guardian->status);
+    guardian->start_at_ns = clock_now_ns() + FORK_PAUSE_NS;
+}
+
+static void
+start_later(struct guardian *guardian, int64_t pause_ns)
+{
+    message("%u servers have died within %d s: the next one is started in %.1f s",
+            LIVES_CRASHES_MAX, (int)(LIVES_CRASHES_NS / NS_PER_S), (double)pause_ns / NS_PER_S);
+    guardian->start_at_ns = clock_now_ns() + pause_ns;
+}
+
 /* Without what the last one has left there is nothing to go on with. */
 static void
 go_on(struct guardian *guardian, int status)
 {
-    bool goes_on = lives_go_on(&guardian->lives, status) &&
+    int64_t pause_ns;
+    bool goes_on = lives_go_on(&guardian->lives, status, clock_now_ns(), &pause_ns) &&
                    fd_store_has(&guardian->store, FD_NAME_DEVICE) &&
                    fd_store_has(&guardian->store, FD_NAME_STATE);
 
-    if (guardian->lives.has_served && !guardian->lives.is_ending)
+    guardian->status = status;
+    /* One that ends by itself before it serves has said why. */
+    if (!guardian->lives.is_ending && (guardian->lives.has_served || WIFSIGNALED(status)))
         say_end(guardian, status);
     if (!goes_on)
         end(guardian, status);
-    pid_t pid = start_server(guardian);
-    if (pid == 0)
-        become(guardian, guardian->argv);
-    if (pid < 0)
-        end(guardian, status);
+    if (pause_ns > 0)
+        start_later(guardian, pause_ns);
+    else
+        start_next(guardian);
+}
+
+/* While there is no server. */
+static void
+see_to_next(struct guardian *guardian)
+{
+    if (guardian->lives.is_ending)
+        end(guardian, guardian->status);
+    if (clock_now_ns() >= guardian->start_at_ns)
+        start_next(guardian);
 }
 
 /* It may be another version, whose server could not go on. */
@@ -266,7 +312,7 @@ on_checked(struct guardian *guardian, int status)
     guardian->check = 0;
     if (!WIFEXITED(status) || WEXITSTATUS(status) != EXIT_SUCCESS)
         message("the program that is there now cannot go on: the server is not replaced");
-    else if (lives_replace(&guardian->lives))
+    else if (guardian->server > 0 && lives_replace(&guardian->lives))
         ask_to_end(guardian);
 }
 
@@ -287,7 +333,7 @@ on_child(struct guardian *guardian)
 
 /* --- events --- */
 
-/* As to sshd(8): run the new version. Who has a terminal has lost it. */
+/* As to sshd(8): run the new version, as the next server does by itself. Who has a terminal has lost it. */
 static void
 on_hangup(struct guardian *guardian)
 {
@@ -295,7 +341,7 @@ on_hangup(struct guardian *guardian)
         end_all(guardian);
         return;
     }
-    if (guardian->check > 0 || !guardian->lives.has_served)
+    if (guardian->check > 0 || guardian->server == 0 || !guardian->lives.has_served)
         return;
     pid_t pid = fork();
     if (pid == 0)
@@ -317,7 +363,7 @@ on_signal(struct guardian *guardian, uint32_t number)
         on_hangup(guardian);
         break;
     case SIGUSR1:
-        kill(guardian->server, SIGUSR1);
+        signal_server(guardian, SIGUSR1);
         break;
     default:
         end_all(guardian);
@@ -334,26 +380,40 @@ receive_signals(struct guardian *guardian)
         on_signal(guardian, signal.ssi_signo);
 }
 
-/* 0: whenever something happens. */
+/* When there is something to do that no event tells; 0: there is nothing. */
 static int64_t
 next_deadline_ns(const struct guardian *guardian)
 {
+    if (guardian->server == 0)
+        return guardian->start_at_ns;
     if (guardian->kill_at_ns == 0 || guardian->hangs_at_ns == 0)
         return guardian->kill_at_ns + guardian->hangs_at_ns;
     return guardian->kill_at_ns < guardian->hangs_at_ns ? guardian->kill_at_ns
                                                         : guardian->hangs_at_ns;
 }
 
+/* -1: there is nothing to be done by itself. */
+static int
+timeout_ms(const struct guardian *guardian)
+{
+    const int64_t at_ns = next_deadline_ns(guardian);
+    const int64_t left_ns = at_ns - clock_now_ns();
+
+    if (at_ns == 0)
+        return -1;
+    return left_ns > 0 ? (int)(left_ns / NS_PER_MS) + 1 : 0;
+}
+
 /* The signal that ends a process that stands still, too. */
 static void
-on_deadline(struct guardian *guardian)
+kill_server(struct guardian *guardian)
 {
     if (guardian->kill_at_ns && guardian->kill_at_ns <= clock_now_ns())
         message("the server does not end: killed");
     else
         message("the server has been silent for %" PRId64 " ms: killed",
                 guardian->silence_ns / NS_PER_MS);
-    kill(guardian->server, SIGKILL);
+    signal_server(guardian, SIGKILL);
     guardian->kill_at_ns = guardian->hangs_at_ns = 0;
 }
 
@@ -362,15 +422,10 @@ wait_for_events(struct guardian *guardian)
 {
     struct pollfd events[] = {{.fd = guardian->notices[0], .events = POLLIN},
                               {.fd = guardian->signals_fd, .events = POLLIN}};
-    int64_t deadline_ns = next_deadline_ns(guardian);
-    int timeout_ms = -1;
 
-    if (deadline_ns) {
-        int64_t left_ns = deadline_ns - clock_now_ns();
-        timeout_ms = left_ns > 0 ? (int)(left_ns / NS_PER_MS) + 1 : 0;
-    }
-    if (poll(events, sizeof(events) / sizeof(events[0]), timeout_ms) == 0)
-        on_deadline(guardian);
+    if (poll(events, sizeof(events) / sizeof(events[0]), timeout_ms(guardian)) == 0 &&
+        guardian->server > 0)
+        kill_server(guardian);
 }
 
 static _Noreturn void
@@ -382,6 +437,8 @@ guard(struct guardian *guardian)
         wait_for_events(guardian);
         receive_notices(guardian);
         receive_signals(guardian);
+        if (guardian->server == 0)
+            see_to_next(guardian);
     }
 }
 
@@ -438,7 +495,10 @@ become_first_server(struct guardian *guardian)
     free(guardian->program);
     notify_close(&guardian->manager);
     daemon_forget(guardian->daemon);
-    return tell_where_to_notify(guardian, guardian->notices[1]);
+    int error = tell_where_to_notify(guardian, guardian->notices[1]);
+    if (error < 0)
+        message_errno(error, "start: tell the server where its guardian listens");
+    return error;
 }
 
 /* Where it cannot be found again it is not started again either, which is said then. */
@@ -481,5 +541,7 @@ guardian_start(struct guardian *guardian)
             close(guardian->mount_lock);
         guard(guardian);
     }
+    if (pid < 0)
+        message_errno(-pid, "start a server: fork");
     return pid < 0 ? pid : become_first_server(guardian);
 }

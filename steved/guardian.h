@@ -9,7 +9,8 @@
  *
  * It is the process that was started, so that its pid stays. SIGTERM and SIGINT end the server, and then
  * it; SIGHUP, if there was no terminal at the start, has the server replaced by the program that lies now
- * where this one was started from, if that says that it can go on (--check); SIGUSR1 is passed on. A server that ends with status 0 (a signal to it, or its mount is gone) is followed by none.
+ * where this one was started from, if that says that it can go on (--check); SIGUSR1 is passed on. A server that ends
+ * with status 0 (a signal to it, or its mount is gone) is followed by none.
  *
  * Once the server is ready it is the user that the server becomes, and has no privileges but what it
  * takes to unmount what root has mounted: CAP_SYS_ADMIN, and CAP_DAC_READ_SEARCH for the way there, neither in
@@ -41,13 +42,16 @@ struct guardian {
 
     struct lives lives;
     struct fd_store store;
-    pid_t server;        /* 0: none */
-    pid_t check;         /* a program that is asked whether it can go on; 0: none */
-    int64_t kill_at_ns;  /* if it has not ended by then; 0: it need not end */
-    int64_t silence_ns;  /* of a server that hangs; 0: any */
-    int64_t hangs_at_ns; /* if nothing is heard of it before; 0: nothing need be */
-    char *program;       /* its path; NULL: unknown */
-    int program_fd;      /* as it was at our start; negative: unknown */
+    pid_t server;          /* 0: none */
+    pid_t check;           /* a program that is asked whether it can go on; 0: none */
+    int64_t kill_at_ns;    /* if it has not ended by then; 0: it need not end */
+    int64_t silence_ns;    /* of a server that hangs; 0: any */
+    int64_t hangs_at_ns;   /* if nothing is heard of it before; 0: nothing need be */
+    int64_t start_at_ns;   /* when there is none, and another one follows */
+    unsigned failed_forks; /* in a row, for that one */
+    int status;            /* of the last one that has ended */
+    char *program;         /* its path; NULL: unknown */
+    int program_fd;        /* as it was at our start; negative: unknown */
     int notices[2];
     int signals_fd;
     bool has_terminal;

@@ -2,8 +2,10 @@
 #include "steved/identity.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
+#include <sys/fsuid.h>
 #include <unistd.h>
 
 #include "libjobserver/program/message.h"
@@ -60,4 +62,19 @@ bool
 identity_resolve(struct identity *identity, struct server *server, bool is_new)
 {
     return resolve_user(identity, server->options.user) && (!is_new || resolve_group(server));
+}
+
+/* Where that is not allowed it is as for root, and becoming the user will fail. */
+bool
+identity_can_read(const struct identity *identity, const char *path)
+{
+    (void)!setgroups(0, NULL);
+    setfsgid(identity->gid);
+    setfsuid(identity->uid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    setfsuid(geteuid());
+    setfsgid(getegid());
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
 }

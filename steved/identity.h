@@ -19,3 +19,5 @@ struct identity {
  * before anything is changed: the name service may need sockets. false: a usage error, and it has been
  * said. */
 bool identity_resolve(struct identity *identity, struct server *server, bool is_new);
+/* Will it be able to read that file? For root, who gives up its supplementary groups. */
+bool identity_can_read(const struct identity *identity, const char *path);

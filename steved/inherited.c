@@ -79,7 +79,7 @@ inherited_take(struct inherited *inherited)
     const char *count = getenv("LISTEN_FDS"), *names = getenv("LISTEN_FDNAMES");
 
     *inherited = (struct inherited){-1, -1};
-    int error = is_for_us() && count && names ? take_named(inherited, count, names) : 0;
+    int error = is_for_us() && count ? take_named(inherited, count, names ? names : "") : 0;
     unsetenv("LISTEN_PID");
     unsetenv("LISTEN_FDS");
     unsetenv("LISTEN_FDNAMES");

@@ -36,6 +36,9 @@ union argument {
     struct steved_weight weight;
     struct steved_memory memory;
     struct steved_throttle throttle;
+    struct steved_events events;
+    struct steved_told told;
+    struct steved_account account;
     int readable_bytes;
 };
 
@@ -61,6 +64,12 @@ count_readable(struct call *call, union argument *argument)
     return 0;
 }
 
+static struct pool_account_info
+charged_account(const struct call *call)
+{
+    return pool_account_describe(pool_account_charged(call->opening->pool, call->process));
+}
+
 static int
 get_status(struct call *call, union argument *argument)
 {
@@ -69,6 +78,8 @@ get_status(struct call *call, union argument *argument)
     argument->status.per_process_limit = call->server->options.per_process_limit;
     argument->status.per_user_limit = call->server->options.per_user_limit;
     memory_arbiter_status(&call->server->arbiter, &argument->status, clock_now_ns());
+    if (charged_account(call).pause)
+        argument->status.flags |= STEVED_STATUS_IS_PAUSED;
     return 0;
 }
 
@@ -273,6 +284,22 @@ set_weight(struct call *call, union argument *argument)
                             is_owner(call), clock_now_ns());
 }
 
+static int
+ask_account(struct call *call, union argument *argument)
+{
+    const struct serve_asker asker = {.uid = call->uid, .is_owner = is_owner(call)};
+    const unsigned named = argument->account.named;
+    const struct steved_account *account = &argument->account;
+    int error = serve_account(call->server->pool, &call->server->arbiter, asker, &argument->account,
+                              clock_now_ns());
+
+    if (error == 0 && named)
+        server_trace(call->server, "account %llu of user %u: weight %u%s",
+                     (unsigned long long)account->account, account->uid, account->weight,
+                     account->paused ? ", paused" : "");
+    return error;
+}
+
 /* --- memory --- */
 
 /* What it tells need not outlive us: it tells again at its next look. Only the first time it is looked for
@@ -285,12 +312,50 @@ tell_memory(struct call *call, union argument *argument)
     bool is_new = !opening->memory.is_member;
     bool may_look = allowance_is_left(&server->allowances, call->uid, clock_now_ns());
     int64_t begun_ns = is_new ? clock_spent_ns() : 0;
-    int error = serve_memory(&server->arbiter, &opening->memory, may_look ? opening->opener_pid : 0,
-                             NULL, &argument->memory, clock_now_ns());
+    int error = serve_memory(
+        &server->arbiter, &opening->memory, pool_account_charged(opening->pool, call->process),
+        may_look ? opening->opener_pid : 0, NULL, &argument->memory, clock_now_ns());
 
     if (is_new)
         allowance_charge(&server->allowances, call->uid, clock_spent_ns() - begun_ns,
                          clock_now_ns());
+    if (error == 0)
+        stream_tell_memory(&server->stream, &server->arbiter, clock_now_ns());
+    return error;
+}
+
+/* --- events --- */
+
+static int
+get_events(struct call *call, union argument *argument)
+{
+    struct event_reader *reader = &call->opening->reader;
+
+    reader->wake = request_wake_reader;
+    reader->owner = call->opening;
+    reader->uid = call->uid;
+    reader->sees_all = is_owner(call);
+    int error = stream_read(&call->server->stream, reader, &argument->events, clock_now_ns());
+    if (error == 0)
+        opening_mark_reader(call->opening);
+    return error;
+}
+
+/* Each takes the place of another in the log, whose readers are others' too. */
+static int
+tell(struct call *call, union argument *argument)
+{
+    struct allowances *allowances = &call->server->allowances;
+    const struct client *client = call->client;
+    const unsigned count = argument->told.count;
+
+    if (count > 0 && !allowance_is_left(allowances, call->uid, clock_now_ns()))
+        return -EAGAIN;
+    pid_t pid = !client ? 0 : client->group_pid ? client->group_pid : client->pid;
+    int error =
+        stream_told(&call->server->stream, call->process, pid, &argument->told, clock_now_ns());
+    if (error == 0 && count > 0 && argument->told.is_read)
+        allowance_charge(allowances, call->uid, count * STREAM_TOLD_PRICE_NS, clock_now_ns());
     return error;
 }
 
@@ -308,6 +373,9 @@ static const struct handler handlers[] = {
     {STEVED_IOC_WEIGHT, sizeof(struct steved_weight), 0, set_weight},
     {STEVED_IOC_MEMORY, sizeof(struct steved_memory), sizeof(struct steved_memory), tell_memory},
     {STEVED_IOC_THROTTLE, 0, sizeof(struct steved_throttle), get_throttle},
+    {STEVED_IOC_EVENTS, sizeof(struct steved_events), sizeof(struct steved_events), get_events},
+    {STEVED_IOC_TELL, sizeof(struct steved_told), sizeof(struct steved_told), tell},
+    {STEVED_IOC_ACCOUNT, sizeof(struct steved_account), sizeof(struct steved_account), ask_account},
 };
 
 static const struct handler *

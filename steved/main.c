@@ -119,6 +119,20 @@ forget_stored(struct program *program)
     program->is_kept = false;
 }
 
+/* Servers that the guardian starts are the user from their beginning, and read the options anew. */
+static bool
+can_read_again(const struct program *program)
+{
+    const struct options *options = &program->server.options;
+
+    if (!options->config || !program->identity.changes || geteuid() != 0 ||
+        identity_can_read(&program->identity, options->config))
+        return true;
+    message("--user '%s': this user cannot read %s, as a server has to that follows one which dies",
+            options->user, options->config);
+    return false;
+}
+
 /* Where the service manager does it itself there is none. Returns in the server. */
 static int
 start_guardian(struct program *program, char **argv)
@@ -127,6 +141,8 @@ start_guardian(struct program *program, char **argv)
 
     if (notify_has_store(&program->notify))
         return 0;
+    if (!can_read_again(program))
+        return -EACCES;
     guardian->argv = argv;
     guardian->identity = &program->identity;
     guardian->daemon = &program->daemon;
@@ -174,8 +190,9 @@ open_state(struct program *program)
     program->server.state = state_open(program->inherited.state_fd, &what);
     if (program->server.state)
         return true;
+    /* What another one needs is not for us to take away. */
+    program->is_refused = errno != EBUSY;
     message("take over: the state of the server before: %s", what);
-    program->is_refused = true;
     return false;
 }
 

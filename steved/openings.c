@@ -20,7 +20,8 @@ record(const struct opening *opening)
         .opener_uid = opening->opener_uid,
         .group_pid = opening->group_pid,
         .anonymous = opening->anonymous ? pool_process_row(opening->anonymous) : STATE_NONE,
-        .flags = STATE_OPENING_IS_THERE | (opening->is_used ? STATE_OPENING_IS_USED : 0),
+        .flags = STATE_OPENING_IS_THERE | (opening->is_used ? STATE_OPENING_IS_USED : 0) |
+                 (opening->reads_events ? STATE_OPENING_READS_EVENTS : 0),
     };
 
     state_put(opening->server->state, STATE_OPENING, opening->number, &row, sizeof(row));
@@ -95,6 +96,7 @@ opening_release(struct opening *opening)
     if (opening->number != STATE_NONE)
         state_drop(server->state, STATE_OPENING, opening->number);
     memory_arbiter_leave(&server->arbiter, &opening->memory);
+    event_log_leave(&server->stream.log, &opening->reader);
     LIST_REMOVE(opening, in_server);
     free(opening);
 }
@@ -147,6 +149,15 @@ opening_join_group(struct opening *opening, struct client *client)
 }
 
 void
+opening_mark_reader(struct opening *opening)
+{
+    if (opening->reads_events)
+        return;
+    opening->reads_events = true;
+    record(opening);
+}
+
+void
 opening_set_poll_handle(struct opening *opening, uint64_t poll_handle)
 {
     if (opening->poll_handle == poll_handle)
@@ -173,6 +184,7 @@ restore(struct server *server, uint32_t number, const struct state_opening *row)
     opening->opener_uid = row->opener_uid;
     opening->group_pid = row->group_pid;
     opening->is_used = row->flags & STATE_OPENING_IS_USED;
+    opening->reads_events = row->flags & STATE_OPENING_READS_EVENTS;
     opening->anonymous = pool_process_of_row(server->pool, row->anonymous);
     pool_opening_set_owner(in_pool, opening);
     return opening->anonymous || row->anonymous == STATE_NONE;

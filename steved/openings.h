@@ -14,6 +14,8 @@ struct opening {
     struct pool_opening *pool;
     uint32_t number; /* by which the kernel and the state know it: the pool's row */
     struct memory_party memory;
+    struct event_reader reader;
+    bool reads_events; /* also where that has begun at the server before, and not yet here */
     /* Who uses it and cannot be told: a process of its own in the pool, which dies when the
      * description is released. NULL: there was none yet. */
     struct pool_process *anonymous;
@@ -42,6 +44,8 @@ struct pool_process *opening_process(struct opening *opening, const struct reque
 void opening_mark_used(struct opening *opening, struct client *client);
 /* The client has joined the group of this description, or founded it. */
 void opening_join_group(struct opening *opening, struct client *client);
+/* Who has it open reads events. */
+void opening_mark_reader(struct opening *opening);
 /* It is polled under this handle. */
 void opening_set_poll_handle(struct opening *opening, uint64_t poll_handle);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "steved/options.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -22,6 +23,8 @@
 #define DEVICE_NAME_MAX 64
 #define IDLE_TIMEOUT_MIN_MS 100u
 #define IDLE_TIMEOUT_MAX_MS 86400000u
+/* In the environment of servers that root has started, though they may be another user by now. */
+#define IS_ROOTS "STEVED_IS_ROOTS"
 
 static const char usage[] =
     "Usage: steved [OPTION]...\n"
@@ -84,20 +87,19 @@ struct source {
 
 /* --- one option --- */
 
-static unsigned
-parse_number(const char *label, const char *text, unsigned min)
-{
-    char wanted[64];
-    unsigned number;
+/* Each returns NULL, or what the text should have been. */
 
-    if (usage_parse_number(text, min, POOL_CAPACITY_MAX, &number))
-        return number;
-    snprintf(wanted, sizeof(wanted), "a number from %u to %u", min, POOL_CAPACITY_MAX);
-    usage_refuse(label, text, wanted);
+static const char *
+set_number(unsigned *number, const char *text, unsigned min)
+{
+    static_assert(POOL_CAPACITY_MAX == 65536, "what is wanted");
+    if (usage_parse_number(text, min, POOL_CAPACITY_MAX, number))
+        return NULL;
+    return min > 0 ? "a number from 1 to 65536" : "a number from 0 to 65536";
 }
 
 static const char *
-parse_device(const char *label, const char *text)
+set_device(const char **device, const char *text)
 {
     static const char allowed[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
@@ -105,73 +107,60 @@ parse_device(const char *label, const char *text)
     size_t length = strlen(name);
 
     if (length == 0 || length > DEVICE_NAME_MAX || name[0] == '.')
-        usage_refuse(label, text, "a name below /dev");
-    if (name[strspn(name, allowed)])
-        usage_refuse(label, text, "a name of letters, digits, '.', '_' and '-'");
-    return name;
+        return "a name below /dev";
+    *device = name;
+    return name[strspn(name, allowed)] ? "a name of letters, digits, '.', '_' and '-'" : NULL;
 }
 
 static const char *
-parse_text(const char *label, const char *text)
+set_text(const char **to, const char *text)
 {
-    if (!text[0])
-        usage_refuse(label, text, "a name");
-    return text;
+    *to = text;
+    return text[0] ? NULL : "a name";
 }
 
-static void
-parse_idle_timeout(const char *label, const char *text, struct options *options)
+static const char *
+set_idle_timeout(unsigned *timeout_ms, const char *text)
 {
-    if (!usage_parse_decimal(text, 3, IDLE_TIMEOUT_MIN_MS, IDLE_TIMEOUT_MAX_MS,
-                             &options->idle_timeout_ms))
-        usage_refuse(label, text, "a number of seconds from 0.1 to 86400");
+    if (usage_parse_decimal(text, 3, IDLE_TIMEOUT_MIN_MS, IDLE_TIMEOUT_MAX_MS, timeout_ms))
+        return NULL;
+    return "a number of seconds from 0.1 to 86400";
 }
 
-static void
-parse_limit(const char *label, const char *text, int setting, struct options *options)
+static const char *
+set_limit(struct steved_limits *limits, int setting, const char *text)
 {
-    if (!throttle_settings[setting].parse(text, &options->limits))
-        usage_refuse(label, text, throttle_settings[setting].wanted);
+    return throttle_settings[setting].parse(text, limits) ? NULL
+                                                          : throttle_settings[setting].wanted;
 }
 
-/* `label`: what messages call it. */
-static void
-set_option(struct options *options, int option, const char *label, const char *text)
+static const char *
+set_option(struct options *options, int option, const char *text)
 {
     switch (option) {
     case 'd':
-        options->device = parse_device(label, text);
-        break;
+        return set_device(&options->device, text);
     case 'm':
-        options->mount_dir = parse_text(label, text);
-        break;
+        return set_text(&options->mount_dir, text);
     case 'j':
-        options->jobs = parse_number(label, text, 1);
-        break;
+        return set_number(&options->jobs, text, 1);
     case 'k':
-        options->min_jobs = parse_number(label, text, 1);
-        break;
+        return set_number(&options->min_jobs, text, 1);
     case 'l':
-        options->per_process_limit = parse_number(label, text, 0);
-        break;
+        return set_number(&options->per_process_limit, text, 0);
     case PER_USER_LIMIT:
-        options->per_user_limit = parse_number(label, text, 0);
-        break;
+        return set_number(&options->per_user_limit, text, 0);
     case LIMIT + THROTTLE_MEMORY:
     case LIMIT + THROTTLE_LOAD:
     case LIMIT + THROTTLE_RECHECK:
-        parse_limit(label, text, option - LIMIT, options);
-        break;
+        return set_limit(&options->limits, option - LIMIT, text);
     case IDLE_TIMEOUT:
-        parse_idle_timeout(label, text, options);
-        break;
+        return set_idle_timeout(&options->idle_timeout_ms, text);
     case 'g':
         options->is_group_named = true;
-        options->group = parse_text(label, text);
-        break;
+        return set_text(&options->group, text);
     case 'u':
-        options->user = parse_text(label, text);
-        break;
+        return set_text(&options->user, text);
     case 'b':
         options->is_daemon = true;
         break;
@@ -182,6 +171,7 @@ set_option(struct options *options, int option, const char *label, const char *t
         options->is_verbose = true;
         break;
     }
+    return NULL;
 }
 
 /* --- files --- */
@@ -214,7 +204,6 @@ static void
 set_line(struct options *options, const struct source *source, const struct config_line *line)
 {
     const struct option *option = find_option(line->name);
-    char *label;
 
     if (option && source->is_machines && is_about_the_machines(option->val))
         return;
@@ -224,10 +213,12 @@ set_line(struct options *options, const struct source *source, const struct conf
         refuse_line(source, line, "it wants a value");
     if (!option->has_arg && line->value)
         refuse_line(source, line, "it wants no value");
-    if (asprintf(&label, "%s:%u: '%s'", source->path, line->number, line->text) < 0)
-        exit(EXIT_FAILURE);
-    set_option(options, option->val, label, line->value);
-    free(label);
+    const char *wanted = set_option(options, option->val, line->value);
+    if (!wanted)
+        return;
+    message("%s:%u: '%s': '%s' is not %s", source->path, line->number, line->text, line->value,
+            wanted);
+    exit(EXIT_USAGE);
 }
 
 static void
@@ -272,10 +263,24 @@ find_config(int argc, char **argv)
             usage_show("steved " PROJECT_VERSION "\n", EXIT_FAILURE);
         else if (option == '?' || option == ':')
             usage_refuse_option(option, argv);
+        else if (option == CONFIG && !*optarg)
+            usage_refuse("--config", optarg, "a name");
         else if (option == CONFIG)
-            config = parse_text("--config", optarg);
+            config = optarg;
     }
     return config;
+}
+
+/* Argument `*word` names a file, `path`, which is to be the same one from another directory. */
+static void
+make_absolute(char **word, const char *path)
+{
+    char *directory = path[0] == '/' ? NULL : getcwd(NULL, 0), *absolute;
+
+    if (directory &&
+        asprintf(&absolute, "%.*s%s/%s", (int)(path - *word), *word, directory, path) >= 0)
+        *word = absolute;
+    free(directory);
 }
 
 static void
@@ -289,8 +294,12 @@ set_from_command_line(struct options *options, int argc, char **argv)
         const struct option *option = long_options;
         while (option->val != kind)
             option++;
+        const char *wanted = set_option(options, kind, optarg);
         snprintf(label, sizeof(label), "--%s", option->name);
-        set_option(options, kind, label, optarg);
+        if (wanted)
+            usage_refuse(label, optarg, wanted);
+        if (kind == CONFIG)
+            make_absolute(&argv[optind - 1], optarg);
     }
     if (!argv[optind])
         return;
@@ -302,11 +311,11 @@ set_from_command_line(struct options *options, int argc, char **argv)
 
 /* Where a source says where to serve, that takes the place of what was said before. */
 static void
-set_place(struct options *options, const struct options *before, const char *source)
+set_place(struct options *options, const struct options *before, const char *path)
 {
     if (options->device && options->mount_dir) {
-        message("%s--device '%s' and --mount '%s': there can be only one of them", source,
-                options->device, options->mount_dir);
+        message("%s%s--device '%s' and --mount '%s': there can be only one of them", path,
+                path[0] ? ": " : "", options->device, options->mount_dir);
         exit(EXIT_USAGE);
     }
     if (options->device || options->mount_dir)
@@ -319,28 +328,28 @@ static void
 set_from_file(struct options *options, const struct source *source)
 {
     const struct options before = *options;
-    char *label;
 
     options->device = options->mount_dir = NULL;
     read_file(options, source);
-    if (asprintf(&label, "%s: ", source->path) < 0)
-        exit(EXIT_FAILURE);
-    set_place(options, &before, label);
-    free(label);
+    set_place(options, &before, source->path);
 }
 
 static void
 set_from_files(struct options *options, const char *config)
 {
-    const bool is_root = geteuid() == 0;
+    const bool is_root = geteuid() == 0 || getenv(IS_ROOTS);
     struct source file = {.path = config};
 
+    if (is_root && setenv(IS_ROOTS, "1", 1) < 0)
+        exit(EXIT_FAILURE);
     if (config) {
         set_from_file(options, &file);
+        options->config = config;
         return;
     }
     file = (struct source){.path = MACHINE_CONFIG, .is_machines = !is_root, .may_lack = true};
     set_from_file(options, &file);
+    options->config = options->files[0] ? file.path : NULL;
     char *users = is_root ? NULL : config_user_path();
     if (!users)
         return;

@@ -16,12 +16,14 @@ struct options {
     unsigned per_process_limit, per_user_limit; /* 0: none */
     unsigned idle_timeout_ms;                   /* 0: it serves until it is told to end */
     struct steved_limits limits;
-    char *files[2]; /* what the strings of configuration files are part of */
+    const char *config; /* the file of --config, or the machine's, that was read; NULL: none */
+    char *files[2];     /* what the strings of configuration files are part of */
     bool is_daemon;
     bool only_checks;
     bool is_verbose;
 };
 
 /* From the command line, and from the configuration files that it overrides: --config, or the machine's and
- * the user's. Ends the program for --help, --version and bad usage. */
+ * the user's. Ends the program for --help, --version and bad usage. A program that is executed later with the same argv
+ * and environment reads the same, whoever we are and wherever we work by then. */
 void options_parse(struct options *options, int argc, char **argv);

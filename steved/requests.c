@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "steved/requests.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -109,6 +110,7 @@ read_token(struct opening *opening, struct pool_process *process, const struct r
     enum pool_answer answer = pool_read(server->pool, opening->pool, process,
                                         request->is_nonblocking, reader, &waiter, clock_now_ns());
     if (answer == POOL_WAITS) {
+        assert(reader);
         wait_for_token(reader, waiter, request);
         return;
     }
@@ -187,6 +189,23 @@ replace_pollhandle(struct opening *opening, struct fuse_pollhandle *pollhandle,
     opening->poller = poller;
 }
 
+/* A new server knows a reader by that alone until it has read. */
+static bool
+has_events(const struct opening *opening)
+{
+    if (!opening->reads_events)
+        return false;
+    return !opening->reader.is_reading ||
+           event_log_is_due(&opening->server->stream.log, &opening->reader, clock_now_ns());
+}
+
+static bool
+is_urgent(const struct opening *opening)
+{
+    return pool_recalled(opening->server->pool, opening->pool) > 0 ||
+           pool_claim_has_come(opening->pool) || has_events(opening);
+}
+
 void
 request_poll(struct opening *opening, const struct request *request,
              struct fuse_pollhandle *pollhandle)
@@ -213,9 +232,7 @@ request_poll(struct opening *opening, const struct request *request,
                       clock_now_ns()))
             ready |= POLLIN | POLLRDNORM;
     }
-    if (request->poll_events & POLLPRI &&
-        (pool_recalled(opening->server->pool, opening->pool) > 0 ||
-         pool_claim_has_come(opening->pool)))
+    if (request->poll_events & POLLPRI && is_urgent(opening))
         ready |= POLLPRI;
     answer_poll(request, ready);
 }
@@ -250,6 +267,9 @@ record_row(struct server *server, const struct pool_row *row)
     };
     const enum state_table table = STATE_POOL_ROWS + row->kind;
 
+    /* What was refused for want of room has come and gone. */
+    if (row->is_gone && !state_has_room(table, row->number))
+        return;
     if (row->is_gone)
         state_drop(server->state, table, row->number);
     else
@@ -293,7 +313,7 @@ cancel(const struct server *server, struct reader *reader)
     reader_end(reader);
 }
 
-/* Who polls for POLLPRI is asked for tokens by that. */
+/* Who polls for POLLPRI is asked for tokens by that, or told of events. */
 static void
 notify(struct opening *opening)
 {
@@ -302,6 +322,12 @@ notify(struct opening *opening)
     answer_notify(opening->pollhandle);
     opening->pollhandle = NULL;
     opening->poller = NULL;
+}
+
+void
+request_wake_reader(void *opening)
+{
+    notify(opening);
 }
 
 void

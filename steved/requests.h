@@ -14,6 +14,9 @@ void request_write(struct opening *opening, const struct request *request, size_
 void request_poll(struct opening *opening, const struct request *request,
                   struct fuse_pollhandle *pollhandle);
 
+/* For the reader of events that has it open. */
+void request_wake_reader(void *opening);
+
 /* The server ends: who waits gets an error, and no description is left. */
 void requests_end(struct server *server);
 

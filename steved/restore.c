@@ -41,8 +41,10 @@ restore_pool(struct server *server)
     struct pool_row_fault fault = {0};
 
     server->pool = pool_restore(next_row, &reader, &fault);
-    if (server->pool)
+    if (server->pool) {
+        pool_tell(server->pool, &server->stream.log);
         return 0;
+    }
     int error = -errno;
     if (error == -EINVAL)
         message("take over: %s %u of the state: %s", pool_row_kind_name(fault.kind), fault.number,

@@ -23,7 +23,11 @@ server_leave(struct server *server)
 void
 server_look(struct server *server)
 {
-    throttle_look(&server->throttle, server->pool, server->options.min_jobs, clock_now_ns());
+    const int64_t now_ns = clock_now_ns();
+
+    stream_look(&server->stream, server->throttle.state.held_back_by, now_ns);
+    throttle_look(&server->throttle, server->pool, server->options.min_jobs, now_ns);
+    stream_look(&server->stream, server->throttle.state.held_back_by, now_ns);
 }
 
 static void
@@ -45,6 +49,8 @@ arm_deadline(struct server *server)
 
     if (look_ns < deadline_ns)
         deadline_ns = look_ns;
+    if (server->stream.again_ns < deadline_ns)
+        deadline_ns = server->stream.again_ns;
     if (deadline_ns == server->armed_ns)
         return;
     server->armed_ns = deadline_ns;
@@ -85,6 +91,7 @@ void
 server_settle(struct server *server)
 {
     server->answer(server);
+    stream_settle(&server->stream, &server->allowances);
     arm_deadline(server);
     watch_use(server);
 }
@@ -230,6 +237,7 @@ server_init(struct server *server, void (*answer)(struct server *server))
     server->answer = answer;
     LIST_INIT(&server->openings);
     memory_arbiter_init(&server->arbiter);
+    stream_init(&server->stream);
     for (size_t i = 0; i < CLIENT_BUCKETS; i++)
         LIST_INIT(&server->clients[i]);
     throttle_init(&server->throttle, &server->options.limits);
@@ -252,6 +260,7 @@ server_begin(struct server *server)
         message("start: out of memory");
         return -ENOMEM;
     }
+    pool_tell(server->pool, &server->stream.log);
     pool_set_per_process_limit(server->pool, server->options.per_process_limit, clock_now_ns());
     pool_set_per_user_limit(server->pool, server->options.per_user_limit, clock_now_ns());
     server_record_settings(server);

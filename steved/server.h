@@ -10,6 +10,7 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "libjobserver/events/stream.h"
 #include "libjobserver/memory/arbiter.h"
 #include "libjobserver/process.h"
 #include "libjobserver/program/allowance.h"
@@ -42,6 +43,7 @@ struct server {
     struct pool *pool;
     struct memory_arbiter arbiter;
     struct throttle throttle; /* limits as they are set now */
+    struct stream stream;     /* of events */
     struct openings openings;
     struct allowances allowances; /* for what costs more than a token */
     struct process_cache *threads;

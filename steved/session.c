@@ -322,15 +322,20 @@ session_attach(struct session *session, int fd)
 int
 session_greet(struct session *session)
 {
-    while (!session->is_initialised) {
-        int served = serve_one(session);
-        if (served < 0) {
-            message("start: the kernel has closed the session");
-            return -ENODEV;
-        }
-        session->calls->served(session->server);
+    int served = 0;
+
+    while (served == 0)
+        served = serve_one(session);
+    if (served < 0) {
+        message("start: the kernel has closed the session");
+        return -ENODEV;
     }
-    return 0;
+    session->calls->served(session->server);
+    if (session->is_initialised)
+        return 0;
+    /* It greets once, and nothing else would ever come. */
+    message("start: the kernel's greeting could not be answered");
+    return -EIO;
 }
 
 /* --- serving --- */

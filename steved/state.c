@@ -34,8 +34,11 @@
 
 static const char magic[8] = "steved\n";
 
-/* Openings, and clients, of which each may have processes, groups and accounts in the pool. */
+/* Openings, and clients, of which each may have processes, groups and accounts in the pool. A build for tests has
+ * fewer. */
+#ifndef OPENINGS_MAX
 #define OPENINGS_MAX (UINT32_C(1) << 17)
+#endif
 
 struct entry {
     uint32_t offset, size; /* in the file; of what follows, which is filled up to a multiple of 8 */
@@ -123,6 +126,18 @@ place_of(const struct state *state, enum state_table table, uint32_t number)
     return state->file + state->at[table] + (size_t)number * tables[table].size;
 }
 
+static uint32_t *
+request_size(const struct state *state)
+{
+    return (uint32_t *)(state->file + REQUEST_AT);
+}
+
+static struct state_waiter *
+waiter_of(const struct state *state, uint32_t number)
+{
+    return (struct state_waiter *)place_of(state, STATE_WAITER, number);
+}
+
 /* --- making and finding it --- */
 
 static int
@@ -140,6 +155,15 @@ make_file(uint32_t size)
     close(fd);
     errno = error;
     return -1;
+}
+
+/* The server's own: one of the open file would be that of all who keep it. */
+static bool
+lock(int fd)
+{
+    const struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+    return fcntl(fd, F_SETLK, &whole) == 0 || (errno != EACCES && errno != EAGAIN);
 }
 
 /* What is there from the beginning is looked at by the kernel while it must not wait. */
@@ -192,6 +216,8 @@ state_create(void)
     state->fd = make_file(state->file_size);
     if (state->fd < 0)
         message_errno(errno, "start: no other server will be able to go on: a file in memory");
+    else
+        lock(state->fd);
     if (map(state) < 0) {
         if (state->fd >= 0)
             close(state->fd);
@@ -237,6 +263,15 @@ look_at_file(int fd, uint32_t file_size)
     return NULL;
 }
 
+static uint32_t
+size_of_request(const unsigned char *request)
+{
+    uint32_t size;
+
+    memcpy(&size, request, sizeof(size));
+    return size;
+}
+
 /* What is looked at before the rows are. */
 static const char *
 look_at_head(const struct state *state)
@@ -251,9 +286,26 @@ look_at_head(const struct state *state)
         if (head->rows[i] > tables[i].count)
             return "one of its tables is damaged";
     const struct state_greeting *greeting = &head->greeting;
-    if (greeting->request_size > STATE_GREETING_SIZE ||
-        greeting->answer_size > STATE_GREETING_SIZE || greeting->answer_size == 0)
+    if (greeting->answer_size == 0)
         return "the server that has left it had not begun to serve";
+    if (greeting->request_size > STATE_GREETING_SIZE ||
+        greeting->answer_size > STATE_GREETING_SIZE ||
+        size_of_request(greeting->request) != greeting->request_size)
+        return "its greeting is damaged";
+    return NULL;
+}
+
+/* What will be handed on as long as its first word says. */
+static const char *
+look_at_requests(const struct state *state)
+{
+    if (*request_size(state) > STATE_REQUEST_SIZE)
+        return "the request that was being served is damaged";
+    for (uint32_t i = 0; i < state_rows(state, STATE_WAITER); i++) {
+        const struct state_waiter *waiter = waiter_of(state, i);
+        if (waiter->state != 0 && size_of_request(waiter->request) > STATE_WAITER_SIZE)
+            return "a request that waits is damaged";
+    }
     return NULL;
 }
 
@@ -363,18 +415,6 @@ state_rows(const struct state *state, enum state_table table)
 
 /* --- the request that is being served --- */
 
-static uint32_t *
-request_size(const struct state *state)
-{
-    return (uint32_t *)(state->file + REQUEST_AT);
-}
-
-static struct state_waiter *
-waiter_of(const struct state *state, uint32_t number)
-{
-    return (struct state_waiter *)place_of(state, STATE_WAITER, number);
-}
-
 void *
 state_request(struct state *state)
 {
@@ -442,8 +482,8 @@ state_wait(struct state *state, pid_t pid)
     uint32_t number = state->waiter;
 
     if (state->serving == REQUEST) {
-        number = unused_waiter(state);
-        if (number == STATE_NONE || *request_size(state) > sizeof(row.request))
+        number = *request_size(state) <= sizeof(row.request) ? unused_waiter(state) : STATE_NONE;
+        if (number == STATE_NONE)
             return STATE_NONE;
         memcpy(row.request, request_size(state), *request_size(state));
         state_put(state, STATE_WAITER, number, &row, sizeof(row));
@@ -546,6 +586,8 @@ take_over(struct state *state)
 
     if (!what && !apply(state))
         what = "its log is damaged";
+    if (!what)
+        what = look_at_requests(state);
     for (uint32_t i = state_rows(state, STATE_WAITER); i > 0 && !what; i--)
         if (waiter_of(state, i - 1)->state == 0)
             put_aside(state, i - 1);
@@ -570,9 +612,15 @@ state_open(int fd, const char **what)
     if (!state)
         return NULL;
     *what = look_at_file(fd, state->file_size);
+    bool is_in_use = !*what && !lock(fd);
+    if (is_in_use)
+        *what = "a server that lives goes on with it";
     if (!*what && map(state) < 0)
         *what = "out of memory";
     if (!*what)
         *what = take_over(state);
-    return *what ? state_discard(state) : state;
+    if (*what)
+        state = state_discard(state);
+    errno = is_in_use ? EBUSY : EINVAL;
+    return state;
 }

@@ -80,6 +80,7 @@ struct state_client {
 enum state_opening_flag {
     STATE_OPENING_IS_THERE = 1u,
     STATE_OPENING_IS_USED = 2u,
+    STATE_OPENING_READS_EVENTS = 4u,
 };
 
 struct state_opening {
@@ -117,12 +118,13 @@ struct state;
 /* An empty one. Where the system gives no file for it, it ends with the server, and state_fd() is -1. NULL:
  * out of memory. SIGXFSZ is to be ignored. */
 struct state *state_create(void);
-/* The one that another server has left. Takes over `fd`, but not on an error: NULL, and *what is wrong. */
+/* The one that another server has left. Takes over `fd`, but not on an error: NULL, and *what is wrong. errno: EBUSY
+ * if another process has it, which is told by a lock that ends as soon as a process closes any descriptor of the file. */
 struct state *state_open(int fd, const char **what);
-/* Where it lies, to be handed on; the state's own. -1: nowhere. */
 /* Could state_open() take that over, as far as its version and layout tell? It may be in use, and is not changed.
  * NULL: yes; else what is wrong. */
 const char *state_check(int fd);
+/* Where it lies, to be handed on; the state's own. -1: nowhere. */
 int state_fd(const struct state *state);
 void state_close(struct state *state);
 

@@ -671,6 +671,29 @@ memory_arbiter_has_waiting(const struct memory_arbiter *arbiter, int64_t now_ns)
     return false;
 }
 
+struct memory_use
+memory_arbiter_use(const struct memory_arbiter *arbiter, uint32_t uid, uint64_t account,
+                   int64_t now_ns)
+{
+    const struct memory_party *party;
+    struct others all = {0};
+
+    LIST_FOREACH (party, &arbiter->parties, in_arbiter)
+        if (party->uid == uid && party->account == account && is_fresh(party, now_ns))
+            add(&all, party, now_ns);
+    return (struct memory_use){.parties = all.count,
+                               .running = bounded(all.running),
+                               .waiting = bounded(all.waiting),
+                               .used_bytes = all.used_bytes,
+                               .growth_bytes = all.growth_bytes};
+}
+
+uint64_t
+memory_arbiter_used(const struct memory_arbiter *arbiter, int64_t now_ns)
+{
+    return others_of(arbiter, NULL, now_ns).used_bytes;
+}
+
 void
 memory_arbiter_status(const struct memory_arbiter *arbiter, struct steved_status *status,
                       int64_t now_ns)

@@ -37,6 +37,8 @@ struct memory_party {
     int pid;                    /* as memory_arbiter_find() has it */
     uint64_t number;            /* the lower one came first */
     bool is_member;
+    uint32_t uid; /* with `account`: of whose jobs it tells, for memory_arbiter_use() */
+    uint64_t account;
     struct steved_memory told; /* bounded */
     uint64_t granted_bytes;    /* since it told that */
     unsigned granted_jobs, granted_unseen;
@@ -89,6 +91,15 @@ void memory_arbiter_answer(struct memory_arbiter *arbiter, struct memory_party *
 bool memory_arbiter_has_waiting(const struct memory_arbiter *arbiter, int64_t now_ns);
 /* Of those that are there, and those that were. */
 struct memory_totals memory_arbiter_totals(const struct memory_arbiter *arbiter);
+/* What the jobs of all that count have now. */
+uint64_t memory_arbiter_used(const struct memory_arbiter *arbiter, int64_t now_ns);
+/* What the parties of this account tell of its jobs; 0 parties: none does. */
+struct memory_use {
+    unsigned parties, running, waiting;
+    uint64_t used_bytes, growth_bytes;
+};
+struct memory_use memory_arbiter_use(const struct memory_arbiter *arbiter, uint32_t uid,
+                                     uint64_t account, int64_t now_ns);
 /* The members of struct steved_status that are about memory. */
 void memory_arbiter_status(const struct memory_arbiter *arbiter, struct steved_status *status,
                            int64_t now_ns);

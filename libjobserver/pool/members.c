@@ -94,17 +94,45 @@ account_create(struct pool *pool, struct pool_user *user, uint64_t key)
     return account;
 }
 
+static struct pool_account *
+account_of_user(const struct pool_user *user, uint64_t key)
+{
+    struct pool_account *account;
+
+    TAILQ_FOREACH (account, &user->accounts, in_user)
+        if (account->key == key)
+            return account;
+    return NULL;
+}
+
+struct pool_account *
+pool_account_find(const struct pool *pool, uint32_t uid, uint64_t key)
+{
+    const struct pool_user *user;
+
+    TAILQ_FOREACH (user, &pool->users, in_pool)
+        if (user->uid == uid)
+            return account_of_user(user, key);
+    return NULL;
+}
+
+struct pool_account_info
+pool_account_describe(const struct pool_account *account)
+{
+    return (struct pool_account_info){.key = account->key,
+                                      .uid = account->user->uid,
+                                      .weight = account->share.weight,
+                                      .pause = account->pause};
+}
+
 struct pool_account *
 pool_account(struct pool *pool, uint32_t uid, uint64_t key)
 {
     struct pool_user *user = find_user(pool, uid);
-    struct pool_account *account;
+    struct pool_account *account = user ? account_of_user(user, key) : NULL;
 
-    if (!user)
-        return NULL;
-    TAILQ_FOREACH (account, &user->accounts, in_user)
-        if (account->key == key)
-            return account;
+    if (account || !user)
+        return account;
     account = account_create(pool, user, key);
     if (!account)
         user_leave(pool, user);
@@ -120,6 +148,7 @@ account_leave(struct pool *pool, struct pool_account *account)
         return;
     assert(TAILQ_EMPTY(&account->queue) && account->share.tokens == 0);
     TAILQ_REMOVE(&user->accounts, account, in_user);
+    pool_account_mark_pause(pool, account, POOL_NOT_PAUSED);
     user->account_count--;
     pool->account_count--;
     pool_row_end(pool, POOL_ROW_ACCOUNT, account->row);
@@ -145,6 +174,8 @@ pool_account_set_weight(struct pool *pool, struct pool_account *account, unsigne
     assert(weight >= 1 && weight <= POOL_WEIGHT_MAX);
     pool_account_weigh(pool, account, weight);
     pool_row_changed(pool, POOL_ROW_ACCOUNT, account->row);
+    if (pool_is_read(pool))
+        pool_add_weight(pool, account);
     pool_serve(pool, now_ns);
 }
 
@@ -190,8 +221,11 @@ holder_end(struct pool *pool, struct pool_holder *holder)
     pool_wish_end(pool, holder);
     while ((loan = TAILQ_FIRST(&holder->loans))) {
         pool_loan_end(pool, loan);
+        pool_tell_return(pool, holder, STEVED_EVENT_RECLAIMED, 0);
         pool->reclaimed++;
     }
+    if (holder->has_come)
+        pool_tell_of(pool, STEVED_EVENT_LEFT, holder, 0);
     pool_trim_claims(pool, holder);
     assert(holder->queued + holder->parked + holder->reserved == 0);
     TAILQ_REMOVE(&pool->holders, holder, in_pool);
@@ -243,6 +277,19 @@ pool_holder_of(struct pool_opening *opening, struct pool_process *process)
     if (opening->opener)
         return &opening->opener->holder;
     return &process->holder;
+}
+
+struct pool_account *
+pool_account_charged(struct pool_opening *opening, struct pool_process *process)
+{
+    return pool_holder_of(opening, process)->account;
+}
+
+void
+pool_name_account(const struct pool_process *process, uint64_t *key, uint32_t *uid)
+{
+    *key = process->holder.account->key;
+    *uid = process->holder.account->user->uid;
 }
 
 static void
@@ -297,13 +344,28 @@ pool_process_account(const struct pool_process *process)
     return process->holder.account;
 }
 
+/* A group is seen under the first of them. */
+static void
+leave_members(struct pool *pool, struct pool_group *group, struct pool_process *process)
+{
+    bool was_first = process == TAILQ_FIRST(&group->members);
+
+    TAILQ_REMOVE(&group->members, process, in_group);
+    group->last_pid = process->pid;
+    if (!was_first || TAILQ_EMPTY(&group->members) || !pool_is_read(pool))
+        return;
+    pool_add_left(pool, group, process->pid);
+    group->holder.has_come = false;
+    pool_tell_came(pool, &group->holder);
+}
+
 static void
 group_leave(struct pool *pool, struct pool_process *process)
 {
     struct pool_group *group = process->group;
     struct pool_opening *opening;
 
-    TAILQ_REMOVE(&group->members, process, in_group);
+    leave_members(pool, group, process);
     process->group = NULL;
     process->joined = 0;
     pool_holder_count_unpaid(pool, &process->holder);
@@ -339,7 +401,7 @@ cancel_waiters(struct pool *pool, struct pool_process *process)
         if (waiter->kind == WAITER_READER)
             pool_waiter_answer(pool, waiter, POOL_DUE_CANCEL);
         else
-            pool_waiter_end(pool, waiter);
+            pool_waiter_end(pool, waiter, STEVED_EVENT_WAITS_NO_MORE);
     }
 }
 
@@ -412,7 +474,7 @@ pool_close(struct pool *pool, struct pool_opening *opening, int64_t now_ns)
         if (waiter->kind == WAITER_READER)
             pool_waiter_answer(pool, waiter, POOL_DUE_CANCEL);
         else
-            pool_waiter_end(pool, waiter);
+            pool_waiter_end(pool, waiter, STEVED_EVENT_WAITS_NO_MORE);
     }
     while ((wish = TAILQ_FIRST(&opening->wishes)))
         pool_wish_end(pool, wish->holder);
@@ -515,6 +577,7 @@ pool_group_join(struct pool *pool, struct pool_opening *opening, struct pool_pro
         if (!group)
             return -ENOMEM;
         group->founder = process;
+        group->last_pid = process->pid;
         group->has_founded_account = key != 0;
         opening->group = group;
         pool_row_changed(pool, POOL_ROW_OPENING, opening->row);
@@ -526,6 +589,7 @@ pool_group_join(struct pool *pool, struct pool_opening *opening, struct pool_pro
     pool_holder_count_unpaid(pool, self);
     pool_row_changed(pool, POOL_ROW_PROCESS, process->holder.row);
     TAILQ_INSERT_TAIL(&process->group->members, process, in_group);
+    pool_tell_came(pool, &process->group->holder);
     while ((loan = TAILQ_FIRST(&self->loans)))
         pool_loan_pass_on(pool, loan, &process->group->holder);
     pool_trim_claims(pool, self);

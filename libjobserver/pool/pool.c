@@ -141,6 +141,9 @@ pool_loan_pass_on(struct pool *pool, struct pool_loan *loan, struct pool_holder 
     loan->is_passed_on = true;
     pool_claim_end(pool, claimer);
     pool_holder_set_pays_implicit(pool, claimer, true);
+    pool_tell_return(pool, holder, STEVED_EVENT_RETURNED, STEVED_RETURN_PASSED_ON);
+    pool_tell_came(pool, claimer);
+    pool_tell_grant(pool, claimer, (struct pool_wait){.status = STEVED_GRANT_PASSED_ON});
     pool_unpark(pool, holder);
 }
 
@@ -163,11 +166,18 @@ reservation_ns(const struct pool_process *process)
     return length_ns > POOL_RESERVATION_MIN_NS ? length_ns : POOL_RESERVATION_MIN_NS;
 }
 
+static struct pool_wait
+end_of(const struct pool_waiter *waiter)
+{
+    return (struct pool_wait){.status = STEVED_GRANT_WAITED, .since_ns = waiter->since_ns};
+}
+
 static void
 serve_reader(struct pool *pool, struct pool_waiter *waiter)
 {
     lend(pool, waiter->holder, waiter->opening);
     pool_waiter_answer(pool, waiter, POOL_DUE_GRANT);
+    pool_tell_grant(pool, waiter->holder, end_of(waiter));
 }
 
 /* It cannot be told, so its token is set aside until it should have tried again; unless it has
@@ -178,7 +188,7 @@ serve_lazy(struct pool *pool, struct pool_waiter *waiter, int64_t now_ns)
     int64_t length_ns = reservation_ns(waiter->process);
 
     if (now_ns - waiter->process->last_try_ns > length_ns)
-        pool_waiter_end(pool, waiter);
+        pool_waiter_end(pool, waiter, STEVED_EVENT_WAITS_NO_MORE);
     else
         pool_set_aside(pool, waiter, WAITER_RESERVED, now_ns + length_ns);
 }
@@ -306,6 +316,8 @@ pool_recalled(const struct pool *pool, const struct pool_opening *opening)
         return due < lent ? due : lent;
     const struct pool_account *rich = opening->group->holder.account;
     const struct pool_account *poor = pool_poorest_waiting(pool);
+    if (rich->pause)
+        return lent;
     if (!poor || poor == rich || is_granting(pool))
         return 0;
     if (has_none(poor, rich))
@@ -339,6 +351,8 @@ tell_who_is_asked(struct pool *pool, bool again, int64_t now_ns)
             bool is_idle = opening->idle > 0 && pool_others_wait(pool, opening);
             if (recalled > opening->told || (again && (recalled > 0 || is_idle)))
                 pool_due(pool, &opening->recall_due, POOL_DUE_RECALL);
+            if (recalled > opening->told)
+                pool_tell_of(pool, STEVED_EVENT_RECALLED, &group->holder, recalled);
             opening->told = recalled;
             pool->is_asking |= recalled > 0;
         }
@@ -383,7 +397,8 @@ pool_serve(struct pool *pool, int64_t now_ns)
         serve_waiters(pool, now_ns);
     } while (pool->has_new_claimable);
     /* Else nobody was asked for anything, and nobody is. */
-    if (pool->is_asking || pool->debt > 0 || pool_excess(pool) > 0 || pool->by_share.count > 0)
+    if (pool->is_asking || pool->debt > 0 || pool_excess(pool) > 0 || pool->by_share.count > 0 ||
+        pool->paused_accounts > 0)
         tell_who_is_asked(pool, false, now_ns);
 }
 
@@ -428,6 +443,7 @@ mark_client(struct pool *pool, struct pool_opening *opening, struct pool_process
     if (opening->group || client->is_client)
         return;
     client->is_client = true;
+    pool_tell_came(pool, &client->holder);
     pool_holder_count_unpaid(pool, &client->holder);
     pool_row_changed(pool, POOL_ROW_PROCESS, client->holder.row);
 }
@@ -441,18 +457,39 @@ set_lapses(struct pool *pool, struct pool_process *process, unsigned lapses)
     pool_row_changed(pool, POOL_ROW_PROCESS, process->holder.row);
 }
 
-/* Who has been granted a token polls again if it wants another: its old place in the queue would
- * only be offered to nobody. */
-void
-pool_unpoll(struct pool *pool, struct pool_opening *opening, struct pool_process *process)
+/* The first that it ends is what the grant has ended. */
+static void
+end_by_grant(struct pool *pool, struct pool_waiter *waiter, struct pool_wait *wait)
+{
+    const bool is_first = wait->status == STEVED_GRANT_AT_ONCE;
+
+    if (is_first)
+        *wait = end_of(waiter);
+    pool_waiter_end(pool, waiter, is_first ? POOL_WAIT_GRANTED : STEVED_EVENT_WAITS_NO_MORE);
+}
+
+/* wait: of a grant; NULL: there was none. */
+static void
+unpoll(struct pool *pool, struct pool_opening *opening, struct pool_process *process,
+       struct pool_wait *wait)
 {
     static const enum waiter_kind kinds[] = {WAITER_POLLER, WAITER_LAZY};
 
     for (size_t i = 0; i < 2; i++) {
         struct pool_waiter *waiter = find_waiter(process, opening, kinds[i]);
-        if (waiter && !heap_contains(&waiter->in_deadlines))
-            pool_waiter_end(pool, waiter);
+        if (!waiter || heap_contains(&waiter->in_deadlines))
+            continue;
+        if (wait)
+            end_by_grant(pool, waiter, wait);
+        else
+            pool_waiter_end(pool, waiter, STEVED_EVENT_WAITS_NO_MORE);
     }
+}
+
+void
+pool_unpoll(struct pool *pool, struct pool_opening *opening, struct pool_process *process)
+{
+    unpoll(pool, opening, process, NULL);
 }
 
 /* What is set aside for this very holder, or user, counts against its limit, and is what it gets. */
@@ -473,8 +510,9 @@ is_grantable(const struct pool *pool, struct pool_opening *opening, struct pool_
              struct pool_waiter **set_aside)
 {
     struct pool_waiter *found = find_set_aside(process, opening);
+    const struct pool_holder *holder = pool_holder_of(opening, process);
 
-    if (is_at_limit(pool, pool_holder_of(opening, process), found))
+    if (holder->account->pause || is_at_limit(pool, holder, found))
         return false;
     *set_aside = found;
     return found || is_granting(pool);
@@ -483,6 +521,8 @@ is_grantable(const struct pool *pool, struct pool_opening *opening, struct pool_
 static bool
 try_grant(struct pool *pool, struct pool_opening *opening, struct pool_process *process)
 {
+    struct pool_holder *holder = pool_holder_of(opening, process);
+    struct pool_wait wait = {.status = STEVED_GRANT_AT_ONCE};
     struct pool_waiter *set_aside;
 
     if (!is_grantable(pool, opening, process, &set_aside))
@@ -490,13 +530,15 @@ try_grant(struct pool *pool, struct pool_opening *opening, struct pool_process *
     bool is_through_another = set_aside && set_aside->opening != opening;
     if (set_aside) {
         set_lapses(pool, process, 0);
-        pool_waiter_end(pool, set_aside);
+        end_by_grant(pool, set_aside, &wait);
     }
     process->tries = 0;
-    lend(pool, pool_holder_of(opening, process), opening);
-    /* Another thread may still sleep in a poll of this description. */
+    lend(pool, holder, opening);
+    /* Who has been granted a token polls again if it wants another: its old place in the queue would only be
+     * offered to nobody. But another thread may still sleep in a poll of that description. */
     if (!is_through_another)
-        pool_unpoll(pool, opening, process);
+        unpoll(pool, opening, process, &wait);
+    pool_tell_grant(pool, holder, wait);
     return true;
 }
 
@@ -557,7 +599,7 @@ pool_read(struct pool *pool, struct pool_opening *opening, struct pool_process *
 void
 pool_interrupt(struct pool *pool, struct pool_waiter *waiter, int64_t now_ns)
 {
-    pool_waiter_end(pool, waiter);
+    pool_waiter_end(pool, waiter, STEVED_EVENT_WAITS_NO_MORE);
     pool_serve(pool, now_ns);
 }
 
@@ -584,8 +626,10 @@ pool_grant_failed(struct pool *pool, struct pool_opening *opening, struct pool_p
     struct pool_loan *loan = newest_loan(opening, pool_holder_of(opening, process));
     if (!loan)
         return;
+    struct pool_holder *holder = loan->holder;
     pool->granted--;
     pool_loan_end(pool, loan);
+    pool_tell_return(pool, holder, STEVED_EVENT_RETURNED, STEVED_RETURN_UNDELIVERED);
     pool_serve(pool, now_ns);
 }
 
@@ -628,12 +672,14 @@ pool_write(struct pool *pool, struct pool_opening *opening, struct pool_process 
     struct pool_loan *loan;
 
     while (credited < n && (loan = find_loan(opening, process))) {
-        struct pool_holder *claimer = pool_claimer_to_pay(loan->holder);
+        struct pool_holder *holder = loan->holder, *claimer = pool_claimer_to_pay(holder);
         pool->foreign += !is_own(loan, process);
-        if (claimer)
+        if (claimer) {
             pool_loan_pass_on(pool, loan, claimer);
-        else
+        } else {
             pool_loan_end(pool, loan);
+            pool_tell_return(pool, holder, STEVED_EVENT_RETURNED, STEVED_RETURN_WRITTEN);
+        }
         pool->returned++;
         credited++;
     }
@@ -728,7 +774,7 @@ cancel_reservations(struct pool *pool, unsigned tokens)
             if (!newest || waiter->deadline_ns > newest->deadline_ns)
                 newest = waiter;
         }
-        pool_waiter_end(pool, newest);
+        pool_waiter_end(pool, newest, STEVED_EVENT_WAITS_NO_MORE);
     }
 }
 
@@ -756,11 +802,14 @@ pool_set_capacity(struct pool *pool, unsigned capacity, int64_t now_ns)
         return -EINVAL;
     if (pool_loans_reserve(pool, capacity) < 0)
         return -ENOMEM;
+    bool has_changed = capacity != pool->capacity;
     if (capacity < pool->capacity)
         lower_capacity(pool, pool->capacity - capacity);
     else
         raise_capacity(pool, capacity - pool->capacity);
     pool->capacity = capacity;
+    if (has_changed && pool_is_read(pool))
+        pool_add_jobs(pool);
     pool_serve(pool, now_ns);
     pool_recall(pool, now_ns);
     return 0;
@@ -820,7 +869,7 @@ pool_expire(struct pool *pool, int64_t now_ns)
         if (waiter->state == WAITER_RESERVED)
             set_lapses(pool, waiter->process, waiter->process->lapses + 1);
         pool->lapsed++;
-        pool_waiter_end(pool, waiter);
+        pool_waiter_end(pool, waiter, STEVED_EVENT_LAPSED);
     }
     pool_serve(pool, now_ns);
     if (pool->turn_ns <= now_ns) {
@@ -842,6 +891,7 @@ pool_destroy(struct pool *pool)
         return;
     pool_rows_free(pool->rows);
     pool->rows = NULL;
+    pool->log = NULL;
     pool->throttle = 0; /* nobody is served any more */
     while ((opening = TAILQ_FIRST(&pool->openings)))
         pool_close(pool, opening, 0);

@@ -23,6 +23,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "libjobserver/protocol.h"
+
 #define POOL_CAPACITY_MAX 65536u
 
 /* The share of an account that nobody gave a weight (systemd's CPUWeight= has the same default and
@@ -42,6 +44,7 @@
 #define POOL_NO_DEADLINE INT64_MAX
 #define POOL_NO_THROTTLE UINT32_MAX
 
+struct event_log;
 struct pool;
 struct
     pool_account; /* what shares of a user are counted by: a jobwrap with all below it, else a session */
@@ -71,6 +74,7 @@ struct pool_due {
 struct pool_status {
     unsigned capacity, free, held, reserved, debt;
     unsigned waiting;  /* blocked reads, and polls whose turn has not come */
+    unsigned paused;   /* of these, in the queues of accounts that are paused */
     unsigned unpaid;   /* implicit slots of direct clients that nobody paid for (rule 2) */
     unsigned accounts; /* with at least one process */
     unsigned processes;
@@ -93,6 +97,21 @@ struct pool_client {
     bool is_group;      /* a registered group: a jobwrap or a gate, with its keeper */
     bool pays_implicit; /* one of the tokens it holds is its own implicit slot */
     bool is_unpaid;     /* runs one job more than it holds: a direct client nobody paid for */
+    bool is_paused;     /* its account is */
+};
+
+/* Nothing is granted to an account that is paused. Whoever may set what an owner has set is the server's to say. */
+enum pool_pause {
+    POOL_NOT_PAUSED,
+    POOL_PAUSED = STEVED_PAUSED,
+    POOL_PAUSED_BY_OWNER = STEVED_PAUSED_BY_OWNER,
+};
+
+struct pool_account_info {
+    uint64_t key;
+    uint32_t uid;
+    unsigned weight;
+    enum pool_pause pause;
 };
 
 /* Returns NULL with errno set: EINVAL (capacity not in 1..POOL_CAPACITY_MAX) or ENOMEM. */
@@ -115,7 +134,20 @@ struct pool_account *pool_account(struct pool *pool, uint32_t uid, uint64_t key)
  * weight of its accounts. */
 void pool_account_set_weight(struct pool *pool, struct pool_account *account, unsigned weight,
                              int64_t now_ns);
+/* While it is paused nothing is granted to it, nothing is set aside for it, and its waiters keep their places in its
+ * queue. Nothing that it holds is taken away; its groups are asked for all that they lend (pool_recalled()). Ends
+ * with the account. */
+void pool_account_set_pause(struct pool *pool, struct pool_account *account, enum pool_pause pause,
+                            int64_t now_ns);
+/* NULL: there is none. */
+struct pool_account *pool_account_find(const struct pool *pool, uint32_t uid, uint64_t key);
+struct pool_account_info pool_account_describe(const struct pool_account *account);
 struct pool_account *pool_process_account(const struct pool_process *process);
+/* What it is called: its key, and its user's number. */
+void pool_name_account(const struct pool_process *process, uint64_t *key, uint32_t *uid);
+/* What is read by this process through this opening counts for it. */
+struct pool_account *pool_account_charged(struct pool_opening *opening,
+                                          struct pool_process *process);
 
 /* A process that nobody has seen before. `paid_by_parent`: it has an ancestor that is a client of
  * this server, which therefore started it with a slot. The pointer is valid until
@@ -192,7 +224,8 @@ unsigned pool_held(const struct pool_opening *opening);
 unsigned pool_claims(const struct pool_opening *opening);
 
 /* How many of the tokens that were read through `opening` its group is asked to give back as soon as
- * its jobs end: those that a debt is waiting for, or that are above pool_set_throttle(); or one while an
+ * its jobs end: those that a debt is waiting for, or that are above pool_set_throttle(); or all, if its account is
+ * paused; or one while an
  * account waits that has none, down to the last of the group's own account; or one while a waiting account
  * would still have no more than the group's own after it had got one; or one that it has had for
  * POOL_TURN_NS while the waiting account would have no more than the group's own has now. A wish, by which
@@ -261,6 +294,10 @@ int64_t pool_next_deadline(const struct pool *pool);
 void pool_expire(struct pool *pool, int64_t now_ns);
 
 /* --- to be seen --- */
+
+/* What happens from now on is told to this log (events/log.h) while somebody reads it; NULL: to none. Its time, which
+ * is set by the server, must not be behind that of the next call by more than matters to a reader. */
+void pool_tell(struct pool *pool, struct event_log *log);
 
 void pool_get_status(const struct pool *pool, struct pool_status *status);
 /* Fills `clients` with up to `max` clients whose ordinal is above *cursor (0 at first) and moves

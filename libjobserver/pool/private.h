@@ -12,10 +12,12 @@
  *   rows.c     what must survive the server, as flat rows: tells which have changed
  *   restore.c  a pool from these rows
  *   status.c   what can be seen, and the check of all invariants
+ *   tell.c     what happens, for those who read it
  */
 
 #include <sys/queue.h>
 
+#include "libjobserver/events/log.h"
 #include "libjobserver/pool/heap.h"
 #include "libjobserver/pool/pool.h"
 #include "libjobserver/pool/rows.h"
@@ -92,9 +94,10 @@ struct pool_account {
     struct pool_share share;
     unsigned needy;   /* wait below it and have none */
     unsigned holders; /* references: processes and groups */
+    enum pool_pause pause;
     struct pool_waiters queue;
 
-    /* While its queue is not empty it stands in user->waiting and in user->by_share. */
+    /* While its queue is not empty, and it is not paused, it stands in user->waiting and in user->by_share. */
     TAILQ_ENTRY(pool_account) in_waiting;
     struct heap_node in_by_share;
     uint64_t passed_over_step;
@@ -105,6 +108,7 @@ struct pool_account {
 struct pool_holder {
     uint32_t row;
     bool is_group;
+    bool has_come; /* to be told of */
     bool pays_implicit;
     uint64_t ordinal;
     struct pool_account *account;
@@ -147,6 +151,7 @@ struct pool_group {
     bool has_founded_account;     /* it is in no other group's */
     bool is_turn_over;            /* it has had one more than who waits for long enough */
     struct pool_processes members;
+    pid_t last_pid; /* of the member that has left last */
     struct pool_openings openings;
     TAILQ_ENTRY(pool_group) in_pool;
 };
@@ -201,6 +206,7 @@ struct pool_waiter {
     struct pool_opening *opening;
     struct pool_holder *holder; /* who will be charged */
     void *reader;               /* WAITER_READER */
+    int64_t since_ns;           /* has waited; 0: nobody was reading then */
     int64_t deadline_ns;        /* WAITER_OFFERED, WAITER_RESERVED */
     struct due due;             /* WAITER_ANSWERED */
     struct heap_node in_deadlines;
@@ -227,6 +233,7 @@ struct pool {
     struct dues dues;
     struct due *first_new_due; /* and all behind it: pool_next_new_due() has not shown them */
     struct pool_rows *rows;    /* NULL: nobody follows */
+    struct event_log *log;     /* NULL: nobody is told */
 
     unsigned capacity, free, held, reserved, debt;
     unsigned per_process_limit, per_user_limit; /* 0: none */
@@ -239,6 +246,7 @@ struct pool {
 
     struct pool_users users;
     unsigned user_count, account_count;
+    unsigned paused_accounts, paused_waiters; /* waiters: in the queues of these */
     struct heap by_share; /* the users whose turn it could be, by tokens for their weight */
     uint64_t next_turn;
 
@@ -297,8 +305,10 @@ bool pool_user_is_full(const struct pool *pool, const struct pool_user *user);
 struct pool_waiter *pool_wait(struct pool *pool, enum waiter_kind kind,
                               struct pool_opening *opening, struct pool_process *process,
                               void *reader);
-/* Ends it, whatever its state; a token set aside for it is free, or pays a debt. */
-void pool_waiter_end(struct pool *pool, struct pool_waiter *waiter);
+/* Ends it, whatever its state; a token set aside for it is free, or pays a debt. `why`, which is told: lapsed, or waits
+ * no more; or POOL_WAIT_GRANTED: it is told of by pool_tell_grant(). */
+#define POOL_WAIT_GRANTED STEVED_EVENT_GRANTED
+void pool_waiter_end(struct pool *pool, struct pool_waiter *waiter, enum steved_event_kind why);
 /* Ends a blocked read, whose answer is due: a grant, or that it is cancelled. */
 void pool_waiter_answer(struct pool *pool, struct pool_waiter *waiter, enum pool_due_kind answer);
 /* Whose turn it is, taken out of the queue, its account marked as served; NULL: nobody's. */
@@ -354,6 +364,9 @@ pool_account_add(struct pool *pool, struct pool_account *account, struct pool_ch
 struct pool_account *pool_account_next(const struct pool *pool, const struct pool_account *account);
 /* Users and accounts are no more; nothing else is looked at. */
 void pool_users_discard(struct pool *pool);
+/* Notes and counts it; where its waiters stand is not changed. */
+void pool_account_mark_pause(struct pool *pool, struct pool_account *account,
+                             enum pool_pause pause);
 /* Its weight, and with it that of its user. */
 void pool_account_weigh(struct pool *pool, struct pool_account *account, unsigned weight);
 
@@ -398,6 +411,70 @@ void pool_wish_end(struct pool *pool, struct pool_holder *holder);
 void pool_wishes_forget(struct pool *pool, struct pool_process *ancestor);
 /* Who reads through it, and has been told of a claim, does not ask for it. */
 void pool_wishes_read_in_vain(struct pool *pool, struct pool_opening *opening);
+
+/* --- tell.c, while somebody reads --- */
+
+/* What a grant has ended. */
+struct pool_wait {
+    int status; /* STEVED_GRANT_* */
+    int64_t since_ns;
+};
+
+void pool_add_event(struct pool *pool, enum steved_event_kind kind, struct pool_holder *holder,
+                    unsigned count);
+void pool_add_grant(struct pool *pool, struct pool_holder *holder, const struct pool_wait *wait);
+void pool_add_return(struct pool *pool, struct pool_holder *holder, enum steved_event_kind kind,
+                     int status);
+void pool_add_jobs(struct pool *pool);
+void pool_add_weight(struct pool *pool, const struct pool_account *account);
+void pool_add_pause(struct pool *pool, const struct pool_account *account);
+/* The first of its members, which was this one. */
+void pool_add_left(struct pool *pool, const struct pool_group *group, pid_t pid);
+
+static inline bool
+pool_is_read(const struct pool *pool)
+{
+    return pool->log && event_log_is_read(pool->log);
+}
+
+static inline int64_t
+pool_told_ns(const struct pool *pool)
+{
+    return pool_is_read(pool) ? pool->log->now_ns : 0;
+}
+
+static inline void
+pool_tell_of(struct pool *pool, enum steved_event_kind kind, struct pool_holder *holder,
+             unsigned count)
+{
+    if (pool_is_read(pool))
+        pool_add_event(pool, kind, holder, count);
+}
+
+/* Once it is seen among the clients, before anything else that is told of it. */
+static inline void
+pool_tell_came(struct pool *pool, struct pool_holder *holder)
+{
+    if (holder->has_come)
+        return;
+    holder->has_come = true;
+    pool_tell_of(pool, STEVED_EVENT_CAME, holder, holder->account->share.weight);
+}
+
+static inline void
+pool_tell_grant(struct pool *pool, struct pool_holder *holder, struct pool_wait wait)
+{
+    if (pool_is_read(pool))
+        pool_add_grant(pool, holder, &wait);
+}
+
+static inline void
+pool_tell_return(struct pool *pool, struct pool_holder *holder, enum steved_event_kind kind,
+                 int status)
+{
+    if (pool_is_read(pool))
+        pool_add_return(pool, holder, kind, status);
+}
 
 /* --- rows.c --- */
 

@@ -16,6 +16,8 @@
  * needed: passed_over_first. The others' are kept as steps from one to the next (the count of an account is
  * the sum of passed_over_step from it to the end of the list), and adding one to all that stand
  * before somebody is one addition. Users have no such turns: who keeps what it gets would have all in the end.
+ *
+ * An account that is paused stands in neither list, whatever its queue.
  */
 #include "libjobserver/pool/private.h"
 
@@ -243,7 +245,9 @@ enqueue(struct pool *pool, struct pool_waiter *waiter)
     waiter->state = WAITER_QUEUED;
     waiter->holder->queued++;
     TAILQ_INSERT_TAIL(&account->queue, waiter, in_queue);
-    if (!heap_contains(&account->in_by_share))
+    if (account->pause)
+        pool->paused_waiters++;
+    else if (!heap_contains(&account->in_by_share))
         account_starts_waiting(pool, account);
 }
 
@@ -254,7 +258,9 @@ dequeue(struct pool *pool, struct pool_waiter *waiter)
 
     waiter->holder->queued--;
     TAILQ_REMOVE(&account->queue, waiter, in_queue);
-    if (TAILQ_EMPTY(&account->queue))
+    if (account->pause)
+        pool->paused_waiters--;
+    else if (TAILQ_EMPTY(&account->queue))
         account_stops_waiting(pool, account);
 }
 
@@ -330,6 +336,8 @@ pool_wait(struct pool *pool, enum waiter_kind kind, struct pool_opening *opening
         TAILQ_INSERT_HEAD(&opening->waiters, waiter, in_opening);
     pool->waiter_count++;
     join_line(pool, waiter);
+    waiter->since_ns = pool_told_ns(pool);
+    pool_tell_of(pool, STEVED_EVENT_WAITS, waiter->holder, 0);
     return waiter;
 }
 
@@ -381,6 +389,7 @@ pool_set_aside(struct pool *pool, struct pool_waiter *waiter, enum waiter_state 
     waiter->holder->reserved++;
     pool_account_add(pool, waiter->holder->account, (struct pool_change){.tokens = 1});
     pool_set_deadline(pool, waiter, deadline_ns);
+    pool_tell_of(pool, STEVED_EVENT_RESERVED, waiter->holder, 1);
 }
 
 static void
@@ -395,7 +404,7 @@ end_set_aside(struct pool *pool, struct pool_waiter *waiter)
 }
 
 void
-pool_waiter_end(struct pool *pool, struct pool_waiter *waiter)
+pool_waiter_end(struct pool *pool, struct pool_waiter *waiter, enum steved_event_kind why)
 {
     struct pool_holder *holder = waiter->holder;
 
@@ -408,6 +417,8 @@ pool_waiter_end(struct pool *pool, struct pool_waiter *waiter)
     pool->waiter_count--;
     if (waiter->state != WAITER_ANSWERED)
         free(waiter);
+    if (why != POOL_WAIT_GRANTED)
+        pool_tell_of(pool, why, holder, 0);
     pool_unpark(pool, holder);
 }
 
@@ -417,7 +428,8 @@ pool_waiter_answer(struct pool *pool, struct pool_waiter *waiter, enum pool_due_
     leave_line(pool, waiter);
     waiter->state = WAITER_ANSWERED;
     pool_due(pool, &waiter->due, answer);
-    pool_waiter_end(pool, waiter);
+    pool_waiter_end(pool, waiter,
+                    answer == POOL_DUE_GRANT ? POOL_WAIT_GRANTED : STEVED_EVENT_WAITS_NO_MORE);
 }
 
 void
@@ -428,16 +440,82 @@ pool_waiter_recharge(struct pool *pool, struct pool_waiter *waiter)
 
     if (before == now)
         return;
+    pool_tell_came(pool, now);
     if (heap_contains(&waiter->in_deadlines)) {
         before->reserved--;
         pool_account_add(pool, before->account, (struct pool_change){.tokens = -1});
         now->reserved++;
         pool_account_add(pool, now->account, (struct pool_change){.tokens = 1});
         waiter->holder = now;
+        if (now->account->pause)
+            pool_waiter_end(pool, waiter, STEVED_EVENT_WAITS_NO_MORE);
     } else {
         leave_line(pool, waiter);
         waiter->holder = now;
         join_line(pool, waiter);
     }
     pool_unpark(pool, before);
+}
+
+/* --- accounts that are paused --- */
+
+/* Whoever has been told of it asks again, and then waits. */
+static void
+end_all_set_aside(struct pool *pool, const struct pool_account *account)
+{
+    for (size_t i = 0; i < pool->deadlines.count;) {
+        struct pool_waiter *waiter =
+            container_of(pool->deadlines.nodes[i], struct pool_waiter, in_deadlines);
+        bool is_its = waiter->holder->account == account;
+        if (is_its)
+            pool_waiter_end(pool, waiter, STEVED_EVENT_WAITS_NO_MORE);
+        i = is_its ? 0 : i + 1; /* the heap has another order now */
+    }
+}
+
+static unsigned
+count_queue(const struct pool_account *account)
+{
+    const struct pool_waiter *waiter;
+    unsigned count = 0;
+
+    TAILQ_FOREACH (waiter, &account->queue, in_queue)
+        count++;
+    return count;
+}
+
+void
+pool_account_mark_pause(struct pool *pool, struct pool_account *account, enum pool_pause pause)
+{
+    pool->paused_accounts += pause != POOL_NOT_PAUSED;
+    pool->paused_accounts -= account->pause != POOL_NOT_PAUSED;
+    account->pause = pause;
+}
+
+void
+pool_account_set_pause(struct pool *pool, struct pool_account *account, enum pool_pause pause,
+                       int64_t now_ns)
+{
+    const bool was_paused = account->pause, is_paused = pause;
+
+    if (account->pause == pause)
+        return;
+    pool_account_mark_pause(pool, account, pause);
+    pool_row_changed(pool, POOL_ROW_ACCOUNT, account->row);
+    if (pool_is_read(pool))
+        pool_add_pause(pool, account);
+    if (was_paused == is_paused)
+        return;
+    if (is_paused) {
+        pool->paused_waiters += count_queue(account);
+        if (!TAILQ_EMPTY(&account->queue))
+            account_stops_waiting(pool, account);
+        end_all_set_aside(pool, account);
+    } else {
+        pool->paused_waiters -= count_queue(account);
+        if (!TAILQ_EMPTY(&account->queue))
+            account_starts_waiting(pool, account);
+    }
+    pool_serve(pool, now_ns);
+    pool_recall(pool, now_ns);
 }

@@ -275,16 +275,33 @@ place(struct restore *restore, const struct pool_row *row, void *object, uint32_
     return pool_row_place(restore->numbers, row->kind, row->number, object);
 }
 
+/* -EINVAL: no pause has these flags. */
+static int
+pause_of(uint32_t flags)
+{
+    switch (flags) {
+    case 0:
+        return POOL_NOT_PAUSED;
+    case POOL_ROW_PAUSED:
+        return POOL_PAUSED;
+    case POOL_ROW_PAUSED_BY_OWNER:
+        return POOL_PAUSED_BY_OWNER;
+    default:
+        return -EINVAL;
+    }
+}
+
 static int
 make_account(struct restore *restore, const struct pool_row *row)
 {
     unsigned before = restore->pool->account_count;
+    int pause = pause_of(row->account.flags);
 
     if (row->account.weight < 1 || row->account.weight > POOL_WEIGHT_MAX)
         return refuse(restore, row, "its weight is out of range");
     if (row->account.last_served > restore->told.next_turn)
         return refuse(restore, row, "its last turn is out of range");
-    if (row->account.flags)
+    if (pause < 0)
         return refuse(restore, row, "it has an unknown flag");
     struct pool_account *account = pool_account(restore->pool, row->account.uid, row->account.key);
     if (!account)
@@ -296,6 +313,7 @@ make_account(struct restore *restore, const struct pool_row *row)
         account->user->share.last_served = row->account.last_served;
     pool_account_weigh(restore->pool, account, row->account.weight);
     account->needy = row->account.needy;
+    pool_account_mark_pause(restore->pool, account, (enum pool_pause)pause);
     account->holders++; /* it stays until check_account() */
     return place(restore, row, account, &account->row);
 }
@@ -335,7 +353,7 @@ make_process(struct restore *restore, const struct pool_row *row)
     if (!process)
         return -ENOMEM;
     process->holder.ordinal = told->holding.ordinal;
-    process->is_client = told->flags & POOL_ROW_CLIENT;
+    process->is_client = process->holder.has_come = told->flags & POOL_ROW_CLIENT;
     process->has_polled = told->flags & POOL_ROW_HAS_POLLED;
     process->lapses = told->lapses;
     pool_holder_count_unpaid(restore->pool, &process->holder);
@@ -358,6 +376,7 @@ make_group(struct restore *restore, const struct pool_row *row)
     if (!group)
         return -ENOMEM;
     group->holder.ordinal = row->group.holding.ordinal;
+    group->holder.has_come = true;
     pool_holder_set_pays_implicit(restore->pool, &group->holder,
                                   row->group.flags & POOL_ROW_PAYS_IMPLICIT);
     group->has_founded_account = row->group.flags & POOL_ROW_OWN_ACCOUNT;
@@ -404,6 +423,7 @@ make_loan(struct restore *restore, const struct pool_row *row)
         return refuse(restore, row, "it was passed on, and pays for no implicit slot");
     TAILQ_REMOVE(&restore->pool->spare_loans, loan, in_holder);
     pool_loan_link(restore->pool, loan, holder, opening);
+    holder->has_come = true;
     loan->ordinal = row->loan.ordinal;
     loan->is_passed_on = is_passed_on;
     restore->pool->held++;

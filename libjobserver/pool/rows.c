@@ -122,17 +122,17 @@ pool_row_begin(struct pool *pool, enum pool_row_kind kind, void *object, uint32_
     if (!pool->rows)
         return 0;
     struct row_table *table = &pool->rows->tables[kind];
-    if (table->first_unused != POOL_ROW_NONE) {
-        *number = table->first_unused;
-        table->first_unused = table->slots[*number].next_unused;
-    } else {
-        *number = table->count;
-        if (table_reserve(table, *number + 1) < 0)
+    uint32_t row = table->first_unused;
+    if (row == POOL_ROW_NONE) {
+        row = table->count;
+        if (pool_row_place(pool->rows, kind, row, object) < 0)
             return -ENOMEM;
-        table_extend(table, *number + 1);
+    } else {
+        table->first_unused = table->slots[row].next_unused;
+        table->slots[row].object = object;
     }
-    table->slots[*number].object = object;
-    pool_row_changed(pool, kind, *number);
+    *number = row;
+    pool_row_changed(pool, kind, row);
     return 0;
 }
 
@@ -330,24 +330,31 @@ tell_loan(const struct pool_loan *loan)
     };
 }
 
+static struct pool_row_account
+tell_account(const struct pool_account *account)
+{
+    return (struct pool_row_account){
+        .key = account->key,
+        .last_served = account->share.last_served,
+        .uid = account->user->uid,
+        .weight = account->share.weight,
+        .needy = account->needy,
+        .flags = flag(account->pause == POOL_PAUSED, POOL_ROW_PAUSED) |
+                 flag(account->pause == POOL_PAUSED_BY_OWNER, POOL_ROW_PAUSED_BY_OWNER),
+    };
+}
+
 /* The object of the kind; nothing for what is gone. */
 static void
 tell(struct pool_row *row, const void *object)
 {
-    const struct pool_account *account = object;
     const struct pool_loan *loan = object;
 
     row->is_gone = !object || (row->kind == POOL_ROW_LOAN && !loan->holder);
     if (row->is_gone)
         return;
     if (row->kind == POOL_ROW_ACCOUNT)
-        row->account = (struct pool_row_account){
-            .key = account->key,
-            .last_served = account->share.last_served,
-            .uid = account->user->uid,
-            .weight = account->share.weight,
-            .needy = account->needy,
-        };
+        row->account = tell_account(object);
     else if (row->kind == POOL_ROW_PROCESS)
         row->process = tell_process(object);
     else if (row->kind == POOL_ROW_GROUP)

@@ -32,12 +32,14 @@ enum pool_row_kind { /* zeroed memory is no row */
 };
 
 enum pool_row_flag {
-    POOL_ROW_PAYS_IMPLICIT = 1u << 1,  /* process, group: by one of the tokens that it holds */
-    POOL_ROW_CLIENT = 1u << 2,         /* process: has taken, or asked for, a token */
-    POOL_ROW_PAID_BY_PARENT = 1u << 3, /* process */
-    POOL_ROW_HAS_POLLED = 1u << 4,     /* process */
-    POOL_ROW_PASSED_ON = 1u << 5,      /* loan: its holder does not know of it */
-    POOL_ROW_OWN_ACCOUNT = 1u << 6,    /* group: has founded the account that it is in */
+    POOL_ROW_PAYS_IMPLICIT = 1u << 1,   /* process, group: by one of the tokens that it holds */
+    POOL_ROW_CLIENT = 1u << 2,          /* process: has taken, or asked for, a token */
+    POOL_ROW_PAID_BY_PARENT = 1u << 3,  /* process */
+    POOL_ROW_HAS_POLLED = 1u << 4,      /* process */
+    POOL_ROW_PASSED_ON = 1u << 5,       /* loan: its holder does not know of it */
+    POOL_ROW_OWN_ACCOUNT = 1u << 6,     /* group: has founded the account that it is in */
+    POOL_ROW_PAUSED = 1u << 7,          /* account */
+    POOL_ROW_PAUSED_BY_OWNER = 1u << 8, /* account; instead of the other */
 };
 
 /* What has an ordinal comes after all that have lower ones. `held` and `debt` follow from the other rows,
@@ -55,7 +57,7 @@ struct pool_row_account {
     uint32_t uid;
     uint32_t weight;
     uint32_t needy;
-    uint32_t flags; /* 0 */
+    uint32_t flags;
 };
 
 /* A process or a group. kind: 0 if there is none. */

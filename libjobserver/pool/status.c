@@ -15,6 +15,7 @@ pool_get_status(const struct pool *pool, struct pool_status *status)
         .reserved = pool->reserved,
         .debt = pool->debt,
         .waiting = pool->waiter_count - pool->reserved,
+        .paused = pool->paused_waiters,
         .unpaid = pool->unpaid_count,
         .accounts = pool->account_count,
         .processes = pool->process_count,
@@ -78,6 +79,7 @@ describe(struct pool_holder *holder)
         .is_group = holder->is_group,
         .pays_implicit = holder->pays_implicit,
         .is_unpaid = !holder->is_group && first->is_unpaid,
+        .is_paused = holder->account->pause,
     };
 }
 
@@ -102,6 +104,7 @@ pool_get_clients(const struct pool *pool, uint64_t *cursor, struct pool_client *
 
 struct totals {
     unsigned held, reserved, queued, parked, holders, implicit, claimed, loans, wishes, unpaid;
+    unsigned paused_accounts, paused_waiters;
 };
 
 static const char *
@@ -123,6 +126,8 @@ check_waiters(const struct pool_process *process, struct totals *totals)
             return "a reservation has no deadline, or a waiter has one";
         if (set_aside && waiter->kind == WAITER_READER)
             return "a token is set aside for a blocked read";
+        if (set_aside && waiter->holder->account->pause)
+            return "a token is set aside for an account that is paused";
         totals->reserved += set_aside;
         totals->queued += waiter->state == WAITER_QUEUED;
         totals->parked += waiter->state == WAITER_PARKED;
@@ -198,16 +203,19 @@ static const char *
 check_account(const struct pool_account *account, struct totals *sum)
 {
     struct pool_waiter *waiter;
+    bool waits = !TAILQ_EMPTY(&account->queue) && !account->pause;
 
-    if (TAILQ_EMPTY(&account->queue) == heap_contains(&account->in_by_share))
-        return "an account waits with no waiter, or does not with one";
+    if (waits != heap_contains(&account->in_by_share))
+        return "an account waits with no waiter or while it is paused, or does not with one";
     if (account->holders == 0)
         return "an account has nobody in it";
     TAILQ_FOREACH (waiter, &account->queue, in_queue) {
         if (waiter->state != WAITER_QUEUED || waiter->holder->account != account)
             return "a waiter is in another account's queue";
         sum->queued++;
+        sum->paused_waiters += account->pause != POOL_NOT_PAUSED;
     }
+    sum->paused_accounts += account->pause != POOL_NOT_PAUSED;
     sum->held += account->share.tokens;
     sum->implicit += account->share.implicit;
     sum->claimed += account->share.claimed;
@@ -268,6 +276,8 @@ check_user(const struct pool *pool, const struct pool_user *user, struct totals 
     sum->implicit += own.implicit;
     sum->claimed += own.claimed;
     sum->holders += own.holders;
+    sum->paused_accounts += own.paused_accounts;
+    sum->paused_waiters += own.paused_waiters;
     return check_waiting(pool, user);
 }
 
@@ -289,6 +299,8 @@ check_users(const struct pool *pool, const struct totals *totals)
     if (sum.implicit != totals->implicit || sum.holders != totals->holders ||
         sum.claimed != totals->claimed)
         return "the accounts' implicit slots, claims or references are wrong";
+    if (sum.paused_accounts != pool->paused_accounts || sum.paused_waiters != pool->paused_waiters)
+        return "the number of accounts that are paused, or of their waiters, is wrong";
     return NULL;
 }
 

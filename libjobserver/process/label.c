@@ -24,17 +24,12 @@
 
 /* --- the command behind the wrapper --- */
 
-static const char *const of_jobwrap[] = {"jobs",
-                                         "parent",
-                                         "weight",
-                                         "min-memory-avail",
-                                         "load-average",
-                                         "load-recheck-timeout",
-                                         "style",
-                                         "implicit",
-                                         "memory",
-                                         "group",
-                                         NULL};
+static const char *const of_jobwrap[] = {"jobs",         "parent",
+                                         "weight",       "min-memory-avail",
+                                         "load-average", "load-recheck-timeout",
+                                         "style",        "implicit",
+                                         "memory",       "trace",
+                                         "group",        NULL};
 static const char *const of_jobgate[] = {"jobs-of", "jobserver", "implicit", "gate",
                                          "memory",  "program",   NULL};
 
@@ -217,7 +212,8 @@ command_of(const struct process_info *info, int *patience_ms)
         line[length] = '\0';
         const char *command = find_command(line, line + length);
         length -= (size_t)(command - line);
-        memmove(line, command, length + 1);
+        memmove(line, command, length);
+        line[length] = '\0';
         process_make_printable(line, length);
         return line;
     }

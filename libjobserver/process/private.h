@@ -20,9 +20,6 @@ ssize_t process_read_file(pid_t pid, const char *name, char *text, size_t size);
  * its neighbour. */
 size_t process_children_once(pid_t pid, pid_t *children);
 
-/* A blank for each NUL, '?' for what cannot be printed. */
-void process_make_printable(char *text, size_t length);
-
 /* /proc/PID/stat as far as the start time: a pid of 10 digits, a name of at most 63 bytes, of which
  * the kernel may write each as a 4 byte escape, and 20 numbers of at most 20 digits: below 700. */
 #define PROCESS_STAT_SIZE 1024

@@ -13,6 +13,15 @@ clock_now_ns(void)
 }
 
 int64_t
+clock_on_the_wall_ns(int64_t time_ns)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return now.tv_sec * NS_PER_S + now.tv_nsec - (clock_now_ns() - time_ns);
+}
+
+int64_t
 clock_spent_ns(void)
 {
     struct timespec spent;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* The one clock: monotonic, in nanoseconds. */
+/* The one clock: monotonic, in nanoseconds. What people are shown is the time on the wall. */
 
 #include <stdint.h>
 #include <sys/time.h>
@@ -11,6 +11,8 @@
 #define NS_PER_S INT64_C(1000000000)
 
 int64_t clock_now_ns(void);
+/* What clocks on the wall said then: since 1970, as they are set now. */
+int64_t clock_on_the_wall_ns(int64_t time_ns);
 /* What this thread has used of a processor. */
 int64_t clock_spent_ns(void);
 

@@ -58,10 +58,11 @@ become_asked(const char *path, const char *name, int output)
     dup2(null, STDERR_FILENO);
     dup2(output, STDOUT_FILENO);
     unsetenv("MAKEFLAGS");
-    setenv(ASKED_VARIABLE, "1", 1);
-    /* A script that runs itself would come so far once a question, and there is one a level. */
-    setenv(LEVEL_VARIABLE, LEVEL_ASKED, 1);
-    execv(path, arguments);
+    /* Without arguments a make would build. A script that runs itself would come so far once a question, and there
+     * is one a level. */
+    if (arguments[0] && setenv(ASKED_VARIABLE, "1", 1) == 0 &&
+        setenv(LEVEL_VARIABLE, LEVEL_ASKED, 1) == 0)
+        execv(path, arguments);
     _exit(EXIT_NOT_FOUND);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The gate at work: what comes becomes a job, which waits, runs on a token or is ended. queue.c decides,
  * the kind of gate does it to the processes. */
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
@@ -9,6 +10,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "libjobserver/environment.h"
 #include "libjobserver/implicit.h"
 #include "libjobserver/process.h"
 #include "libjobserver/program/clock.h"
@@ -17,6 +19,7 @@
 #include "ninja-shim/gate/copies.h"
 #include "ninja-shim/gate/gate.h"
 #include "ninja-shim/gate/memory.h"
+#include "ninja-shim/gate/tell.h"
 #include "ninja-shim/gate/unrun.h"
 
 /* Where nobody says how many jobs the lazy client will start. */
@@ -132,6 +135,7 @@ create_job(struct gate *gate, pid_t lazy)
     job->token = HOLDINGS_NO_TOKEN;
     TAILQ_INIT(&job->processes);
     queue_add(&gate->queue, &job->job);
+    gate_tell_came(gate, job);
     gate->jobs_alive++;
     return job;
 }
@@ -185,14 +189,21 @@ run_process(struct gate *gate, struct gate_process *process)
 }
 
 static void
+number_token(struct gate *gate, struct gate_job *job)
+{
+    job->token = (int)(gate->tokens_numbered++ & INT_MAX);
+}
+
+static void
 run_job(struct gate *gate, struct gate_job *job, enum job_pay pay)
 {
     struct gate_process *process;
 
     queue_run(&gate->queue, &job->job, pay);
     gate_memory_started(gate, job);
+    gate_tell_started(gate, job);
     if (pay == PAY_TOKEN)
-        job->token = (int)(gate->tokens_numbered++ & INT_MAX);
+        number_token(gate, job);
     TAILQ_FOREACH (process, &job->processes, in_job) {
         if (process->pidfd >= 0)
             run_process(gate, process);
@@ -239,17 +250,74 @@ end_waiting(struct gate *gate, pid_t lazy, int status)
     }
 }
 
+/* --- the next server --- */
+
+static void
+stop_awaiting_server(struct gate *gate)
+{
+    if (!gate->next_event)
+        return;
+    event_free(gate->next_event);
+    gate->next_event = NULL;
+    server_events_close(&gate->server_events);
+}
+
+/* Nothing may be acquired before the keeper is a member of our group there; one that is started anew will be. */
+static void
+on_server(evutil_socket_t fd, short what, void *argument)
+{
+    struct gate *gate = argument;
+    const struct gate_plan *plan = gate->plan;
+
+    server_events_drain(&gate->server_events);
+    struct client *found = environment_find_next(client_name(plan->client), plan->is_server_named);
+    if (!found)
+        return;
+    /* Who has ended already will be found anew. */
+    if (client_join_group(found) < 0) {
+        client_close(found);
+        return;
+    }
+    stop_awaiting_server(gate);
+    event_free(gate->token_event);
+    gate->token_event = NULL;
+    gate->is_token_awaited = false;
+    client_replace(plan->client, found);
+    gate->is_joining = true;
+    if (gate->keeper > 0)
+        kill(gate->keeper, SIGKILL);
+}
+
+/* A jobwrap around us ends with its build, and a FIFO tells nobody that its owner has ended. */
+static void
+await_server(struct gate *gate)
+{
+    const struct client *client = gate->plan->client;
+
+    if (client_kind(client) != CLIENT_SERVER || client_is_jobwrap(client) || gate->next_event ||
+        server_events_open(&gate->server_events) < 0)
+        return;
+    gate->next_event =
+        event_new(gate->base, gate->server_events.fd, EV_READ | EV_PERSIST, on_server, gate);
+    if (!gate->next_event || event_add(gate->next_event, NULL) < 0)
+        return;
+    /* It may be there already. */
+    event_active(gate->next_event, EV_READ, 0);
+}
+
 /* --- tokens --- */
 
 /* Without a server nobody counts any more; one at a time is what everybody may do. */
 static void
 lose_server(struct gate *gate, int error)
 {
-    if (!gate->is_server_gone)
-        message("jobserver %s: %s; going on with one job at a time",
-                client_name(gate->plan->client), strerror(-error));
+    if (gate->is_server_gone)
+        return;
+    message("jobserver %s: %s; going on with one job at a time", client_name(gate->plan->client),
+            strerror(-error));
     gate->is_server_gone = true;
     queue_serialize(&gate->queue);
+    await_server(gate);
 }
 
 /* A FIFO has no queue, and tells of nobody who waits: the first to read is always who is awake already. */
@@ -314,20 +382,42 @@ claim_slot(struct gate *gate)
     return is_paid;
 }
 
+/* What it runs on, or does not any more. */
 static void
-free_token(struct gate *gate)
+note_token(struct gate *gate, struct gate_job *job)
 {
-    struct gate_job *job = (struct gate_job *)queue_shift(&gate->queue);
     struct gate_process *process;
 
     TAILQ_FOREACH (process, &job->processes, in_job) {
         if (process->pidfd >= 0)
-            holdings_drop_token(gate->holdings, process->holding);
+            holdings_pay(gate->holdings, process->holding, job->token);
         if (process->copy)
-            holdings_drop_token(gate->holdings, process->copy_holding);
+            holdings_pay(gate->holdings, process->copy_holding, job->token);
     }
+}
+
+static void
+free_token(struct gate *gate)
+{
+    struct gate_job *job = (struct gate_job *)queue_shift(&gate->queue);
+
     job->token = HOLDINGS_NO_TOKEN;
+    note_token(gate, job);
     give_back(gate);
+}
+
+/* The token that was just borrowed is for one that runs on nothing; false: there is none. */
+static bool
+pay_for_unpaid(struct gate *gate)
+{
+    struct gate_job *job = (struct gate_job *)queue_first_unpaid(&gate->queue);
+
+    if (!job)
+        return false;
+    job->job.pay = PAY_TOKEN;
+    number_token(gate, job);
+    note_token(gate, job);
+    return true;
 }
 
 /* It has been killed to make room. When none of it is left, it waits again. */
@@ -338,6 +428,7 @@ put_off_if_gone(struct gate *gate, struct gate_job *job)
 
     if (!copies_are_gone(process))
         return;
+    gate_tell_put_off(gate, job);
     enum job_pay pay = queue_put_off(&gate->queue, &job->job);
     gate->kind->put_off(gate, process);
     holdings_wait(gate->holdings, process->holding);
@@ -492,7 +583,20 @@ run_on_token(struct gate *gate, struct gate_job *job)
         return true;
     if (!borrow(gate))
         return gate->is_server_gone || (!gate->is_claim_awaited && claim_slot(gate));
-    run_job(gate, job, PAY_TOKEN);
+    if (!pay_for_unpaid(gate))
+        run_job(gate, job, PAY_TOKEN);
+    return true;
+}
+
+static bool
+use_for(struct gate *gate, struct gate_job *job, enum job_pay pay)
+{
+    assert(job);
+    if (is_bereaved(gate, job))
+        return false;
+    if (pay == PAY_TOKEN)
+        return run_on_token(gate, job);
+    run_job(gate, job, pay);
     return true;
 }
 
@@ -502,19 +606,11 @@ take_step(struct gate *gate, enum queue_step step, struct gate_job *job)
 {
     switch (step) {
     case QUEUE_USE_IMPLICIT:
-        if (is_bereaved(gate, job))
-            return false;
-        run_job(gate, job, PAY_IMPLICIT);
-        return true;
+        return use_for(gate, job, PAY_IMPLICIT);
     case QUEUE_USE_TOKEN:
-        if (is_bereaved(gate, job))
-            return false;
-        return run_on_token(gate, job);
+        return use_for(gate, job, PAY_TOKEN);
     case QUEUE_USE_NOTHING:
-        if (is_bereaved(gate, job))
-            return false;
-        run_job(gate, job, PAY_NOTHING);
-        return true;
+        return use_for(gate, job, PAY_NOTHING);
     case QUEUE_FREE_TOKEN:
         free_token(gate);
         return true;
@@ -542,8 +638,55 @@ gate_serve(struct gate *gate)
         job = gate_memory_next(gate);
         step = queue_next(&gate->queue, job ? &job->job : NULL, load);
     } while (take_step(gate, step, job));
+    gate_tell_turn_over(gate, !job);
     await_token(gate, step == QUEUE_USE_TOKEN && !gate->is_server_gone && !gate->is_ledger_full);
     gate_memory_schedule(gate);
+}
+
+/* --- coming to another server --- */
+
+static void
+renew_tokens(struct gate *gate, unsigned tokens)
+{
+    const struct client *client = gate->plan->client;
+    bool is_paid = gate->plan->may_be_paid_later
+                       ? implicit_is_paid(gate->plan->client, IMPLICIT_AUTO, false)
+                       : gate->plan->rules.is_implicit_paid;
+    unsigned unused = queue_renew(&gate->queue, is_paid, tokens);
+    struct job *job;
+
+    TAILQ_FOREACH (job, &gate->queue.running, in_queue) {
+        struct gate_job *running = (struct gate_job *)job;
+        running->token = HOLDINGS_NO_TOKEN;
+        if (job->pay == PAY_TOKEN)
+            number_token(gate, running);
+        note_token(gate, running);
+    }
+    gate->is_server_gone = gate->is_claim_awaited = false;
+    message("tokens come from %s now", client_name(client));
+    while (unused-- > 0 && !gate->is_server_gone)
+        give_back(gate);
+    while (queue_first_unpaid(&gate->queue) && borrow(gate))
+        pay_for_unpaid(gate);
+}
+
+void
+gate_keeper_renewed(struct gate *gate)
+{
+    if (!gate->is_joining)
+        return;
+    gate->is_joining = false;
+    int result = ledger_renew(&gate->ledger);
+    if (result >= 0) {
+        gate->token_event = event_new(gate->base, client_fd(gate->plan->client),
+                                      EV_READ | EV_PERSIST, on_token, gate);
+        if (!gate->token_event)
+            return;
+        renew_tokens(gate, (unsigned)result);
+    } else {
+        await_server(gate); /* it has ended, too */
+    }
+    gate_serve(gate);
 }
 
 /* --- coming and going --- */
@@ -588,6 +731,8 @@ note_end(struct gate *gate, const struct gate_process *process)
     bool is_known =
         process->is_reported || process_end_status(process->pid, process->pidfd, &wait_status) == 0;
 
+    if (process->job->wait_status == 0)
+        process->job->wait_status = is_known ? wait_status : -1;
     gate_memory_process_ended(process->job, is_known ? &wait_status : NULL);
     if (process->job->job.state != JOB_RUNNING || gate->queue.rules.failures_allowed == 0)
         return;
@@ -605,6 +750,8 @@ collect(struct gate *gate, struct gate_process *process)
     if (copies_outlive(gate, process))
         return;
     note_end(gate, process);
+    if (job->living == 1)
+        gate_tell_ended(gate, job);
     /* The token goes first. While it is on its way the keeper finds one token less than it thinks
      * it must hold, and holds what there is. */
     if (job->living == 1 && queue_remove(&gate->queue, &job->job) == PAY_TOKEN)
@@ -773,7 +920,9 @@ gate_close(struct gate *gate)
 
     if (gate->ledger.client)
         ledger_repay_all_but(&gate->ledger, 0);
+    stop_awaiting_server(gate);
     gate_memory_close(gate);
+    gate_tell_now(gate);
     copies_close(gate);
     if (gate->holdings)
         gate->holdings->is_finished = true;

@@ -34,5 +34,8 @@ void gate_settle_unknown(struct gate *gate);
 void gate_interrupt(struct gate *gate);
 void gate_lazy_ended(struct gate *gate, pid_t lazy);
 
+/* The keeper has been started anew: if that was for another server, the gate goes on with it. */
+void gate_keeper_renewed(struct gate *gate);
+
 /* Does something run, or wait? */
 bool gate_is_busy(const struct gate *gate);

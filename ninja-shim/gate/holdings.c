@@ -56,12 +56,6 @@ holdings_wait(struct holdings *holdings, int number)
 }
 
 void
-holdings_drop_token(struct holdings *holdings, int number)
-{
-    holdings->holding[number].token = HOLDINGS_NO_TOKEN;
-}
-
-void
 holdings_stop(struct holdings *holdings, int number, pid_t pid)
 {
     holdings->holding[number].stopped = pid;

@@ -47,14 +47,12 @@ struct holdings *holdings_create(void);
 
 /* Its number, or -ENOSPC. */
 int holdings_add(struct holdings *holdings, enum holding_kind kind, int pidfd);
-/* What waits has a token now. */
+/* It has this token from now on; or HOLDINGS_NO_TOKEN, none any more. */
 void holdings_pay(struct holdings *holdings, int number, int token);
 /* It runs, for certain. */
 void holdings_run(struct holdings *holdings, int number);
 /* It has been put off, and waits. */
 void holdings_wait(struct holdings *holdings, int number);
-/* The job goes on without its token. */
-void holdings_drop_token(struct holdings *holdings, int number);
 /* `pid` and all below it are being stopped; 0: they go on. */
 void holdings_stop(struct holdings *holdings, int number, pid_t pid);
 void holdings_remove(struct holdings *holdings, int number);

@@ -51,8 +51,11 @@ enter_level(const struct jobgate *jobgate)
 
     if (result == 0)
         return;
-    message("run %s: %u jobgates are around this one already; does it run itself?",
-            jobgate->options.command[0], PROGRAM_LEVEL_MAX);
+    if (result == -ELOOP)
+        message("run %s: %u jobgates are around this one already; does it run itself?",
+                jobgate->options.command[0], PROGRAM_LEVEL_MAX);
+    else
+        message_errno(result, "run %s", jobgate->options.command[0]);
     exit(EXIT_OURS);
 }
 
@@ -71,7 +74,7 @@ find_jobserver(struct jobgate *jobgate)
         return;
     }
     const char *reason = error ? error : strerror(-result);
-    if (!error && jobgate->jobserver.is_from_environment)
+    if (!error && result != -ENOMEM && jobgate->jobserver.is_from_environment)
         reason = "the jobserver in MAKEFLAGS is not for us";
     message("%s; nothing is run", reason);
     exit(EXIT_OURS);
@@ -112,6 +115,7 @@ put_up_gate(const struct jobgate *jobgate)
         .rules = {.is_implicit_paid = implicit_is_paid(jobserver->client, options->implicit,
                                                        jobserver->is_from_environment)},
         .may_be_paid_later = implicit_may_come(jobserver->client, options->implicit),
+        .is_server_named = options->server != NULL,
         .names = options->names,
         .memory = options->memory,
     };

@@ -22,6 +22,7 @@
 #include "libjobserver/program/limits.h"
 #include "libjobserver/program/message.h"
 #include "ninja-shim/gate/copies.h"
+#include "ninja-shim/gate/tell.h"
 #include "ninja-shim/gate/temporaries.h"
 
 /* One word of a command line is at most 128 KiB (execve(2)), and `sh -c` has one long one. */
@@ -328,6 +329,7 @@ stop(struct gate *gate, struct gate_job *job)
     }
     memory_stopped(&job->memory.job);
     gate->memory->share.counts.stopped++;
+    gate_tell_stopped(gate, job);
     tell_stopped(job);
 }
 
@@ -343,6 +345,7 @@ go_on(struct gate *gate, struct gate_job *job)
         holdings_stop(gate->holdings, process->holding, 0);
     }
     memory_continued(&job->memory.job);
+    gate_tell_continued(gate, job);
 }
 
 bool

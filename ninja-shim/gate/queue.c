@@ -2,9 +2,40 @@
 /* Which job runs next, and on what; and when none may run any more. */
 #include "ninja-shim/gate/queue.h"
 
+#include <assert.h>
 #include <signal.h>
 #include <stddef.h>
 #include <sys/wait.h>
+
+static struct job *
+first_that_runs_on(const struct queue *queue, enum job_pay pay)
+{
+    struct job *job;
+
+    TAILQ_FOREACH (job, &queue->running, in_queue) {
+        if (job->pay == pay)
+            return job;
+    }
+    return NULL;
+}
+
+struct job *
+queue_first_unpaid(const struct queue *queue)
+{
+    return queue->rules.needs_no_tokens ? NULL : first_that_runs_on(queue, PAY_NOTHING);
+}
+
+/* It comes before who waits. */
+static void
+give_slot_to_unpaid(struct queue *queue)
+{
+    struct job *job = queue_first_unpaid(queue);
+
+    if (!job || queue->implicit || !queue->rules.is_implicit_paid)
+        return;
+    job->pay = PAY_IMPLICIT;
+    queue->implicit = job;
+}
 
 void
 queue_init(struct queue *queue, const struct queue_rules *rules)
@@ -19,6 +50,7 @@ void
 queue_pay_implicit(struct queue *queue)
 {
     queue->rules.is_implicit_paid = true;
+    give_slot_to_unpaid(queue);
 }
 
 void
@@ -36,18 +68,6 @@ queue_first(const struct queue *queue)
 }
 
 /* --- deciding --- */
-
-static struct job *
-first_on_token(const struct queue *queue)
-{
-    struct job *job;
-
-    TAILQ_FOREACH (job, &queue->running, in_queue) {
-        if (job->pay == PAY_TOKEN)
-            return job;
-    }
-    return NULL;
-}
 
 /* As in ninja: one job always may run, another if there is room for a whole one. */
 static bool
@@ -72,7 +92,7 @@ queue_next(const struct queue *queue, const struct job *chosen, double load)
         return waits ? QUEUE_USE_NOTHING : QUEUE_REST;
     if (waits && !queue->unknown && !is_overloaded(queue, load))
         return slot_is_free ? QUEUE_USE_IMPLICIT : QUEUE_USE_TOKEN;
-    if (slot_is_free && first_on_token(queue))
+    if (slot_is_free && first_that_runs_on(queue, PAY_TOKEN))
         return QUEUE_FREE_TOKEN;
     return waits && !queue->unknown ? QUEUE_LOAD : QUEUE_REST;
 }
@@ -93,8 +113,9 @@ queue_run(struct queue *queue, struct job *job, enum job_pay pay)
 struct job *
 queue_shift(struct queue *queue)
 {
-    struct job *job = first_on_token(queue);
+    struct job *job = first_that_runs_on(queue, PAY_TOKEN);
 
+    assert(job);
     job->pay = PAY_IMPLICIT;
     queue->implicit = job;
     return job;
@@ -137,6 +158,7 @@ queue_remove(struct queue *queue, struct job *job)
     if (queue->implicit == job)
         queue->implicit = NULL;
     job->pay = PAY_NOTHING;
+    give_slot_to_unpaid(queue);
     return pay;
 }
 
@@ -160,6 +182,22 @@ void
 queue_serialize(struct queue *queue)
 {
     queue->is_serial = true;
+}
+
+unsigned
+queue_renew(struct queue *queue, bool is_implicit_paid, unsigned tokens)
+{
+    struct job *job;
+
+    queue->is_serial = false;
+    queue->rules.is_implicit_paid = is_implicit_paid;
+    queue->implicit = NULL;
+    TAILQ_FOREACH (job, &queue->running, in_queue)
+        job->pay = PAY_NOTHING;
+    give_slot_to_unpaid(queue);
+    for (; tokens > 0 && (job = queue_first_unpaid(queue)); tokens--)
+        job->pay = PAY_TOKEN;
+    return tokens;
 }
 
 void

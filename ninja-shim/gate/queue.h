@@ -98,6 +98,11 @@ void queue_unknown_settled(struct queue *queue, unsigned settled);
 /* There are no tokens any more, and nobody counts: from now on one job at a time, when those that run
  * have ended. */
 void queue_serialize(struct queue *queue);
+/* There is a server again, which knows nothing of what runs: so many of these jobs have a token there, and one has the
+ * implicit slot, if that is paid for; the others run on nothing. Returns how many tokens none of them needs. */
+unsigned queue_renew(struct queue *queue, bool is_implicit_paid, unsigned tokens);
+/* One that runs on nothing, after that; NULL: none does. Then a token is its before any that waits is run. */
+struct job *queue_first_unpaid(const struct queue *queue);
 
 /* Whatever waits, and comes yet, is to be ended; end_status: -1, by a signal. */
 void queue_stop(struct queue *queue, int end_status);

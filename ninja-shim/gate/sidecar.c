@@ -20,6 +20,7 @@
 #include "libjobserver/program/packet.h"
 #include "ninja-shim/gate/keeper.h"
 #include "ninja-shim/gate/kinds.h"
+#include "ninja-shim/gate/tell.h"
 
 #define DESCRIPTORS_OF_JOB 4
 
@@ -77,9 +78,12 @@ on_children(evutil_socket_t fd, short what, void *argument)
     if (read(fd, &info, sizeof(info)) < 0)
         return;
     gate->kind->serve(gate);
+    gate_tell_now(gate);
     /* If that fails, it is tried again when something else happens. */
     if (gate->keeper <= 0)
         gate_keeper_start(&sidecar->duties, &sidecar->gate.keeper);
+    if (gate->keeper > 0)
+        gate_keeper_renewed(gate);
 }
 
 /* libevent gives up by exit(1) where it cannot get a descriptor. */

@@ -7,16 +7,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
-#include <uthash.h>
 
 #include "libjobserver/client.h"
 #include "libjobserver/ledger.h"
 #include "libjobserver/memory/mode.h"
+#include "libjobserver/server_events.h"
 #include "ninja-shim/gate/holdings.h"
 #include "ninja-shim/gate/kind.h"
 #include "ninja-shim/gate/memory_job.h"
 #include "ninja-shim/gate/pipes.h"
 #include "ninja-shim/gate/queue.h"
+#include "ninja-shim/gate/table.h"
 
 #define GATE_ENDING_SIZE 64     /* of a text, with its NUL */
 #define GATE_STATUS_OF_JOB (-1) /* that of the job that has failed */
@@ -37,6 +38,7 @@ struct gate_plan {
         *client; /* the jobserver. Where rules.needs_no_tokens: one that keeps accounts, or NULL */
     struct queue_rules rules;
     bool may_be_paid_later;   /* the implicit slot: implicit_may_come() */
+    bool is_server_named;     /* by the user: none elsewhere takes its place */
     unsigned jobs;            /* the most that the lazy client will start; 0: nobody knows */
     const char *const *names; /* processes called so are lazy clients; ends with NULL */
     bool is_root_lazy;        /* and so is the program itself, whatever it is called */
@@ -52,7 +54,13 @@ struct gate_job {
     pid_t lazy;     /* who has started it */
     int token;      /* its number in the holdings, or HOLDINGS_NO_TOKEN */
     unsigned living;
-    bool is_bereaved; /* who has started it has ended: it is not run again */
+    bool is_bereaved;     /* who has started it has ended: it is not run again */
+    uint64_t number;      /* among all of the gate's */
+    int64_t came_ns;      /* it has waited since */
+    int64_t began_ns;     /* it has run since; meaningless if it has not */
+    int wait_status;      /* of the process that failed, else of the last; -1: nobody knows */
+    int told_waiting_for; /* as STEVED_WAITS_FOR_*; 0: nothing, or nobody has been told */
+    bool is_name_sought;  /* for those who are told of it */
     struct gate_job_memory memory;
     TAILQ_HEAD(, gate_process) processes; /* the living and, of a joined job, the dead ones */
 };
@@ -78,6 +86,15 @@ struct gate_process {
 
 struct gate_memory;
 
+/* What is told of jobs (tell.h). */
+struct gate_telling {
+    uint64_t jobs_numbered;
+    int64_t asked_ns; /* when the server has last said whether anybody reads; 0: never */
+    bool is_read;
+    bool is_in_vain;         /* this server tells nobody */
+    struct steved_told told; /* not sent yet */
+};
+
 struct gate {
     const struct gate_plan *plan;
     const struct gate_kind *kind;
@@ -93,6 +110,9 @@ struct gate {
     struct ledger ledger;
     bool is_ledger_full; /* until a token goes back */
     bool is_server_gone;
+    struct server_events server_events; /* open as long as next_event is */
+    struct event *next_event;           /* the next server is looked for; NULL: it is not */
+    bool is_joining;                    /* there is one, which the keeper is to join */
     bool has_returned;         /* a token, since the jobserver has last said that one is there */
     bool is_told;              /* it has said so in this turn of the event loop */
     int64_t paused_ns;         /* when the last pause began */
@@ -100,6 +120,7 @@ struct gate {
     pid_t keeper;
     struct queue queue;
     struct gate_memory *memory; /* owned; NULL: nobody waits for it */
+    struct gate_telling telling;
     unsigned jobs_alive, tokens_numbered;
     struct gate_process *processes; /* uthash */
 };

@@ -46,9 +46,18 @@ fail(int result)
     exit(EXIT_OURS);
 }
 
+/* cmake looks for its modules beside what its argv[0] names, which would be us. */
+static void
+name_real(const struct shim *shim, char **argv)
+{
+    if (argv[0])
+        argv[0] = shim->real;
+}
+
 static _Noreturn void
 become_real(const struct shim *shim, char **argv)
 {
+    name_real(shim, argv);
     int result = program_exec_real(shim->real, argv);
 
     message("run %s: %s", shim->real, strerror(-result));
@@ -118,6 +127,7 @@ become_made(const struct shim *shim, char **argv)
                     : build->jobs > 0 ? build->jobs
                                       : MEMORY_GATE_JOBS_UNLIMITED;
 
+    name_real(shim, argv);
     int result = build->makes_sense ? memory_gate_become(jobs, shim->real, shim->tool, argv) : 0;
     if (result < 0)
         fail(result);

@@ -81,15 +81,23 @@ only_informs(int argc, char **argv)
 
 /* --- an explicit -jN, with which make would leave the jobserver --- */
 
-static char **
-drop_jobs(char **argv)
+static _Noreturn void
+fail(int error)
 {
-    char **rest = auth_drop_jobs(argv);
-
-    if (rest)
-        return rest;
-    message("start: %s", strerror(ENOMEM));
+    message_errno(error, "start");
     exit(EXIT_OURS);
+}
+
+/* false: nothing to cap. */
+static bool
+wants_cap(char **argv, struct auth_command *command)
+{
+    int result = auth_read_command(argv, command);
+
+    if (result < 0)
+        fail(result);
+    return command->has_jobs && command->jobs != 1 && command->builds && command->makes_sense &&
+           !command->names_jobserver;
 }
 
 /* Returns the command line that is left. -j1 serialises a makefile that is broken, in the slot that is
@@ -99,11 +107,12 @@ cap(struct make_jobserver *jobserver, char **argv)
 {
     struct auth_command command;
 
-    if (auth_read_command(argv, &command) < 0 || !command.has_jobs || command.jobs == 1 ||
-        !command.builds || !command.makes_sense || command.names_jobserver ||
-        !ours_caps("MAKE_SHIM_CAP") || !make_jobserver_can_open(jobserver))
+    if (!wants_cap(argv, &command) || !ours_caps("MAKE_SHIM_CAP") ||
+        !make_jobserver_can_open(jobserver))
         return argv;
-    char **rest = drop_jobs(argv);
+    char **rest = auth_drop_jobs(argv);
+    if (!rest)
+        fail(ENOMEM);
     if (command.jobs == 0) {
         make_jobserver_rejoin(jobserver);
         return rest;

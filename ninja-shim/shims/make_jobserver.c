@@ -61,8 +61,10 @@ make_jobserver_find(struct make_jobserver *jobserver)
     char *error;
 
     *jobserver = (struct make_jobserver){.jobs = auth_jobs(flags)};
-    if (auth_parse(flags, &jobserver->auth, &error) < 0) {
+    int result = auth_parse(flags, &jobserver->auth, &error);
+    if (result < 0) {
         free(error);
+        check(result == -ENOMEM ? result : 0);
         return false;
     }
     if (jobserver->auth.kind == AUTH_PIPE || jobserver->auth.kind == AUTH_CLOSED)
@@ -79,11 +81,12 @@ make_jobserver_can_open(const struct make_jobserver *jobserver)
 {
     struct client *client = NULL;
     char *error;
-    bool can = client_open(&jobserver->auth, &client, &error) == 0;
+    int result = client_open(&jobserver->auth, &client, &error);
 
     free(error);
     client_close(client);
-    return can;
+    check(result == -ENOMEM ? result : 0);
+    return result == 0;
 }
 
 /* --- telling --- */

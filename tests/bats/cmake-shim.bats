@@ -52,6 +52,16 @@ built() {
     exactly 2 12
 }
 
+# A cmake that is called by its name, or by the path of the shim, finds its modules.
+@test 'configuring, by name and by path' {
+    require make
+    printf 'cmake_minimum_required(VERSION 3.10)\nproject(x NONE)\n' >CMakeLists.txt
+    "$JOBWRAP" -j2 --parent=none -- cmake -S . -B one >/dev/null
+    "$JOBWRAP" -j2 --parent=none -- sh -euc '"$(command -v cmake)" -S . -B two >/dev/null'
+    cmp <(grep ^CMAKE_COMMAND one/CMakeCache.txt) <(grep ^CMAKE_COMMAND two/CMakeCache.txt)
+    grep -qF "CMAKE_COMMAND:INTERNAL=$(readlink -f "$SYSTEM_CMAKE")" one/CMakeCache.txt
+}
+
 @test 'ninja by seccomp, and where no gate is allowed: -j1' {
     require ninja
     configured Ninja

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Where few descriptors may be open, and files may not grow: it is said, and nothing hangs and nothing is
-# lost. By hand all numbers of descriptors from 3 to 40 are worth a try.
+# Where few descriptors may be open, memory runs out, and files may not grow: it is said, and nothing hangs and nothing
+# is lost. By hand all numbers of descriptors from 3 to 40 are worth a try, and allocations up to 250.
 
 load ../lib/bash/common
 
@@ -54,6 +54,57 @@ few() {
     few make 4 13 18 40
 }
 
+@test 'memory runs out: a jobwrap with a pool of its own, and one below a FIFO' {
+    few --allocations root 1-6 18-26 60
+    few --allocations --once fifo 9 40
+}
+
+@test 'memory runs out: jobgate says that what it cannot hold back is ended' {
+    few --allocations jobgate 1 60 125 140
+}
+
+@test 'memory runs out: the shims start no build that leaves the jobserver' {
+    require make ninja
+    NINJA=$(command -v ninja)
+    export NINJA
+    few --allocations --once make 3-9
+    few --allocations --once ninja 2 20
+}
+
+# steved_without_memory N [once]: exported for what the test starts.
+steved_without_memory() {
+    export LD_PRELOAD=$BUILD/tests/lib/libno-memory.so NO_MEMORY_BELOW=$STEVED NO_MEMORY_AT=$1
+    unset NO_MEMORY_ONCE
+    [ $# = 1 ] || export NO_MEMORY_ONCE=1
+}
+
+# Where the greeting of the kernel is not answered, and where libseccomp dies, depends on versions.
+@test 'memory runs out: steved says why it does not start, and leaves no mount' {
+    require_fuse
+    mount=$BATS_TEST_TMPDIR/steve
+    STEVED_MOUNTS+=("$mount")
+    for n in 1 7 30 100 {199..207} 400 700 1000; do
+        steved_without_memory "$n"
+        run -1 timeout 20 "$STEVED" --mount "$mount"
+        echo "$n: $output"
+        [ -n "$output" ]
+        ! is_mounted "$mount"
+    done
+}
+
+@test 'memory runs out while steved serves: who asks is told, no token is lost' {
+    for n in 1185 1200 1215 1230; do
+        steved_without_memory "$n" once
+        start_steved --jobs 2
+        for _ in 1 2; do
+            "$JOBWRAP" --parent="$SERVER" --no-shims true || true
+            dd if="$SERVER" bs=1 count=1 status=none of=token || true
+        done
+        wait_for 10 steved_has free 2
+        stop "$STEVED_PID"
+    done
+}
+
 # without_files COMMAND...: what it says goes through a pipe.
 without_files() {
     (ulimit -f 0 && "$@") 2>&1 | cat
@@ -79,4 +130,45 @@ without_files() {
     run -0 without_files "$JOBWRAP" --parent=none -j2 --memory=off "$JOBGATE" --gate=seccomp \
         --jobs-of=sh sh -c 'sleep 0; echo job; exit 0'
     [ "$output" = job ]
+}
+
+@test 'a full file system: what cannot be written is said, the build is as without, and what was there stays' {
+    require_root
+    require unshare
+    run -0 unshare --mount --propagation private bash -euc '
+        gated() {
+            "$JOBWRAP" --parent=none -j2 --memory=on \
+                "$JOBGATE" --jobs-of=sh sh -c "sleep 0; echo \"$1\"; exit 0"
+        }
+        mount -t tmpfs -o size=300k,mode=0700 tmpfs "$XDG_CACHE_HOME"
+        cd "$XDG_CACHE_HOME"
+        gated "there is room"
+        head -c 400k /dev/zero >fill || true
+        gated "there is none"
+        "$JOBWRAP" --parent=none --report=report sh -c "exit 3" || echo "status $?"
+        rm fill
+        "$JOBWRAP" --memory-history list'
+    echo "$output"
+    [ "${lines[0]}" = 'there is room' ]
+    [[ $output == *'there is none'* ]]
+    [[ $output == *"jobgate: memory history: $XDG_CACHE_HOME/jobwrap/memory.sqlite: "* ]]
+    [[ $output == *'jobwrap: write report: No space left on device'* ]]
+    [[ $output == *'status 3'* ]]
+    [[ ${lines[-1]} == *' sleep '* ]]
+}
+
+@test 'pipes that may not grow: the ledger says how many tokens it has room for, and all come back' {
+    local parent=$BATS_TEST_TMPDIR/parent said=$BATS_TEST_TMPDIR/said
+    make_fifo "$parent" 300
+    refused EPERM fcntl=1031 # F_SETPIPE_SZ
+    export SAID=$said
+    "${refused[@]}" "$JOBWRAP" --parent="$parent" --implicit=acquire python3 -c 'import os, select
+fifo = os.open(os.environ["JOBWRAP_FIFO"], os.O_RDWR | os.O_NONBLOCK)
+tokens = 0
+while not os.path.getsize(os.environ["SAID"]):
+    if select.select([fifo], [], [], 0.02)[0]:
+        tokens += len(os.read(fifo, 1))
+os.write(fifo, b"+" * tokens)' 2>"$said"
+    grep -x 'jobwrap: ledger: [0-9]* tokens are all that it has room for' "$said"
+    fifo_has "$parent" 300
 }

@@ -41,7 +41,7 @@ sys.exit(0 if code == -number else f"{code} instead of {-number}")' "$JOBWRAP" $
         ['-j0']="-j: '0'" ['-jx']="-j: 'x'" ['-j 1x']="-j: '1x'" ['-j-1']="-j: '-1'"
         ['-j65537']="'65537'" ['-j99999999999999999999']="'99999999999999999999'" ['-j+4']="'+4'"
         ['--jobs=']="-j: ''" ['--style=pip']="'pip'" ['--style=']="--style: ''"
-        ['--implicit=yes']="'yes'" ['--memory=much']="--memory: 'much'" ['--memory=']="--memory: ''" ['--parent=']="--parent: ''" ['--report=']="--report: ''"
+        ['--implicit=yes']="'yes'" ['--memory=much']="--memory: 'much'" ['--memory=']="--memory: ''" ['--parent=']="--parent: ''" ['--report=']="--report: ''" ['--trace=']="--trace: ''"
         ['--group=no-such-group']="'no-such-group'" ['--frobnicate']="'--frobnicate'"
         ['-x']="'-x'" ['--no-shims=1']="'--no-shims=1'"
         ['--memory-history']="--memory-history: 'touch'" ['--memory-history=list']="'--memory-history=list'"

@@ -43,6 +43,64 @@ setup() {
     done
 }
 
+# A script that has inherited the descriptors starts a make, or takes tokens itself, and then builds; what these wait
+# for is in `waiting`.
+below_script() {
+    cat >script.py <<'END'
+import os
+import re
+import subprocess
+import sys
+
+first, builds, jobwrap, stamp, log = sys.argv[1:]
+read_fd, write_fd = map(int, re.findall(r"--jobserver-auth=(\d+),(\d+)", os.environ["MAKEFLAGS"])[-1])
+taken = b""
+if first == "make":
+    make = subprocess.Popen(["make", "-s"], close_fds=False)
+else:
+    taken = b"".join(os.read(read_fd, 1) for _ in range(3))
+open("ready", "w").close()
+open("go").readline()
+job = [stamp, log, "build", "--", "sh", "-c", "read -r _ <gate"]
+with open("waiting", "w") as said:
+    wrapped = [subprocess.Popen([jobwrap, *job], stderr=said) for _ in range(int(builds))]
+statuses = [build.wait() for build in wrapped]
+os.write(write_fd, taken)
+sys.exit(any(statuses) or (first == "make" and make.wait()))
+END
+    mkfifo go
+    exec {go}<>go
+    gated_jobs 4
+    spawn_gated "$JOBWRAP" -j4 --parent=none --style=pipe -- \
+        python3 script.py "$1" "$2" "$JOBWRAP" "$STAMP" "$LOG"
+    script=$spawned
+    wait_for 20 test -e ready
+}
+
+@test 'below a script that has inherited the descriptors: what a make beside it has read is not claimed by others' {
+    below_script make 2
+    wait_for 20 lives_jobs 4
+    echo >&"$go"
+    wait_for 20 grep -q 'waiting for a token' waiting
+    lives_jobs 5
+    let_end 6
+    status_of "$script"
+    [ "$status" = 0 ]
+    "$LIB/concurrency" --expect-exactly 5 --expect-jobs 6 "$LOG"
+}
+
+@test 'what a script has read by descriptors that it has inherited is claimed by the builds that it starts' {
+    below_script tokens 5
+    echo >&"$go"
+    wait_for 20 lives_jobs 4
+    wait_for 20 grep -q 'waiting for a token' waiting
+    lives_jobs 4
+    let_end 5
+    status_of "$script"
+    [ "$status" = 0 ]
+    exactly 4 5
+}
+
 @test 'whose slot is paid by its own token is told so, though another has claimed that of the command' {
     PYTHONPATH=$ROOT/libjobserver/python run -0 timeout 60 "$JOBWRAP" -j3 --parent=none --style=fifo -- python3 -c '
 import os

@@ -130,24 +130,39 @@ heavy() {
 # Makes start, run jobs and end meanwhile, and one is killed: what they do is looked at each time.
 DEATHS='for i in 1 2 3; do make -s -f no.mk; make -s -f no.mk & wait $!; sh -c "kill -s KILL \$\$"; done'
 
+# reads_of PID: so many read calls it has made.
+reads_of() {
+    sed -n 's/^syscr: //p' "/proc/$1/io"
+}
+
+# has_looked PID READS: it had made so many reads, and has looked at all processes since.
+has_looked() {
+    local all=(/proc/[1-9]*)
+    [ "$(reads_of "$1")" -ge $(($2 + ${#all[@]})) ]
+}
+
 heavy_job() {
-    make_fifo parent 9
+    # So many that the float stays where it is, and nothing moves while it is looked.
+    make_fifo parent 12
     heavy
     printf 'all:\n\t@sleep 0.05\n' >no.mk
-    # Who has inherited its descriptors, and is not known to use them, is seen by what it has taken when
-    # that is looked for; nothing is synchronised by it.
-    SEEN='sleep 2;'
-    [ "$1" = pipe ] || SEEN='' DEATHS='for i in 1 2 3; do : <>"$JOBWRAP_FIFO"; sh -c "kill -s KILL \$\$"; done'
+    [ "$1" = pipe ] || DEATHS='for i in 1 2 3; do : <>"$JOBWRAP_FIFO"; sh -c "kill -s KILL \$\$"; done'
     spawn_gated "$JOBWRAP" --parent=parent --style="$1" --report=report sh -c \
-        'python3 heavy.py & while ! [ -e heavy ]; do sleep 0.01; done
-        '"$SEEN$DEATHS"'; touch deaths; wait; sleep 0.3' 2>said
+        'python3 heavy.py & while ! [ -e seen ]; do sleep 0.01; done
+        '"$DEATHS"'; touch deaths; wait; sleep 0.3' 2>said
+    wait_for 20 test -e heavy
+    # Who has inherited its descriptors, and is not known to use them, is seen by what it has taken, when that is
+    # looked for.
+    reads=$(reads_of "$spawned")
+    [ "$1" = fifo ] || wait_for 20 has_looked "$spawned" "$reads"
+    touch seen
     wait_for 20 test -e deaths
     # Whoever looked has had the time to; nothing is synchronised by it.
     sleep 2
-    [ "$(tokens_in parent)" -le 1 ]
+    [ "$(tokens_in parent)" -le 4 ]
     let_end 1
     wait_for 10 has_ended "$spawned"
-    fifo_has parent 9
+    fifo_has parent 12
     python3 -c 'import json; r = json.load(open("report")); assert r["lost"] == r["dropped"] == 0, r'
 }
 

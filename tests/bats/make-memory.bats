@@ -176,15 +176,23 @@ heavy_pair() {
     done
 }
 
-@test 'the report: who waits for memory with a token does not wait for one' {
+@test 'the report: who waits for memory with a token does not wait for one; the trace shows the same' {
     # Both tokens are taken all the time.
     jobs Makefile first '-DMIB=150 -DMS=500 -DHOLD_MS=1500' second '-DMIB=150 -DMS=500' light '-DMS=600'
     limited_to 256
-    limited "$JOBWRAP" -j2 --parent=none --report=report make
+    limited "$JOBWRAP" -j2 --parent=none --report=report --trace=trace make
     kills_are 0
-    python3 - report <<-'END'
+    "$LIB/check-trace" --at-most 2 trace
+    python3 - report trace <<-'END'
 		import json, sys
 		report = json.load(open(sys.argv[1]))
+		trace = json.load(open(sys.argv[2]))
+		runs = [event for event in trace if event["ph"] == "E" and event["cat"] == "job"]
+		put_off = [event for event in runs if event["args"]["put_off"]]
+		assert len(put_off) == report["memory"]["put_off"], put_off
+		assert len(runs) == 3 + len(put_off), runs
+		assert max(event["args"].get("peak_bytes", 0) for event in runs) > 150 << 20, runs
+		assert any(event["ph"] == "b" and event["name"] == "waits for memory" for event in trace), trace
 		waited = report["memory"]["waited_s"]
 		assert waited > 0.4, report
 		assert report["starved_s"] + waited < report["wall_s"] + 0.3, report

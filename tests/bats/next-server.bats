@@ -206,3 +206,84 @@ come_to_share() {
     "$LIB/concurrency" --expect-exactly 3 --expect-jobs 60 "$LOG.inside"
     exactly 3 60
 }
+
+# take_one: somebody beside the test has a token, until $taker is ended.
+take_one() {
+    spawn bash -c 'exec 3<>"$0" && read -r -N 1 -u 3 && exec sleep 1000' "$SERVER"
+    taker=$spawned
+    wait_for 10 steved_has free 0
+}
+
+# gate_of N: a gate around as many jobs, which has no token yet; sets its sidecar.
+gate_of() {
+    : "${JOBGATE:=$BUILD/ninja-shim/jobgate}"
+    # LeakSanitizer does not work in what is traced.
+    export JOBGATE LOG ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0
+    gated_jobs 1
+    spawn_gated bash -c 'seq "$1" | "$JOBGATE" --jobs-of=xargs -- xargs -P8 -I{} \
+        "$STAMP" "$LOG" {} -- sh -c "read -r _ <gate"' - "$1" 2>said
+    gated=$spawned
+    wait_for 10 steved_has waiting 1
+    find_sidecar
+}
+
+# The first member of the group is what it gates, the second the sidecar.
+find_sidecar() {
+    sidecar=$("$STEVECTL" --server "$SERVER" status --json | sed -n 's/^ *"keeper":\([0-9]*\),$/\1/p')
+    [ -n "$sidecar" ]
+}
+
+@test 'a gate that has no token yet looks for the next server, too: one job at a time until then' {
+    serve --jobs 1
+    take_one
+    gate_of 6
+    kill_steved
+    wait_for 10 grep -q 'going on with one job at a time' said
+    wait_for 10 lives_jobs 1
+    serve --jobs 1
+    wait_for 10 grep -q "tokens come from fifo:$SERVER now" said
+    # The job that runs is paid for, and the next one is.
+    wait_for 10 steved_has held 1
+    lives_jobs 1
+    let_end 1
+    wait_for 10 steved_has granted 2
+    wait_for 10 lives_jobs 1
+    "$STEVECTL" set jobs=3
+    wait_for 10 lives_jobs 3
+    [ "$(steved_get held)" = 3 ]
+    # The keeper holds what runs.
+    kill -s KILL "$sidecar"
+    wait_for 10 has_ended "$sidecar"
+    [ "$(steved_get held)" = 3 ]
+    let_end 1
+    wait_for 10 steved_has held 2
+    let_end 5
+    wait_for 10 steved_has free 3
+}
+
+@test 'a gate comes to a server whose tokens others have: what runs is followed by nothing before there is a token' {
+    serve --jobs 1
+    take_one
+    gate_of 3
+    keeper=$(pgrep -P "$sidecar")
+    kill -s STOP "$keeper" "$sidecar"
+    stop "$STEVED_PID"
+    stop "$taker"
+    serve --jobs 1
+    take_one
+    kill -s CONT "$sidecar" "$keeper"
+    wait_for 10 grep -q "tokens come from fifo:$SERVER now" said
+    wait_for 10 lives_jobs 1
+    let_end 1
+    wait_for 10 lives_jobs 0
+    wait_for 10 steved_has waiting 1
+    lives_jobs 0
+    stop "$taker"
+    wait_for 10 lives_jobs 1
+    [ "$(steved_get held)" = 1 ]
+    let_end 2
+    status_of "$gated"
+    [ "$status" = 0 ]
+    exactly 1 3
+    wait_for 10 steved_has free 1
+}

@@ -66,6 +66,7 @@ new_user_in_a_hurry() {
     [ "$status" = 0 ]
     [[ $output == *'Shown: two builds shared '* ]]
     [[ $output == *'zstd'*'pixman'* ]]
+    [[ ${lines[-1]} == *": $CLONE/quickstart.d/jobs.svg" ]]
     "$LIB/concurrency" --expect-max "$(nproc)" "$STAMPS"
     [ "$(grep -c '^start make ' "$STAMPS")" -gt 30 ]
     [ "$(grep -c '^start ninja ' "$STAMPS")" -gt 80 ]
@@ -75,11 +76,14 @@ new_user_in_a_hurry() {
 
 @test 'quickstart runs again, without a daemon' {
     needs_the_plain_build
-    run quickstart --way=jobwrap --fast --jobs 3
+    fetched_once
+    HOME=/nonexistent run quickstart --way=jobwrap --fast --jobs 3
     echo "$output"
     [ "$status" = 0 ]
     [[ $output == *'a jobwrap around both builds is the pool'* ]]
     "$LIB/concurrency" --expect-max 3 "$STAMPS"
+    [ ! -e /nonexistent ]
+    [ -d quickstart.d/downloads ]
 }
 
 # compiler_that_only_writes: of the trees, what the compiler would have written, empty; it configures them,
@@ -91,6 +95,47 @@ compiler_that_only_writes() {
         '    [ "$1" != -o ] || : >"$2"' \
         '    shift' \
         'done'
+}
+
+# fetched_once: the trees come from what another test has fetched, wherever they go.
+fetched_once() {
+    local package
+    for package in libzstd pixman; do
+        examples/quickstart/fetch-tree $package "$BATS_FILE_TMPDIR/cache/steved-quickstart" >/dev/null
+    done
+    # shellcheck disable=SC2016 # for that script
+    program apt-get 'case "$*" in' '*indextargets*) echo "http://localhost/debian stable main Debian" ;;' \
+        "*source*) for package; do :; done && cp '$BATS_FILE_TMPDIR/cache/steved-quickstart/'\"\$package\"_* . ;;" \
+        'esac'
+    unset XDG_CACHE_HOME
+}
+
+# programs_are_built: meson only makes links to those that are there already.
+programs_are_built() {
+    # shellcheck disable=SC2016 # for that script
+    program meson 'case "$1 $2" in' 'setup\ */steved-quickstart.??????/build)' \
+        "    mkdir \"\$2\" && exec ln -s '$BUILD'/jobwrap '$BUILD'/ninja-shim '$BUILD'/tests \"\$2\" ;;" \
+        'compile*) exit ;;' 'esac' "exec $(command -v meson) \"\$@\""
+}
+
+# with_read_only CLONE COMMAND...
+with_read_only() {
+    # shellcheck disable=SC2016 # the inner shell expands it
+    unshare -m bash -euc 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"' "$@" 3>&-
+}
+
+@test 'quickstart needs neither a home nor a checkout that it can write' {
+    needs_the_plain_build
+    require_root
+    compiler_that_only_writes
+    fetched_once
+    programs_are_built
+    export HOME=$CLONE TMPDIR=$BATS_TEST_TMPDIR
+    run with_read_only "$CLONE" ./quickstart --way=jobwrap --jobs=2
+    echo "$output"
+    [ "$status" = 0 ]
+    [[ ${lines[-1]} == *": $TMPDIR/steved-quickstart."*/quickstart.d/jobs.svg ]]
+    [ -s "${lines[-1]##*: }" ]
 }
 
 # What says that no more jobs ran than there are tokens must be able to say the opposite.
@@ -148,8 +193,33 @@ word
 END
 }
 
+@test 'quickstart --clean removes what runs have left, but not what they have built' {
+    mkdir -p quickstart.d/zstd build "$XDG_CACHE_HOME/steved-quickstart"
+    run -0 ./quickstart --clean
+    [ ! -e quickstart.d ]
+    [ ! -e "$XDG_CACHE_HOME/steved-quickstart" ]
+    [ -d build ]
+    run -0 ./quickstart --clean
+    [ "$output" = '' ]
+}
+
+# A meson that is stuck in the middle, until the test has seen that.
+@test 'quickstart shows how far it has come' {
+    needs_the_plain_build
+    require script
+    mkfifo go
+    program meson 'echo "[7/90] Compiling"' "read -r _ <'$CLONE/go'" 'exit 1'
+    spawn script -qfec ./quickstart said
+    wait_for 20 grep -q 's  \[7/90\] Compiling' said
+    echo >go
+    status_of "$spawned"
+    rm go
+    [ "$status" = 1 ]
+    grep -q 'quickstart: the build failed' said
+}
+
 @test 'quickstart --help' {
     run quickstart --help
     [ "$status" = 0 ]
-    [[ $output == *'--way steved|jobwrap'* ]]
+    [[ $output == *'--way steved|jobwrap'*'--clean'* ]]
 }

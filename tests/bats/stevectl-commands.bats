@@ -17,6 +17,8 @@ load ../lib/bash/steved
 frobnicate
 status --xml
 status --json extra
+watch --xml
+watch --json extra
 get nothing
 set jobs
 set frobs=1

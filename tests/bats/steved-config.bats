@@ -100,6 +100,31 @@ with_etc() {
     [[ $stderr == "steved: mount $OTHER/home/mount: Permission denied" ]]
 }
 
+@test "the machine's file is read anew as root's, by who follows a server that root has started and is another user" {
+    require_root
+    require setpriv
+    mkdir "$BATS_TEST_TMPDIR/etc" "$BATS_TEST_TMPDIR/home"
+    cp /etc/passwd /etc/group /etc/ld.so.cache "$BATS_TEST_TMPDIR/etc"
+    printf '%s\n' "mount = $MOUNT" 'user = nobody' 'group = nogroup' daemon 'jobs = 3' >"$BATS_TEST_TMPDIR/etc/steved.conf"
+    # Were it the user's server, it would read that.
+    directory_for_all
+    echo 'jobs = 2' >"$OTHER/steved.conf"
+    # LeakSanitizer cannot trace who has become another user.
+    ASAN_OPTIONS="${ASAN_OPTIONS-}:detect_leaks=0" XDG_CONFIG_HOME=$OTHER run -0 with_etc bash -euc '
+        "$STEVED"
+        get() { "$STEVECTL" --server "$0" get "$1" || true; }
+        first=$(get pid)
+        guardian=$(ps -o ppid= -p "$first")
+        kill -s KILL "$first"
+        while [ "$(get pid)" = "$first" ]; do sleep 0.05; done
+        server=$(get pid)
+        stat -c %u "/proc/$server/mem"
+        get jobs
+        kill "$guardian"
+        while [ -d "/proc/$server" ]; do sleep 0.05; done' "$MOUNT/jobserver"
+    [ "$output" = $'0\n3' ]
+}
+
 @test 'the manual names every option that can stand there' {
     "$STEVED" --help | sed -n 's/^ *\(-., \)\?--\([a-z-]*\).*/\2/p' |
         while read -r name; do

@@ -15,6 +15,7 @@ setup() {
     MOUNT=$BATS_TEST_TMPDIR/mount
     STEVED_MOUNTS+=("$MOUNT")
     SERVER=$MOUNT/jobserver
+    LIMITED=()
 }
 
 teardown() {
@@ -23,9 +24,9 @@ teardown() {
     common_teardown
 }
 
-# guarded [OPTION...]: in a session of its own, so without a terminal.
+# guarded [OPTION...]: in a session of its own, so without a terminal; run by the command in LIMITED.
 guarded() {
-    spawn setsid --wait "$BATS_TEST_TMPDIR/steved" --mount mount --jobs 2 "$@" \
+    spawn setsid --wait "${LIMITED[@]}" "$BATS_TEST_TMPDIR/steved" --mount mount --jobs 2 "$@" \
         2>>"$BATS_TEST_TMPDIR/steved.log"
     WAITER=$spawned
     wait_for 10 test -e "$SERVER"
@@ -42,6 +43,10 @@ succeeded() {
     wait_for 10 is_another "$1"
     server=$(steved_get pid)
     [ "$(parent_of "$server")" = "$guardian" ]
+}
+
+is_run_by() {
+    [ "$(ps -o user= -p "$2")" = "$1" ]
 }
 
 is_another() {
@@ -202,6 +207,52 @@ no_leak_checker() {
     grep -q '5 servers in a row' steved.log
 }
 
+@test 'servers that crash one after the other are not followed without end, and a signal to end is heard' {
+    cd "$BATS_TEST_TMPDIR"
+    guarded
+    for _ in 1 2 3 4; do
+        old=$server
+        kill -s ABRT "$server"
+        succeeded "$old"
+    done
+    hold_and_wait
+    kill -s ABRT "$server"
+    wait_for 10 grep -q '^steved: 5 servers have died within 10 s: the next one is started in [0-9.]* s$' steved.log
+    is_alive "$reader"
+    # Who has no server passes it on to nobody.
+    kill -s USR1 "$guardian"
+    kill "$guardian"
+    reader_got_an_error
+    ends_with 1
+}
+
+@test 'no process can be made: the next server is started when one can' {
+    require_root
+    require prlimit setpriv
+    cd "$BATS_TEST_TMPDIR"
+    no_leak_checker # it cannot trace who has become another user
+    # The limit is for who is not root: guardian and server.
+    local others
+    others=$(ps -o pid= -u daemon | wc -l)
+    LIMITED=(prlimit "--nproc=$((others + 2))")
+    guarded --user daemon --group daemon
+    hold_and_wait
+    spawn setpriv --reuid=daemon --clear-groups sleep 1000
+    other=$spawned
+    wait_for 10 is_run_by daemon "$other"
+    old=$server
+    kill -s KILL "$server"
+    wait_for 10 grep -q '^steved: start another server: fork: ' steved.log
+    is_alive "$reader"
+    stop "$other"
+    succeeded "$old"
+    printf + >&"$fd"
+    status_of "$reader"
+    [ "$status" = 0 ]
+    kill "$guardian"
+    ends_with 0
+}
+
 @test 'killed itself: the server goes on, and its end is an error for clients' {
     cd "$BATS_TEST_TMPDIR"
     guarded
@@ -336,15 +387,31 @@ for _ in range(3): assert manager.recv(8192) == b"WATCHDOG=1"' "$BATS_TEST_TMPDI
     ends_with 0
 }
 
-@test 'a daemon goes on, too' {
+@test 'what the next server could not read as its user is refused at the start' {
+    require_root
+    directory_for_all
+    echo 'jobs = 2' >"$OTHER/steved.conf"
+    chmod 0600 "$OTHER/steved.conf"
+    refuses 1 "$STEVED" --mount "$MOUNT" --user nobody --group nogroup --config "$OTHER/steved.conf"
+    [[ $stderr == "steved: --user 'nobody': this user cannot read $OTHER/steved.conf, "* ]]
+    run ! is_mounted "$MOUNT"
+}
+
+@test 'a daemon goes on, too, and reads the file that it was given anew' {
     cd "$BATS_TEST_TMPDIR"
-    ./steved --mount mount --jobs 2 --daemon
+    echo 'jobs = 2' >options
+    ./steved --mount mount --config=options --daemon
     server=$(steved_get pid)
     guardian=$(parent_of "$server")
     old=$server
     kill -s KILL "$server"
     succeeded "$old"
     [ "$(readlink "/proc/$server/fd/"{0,1,2} | sort -u)" = /dev/null ]
+    old=$server
+    echo 'jobs = 3' >options
+    kill -s KILL "$server"
+    succeeded "$old"
+    [ "$(steved_get jobs)" = 3 ]
     kill "$guardian"
     wait_for 10 has_ended "$guardian"
     has_ended "$server"

@@ -139,6 +139,26 @@ storm() {
     [ "$(steved_get dropped)" = 0 ]
 }
 
+@test 'more open descriptions than a server can keep: the next open is refused, and nothing happens to the server' {
+    [ -x "$STEPS" ] || skip 'steved is not built'
+    keep "$STEPS" --jobs 2
+    local pid
+    pid=$(server_pid)
+    run -0 python3 -c '
+import errno, os, sys
+
+opened = []
+try:
+    while True:
+        opened.append(os.open(sys.argv[1], os.O_RDWR))
+except OSError as error:
+    assert error.errno == errno.ENOMEM, error
+assert len(opened) == 512, len(opened)
+os.close(opened.pop())
+os.open(sys.argv[1], os.O_RDWR)' "$SERVER"
+    [ "$(server_pid)" = "$pid" ]
+}
+
 @test 'who dies while there is no server holds nothing when there is one' {
     keep "$STEVED" --jobs 2
     hold first

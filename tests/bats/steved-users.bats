@@ -84,3 +84,37 @@ serve_all() {
     client flood
     wait_for 10 steved_has free 8
 }
+
+# as UID STEVECTL-ARGUMENT...
+as() {
+    setpriv --reuid="$1" --regid="$SHARED_GID" --clear-groups --inh-caps=-all -- \
+        "$OTHER/stevectl" --server "$SERVER" "${@:2}"
+}
+
+@test 'a build is paused and weighed by root and by its own user, who does not undo what root has paused' {
+    serve_all --jobs 4
+    cp "$STEVECTL" "$OTHER/stevectl"
+    # shellcheck disable=SC2016 # for the inner shell
+    spawn setpriv --reuid=65534 --regid="$SHARED_GID" --clear-groups -- \
+        bash -c 'exec 3<>"$0"; read -r -N 1 -u 3; exec sleep 60' "$SERVER"
+    wait_for 10 steved_has held 1
+    local user pid
+    pid=$(as 0 status --json | jq '.clients[0].pid')
+    for user in 65534 0; do
+        as "$user" pause "$pid"
+        run -1 as 65533 continue "$pid"
+        as "$user" continue "$pid"
+    done
+    for command in "pause $pid" "weight $pid 50"; do
+        # shellcheck disable=SC2086 # words
+        run -1 as 65533 $command
+        [[ $output == *'only root, the server'* || $output == *'only root and the server'* ]]
+    done
+    as 0 pause "$pid"
+    run -1 as 65534 continue "$pid"
+    [[ $output == *'may not continue'* ]]
+    as 65534 weight "$pid" 50
+    run -1 as 65534 weight "$pid" 101
+    as 0 weight "$pid" 300
+    [ "$(as 65533 status --json | jq -c '.clients[0] | [.weight, .paused, .uid]')" = '[300,true,65534]' ]
+}

@@ -2,14 +2,17 @@
 
 /*
  * floor DIR [TOKENS]: the least that a FUSE server can do: DIR/jobserver answers each read with one
- * byte and each write with its size, at once. With TOKENS it has so many, and readers stand in a
- * queue. What steved's accounting costs is measured against it.
+ * byte and each write with its size, at once. With TOKENS it has so many, and is a jobserver that
+ * serves whoever comes first and keeps no accounts. What steved's accounting costs, and what it is
+ * worth, is measured against it.
  */
 #define FUSE_USE_VERSION 31
 #include <fuse_lowlevel.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/fuse.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,8 +33,10 @@
 struct queue {
     bool is_used;
     long tokens;
-    fuse_req_t readers[QUEUE_SIZE]; /* a ring */
+    fuse_req_t readers[QUEUE_SIZE]; /* a ring; NULL: a signal has come */
     size_t first, count;
+    struct fuse_pollhandle *pollers[QUEUE_SIZE];
+    size_t poller_count;
 };
 
 static void
@@ -75,17 +80,45 @@ floor_open(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *file)
 }
 
 static void
+floor_interrupted(fuse_req_t request, void *data)
+{
+    struct queue *queue = data;
+
+    for (size_t i = 0; i < queue->count; i++) {
+        fuse_req_t *reader = &queue->readers[(queue->first + i) % QUEUE_SIZE];
+        if (*reader == request) {
+            *reader = NULL;
+            fuse_reply_err(request, EINTR);
+            return;
+        }
+    }
+}
+
+static void
 floor_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
            struct fuse_file_info *file)
 {
     struct queue *queue = fuse_req_userdata(request);
 
-    if (queue->is_used && queue->tokens == 0) {
+    if (queue->is_used && queue->tokens == 0 && (file->flags & O_NONBLOCK)) {
+        fuse_reply_err(request, EAGAIN);
+    } else if (queue->is_used && queue->tokens == 0) {
         queue->readers[(queue->first + queue->count++) % QUEUE_SIZE] = request;
-        return;
+        fuse_req_interrupt_func(request, floor_interrupted, queue);
+    } else {
+        queue->tokens--;
+        fuse_reply_buf(request, "+", 1);
     }
-    queue->tokens--;
-    fuse_reply_buf(request, "+", 1);
+}
+
+static void
+notify_pollers(struct queue *queue)
+{
+    for (; queue->poller_count > 0; queue->poller_count--) {
+        struct fuse_pollhandle *poller = queue->pollers[queue->poller_count - 1];
+        fuse_lowlevel_notify_poll(poller);
+        fuse_pollhandle_destroy(poller);
+    }
 }
 
 static void
@@ -95,11 +128,30 @@ floor_write(fuse_req_t request, fuse_ino_t inode, const char *bytes, size_t size
     struct queue *queue = fuse_req_userdata(request);
 
     fuse_reply_write(request, size);
-    for (queue->tokens += (long)size; queue->tokens > 0 && queue->count > 0; queue->tokens--) {
-        fuse_reply_buf(queue->readers[queue->first], "+", 1);
+    for (queue->tokens += (long)size; queue->tokens > 0 && queue->count > 0; queue->count--) {
+        fuse_req_t reader = queue->readers[queue->first];
         queue->first = (queue->first + 1) % QUEUE_SIZE;
-        queue->count--;
+        if (reader) {
+            fuse_reply_buf(reader, "+", 1);
+            queue->tokens--;
+        }
     }
+    if (queue->tokens > 0)
+        notify_pollers(queue);
+}
+
+static void
+floor_poll(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *file,
+           struct fuse_pollhandle *handle)
+{
+    struct queue *queue = fuse_req_userdata(request);
+    bool is_empty = queue->is_used && queue->tokens == 0;
+
+    if (handle && is_empty && queue->poller_count < QUEUE_SIZE)
+        queue->pollers[queue->poller_count++] = handle;
+    else if (handle)
+        fuse_pollhandle_destroy(handle);
+    fuse_reply_poll(request, POLLOUT | (is_empty ? 0 : POLLIN));
 }
 
 int
@@ -111,6 +163,7 @@ main(int argc, char **argv)
         .open = floor_open,
         .read = floor_read,
         .write = floor_write,
+        .poll = floor_poll,
     };
     static struct queue queue;
     struct fuse_args args = FUSE_ARGS_INIT(1, argv);

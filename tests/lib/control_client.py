@@ -4,17 +4,20 @@
 
 A client of the control socket beside $JOBWRAP_FIFO that breaks its rules: packets of every size and
 of no known kind, tokens returned that were never acquired, many connections that are left at once,
-and any numbers about memory. Prints what the server holds after all that.
+any numbers about memory, and more looks at processes than anybody may have. Prints what the server
+holds after all that.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import socket
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "libjobserver/python"))
@@ -87,6 +90,24 @@ def tell_anything(dice: random.Random) -> None:
         client.close()
 
 
+def ask_until(client: socket.socket, operation: Operation, wanted: int, before: int) -> None:
+    """Asks again as long as the result is `before`."""
+    deadline = time.monotonic() + 30
+    result = before
+    while result != wanted:
+        assert result == before
+        assert time.monotonic() < deadline
+        client.send(question(operation))
+        result = CONTROL_HEADER.unpack_from(client.recv(6000))[1]
+
+
+def ask_for_too_much() -> None:
+    with connect() as client:
+        ask_until(client, Operation.CLAIM_IMPLICIT, -errno.EAGAIN, before=0)
+        # It has its tokens all the same.
+        ask_until(client, Operation.ACQUIRE, 1, before=0)
+
+
 def main() -> None:
     dice = random.Random(1)
     assert greet(0) == 0
@@ -96,6 +117,7 @@ def main() -> None:
         send_nonsense(dice)
     return_too_much()
     leave_at_once()
+    ask_for_too_much()
     values = [
         subprocess.run(
             [sys.argv[1], "get", name], check=True, capture_output=True, text=True

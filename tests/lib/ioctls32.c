@@ -46,15 +46,20 @@ see(int fd)
     static struct steved_status status;
     static struct steved_clients clients;
     static struct steved_throttle throttle;
+    static struct steved_events events;
+    static struct steved_told told;
     int readable = 0;
 
     if (request(fd, STEVED_IOC_STATUS, &status) != 0 || status.version != STEVED_PROTOCOL_VERSION ||
-        status.jobs != 3 || status.spare[2] != 0)
+        status.jobs != 3 || status.spare[1] != 0)
         return 2;
     if (request(fd, STEVED_IOC_CLIENTS, &clients) != 0)
         return 3;
     if (request(fd, STEVED_IOC_THROTTLE, &throttle) != 0 || throttle.limits.load_recheck_ms != 5000)
         return 4;
+    if (request(fd, STEVED_IOC_EVENTS, &events) != 0 || events.cursor == 0 ||
+        request(fd, STEVED_IOC_TELL, &told) != 0 || told.is_read != 1)
+        return 8;
     /* Of a regular file, which a mount has, the kernel answers this itself. */
     if (request(fd, FIONREAD_, &readable) != 0)
         return 5;
@@ -85,6 +90,24 @@ change(int fd)
     return request(fd, STEVED_IOC_NEED, &need) == -EINVAL_ ? 0 : 14;
 }
 
+/* Of the build that it is itself. */
+static int
+pause_itself(int fd)
+{
+    static struct steved_clients clients;
+    static struct steved_account account = {.named = STEVED_ACCOUNT_SET_PAUSE, .paused = 1};
+
+    if (request(fd, STEVED_IOC_CLIENTS, &clients) != 0 || clients.count != 1)
+        return 30;
+    account.account = clients.clients[0].account;
+    account.uid = clients.clients[0].uid;
+    if (request(fd, STEVED_IOC_ACCOUNT, &account) != 0 || account.paused == 0 ||
+        account.weight != STEVED_WEIGHT_DEFAULT)
+        return 31;
+    account.named = 4;
+    return request(fd, STEVED_IOC_ACCOUNT, &account) == -EINVAL_ ? 0 : 32;
+}
+
 static int
 take(int fd)
 {
@@ -112,6 +135,8 @@ run(long *stack)
         step = request(fd, STEVED_IOC_JOIN_GROUP, 0) == 0 ? change(fd) : 7;
     if (step == 0)
         step = take(fd);
+    if (step == 0)
+        step = pause_itself(fd);
     call(NR_EXIT, step, 0, 0);
 }
 

@@ -60,6 +60,12 @@ class Group:
             file.write_text("0")
         return peak
 
+    def anonymous_bytes(self) -> int:
+        """Of all its processes now, without cached files."""
+        text = (self.directory / "memory.stat").read_text()
+        name = "total_rss" if self.is_version_1 else "anon"
+        return int(dict(line.split() for line in text.splitlines())[name])
+
     def wait_until_empty(self, patience_s: float) -> list[int]:
         """What is left then."""
         deadline = time.monotonic() + patience_s

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,7 @@
 #define PASSED_DEVICE FD_PASSED_FIRST
 #define PASSED_STATE (FD_PASSED_FIRST + 1)
 
-enum next { SERVES, DIES_BEFORE_READY, DIES_WHEN_READY, CANNOT_GO_ON };
+enum next { SERVES, DIES_BEFORE_READY, DIES_WHEN_READY, CRASHES_WHEN_READY, CANNOT_GO_ON };
 
 struct state {
     enum next next;
@@ -59,6 +60,8 @@ serve(struct state *state, int device, const struct notify *notify)
         _exit(EXIT_FAILURE);
     if (state->next == DIES_WHEN_READY)
         raise(SIGKILL);
+    if (state->next == CRASHES_WHEN_READY)
+        raise(SIGABRT);
     for (;;)
         pause();
 }
@@ -227,7 +230,7 @@ test_killed(void **data)
     start_guardian(fixture);
     pid_t server = next_server(fixture);
     for (unsigned i = 2; i <= 20; i++) {
-        kill(server, i % 2 ? SIGKILL : SIGABRT);
+        kill(server, i < LIVES_CRASHES_MAX ? SIGABRT : SIGKILL);
         pid_t next = next_server(fixture);
         assert_int_not_equal(next, 0);
         assert_int_not_equal(next, server);
@@ -379,6 +382,26 @@ test_storm(void **data)
     guardian_status(fixture);
 }
 
+/* One that is not to follow at once is not started when all ends, either. */
+static void
+test_crash_loop(void **data)
+{
+    struct fixture *fixture = *data;
+    struct pollfd told = {.fd = fixture->told, .events = POLLIN};
+
+    fixture->state->next = CRASHES_WHEN_READY;
+    start_guardian(fixture);
+    for (unsigned i = 0; i < LIVES_CRASHES_MAX; i++)
+        assert_int_not_equal(next_server(fixture), 0);
+    assert_int_equal(poll(&told, 1, 300), 0);
+    kill(fixture->guardian, SIGUSR1);
+    kill(fixture->guardian, SIGHUP);
+    kill(fixture->guardian, SIGTERM);
+    assert_int_equal(next_server(fixture), 0);
+    assert_exit(fixture, EXIT_FAILURE);
+    assert_int_equal(fixture->state->servers, LIVES_CRASHES_MAX);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -399,6 +422,7 @@ main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_guardian_stopped, start, finish),
         cmocka_unit_test_setup_teardown(test_silent, start, finish),
         cmocka_unit_test_setup_teardown(test_storm, start, finish),
+        cmocka_unit_test_setup_teardown(test_crash_loop, start, finish),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -49,7 +49,7 @@ test_tokens(void **state)
     holdings_run(holdings, number);
     assert_int_equal(holdings->holding[number].kind, HOLDING_RUNNING);
     assert_int_equal(holdings->holding[number].token, 5);
-    holdings_drop_token(holdings, number);
+    holdings_pay(holdings, number, HOLDINGS_NO_TOKEN);
     assert_int_equal(holdings->holding[number].token, HOLDINGS_NO_TOKEN);
     assert_int_equal(holdings->holding[number].kind, HOLDING_RUNNING);
 }

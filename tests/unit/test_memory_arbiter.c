@@ -75,6 +75,45 @@ is_granted(struct steved_memory answer)
     return answer.answer & STEVED_MEMORY_IS_GRANTED;
 }
 
+/* --- what is seen of one account --- */
+
+static void
+test_use_is_summed_by_account(void **state)
+{
+    struct memory_arbiter arbiter;
+    struct memory_party a, same, inner, other;
+    struct steved_memory told = running(2, 30);
+
+    memory_arbiter_init(&arbiter);
+    assert_int_equal(memory_arbiter_use(&arbiter, 1, 7, S).parties, 0);
+    join(&arbiter, &a, S);
+    join(&arbiter, &same, S);
+    join(&arbiter, &other, S);
+    join_above(&arbiter, &inner, &same, S);
+    a.account = same.account = inner.account = other.account = 7;
+    a.uid = same.uid = inner.uid = 1;
+    other.uid = 2;
+    told.used_bytes = 50 * MIB;
+    told.waiting = 3;
+    ask(&arbiter, &a, told, S);
+    ask(&arbiter, &other, told, S);
+    /* Its one job is what the inner one tells of. */
+    told.running = 1;
+    ask(&arbiter, &same, told, S);
+    told.waiting = 0;
+    ask(&arbiter, &inner, told, S);
+    struct memory_use use = memory_arbiter_use(&arbiter, 1, 7, S);
+    assert_int_equal(use.parties, 3);
+    assert_int_equal(use.running, 3);
+    assert_int_equal(use.waiting, 6);
+    assert_int_equal(use.used_bytes, 100 * MIB);
+    assert_int_equal(use.growth_bytes, 60 * MIB);
+    assert_int_equal(memory_arbiter_use(&arbiter, 2, 7, S).parties, 1);
+    assert_int_equal(memory_arbiter_use(&arbiter, 1, 8, S).parties, 0);
+    /* What is told counts for a while. */
+    assert_int_equal(memory_arbiter_use(&arbiter, 1, 7, 12 * S).parties, 0);
+}
+
 /* --- who may start --- */
 
 static void
@@ -791,6 +830,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_use_is_summed_by_account),
         cmocka_unit_test(test_two_that_ask_at_once_do_not_both_have_it),
         cmocka_unit_test(test_what_one_expects_is_not_there_for_others),
         cmocka_unit_test(test_one_job_of_all_always_runs),

@@ -278,6 +278,18 @@ test_pass(void **none)
     assert_int_equal(run_in_child(pass, NULL), 0);
 }
 
+/* At a time when no crash is one of many. */
+static bool
+go_on(struct lives *lives, int status)
+{
+    static int64_t now_ns;
+    int64_t pause_ns;
+    bool goes_on = lives_go_on(lives, status, now_ns += LIVES_CRASHES_NS, &pause_ns);
+
+    assert_int_equal(pause_ns, 0);
+    return goes_on;
+}
+
 static void
 test_lives(void **none)
 {
@@ -285,13 +297,13 @@ test_lives(void **none)
 
     /* One that has never been ready has said why, or nobody knows what it has left. */
     assert_false(lives_replace(&lives));
-    assert_false(lives_go_on(&lives, KILLED(SIGKILL)));
+    assert_false(go_on(&lives, KILLED(SIGKILL)));
     lives_ready(&lives);
-    assert_true(lives_go_on(&lives, KILLED(SIGKILL)));
+    assert_true(go_on(&lives, KILLED(SIGKILL)));
     for (unsigned i = 1; i < LIVES_DEATHS_MAX; i++)
-        assert_true(lives_go_on(&lives, i % 2 ? EXITED(EXIT_FAILURE) : KILLED(SIGSEGV)));
+        assert_true(go_on(&lives, i % 2 ? EXITED(EXIT_FAILURE) : KILLED(SIGSEGV)));
     assert_false(lives_are_over(&lives));
-    assert_false(lives_go_on(&lives, KILLED(SIGKILL)));
+    assert_false(go_on(&lives, KILLED(SIGKILL)));
     assert_true(lives_are_over(&lives));
 }
 
@@ -301,11 +313,11 @@ test_lives_again(void **none)
     struct lives lives = {.has_served = true};
 
     for (unsigned i = 0; i < 3 * LIVES_DEATHS_MAX; i++) {
-        assert_true(lives_go_on(&lives, KILLED(SIGKILL)));
+        assert_true(go_on(&lives, KILLED(SIGKILL)));
         if (i % 2)
             lives_ready(&lives);
     }
-    assert_false(lives_go_on(&lives, EXITED(EXIT_SUCCESS)));
+    assert_false(go_on(&lives, EXITED(EXIT_SUCCESS)));
 }
 
 static void
@@ -314,12 +326,45 @@ test_lives_replaced(void **none)
     struct lives lives = {.has_served = true};
 
     assert_true(lives_replace(&lives));
-    assert_true(lives_go_on(&lives, EXITED(EXIT_SUCCESS)));
+    assert_true(go_on(&lives, EXITED(EXIT_SUCCESS)));
     /* That was for one only. */
-    assert_false(lives_go_on(&lives, EXITED(EXIT_SUCCESS)));
+    assert_false(go_on(&lives, EXITED(EXIT_SUCCESS)));
     lives.is_ending = true;
     assert_false(lives_replace(&lives));
-    assert_false(lives_go_on(&lives, KILLED(SIGKILL)));
+    assert_false(go_on(&lives, KILLED(SIGKILL)));
+}
+
+static int64_t
+pause_after(struct lives *lives, int status, int64_t now_s)
+{
+    int64_t pause_ns;
+
+    lives_ready(lives);
+    assert_true(lives_go_on(lives, status, now_s * 1000000000, &pause_ns));
+    return pause_ns / 1000000000;
+}
+
+static void
+test_lives_pauses(void **none)
+{
+    struct lives lives = {0};
+
+    for (int64_t i = 0; i < 20; i++)
+        assert_int_equal(pause_after(&lives, KILLED(SIGKILL), 100), 0);
+    for (int64_t i = 0; i < 4; i++)
+        assert_int_equal(
+            pause_after(&lives, i % 2 ? KILLED(SIGSEGV) : EXITED(EXIT_FAILURE), 100 + i), 0);
+    /* The fifth: until the first is ten seconds ago. */
+    assert_int_equal(pause_after(&lives, KILLED(SIGSEGV), 104), 6);
+    assert_int_equal(pause_after(&lives, KILLED(SIGSEGV), 110), 1);
+    assert_int_equal(pause_after(&lives, KILLED(SIGKILL), 110), 0);
+    assert_int_equal(pause_after(&lives, KILLED(SIGSEGV), 119), 0);
+    /* One that makes room has not crashed. */
+    for (int64_t i = 0; i < 20; i++) {
+        lives_ready(&lives);
+        assert_true(lives_replace(&lives));
+        assert_int_equal(pause_after(&lives, KILLED(SIGSEGV), 119), 0);
+    }
 }
 
 int
@@ -338,6 +383,7 @@ main(void)
         cmocka_unit_test(test_lives),
         cmocka_unit_test(test_lives_again),
         cmocka_unit_test(test_lives_replaced),
+        cmocka_unit_test(test_lives_pauses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -170,6 +170,11 @@ answer_due(struct fixture *f)
         (pool_set_per_process_limit)(__VA_ARGS__);                                                 \
         answer_due(f);                                                                             \
     } while (0)
+#define pool_account_set_pause(...)                                                                \
+    do {                                                                                           \
+        (pool_account_set_pause)(__VA_ARGS__);                                                     \
+        answer_due(f);                                                                             \
+    } while (0)
 #define pool_set_throttle(...)                                                                     \
     do {                                                                                           \
         (pool_set_throttle)(__VA_ARGS__);                                                          \
@@ -3094,6 +3099,155 @@ test_rule10_no_more_at_once_than_the_throttle_leaves(void **state)
     assert_int_equal(pool_excess(f->pool), 2);
 }
 
+/* --- accounts that are paused --- */
+
+static void
+pause_account(struct fixture *f, struct actor *a, enum pool_pause pause)
+{
+    pool_account_set_pause(f->pool, pool_process_account(a->process), pause, tick(f));
+    check(f);
+}
+
+static void
+test_pause_grants_nothing_and_takes_nothing(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT(f, a, 1);
+    NEW_CLIENT(f, same, 1);
+    NEW_CLIENT(f, b, 2);
+    take(f, &a);
+    pause_account(f, &a, POOL_PAUSED);
+    expect_tokens(f, 3, 1, 0, 0);
+    assert_int_equal(read_now(f, &a), POOL_TRY_AGAIN);
+    block(f, &same);
+    assert_false(polls(f, &a));
+    expect_tokens(f, 3, 1, 0, 0);
+    assert_int_equal(status(f).waiting, 2);
+    assert_int_equal(status(f).paused, 2);
+    assert_true(line_of(f, &a).is_paused);
+    assert_false(line_of(f, &b).is_paused);
+    /* Others are not held up, and what it returns is theirs. */
+    take_all(f, &b);
+    give(f, &a, 1);
+    expect_tokens(f, 1, 3, 0, 0);
+    expect_events(f, "");
+    pause_account(f, &a, POOL_NOT_PAUSED);
+    expect_events(f, "grant:same");
+    assert_int_equal(status(f).paused, 0);
+}
+
+static void
+test_pause_keeps_the_place_of_those_who_wait(void **state)
+{
+    struct fixture *f = begin(state, 2);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, a, 2);
+    NEW_CLIENT(f, second, 2);
+    NEW_CLIENT(f, b, 3);
+    take_all(f, &h);
+    block(f, &a);
+    block(f, &second);
+    block(f, &b);
+    pause_account(f, &a, POOL_PAUSED_BY_OWNER);
+    assert_int_equal(status(f).paused, 2);
+    give(f, &h, 2);
+    expect_events(f, "grant:b");
+    expect_tokens(f, 1, 1, 0, 0);
+    pause_account(f, &a, POOL_NOT_PAUSED);
+    expect_events(f, "grant:a");
+    give(f, &b, 1);
+    expect_events(f, "grant:second");
+}
+
+static void
+test_pause_ends_what_is_set_aside_and_the_poller_waits(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, a, 2);
+    NEW_CLIENT(f, b, 3);
+    take(f, &h);
+    assert_false(polls(f, &a));
+    give(f, &h, 1);
+    expect_events(f, "notify:a");
+    assert_true(polls(f, &a));
+    expect_tokens(f, 0, 0, 1, 0);
+    block(f, &b);
+    pause_account(f, &a, POOL_PAUSED);
+    expect_events(f, "grant:b");
+    assert_int_equal(read_now(f, &a), POOL_TRY_AGAIN);
+    assert_int_equal(status(f).paused, 1);
+    give(f, &b, 1);
+    expect_tokens(f, 1, 0, 0, 0);
+    pause_account(f, &a, POOL_NOT_PAUSED);
+    expect_events(f, "notify:a");
+    assert_true(polls(f, &a));
+    take(f, &a);
+}
+
+static void
+test_pause_asks_a_group_for_all_that_it_lends(void **state)
+{
+    struct fixture *f = begin(state, 4);
+    NEW_CLIENT(f, wrap, 1);
+    assert_int_equal(pool_group_join(f->pool, wrap.opening, wrap.process, 10, tick(f)), 0);
+    take_all(f, &wrap);
+    assert_int_equal(pool_pay_implicit(f->pool, wrap.opening, wrap.process, tick(f)), 0);
+    assert_int_equal(pool_recalled(f->pool, wrap.opening), 0);
+    pause_account(f, &wrap, POOL_PAUSED);
+    assert_string_equal(f->recalled, "wrap");
+    assert_int_equal(pool_recalled(f->pool, wrap.opening), 3);
+    give(f, &wrap, 3);
+    assert_int_equal(pool_recalled(f->pool, wrap.opening), 0);
+    expect_tokens(f, 3, 1, 0, 0);
+    assert_int_equal(read_now(f, &wrap), POOL_TRY_AGAIN);
+    pause_account(f, &wrap, POOL_NOT_PAUSED);
+    take_all(f, &wrap);
+    assert_int_equal(pool_recalled(f->pool, wrap.opening), 0);
+}
+
+static void
+test_pause_ends_with_the_account(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, a, 1);
+    pause_account(f, &a, POOL_PAUSED);
+    assert_int_equal(read_now(f, &a), POOL_TRY_AGAIN);
+    die(f, &a);
+    assert_null(pool_account_find(f->pool, USER, 1));
+    assert_null(pool_account_find(f->pool, ALICE, 1));
+    NEW_CLIENT(f, next, 1);
+    take(f, &next);
+    const struct pool_account *account = pool_account_find(f->pool, USER, 1);
+    assert_ptr_equal(account, pool_process_account(next.process));
+    assert_int_equal(pool_account_describe(account).pause, POOL_NOT_PAUSED);
+    assert_int_equal(pool_account_describe(account).uid, USER);
+    assert_int_equal(pool_account_describe(account).key, 1);
+    assert_int_equal(pool_account_describe(account).weight, POOL_WEIGHT_DEFAULT);
+}
+
+/* What is set aside for a process whose opener dies is charged to it, and it may be in an account that is paused. */
+static void
+test_pause_counts_for_what_is_charged_to_it_later(void **state)
+{
+    struct fixture *f = begin(state, 1);
+    NEW_CLIENT(f, h, 1);
+    NEW_CLIENT(f, parent, 2);
+    NEW_HEIR(f, child, 3, parent);
+    take(f, &h);
+    assert_false(polls(f, &child));
+    give(f, &h, 1);
+    expect_events(f, "notify:parent");
+    assert_true(polls(f, &child));
+    pause_account(f, &child, POOL_PAUSED);
+    expect_tokens(f, 0, 0, 1, 0);
+    die(f, &parent);
+    expect_tokens(f, 1, 0, 0, 0);
+    assert_int_equal(read_now(f, &child), POOL_TRY_AGAIN);
+    assert_ptr_equal(pool_account_charged(child.opening, child.process),
+                     pool_process_account(child.process));
+}
+
 /* --- what is seen from outside --- */
 
 static void
@@ -3476,6 +3630,12 @@ main(void)
         POOL_TEST(test_rule10_min_jobs_keep_running_under_throttle),
         POOL_TEST(test_rule10_raising_min_jobs_serves_waiters),
         POOL_TEST(test_rule10_no_more_at_once_than_the_throttle_leaves),
+        POOL_TEST(test_pause_grants_nothing_and_takes_nothing),
+        POOL_TEST(test_pause_keeps_the_place_of_those_who_wait),
+        POOL_TEST(test_pause_ends_what_is_set_aside_and_the_poller_waits),
+        POOL_TEST(test_pause_asks_a_group_for_all_that_it_lends),
+        POOL_TEST(test_pause_ends_with_the_account),
+        POOL_TEST(test_pause_counts_for_what_is_charged_to_it_later),
         POOL_TEST(test_status_counts_processes_and_accounts),
         POOL_TEST(test_clients_come_in_pages_each_once),
         POOL_TEST(test_clients_that_die_or_come_between_pages_disturb_nothing),

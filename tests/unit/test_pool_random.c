@@ -8,6 +8,8 @@
  * A server follows the rows of the pool (rows.h), and is replaced now and then: what it wrote down must be
  * what the pool is, and the pool that is built from it goes on in its place.
  *
+ * In every other phase somebody reads the events (events/log.h), and counts by them alone.
+ *
  *     test_pool_random [SEED]     or POOL_RANDOM_SEED; printed, to repeat a failure
  *     POOL_RANDOM_OPERATIONS      1000000 unless told
  *
@@ -30,6 +32,7 @@
 
 #include "libjobserver/pool/pool.h"
 #include "tests/unit/chance.h"
+#include "tests/unit/event_model.h"
 #include "tests/unit/row_table.h"
 
 #define PROCESSES 320
@@ -89,9 +92,11 @@ struct random_test {
     bool may_keep_one[HOLDERS]; /* that was passed on, and that a write does not return */
 
     uint64_t grants, waits, deaths, foreign, drops, lapses, joins, reservations_used;
-    uint64_t late_claims, passed_on, recalls;
+    uint64_t late_claims, passed_on, recalls, pauses;
     uint64_t notices; /* of the last read */
 
+    bool is_read;
+    struct event_model events;
     bool is_followed;
     struct row_table rows; /* as told */
     uint64_t readings, restarts, moved;
@@ -162,12 +167,33 @@ check_limit(struct random_test *t, int process, int opening)
         complain(t, "user %u has %u, and is granted one", uid_of(t, holder), t->user_limit);
 }
 
+static bool
+is_process_paused(const struct random_test *t, int p)
+{
+    const struct pool_process *process = t->processes[p].handle;
+    return process && pool_account_describe(pool_process_account(process)).pause;
+}
+
+/* A group is in the account of any member. */
+static bool
+is_paused(const struct random_test *t, int holder)
+{
+    if (holder < PROCESSES)
+        return is_process_paused(t, holder);
+    for (int p = 0; p < PROCESSES; p++)
+        if (t->processes[p].group == holder - PROCESSES)
+            return is_process_paused(t, p);
+    return false;
+}
+
 /* One token more for whoever reads here. A member of a group that reads through a description of its
  * own is the one case in which the rules do not say whether it or its group is the holder. */
 static void
 model_granted(struct random_test *t, int process, int opening)
 {
     int holder = holder_of(t, process, opening);
+    if (is_paused(t, holder))
+        complain(t, "holder %d is paused, and is granted one", holder);
     t->held[holder]++;
     t->grants++;
     t->openings[opening].read_by[holder] = true;
@@ -274,12 +300,12 @@ is_user_full(const struct random_test *t, const struct seen *seen, int holder)
 static void
 check_nobody_waits_in_vain(struct random_test *t, const struct pool_status *s)
 {
-    if (s->free == 0 || s->waiting == 0)
+    if (s->free == 0 || s->waiting == s->paused)
         return;
     if (is_held_back(t, s))
         return;
     if (t->limit == 0 && t->user_limit == 0)
-        complain(t, "%u tokens are free and %u clients wait", s->free, s->waiting);
+        complain(t, "%u tokens are free and %u clients wait", s->free, s->waiting - s->paused);
     struct seen seen;
     observe(t, s, &seen);
     for (int i = 0; i < READERS; i++) {
@@ -287,6 +313,8 @@ check_nobody_waits_in_vain(struct random_test *t, const struct pool_status *s)
         if (!r->blocked)
             continue;
         int h = holder_of(t, r->process, r->opening);
+        if (is_paused(t, h))
+            continue;
         unsigned has = seen.held[h] + seen.reserved[h];
         if (h != r->process)
             has += seen.reserved[r->process];
@@ -294,6 +322,20 @@ check_nobody_waits_in_vain(struct random_test *t, const struct pool_status *s)
             complain(t, "holder %d has %u of at most %u, waits, and %u are free", h, has, t->limit,
                      s->free);
     }
+}
+
+/* Who is listed has come, and not left. */
+static void
+check_events(struct random_test *t)
+{
+    if (!t->is_read)
+        return;
+    const char *wrong = event_model_check(&t->events, t->pool, t->now_ns);
+    if (wrong)
+        complain(t, "%s", wrong);
+    if (one_in(&t->random, 32) && t->events.clients < event_model_count_clients(t->pool))
+        complain(t, "%d clients have come by the events, and %d are listed", t->events.clients,
+                 event_model_count_clients(t->pool));
 }
 
 static struct pool_status
@@ -314,6 +356,7 @@ check(struct random_test *t)
     if (s.held != model_total(t))
         complain(t, "%u tokens held, should be %u", s.held, model_total(t));
     check_nobody_waits_in_vain(t, &s);
+    check_events(t);
     if (t->any_uncertain || one_in(&t->random, 32)) {
         struct seen seen;
         observe(t, &s, &seen);
@@ -475,6 +518,11 @@ answer_due(struct random_test *t)
 #define pool_account_set_weight(...)                                                               \
     do {                                                                                           \
         (pool_account_set_weight)(__VA_ARGS__);                                                    \
+        answer_due(t);                                                                             \
+    } while (0)
+#define pool_account_set_pause(...)                                                                \
+    do {                                                                                           \
+        (pool_account_set_pause)(__VA_ARGS__);                                                     \
         answer_due(t);                                                                             \
     } while (0)
 #define pool_set_per_process_limit(...)                                                            \
@@ -657,7 +705,7 @@ op_close(struct random_test *t)
 static bool
 must_be_granted(struct random_test *t, const struct pool_status *s, int p, int o)
 {
-    if (s->free == 0 || is_held_back(t, s))
+    if (s->free == 0 || is_held_back(t, s) || is_paused(t, holder_of(t, p, o)))
         return false;
     if (t->limit == 0 && t->user_limit == 0)
         return true;
@@ -930,6 +978,21 @@ op_weight(struct random_test *t)
 }
 
 static bool
+op_pause(struct random_test *t)
+{
+    int p = any_process(t);
+    if (p == NOBODY)
+        return false;
+    unsigned pause = one_in(&t->random, 4) ? 1 + below(&t->random, 2) : POOL_NOT_PAUSED;
+    pool_account_set_pause(t->pool, pool_process_account(t->processes[p].handle),
+                           (enum pool_pause)pause, t->now_ns);
+    struct pool_status s;
+    pool_get_status(t->pool, &s);
+    t->pauses += s.paused > 0;
+    return true;
+}
+
+static bool
 op_paid(struct random_test *t)
 {
     int p = any_process(t);
@@ -1144,6 +1207,7 @@ static const struct {
     {"limit of users", 1, op_user_limit},
     {"throttle", 1, op_throttle},
     {"weight", 1, op_weight},
+    {"pause", 2, op_pause},
     {"paid by its parent", 1, op_paid},
     {"join", 3, op_join},
     {"pay", 2, op_pay},
@@ -1185,6 +1249,7 @@ time_passes(struct random_test *t)
                                        1000000, 4999999, 5000000, 100000000, 250000000, 1000000000};
     t->now_ns +=
         one_in(&t->random, 4) ? steps_ns[below(&t->random, 12)] : (int64_t)below(&t->random, 50000);
+    event_log_set_time(&t->events.log, t->now_ns);
     if (pool_next_deadline(t->pool) > t->now_ns || one_in(&t->random, 8))
         return;
     t->operation = "expire";
@@ -1256,7 +1321,7 @@ is_same_client(const struct pool_client *a, const struct pool_client *b)
            a->pid == b->pid && a->keeper == b->keeper && a->held == b->held &&
            a->claims == b->claims && a->has_claimed == b->has_claimed &&
            a->is_group == b->is_group && a->pays_implicit == b->pays_implicit &&
-           a->is_unpaid == b->is_unpaid;
+           a->is_unpaid == b->is_unpaid && a->is_paused == b->is_paused;
 }
 
 /* Who was listed only because it waits may be missing. */
@@ -1310,8 +1375,12 @@ take_over(struct random_test *t, struct pool *restored)
         opening->handle = pool_opening_of_row(restored, pool_opening_row(opening->handle));
         pool_opening_set_owner(opening->handle, opening);
     }
+    if (t->is_read)
+        event_model_end(&t->events, t->pool);
     pool_destroy(t->pool);
     t->pool = restored;
+    if (t->is_read)
+        event_model_begin(&t->events, t->pool, t->now_ns);
 }
 
 static int
@@ -1373,6 +1442,9 @@ begin_phase(struct random_test *t)
     t->is_followed = !one_in(&t->random, 4);
     if (!t->pool || (t->is_followed && pool_follow(t->pool) < 0))
         complain(t, "out of memory");
+    t->is_read = one_in(&t->random, 2);
+    if (t->is_read)
+        event_model_begin(&t->events, t->pool, t->now_ns);
 }
 
 static void
@@ -1394,8 +1466,12 @@ end_phase(struct random_test *t)
                  s.unpaid);
     if (pool_next_deadline(t->pool) != POOL_NO_DEADLINE)
         complain(t, "nobody lives, and yet there is a deadline");
+    if (t->is_read && t->events.clients != 0)
+        complain(t, "nobody lives, and by the events %d have come and not left", t->events.clients);
     if (t->is_followed)
         restart(t);
+    if (t->is_read)
+        event_model_end(&t->events, t->pool);
     row_table_clear(&t->rows);
     t->foreign += s.foreign;
     t->drops += s.dropped > 0;
@@ -1425,13 +1501,13 @@ test_rule1_after_each_of_a_million_operations(void **state)
     printf("# %lu operations: %" PRIu64 " grants, %" PRIu64 " waits, %" PRIu64 " deaths, %" PRIu64
            " foreign returns, %" PRIu64 " lapsed, %" PRIu64 " reservations used, %" PRIu64
            " joins, %" PRIu64 " late claims, %" PRIu64 " passed on, %" PRIu64 " recalls, %" PRIu64
-           " restarts\n",
+           " restarts, %" PRIu64 " events\n",
            t->done, t->grants, t->waits, t->deaths, t->foreign, t->lapses, t->reservations_used,
-           t->joins, t->late_claims, t->passed_on, t->recalls, t->restarts);
+           t->joins, t->late_claims, t->passed_on, t->recalls, t->restarts, t->events.events);
     /* a test that met none of these has tested nothing */
     assert_true(t->grants && t->waits && t->deaths && t->foreign && t->drops && t->lapses &&
                 t->reservations_used && t->joins && t->late_claims && t->passed_on && t->moved &&
-                t->recalls && t->readings && t->restarts);
+                t->recalls && t->pauses && t->readings && t->restarts && t->events.events);
 }
 
 static int
@@ -1440,6 +1516,7 @@ teardown(void **state)
     struct random_test *t = *state;
     if (t->pool)
         pool_destroy(t->pool);
+    event_log_leave(&t->events.log, &t->events.reader);
     t->pool = NULL;
     row_table_clear(&t->rows);
     return 0;

@@ -634,6 +634,8 @@ test_account_that_is_wrong_is_refused(void **state)
     assert_refused(w, "account", 2, "its last turn is out of range");
     change(w, POOL_ROW_ACCOUNT, 2)->account.flags |= 1u << 31;
     assert_refused(w, "account", 2, "it has an unknown flag");
+    change(w, POOL_ROW_ACCOUNT, 2)->account.flags = POOL_ROW_PAUSED | POOL_ROW_PAUSED_BY_OWNER;
+    assert_refused(w, "account", 2, "it has an unknown flag");
     row_table_put(&w->rows, &empty);
     assert_refused(w, "account", 9, "nobody is in it");
 }

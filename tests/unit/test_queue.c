@@ -304,6 +304,33 @@ test_one_at_a_time_without_server(void **state)
     assert_int_equal(next_step(&queue, 0), QUEUE_USE_IMPLICIT);
 }
 
+/* What runs on nothing then has the first token, and the slot, before any that waits. */
+static void
+test_another_server(void **state)
+{
+    struct queue queue;
+    struct job jobs[5];
+
+    begin(&queue, (struct queue_rules){.is_implicit_paid = true}, jobs, 5);
+    run_first(&queue, PAY_IMPLICIT);
+    for (int i = 0; i < 3; i++)
+        run_first(&queue, PAY_TOKEN);
+    queue_serialize(&queue);
+    assert_int_equal(queue_renew(&queue, false, 2), 0);
+    assert_int_equal(jobs[1].pay, PAY_TOKEN);
+    assert_ptr_equal(queue_first_unpaid(&queue), &jobs[2]);
+    assert_int_equal(next_step(&queue, 0), QUEUE_USE_TOKEN);
+    queue_pay_implicit(&queue);
+    assert_int_equal(jobs[2].pay, PAY_IMPLICIT);
+    assert_ptr_equal(queue_first_unpaid(&queue), &jobs[3]);
+    assert_int_equal(queue_remove(&queue, &jobs[2]), PAY_IMPLICIT);
+    assert_int_equal(jobs[3].pay, PAY_IMPLICIT);
+    assert_null(queue_first_unpaid(&queue));
+    assert_int_equal(queue_remove(&queue, &jobs[0]), PAY_TOKEN);
+    /* One that was paid for by what has ended meanwhile. */
+    assert_int_equal(queue_renew(&queue, true, 3), 2);
+}
+
 /* --- anything in any order --- */
 
 #define JOBS 40
@@ -420,6 +447,7 @@ main(void)
         cmocka_unit_test(test_interrupted_job_ends_the_build),
         cmocka_unit_test(test_unknown_status_holds_grants),
         cmocka_unit_test(test_one_at_a_time_without_server),
+        cmocka_unit_test(test_another_server),
         cmocka_unit_test(test_random),
     };
 

@@ -320,6 +320,28 @@ test_probe_serves_who_waits_here(void **state)
     assert_int_equal(world.view.lying, 1);
 }
 
+/* Who counts by taking all that lies there sees no more than that. */
+static void
+test_after_a_rest_the_whole_float_lies_there_again(void **state)
+{
+    struct world world;
+
+    init(&world, 2, UINT_MAX);
+    world.policy.config.floating = 4;
+    wake(&world);
+    assert_int_equal(world.view.lying, 2);
+    world.parent_waiting = true;
+    pass(&world, 300 * MS);
+    assert_true(world.policy.is_resting);
+    world.parent_waiting = false;
+    parent_gets(&world, 6);
+    pass(&world, 400 * MS);
+    assert_int_equal(world.view.lying, 4);
+    unsigned before = world.wakeups;
+    pass(&world, 60000 * MS);
+    assert_true(world.wakeups < before + 100);
+}
+
 static void
 test_a_token_that_returns_is_not_taken_for_demand(void **state)
 {
@@ -426,6 +448,7 @@ main(void)
         cmocka_unit_test(test_idle_float_stays_while_the_parent_has_others_and_costs_little),
         cmocka_unit_test(test_probes_become_rare_and_short),
         cmocka_unit_test(test_probe_serves_who_waits_here),
+        cmocka_unit_test(test_after_a_rest_the_whole_float_lies_there_again),
         cmocka_unit_test(test_a_token_that_returns_is_not_taken_for_demand),
         cmocka_unit_test(test_what_was_never_lent_is_dropped),
         cmocka_unit_test(test_what_lies_goes_home_while_a_limit_is_on),

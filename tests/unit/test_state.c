@@ -5,6 +5,7 @@
  * leaves must be what it had before one of its transactions, or after it.
  */
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -48,8 +49,17 @@ create(void)
 
     assert_non_null(state);
     assert_true(state_fd(state) >= 0);
-    state_greeting(state)->request_size = state_greeting(state)->answer_size = 8;
+    struct state_greeting *greeting = state_greeting(state);
+    greeting->request_size = greeting->answer_size = 8;
+    memcpy(greeting->request, &greeting->request_size, sizeof(greeting->request_size));
     return state;
+}
+
+/* Who had it is dead. */
+static void
+leave(const struct state *state)
+{
+    close(dup(state_fd(state)));
 }
 
 /* As another server finds it; NULL, and what is wrong. */
@@ -193,6 +203,7 @@ run_all(struct state *state, uint64_t steps)
     assert_true(WIFEXITED(status) &&
                 (WEXITSTATUS(status) == CHILD_DIED || WEXITSTATUS(status) == 0));
     shared->steps_left = 0;
+    leave(state);
     if (WEXITSTATUS(status) == 0)
         assert_int_equal(shared->ended, TRANSACTIONS);
 }
@@ -372,6 +383,51 @@ test_unknown_states_are_refused(void **unused)
     state_close(state);
 }
 
+/* Each would be handed on as long as its first word says. */
+static void
+test_requests_that_are_too_long_are_refused(void **unused)
+{
+    struct state *state = create();
+    struct state_waiter waiter = {.state = STATE_WAITER_WAITS};
+    const uint32_t size = STATE_WAITER_SIZE + 1;
+
+    *(uint32_t *)state_request(state) = STATE_REQUEST_SIZE + 1;
+    refuses(state, "being served is damaged");
+    *(uint32_t *)state_request(state) = 0;
+    memcpy(waiter.request, &size, sizeof(size));
+    state_put(state, STATE_WAITER, 0, &waiter, sizeof(waiter));
+    state_commit(state);
+    refuses(state, "waits is damaged");
+    state_drop(state, STATE_WAITER, 0);
+    state_commit(state);
+    *(uint32_t *)state_greeting(state)->request = STATE_GREETING_SIZE + 1;
+    refuses(state, "greeting is damaged");
+    state_close(state);
+}
+
+static void
+test_one_server_at_a_time(void **unused)
+{
+    struct state *state = create();
+    const char *what;
+    int status;
+    pid_t other = fork();
+
+    assert_true(other >= 0);
+    if (other == 0)
+        _exit(!state_open(state_fd(state), &what) && errno == EBUSY ? 0 : 1);
+    assert_int_equal(waitpid(other, &status, 0), other);
+    assert_int_equal(status, 0);
+    leave(state);
+    other = fork();
+    assert_true(other >= 0);
+    if (other == 0)
+        _exit(state_open(state_fd(state), &what) ? 0 : 1);
+    assert_int_equal(waitpid(other, &status, 0), other);
+    assert_int_equal(status, 0);
+    state_close(state);
+}
+
 /* Whatever is in it, and was not written by us: it is refused, or it is a state. */
 static void
 test_damage(void **unused)
@@ -403,6 +459,8 @@ main(void)
         cmocka_unit_test(test_tries_are_counted),
         cmocka_unit_test(test_too_long_to_wait),
         cmocka_unit_test(test_unknown_states_are_refused),
+        cmocka_unit_test(test_requests_that_are_too_long_are_refused),
+        cmocka_unit_test(test_one_server_at_a_time),
         cmocka_unit_test(test_damage),
     };
 

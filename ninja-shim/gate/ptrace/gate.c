@@ -21,6 +21,7 @@
 #include "ninja-shim/gate/ptrace/gate.h"
 #include "ninja-shim/gate/ptrace/private.h"
 #include "ninja-shim/gate/ptrace/quit.h"
+#include "ninja-shim/gate/tell.h"
 
 #define TRACE_OPTIONS                                                                              \
     (PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC |         \
@@ -345,11 +346,14 @@ on_birth(struct gate *gate, pid_t pid)
     else if (process_info(pid, &info) == 0)
         parent = info.parent;
     struct tracee *known = tracer_find(tracer, parent);
-    struct tracee *tracee = known ? add_child(tracer, known, pid) : NULL;
-    if (tracee)
-        send_off(gate, tracee);
-    else /* whose child it is, nobody can know any more */
+    if (!known) { /* whose child it is, nobody can know any more */
         kill(pid, SIGKILL);
+        return;
+    }
+    struct tracee *tracee = add_child(tracer, known, pid);
+    if (!tracee)
+        table_out_of_memory();
+    send_off(gate, tracee);
 }
 
 static bool
@@ -371,6 +375,7 @@ on_child_signal(struct gate *gate, const struct tracee *tracee)
             gate_report_end(gate, info.si_pid, W_EXITCODE(0, info.si_status));
     }
     gate_sweep(gate);
+    gate_tell_now(gate); /* before it can end */
     gate_settle_unknown(gate);
 }
 

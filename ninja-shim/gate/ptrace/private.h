@@ -7,10 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
-#include <uthash.h>
 
 #include "ninja-shim/gate/gate.h"
 #include "ninja-shim/gate/ptrace/registers.h"
+#include "ninja-shim/gate/table.h"
 
 enum role {
     ROLE_PASSER,  /* neither a lazy client nor a job, but may become the one or start it */

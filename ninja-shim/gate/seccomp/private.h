@@ -6,11 +6,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
-#include <uthash.h>
 
 #include "libjobserver/process.h"
 #include "ninja-shim/gate/gate.h"
 #include "ninja-shim/gate/seccomp/listener.h"
+#include "ninja-shim/gate/table.h"
 
 #define SECCOMP_NAMES_MAX 8 /* of an inner shim */
 

@@ -3,19 +3,19 @@
 # Commands of a document, $DOCUMENT, run as they stand there: each test names its block by the heading
 # or the bold words before it; in a manual page by its first line, up to a quote. Besides common.bash.
 
-# Each command block: its name, then its lines, indented.
+# command_blocks [LANGUAGE]: each block of commands, or of that: its name, then its lines, indented.
 command_blocks() {
     case $DOCUMENT in
     *.scd) blocks_of_page ;;
-    *) blocks_of_text ;;
+    *) blocks_of_text "$@" ;;
     esac
 }
 
 blocks_of_text() {
-    awk '
+    awk -v mark='```'"${1-sh}" '
         /^## / { name = substr($0, 4) }
         /^\*\*/ { split($0, part, /\*\*/); name = part[2] }
-        /^```sh$/ { inside = 1; print name; next }
+        $0 == mark { inside = 1; print name; next }
         /^```/ { inside = 0 }
         inside { print "    " $0 }' "$DOCUMENT"
 }
@@ -35,8 +35,9 @@ commands_of() {
     sed -n 's/^[$#] //p' <<<"$lines" | grep . || echo "$lines"
 }
 
+# block NAME [LANGUAGE]
 block() {
-    command_blocks |
+    command_blocks "${2-sh}" |
         awk -v name="$1" '/^[^ ]/ { inside = $0 == name; next } inside { print substr($0, 5) }'
 }
 

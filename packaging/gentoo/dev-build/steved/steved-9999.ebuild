@@ -22,7 +22,10 @@ COMMON_DEPEND="
 	dev-libs/json-c:=
 	dev-libs/libevent:=
 	sys-libs/libseccomp
-	steved? ( >=sys-fs/fuse-3.14:3= )
+	steved? (
+		>=sys-fs/fuse-3.14:3=
+		sys-libs/ncurses:=[unicode(+)]
+	)
 "
 RDEPEND="
 	${COMMON_DEPEND}

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "jobwrap/trace.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "libjobserver/program/message.h"
+
+/* Events are written as a whole, as far as they fit. */
+#define BUFFER_SIZE ((size_t)256 << 10)
+#define OURS 1u /* the number of jobwrap itself as a process; gates have those that follow */
+/* A process itself is its thread of the same number; no two threads of all have one number, since there are readers
+ * that name them by it. */
+#define SLOTS 1000u
+
+/* --- its life --- */
+
+int
+trace_open(struct trace *trace, const char *file)
+{
+    int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666);
+    int error = fd < 0 ? errno : 0;
+
+    *trace = (struct trace){.file = file};
+    if (fd >= 0 && !(trace->out = fdopen(fd, "w"))) {
+        error = errno;
+        close(fd);
+    }
+    if (error) {
+        message("open %s: %s", file, strerror(error));
+        return -error;
+    }
+    setvbuf(trace->out, NULL, _IOFBF, BUFFER_SIZE);
+    fputs("[\n", trace->out);
+    trace_flush(trace);
+    return 0;
+}
+
+static void
+give_up(struct trace *trace)
+{
+    message("write %s: %s; the trace ends there", trace->file, strerror(errno));
+    fclose(trace->out);
+    trace->out = NULL;
+}
+
+void
+trace_flush(struct trace *trace)
+{
+    if (trace->out && fflush(trace->out) != 0)
+        give_up(trace);
+}
+
+void
+trace_close(struct trace *trace)
+{
+    if (!trace->out)
+        return;
+    fputs("\n]\n", trace->out);
+    trace_flush(trace);
+    if (trace->out && fclose(trace->out) != 0)
+        message("write %s: %s", trace->file, strerror(errno));
+    trace->out = NULL;
+}
+
+/* --- JSON --- */
+
+static void
+put_string(FILE *out, const char *text)
+{
+    fputc('"', out);
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\')
+            fputc('\\', out);
+        fputc(*text < ' ' || *text > '~' ? '?' : *text, out);
+    }
+    fputc('"', out);
+}
+
+/* An object without its end. */
+static FILE *
+begin_event(struct trace *trace, const char *phase, const char *name, unsigned pid, unsigned tid)
+{
+    FILE *out = trace->out;
+
+    fprintf(out, "%s{\"ph\":\"%s\",\"pid\":%u,\"tid\":%u,\"name\":", trace->has_events ? ",\n" : "",
+            phase, pid, tid);
+    put_string(out, name);
+    trace->has_events = true;
+    return out;
+}
+
+static void
+put_time(FILE *out, const char *name, int64_t time_ns)
+{
+    fprintf(out, ",\"%s\":%" PRId64 ".%03d", name, time_ns / 1000, (int)(time_ns % 1000));
+}
+
+static void
+put_metadata(struct trace *trace, const char *kind, const char *key, unsigned pid, unsigned tid,
+             const char *value)
+{
+    FILE *out = begin_event(trace, "M", kind, pid, tid);
+
+    fprintf(out, ",\"args\":{\"%s\":", key);
+    put_string(out, value);
+    fputs("}}", out);
+}
+
+/* --- processes and threads --- */
+
+void
+trace_build(struct trace *trace, const char *name)
+{
+    if (!trace->out)
+        return;
+    put_metadata(trace, "process_name", "name", OURS, OURS, name);
+    put_metadata(trace, "process_labels", "labels", OURS, OURS, "jobwrap");
+}
+
+static unsigned
+number_of(const struct timeline_gate *gate)
+{
+    return OURS + gate->number;
+}
+
+void
+trace_gate(struct trace *trace, const struct timeline_gate *gate)
+{
+    char label[sizeof("process -2147483648")];
+
+    if (!trace->out)
+        return;
+    put_metadata(trace, "process_name", "name", number_of(gate), number_of(gate),
+                 gate->name ? gate->name : "a gate");
+    snprintf(label, sizeof(label), "process %d", gate->pid);
+    if (gate->pid != 0)
+        put_metadata(trace, "process_labels", "labels", number_of(gate), number_of(gate), label);
+    fprintf(begin_event(trace, "M", "process_sort_index", number_of(gate), number_of(gate)),
+            ",\"args\":{\"sort_index\":%u}}", gate->number);
+}
+
+static unsigned
+thread_of(const struct timeline_job *job)
+{
+    return SLOTS * number_of(job->gate) + job->slot + 1;
+}
+
+static void
+name_slot(struct trace *trace, const struct timeline_job *job)
+{
+    char name[sizeof("slot 4294967295")];
+    const unsigned pid = number_of(job->gate), slot = job->slot + 1, tid = thread_of(job);
+
+    if (job->slot < job->gate->slots_seen)
+        return;
+    snprintf(name, sizeof(name), "slot %u", slot);
+    put_metadata(trace, "thread_name", "name", pid, tid, name);
+    fprintf(begin_event(trace, "M", "thread_sort_index", pid, tid),
+            ",\"args\":{\"sort_index\":%u}}", slot);
+}
+
+/* --- jobs --- */
+
+static const char *const waits_for[TIMELINE_REASONS] = {
+    [TIMELINE_FOR_TOKEN] = "waits for a token",
+    [TIMELINE_FOR_MEMORY] = "waits for memory",
+};
+
+static void
+put_wait(struct trace *trace, const struct timeline_job *job, const char *phase, int64_t time_ns)
+{
+    FILE *out = begin_event(trace, phase, waits_for[job->reason], number_of(job->gate),
+                            number_of(job->gate));
+
+    put_time(out, "ts", time_ns);
+    fprintf(out, ",\"cat\":\"wait\",\"id2\":{\"local\":\"0x%" PRIx64 "\"}", job->serial);
+    if (*phase == 'b' && job->name[0]) {
+        fputs(",\"args\":{\"job\":", out);
+        put_string(out, job->name);
+        fputc('}', out);
+    }
+    fputc('}', out);
+}
+
+static void
+put_outcome(FILE *out, const struct timeline_job *job, enum timeline_change change)
+{
+    const bool is_known = job->status != -1, is_put_off = change == TIMELINE_PUT_OFF;
+
+    fprintf(out, ",\"args\":{\"put_off\":%s", is_put_off ? "true" : "false");
+    if (is_known && WIFSIGNALED(job->status))
+        fprintf(out, ",\"signal\":%d", WTERMSIG(job->status));
+    else if (is_known)
+        fprintf(out, ",\"exit_status\":%d", WEXITSTATUS(job->status));
+    if (job->bytes > 0)
+        fprintf(out, ",\"peak_bytes\":%" PRIu64, job->bytes);
+    fputs("}}", out);
+}
+
+static void
+begin_run(struct trace *trace, const struct timeline_job *job, int64_t time_ns)
+{
+    name_slot(trace, job);
+    if (!job->has_begun_named)
+        return;
+    FILE *out = begin_event(trace, "B", job->name, number_of(job->gate), thread_of(job));
+    put_time(out, "ts", time_ns);
+    fprintf(out, ",\"cat\":\"job\",\"args\":{\"job\":%" PRIu64, job->job);
+    if (job->expected_bytes > 0)
+        fprintf(out, ",\"expected_bytes\":%" PRIu64, job->expected_bytes);
+    if (job->runs_begun > 1)
+        fprintf(out, ",\"run\":%u", job->runs_begun);
+    fputs("}}", out);
+}
+
+/* One that had no name when it began is written as a whole. */
+static void
+end_run(struct trace *trace, const struct timeline_job *job, enum timeline_change change,
+        int64_t time_ns)
+{
+    const unsigned pid = number_of(job->gate), tid = thread_of(job);
+    FILE *out;
+
+    if (job->has_begun_named) {
+        out = begin_event(trace, "E", job->name, pid, tid);
+        put_time(out, "ts", time_ns);
+    } else {
+        out = begin_event(trace, "X", job->name[0] ? job->name : "a job", pid, tid);
+        put_time(out, "ts", job->run_ns);
+        put_time(out, "dur", time_ns - job->run_ns);
+    }
+    fputs(",\"cat\":\"job\"", out);
+    put_outcome(out, job, change);
+}
+
+static void
+put_stop(struct trace *trace, const struct timeline_job *job, const char *phase, int64_t time_ns)
+{
+    if (!job->has_begun_named)
+        return;
+    FILE *out =
+        begin_event(trace, phase, "stopped for memory", number_of(job->gate), thread_of(job));
+    put_time(out, "ts", time_ns);
+    fputs(",\"cat\":\"stop\"}", out);
+}
+
+void
+trace_changed(struct trace *trace, const struct timeline_job *job, enum timeline_change change,
+              int64_t time_ns)
+{
+    if (!trace->out)
+        return;
+    switch (change) {
+    case TIMELINE_WAIT_BEGINS:
+        put_wait(trace, job, "b", time_ns);
+        break;
+    case TIMELINE_WAIT_ENDS:
+        put_wait(trace, job, "e", time_ns);
+        break;
+    case TIMELINE_RUN_BEGINS:
+        begin_run(trace, job, time_ns);
+        break;
+    case TIMELINE_RUN_ENDS:
+    case TIMELINE_PUT_OFF:
+        end_run(trace, job, change, time_ns);
+        break;
+    case TIMELINE_STOPS:
+        put_stop(trace, job, "B", time_ns);
+        break;
+    case TIMELINE_CONTINUES:
+        put_stop(trace, job, "E", time_ns);
+        break;
+    case TIMELINE_ENDS:
+        break;
+    }
+}
+
+/* --- the rest --- */
+
+static void
+put_tokens(struct trace *trace, const char *what, unsigned count, int64_t time_ns)
+{
+    if (!trace->out)
+        return;
+    FILE *out = begin_event(trace, "C", "tokens", OURS, OURS);
+    put_time(out, "ts", time_ns);
+    fprintf(out, ",\"args\":{\"%s\":%u}}", what, count);
+}
+
+void
+trace_held(struct trace *trace, unsigned held, int64_t time_ns)
+{
+    put_tokens(trace, "held", held, time_ns);
+}
+
+void
+trace_waiting(struct trace *trace, unsigned waiting, int64_t time_ns)
+{
+    put_tokens(trace, "waiting", waiting, time_ns);
+}
+
+void
+trace_memory(struct trace *trace, const struct steved_event *event)
+{
+    if (!trace->out)
+        return;
+    FILE *out = begin_event(trace, "C", "memory", OURS, OURS);
+    put_time(out, "ts", (int64_t)event->time_ns);
+    fprintf(out,
+            ",\"args\":{\"used\":%" PRIu64 ",\"expected growth\":%" PRIu64 ",\"available\":%" PRIu64
+            ",\"floor\":%" PRIu64 "}}",
+            (uint64_t)event->bytes, (uint64_t)event->expected_bytes,
+            (uint64_t)event->available_bytes, (uint64_t)event->limit_bytes);
+}
+
+void
+trace_moment(struct trace *trace, const char *name, unsigned count, int64_t time_ns)
+{
+    if (!trace->out)
+        return;
+    FILE *out = begin_event(trace, "i", name, OURS, OURS);
+    put_time(out, "ts", time_ns);
+    fprintf(out, ",\"s\":\"p\",\"args\":{\"count\":%u}}", count);
+}

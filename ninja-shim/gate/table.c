@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "ninja-shim/gate/table.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "libjobserver/program/message.h"
+
+_Noreturn void
+table_out_of_memory(void)
+{
+    message("hold jobs back: out of memory; all are ended");
+    _exit(EXIT_FAILURE);
+}

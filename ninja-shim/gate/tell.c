@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "ninja-shim/gate/tell.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libjobserver/memory/command.h"
+#include "libjobserver/process.h"
+#include "libjobserver/program/clock.h"
+
+/* As in memory.c. */
+#define COMMAND_SIZE ((size_t)160 << 10)
+#define WORDS_MAX 8192
+
+/* --- what a job is called --- */
+
+static void
+look_up(struct gate_job *job, pid_t pid, char *text, char **words)
+{
+    char directory[PATH_MAX];
+    const struct memory_place place = {.root = directory, .directory = directory};
+    bool may_run_twice;
+
+    if (process_directory(pid, directory, sizeof(directory)) == 0 &&
+        process_arguments(pid, text, COMMAND_SIZE, words, WORDS_MAX) > 0)
+        memory_key_of(&place, words, &job->memory.key, &may_run_twice);
+}
+
+/* Where jobs wait for memory this is known already. Until a process has executed, its command line is its
+ * parent's. */
+static void
+look_up_once(struct gate_job *job, const struct gate_process *process)
+{
+    struct process_info info;
+
+    if (*job->memory.key.tool || *job->memory.key.path || job->is_name_sought ||
+        process_info(process->pid, &info) < 0 || !info.has_executed)
+        return;
+    job->is_name_sought = true;
+    char *text = malloc(COMMAND_SIZE), **words = calloc(WORDS_MAX, sizeof(*words));
+    if (text && words)
+        look_up(job, process->pid, text, words);
+    free(text);
+    free(words);
+}
+
+/* What it makes, else its tool; "": nobody knows yet. */
+static void
+name_job(struct gate_job *job, char name[STEVED_EVENT_NAME_SIZE])
+{
+    const struct gate_process *process = TAILQ_FIRST(&job->processes);
+    const struct memory_key *key = &job->memory.key;
+    struct process_info info;
+
+    if (process)
+        look_up_once(job, process);
+    const char *slash = strrchr(key->path, '/'), *made = slash ? slash + 1 : key->path;
+    if (!*made)
+        made = key->tool;
+    if (!*made && process && process_info(process->pid, &info) == 0 && info.has_executed)
+        made = info.name;
+    snprintf(name, STEVED_EVENT_NAME_SIZE, "%.*s", STEVED_EVENT_NAME_SIZE - 1, made);
+}
+
+/* --- what is sent --- */
+
+static void
+send_told(struct gate *gate, int64_t now_ns)
+{
+    struct gate_telling *telling = &gate->telling;
+
+    int result = client_tell(gate->plan->client, &telling->told);
+
+    telling->asked_ns = now_ns;
+    if (result != -EAGAIN) /* it is read, and this was too much */
+        telling->is_read = result == 0 && telling->told.is_read;
+    telling->is_in_vain = result == -ENOTTY;
+    telling->told = (struct steved_told){0};
+}
+
+void
+gate_tell_now(struct gate *gate)
+{
+    if (gate->telling.told.count > 0)
+        send_told(gate, clock_now_ns());
+}
+
+static bool
+is_read(struct gate *gate)
+{
+    struct gate_telling *telling = &gate->telling;
+
+    if (telling->is_read || telling->is_in_vain || !gate->plan->client)
+        return telling->is_read;
+    const int64_t now_ns = clock_now_ns();
+    if (telling->asked_ns == 0 || now_ns - telling->asked_ns >= STEVED_TELL_AGAIN_MS * NS_PER_MS)
+        send_told(gate, now_ns);
+    return telling->is_read;
+}
+
+/* NULL: nobody reads. */
+static struct steved_event *
+add(struct gate *gate, struct gate_job *job, enum steved_event_kind kind)
+{
+    struct steved_told *told = &gate->telling.told;
+
+    if (told->count == STEVED_TOLD_PER_CALL)
+        gate_tell_now(gate);
+    if (!is_read(gate))
+        return NULL;
+    struct steved_event *event = &told->events[told->count++];
+    *event = (struct steved_event){
+        .kind = kind, .time_ns = (uint64_t)clock_now_ns(), .job = job->number};
+    return event;
+}
+
+/* --- what is told --- */
+
+void
+gate_tell_came(struct gate *gate, struct gate_job *job)
+{
+    job->number = ++gate->telling.jobs_numbered;
+    job->came_ns = clock_now_ns();
+}
+
+void
+gate_tell_started(struct gate *gate, struct gate_job *job)
+{
+    job->began_ns = clock_now_ns();
+    job->told_waiting_for = 0;
+    struct steved_event *event = add(gate, job, STEVED_EVENT_JOB_STARTED);
+    if (!event)
+        return;
+    event->duration_ns = (uint64_t)(job->began_ns - job->came_ns);
+    event->expected_bytes = job->memory.job.expected_bytes;
+    event->count = job->job.pay == PAY_TOKEN;
+    name_job(job, event->name);
+}
+
+void
+gate_tell_ended(struct gate *gate, struct gate_job *job)
+{
+    struct steved_event *event = add(gate, job, STEVED_EVENT_JOB_ENDED);
+
+    if (!event)
+        return;
+    if (job->job.state == JOB_RUNNING)
+        event->duration_ns = (uint64_t)(clock_now_ns() - job->began_ns);
+    event->status = job->wait_status;
+    event->bytes = job->memory.job.peak_bytes;
+    event->expected_bytes = job->memory.job.expected_bytes;
+    name_job(job, event->name);
+}
+
+void
+gate_tell_put_off(struct gate *gate, struct gate_job *job)
+{
+    struct steved_event *event = add(gate, job, STEVED_EVENT_JOB_PUT_OFF);
+
+    job->came_ns = clock_now_ns();
+    if (event)
+        event->bytes = job->memory.job.peak_bytes;
+}
+
+void
+gate_tell_stopped(struct gate *gate, struct gate_job *job)
+{
+    struct steved_event *event = add(gate, job, STEVED_EVENT_JOB_STOPPED);
+
+    if (event)
+        event->bytes = job->memory.job.used_bytes;
+}
+
+void
+gate_tell_continued(struct gate *gate, struct gate_job *job)
+{
+    add(gate, job, STEVED_EVENT_JOB_CONTINUED);
+}
+
+void
+gate_tell_turn_over(struct gate *gate, bool is_for_memory)
+{
+    const int reason = is_for_memory ? STEVED_WAITS_FOR_MEMORY : STEVED_WAITS_FOR_TOKEN;
+    struct job *waiting;
+
+    TAILQ_FOREACH (waiting, &gate->queue.waiting, in_queue) {
+        struct gate_job *job = (struct gate_job *)waiting;
+        if (!gate->telling.is_read)
+            break;
+        if (job->told_waiting_for == reason)
+            continue;
+        struct steved_event *event = add(gate, job, STEVED_EVENT_JOB_WAITS);
+        if (event)
+            event->status = reason;
+        job->told_waiting_for = reason;
+    }
+    gate_tell_now(gate);
+}

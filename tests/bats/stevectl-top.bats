@@ -1,0 +1,263 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# stevectl top, by what a terminal shows of it (tmux).
+
+# shellcheck disable=SC2016 # what is in single quotes is the inner shell's
+# shellcheck disable=SC2154 # common.bash sets spawned
+
+load ../lib/bash/common
+load ../lib/bash/steved
+
+setup() {
+    common_setup
+    require tmux
+    cd "$BATS_TEST_TMPDIR" || return
+    unset NO_COLOR TMUX
+}
+
+teardown() {
+    in_tmux kill-server 2>/dev/null || true
+    common_teardown
+}
+
+in_tmux() {
+    tmux -u -S "$BATS_TEST_TMPDIR/tmux" -f /dev/null "$@" 3>&-
+}
+
+# on_screen COLUMNS ROWS COMMAND...: its status and whether the terminal is what it was before are shown after it.
+on_screen() {
+    local columns=$1 rows=$2
+    shift 2
+    in_tmux new-session -d -s top -x "$columns" -y "$rows" \
+        bash -c 'before=$(stty -g); echo before; "$@"; echo "status $?"
+        [ "$before" = "$(stty -g)" ] && echo sane; exec sleep 60' - "$@"
+}
+
+# start_top COLUMNS ROWS [VARIABLE=VALUE...]
+start_top() {
+    local columns=$1 rows=$2
+    shift 2
+    on_screen "$columns" "$rows" env LC_ALL=C "$@" "$STEVECTL" --server "$SERVER" top
+}
+
+# screen [OPTION...]: what it shows, a line each.
+screen() {
+    in_tmux capture-pane -p -t top "$@"
+}
+
+# shows REGEX: for wait_for.
+shows() {
+    screen | grep -qE -- "$1"
+}
+
+press() {
+    in_tmux send-keys -t top "$@"
+}
+
+# hold: a token, by this shell.
+hold() {
+    [ -n "${held-}" ] || exec {held}<>"$SERVER"
+    read -r -N 1 -u "$held"
+}
+
+@test 'on 80 x 24: totals, limits, a minute as bars, and a line for each build' {
+    start_steved --jobs 4 --min-jobs 2 --load-average 1000 --per-user-limit 4
+    hold
+    spawn bash -c 'exec 4<>"$0"; read -r -N 1 -u 4; exec sleep 60' "$SERVER"
+    wait_for 10 steved_has held 2
+    start_top 80 24
+    wait_for 10 shows "^ +$BASHPID +2 +0 +4\.0 +100 +- +-  bash "
+    screen
+    [[ $(screen | sed -n 1p) == "4 jobs: 2 held, 2 free, 0 waiting, 1 unpaid  "* ]]
+    [[ $(screen | sed -n 2p) == 'limits: min-jobs 2, load 1000.00 (is '*', 4 a user' ]]
+    wait_for 10 shows '^ {50,59}#+$'
+    shows 'tokens used, of 4'
+    [ "$(screen | wc -l)" = 24 ]
+    shows '^q quit .* sort \(by held\)'
+}
+
+@test 'a peak is seen, however short, and does not look like work' {
+    start_steved --jobs 4
+    exec {fd}<>"$SERVER"
+    start_top 80 24
+    wait_for 10 shows 'nobody uses it'
+    for _ in 1 2 3 4; do read -r -N 1 -u "$fd"; done
+    printf ++++ >&"$fd"
+    wait_for 10 shows '^ {40,59}:'
+    # All four of it: as high as all bars are, at its top there is no half of a second.
+    [[ $(screen | sed -n 5p) =~ ^\ +: ]]
+}
+
+@test 'as small as a terminal gets, and when its size changes' {
+    start_steved --jobs 4
+    hold
+    start_top 60 15
+    wait_for 10 shows "^ +$BASHPID +1 "
+    screen
+    shows '^the last minute'
+    shows '^q quit'
+    [ "$(screen | awk '{ print length }' | sort -n | tail -n 1)" -le 60 ]
+    in_tmux resize-window -t top -x 24 -y 6
+    wait_for 10 shows '^ +PID  HELD'
+    in_tmux resize-window -t top -x 10 -y 2
+    wait_for 10 shows '^too small'
+    in_tmux resize-window -t top -x 120 -y 40
+    wait_for 10 shows "^ +$BASHPID +1 .* $(id -u)  bash "
+    press q
+    wait_for 10 shows '^sane'
+}
+
+@test 'keys change the server, and q leaves the terminal as it was' {
+    start_steved --jobs 4
+    hold
+    start_top 80 24
+    wait_for 10 shows "^ +$BASHPID +1 "
+    press + +
+    wait_for 10 steved_has jobs 6
+    press -
+    wait_for 10 steved_has jobs 5
+    wait_for 10 shows '^5 jobs'
+    press '<'
+    wait_for 10 shows "^ +$BASHPID +1 +0 +5\.0 +50 "
+    press '>' '>'
+    wait_for 10 shows "^ +$BASHPID +1 +0 +5\.0 +200 "
+    press p
+    wait_for 10 shows "^ +$BASHPID +1 +0 +- +200 .* PAUSED bash "
+    "$STEVECTL" --server "$SERVER" status | grep -q ', paused'
+    press p
+    wait_for 10 shows "^ +$BASHPID +1 +0 +5\.0 +200 "
+    press h
+    wait_for 10 shows 'pause it, or have it go on'
+    press '?' s
+    wait_for 10 shows 'sort \(by waiting\)'
+    # What cannot be is said, and nothing has changed.
+    for _ in 1 2 3 4 5; do press -; done
+    wait_for 10 shows '^set jobs=0: out of its range'
+    [ "$(steved_get jobs)" = 1 ]
+    press q
+    wait_for 10 shows '^status 0'
+    wait_for 10 shows '^sane'
+    shows '^before'
+    run ! shows 'jobs:'
+}
+
+@test 'a signal leaves the terminal as it was, too' {
+    local signal
+    start_steved --jobs 4
+    for signal in INT TERM HUP QUIT; do
+        start_top 80 24
+        wait_for 10 shows '^4 jobs'
+        kill -s $signal "$(pgrep -P "$(in_tmux display-message -p '#{pane_pid}')" -x stevectl)"
+        wait_for 10 shows "^status $((128 + $(kill -l $signal)))"
+        wait_for 10 shows '^sane'
+        in_tmux kill-session -t top
+    done
+}
+
+@test 'colors, but for who wants none' {
+    start_steved --jobs 4
+    hold
+    start_top 80 24
+    wait_for 10 shows '#'
+    screen -e | grep -q $'\e\\[3[0-8]m'
+    in_tmux kill-session -t top
+    start_top 80 24 NO_COLOR=1
+    wait_for 10 shows '#'
+    run ! grep -q $'\e\\[[34][0-8]m' <(screen -e)
+    in_tmux kill-session -t top
+    # Blocks where the terminal has them.
+    on_screen 80 24 env LC_ALL=C.UTF-8 "$STEVECTL" --server "$SERVER" top
+    wait_for 10 shows '█'
+}
+
+@test 'no terminal, or one that cannot: one line, and status 2' {
+    start_steved --jobs 4
+    refuses 2 "$STEVECTL" --server "$SERVER" top
+    for term in dumb no-such-terminal ''; do
+        on_screen 80 24 env TERM=$term "$STEVECTL" --server "$SERVER" top
+        wait_for 10 shows '^status 2'
+        shows '^stevectl: top: the terminal cannot move its cursor'
+        shows '^sane'
+        in_tmux kill-session -t top
+    done
+    on_screen 80 24 "$STEVECTL" --server "$BATS_TEST_TMPDIR/missing" top
+    wait_for 10 shows '^status 1'
+}
+
+@test 'what a client is called moves no cursor, and breaks no line' {
+    start_steved --jobs 4
+    spawn bash -c 'exec 4<>"$0"; read -r -N 1 -u 4; read -r -u 4 -t 60 -N 9' "$SERVER" \
+        $'\e[2J\e]0;x\a\r\nä\xff' "$(printf '%0500d' 0)"
+    wait_for 10 steved_has held 4
+    start_top 80 24
+    wait_for 10 shows "^ +$spawned +4 .*bash -c exec"
+    [ "$(screen | grep -c "$spawned")" = 1 ]
+    [ "$(screen | wc -l)" = 24 ]
+    shows '^4 jobs'
+}
+
+@test 'the memory that a build tells of, now and expected' {
+    start_steved --jobs 4
+    start_top 80 24
+    cat >tells.py <<'END'
+import fcntl, os, struct, sys, time
+
+sys.path.insert(0, sys.argv[2])
+from memory_packet import MEMORY_SIZE, TOLD
+
+MIB = 1 << 20
+fd = os.open(sys.argv[1], os.O_RDWR)
+os.read(fd, 1)
+told = struct.pack("=6I16Q", 0, 2, 0, 3, 5, 0xFFFFFFFF, 8000 * MIB, 500 * MIB, 0, 8000 * MIB, 700 * MIB, 50 * MIB, *[0] * 10)
+while True:
+    fcntl.ioctl(fd, (3 << 30) | (MEMORY_SIZE << 16) | (ord("J") << 8) | 0x58, told + bytes(MEMORY_SIZE - TOLD))
+    time.sleep(1)
+END
+    spawn python3 tells.py "$SERVER" "$LIB"
+    wait_for 10 shows '^memory: 8000 MiB available, 500 to stay free, 50 expected; 3 jobs wait'
+    wait_for 10 shows "^ +$spawned +1 +0 +4\.0 +100 +700 +750  "
+}
+
+@test 'the server ends, and the next one is shown' {
+    start_steved --jobs 4
+    start_top 80 24
+    wait_for 10 shows '^4 jobs'
+    kill_steved
+    wait_for 10 shows 'the server has ended; waiting for the next'
+    unmount "$(mount_of)"
+    spawn "$STEVED" --mount "$(mount_of)" --jobs 3 2>>steved.log
+    wait_for 10 shows '^3 jobs'
+    run ! shows 'has ended'
+    press q
+    wait_for 10 shows '^status 0'
+}
+
+@test 'a server that is replaced is none that has ended' {
+    start_steved --jobs 4
+    hold
+    start_top 80 24
+    wait_for 10 shows "^ +$BASHPID +1 "
+    kill -s KILL "$(steved_get pid)"
+    wait_for 10 steved_has held 1
+    hold
+    wait_for 10 shows "^ +$BASHPID +2 "
+}
+
+@test 'at a jobwrap: its builds, and it ends with it' {
+    mkfifo gate
+    spawn "$JOBWRAP" -j4 --parent=none --style=fifo -- sh -c 'echo "$JOBWRAP_FIFO" >server; read -r _ <gate'
+    wait_for 10 test -s server
+    local SERVER
+    SERVER=$(cat server)
+    start_top 80 24
+    wait_for 10 shows "^ +$spawned +[1-4] .*  sh -c echo"
+    shows '^4 jobs'
+    # It is no build itself.
+    run ! shows 'stevectl'
+    press +
+    wait_for 10 shows '^5 jobs'
+    echo >gate
+    wait_for 10 shows '^stevectl: top: .* has ended'
+    wait_for 10 shows '^status 0'
+    shows '^sane'
+}

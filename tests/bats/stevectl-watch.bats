@@ -1,0 +1,167 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# stevectl watch: what happens at a steved and at a jobwrap, and what gates tell of their jobs.
+
+# shellcheck disable=SC2016 # what is in single quotes is another shell's
+# shellcheck disable=SC2154 # common.bash sets spawned
+
+load ../lib/bash/common
+load ../lib/bash/steved
+
+# STEVED_EVENT_JOB_*
+export TELL=$BUILD/tests/lib/tell JOB_STARTED=18 JOB_ENDED=19
+
+setup() {
+    common_setup
+    cd "$BATS_TEST_TMPDIR"
+}
+
+# watch FILE SERVER [OPTION]: in the background; returns when the server tells it what happens.
+watch() {
+    spawn "$STEVECTL" --server "$2" watch "${@:3}" >"$1" 2>"$1.errors"
+    wait_for 20 grep -q watching "$1"
+}
+
+# seen FILE CONDITION...: an event for each, in this order, others between them. A condition is of Python, on `e`.
+seen() {
+    python3 - "$@" <<'END'
+import json, sys
+
+events = [json.loads(line) for line in open(sys.argv[1]) if line.endswith("\n")]
+rest = iter(events)
+for condition in sys.argv[2:]:
+    if not any(eval(condition, {"e": e}) for e in rest):
+        sys.exit(f"no {condition} in " + "\n".join(map(str, events)))
+END
+}
+
+@test 'tokens: who comes, is granted one, waits, returns it, dies with one, and leaves' {
+    start_steved --jobs 1
+    watch json "$SERVER" --json
+    watch text "$SERVER"
+    exec {fd}<>"$SERVER"
+    read -r -N 1 -u "$fd"
+    spawn dd if="$SERVER" of=/dev/null bs=1 count=1
+    wait_for 20 steved_has waiting 1
+    printf + >&"$fd"
+    status_of "$spawned"
+    "$STEVECTL" --server "$SERVER" set jobs=3
+    wait_for 20 grep -q '"jobs",' json
+    seen json \
+        'e["event"] == "watching" and e["jobs"] == 1 and e["used"] == 0' \
+        "e['event'] == 'came' and e['pid'] == $BASHPID and e['count'] == 100 and 'ba' in e['command']" \
+        "e['event'] == 'granted' and e['pid'] == $BASHPID and (e['held'], e['used'], e['status']) == (1, 1, 0)" \
+        "e['event'] == 'came' and e['pid'] == $spawned and e['command'] == 'dd'" \
+        "e['event'] == 'waits' and e['pid'] == $spawned and (e['used'], e['waiting']) == (1, 1)" \
+        "e['event'] == 'returned' and e['pid'] == $BASHPID and e['used'] == 0" \
+        "e['event'] == 'granted' and e['pid'] == $spawned and e['status'] == 1 and e['duration_ns'] > 0" \
+        "e['event'] == 'reclaimed' and e['pid'] == $spawned and e['count'] == 1 and e['used'] == 0" \
+        "e['event'] == 'left' and e['pid'] == $spawned" \
+        'e["event"] == "jobs" and e["count"] == 3'
+    seen json "e['event'] == 'granted' and abs(e['time_ms'] / 1000 - ${EPOCHREALTIME/,/.}) < 300"
+    wait_for 20 grep -q ' jobs  *3;' text
+    grep -qE "^[0-9:]{8}\.[0-9]{3} granted +$spawned dd, after [0-9.]+ s; has 1; 1 used, 0 waiting\$" text
+    grep -qE "^[0-9:]{8}\.[0-9]{3} reclaimed +$spawned dd; has 0; 0 used, 0 waiting\$" text
+}
+
+@test 'it ends with a signal, with who reads its output, and with the server, which it says' {
+    start_steved --jobs 2
+    watch json "$SERVER" --json
+    stop "$spawned" INT
+    status_of "$spawned"
+    [ "$status" = 0 ] && [ ! -s json.errors ]
+    # Nothing has to happen for that.
+    timeout 20 bash -c '"$0" --server "$1" watch | head -n 1' "$STEVECTL" "$SERVER" | grep -q watching
+    watch json "$SERVER" --json
+    stop "$STEVED_PID"
+    status_of "$spawned"
+    [ "$status" = 1 ]
+    [ "$(cat json.errors)" = "stevectl: watch fifo:$SERVER: the server has ended" ]
+    mkfifo fifo
+    refuses 1 "$STEVECTL" --server fifo watch
+}
+
+@test 'a jobwrap: who holds its tokens, and its end' {
+    mkfifo gate
+    spawn "$JOBWRAP" -j 2 --parent=none -- bash -c 'echo "$JOBWRAP_FIFO" >fifo && read -r _ <gate && exec "$0" true' \
+        "$JOBWRAP"
+    local wrapper=$spawned
+    wait_for 20 test -s fifo
+    watch json "$(cat fifo)" --json
+    local watcher=$spawned
+    "$STEVECTL" --server "$(cat fifo)" set jobs=3
+    echo >gate
+    status_of "$wrapper"
+    [ "$status" = 0 ]
+    status_of "$watcher"
+    [ "$status" = 1 ]
+    grep -q 'the server has ended' json.errors
+    seen json 'e["event"] == "watching" and e["jobs"] == 2 and 1 <= e["held"] <= 2' \
+        'e["event"] == "jobs" and e["count"] == 3' \
+        'e["event"] == "came" and e["command"] == "jobwrap"' \
+        'e["event"] == "granted" and e["command"] == "jobwrap"'
+}
+
+@test 'what a gate tells is seen at the jobwrap around it, and at the steved above that' {
+    start_steved --jobs 3
+    [ "$("$TELL" "$SERVER")" = 0 ]
+    watch steved "$SERVER" --json
+    [ "$("$TELL" "$SERVER")" = 1 ]
+    timeout 60 "$JOBWRAP" --parent="$SERVER" -- bash -eu -c '
+        [ "$("$TELL" "$JOBWRAP_FIFO" "$JOB_STARTED" $'"'"'cc \e[31m one.c'"'"')" = 1 ]
+        [ "$("$TELL" "$JOBWRAP_FIFO" "$JOB_ENDED" "cc one.c" 1234567)" = 1 ]
+        "$STEVECTL" --server "$JOBWRAP_FIFO" watch --json >jobwrap &
+        until grep -q watching jobwrap; do read -r -t 0.05 <> <(:) || true; done
+        "$TELL" "$JOBWRAP_FIFO" "$JOB_ENDED" "cc two.c"
+        until grep -q two.c jobwrap; do read -r -t 0.05 <> <(:) || true; done
+        kill %1'
+    wait_for 20 grep -q two.c steved
+    seen steved "e['event'] == 'job-started' and e['name'] == 'cc ?[31m one.c' and e['job'] == 7 and e['uid'] == $UID" \
+        "e['event'] == 'job-ended' and e['pid'] == 1234567 and e['duration_ns'] == 2 * 10**9 and e['bytes'] == 1 << 20"
+    run ! grep -q 4711 steved
+    seen jobwrap 'e["event"] == "job-ended" and e["name"] == "cc two.c"'
+}
+
+@test 'it asks the parent at the next job, a second later, whether somebody reads by now' {
+    start_steved --jobs 3
+    export SERVER
+    timeout 60 "$JOBWRAP" --parent="$SERVER" -- bash -eu -c '
+        [ "$("$TELL" "$JOBWRAP_FIFO" "$JOB_STARTED" unread)" = 0 ]
+        "$STEVECTL" --server "$SERVER" watch --json >steved &
+        until grep -q watching steved; do read -r -t 0.05 <> <(:) || true; done
+        until [ "$("$TELL" "$JOBWRAP_FIFO" "$JOB_STARTED" read)" = 1 ]; do read -r -t 0.05 <> <(:) || true; done
+        until grep -q read steved; do read -r -t 0.05 <> <(:) || true; done
+        kill %1'
+    run ! grep -q unread steved
+}
+
+@test 'what is no event of a job is not told' {
+    start_steved --jobs 3
+    watch json "$SERVER" --json
+    refuses 1 "$TELL" "$SERVER" 2 granted
+    refuses 1 "$TELL" "$SERVER" 99 nothing
+    [ "$(wc -l <json)" = 1 ]
+}
+
+@test 'a server that is replaced: who watches is told that something is lost, and watches on' {
+    require_fuse
+    STEVED_MOUNTS+=("$BATS_TEST_TMPDIR/steve")
+    SERVER=$BATS_TEST_TMPDIR/steve/jobserver
+    export KEEPER_PROGRAM=$BATS_TEST_TMPDIR/program
+    spawn python3 "$LIB/keeper.py" "$STEVED" --mount "$BATS_TEST_TMPDIR/steve" --jobs 2 >notes
+    local keeper=$spawned
+    wait_for 30 grep -qx ready notes
+    exec {fd}<>"$SERVER"
+    watch json "$SERVER" --json
+    read -r -N 1 -u "$fd"
+    wait_for 20 grep -q '"granted"' json
+    kill -s KILL "$(steved_get pid)" || true
+    wait_for 30 grep -q '"lost"' json
+    printf + >&"$fd"
+    wait_for 20 grep -q '"returned"' json
+    seen json 'e["event"] == "granted"' 'e["event"] == "lost" and e["count"] == 0' \
+        "e['event'] == 'returned' and e['pid'] == $BASHPID"
+    stop "$keeper"
+    status_of "$spawned"
+    [ "$status" = 1 ]
+}
