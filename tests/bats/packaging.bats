@@ -76,6 +76,19 @@ version() {
     run -1 "$BATS_TEST_TMPDIR/status" /dev/null
 }
 
+@test 'both kinds of packages name the libraries that meson looks for' {
+    local name names package
+    require pkg-config dpkg
+    names=$(sed -n "s/^dep_[a-z]* = dependency('\([^']*\)'.*/\1/p" "$ROOT/meson.build")
+    [ -n "$names" ]
+    for name in $names; do
+        package=$(dpkg --search "$(pkg-config --variable=pcfiledir "$name")/$name.pc")
+        echo "$name is in $package"
+        grep -qE "^ +${package%%:*}[ ,]" "$ROOT/packaging/debian/control"
+        grep -qE "^BuildRequires: +pkgconfig\($name\)" "$ROOT/packaging/rpm/jobwrap.spec"
+    done
+}
+
 # Compiled without optimisation, which takes half the time and costs _FORTIFY_SOURCE. That there is no script for
 # other inits only the lintian of Debian 12 remarks, and to later ones an override of it is an error.
 @test 'deb: packages are built, hold what they should, and lintian finds nothing' {
