@@ -4,6 +4,9 @@
 
 load ../lib/bash/common
 
+# Compiling takes as long as a busy machine lets it.
+BATS_TEST_TIMEOUT=600
+
 # A release of the sources as they are now, and a second one made of another checkout at another time.
 setup_file() {
     load ../lib/bash/common
