@@ -356,10 +356,9 @@ tell_memory(struct connection *connection, struct steved_memory *memory)
     bool is_new = !connection->memory.is_member;
     pid_t pid = may_look(connection) ? connection->peer.pid : 0;
     int64_t begun_ns = clock_spent_ns();
-    int result =
-        serve_memory(&control->arbiter, &connection->memory,
-                     pool_process_account(connection->process), pid, &control->above, memory,
-                     clock_now_ns());
+    int result = serve_memory(&control->arbiter, &connection->memory,
+                              pool_process_account(connection->process), pid, &control->above,
+                              memory, clock_now_ns());
 
     if (is_new)
         charge(connection, begun_ns);

@@ -737,7 +737,8 @@ ask(struct client *client, unsigned long request, enum control_operation operati
         if (!knows(client, operation))
             return -ENOTTY;
         control_begin(&packet, operation);
-        if (size > 0)
+        /* Else it need not have been set. */
+        if (_IOC_DIR(request) & _IOC_WRITE)
             memcpy(&packet.status, argument, size);
         result = control_ask(client->control_fd, &packet, NULL);
         if (result >= 0 && size > 0)

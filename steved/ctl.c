@@ -20,10 +20,10 @@ static const struct {
     const char *arguments, *description;
 } commands[] = {
     {"status", ctl_status, "[--json] [-w[SECONDS]]", "show the pool and who uses it"},
-    {"watch", ctl_watch, "[--json]", "show what happens, a line each, until it is ended"},
+    {"watch", ctl_watch, "[--json]", "show what happens, a line each"},
     {"get", ctl_get, "NAME", "print one number"},
     {"set", ctl_set, "NAME=VALUE...", "change settings, all of them or none"},
-    {"top", ctl_top, "", "show builds on a screen of its own, and change them by keys"},
+    {"top", ctl_top, "", "show builds on a full screen; keys change them"},
     {"metrics", ctl_metrics, "", "print all numbers for Prometheus"},
     {"pause", ctl_pause, "PID", "grant nothing to the build of this process"},
     {"continue", ctl_continue, "PID", "grant it something again"},
@@ -35,9 +35,9 @@ static void
 print_usage(void)
 {
     puts("Usage: stevectl [--server PATH] COMMAND\n"
-         "Show and set what a running steved does.\n");
+         "Show and change what a running steved does.\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        printf("  %-8s %-15s %s\n", commands[i].name, commands[i].arguments,
+        printf("  %-8s %-22s %s\n", commands[i].name, commands[i].arguments,
                commands[i].description);
     puts("\n"
          "  -s, --server=PATH     its file (default: that of the jobwrap around it, the\n"

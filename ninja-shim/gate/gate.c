@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The gate at work: what comes becomes a job, which waits, runs on a token or is ended. queue.c decides,
  * the kind of gate does it to the processes. */
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
@@ -587,25 +588,29 @@ run_on_token(struct gate *gate, struct gate_job *job)
     return true;
 }
 
+static bool
+use_for(struct gate *gate, struct gate_job *job, enum job_pay pay)
+{
+    assert(job);
+    if (is_bereaved(gate, job))
+        return false;
+    if (pay == PAY_TOKEN)
+        return run_on_token(gate, job);
+    run_job(gate, job, pay);
+    return true;
+}
+
 /* One step, for the chosen job where it is for one; false: nothing more can be done now. */
 static bool
 take_step(struct gate *gate, enum queue_step step, struct gate_job *job)
 {
     switch (step) {
     case QUEUE_USE_IMPLICIT:
-        if (is_bereaved(gate, job))
-            return false;
-        run_job(gate, job, PAY_IMPLICIT);
-        return true;
+        return use_for(gate, job, PAY_IMPLICIT);
     case QUEUE_USE_TOKEN:
-        if (is_bereaved(gate, job))
-            return false;
-        return run_on_token(gate, job);
+        return use_for(gate, job, PAY_TOKEN);
     case QUEUE_USE_NOTHING:
-        if (is_bereaved(gate, job))
-            return false;
-        run_job(gate, job, PAY_NOTHING);
-        return true;
+        return use_for(gate, job, PAY_NOTHING);
     case QUEUE_FREE_TOKEN:
         free_token(gate);
         return true;

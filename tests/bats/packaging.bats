@@ -8,7 +8,8 @@ load ../lib/bash/common
 setup_file() {
     load ../lib/bash/common
     command -v meson >/dev/null && command -v git >/dev/null || return 0
-    export RELEASE=$BATS_FILE_TMPDIR/first/jobwrap-$(version).tar.xz
+    RELEASE=$BATS_FILE_TMPDIR/first/jobwrap-$(version).tar.xz
+    export RELEASE
     "$LIB/committed-copy" "$BATS_FILE_TMPDIR/copy"
     "$BATS_FILE_TMPDIR/copy/packaging/build" tarball "$BATS_FILE_TMPDIR/first"
 }
@@ -98,6 +99,7 @@ version() {
 # configure_by_spec DIR: what the spec has meson do.
 configure_by_spec() (
     local dir=$1
+    # shellcheck disable=SC2317 # the spec calls it
     meson() {
         command meson setup "$dir" "$ROOT" "${@:3}"
     }
