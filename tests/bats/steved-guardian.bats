@@ -335,6 +335,24 @@ no_leak_checker() {
     ends_with 0
 }
 
+@test 'a server that was frozen together with its guardian has time to be heard' {
+    cd "$BATS_TEST_TMPDIR"
+    export WATCHDOG_USEC=4000000
+    guarded
+    kill -s STOP "$guardian" "$server"
+    # As long as it may be silent, and a second more.
+    sleep 3.5
+    kill -s CONT "$guardian"
+    # Who would kill it does so by now.
+    sleep 0.3
+    kill -s CONT "$server"
+    hold_and_wait
+    [ "$(steved_get pid)" = "$server" ]
+    kill "$guardian"
+    ends_with 0
+    run ! grep silent steved.log
+}
+
 @test 'a server that serves tells so, and the guardian the service manager' {
     cd "$BATS_TEST_TMPDIR"
     # Four times, which takes twice as long as a server may be silent.
