@@ -149,7 +149,7 @@ print_object(struct json_object *object)
 static void
 add_number(struct json_object *object, const char *name, uint64_t value)
 {
-    json_object_object_add(object, name, json_object_new_int64((int64_t)value));
+    json_object_object_add(object, name, json_object_new_uint64(value));
 }
 
 static void
@@ -168,7 +168,7 @@ add_time(struct json_object *object, int64_t time_ns)
 static void
 add_who(struct watch *watch, struct json_object *object, const struct steved_event *event)
 {
-    add_number(object, "pid", (uint64_t)event->pid);
+    json_object_object_add(object, "pid", json_object_new_int(event->pid));
     add_number(object, "uid", event->uid);
     add_number(object, "account", event->account);
     if (event->kind < STEVED_EVENT_JOB_WAITS)
