@@ -26,6 +26,7 @@
 /* From a server that does nothing but stand still: it answers thousands of requests a second, and another one costs
  * nothing but milliseconds. */
 #define SILENCE_NS (20 * NS_PER_S)
+#define SILENCE_LEAST_NS NS_PER_S
 /* Who is so late to notice a silence has stood still as well: frozen with all others (a container that is paused), or
  * starved. */
 #define LATE_NS NS_PER_S
@@ -531,7 +532,12 @@ find_program(struct guardian *guardian)
 static int64_t
 choose_silence(const struct guardian *guardian)
 {
-    return guardian->is_watched ? (int64_t)(guardian->watchdog_us / 2 * NS_PER_US) : SILENCE_NS;
+    const int64_t half_ns = (int64_t)(guardian->watchdog_us / 2 * NS_PER_US);
+
+    if (!guardian->is_watched)
+        return SILENCE_NS;
+    /* 0: it is not to be looked at. */
+    return guardian->watchdog_us == 0 || half_ns > SILENCE_LEAST_NS ? half_ns : SILENCE_LEAST_NS;
 }
 
 int
