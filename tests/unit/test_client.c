@@ -921,7 +921,7 @@ struct jobwrap {
     pid_t pid;
 };
 
-static const char hostile[] = "\033[2J\n\303<i>";
+static const char hostile[] = "\033[2J\n\303 <i>";
 
 /* A name without an end, and one that is nothing to be shown. */
 static void
@@ -1036,7 +1036,7 @@ test_names_that_a_server_tells_may_be_shown(void **state)
     assert_int_equal(page.clients[0].command[0], '?');
     assert_int_equal(client_next_events(client, &events), 0);
     assert_int_equal(events.count, 1);
-    assert_string_equal(events.events[0].name, "?[2J??<i>");
+    assert_string_equal(events.events[0].name, "?[2J?? <i>");
     disconnect(client, &jobwrap);
 }
 
