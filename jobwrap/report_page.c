@@ -117,7 +117,7 @@ put_memory_figures(FILE *out, const struct memory_totals *memory)
 
     put_figure(out, "Memory of all jobs, at most", "%s", bytes_text(text, memory->peak_bytes));
     if (memory->unheld_peak_bytes > memory->peak_bytes)
-        put_figure(out, "About, if no job had waited", "%s",
+        put_figure(out, "Estimate if no job had waited", "%s",
                    bytes_text(text, memory->unheld_peak_bytes));
 }
 
