@@ -20,10 +20,10 @@ static const struct {
     const char *arguments, *description;
 } commands[] = {
     {"status", ctl_status, "[--json] [-w[SECONDS]]", "show the pool and who uses it"},
-    {"watch", ctl_watch, "[--json]", "show what happens, a line each"},
+    {"watch", ctl_watch, "[--json]", "show what happens, one line for each event"},
     {"get", ctl_get, "NAME", "print one number"},
-    {"set", ctl_set, "NAME=VALUE...", "change settings, all of them or none"},
-    {"top", ctl_top, "", "show builds on a full screen; keys change them"},
+    {"set", ctl_set, "NAME=VALUE...", "change all of these settings, or none"},
+    {"top", ctl_top, "", "show builds on a full screen, and change them by keys"},
     {"metrics", ctl_metrics, "", "print all numbers in the format of Prometheus"},
     {"pause", ctl_pause, "PID", "pause the build of this process"},
     {"continue", ctl_continue, "PID", "continue it"},
