@@ -152,7 +152,8 @@ cuse_device_give(const struct server *server)
         return -ENODEV;
     }
     if (geteuid() != 0) {
-        message("%s stays as the system makes it: only root can give it to a group", path);
+        message("%s keeps the owner and group that the system gave it: only root can change them",
+                path);
         return 0;
     }
     if (chown(path, server->file_uid, server->file_gid) < 0 || chmod(path, server->file_mode) < 0) {

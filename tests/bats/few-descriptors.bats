@@ -172,6 +172,6 @@ while not os.path.getsize(os.environ["SAID"]):
     if select.select([fifo], [], [], 0.02)[0]:
         tokens += len(os.read(fifo, 1))
 os.write(fifo, b"+" * tokens)' 2>"$said"
-    grep -x 'jobwrap: ledger: [0-9]* tokens are all that it has room for' "$said"
+    grep -x 'jobwrap: ledger: there is no room for more than [0-9]* tokens' "$said"
     fifo_has "$parent" 300
 }
