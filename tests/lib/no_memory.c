@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t n, size_t size);
-void *__libc_realloc(void *old, size_t size);
+void *__libc_calloc(size_t nmemb, size_t size);
+void *__libc_realloc(void *ptr, size_t size);
 
 static struct {
     bool is_armed, fails_once;
@@ -58,15 +58,15 @@ malloc(size_t size)
 }
 
 void *
-calloc(size_t n, size_t size)
+calloc(size_t nmemb, size_t size)
 {
-    return has_run_out() ? NULL : __libc_calloc(n, size);
+    return has_run_out() ? NULL : __libc_calloc(nmemb, size);
 }
 
 void *
-realloc(void *old, size_t size)
+realloc(void *ptr, size_t size)
 {
-    return has_run_out() ? NULL : __libc_realloc(old, size);
+    return has_run_out() ? NULL : __libc_realloc(ptr, size);
 }
 
 struct group *
