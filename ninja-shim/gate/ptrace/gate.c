@@ -352,9 +352,10 @@ on_birth(struct gate *gate, pid_t pid)
         return;
     }
     struct tracee *tracee = add_child(tracer, known, pid);
-    if (!tracee)
+    if (tracee)
+        send_off(gate, tracee);
+    else
         table_out_of_memory();
-    send_off(gate, tracee);
 }
 
 static bool
