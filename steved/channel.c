@@ -51,10 +51,8 @@ has_custom_io(const struct channel *channel, struct fuse_session *fuse, int fd)
 {
     const struct fuse_custom_io io = {.writev = channel->answer, .read = on_read};
 
-    if (!steps_allow_custom_io())
-        return false;
     fuse_set_log_func(on_needless_message);
-    bool has = fuse_session_custom_io(fuse, &io, fd) == 0;
+    bool has = steps_allow_custom_io() && fuse_session_custom_io(fuse, &io, fd) == 0;
     fuse_set_log_func(on_fuse_message);
     return has;
 }
