@@ -17,7 +17,7 @@
 static void
 on_open(fuse_req_t request, struct fuse_file_info *fi)
 {
-    const struct session *session = fuse_req_userdata(request);
+    struct session *session = fuse_req_userdata(request);
 
     if (session_open(request, &fi->fh) < 0) {
         fuse_reply_err(request, ENOMEM);
@@ -25,7 +25,7 @@ on_open(fuse_req_t request, struct fuse_file_info *fi)
     }
     fi->direct_io = 1;
     fi->nonseekable = 1;
-    if (fuse_reply_open(request, fi) != 0)
+    if (channel_give(&session->channel, fuse_reply_open(request, fi)) != 0)
         session_close(session, fi->fh);
 }
 

@@ -102,7 +102,7 @@ static bool
 store(struct program *program)
 {
     const struct notify *notify = &program->notify;
-    int device_fd = fuse_session_fd(program->session.fuse);
+    int device_fd = program->session.channel.fd;
 
     if (!can_be_kept(program))
         return true;

@@ -36,7 +36,7 @@ replay_greeting(struct session *session)
 static void
 answer_again(const struct session *session, const void *answer, size_t size)
 {
-    if (size > 0 && write(fuse_session_fd(session->fuse), answer, size) < 0 && errno != ENOENT)
+    if (size > 0 && write(session->channel.fd, answer, size) < 0 && errno != ENOENT)
         message_errno(errno, "take over: answer");
 }
 

@@ -113,6 +113,15 @@ storm() {
     storm both "${STORM_ROUNDS-15}" 12 8
 }
 
+# A libfuse may be built without custom I/O (steved/channel.h).
+@test 'with a libfuse that knows no custom I/O: killed between any two steps' {
+    [ -x "$STEPS" ] || skip 'steved is not built'
+    export STEVED_NO_CUSTOM_IO=1
+    STEVED_STEPS=250 keep "$STEPS" --jobs 5
+    find -L "/proc/$(server_pid)/fd" -type p | grep -q .
+    storm both "${STORM_ROUNDS-5}" 12 8
+}
+
 @test 'killed between any two steps below a make and a jobwrap' {
     ! is_sanitized || skip 'sanitizers are slow, and see the rounds before'
     require_tool MAKE441
