@@ -216,6 +216,8 @@ jobwrap_begin(struct jobwrap *jobwrap)
         message("start: %s", strerror(-result));
         return false;
     }
+    if (jobwrap->options.report_file && result_file_check(jobwrap->options.report_file) < 0)
+        return false;
     if (!open_recorder(jobwrap))
         return false;
     if (wait_for_keeper(jobwrap) < 0 ||

@@ -258,7 +258,7 @@ draw_memory(const struct top_view *view)
     else if (status->memory_available_bytes)
         print_line(2, A_NORMAL,
                    "memory: %" PRIu64 " MiB available, %" PRIu64 " to stay free, %" PRIu64
-                   " expected; %u jobs wait for it",
+                   " expected; %u jobs wait",
                    MIB(status->memory_available_bytes), MIB(status->memory_floor_bytes),
                    MIB(status->memory_growth_bytes), status->memory_waiting);
 }
