@@ -101,7 +101,7 @@ steved_without_memory() {
         printf + | dd of="$NO_MEMORY_SINCE" conv=notrunc status=none
         for _ in 1 2; do
             "$JOBWRAP" --parent="$SERVER" --no-shims true || true
-            dd if="$SERVER" bs=1 count=1 status=none of=token || true
+            dd if="$SERVER" bs=1 count=1 status=none of="$BATS_TEST_TMPDIR/token" || true
         done
         wait_for 10 steved_has free 2
         stop "$STEVED_PID"
