@@ -520,9 +520,10 @@ explain(const struct watch *watch, int error)
     else if (client_is_gone(error))
         message("watch %s: the server has ended", name);
     else if (error == -ENOTTY)
-        message("watch %s: an older server, which tells no events", name);
+        message("watch %s: this server is too old to report events", name);
     else
-        message("watch %s: %s", name, error == -ENOSPC ? "too many others do" : strerror(-error));
+        message("watch %s: %s", name,
+                error == -ENOSPC ? "too many others are watching" : strerror(-error));
     return EXIT_FAILURE;
 }
 

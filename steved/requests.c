@@ -319,7 +319,7 @@ notify(struct opening *opening)
 {
     if (!opening->pollhandle)
         return;
-    answer_notify(opening->pollhandle);
+    answer_notify(opening->server->channel, opening->pollhandle);
     opening->pollhandle = NULL;
     opening->poller = NULL;
 }

@@ -19,6 +19,7 @@
 #include "steved/options.h"
 #include "steved/state.h"
 
+struct channel;
 struct client;
 struct opening;
 struct pool;
@@ -41,6 +42,7 @@ struct server {
 
     struct state *state; /* what a server that comes after this one has to know */
     struct pool *pool;
+    struct channel *channel; /* to the kernel */
     struct memory_arbiter arbiter;
     struct throttle throttle; /* limits as they are set now */
     struct stream stream;     /* of events */

@@ -634,7 +634,7 @@ set_id_setup() {
     set_id_setup
     run -0 --separate-stderr as_nobody ./jobgate --jobs-of=xargs -- sh -c './id -u; exit $?'
     [ "$output" = "$(id -u nobody)" ]
-    [[ $stderr == "jobgate: './id -u' runs without the privilege"* ]]
+    [[ $stderr == "jobgate: './id -u' is a set-id program, and runs without its privilege"* ]]
     all_is_well
 }
 

@@ -159,7 +159,7 @@ two_builds() {
     run --separate-stderr "$JOBWRAP" -j4 --report make -C "$BATS_TEST_TMPDIR/tree"
     [ "$status" = 0 ]
     # shellcheck disable=SC2154 # bats sets it
-    [[ $stderr == *'jobs at once: '*' in the mean, 4 at most'* ]]
+    [[ $stderr == *'jobs at once: '*' on average, 4 at most'* ]]
     make_fifo "$BATS_TEST_TMPDIR/parent" 3
     "$JOBWRAP" --parent="$BATS_TEST_TMPDIR/parent" --report="$BATS_TEST_TMPDIR/report" \
         make -C "$BATS_TEST_TMPDIR/tree"

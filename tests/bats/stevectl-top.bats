@@ -127,7 +127,7 @@ hold() {
     press p
     wait_for 10 shows "^ +$BASHPID +1 +0 +5\.0 +200 "
     press h
-    wait_for 10 shows 'pause it, or have it go on'
+    wait_for 10 shows 'pause it, or continue it'
     press '?' s
     wait_for 10 shows 'sort \(by waiting\)'
     # What cannot be is said, and nothing has changed.

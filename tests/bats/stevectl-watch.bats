@@ -169,7 +169,7 @@ END
     wait_for 20 grep -q two.c steved
     seen steved "e['event'] == 'job-started' and e['name'] == 'cc ?[31m one.c' and e['job'] == 7 and e['uid'] == $UID and e['expected_bytes'] == (1 << 64) - 1" \
         "e['event'] == 'job-ended' and e['pid'] == 1234567 and e['duration_ns'] == 2 * 10**9 and e['bytes'] == 1 << 20"
-    run ! grep -q 4711 steved
+    run ! grep -qE '":4711[,}]' steved
     seen jobwrap 'e["event"] == "job-ended" and e["name"] == "cc two.c"'
 }
 

@@ -124,7 +124,7 @@ answer_on_interrupt(const struct request *request,
 }
 
 void
-answer_notify(struct fuse_pollhandle *pollhandle)
+answer_notify(struct channel *channel, struct fuse_pollhandle *pollhandle)
 {
     answer_forget(pollhandle);
 }
