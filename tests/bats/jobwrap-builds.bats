@@ -193,6 +193,6 @@ two_builds() {
     "$JOBWRAP" -j2 --report=/dev/stdout echo said >out
     [ "$(head -n 1 out)" = said ]
     grep -q '"jobs": *2' out
-    run -0 "$JOBWRAP" --report=/no/such/file true
+    run -125 "$JOBWRAP" --report=/no/such/file true
     [[ $output == 'jobwrap: write /no/such/file: '* ]]
 }
