@@ -304,7 +304,7 @@ END
     echo "$output"
     [ "$status" = 0 ]
     kills_are 0
-    [[ $output == *'stands still until there is memory again'* ]]
+    [[ $output == *'is stopped until there is memory again'* ]]
     [[ $output != *'put off'* ]]
 }
 
