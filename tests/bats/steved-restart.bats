@@ -329,7 +329,7 @@ refuses_inherited() {
     refuses_inherited -3 state:device 'it is no file'
     refuses_inherited -3 device:state 'it is no file'
     for FDS in 2x -1 2000000000 ''; do
-        refuses_inherited -1 device:state "LISTEN_FDS '$FDS' is no number"
+        refuses_inherited -1 device:state "LISTEN_FDS '$FDS' is not a number"
     done
 }
 
