@@ -233,6 +233,8 @@ jobwrap_begin(struct jobwrap *jobwrap)
         message("start: %s", strerror(-result));
         return false;
     }
+    if (jobwrap->options.report_file && result_file_check(jobwrap->options.report_file) < 0)
+        return false;
     if (!open_recorder(jobwrap))
         return false;
     if (wait_for_keeper(jobwrap) < 0 ||
@@ -320,8 +322,8 @@ cover_left_jobs(struct jobwrap *jobwrap, unsigned most)
 
     if (left > ledger_borrowed(&jobwrap->ledger))
         message(
-            "jobs that %s has left behind run on in the slot that it was lent; waiting for their "
-            "end, or a token",
+            "jobs that %s has left behind still run in its implicit slot; waiting until they end, "
+            "or for a token",
             jobwrap->options.command[0]);
     struct event *parent = waiting_watch(&jobwrap->ledger, jobwrap->base);
     while (parent && left > ledger_borrowed(&jobwrap->ledger)) {
@@ -372,7 +374,7 @@ static void
 say_what_is_held(const struct jobwrap *jobwrap, unsigned hold)
 {
     if (hold > 0)
-        message("jobs that %s has left behind run on; process %d holds %u of its tokens until "
+        message("jobs that %s has left behind still run; process %d holds %u of its tokens until "
                 "they end",
                 jobwrap->options.command[0],
                 jobwrap->is_keeper_alive ? jobwrap->keeper.pid : getpid(), hold);

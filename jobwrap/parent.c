@@ -16,7 +16,7 @@ withhold(struct parent *parent, const struct options *options, const char *why)
 {
     parent->is_withheld = true;
     message("%s; no parent jobserver, %s", why ? why : "the jobserver in MAKEFLAGS is not for us",
-            options->jobs ? "so that -j is the number of jobs" : "using -j1");
+            options->jobs ? "so -j is the number of jobs" : "using -j1");
 }
 
 /* MAKEFLAGS, as a profile sets it, names the user's own steved, which does not serve. */
@@ -89,8 +89,8 @@ parent_set_weight(const struct parent *parent, unsigned weight)
                 client_name(client), STEVED_WEIGHT_DEFAULT);
     else if (result < 0)
         message("--weight=%u at %s: %s", weight, client_name(client),
-                result == -ENOTTY  ? "it knows no weights"
-                : result == -EBUSY ? "the build around it has the share"
+                result == -ENOTTY  ? "it does not support weights"
+                : result == -EBUSY ? "its share is that of the build around it"
                                    : strerror(-result));
 }
 

@@ -331,7 +331,7 @@ private_fifo_make(struct private_fifo *fifo, const char *group, unsigned tokens)
         if (result < 0)
             message("make a FIFO (%s), or a pipe: %s", reasons, strerror(-result));
         else
-            message("no FIFO can be made (%s); a pipe takes its place, for this user only",
+            message("cannot make a FIFO (%s); using a pipe, which only this user can open",
                     reasons);
     }
     free(why_not);

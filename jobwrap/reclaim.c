@@ -95,6 +95,10 @@ void
 reclaim_happened(struct reclaim *reclaim, uint32_t happened, unsigned lent)
 {
     losses_note_lent(&reclaim->losses, lent);
+    /* Until then only processes of ours have it open. One of them becomes the command, and closes it by that: it would
+     * be taken for a client that has died, and whatever is lent by then for lost. */
+    if (reclaim->clients.command == 0)
+        return;
     if (happened & FIFO_WATCH_CLOSES)
         losses_suspect(&reclaim->losses, lent);
     if (happened & (IN_OPEN | FIFO_WATCH_CLOSES))

@@ -167,7 +167,7 @@ write_off(struct relay *relay, const struct losses_decision *decision)
     unsigned lost = decision->lost;
 
     if (lost > 0)
-        message("%u %s lost in the build: who had %s has died", lost,
+        message("%u %s lost in the build: the process that had %s has died", lost,
                 lost == 1 ? "token was" : "tokens were", lost == 1 ? "it" : "them");
     relay->report->lost += lost;
     give_up(relay, lost + decision->back);
@@ -390,7 +390,7 @@ relay_start(struct relay *relay, struct event_base *base, unsigned floating, uns
     if (result < 0)
         return result;
     if (why < 0)
-        message("inotify: %s; jobs may begin later than they could", strerror(-why));
+        message("inotify: %s; jobs may start later than they could", strerror(-why));
     /* What is taken from the FIFO is seen only when it is looked at for another reason: so all that the
      * build may have lies in it, until it is asked for. */
     config.floating = relay->watch.fd < 0 ? cap : floating;
@@ -416,7 +416,7 @@ relay_fill(struct relay *relay, struct event_base *base)
     source_leave(relay->source);
     if (why == 0)
         return watch_own(relay, base);
-    message("inotify: %s; tokens that are lost or too many are found late%s", strerror(-why),
+    message("inotify: %s; lost and surplus tokens are found late%s", strerror(-why),
             relay->has_report ? ", and the report knows nothing of jobs" : "");
     return 0;
 }

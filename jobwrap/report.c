@@ -87,8 +87,7 @@ print(const struct report *report, unsigned jobs, const char *parent)
 {
     message("%.2f s with at most %u jobs from %s", seconds(report->since_ns - report->start_ns),
             jobs, parent ? parent : "its own pool");
-    message("jobs at once: %.2f in the mean, %u at most", report_mean_jobs(report),
-            report->highest);
+    message("jobs at once: %.2f on average, %u at most", report_mean_jobs(report), report->highest);
     if (parent)
         message("tokens borrowed: %" PRIu64 " times, at most %u at once", report->borrowings,
                 report->most_borrowed);

@@ -117,7 +117,7 @@ put_memory_figures(FILE *out, const struct memory_totals *memory)
 
     put_figure(out, "Memory of all jobs, at most", "%s", bytes_text(text, memory->peak_bytes));
     if (memory->unheld_peak_bytes > memory->peak_bytes)
-        put_figure(out, "The same if none had waited, about", "%s",
+        put_figure(out, "Estimate if no job had waited", "%s",
                    bytes_text(text, memory->unheld_peak_bytes));
 }
 
@@ -127,7 +127,7 @@ put_figures(FILE *out, const struct recorder *recorder, const struct report *rep
     const struct timeline_counts *counts = &recorder->timeline.counts;
 
     put_time_figure(out, "Time", report->since_ns - report->start_ns);
-    put_figure(out, "Jobs at once", "%.2f in the mean, %u at most", report_mean_jobs(report),
+    put_figure(out, "Jobs at once", "%.2f on average, %u at most", report_mean_jobs(report),
                report->highest);
     put_figure(out, "Jobs seen at gates", "%" PRIu64 ", of which %" PRIu64 " failed", counts->jobs,
                counts->failed);
@@ -135,7 +135,7 @@ put_figures(FILE *out, const struct recorder *recorder, const struct report *rep
     put_time_figure(out, "Jobs waited for tokens", counts->waited_ns[TIMELINE_FOR_TOKEN]);
     put_time_figure(out, "Jobs waited for memory", counts->waited_ns[TIMELINE_FOR_MEMORY]);
     if (counts->put_off > 0 || counts->stopped > 0)
-        put_figure(out, "For want of memory", "%" PRIu64 " put off, %" PRIu64 " stopped",
+        put_figure(out, "For lack of memory", "%" PRIu64 " put off, %" PRIu64 " stopped",
                    counts->put_off, counts->stopped);
     if (report->lost > 0 || report->dropped > 0)
         put_figure(out, "Tokens", "%" PRIu64 " lost, %" PRIu64 " returned without having been lent",
@@ -165,12 +165,12 @@ write_tokens(FILE *out, const struct recorder *recorder, const struct report *re
 {
     const struct series *series = recorder->series;
     const struct chart_line lines[] = {
-        {&series[RECORDED_HELD], "Tokens that jobs have", "one", CHART_AREA, CHART_MEAN},
+        {&series[RECORDED_HELD], "Tokens in use", "one", CHART_AREA, CHART_MEAN},
         {&series[RECORDED_JOBS], "Jobs at once, at most", "limit", CHART_LINE, CHART_MOST},
     };
     char description[80];
 
-    snprintf(description, sizeof(description), "%.2f tokens in the mean, %u at most.",
+    snprintf(description, sizeof(description), "%.2f tokens on average, %u at most.",
              report_mean_jobs(report), report->highest);
     const struct chart chart = {.id = "tokens",
                                 .title = "Tokens over time",
@@ -200,7 +200,7 @@ write_waiting(FILE *out, const struct recorder *recorder, const struct report *r
              "At most %.0f jobs waited for a token at one time, and %.0f for memory.",
              series_highest(for_token), series_highest(for_memory));
     const struct chart chart = {.id = "waiting",
-                                .title = "Jobs that wait, over time",
+                                .title = "Waiting jobs over time",
                                 .description = description,
                                 .unit = "",
                                 .divisor = 1,
@@ -216,7 +216,7 @@ write_memory_chart(FILE *out, const struct recorder *recorder, const struct repo
     const struct series *series = recorder->series;
     const struct chart_line lines[] = {
         {&series[RECORDED_USED], "Used by jobs", "one", CHART_AREA, CHART_MOST},
-        {&series[RECORDED_EXPECTED], "Used when all that run have grown", "two", CHART_LINE,
+        {&series[RECORDED_EXPECTED], "Used when all running jobs have grown", "two", CHART_LINE,
          CHART_MOST},
         {&series[RECORDED_AVAILABLE], "Available", "three", CHART_LINE, CHART_LEAST},
         {&series[RECORDED_FLOOR], "Floor, which stays available", "limit", CHART_LINE, CHART_MOST},
@@ -244,7 +244,7 @@ write_memory(FILE *out, const struct recorder *recorder, const struct report *re
     if (recorder->series[RECORDED_USED].has_value)
         write_memory_chart(out, recorder, report);
     else
-        fputs("<section><h2>Memory</h2>\n<p>No gate has told of memory.</p></section>\n", out);
+        fputs("<section><h2>Memory</h2>\n<p>No gate has reported memory.</p></section>\n", out);
 }
 
 /* --- the tables --- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,6 +75,22 @@ replace(const char *file, const char *text)
         close(fd);
     }
     free(temporary);
+    return result;
+}
+
+int
+result_file_check(const char *file)
+{
+    char *copy = strdup(file);
+
+    if (!copy)
+        return -ENOMEM;
+    const bool may =
+        is_replaceable(file) ? access(dirname(copy), W_OK | X_OK) == 0 : access(file, W_OK) == 0;
+    const int result = may ? 0 : -errno;
+    free(copy);
+    if (result < 0)
+        message("write %s: %s", file, strerror(-result));
     return result;
 }
 

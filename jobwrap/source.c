@@ -85,7 +85,7 @@ borrow(struct source *source)
         source->borrowed++;
         pay_implicit(source);
     } else if (result == -ENOSPC) {
-        message("ledger: %u tokens are all that it has room for", source_borrowed(source));
+        message("ledger: there is no room for more than %u tokens", source_borrowed(source));
         source->limit = all;
     } else if (result < 0) {
         lose_parent(source, "acquire from", result);

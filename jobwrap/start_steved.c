@@ -37,7 +37,7 @@ judge_directory(void)
     if (!runtime || runtime[0] != '/')
         return "XDG_RUNTIME_DIR is not set";
     if (stat(runtime, &status) < 0 || !S_ISDIR(status.st_mode))
-        return "XDG_RUNTIME_DIR is no directory";
+        return "XDG_RUNTIME_DIR is not a directory";
     if (status.st_uid != geteuid() || status.st_mode & (S_IWGRP | S_IWOTH))
         return "XDG_RUNTIME_DIR is not this user's alone";
     return NULL;
@@ -57,7 +57,7 @@ static const char *
 judge(void)
 {
     if (geteuid() == 0)
-        return "root has a service for that";
+        return "root should use the service instead";
     if (access("/dev/fuse", R_OK | W_OK) < 0)
         return "/dev/fuse cannot be used";
     if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1)
@@ -65,7 +65,7 @@ judge(void)
     if (!has_fusermount())
         return "there is no fusermount3";
     if (cpus_are_reduced())
-        return "it would serve all builds, and this one may use some CPUs only";
+        return "it would serve all builds, but this one may use only some CPUs";
     return judge_directory();
 }
 
@@ -129,7 +129,7 @@ wait_until_it_serves(pid_t pid)
 
     if (pidfd < 0 || !has_ended(pidfd)) {
         kill(pid, SIGKILL);
-        why_not = pidfd < 0 ? "nobody could tell it of a client's death" : "it does not get ready";
+        why_not = pidfd < 0 ? "it could not notice a client's death" : "it was not ready in time";
     }
     /* Who cannot be killed yet is not waited for. */
     if (waitpid(pid, &status, why_not ? WNOHANG : 0) == pid && WIFEXITED(status) &&
@@ -143,7 +143,7 @@ wait_until_it_serves(pid_t pid)
 static const char *
 run(bool is_verbose)
 {
-    const char *why_not = "there is none to be found";
+    const char *why_not = "none was found";
     char *program = find_steved(), *mount = environment_user_mount();
     pid_t pid;
 

@@ -8,10 +8,10 @@
 #include <sys/types.h>
 
 #include "libjobserver/client.h"
+#include "libjobserver/events/readers.h"
 
 struct told {
-    bool is_read;       /* at the parent, as it has said last */
-    int64_t silence_ns; /* if not: it is asked again from then on */
+    struct event_readers readers; /* at the parent */
 };
 
 /* events: as the process `pid` has told them. true: somebody reads at the parent. */

@@ -142,9 +142,9 @@ do_without(const char *script)
     const char *strict = getenv(STRICT);
     bool stops = strict && *strict;
 
-    message("the first line of %s has Python ignore PYTHONPATH (-I, -E or -S), and the adapter on "
-            "it; %s",
-            script, stops ? "stops, because of --strict" : "goes on without a jobserver");
+    message("the first line of %s makes Python ignore PYTHONPATH (-I, -E or -S), and so our "
+            "adapter; %s",
+            script, stops ? "stopping, because of --strict" : "continuing without a jobserver");
     if (stops)
         exit(STATUS_STRICT);
 }

@@ -44,9 +44,9 @@ def say(text: str) -> None:
 def do_without(why: str, choice: Choice) -> None:
     """Why there will be no tokens; the user may have decided that then there is no emerge."""
     if choice.strict:
-        say(f"{why}; stops, because of --strict")
+        say(f"{why}; stopping, because of --strict")
         sys.exit(STATUS_STRICT)
-    say(f"{why}; goes on without a jobserver")
+    say(f"{why}; continuing without a jobserver")
 
 
 # --- the jobs ---
@@ -79,11 +79,11 @@ class Jobs:
         self.tokens = None
         self.free_merges()
         if self.choice.strict:
-            say(f"{error}; stops, because of --strict")
+            say(f"{error}; stopping, because of --strict")
             self.is_stopped = True
             self.scheduler.terminate()
         else:
-            say(f"{error}; goes on without a jobserver")
+            say(f"{error}; continuing without a jobserver")
             self.scheduler._sched_iface.call_soon(self.scheduler._schedule)
 
     def free_merges(self) -> None:

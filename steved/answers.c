@@ -4,57 +4,74 @@
 #include <fuse_lowlevel.h>
 #include <sys/uio.h>
 
+#include "steved/channel.h"
+
 void
 answer_error(const struct request *request, int error)
 {
-    fuse_reply_err(request->handle, error);
+    struct channel *channel = fuse_req_userdata(request->handle);
+
+    channel_give(channel, fuse_reply_err(request->handle, error));
 }
 
 void
 answer_waiting(struct fuse_req *handle, int error)
 {
-    fuse_reply_err(handle, error);
+    struct channel *channel = fuse_req_userdata(handle);
+
+    channel_give(channel, fuse_reply_err(handle, error));
 }
 
 /* Rule 4: all bytes are the same. */
 bool
 answer_token(struct fuse_req *handle)
 {
+    struct channel *channel = fuse_req_userdata(handle);
     static const char token[1] = {'+'};
 
-    return fuse_reply_buf(handle, token, sizeof(token)) == 0;
+    return channel_give(channel, fuse_reply_buf(handle, token, sizeof(token))) == 0;
 }
 
 void
 answer_empty(const struct request *request)
 {
-    fuse_reply_buf(request->handle, NULL, 0);
+    struct channel *channel = fuse_req_userdata(request->handle);
+
+    channel_give(channel, fuse_reply_buf(request->handle, NULL, 0));
 }
 
 void
 answer_written(const struct request *request, size_t size)
 {
-    fuse_reply_write(request->handle, size);
+    struct channel *channel = fuse_req_userdata(request->handle);
+
+    channel_give(channel, fuse_reply_write(request->handle, size));
 }
 
 void
 answer_poll(const struct request *request, unsigned ready)
 {
-    fuse_reply_poll(request->handle, ready);
+    struct channel *channel = fuse_req_userdata(request->handle);
+
+    channel_give(channel, fuse_reply_poll(request->handle, ready));
 }
 
 void
 answer_ioctl(const struct request *request, const void *out, size_t size)
 {
-    fuse_reply_ioctl(request->handle, 0, size ? out : NULL, size);
+    struct channel *channel = fuse_req_userdata(request->handle);
+
+    channel_give(channel, fuse_reply_ioctl(request->handle, 0, size ? out : NULL, size));
 }
 
 void
 answer_ioctl_retry(const struct request *request, void *argument, size_t in_size, size_t out_size)
 {
+    struct channel *channel = fuse_req_userdata(request->handle);
     struct iovec in = {argument, in_size}, out = {argument, out_size};
 
-    fuse_reply_ioctl_retry(request->handle, &in, in_size ? 1 : 0, &out, out_size ? 1 : 0);
+    channel_give(channel, fuse_reply_ioctl_retry(request->handle, &in, in_size ? 1 : 0, &out,
+                                                 out_size ? 1 : 0));
 }
 
 bool
@@ -71,9 +88,9 @@ answer_on_interrupt(const struct request *request,
 }
 
 void
-answer_notify(struct fuse_pollhandle *pollhandle)
+answer_notify(struct channel *channel, struct fuse_pollhandle *pollhandle)
 {
-    fuse_lowlevel_notify_poll(pollhandle);
+    channel_give(channel, fuse_lowlevel_notify_poll(pollhandle));
     fuse_pollhandle_destroy(pollhandle);
 }
 

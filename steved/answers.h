@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct channel;
 struct fuse_req;        /* libfuse's fuse_req_t */
 struct fuse_pollhandle; /* where the kernel wants to hear that a poll may have another answer */
 
@@ -48,5 +49,5 @@ void answer_on_interrupt(const struct request *request,
                          void (*interrupted)(struct fuse_req *handle, void *data), void *data);
 
 /* Tells the kernel to poll again; the handle is no more. */
-void answer_notify(struct fuse_pollhandle *pollhandle);
+void answer_notify(struct channel *channel, struct fuse_pollhandle *pollhandle);
 void answer_forget(struct fuse_pollhandle *pollhandle);

@@ -344,7 +344,7 @@ introduce(struct file *file, pid_t pid, uid_t uid)
         /* A hidden thread that is not its process' first looks like a process, too. */
         bool is_there = pidfd != -ESRCH && pidfd != -EINVAL && pidfd != -ENOENT;
         if (is_there && !server->is_short_of_pidfds)
-            message_errno(-pidfd, "watch process %d, which is charged by its descriptor only",
+            message_errno(-pidfd, "watch process %d: its tokens belong to its descriptor",
                           (int)pid);
         server->is_short_of_pidfds |= is_there;
         return NULL;

@@ -85,8 +85,7 @@ parse_pid(const char *command, const char *text, pid_t *pid)
     unsigned number;
 
     if (!usage_parse_number(text, 1, INT_MAX, &number)) {
-        message("%s '%s': the number of a process is needed, as stevectl status shows it", command,
-                text);
+        message("%s '%s': a pid is needed, as stevectl status shows it", command, text);
         return false;
     }
     *pid = (pid_t)number;
@@ -100,7 +99,7 @@ set_pause(struct ctl_server *server, const char *command, bool is_paused, int ar
     pid_t pid;
 
     if (argc != 1) {
-        message("%s takes the number of one process", command);
+        message("%s takes one pid", command);
         return EXIT_USAGE;
     }
     if (!parse_pid(command, argv[0], &pid))
@@ -129,7 +128,7 @@ ctl_weight(struct ctl_server *server, int argc, char **argv)
     pid_t pid;
 
     if (argc != 2) {
-        message("weight takes the number of a process and a weight");
+        message("weight takes a pid and a weight");
         return EXIT_USAGE;
     }
     if (!parse_pid("weight", argv[0], &pid))

@@ -61,18 +61,19 @@ print_pool(const struct steved_status *status)
         uint64_t value;
     } metrics[] = {
         {"jobs", "gauge", "Tokens that may be held at once.", status->jobs},
-        {"min_jobs", "gauge", "Tokens that limits let be granted.", status->min_jobs},
-        {"debt_tokens", "gauge", "Tokens to be returned before one is granted again.",
+        {"min_jobs", "gauge", "Tokens that limits never hold back.", status->min_jobs},
+        {"debt_tokens", "gauge", "Tokens that must be returned before one is granted again.",
          status->debt},
         {"waiting_clients", "gauge", "Readers and pollers whose turn has not come.",
          status->waiting},
         {"paused_clients", "gauge", "Of those waiting, the ones whose build is paused.",
          status->paused},
-        {"unpaid_slots", "gauge", "Implicit slots that run besides the tokens.", status->unpaid},
+        {"unpaid_slots", "gauge", "Jobs that run without a token, in implicit slots.",
+         status->unpaid},
         {"accounts", "gauge", "Builds and sessions that shares are counted by.", status->accounts},
         {"tokens_granted_total", "counter", "Tokens granted.", status->granted},
         {"tokens_returned_total", "counter", "Tokens returned by clients.", status->returned},
-        {"tokens_reclaimed_total", "counter", "Tokens taken back from the dead.",
+        {"tokens_reclaimed_total", "counter", "Tokens taken back from dead clients.",
          status->reclaimed},
         {"foreign_returns_total", "counter", "Tokens returned by another process than the holder.",
          status->foreign},
@@ -97,11 +98,11 @@ print_memory(const struct steved_status *status)
         return;
     print_number("memory_available_bytes", "gauge", "Memory available, where builds see least.",
                  status->memory_available_bytes);
-    print_number("memory_floor_bytes", "gauge", "Memory of that which is to stay free.",
+    print_number("memory_floor_bytes", "gauge", "Memory that must stay free of that.",
                  status->memory_floor_bytes);
     print_number("memory_growth_bytes", "gauge", "Memory that running jobs are expected to need.",
                  status->memory_growth_bytes);
-    print_number("memory_running_jobs", "gauge", "Jobs of builds that tell of memory.",
+    print_number("memory_running_jobs", "gauge", "Running jobs of builds that report memory.",
                  status->memory_running);
     print_number("memory_waiting_jobs", "gauge", "Jobs that wait for memory.",
                  status->memory_waiting);
@@ -117,7 +118,7 @@ print_throttle(const struct steved_throttle *throttle)
     print_decimal("held_back_seconds", "For how long grants have been held back.",
                   (double)throttle->held_back_ms / 1000);
     if (throttle->wanted_bytes) {
-        print_number("limit_memory_wanted_bytes", "gauge", "Memory that is to be available.",
+        print_number("limit_memory_wanted_bytes", "gauge", "Memory that must be available.",
                      throttle->wanted_bytes);
         print_number("limit_memory_available_bytes", "gauge", "Memory available for that limit.",
                      throttle->available_bytes);

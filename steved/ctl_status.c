@@ -32,7 +32,7 @@ print_memory(const struct steved_status *status)
 {
     if (!status->memory_available_bytes)
         return;
-    printf("memory     %6" PRIu64 "   MiB available, of which %" PRIu64 " are to stay free\n",
+    printf("memory     %6" PRIu64 "   MiB available, of which %" PRIu64 " must stay free\n",
            MIB(status->memory_available_bytes), MIB(status->memory_floor_bytes));
     printf("growth     %6" PRIu64 "   MiB that %u running %s still expected to need\n",
            MIB(status->memory_growth_bytes), status->memory_running,
@@ -48,22 +48,23 @@ print_totals(const struct steved_status *status)
         printf(", at most %u by one client", status->per_process_limit);
     if (status->per_user_limit)
         printf(", at most %u by one user", status->per_user_limit);
-    printf("\nfree       %6u\nheld       %6u\nreserved   %6u   set aside for who polled\n"
+    printf("\nfree       %6u\nheld       %6u\nreserved   %6u   set aside for clients that polled\n"
            "waiting    %6u   readers and pollers whose turn has not come\n",
            status->free, status->held, status->reserved, status->waiting);
     if (status->paused)
-        printf("paused     %6u   of those waiting, whose build is paused\n", status->paused);
+        printf("paused     %6u   of these wait because their build is paused\n", status->paused);
     if (status->debt)
-        printf("debt       %6u   to be returned before one is granted again\n", status->debt);
+        printf("debt       %6u   must be returned before one is granted again\n", status->debt);
     if (status->unpaid)
-        printf("unpaid     %6u   jobs besides these: implicit slots that nobody pays for; "
+        printf("unpaid     %6u   jobs beyond these, in implicit slots that nobody pays for; "
                "jobwrap would\n",
                status->unpaid);
     if (status->reclaimed)
-        printf("reclaimed  %6" PRIu64 "   taken back from the dead, whose jobs may have run on\n",
+        printf("reclaimed  %6" PRIu64
+               "   taken back from dead clients, whose jobs may have run on\n",
                (uint64_t)status->reclaimed);
     if (status->dropped)
-        printf("dropped    %6" PRIu64 "   written by who owed nothing\n",
+        printf("dropped    %6" PRIu64 "   bytes written by processes that owed no token\n",
                (uint64_t)status->dropped);
     print_memory(status);
 }
@@ -391,7 +392,7 @@ repeat(struct client *client, const struct wanted *wanted)
     int error = wanted->every_s ? 0 : client_watch(client);
 
     if (error == -ENOTTY) {
-        message("status --watch: this server does not tell of changes; --watch=SECONDS would do");
+        message("status --watch: this server does not report changes; use --watch=SECONDS");
         return 0;
     }
     while (error == 0 && (error = print_once(client, wanted)) == 0) {

@@ -401,7 +401,8 @@ change_account(struct top *top, const char *what, struct steved_account wanted)
         build->weight = wanted.weight;
         build->is_paused = wanted.paused;
     } else if (error == -EPERM && wanted.named == STEVED_ACCOUNT_SET_PAUSE) {
-        say(top, "%s: only root, the server's own user and (what it has paused) the build's may",
+        say(top,
+            "%s: only root, the server's own user and (if it paused the build) the build's may",
             what);
     } else {
         tell_result(top, what, error);

@@ -24,7 +24,8 @@
 #define BUFFER_SIZE ((size_t)STEVED_EVENTS_PER_PAGE * 1024)
 
 struct client_name {
-    int32_t pid; /* 0: none */
+    int32_t pid;      /* 0: none */
+    uint64_t account; /* 0: the client has left */
     char name[STEVED_COMMAND_SIZE];
 };
 
@@ -34,6 +35,9 @@ struct watch {
     struct client_events events; /* that came last */
     struct steved_classes classes;
     struct client_name names[NAMES];
+    int64_t memory_ns;       /* when the last line about memory was printed */
+    uint32_t memory_in_line; /* jobs, as it said */
+    uint64_t memory_bytes;   /* as it said */
 };
 
 /* --- names --- */
@@ -45,11 +49,12 @@ place_of(struct watch *watch, int32_t pid)
 }
 
 static void
-keep_name(struct watch *watch, int32_t pid, const char name[STEVED_COMMAND_SIZE])
+keep_name(struct watch *watch, int32_t pid, uint64_t account, const char name[STEVED_COMMAND_SIZE])
 {
     struct client_name *place = place_of(watch, pid);
 
     place->pid = pid;
+    place->account = account;
     memmove(place->name, name, sizeof(place->name));
     place->name[sizeof(place->name) - 1] = '\0';
 }
@@ -65,6 +70,16 @@ name_of(struct watch *watch, const struct steved_event *event)
     return event->pid != 0 && place->pid == event->pid ? place->name : "";
 }
 
+/* NULL: nobody is known. */
+static const struct client_name *
+client_of_account(const struct watch *watch, uint64_t account)
+{
+    for (unsigned i = 0; i < NAMES && account != 0; i++)
+        if (watch->names[i].account == account)
+            return &watch->names[i];
+    return NULL;
+}
+
 static int
 keep_names(struct watch *watch)
 {
@@ -73,7 +88,7 @@ keep_names(struct watch *watch)
 
     while ((error = client_get_clients(watch->client, &page)) == 0 && page.count > 0) {
         for (unsigned i = 0; i < page.count; i++)
-            keep_name(watch, page.clients[i].pid, page.clients[i].command);
+            keep_name(watch, page.clients[i].pid, page.clients[i].account, page.clients[i].command);
         page = (struct steved_clients){.cursor = page.cursor};
     }
     return error;
@@ -343,6 +358,21 @@ print_job(const struct steved_event *event)
 }
 
 static void
+print_build(const struct watch *watch, const struct steved_event *event)
+{
+    const struct client_name *client = client_of_account(watch, event->account);
+
+    if (client)
+        printf(" %d %s", (int)client->pid, client->name);
+    else
+        printf(" account %" PRIu64, (uint64_t)event->account);
+    if (event->kind == STEVED_EVENT_WEIGHT)
+        printf(", %u", event->count);
+    else if (!event->status)
+        fputs(", no more", stdout);
+}
+
+static void
 print_rest(struct watch *watch, const struct steved_event *event, unsigned members)
 {
     const bool has_pid = members & WHO && event->pid != 0;
@@ -362,11 +392,8 @@ print_rest(struct watch *watch, const struct steved_event *event, unsigned membe
         printf(" %u", event->count);
         break;
     case STEVED_EVENT_WEIGHT:
-        printf(" %u of account %" PRIu64, event->count, (uint64_t)event->account);
-        break;
     case STEVED_EVENT_PAUSED:
-        printf(" account %" PRIu64 "%s", (uint64_t)event->account,
-               event->status ? "" : ", no more");
+        print_build(watch, event);
         break;
     case STEVED_EVENT_CAME:
         if (event->count != STEVED_WEIGHT_DEFAULT)
@@ -381,11 +408,31 @@ print_rest(struct watch *watch, const struct steved_event *event, unsigned membe
         printf("; %u used, %u waiting", event->used, event->waiting);
 }
 
+/* Of memory a gate tells ten times a second: too much to be read. */
+static bool
+is_worth_a_line(struct watch *watch, const struct steved_event *event)
+{
+    const int64_t time_ns = (int64_t)event->time_ns;
+    const bool is_other =
+        event->count != watch->memory_in_line || (event->bytes == 0) != (watch->memory_bytes == 0);
+
+    if (event->kind != STEVED_EVENT_MEMORY)
+        return true;
+    if (!is_other && time_ns - watch->memory_ns < NS_PER_S)
+        return false;
+    watch->memory_ns = time_ns;
+    watch->memory_in_line = event->count;
+    watch->memory_bytes = event->bytes;
+    return true;
+}
+
 static int
 print_line(struct watch *watch, const struct steved_event *event)
 {
     const struct shape *shape = shape_of(event);
 
+    if (!is_worth_a_line(watch, event))
+        return 0;
     print_time((int64_t)event->time_ns);
     printf("%-13s", shape->name);
     if (shape->members & JOB)
@@ -446,8 +493,10 @@ print_events(struct watch *watch, const struct client_events *page)
     for (unsigned i = 0; i < page->count && error == 0; i++) {
         const struct steved_event *event = &page->events[i];
         if (event->kind == STEVED_EVENT_CAME)
-            keep_name(watch, event->pid, event->name);
+            keep_name(watch, event->pid, event->account, event->name);
         error = watch->is_json ? print_json(watch, event) : print_line(watch, event);
+        if (event->kind == STEVED_EVENT_LEFT && place_of(watch, event->pid)->pid == event->pid)
+            place_of(watch, event->pid)->account = 0;
     }
     return error < 0 ? error : flush();
 }
@@ -490,9 +539,10 @@ explain(const struct watch *watch, int error)
     else if (client_is_gone(error))
         message("watch %s: the server has ended", name);
     else if (error == -ENOTTY)
-        message("watch %s: an older server, which tells no events", name);
+        message("watch %s: this server is too old to report events", name);
     else
-        message("watch %s: %s", name, error == -ENOSPC ? "too many others do" : strerror(-error));
+        message("watch %s: %s", name,
+                error == -ENOSPC ? "too many others are watching" : strerror(-error));
     return EXIT_FAILURE;
 }
 

@@ -17,7 +17,7 @@
 static void
 on_open(fuse_req_t request, struct fuse_file_info *fi)
 {
-    const struct session *session = fuse_req_userdata(request);
+    struct session *session = fuse_req_userdata(request);
 
     if (session_open(request, 0, &fi->fh) < 0) {
         fuse_reply_err(request, ENOMEM);
@@ -25,7 +25,7 @@ on_open(fuse_req_t request, struct fuse_file_info *fi)
     }
     fi->direct_io = 1;
     fi->nonseekable = 1;
-    if (fuse_reply_open(request, fi) != 0)
+    if (channel_give(&session->channel, fuse_reply_open(request, fi)) != 0)
         session_close(session, fi->fh);
 }
 
@@ -152,7 +152,8 @@ cuse_device_give(const struct server *server)
         return -ENODEV;
     }
     if (geteuid() != 0) {
-        message("%s stays as the system makes it: only root can give it to a group", path);
+        message("%s keeps the owner and group that the system gave it: only root can change them",
+                path);
         return 0;
     }
     if (chown(path, server->file_uid, server->file_gid) < 0 || chmod(path, server->file_mode) < 0) {

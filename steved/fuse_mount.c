@@ -213,7 +213,7 @@ on_rename(fuse_req_t request, fuse_ino_t parent, const char *name, fuse_ino_t ne
 static void
 on_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    const struct session *session = fuse_req_userdata(request);
+    struct session *session = fuse_req_userdata(request);
 
     const struct file *file = find_file(session->server, ino);
 
@@ -227,7 +227,8 @@ on_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
     };
     if (session_open(request, file->number, &answer.fh) < 0)
         fuse_reply_err(request, ENOMEM);
-    else if (fuse_reply_buf(request, (const char *)&answer, sizeof(answer)) != 0)
+    else if (channel_give(&session->channel,
+                          fuse_reply_buf(request, (const char *)&answer, sizeof(answer))) != 0)
         session_close(session, answer.fh);
 }
 

@@ -226,7 +226,7 @@ say_end(const struct guardian *guardian, int status)
     else if (WEXITSTATUS(status) != EXIT_SUCCESS)
         message("the server has ended with status %d", WEXITSTATUS(status));
     if (lives_are_over(&guardian->lives))
-        message("%u servers in a row were not ready before they died: no other is started",
+        message("%u servers in a row died before they were ready: no more are started",
                 LIVES_DEATHS_MAX);
 }
 
@@ -315,7 +315,7 @@ on_checked(struct guardian *guardian, int status)
 {
     guardian->check = 0;
     if (!WIFEXITED(status) || WEXITSTATUS(status) != EXIT_SUCCESS)
-        message("the program that is there now cannot go on: the server is not replaced");
+        message("the installed program cannot take over: the server is not replaced");
     else if (guardian->server > 0 && lives_replace(&guardian->lives))
         ask_to_end(guardian);
 }

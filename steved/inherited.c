@@ -60,7 +60,7 @@ take_named(struct inherited *inherited, const char *text, const char *names)
     unsigned count;
 
     if (!usage_parse_number(text, 0, PASSED_MAX, &count)) {
-        message("LISTEN_FDS '%s' is no number of descriptors", text);
+        message("LISTEN_FDS '%s' is not a number of descriptors", text);
         return -EINVAL;
     }
     char *copy = strdup(names);

@@ -90,7 +90,7 @@ say_missing_group(const struct server *server)
     if (server->file_uid == 0 && server->file_mode == 0600 &&
         !(options->mount_dir && mount_point_is_roots(options->mount_dir)))
         message("there is no group '%s': only root can use the file; "
-                "--group root says that this is meant",
+                "use --group root if that is what you want",
                 options->group);
 }
 
@@ -102,7 +102,7 @@ static bool
 store(struct program *program)
 {
     const struct notify *notify = &program->notify;
-    int device_fd = fuse_session_fd(program->session.fuse);
+    int device_fd = program->session.channel.fd;
 
     if (!can_be_kept(program))
         return true;
@@ -128,8 +128,8 @@ can_read_again(const struct program *program)
     if (!options->config || !program->identity.changes || geteuid() != 0 ||
         identity_can_read(&program->identity, options->config))
         return true;
-    message("--user '%s': this user cannot read %s, as a server has to that follows one which dies",
-            options->user, options->config);
+    message("--user '%s': this user cannot read %s, but must when a server has died", options->user,
+            options->config);
     return false;
 }
 
@@ -192,7 +192,7 @@ open_state(struct program *program)
         return true;
     /* What another one needs is not for us to take away. */
     program->is_refused = errno != EBUSY;
-    message("take over: the state of the server before: %s", what);
+    message("take over: the state of the last server: %s", what);
     return false;
 }
 
@@ -232,7 +232,7 @@ forget_one_alone(struct program *program)
 
     if (inherited->device_fd < 0 && inherited->state_fd < 0)
         return;
-    message("start anew: of the server before only the %s has been kept",
+    message("start anew: only the %s of the last server has been kept",
             inherited->device_fd < 0 ? FD_NAME_STATE : FD_NAME_DEVICE);
     close(inherited->device_fd < 0 ? inherited->state_fd : inherited->device_fd);
     forget_stored(program);

@@ -53,7 +53,7 @@ take_over(const char *path)
     if (usage_parse_number(path + strlen(NOTIFY_BY_FD), 0, INT_MAX, &fd) &&
         fcntl((int)fd, F_SETFD, FD_CLOEXEC) == 0)
         return (int)fd;
-    message("NOTIFY_SOCKET '%s' is no open descriptor", path);
+    message("NOTIFY_SOCKET '%s' is not an open descriptor", path);
     return -EBADF;
 }
 
@@ -98,7 +98,7 @@ notify_store(const struct notify *notify, const char *name, int fd)
     snprintf(state, sizeof(state), "FDSTORE=1\nFDNAME=%s", name);
     int error = packet_send(notify->fd, state, strlen(state), fd);
     if (error < 0)
-        message_errno(error, "have '%s' kept for the next server", name);
+        message_errno(error, "store '%s' for the next server", name);
     return error;
 }
 

@@ -307,7 +307,7 @@ set_from_command_line(struct options *options, int argc, char **argv)
     }
     if (!argv[optind])
         return;
-    message("there is no argument '%s' to be given", argv[optind]);
+    message("unexpected argument '%s' (see --help)", argv[optind]);
     exit(EXIT_USAGE);
 }
 

@@ -25,8 +25,8 @@ replay_greeting(struct session *session)
     session->is_taking_over = false;
     if (!session->is_refused && session->is_initialised)
         return 0;
-    message("take over: this version would agree with the kernel on other terms than the server "
-            "before");
+    message("take over: this version would agree with the kernel on other terms than the last "
+            "server did");
     return -EINVAL;
 }
 
@@ -36,7 +36,7 @@ replay_greeting(struct session *session)
 static void
 answer_again(const struct session *session, const void *answer, size_t size)
 {
-    if (size > 0 && write(fuse_session_fd(session->fuse), answer, size) < 0 && errno != ENOENT)
+    if (size > 0 && write(session->channel.fd, answer, size) < 0 && errno != ENOENT)
         message_errno(errno, "take over: answer");
 }
 
@@ -92,9 +92,8 @@ may_be_tried(const struct session *session, const struct fuse_in_header *request
 {
     if (tries <= TRIES_MAX)
         return true;
-    message(
-        "take over: %d servers have ended with the same request of process %d, which gets an error",
-        (int)tries, (int)request->pid);
+    message("take over: %d servers have ended at the same request of process %d: it gets an error",
+            (int)tries, (int)request->pid);
     answer_error_to(session, request, EIO);
     return false;
 }

@@ -323,7 +323,7 @@ notify(struct opening *opening)
 {
     if (!opening->pollhandle)
         return;
-    answer_notify(opening->pollhandle);
+    answer_notify(opening->file->server->channel, opening->pollhandle);
     opening->pollhandle = NULL;
     opening->poller = NULL;
 }

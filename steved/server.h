@@ -20,6 +20,7 @@
 #include "steved/options.h"
 #include "steved/state.h"
 
+struct channel;
 struct client;
 struct opening;
 struct pool;
@@ -59,6 +60,7 @@ struct server {
     mode_t file_mode;
 
     struct state *state; /* what a server that comes after this one has to know */
+    struct channel *channel; /* to the kernel */
     struct file files[STATE_FILES_MAX];
     unsigned file_count;
     struct memory_arbiter arbiter;

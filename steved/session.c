@@ -223,13 +223,6 @@ on_answer(int fd, struct iovec *parts, int count, void *userdata)
     return written;
 }
 
-/* libfuse wants to have it, but serve_one() reads. */
-static ssize_t
-on_read(int fd, void *buffer, size_t size, void *userdata)
-{
-    return read(fd, buffer, size);
-}
-
 /* --- requests --- */
 
 void
@@ -238,7 +231,9 @@ session_process(struct session *session, const void *request)
     session->request = request;
     const struct fuse_buf buffer = {.size = session->request->len,
                                     .mem = (void *)(uintptr_t)request};
+    channel_begin(&session->channel, session->request->unique);
     fuse_session_process_buf(session->fuse, &buffer);
+    channel_end(&session->channel);
 }
 
 /* 1: one has been answered, or put off; 0: there is none; -1: the session has ended. */
@@ -247,7 +242,7 @@ serve_one(struct session *session)
 {
     struct state *state = session->server->state;
     void *request = state_request(state);
-    ssize_t size = read(fuse_session_fd(session->fuse), request, STATE_REQUEST_SIZE);
+    ssize_t size = read(session->channel.fd, request, STATE_REQUEST_SIZE);
 
     steps_count();
     /* ENOENT: it was interrupted before we came to it. */
@@ -290,33 +285,19 @@ on_readable(evutil_socket_t fd, short what, void *data)
     session->calls->ended(session->server);
 }
 
-/* libfuse says what is wrong in its own words, in lines that end in a newline. */
-__attribute__((format(printf, 2, 0))) static void
-on_fuse_message(enum fuse_log_level level, const char *format, va_list arguments)
-{
-    char line[256];
-
-    vsnprintf(line, sizeof(line), format, arguments);
-    line[strcspn(line, "\n")] = '\0';
-    message("%s", line);
-}
-
 void
 session_init(struct session *session, struct server *server, const struct session_calls *calls)
 {
-    fuse_set_log_func(on_fuse_message);
+    _Static_assert(offsetof(struct session, channel) == 0, "answers.c finds it there");
     *session = (struct session){.server = server, .calls = calls, .burst = 1};
+    channel_init(&session->channel, on_answer);
+    server->channel = &session->channel;
 }
 
 int
 session_attach(struct session *session, int fd)
 {
-    static const struct fuse_custom_io io = {.writev = on_answer, .read = on_read};
-
-    if (fuse_session_custom_io(session->fuse, &io, fd) == 0)
-        return 0;
-    message("serve: libfuse refuses");
-    return -EIO;
+    return channel_open(&session->channel, session->fuse, fd);
 }
 
 int
@@ -343,7 +324,7 @@ session_greet(struct session *session)
 int
 session_serve(struct session *session, struct event_base *base)
 {
-    int fd = fuse_session_fd(session->fuse), flags = fcntl(fd, F_GETFL);
+    int fd = session->channel.fd, flags = fcntl(fd, F_GETFL);
 
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) {
         message_errno(errno, "serve: fcntl");
@@ -363,6 +344,5 @@ session_end(struct session *session)
 {
     if (session->readable)
         event_free(session->readable);
-    if (session->fuse && fuse_session_fd(session->fuse) >= 0)
-        close(fuse_session_fd(session->fuse));
+    channel_close(&session->channel);
 }

@@ -14,6 +14,8 @@
 #include <fuse_lowlevel.h>
 #include <stdbool.h>
 
+#include "steved/channel.h"
+
 struct opening;
 struct server;
 
@@ -27,6 +29,7 @@ struct session_calls {
 };
 
 struct session {
+    struct channel channel;               /* first, for answers.c */
     struct server *server;                /* for requests.h */
     struct fuse_session *fuse;            /* also of a CUSE device; NULL: none yet */
     const struct fuse_in_header *request; /* the one that is being served */
@@ -52,7 +55,6 @@ void session_poll(fuse_req_t request, struct fuse_file_info *fi,
 void session_ioctl(fuse_req_t request, int command, void *argument, struct fuse_file_info *fi,
                    unsigned flags, const void *in, size_t in_size, size_t out_size);
 
-/* libfuse's own messages become ours. */
 void session_init(struct session *session, struct server *server,
                   const struct session_calls *calls);
 /* Serves the session that the kernel knows by this descriptor, by what session->fuse was made for. 0, or a

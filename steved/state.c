@@ -238,7 +238,8 @@ state_create(void)
         return NULL;
     state->fd = make_file(state->file_size);
     if (state->fd < 0)
-        message_errno(errno, "start: no other server will be able to go on: a file in memory");
+        message_errno(errno,
+                      "start: no other server will be able to take over: make a file in memory");
     else
         lock(state->fd);
     if (map(state) < 0) {

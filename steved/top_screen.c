@@ -54,7 +54,7 @@ top_screen_check(void)
     int error;
 
     if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
-        return "standard input and output have to be a terminal";
+        return "standard input and output must be a terminal";
     bool is_known = setupterm(NULL, STDOUT_FILENO, &error) == OK;
     bool can_move = is_known && cursor_address && clear_screen;
     if (is_known)
@@ -261,7 +261,7 @@ draw_memory(const struct top_view *view)
     else if (status->memory_available_bytes)
         print_line(2, A_NORMAL,
                    "memory: %" PRIu64 " MiB available, %" PRIu64 " to stay free, %" PRIu64
-                   " expected; %u jobs wait for it",
+                   " expected; %u jobs wait",
                    MIB(status->memory_available_bytes), MIB(status->memory_floor_bytes),
                    MIB(status->memory_growth_bytes), status->memory_waiting);
 }
@@ -366,7 +366,7 @@ draw_history(const struct top_view *view)
                          .rows = waiting_rows(),
                          .scale = waiting,
                          .is_waiting = true};
-    print_line(waits.top - 1, A_DIM, "and who waited, up to %u", waiting);
+    print_line(waits.top - 1, A_DIM, "waiting, up to %u", waiting);
     draw_bars(view->history, &waits);
 }
 
@@ -468,14 +468,14 @@ draw_help(void)
         "+ -        one job more, or fewer",
         "up down    select a build (j k)",
         "> <        twice its weight, or half",
-        "p          pause it, or have it go on",
+        "p          pause it, or continue it",
         "s          sort by held, waiting, share, age",
         "? h        this, and back",
         "",
         "HELD     tokens, with those set aside",
         "SHARE    what it would have if all wanted more",
         "MiB      memory of its jobs now, and",
-        "EXPECT   what is expected (if it tells)",
+        "EXPECT   what is expected (if reported)",
         "A paused build is granted nothing. It goes on",
         "with what it holds.",
     };

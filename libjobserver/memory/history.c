@@ -324,8 +324,8 @@ check_schema(struct memory_history *history)
     if (application == 0 && version == 0 && tables == 0)
         return make_schema(history) ? sqlite3_errmsg(history->database) : NULL;
     if (application != APPLICATION || version < 1)
-        return "it is another program's";
-    return version > VERSION ? "it has been written by a newer version" : NULL;
+        return "it belongs to another program";
+    return version > VERSION ? "it was written by a newer version" : NULL;
 }
 
 /* What is there already is only read, so that nobody waits for it. */

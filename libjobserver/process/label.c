@@ -170,6 +170,15 @@ receive_line(int fd, int64_t deadline_ns, char **line, size_t *length)
     return 1;
 }
 
+/* One that was killed when the time was over may have ended since. Our other children signal their end,
+ * and are not waited for here; who traces others would need another way. */
+static void
+reap_readers(void)
+{
+    while (waitpid(-1, NULL, __WCLONE | WNOHANG) > 0)
+        ;
+}
+
 /* As receive_line(). */
 static int
 read_line(pid_t pid, int patience_ms, char **line, size_t *length)
@@ -177,6 +186,7 @@ read_line(pid_t pid, int patience_ms, char **line, size_t *length)
     int64_t deadline_ns = clock_now_ns() + patience_ms * NS_PER_MS;
     int ends[2];
 
+    reap_readers();
     if (pipe2(ends, O_CLOEXEC) < 0)
         return -errno;
     pid_t reader = fork_unseen();

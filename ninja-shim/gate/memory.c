@@ -313,7 +313,7 @@ tell_stopped(const struct gate_job *job)
     char name[NAME_SIZE], had[BYTES_SIZE];
 
     print_bytes(had, job->memory.job.used_bytes);
-    message("%s has %s and stands still until there is memory again", name_of(job, name), had);
+    message("%s has %s and is stopped until there is memory again", name_of(job, name), had);
 }
 
 static void
@@ -718,7 +718,7 @@ gate_memory_open(struct gate *gate, event_callback_fn on_look)
         return 0;
     }
     if (gate->plan->memory == MEMORY_MODE_ON)
-        message("no job waits for memory: %s", strerror(-result));
+        message("jobs do not wait for memory: %s", strerror(-result));
     destroy(memory);
     return 0;
 }

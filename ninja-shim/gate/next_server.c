@@ -36,6 +36,7 @@ on_server(evutil_socket_t fd, short what, void *argument)
     gate->token_event = NULL;
     gate->is_token_awaited = false;
     client_replace(plan->client, found);
+    gate->telling.readers = (struct event_readers){0};
     gate->is_joining = true;
     if (gate->keeper > 0)
         kill(gate->keeper, SIGKILL);

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "libjobserver/client.h"
+#include "libjobserver/events/readers.h"
 #include "libjobserver/ledger.h"
 #include "libjobserver/memory/mode.h"
 #include "libjobserver/server_events.h"
@@ -89,9 +90,7 @@ struct gate_memory;
 /* What is told of jobs (tell.h). */
 struct gate_telling {
     uint64_t jobs_numbered;
-    int64_t asked_ns; /* when the server has last said whether anybody reads; 0: never */
-    bool is_read;
-    bool is_in_vain;         /* this server tells nobody */
+    struct event_readers readers;
     struct steved_told told; /* not sent yet */
 };
 

@@ -12,3 +12,13 @@ table_out_of_memory(void)
     message("hold jobs back: out of memory; all are ended");
     _exit(EXIT_FAILURE);
 }
+
+void *
+table_new(size_t size)
+{
+    void *memory = calloc(1, size);
+
+    if (memory == NULL)
+        table_out_of_memory();
+    return memory;
+}

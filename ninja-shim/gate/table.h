@@ -6,8 +6,12 @@
  * the sidecar ends, as it would be killed, and its jobs with it.
  */
 
+#include <stddef.h>
+
 /* Says so, and ends the process. */
 _Noreturn void table_out_of_memory(void);
+/* Zeroed memory for one who is to be noted; never NULL. */
+void *table_new(size_t size);
 
 #define uthash_fatal(text) table_out_of_memory()
 #include <uthash.h>

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "ninja-shim/gate/tell.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,13 +70,9 @@ static void
 send_told(struct gate *gate, int64_t now_ns)
 {
     struct gate_telling *telling = &gate->telling;
-
     int result = client_tell(gate->plan->client, &telling->told);
 
-    telling->asked_ns = now_ns;
-    if (result != -EAGAIN) /* it is read, and this was too much */
-        telling->is_read = result == 0 && telling->told.is_read;
-    telling->is_in_vain = result == -ENOTTY;
+    event_readers_answered(&telling->readers, result, &telling->told, now_ns);
     telling->told = (struct steved_told){0};
 }
 
@@ -91,14 +86,14 @@ gate_tell_now(struct gate *gate)
 static bool
 is_read(struct gate *gate)
 {
-    struct gate_telling *telling = &gate->telling;
+    const struct event_readers *readers = &gate->telling.readers;
 
-    if (telling->is_read || telling->is_in_vain || !gate->plan->client)
-        return telling->is_read;
+    if (readers->is_there || !gate->plan->client)
+        return readers->is_there;
     const int64_t now_ns = clock_now_ns();
-    if (telling->asked_ns == 0 || now_ns - telling->asked_ns >= STEVED_TELL_AGAIN_MS * NS_PER_MS)
+    if (event_readers_may_ask(readers, now_ns))
         send_told(gate, now_ns);
-    return telling->is_read;
+    return readers->is_there;
 }
 
 /* NULL: nobody reads. */
@@ -188,7 +183,7 @@ gate_tell_turn_over(struct gate *gate, bool is_for_memory)
 
     TAILQ_FOREACH (waiting, &gate->queue.waiting, in_queue) {
         struct gate_job *job = (struct gate_job *)waiting;
-        if (!gate->telling.is_read)
+        if (!gate->telling.readers.is_there)
             break;
         if (job->told_waiting_for == reason)
             continue;

@@ -163,7 +163,7 @@ wrapper_script() {
 @test 'a script make that runs itself below jobwrap: one line' {
     require_root
     wrapper_script make "\"$JOBWRAP\" --parent=none -- make"
-    run -125 contained sh -c 'PATH=$PWD/bin:$PATH; export PATH; timeout 60 make'
+    run -125 contained sh -c 'PATH=$PWD/bin:$PATH; export PATH; timeout 150 make'
     echo "$output"
     [ "$output" = 'jobwrap: run make: 100 jobwraps are around this one already; does it run itself?' ]
 }

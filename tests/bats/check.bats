@@ -140,3 +140,12 @@ tap_of() {
     run -0 tap_of 0 'TAP version 13\n1..1\nok 1 - a\n' OK
     [ "$output" = $'ok 1 it: a\n1..1' ]
 }
+
+@test 'how each failure begins is said once more before the closing line' {
+    local dir=$BATS_TEST_TMPDIR
+    printf '%s\n' 1..3 'ok 1 a' 'not ok 2 b' '# where' '# what' '# more' '# and more' 'ok 3 c' >"$dir/bats.x.tap"
+    echo 1 2.0 1.0 >"$dir/bats.x.status"
+    : >"$dir/bats.x.err"
+    run -1 tests/lib/tally all "$dir"
+    [ "$output" = $'failed: bats.x: not ok 2 b\n    # where\n    # what\n    # more\n2 passed, 1 failed' ]
+}

@@ -305,9 +305,11 @@ two_pipelines() {
 
 @test 'a member of a pipeline that starts when another has ended' {
     below_fifo 0
-    mkfifo go
-    "$JOBGATE" --jobs-of=bash -- bash -c '"$STAMP" "$LOG" first -- sh -c "echo >go" |
-        { read -r _ <go; exec "$STAMP" "$LOG" second 0; } | "$STAMP" "$LOG" third -- cat'
+    mkfifo go go_on
+    # If the third came first, it would have the only token, and wait for the second, which waits for the first.
+    "$JOBGATE" --jobs-of=bash -- bash -c '"$STAMP" "$LOG" first -- sh -c "echo >go; echo >go_on" |
+        { read -r _ <go; exec "$STAMP" "$LOG" second 0; } |
+        { read -r _ <go_on; exec "$STAMP" "$LOG" third -- cat; }'
     highest --expect-jobs 3
     all_is_well
 }
@@ -634,7 +636,7 @@ set_id_setup() {
     set_id_setup
     run -0 --separate-stderr as_nobody ./jobgate --jobs-of=xargs -- sh -c './id -u; exit $?'
     [ "$output" = "$(id -u nobody)" ]
-    [[ $stderr == "jobgate: './id -u' runs without the privilege"* ]]
+    [[ $stderr == "jobgate: './id -u' is a set-id program, and runs without its privilege"* ]]
     all_is_well
 }
 

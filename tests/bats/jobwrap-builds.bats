@@ -159,7 +159,7 @@ two_builds() {
     run --separate-stderr "$JOBWRAP" -j4 --report make -C "$BATS_TEST_TMPDIR/tree"
     [ "$status" = 0 ]
     # shellcheck disable=SC2154 # bats sets it
-    [[ $stderr == *'jobs at once: '*' in the mean, 4 at most'* ]]
+    [[ $stderr == *'jobs at once: '*' on average, 4 at most'* ]]
     make_fifo "$BATS_TEST_TMPDIR/parent" 3
     "$JOBWRAP" --parent="$BATS_TEST_TMPDIR/parent" --report="$BATS_TEST_TMPDIR/report" \
         make -C "$BATS_TEST_TMPDIR/tree"
@@ -193,6 +193,6 @@ two_builds() {
     "$JOBWRAP" -j2 --report=/dev/stdout echo said >out
     [ "$(head -n 1 out)" = said ]
     grep -q '"jobs": *2' out
-    run -0 "$JOBWRAP" --report=/no/such/file true
+    run -125 "$JOBWRAP" --report=/no/such/file true
     [[ $output == 'jobwrap: write /no/such/file: '* ]]
 }

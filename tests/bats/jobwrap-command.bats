@@ -221,8 +221,8 @@ for jobwrap in ([], [sys.argv[1]]):
     run timeout 30 sh -c '"$1" --parent="$2" sh -c "sleep 1000 >/dev/null 2>&1 3>&- &
         echo \$! >$2.job; kill -9 \$\$" 2>&1 | cat' sh "$JOBWRAP" "$BATS_TEST_TMPDIR/parent"
     [ "$status" = 0 ]
-    [[ $output == *'have left behind run on; process '*' holds 1 of its tokens'* || \
-        $output == *'has left behind run on; process '*' holds 1 of its tokens'* ]]
+    [[ $output == *'have left behind still run; process '*' holds 1 of its tokens'* || \
+        $output == *'has left behind still run; process '*' holds 1 of its tokens'* ]]
     run ! fifo_has "$BATS_TEST_TMPDIR/parent" 3
     kill "$(cat "$BATS_TEST_TMPDIR/parent.job")"
     wait_for 10 fifo_has "$BATS_TEST_TMPDIR/parent" 3

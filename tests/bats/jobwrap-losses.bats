@@ -213,7 +213,7 @@ outlives() {
     # A make that has just begun is not known yet; nothing is synchronised by it.
     sleep 1
     kill -s KILL "$(make_of left)"
-    wait_for 10 grep -q 'waiting for their end, or a token' said
+    wait_for 10 grep -q 'waiting until they end, or for a token' said
     lives_jobs 2
 }
 
@@ -231,12 +231,12 @@ outlives() {
     spawn_gated "$JOBWRAP" make 2>said
     wait_for 20 lives_jobs 1
     kill -s KILL "$(make_of 1)"
-    wait_for 10 grep -q 'waiting for their end, or a token' said
+    wait_for 10 grep -q 'waiting until they end, or for a token' said
     is_alive "$spawned"
     printf + >"$PARENT"
     status_of "$spawned"
     [ "$status" = 137 ]
-    grep -q 'run on; process .* holds 1 of its tokens' said
+    grep -q 'still run; process .* holds 1 of its tokens' said
     # It is held as long as the job lives.
     fifo_has "$PARENT" 0
     lives_jobs 1

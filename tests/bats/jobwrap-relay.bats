@@ -181,7 +181,7 @@ os.write(fifo, tokens)'
     run -0 unshare --user --map-root-user sh -c '
         echo 0 >/proc/sys/user/max_inotify_instances || exit 99
         TMPDIR=/tmp exec "$1" --parent="$2" make -C tree' sh "$JOBWRAP" "$PARENT"
-    [[ ${lines[0]} == 'jobwrap: inotify: '*'; jobs may begin later than they could' ]]
+    [[ ${lines[0]} == 'jobwrap: inotify: '*'; jobs may start later than they could' ]]
     LOG=$BATS_TEST_TMPDIR/log exactly 3 60
     fifo_has "$PARENT" 3
 }

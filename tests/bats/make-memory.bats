@@ -199,7 +199,7 @@ heavy_pair() {
 	END
 }
 
-@test 'what must not run twice stands still; the sidecar is killed then, and it goes on' {
+@test 'what must not run twice is stopped; the sidecar is killed then, and it goes on' {
     limited_to 256
     ln -s "$BUILD/tests/lib/eat" bin/generate
     export JOBWRAP_MEMORY=on
@@ -211,7 +211,7 @@ heavy_pair() {
     again
     sed -i 's/MIB=50 -DMS=100/MIB=170 -DMS=1500 -DHOLD_MS=500/; s/MIB=60 -DMS=100/& -DHOLD_MS=2000/' Makefile
     spawn limited make -j2 >said 2>&1
-    wait_for 20 grep -qs 'second.o has .* stands still' said
+    wait_for 20 grep -qs 'second.o has .* is stopped' said
     kill -KILL "$(in_group jobgate)"
     status_of "$spawned"
     [ "$status" = 137 ]
@@ -220,7 +220,7 @@ heavy_pair() {
     again
     rm said
     run -0 limited make -j2
-    [[ $output == *'stands still until there is memory again'* ]]
+    [[ $output == *'is stopped until there is memory again'* ]]
     kills_are 0
     [ "$(grep -c ^start "$LOG")" = 3 ]
 }
@@ -304,7 +304,7 @@ END
     echo "$output"
     [ "$status" = 0 ]
     kills_are 0
-    [[ $output == *'stands still until there is memory again'* ]]
+    [[ $output == *'is stopped until there is memory again'* ]]
     [[ $output != *'put off'* ]]
 }
 

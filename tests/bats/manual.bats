@@ -195,6 +195,35 @@ stands_in() {
     stop "$(stevectl get pid)"
 }
 
+holds_one() {
+    [ "$(stevectl get held)" = 1 ]
+}
+
+# The pid, and the directory, are those of the reader's machine.
+@test 'stevectl(1): watch, pause, metrics' {
+    require_fuse
+    local command
+    start_steved --jobs 4
+    export STEVECTL SERVER
+    stevectl() { "$STEVECTL" --server "$SERVER" "$@"; }
+    export -f stevectl
+    page stevectl.1
+    [[ $(block '$ stevectl watch') == *' watching '* ]]
+    spawn bash -c "$(commands_of '$ stevectl watch')" >watched
+    wait_for 10 grep -q ' watching ' watched
+    # shellcheck disable=SC2016 # the client's
+    spawn bash -c 'exec 3<>"$1" && read -r -N 1 -u 3 && sleep 100' - "$SERVER"
+    wait_for 10 holds_one
+    command=$(block '$ stevectl pause 4802')
+    command=${command#'$ '}
+    bash -euc "${command/4802/${SPAWNED[-1]}}"
+    [[ $(stevectl status) == *', paused'* ]]
+    command=$(block '# stevectl metrics >/var/lib/node_exporter/steved.prom')
+    command=${command#'# '}
+    bash -euc "${command//\/var\/lib\/node_exporter/$BATS_TEST_TMPDIR}"
+    grep -qx 'jobserver_jobs 4' "$BATS_TEST_TMPDIR/steved.prom"
+}
+
 @test 'steved.conf(5)' {
     require_fuse
     page steved.conf.5

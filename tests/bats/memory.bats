@@ -269,7 +269,7 @@ copies_differ() {
     [ "${#lines[@]}" = 1 ]
 }
 
-@test 'what must not run twice stands still, and goes on' {
+@test 'what must not run twice is stopped, and goes on' {
     use_ninja 1.11
     for NINJA_SHIM_GATE in $SHIM_GATES; do
         export NINJA_SHIM_GATE
@@ -277,7 +277,7 @@ copies_differ() {
         once_known 300
         run -0 limited "$NINJA_SHIM"
         kills_are 0
-        [[ $output == *'second.o has '*' MiB and stands still until there is memory again'* ]]
+        [[ $output == *'second.o has '*' MiB and is stopped until there is memory again'* ]]
         [ "$(grep -c ^start "$LOG")" = 3 ]
         all_back 3
         again
@@ -303,7 +303,7 @@ copies_differ() {
     run ! grep -q 'put off' said
 }
 
-@test '^C, and the end of the sidecar, while a job stands still: nothing stopped is left' {
+@test '^C, and the end of the sidecar, while a job is stopped: nothing stopped is left' {
     use_ninja 1.11
     for NINJA_SHIM_GATE in $SHIM_GATES; do
         export NINJA_SHIM_GATE
@@ -313,7 +313,7 @@ copies_differ() {
             echo "$NINJA_SHIM_GATE: $killed"
             rm -f said
             limited "$NINJA_SHIM" >said 2>&1 &
-            wait_for 20 grep -qs 'stands still' said
+            wait_for 20 grep -qs 'is stopped' said
             kill -s "${killed% *}" "$(in_group "${killed#* }")"
             ! wait "$!"
             wait_for 10 gate_has_gone

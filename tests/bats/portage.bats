@@ -168,7 +168,7 @@ by_descriptors() {
     # shellcheck disable=SC2046 # one word or none
     run -0 --separate-stderr make -j3 $(by_descriptors make | tr -d '\n') -f recipe.mk
     echo "$stderr"
-    [[ $stderr == 'emerge-shim: open '+([0-9]),+([0-9])': not '*'; goes on without a jobserver' ]]
+    [[ $stderr == 'emerge-shim: open '+([0-9]),+([0-9])': not '*'; continuing without a jobserver' ]]
 }
 
 @test 'killed at a plain FIFO: its keeper returns what it held' {
@@ -199,11 +199,11 @@ by_descriptors() {
     export MAKE_CONF="--jobserver-auth=fifo:$BATS_TEST_TMPDIR/gone"
     STANDIN_SECONDS=1 run -0 --separate-stderr emerge_all
     # shellcheck disable=SC2154 # bats sets it
-    [[ $stderr == "emerge-shim: open fifo:$BATS_TEST_TMPDIR/gone: No such file or directory; goes on"* ]]
+    [[ $stderr == "emerge-shim: open fifo:$BATS_TEST_TMPDIR/gone: No such file or directory; continuing"* ]]
     all_at_once
     rm "$LOG"
     run -1 --separate-stderr "$JOBSERVER_EMERGE" --strict --jobs=8 p01
-    [[ $stderr == *'stops, because of --strict' ]]
+    [[ $stderr == *'stopping, because of --strict' ]]
     [ ! -e "$LOG" ]
 }
 
@@ -215,7 +215,7 @@ by_descriptors() {
     stop "$STEVED_PID"
     status_of "$spawned"
     [ "$status" = 0 ]
-    grep -q "^emerge-shim: .*$SERVER.*; goes on without a jobserver" said
+    grep -q "^emerge-shim: .*$SERVER.*; continuing without a jobserver" said
     "$LIB/concurrency" --expect-jobs 4 "$LOG"
     rm "$LOG"
     start_steved --jobs 1
@@ -225,7 +225,7 @@ by_descriptors() {
     stop "$STEVED_PID"
     status_of "$spawned"
     [ "$status" = 1 ]
-    grep -q 'stops, because of --strict' said
+    grep -q 'stopping, because of --strict' said
     run ! grep -q p02 "$LOG"
 }
 
@@ -249,7 +249,7 @@ by_descriptors() {
     configured_fifo 3
     export STANDIN_LACKS=terminate
     STANDIN_SECONDS=1 run -0 --separate-stderr emerge_all
-    [[ $stderr == 'emerge-shim: this Portage (0.stand-in) is not known to it: no terminate; goes on'* ]]
+    [[ $stderr == 'emerge-shim: this Portage (0.stand-in) is not known to it: no terminate; continuing'* ]]
     all_at_once
     rm "$LOG"
     run -1 --separate-stderr "$JOBSERVER_EMERGE" --strict --jobs=8 p01
@@ -310,19 +310,19 @@ END
     for options in -I -bE -S; do
         installed_by_gentoo "$options"
         STANDIN_SECONDS=1 MAKEFLAGS=$MAKE_CONF run -0 --separate-stderr emerge_all
-        [[ $stderr == "emerge-shim: the first line of $PWD/lib/python-exec/python3.9/emerge has "* ]]
-        [[ ${#stderr_lines[@]} = 1 && $stderr == *'; goes on without a jobserver' ]]
+        [[ $stderr == "emerge-shim: the first line of $PWD/lib/python-exec/python3.9/emerge makes Python "* ]]
+        [[ ${#stderr_lines[@]} = 1 && $stderr == *'; continuing without a jobserver' ]]
         all_at_once
         rm "$LOG"
         run -1 --separate-stderr "$JOBSERVER_EMERGE" --strict --jobs=8 p01
-        [[ $stderr == *'stops, because of --strict' ]]
+        [[ $stderr == *'stopping, because of --strict' ]]
         [ ! -e "$LOG" ]
     done
     # The same without a wrapper, and with another one.
     EMERGE_SHIM_REAL=$PWD/lib/python-exec/python3.9/emerge run -1 "$JOBSERVER_EMERGE" --strict p01
     sed -i '1s|.*|#!/usr/bin/env -S python3 -I|' lib/python-exec/python3.9/emerge
     run -1 "$JOBSERVER_EMERGE" --strict p01
-    [[ $output == *' has Python ignore PYTHONPATH '* ]]
+    [[ $output == *' makes Python ignore PYTHONPATH '* ]]
 }
 
 @test 'a #! line that keeps the adapter out, where none is needed: nothing is said' {

@@ -77,12 +77,12 @@ new_user_in_a_hurry() {
 @test 'quickstart runs again, without a daemon' {
     needs_the_plain_build
     fetched_once
-    HOME=/nonexistent run quickstart --way=jobwrap --fast --jobs 3
+    HOME=$BATS_TEST_TMPDIR/nowhere run quickstart --way=jobwrap --fast --jobs 3
     echo "$output"
     [ "$status" = 0 ]
     [[ $output == *'a jobwrap around both builds is the pool'* ]]
     "$LIB/concurrency" --expect-max 3 "$STAMPS"
-    [ ! -e /nonexistent ]
+    [ ! -e "$BATS_TEST_TMPDIR/nowhere" ]
     [ -d quickstart.d/downloads ]
 }
 

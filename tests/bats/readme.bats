@@ -65,6 +65,18 @@ ran_within() {
     done
 }
 
+@test 'readme: Debian packages' {
+    "$ROOT/packaging/build" --help | grep -q '^  deb '
+    mkdir packaging
+    # shellcheck disable=SC2016 # another shell's
+    printf '#!/bin/sh\nmkdir "$2" && touch "$2/jobwrap.$1"\n' >packaging/build
+    # shellcheck disable=SC2016
+    printf '#!/bin/sh\necho "apt: $*"\n' >"$BATS_TEST_TMPDIR/bin/apt"
+    chmod +x packaging/build "$BATS_TEST_TMPDIR/bin/apt"
+    run_block 'Debian packages'
+    [[ $output == *'apt: install ./packages/jobwrap.deb'* ]]
+}
+
 @test 'readme: make' {
     require make
     write_makefile

@@ -230,7 +230,7 @@ with_idle_timeout() {
 
 @test 'root starts none, nor who says none' {
     if [ "$(id -u)" = 0 ]; then
-        says_why 'root has a service for that' env PATH="$OTHER/bin:$PATH"
+        says_why 'root should use the service instead' env PATH="$OTHER/bin:$PATH"
     fi
     as_user $FIRST jobwrap --parent=none -- true
     JOBWRAP_PARENT=none as_user $FIRST jobwrap -- true
@@ -251,7 +251,7 @@ with_idle_timeout() {
 @test 'a runtime directory that is missing, relative, not to be written, or not ours alone: none is started' {
     says_why 'XDG_RUNTIME_DIR is not set' as_user $FIRST env -u XDG_RUNTIME_DIR
     says_why 'XDG_RUNTIME_DIR is not set' as_user $FIRST env XDG_RUNTIME_DIR=run
-    says_why 'XDG_RUNTIME_DIR is no directory' as_user $FIRST env XDG_RUNTIME_DIR="$OTHER/missing"
+    says_why 'XDG_RUNTIME_DIR is not a directory' as_user $FIRST env XDG_RUNTIME_DIR="$OTHER/missing"
     says_why 'XDG_RUNTIME_DIR is not this user'\''s alone' as_user $FIRST env XDG_RUNTIME_DIR=/tmp
     as_user $FIRST chmod 770 "$OTHER/run-$FIRST"
     says_why 'XDG_RUNTIME_DIR is not this user'\''s alone' as_user $FIRST
@@ -299,9 +299,9 @@ with_mount() {
     echo 'not a program' >"$OTHER/bin/steved"
     says_why 'it cannot be executed' as_user $FIRST
     rm "$OTHER/bin/steved"
-    says_why 'there is none to be found' as_user $FIRST
+    says_why 'none was found' as_user $FIRST
     printf '#!/bin/sh\nexec sleep 100\n' >"$OTHER/bin/steved"
     chmod 755 "$OTHER/bin/steved"
     run -0 --separate-stderr as_user $FIRST jobwrap -v -- true
-    [[ $stderr == *'no steved is started: it does not get ready'* ]]
+    [[ $stderr == *'no steved is started: it was not ready in time'* ]]
 }

@@ -127,7 +127,7 @@ hold() {
     press p
     wait_for 10 shows "^ +$BASHPID +1 +0 +5\.0 +200 "
     press h
-    wait_for 10 shows 'pause it, or have it go on'
+    wait_for 10 shows 'pause it, or continue it'
     press '?' s
     wait_for 10 shows 'sort \(by waiting\)'
     # What cannot be is said, and nothing has changed.
@@ -199,22 +199,8 @@ hold() {
 @test 'the memory that a build tells of, now and expected' {
     start_steved --jobs 4
     start_top 80 24
-    cat >tells.py <<'END'
-import fcntl, os, struct, sys, time
-
-sys.path.insert(0, sys.argv[2])
-from memory_packet import MEMORY_SIZE, TOLD
-
-MIB = 1 << 20
-fd = os.open(sys.argv[1], os.O_RDWR)
-os.read(fd, 1)
-told = struct.pack("=6I16Q", 0, 2, 0, 3, 5, 0xFFFFFFFF, 8000 * MIB, 500 * MIB, 0, 8000 * MIB, 700 * MIB, 50 * MIB, *[0] * 10)
-while True:
-    fcntl.ioctl(fd, (3 << 30) | (MEMORY_SIZE << 16) | (ord("J") << 8) | 0x58, told + bytes(MEMORY_SIZE - TOLD))
-    time.sleep(1)
-END
-    spawn python3 tells.py "$SERVER" "$LIB"
-    wait_for 10 shows '^memory: 8000 MiB available, 500 to stay free, 50 expected; 3 jobs wait'
+    spawn "$LIB/tell-memory" "$SERVER"
+    wait_for 10 shows '^memory: 8000 MiB available, 500 to stay free, 50 expected; 3 jobs wait$'
     wait_for 10 shows "^ +$spawned +1 +0 +4\.0 +100 +700 +750  "
 }
 

@@ -64,6 +64,40 @@ END
     grep -qE "^[0-9:]{8}\.[0-9]{3} reclaimed +$spawned dd; has 0; 0 used, 0 waiting\$" text
 }
 
+@test 'a build that is paused, goes on, and has another weight is named by a process of it' {
+    start_steved --jobs 1
+    exec {fd}<>"$SERVER"
+    read -r -N 1 -u "$fd"
+    watch text "$SERVER"
+    "$STEVECTL" --server "$SERVER" pause "$BASHPID"
+    "$STEVECTL" --server "$SERVER" continue "$BASHPID"
+    "$STEVECTL" --server "$SERVER" weight "$BASHPID" 50
+    wait_for 20 grep -qE " paused +$BASHPID [^ ]+; 1 used" text
+    wait_for 20 grep -qE " paused +$BASHPID [^ ]+, no more; 1 used" text
+    wait_for 20 grep -qE " weight +$BASHPID [^ ]+, 50; 1 used" text
+}
+
+has_memory_events() {
+    [ "$(grep -c '"memory"' json)" -ge "$1" ]
+}
+
+@test 'memory has a line a second, and every event in JSON' {
+    start_steved --jobs 2
+    watch json "$SERVER" --json
+    watch text "$SERVER"
+    spawn "$LIB/tell-memory" "$SERVER" grows
+    wait_for 20 has_memory_events 12
+    "$STEVECTL" --server "$SERVER" set jobs=3
+    wait_for 20 grep -q ' jobs  *3;' text
+    python3 - <<'END'
+import json
+
+times = [e["time_ns"] for e in map(json.loads, open("json")) if e["event"] == "memory"]
+lines = sum(" memory " in line for line in open("text"))
+assert len(times) >= 2 and 1 <= lines <= 1 + (times[-1] - times[0]) // 10**9, (lines, times)
+END
+}
+
 @test 'it ends with a signal, with who reads its output, and with the server, which it says' {
     start_steved --jobs 2
     watch json "$SERVER" --json
@@ -135,7 +169,7 @@ END
     wait_for 20 grep -q two.c steved
     seen steved "e['event'] == 'job-started' and e['name'] == 'cc ?[31m one.c' and e['job'] == 7 and e['uid'] == $UID and e['expected_bytes'] == (1 << 64) - 1" \
         "e['event'] == 'job-ended' and e['pid'] == 1234567 and e['duration_ns'] == 2 * 10**9 and e['bytes'] == 1 << 20"
-    run ! grep -q 4711 steved
+    run ! grep -qE '":4711[,}]' steved
     seen jobwrap 'e["event"] == "job-ended" and e["name"] == "cc two.c"'
 }
 

@@ -113,6 +113,15 @@ storm() {
     storm both "${STORM_ROUNDS-15}" 12 8
 }
 
+# A libfuse may be built without custom I/O (steved/channel.h).
+@test 'with a libfuse that knows no custom I/O: killed between any two steps' {
+    [ -x "$STEPS" ] || skip 'steved is not built'
+    export STEVED_NO_CUSTOM_IO=1
+    STEVED_STEPS=250 keep "$STEPS" --jobs 5
+    find -L "/proc/$(server_pid)/fd" -type p | grep -q .
+    storm both "${STORM_ROUNDS-5}" 12 8
+}
+
 @test 'killed between any two steps below a make and a jobwrap' {
     ! is_sanitized || skip 'sanitizers are slow, and see the rounds before'
     require_tool MAKE441
@@ -271,7 +280,7 @@ same_clients() {
     hold first
     run ! client set_weight
     [[ $output == *'Input/output error'* ]]
-    steved_log | grep 'ended with the same request of process'
+    steved_log | grep 'ended at the same request of process'
     [ "$(grep -c '^ended -9' "$NOTES")" = 4 ]
     [ "$(steved_get held)" = 1 ]
     printf + >&"$first"
@@ -320,7 +329,7 @@ refuses_inherited() {
     refuses_inherited -3 state:device 'it is no file'
     refuses_inherited -3 device:state 'it is no file'
     for FDS in 2x -1 2000000000 ''; do
-        refuses_inherited -1 device:state "LISTEN_FDS '$FDS' is no number"
+        refuses_inherited -1 device:state "LISTEN_FDS '$FDS' is not a number"
     done
 }
 
@@ -333,7 +342,7 @@ refuses_inherited() {
         "$BATS_TEST_TMPDIR/mount" "$STEVED" 2>"$BATS_TEST_TMPDIR/steved.log"
     wait_for 30 test -e "$SERVER"
     [ "$(steved_get free)" = 2 ]
-    steved_log | grep 'start anew: of the server before only the state has been kept'
+    steved_log | grep 'start anew: only the state of the last server has been kept'
 }
 
 @test 'where no file may be written it serves, and says what it cannot do' {
@@ -345,5 +354,5 @@ refuses_inherited() {
     wait_for 30 test -e "$SERVER"
     hold first
     [ "$(steved_get held)" = 1 ]
-    steved_log | grep 'no other server will be able to go on: a file in memory: File too large'
+    steved_log | grep 'no other server will be able to take over: make a file in memory: File too large'
 }

@@ -279,6 +279,8 @@ says_of_group() {
     STEVED_MOUNTS+=("$mount")
     "$STEVED" --mount "$mount" --daemon "$@" 2>"$BATS_TEST_TMPDIR/said"
     stop "$("$STEVECTL" --server "$mount/jobserver" get pid)"
+    # Its guardian unmounts when it has ended.
+    wait_for 10 serves_not "$mount"
     grep -q "there is no group 'jobserver'" "$BATS_TEST_TMPDIR/said"
 }
 
@@ -322,7 +324,7 @@ says_of_group() {
     [[ $stderr == *'serves it already'* ]]
     kill "$pid"
     wait_for 10 has_ended "$pid"
-    serves_not "$MOUNT"
+    wait_for 10 serves_not "$MOUNT"
 }
 
 # with_syslog SOCKET COMMAND...: that has a /dev of its own, in which /dev/log is the socket.

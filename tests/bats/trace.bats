@@ -115,9 +115,12 @@ check() {
     grep -q '<td>exit 3</td>' r.html
 }
 
-@test 'a trace that cannot be written: nothing is run; one that cannot any more ends there' {
+@test 'a trace or a page that cannot be written: nothing is run; one that cannot any more ends there' {
     run -125 "$JOBWRAP" --parent=none --trace=/no/such/file touch run
     [ "$output" = 'jobwrap: open /no/such/file: No such file or directory' ]
+    [ ! -e run ]
+    run -125 "$JOBWRAP" --parent=none --report=/no/such.html touch run
+    [ "$output" = 'jobwrap: write /no/such.html: No such file or directory' ]
     [ ! -e run ]
     run -3 "$JOBWRAP" --parent=none --trace=/dev/full sh -c 'exit 3'
     [ "$output" = 'jobwrap: write /dev/full: No space left on device; the trace ends there' ]
@@ -196,7 +199,7 @@ END
     # Nothing to show.
     "$JOBWRAP" -j2 --parent=none --report=r.html true
     run -0 page r.html
-    [[ $output == *'No job stood at a gate.'* && $output == *'No gate has told of memory.'* ]]
+    [[ $output == *'No job stood at a gate.'* && $output == *'No gate has reported memory.'* ]]
 }
 
 @test 'hostile names are text, in the page and in the trace' {

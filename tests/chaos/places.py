@@ -17,7 +17,7 @@ from observe import Process, read_process
 from steved_client import open_file, status
 
 LAUNCHER = Path(__file__).parent / "launch.py"
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 
 
 def start(command: list[str], said: Path) -> int:

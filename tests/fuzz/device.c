@@ -125,7 +125,7 @@ answer_on_interrupt(const struct request *request,
 }
 
 void
-answer_notify(struct fuse_pollhandle *pollhandle)
+answer_notify(struct channel *channel, struct fuse_pollhandle *pollhandle)
 {
     answer_forget(pollhandle);
 }
@@ -139,15 +139,30 @@ answer_forget(struct fuse_pollhandle *pollhandle)
 
 /* --- who asks --- */
 
-/* It ends with us. A copy of us, if there are sanitizers, would take ten times as long to come and go. */
+static void
+end_children(void)
+{
+    for (int i = 0; i < CHILDREN; i++)
+        if (world.children[i])
+            kill(world.children[i], SIGKILL);
+}
+
+/* It ends with us: by its death signal if we are killed. That is set too late if we end at once; and then whoever waits
+ * for the end of our output must not wait for its. A copy of us, if there are sanitizers, would take ten times as long
+ * to come and go. */
 static pid_t
 start_child(void)
 {
     char *argv[] = {(char[]){"setpriv"}, (char[]){"--pdeathsig=KILL"}, (char[]){"sleep"},
                     (char[]){"infinity"}, NULL};
+    posix_spawn_file_actions_t files;
     pid_t pid;
 
-    ALWAYS(posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ) == 0);
+    ALWAYS(posix_spawn_file_actions_init(&files) == 0);
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        ALWAYS(posix_spawn_file_actions_addopen(&files, fd, "/dev/null", O_RDWR, 0) == 0);
+    ALWAYS(posix_spawnp(&pid, argv[0], &files, NULL, argv, environ) == 0);
+    posix_spawn_file_actions_destroy(&files);
     return pid;
 }
 
@@ -337,6 +352,8 @@ device_create(const struct options *options)
 {
     struct world fresh = {.server.options = *options};
 
+    if (!world.children[0])
+        ALWAYS(atexit(end_children) == 0);
     memset(fresh.openings, 0xff, sizeof(fresh.openings));
     for (int i = 0; i < CHILDREN; i++)
         fresh.children[i] = world.children[i] ? world.children[i] : start_child();

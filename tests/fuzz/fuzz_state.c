@@ -24,20 +24,20 @@
 
 /* --- instead of session.c and messages --- */
 
-int
-fuse_session_fd(struct fuse_session *session)
+void
+session_process(struct session *session, const void *request)
+{
+    device_ask_again(request);
+}
+
+static int
+device_fd(void)
 {
     static int fd = -1;
 
     if (fd < 0)
         fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
     return fd;
-}
-
-void
-session_process(struct session *session, const void *request)
-{
-    device_ask_again(request);
 }
 
 void __wrap_message(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -141,7 +141,7 @@ take_over(struct server *server, int fd)
 {
     static const struct session_calls calls = {server_look, requests_record, server_settle,
                                                server_leave};
-    struct session session = {.server = server, .calls = &calls};
+    struct session session = {.channel.fd = device_fd(), .server = server, .calls = &calls};
     const char *what = NULL;
 
     server->state = state_open(fd, &what);

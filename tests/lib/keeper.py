@@ -44,8 +44,8 @@ class Keeper:
         print(text, flush=True)
 
     def start(self) -> None:
-        override = Path(os.environ.get("KEEPER_PROGRAM", "/nonexistent"))
-        if override.exists():
+        override = Path(os.environ.get("KEEPER_PROGRAM", ""))
+        if override.is_file():
             self.command[0] = override.read_text(encoding="utf-8").strip()
         # What is meant for the child is not to be taken for ours before it is another program.
         signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)

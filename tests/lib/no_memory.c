@@ -18,8 +18,8 @@
 #include <unistd.h>
 
 void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t n, size_t size);
-void *__libc_realloc(void *old, size_t size);
+void *__libc_calloc(size_t nmemb, size_t size);
+void *__libc_realloc(void *ptr, size_t size);
 
 static struct {
     bool is_armed, fails_once;
@@ -76,21 +76,17 @@ malloc(size_t size)
     return has_run_out() ? NULL : __libc_malloc(size);
 }
 
-static void *
-zeroed(size_t n, size_t size)
+void *
+calloc(size_t nmemb, size_t size)
 {
-    return has_run_out() ? NULL : __libc_calloc(n, size);
+    return has_run_out() ? NULL : __libc_calloc(nmemb, size);
 }
 
-static void *
-resized(void *old, size_t size)
+void *
+realloc(void *ptr, size_t size)
 {
-    return has_run_out() ? NULL : __libc_realloc(old, size);
+    return has_run_out() ? NULL : __libc_realloc(ptr, size);
 }
-
-/* The names of parameters that the C library declares are its own, and cannot be used here. */
-void *calloc(size_t, size_t) __attribute__((alias("zeroed")));
-void *realloc(void *, size_t) __attribute__((alias("resized")));
 
 struct group *
 getgrnam(const char *name)

@@ -3,7 +3,8 @@
 /*
  * Kills the server of which it is part (steved/steps.h) after some steps, a number of its own for each that is
  * started, of STEVED_STEPS on the average: so that all places at which a server can be killed are met. Without
- * the variable it counts only. With STEVED_POISON each request to set a weight kills it, too.
+ * the variable it counts only. With STEVED_POISON each request to set a weight kills it, too. With
+ * STEVED_NO_CUSTOM_IO it serves as with a libfuse that is built without (steved/channel.h).
  */
 #include <signal.h>
 #include <stdint.h>
@@ -48,6 +49,12 @@ steps_count(void)
         left = draw();
     if (--left == 0)
         die();
+}
+
+bool
+steps_allow_custom_io(void)
+{
+    return !getenv("STEVED_NO_CUSTOM_IO");
 }
 
 int

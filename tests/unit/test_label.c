@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -257,6 +258,23 @@ test_no_time_left(void **state)
     end(pid);
 }
 
+/* One that was not there in time is killed, and may end later. */
+static void
+test_a_late_reader_is_reaped(void **state)
+{
+    struct process_label label;
+    int patience_ms = PATIENCE_MS;
+    pid_t late = (pid_t)syscall(SYS_clone, 0L, NULL, NULL, NULL, NULL);
+    if (late == 0)
+        _exit(0);
+    assert_int_equal(waitid(P_PID, (id_t)late, &(siginfo_t){0}, WEXITED | WNOWAIT | __WALL), 0);
+
+    assert_int_equal(process_label(getpid(), 0, &patience_ms, &label), 0);
+    process_label_clear(&label);
+    assert_int_equal(kill(late, 0), -1);
+    assert_int_equal(errno, ESRCH);
+}
+
 /* A wait for all children, which ends with ECHILD, must not hear of one that reads. */
 static void
 test_no_child_is_left(void **state)
@@ -306,11 +324,17 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_command),          cmocka_unit_test(test_command_that_is_none),
-        cmocka_unit_test(test_long_command),     cmocka_unit_test(test_options_of_the_programs),
-        cmocka_unit_test(test_directory),        cmocka_unit_test(test_stopped),
-        cmocka_unit_test(test_another_process),  cmocka_unit_test(test_no_time_left),
-        cmocka_unit_test(test_no_child_is_left), cmocka_unit_test(test_holder),
+        cmocka_unit_test(test_command),
+        cmocka_unit_test(test_command_that_is_none),
+        cmocka_unit_test(test_long_command),
+        cmocka_unit_test(test_options_of_the_programs),
+        cmocka_unit_test(test_directory),
+        cmocka_unit_test(test_stopped),
+        cmocka_unit_test(test_another_process),
+        cmocka_unit_test(test_no_time_left),
+        cmocka_unit_test(test_a_late_reader_is_reaped),
+        cmocka_unit_test(test_no_child_is_left),
+        cmocka_unit_test(test_holder),
     };
 
     if (getenv(WAITS)) {

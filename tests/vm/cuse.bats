@@ -407,7 +407,10 @@ twelve_on_three() {
         --device steve --jobs 3 >"$notes" 2>>"$BATS_TEST_TMPDIR/steved.log"
     local keeper=$spawned
     SERVER=$DEVICE
-    wait_for 30 grep -q ready "$notes"
+    wait_for 90 grep -q ready "$notes" || {
+        cat "$notes" "$BATS_TEST_TMPDIR/steved.log"
+        false
+    }
     exec {fd}<>"$DEVICE"
     read -r -N 1 -u "$fd"
     timeout 120 python3 "$LIB/restart_storm.py" "$DEVICE" "$keeper" restart 4 3 2 1

@@ -147,9 +147,10 @@ refuse_set_id(struct gate *gate, struct tracee *tracee)
     char command[80] = "?";
 
     process_command(tracee->pid, command, sizeof(command));
-    message("'%s' needs the privilege of a set-id program, which a job that is held back itself "
-            "does not get; run it below a shell (sh -c)",
-            command);
+    message(
+        "'%s' is a set-id program, and itself a job, so it would run without its privilege; run "
+        "it below a shell (sh -c)",
+        command);
     tracee->role = ROLE_ENDING;
     tracee->end_status = 126;
     if (!ptrace_exit_begin(tracee->pid))
@@ -163,8 +164,8 @@ warn_of_set_id(pid_t pid)
     char command[80] = "?";
 
     process_command(pid, command, sizeof(command));
-    message("'%s' runs without the privilege of a set-id program, which only the jobs' own "
-            "children get",
+    message("'%s' is a set-id program, and runs without its privilege; below a job it would have "
+            "it",
             command);
 }
 
@@ -351,9 +352,10 @@ on_birth(struct gate *gate, pid_t pid)
         return;
     }
     struct tracee *tracee = add_child(tracer, known, pid);
-    if (!tracee)
+    if (tracee)
+        send_off(gate, tracee);
+    else
         table_out_of_memory();
-    send_off(gate, tracee);
 }
 
 static bool

@@ -68,9 +68,7 @@ seccomp_tree_add_lazy(struct seccomp_gate *of, struct seccomp_tree *tree, pid_t 
     int pidfd = process_open_pidfd(pid);
     if (pidfd < 0)
         return;
-    lazy = calloc(1, sizeof(*lazy));
-    if (!lazy)
-        table_out_of_memory();
+    lazy = table_new(sizeof(*lazy));
     *lazy = (struct seccomp_lazy){.of = of, .tree = tree, .pid = pid, .pidfd = pidfd};
     lazy->holding = holdings_add(of->gate->holdings, HOLDING_LAZY_CLIENT, pidfd);
     lazy->end_event = event_new(of->gate->base, pidfd, EV_READ, on_lazy_end, lazy);

@@ -142,7 +142,7 @@ def start_controller(config: pytest.Config, run: _run.Controller) -> None:
     if not run.workers_take_tokens():
         say(
             config,
-            f"the workers do not inherit the descriptors {run.named}, so that they share one job"
+            f"the workers do not inherit the descriptors {run.named}, so they share one job"
             " slot; name a fifo by --jobserver, or use jobwrap --style=fifo",
         )
         while not run.claim_slot() and not run.own.take():
