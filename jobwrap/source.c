@@ -511,7 +511,7 @@ source_open(struct source *source, struct event_base *base)
     source->deadline = evtimer_new(base, on_deadline, source);
     if (!source->pool || !source->deadline)
         return -ENOMEM;
-    pool_tell(source->pool, &source->stream.log);
+    pool_tell(source->pool, &source->stream.log, 0);
     int result = open_throttle(source);
     if (result == 0)
         result = open_account(source);

@@ -17,6 +17,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "libjobserver/classes/spec.h"
 #include "libjobserver/control.h"
 #include "libjobserver/events/code.h"
 #include "libjobserver/process.h"
@@ -319,6 +320,30 @@ client_open_file(const char *path, struct client **client, char **error)
     else
         result = open_own(result, name, client, error);
     free(name);
+    return result;
+}
+
+int
+client_open_class(const char *prefix, const char *name, struct client **client, char **error)
+{
+    char *path;
+
+    *error = NULL;
+    if (!class_name_is_valid(name))
+        return refuse(-EINVAL, error, name, "that is no name of a class");
+    if (asprintf(&path, "%s%s", prefix, name) < 0)
+        return -ENOMEM;
+    int result = client_open_path(path, client, error);
+    free(path);
+    if (result == 0 && client_kind(*client) != CLIENT_SERVER) {
+        client_close(*client);
+        *client = NULL;
+        result = -ENOENT;
+    }
+    if (result == -ENOENT) {
+        free(*error);
+        *error = NULL;
+    }
     return result;
 }
 
@@ -797,6 +822,20 @@ client_get_clients(struct client *client, struct steved_clients *page)
     if (result == 0 && page->count > STEVED_CLIENTS_PER_PAGE)
         return -EIO;
     return result;
+}
+
+int
+client_get_classes(struct client *client, struct steved_classes *classes)
+{
+    int result = ask(client, STEVED_IOC_CLASSES, CONTROL_CLASSES, classes, sizeof(*classes));
+
+    if (result < 0)
+        return result;
+    if (classes->count > STEVED_CLASSES_MAX)
+        return -EIO;
+    for (unsigned i = 0; i < classes->count; i++)
+        classes->classes[i].name[STEVED_CLASS_NAME_SIZE - 1] = '\0';
+    return 0;
 }
 
 int

@@ -35,6 +35,10 @@ int client_open(const struct auth *auth, struct client **client, char **error);
 int client_open_path(const char *path, struct client **client, char **error);
 /* The same, but for the FIFO or file alone: at a jobwrap's FIFO it is a plain client like make. */
 int client_open_file(const char *path, struct client **client, char **error);
+/* The pool of a class at a server (STEVED_IOC_CLASSES), whose file is at `prefix` + `name`: environment_classes(). -ENOENT,
+ * and *error is NULL: there is no such class, or nobody keeps accounts of it. Its tokens never are implicit slots: who
+ * claims or pays by it gets -EINVAL. */
+int client_open_class(const char *prefix, const char *name, struct client **client, char **error);
 /* Returns no token: whoever acquired them releases them first. */
 void client_close(struct client *client);
 
@@ -99,6 +103,8 @@ int client_set_weight(struct client *client, unsigned weight);
 int client_get_status(struct client *client, struct steved_status *status);
 int client_get_clients(struct client *client, struct steved_clients *page);
 int client_set(struct client *client, const struct steved_settings *settings);
+/* -ENOTTY, too: an older server, which has none. */
+int client_get_classes(struct client *client, struct steved_classes *classes);
 int client_claim_implicit(struct client *client, struct steved_claim *claim);
 /* Tells the arbiter of memory, and replaces what *memory holds by its answer. -ENOTTY: this server is none. */
 int client_memory(struct client *client, struct steved_memory *memory);

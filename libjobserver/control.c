@@ -34,6 +34,7 @@ static const struct {
     [CONTROL_EVENTS] = {offsetof(struct steved_events, bytes), sizeof(struct steved_events)},
     [CONTROL_TELL] = {sizeof(struct steved_told), sizeof(struct steved_told)},
     [CONTROL_ACCOUNT] = {sizeof(struct steved_account), sizeof(struct steved_account)},
+    [CONTROL_CLASSES] = {0, sizeof(struct steved_classes)},
 };
 
 size_t
@@ -162,10 +163,14 @@ greet(int connection, int fifo_fd, int *ready_fd, unsigned *operations)
     *ready_fd = -1;
     if (!is_trusted(connection))
         return -EACCES;
+    if (fstat(fifo_fd, &status) < 0)
+        return -errno;
+    packet.hello.device = status.st_dev;
+    packet.hello.inode = status.st_ino;
     int result = control_ask(connection, &packet, ready_fd);
     if (result < 0)
         return result;
-    if (*ready_fd < 0 || packet.hello.version != CONTROL_VERSION || fstat(fifo_fd, &status) < 0 ||
+    if (*ready_fd < 0 || packet.hello.version != CONTROL_VERSION ||
         packet.hello.device != status.st_dev || packet.hello.inode != status.st_ino)
         return -EPROTO;
     *operations = packet.hello.operations;

@@ -37,10 +37,13 @@ enum control_operation {
     CONTROL_EVENTS,
     CONTROL_TELL,
     CONTROL_ACCOUNT,
+    CONTROL_CLASSES,
     CONTROL_OPERATIONS,
 };
 
-/* Whose socket it is: the FIFO beside it, as stat(2) shows it. */
+/* Which of the pools is meant: that of the FIFO beside the socket, or of the file of a class, as stat(2) shows it. A
+ * question that names neither means the FIFO's, and so does one that comes to a jobwrap which knows no classes: the
+ * answer says whose it is. */
 struct control_hello {
     __u32 version;
     __u32
@@ -65,6 +68,7 @@ struct control_packet {
         struct steved_events events; /* asked for by all that comes before its bytes */
         struct steved_told told;
         struct steved_account account;
+        struct steved_classes classes;
     };
 };
 
@@ -89,7 +93,7 @@ struct sockaddr_un control_address(int directory_fd);
  * negative errno. What is part of the answer and not of the question is zero. */
 int control_receive(int connection, struct control_packet *packet);
 
-/* Connects to the socket beside the FIFO at `fifo_path`, which is open as `fifo_fd`, and greets: the
+/* Connects to the socket beside the FIFO (or file of a class) at `fifo_path`, which is open as `fifo_fd`, and greets: the
  * connection (close-on-exec, the caller's), *ready_fd, and how many operations it knows; or a negative errno: there
  * is no server that serves this FIFO, or it belongs to another user. */
 int control_connect(const char *fifo_path, int fifo_fd, int *ready_fd, unsigned *operations);

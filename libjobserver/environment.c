@@ -185,13 +185,55 @@ environment_total_jobs(struct client *client, const char *makeflags, const char 
     return total > known ? total : known;
 }
 
-/* --- telling --- */
-
 static int
 set(const char *variable, const char *value)
 {
     return setenv(variable, value, 1) < 0 ? -errno : 0;
 }
+
+/* --- classes --- */
+
+const char *
+environment_classes(void)
+{
+    const char *prefix = getenv("JOBWRAP_CLASSES");
+
+    return prefix && prefix[0] == '/' ? prefix : NULL;
+}
+
+/* DIR/jobserver: DIR/; a device: what its name begins with. */
+char *
+environment_classes_of(struct client *server)
+{
+    static const char scheme[] = "fifo:", file[] = "jobserver";
+    const char *name = client_name(server);
+    struct steved_classes classes;
+    char *prefix = NULL;
+
+    if (client_get_classes(server, &classes) < 0 || classes.count == 0 ||
+        strncmp(name, scheme, strlen(scheme)) != 0)
+        return NULL;
+    char *path = realpath(name + strlen(scheme), NULL);
+    const char *last = path ? strrchr(path, '/') + 1 : "";
+    if (!path)
+        return NULL;
+    if (strcmp(last, file) == 0)
+        prefix = strndup(path, (size_t)(last - path));
+    else if (asprintf(&prefix, "%s-", path) < 0)
+        prefix = NULL;
+    free(path);
+    return prefix;
+}
+
+int
+environment_set_classes(const char *prefix)
+{
+    if (prefix)
+        return set("JOBWRAP_CLASSES", prefix);
+    return unsetenv("JOBWRAP_CLASSES") < 0 ? -errno : 0;
+}
+
+/* --- telling --- */
 
 int
 environment_set_flags(const char *variable, const char *old, const struct auth *auth, unsigned jobs)

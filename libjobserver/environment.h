@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * What a process is told of its jobserver: MAKEFLAGS, CARGO_MAKEFLAGS, JOBWRAP_FIFO and JOBWRAP_JOBS,
+ * What a process is told of its jobserver: MAKEFLAGS, CARGO_MAKEFLAGS, JOBWRAP_FIFO, JOBWRAP_JOBS and JOBWRAP_CLASSES,
  * written and read here alone; and the one order in which a server is looked for. Functions return 0
  * or a negative errno unless they say otherwise.
  */
@@ -55,7 +55,16 @@ unsigned environment_total_jobs(struct client *client, const char *makeflags,
 /* What JOBWRAP_JOBS says; 0: nothing (NULL), or nothing that makes sense. */
 unsigned environment_wrapper_jobs(const char *wrapper_jobs);
 
+/* What the path of a class's file begins with, before the name of the class: client_open_class(). NULL: we are told of
+ * no classes. The environment's. */
+const char *environment_classes(void);
+/* The same of this server, if it has classes; else NULL. To be freed. */
+char *environment_classes_of(struct client *server);
+
 /* --- telling --- */
+
+/* JOBWRAP_CLASSES; NULL: there are none. */
+int environment_set_classes(const char *prefix);
 
 /* `variable` becomes `old` (NULL: "") with this jobserver and -jN instead of any other: auth_replace(). */
 int environment_set_flags(const char *variable, const char *old, const struct auth *auth,

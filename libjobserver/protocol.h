@@ -3,8 +3,8 @@
 #define JOBSERVER_PROTOCOL_H
 
 /*
- * What steved understands on its file (/dev/steve, or DIR/jobserver of a FUSE mount) besides read,
- * write and poll: see docs/protocol.md. Installed as <steved/protocol.h>. Every structure has the
+ * What steved understands on its file (/dev/steve, or DIR/jobserver of a FUSE mount), and on the file of each
+ * of its classes (DIR/NAME), besides read, write and poll: see docs/protocol.md. Installed as <steved/protocol.h>. Every structure has the
  * same layout for 32 and 64 bit callers. Reserved members are 0.
  *
  * Errors common to all: ENOTTY (unknown to this server, or the file is another server's), EINVAL (a
@@ -107,6 +107,10 @@ struct steved_limits {
 #define STEVED_SET_LOAD_AVERAGE 16u
 #define STEVED_SET_LOAD_RECHECK 32u
 #define STEVED_SET_PER_USER_LIMIT 64u
+/* Of a class: its `jobs` become 0 unless they are set again within lease_ms, 1 to STEVED_LEASE_MAX_MS. Each
+ * STEVED_SET_JOBS without a lease ends the one before. */
+#define STEVED_SET_LEASE 128u
+#define STEVED_LEASE_MAX_MS 86400000u
 #define STEVED_SET_LIMITS                                                                          \
     (STEVED_SET_MIN_MEMORY_AVAIL | STEVED_SET_LOAD_AVERAGE | STEVED_SET_LOAD_RECHECK)
 struct steved_settings {
@@ -116,7 +120,8 @@ struct steved_settings {
     __u32 per_process_limit;
     struct steved_limits limits;
     __u32 per_user_limit;
-    __u32 spare[7];
+    __u32 lease_ms;
+    __u32 spare[6];
 };
 #define STEVED_IOC_SET _IOW('J', 0x52, struct steved_settings)
 
@@ -383,5 +388,32 @@ struct steved_account {
     __u64 spare[4];
 };
 #define STEVED_IOC_ACCOUNT _IOWR('J', 0x5c, struct steved_account)
+
+/* The classes of a server. A class is another pool of its own, behind a file beside the server's; all of the above is
+ * the same there, but: `jobs` and `min_jobs` may be 0, of STEVED_IOC_SET only jobs, its lease, and what one may hold
+ * are known, no implicit slot is paid for or claimed (EINVAL), and STEVED_IOC_MEMORY and STEVED_IOC_THROTTLE are the
+ * server's alone (ENOTTY). The answer is the same on each of its files. Class number 1, as `job_class` of struct
+ * steved_event names it, comes first. */
+#define STEVED_CLASSES_MAX 8
+#define STEVED_CLASS_NAME_SIZE 32
+struct steved_class {
+    char name
+        [STEVED_CLASS_NAME_SIZE]; /* a lower-case letter, and then a-z, 0-9, '_' and '-'; NUL-terminated */
+    __u32 jobs;                   /* from here on as in struct steved_status */
+    __u32 free;
+    __u32 held;
+    __u32 reserved;
+    __u32 debt;
+    __u32 waiting;
+    __u32 accounts;
+    __u32 lease_ms; /* what is left of its lease; 0: it has none */
+    __u64 spare[4];
+};
+struct steved_classes {
+    __u32 count;
+    __u32 spare;
+    struct steved_class classes[STEVED_CLASSES_MAX];
+};
+#define STEVED_IOC_CLASSES _IOR('J', 0x5d, struct steved_classes)
 
 #endif

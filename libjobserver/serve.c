@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "libjobserver/process.h"
+#include "libjobserver/program/clock.h"
 
 /* What crosses the wire has the same layout for callers of 32 and of 64 bits: no pointer, no long, and no
  * padding, which would differ. The size is part of an ioctl's number. */
@@ -24,6 +25,8 @@ _Static_assert(sizeof(struct steved_event) == 176, "changed");
 _Static_assert(sizeof(struct steved_events) == 16 + 3840, "changed");
 _Static_assert(sizeof(struct steved_told) == 16 + 16 * 176, "changed");
 _Static_assert(sizeof(struct steved_account) == 88, "changed");
+_Static_assert(sizeof(struct steved_class) == 96, "changed");
+_Static_assert(sizeof(struct steved_classes) == 8 + 8 * 96, "changed");
 
 #define ANCESTORS_MAX 64
 
@@ -210,16 +213,56 @@ serve_account(struct pool *pool, const struct memory_arbiter *arbiter, struct se
     return 0;
 }
 
+static bool
+names_only(const struct steved_settings *settings, unsigned known)
+{
+    for (size_t i = 0; i < sizeof(settings->spare) / sizeof(settings->spare[0]); i++)
+        if (settings->spare[i])
+            return false;
+    return !(settings->named & ~known);
+}
+
 int
 serve_check_settings(const struct steved_settings *settings)
 {
     const unsigned known = STEVED_SET_JOBS | STEVED_SET_MIN_JOBS | STEVED_SET_PER_PROCESS_LIMIT |
                            STEVED_SET_PER_USER_LIMIT | STEVED_SET_LIMITS;
 
-    for (size_t i = 0; i < sizeof(settings->spare) / sizeof(settings->spare[0]); i++)
-        if (settings->spare[i])
-            return -EINVAL;
-    return settings->named & ~known ? -EINVAL : 0;
+    return names_only(settings, known) && settings->lease_ms == 0 ? 0 : -EINVAL;
+}
+
+/* --- classes --- */
+
+int
+serve_check_class_settings(const struct steved_settings *settings)
+{
+    const bool has_lease = settings->named & STEVED_SET_LEASE;
+    const unsigned lease_ms = settings->lease_ms;
+
+    if (!(settings->named & STEVED_SET_JOBS) || settings->jobs > POOL_CAPACITY_MAX ||
+        !names_only(settings, STEVED_SET_JOBS | STEVED_SET_LEASE))
+        return -EINVAL;
+    return has_lease ? (lease_ms >= 1 && lease_ms <= STEVED_LEASE_MAX_MS ? 0 : -EINVAL)
+                     : (lease_ms == 0 ? 0 : -EINVAL);
+}
+
+void
+serve_class(const struct pool *pool, const struct class_spec *spec, int64_t lease_ends_ns,
+            int64_t now_ns, struct steved_class *answer)
+{
+    struct pool_status status;
+
+    pool_get_status(pool, &status);
+    *answer = (struct steved_class){.jobs = status.capacity,
+                                    .free = status.free,
+                                    .held = status.held,
+                                    .reserved = status.reserved,
+                                    .debt = status.debt,
+                                    .waiting = status.waiting,
+                                    .accounts = status.accounts};
+    snprintf(answer->name, sizeof(answer->name), "%s", spec->name);
+    if (lease_ends_ns > now_ns)
+        answer->lease_ms = (uint32_t)((lease_ends_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS);
 }
 
 /* --- memory --- */

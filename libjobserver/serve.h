@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "libjobserver/classes/spec.h"
 #include "libjobserver/memory/arbiter.h"
 #include "libjobserver/pool/pool.h"
 #include "libjobserver/protocol.h"
@@ -47,5 +48,10 @@ int serve_memory(struct memory_arbiter *arbiter, struct memory_party *party,
 /* It has gone. */
 void serve_memory_left(struct memory_arbiter *arbiter, struct memory_party *party,
                        struct serve_above *above, int64_t now_ns);
-/* 0, or -EINVAL: names settings that are not known. */
+/* 0, or -EINVAL: names settings that are not known, or a class's. */
 int serve_check_settings(const struct steved_settings *settings);
+/* The same for those of a class: its jobs, with a lease or without. */
+int serve_check_class_settings(const struct steved_settings *settings);
+/* One of the classes. lease_ends_ns: 0: it has no lease. */
+void serve_class(const struct pool *pool, const struct class_spec *spec, int64_t lease_ends_ns,
+                 int64_t now_ns, struct steved_class *answer);

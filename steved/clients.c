@@ -36,7 +36,8 @@ record(const struct client *client)
                  (client->is_below_group ? STATE_CLIENT_IS_BELOW_GROUP : 0),
     };
 
-    state_put(client->server->state, STATE_CLIENT, client->number, &row, sizeof(row));
+    state_put(client->file->server->state, state_table_of(client->file->number, STATE_CLIENT),
+              client->number, &row, sizeof(row));
 }
 
 static uint64_t
@@ -55,9 +56,9 @@ clients_key_of_group(struct server *server)
 }
 
 static struct client_bucket *
-bucket_of(struct server *server, pid_t pid)
+bucket_of(struct file *file, pid_t pid)
 {
-    return &server->clients[(unsigned)pid % CLIENT_BUCKETS];
+    return &file->clients[(unsigned)pid % CLIENT_BUCKETS];
 }
 
 static void
@@ -84,7 +85,7 @@ clients_mark_used(struct client *client)
     record(client);
     while ((heir = LIST_FIRST(&client->heirs))) {
         disinherit(heir);
-        pool_process_set_paid(heir->server->pool, heir->process);
+        pool_process_set_paid(heir->file->pool, heir->process);
     }
 }
 
@@ -105,7 +106,8 @@ client_free(struct client *client)
     if (client->heir_of)
         disinherit(client);
     if (client->number != STATE_NONE)
-        state_drop(client->server->state, STATE_CLIENT, client->number);
+        state_drop(client->file->server->state, state_table_of(client->file->number, STATE_CLIENT),
+                   client->number);
     LIST_REMOVE(client, in_bucket);
     if (client->died)
         event_free(client->died);
@@ -114,25 +116,25 @@ client_free(struct client *client)
 }
 
 static uint64_t
-count_reclaimed(const struct server *server)
+count_reclaimed(const struct file *file)
 {
     struct pool_status status;
 
-    if (!server->options.is_verbose) /* the status walks over all processes */
+    if (!file->server->options.is_verbose) /* the status walks over all processes */
         return 0;
-    pool_get_status(server->pool, &status);
+    pool_get_status(file->pool, &status);
     return status.reclaimed;
 }
 
 static void
 client_died(struct client *client)
 {
-    struct server *server = client->server;
-    uint64_t before = count_reclaimed(server);
+    const struct file *file = client->file;
+    uint64_t before = count_reclaimed(file);
 
-    process_cache_forget(server->threads, client->pid);
-    pool_process_died(server->pool, client->process, clock_now_ns());
-    uint64_t reclaimed = count_reclaimed(server) - before;
+    process_cache_forget(file->server->threads, client->pid);
+    pool_process_died(file->pool, client->process, clock_now_ns());
+    uint64_t reclaimed = count_reclaimed(file) - before;
     if (reclaimed > 0)
         message("reclaim of %llu from %d", (unsigned long long)reclaimed, (int)client->pid);
     client_free(client);
@@ -142,7 +144,7 @@ static void
 on_death(evutil_socket_t pidfd, short what, void *data)
 {
     struct client *client = data;
-    struct server *server = client->server;
+    struct server *server = client->file->server;
 
     /* For a moment it also looks so while one of several threads execs, and the others end. */
     if (!process_pidfd_has_exited(client->pidfd)) {
@@ -173,11 +175,11 @@ is_alive(struct client *client)
 /* A pid may be in use again before the event of its pidfd was handled: who was there before is dead,
  * and has to be treated so first. */
 struct client *
-clients_find(struct server *server, pid_t pid)
+clients_find(struct file *file, pid_t pid)
 {
     struct client *client;
 
-    LIST_FOREACH (client, bucket_of(server, pid), in_bucket) {
+    LIST_FOREACH (client, bucket_of(file, pid), in_bucket) {
         if (client->pid != pid)
             continue;
         if (is_alive(client))
@@ -189,12 +191,12 @@ clients_find(struct server *server, pid_t pid)
 }
 
 void
-clients_bury_claimers(struct server *server)
+clients_bury_claimers(struct file *file)
 {
     struct client *client, *next;
 
     for (size_t i = 0; i < CLIENT_BUCKETS; i++) {
-        for (client = LIST_FIRST(&server->clients[i]); client; client = next) {
+        for (client = LIST_FIRST(&file->clients[i]); client; client = next) {
             next = LIST_NEXT(client, in_bucket);
             if (pool_process_has_claimed(client->process) &&
                 process_pidfd_has_exited(client->pidfd))
@@ -204,13 +206,13 @@ clients_bury_claimers(struct server *server)
 }
 
 size_t
-clients_ancestors(struct server *server, pid_t pid, struct client *ancestors[CLIENTS_ANCESTORS_MAX])
+clients_ancestors(struct file *file, pid_t pid, struct client *ancestors[CLIENTS_ANCESTORS_MAX])
 {
     struct process_info found[CLIENTS_ANCESTORS_MAX];
     size_t count = process_ancestors(pid, found, CLIENTS_ANCESTORS_MAX), kept = 0;
 
     for (size_t i = 0; i < count; i++) {
-        ancestors[kept] = clients_find(server, found[i].pid);
+        ancestors[kept] = clients_find(file, found[i].pid);
         kept += ancestors[kept] != NULL;
     }
     return kept;
@@ -220,14 +222,14 @@ clients_ancestors(struct server *server, pid_t pid, struct client *ancestors[CLI
 static struct origin
 find_origin(const struct client *client)
 {
-    struct server *server = client->server;
+    struct server *server = client->file->server;
     struct client *ancestors[CLIENTS_ANCESTORS_MAX];
-    struct origin origin = {0};
+    struct origin origin = {.is_paid = file_is_class(client->file)};
 
     if (!allowance_is_left(&server->allowances, client->uid, clock_now_ns()))
         return origin;
     int64_t begun_ns = clock_spent_ns();
-    size_t count = clients_ancestors(server, client->pid, ancestors);
+    size_t count = clients_ancestors(client->file, client->pid, ancestors);
     for (size_t i = 0; i < count; i++) {
         struct client *ancestor = ancestors[i];
         origin.is_paid |= ancestor->uses_tokens;
@@ -251,19 +253,20 @@ account_of(const struct client *client, const struct origin *origin)
         return pool_process_account(origin->group_relative->process);
     /* Hidden (hidepid=), but alive: there is a pidfd. */
     if (process_info(client->pid, &info) < 0)
-        return pool_account(client->server->pool, client->uid, CLIENTS_KEY_OUTSIDE);
-    return pool_account(client->server->pool, client->uid, KEY_SESSION | (uint32_t)info.session);
+        return pool_account(client->file->pool, client->uid, CLIENTS_KEY_OUTSIDE);
+    return pool_account(client->file->pool, client->uid, KEY_SESSION | (uint32_t)info.session);
 }
 
 struct pool_process *
-clients_add_process(struct server *server, pid_t pid, struct pool_account *account, bool is_paid)
+clients_add_process(struct file *file, pid_t pid, struct pool_account *account, bool is_paid)
 {
+    const enum state_table table = state_table_of(file->number, STATE_CLIENT);
     struct pool_process *process =
-        account ? pool_process_add(server->pool, pid, account, is_paid) : NULL;
+        account ? pool_process_add(file->pool, pid, account, is_paid) : NULL;
 
-    if (!process || state_has_room(STATE_CLIENT, pool_process_row(process)))
+    if (!process || state_has_room(table, pool_process_row(process)))
         return process;
-    pool_process_died(server->pool, process, clock_now_ns());
+    pool_process_died(file->pool, process, clock_now_ns());
     return NULL;
 }
 
@@ -279,7 +282,7 @@ start_ticks_of(pid_t pid)
 static int
 watch(struct client *client)
 {
-    client->died = event_new(client->server->base, client->pidfd, EV_READ, on_death, client);
+    client->died = event_new(client->file->server->base, client->pidfd, EV_READ, on_death, client);
     if (!client->died || event_add(client->died, NULL) < 0)
         return -ENOMEM;
     return 0;
@@ -288,12 +291,11 @@ watch(struct client *client)
 static int
 join_pool(struct client *client)
 {
-    struct server *server = client->server;
     struct origin origin = find_origin(client);
 
     client->is_below_group = origin.group_relative != NULL;
     client->process =
-        clients_add_process(server, client->pid, account_of(client, &origin), origin.is_paid);
+        clients_add_process(client->file, client->pid, account_of(client, &origin), origin.is_paid);
     if (!client->process)
         return -ENOMEM;
     client->number = pool_process_row(client->process);
@@ -304,7 +306,7 @@ join_pool(struct client *client)
 }
 
 static struct client *
-client_new(struct server *server, pid_t pid, int pidfd, uint64_t serial)
+client_new(struct file *file, pid_t pid, int pidfd, uint64_t serial)
 {
     struct client *client = calloc(1, sizeof(*client));
 
@@ -313,8 +315,8 @@ client_new(struct server *server, pid_t pid, int pidfd, uint64_t serial)
         return NULL;
     }
     *client = (struct client){
-        .server = server, .pid = pid, .pidfd = pidfd, .serial = serial, .number = STATE_NONE};
-    LIST_INSERT_HEAD(bucket_of(server, pid), client, in_bucket);
+        .file = file, .pid = pid, .pidfd = pidfd, .serial = serial, .number = STATE_NONE};
+    LIST_INSERT_HEAD(bucket_of(file, pid), client, in_bucket);
     return client;
 }
 
@@ -333,8 +335,9 @@ open_pidfd(pid_t pid)
 /* The thread that asks is blocked in its system call: as long as it is not answered, what /proc says
  * of it is right, and the pidfd is of the process that asks. */
 static struct client *
-introduce(struct server *server, pid_t pid, uid_t uid)
+introduce(struct file *file, pid_t pid, uid_t uid)
 {
+    struct server *server = file->server;
     int pidfd = open_pidfd(pid);
 
     if (pidfd < 0) {
@@ -346,7 +349,7 @@ introduce(struct server *server, pid_t pid, uid_t uid)
         server->is_short_of_pidfds |= is_there;
         return NULL;
     }
-    struct client *client = client_new(server, pid, pidfd, take_serial(server));
+    struct client *client = client_new(file, pid, pidfd, take_serial(server));
     if (!client)
         return NULL;
     client->uid = uid;
@@ -359,21 +362,21 @@ introduce(struct server *server, pid_t pid, uid_t uid)
 }
 
 struct client *
-clients_of_thread(struct server *server, pid_t tid, uid_t uid)
+clients_of_thread(struct file *file, pid_t tid, uid_t uid)
 {
     pid_t pid;
 
     if (tid == 0)
         return NULL;
     /* A process that has this very number is the one, and this its first thread. */
-    struct client *client = clients_find(server, tid);
+    struct client *client = clients_find(file, tid);
     if (client)
         return client;
-    if (process_cache_lookup(server->threads, tid, &pid) < 0)
+    if (process_cache_lookup(file->server->threads, tid, &pid) < 0)
         return NULL;
     if (pid != tid)
-        client = clients_find(server, pid);
-    return client ? client : introduce(server, pid, uid);
+        client = clients_find(file, pid);
+    return client ? client : introduce(file, pid, uid);
 }
 
 /* --- for a new server --- */
@@ -398,19 +401,19 @@ open_again(const struct state_client *row)
 }
 
 static int
-restore(struct server *server, uint32_t number, const struct state_client *row)
+restore(struct file *file, uint32_t number, const struct state_client *row)
 {
-    struct pool_process *process = pool_process_of_row(server->pool, number);
+    struct pool_process *process = pool_process_of_row(file->pool, number);
 
     if (!process || row->pid <= 0 || pool_process_pid(process) != row->pid)
         return -EINVAL;
     int pidfd = open_again(row);
     if (pidfd == -ESRCH) {
-        pool_process_died(server->pool, process, clock_now_ns());
-        state_drop(server->state, STATE_CLIENT, number);
+        pool_process_died(file->pool, process, clock_now_ns());
+        state_drop(file->server->state, state_table_of(file->number, STATE_CLIENT), number);
         return 0;
     }
-    struct client *client = pidfd < 0 ? NULL : client_new(server, row->pid, pidfd, row->serial);
+    struct client *client = pidfd < 0 ? NULL : client_new(file, row->pid, pidfd, row->serial);
     if (!client)
         return pidfd < 0 ? pidfd : -ENOMEM;
     client->process = process;
@@ -424,31 +427,33 @@ restore(struct server *server, uint32_t number, const struct state_client *row)
 
 /* When all are there. */
 static void
-restore_heir(struct server *server, const struct state_client *row)
+restore_heir(struct file *file, const struct state_client *row)
 {
-    struct pool_process *ancestor = pool_process_of_row(server->pool, row->heir_of);
-    struct client *client = clients_find(server, row->pid);
-    struct client *heir_of = ancestor ? clients_find(server, pool_process_pid(ancestor)) : NULL;
+    struct pool_process *ancestor = pool_process_of_row(file->pool, row->heir_of);
+    struct client *client = clients_find(file, row->pid);
+    struct client *heir_of = ancestor ? clients_find(file, pool_process_pid(ancestor)) : NULL;
 
     if (!client || !heir_of || client == heir_of)
         return;
     if (heir_of->uses_tokens)
-        pool_process_set_paid(server->pool, client->process);
+        pool_process_set_paid(file->pool, client->process);
     else
         inherit(client, heir_of);
 }
 
 int
-clients_restore(struct server *server)
+clients_restore(struct file *file)
 {
-    uint32_t count = state_rows(server->state, STATE_CLIENT);
+    const enum state_table table = state_table_of(file->number, STATE_CLIENT);
+    const struct state *state = file->server->state;
+    uint32_t count = state_rows(state, table);
     const struct state_client *row;
 
     for (uint32_t number = 0; number < count; number++) {
-        row = state_row(server->state, STATE_CLIENT, number);
+        row = state_row(state, table, number);
         bool is_there = row->flags & STATE_CLIENT_IS_THERE;
-        const struct pool_process *process = pool_process_of_row(server->pool, number);
-        int error = is_there ? restore(server, number, row) : 0;
+        const struct pool_process *process = pool_process_of_row(file->pool, number);
+        int error = is_there ? restore(file, number, row) : 0;
         if (!is_there && process && pool_process_pid(process) != 0)
             error = -EINVAL;
         if (error < 0) {
@@ -457,9 +462,9 @@ clients_restore(struct server *server)
         }
     }
     for (uint32_t number = 0; number < count; number++) {
-        row = state_row(server->state, STATE_CLIENT, number);
+        row = state_row(state, table, number);
         if (row->flags & STATE_CLIENT_IS_THERE && row->heir_of != STATE_NONE)
-            restore_heir(server, row);
+            restore_heir(file, row);
     }
     return 0;
 }
@@ -467,11 +472,11 @@ clients_restore(struct server *server)
 /* --- the end --- */
 
 void
-clients_end(struct server *server)
+clients_end(struct file *file)
 {
     for (size_t i = 0; i < CLIENT_BUCKETS; i++) {
         struct client *client;
-        while ((client = LIST_FIRST(&server->clients[i])))
+        while ((client = LIST_FIRST(&file->clients[i])))
             client_free(client);
     }
 }

@@ -19,7 +19,7 @@ on_open(fuse_req_t request, struct fuse_file_info *fi)
 {
     const struct session *session = fuse_req_userdata(request);
 
-    if (session_open(request, &fi->fh) < 0) {
+    if (session_open(request, 0, &fi->fh) < 0) {
         fuse_reply_err(request, ENOMEM);
         return;
     }

@@ -16,7 +16,7 @@
 #define FILE_INO 2
 #define FILE_NAME "jobserver"
 
-/* Nothing about the file ever changes: the kernel may keep what it knows. */
+/* Nothing about a file ever changes: the kernel may keep what it knows. */
 #define ATTRIBUTES_VALID_S 3600.0
 /* But for which inode the name stands, which depends on who asks. */
 #define NAME_VALID_S 0.0
@@ -39,34 +39,48 @@ server_of(fuse_req_t request)
     return session->server;
 }
 
-/* --- the directory and the file's attributes --- */
+/* --- the directory and the files' attributes --- */
+
+/* Where the numbers of a file's inodes begin; they reach as far as there are users. */
+#define FILE_INODES_SHIFT 33
 
 /* Each user has an inode of its own: the kernel holds its locks while it waits for a page of the caller's
  * memory, which the caller can have come never, and those of another user must not wait behind it. To everybody it
  * looks like the same file. */
 static fuse_ino_t
-file_of(uid_t uid)
+inode_of(const struct file *file, uid_t uid)
 {
-    return FILE_INO + (fuse_ino_t)uid;
+    return ((fuse_ino_t)file->number << FILE_INODES_SHIFT) + FILE_INO + uid;
 }
 
-static bool
-is_file(fuse_ino_t ino)
+/* NULL: the directory. */
+static const struct file *
+find_file(const struct server *server, fuse_ino_t ino)
 {
-    return ino >= FILE_INO;
+    const fuse_ino_t number = (ino - FILE_INO) >> FILE_INODES_SHIFT;
+
+    return ino >= FILE_INO && number < server->file_count ? &server->files[number] : NULL;
+}
+
+static const char *
+name_of(const struct file *file)
+{
+    return file_is_class(file) ? file->spec.name : FILE_NAME;
 }
 
 /* For the same reason nobody else may list the directory: that copies names to the caller's memory. */
 static bool
 fill_attributes(const struct server *server, fuse_ino_t ino, struct stat *attributes)
 {
+    const struct file *file = find_file(server, ino);
+
     *attributes = (struct stat){.st_uid = server->file_uid, .st_gid = server->file_gid};
     if (ino == DIRECTORY_INO) {
         attributes->st_ino = DIRECTORY_INO;
         attributes->st_mode = S_IFDIR | (server->file_uid == 0 ? 0711 : 0700);
         attributes->st_nlink = 2;
-    } else if (is_file(ino)) {
-        attributes->st_ino = FILE_INO;
+    } else if (file) {
+        attributes->st_ino = FILE_INO + file->number;
         attributes->st_mode = S_IFREG | server->file_mode;
         attributes->st_nlink = 1;
     }
@@ -76,15 +90,18 @@ fill_attributes(const struct server *server, fuse_ino_t ino, struct stat *attrib
 static void
 on_lookup(fuse_req_t request, fuse_ino_t parent, const char *name)
 {
-    struct fuse_entry_param entry = {.ino = file_of(fuse_req_ctx(request)->uid),
-                                     .attr_timeout = ATTRIBUTES_VALID_S,
+    const struct server *server = server_of(request);
+    struct fuse_entry_param entry = {.attr_timeout = ATTRIBUTES_VALID_S,
                                      .entry_timeout = NAME_VALID_S};
 
-    if (parent != DIRECTORY_INO || strcmp(name, FILE_NAME) != 0) {
+    for (unsigned i = 0; i < server->file_count && parent == DIRECTORY_INO; i++)
+        if (strcmp(name, name_of(&server->files[i])) == 0)
+            entry.ino = inode_of(&server->files[i], fuse_req_ctx(request)->uid);
+    if (entry.ino == 0) {
         fuse_reply_err(request, ENOENT);
         return;
     }
-    fill_attributes(server_of(request), FILE_INO, &entry.attr);
+    fill_attributes(server, entry.ino, &entry.attr);
     fuse_reply_entry(request, &entry);
 }
 
@@ -112,25 +129,36 @@ on_setattr(fuse_req_t request, fuse_ino_t ino, struct stat *wanted, int to_set,
         on_getattr(request, ino, fi);
 }
 
-/* Three names fit into whatever the kernel asks for at least. */
+/* The entries of the directory: itself, what is above, and the files. */
+static const char *
+entry_of(const struct server *server, off_t number, fuse_ino_t *ino)
+{
+    *ino = DIRECTORY_INO;
+    if (number < 2)
+        return number == 0 ? "." : "..";
+    const struct file *file = &server->files[number - 2];
+    *ino = inode_of(file, 0);
+    return name_of(file);
+}
+
+/* All names fit into whatever the kernel asks for at least. */
 static void
 on_readdir(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
-    static const struct {
-        const char *name;
-        fuse_ino_t ino;
-    } entries[] = {{".", DIRECTORY_INO}, {"..", DIRECTORY_INO}, {FILE_NAME, FILE_INO}};
-    const off_t count = sizeof(entries) / sizeof(entries[0]);
-    char names[256];
+    const struct server *server = server_of(request);
+    const off_t count = 2 + (off_t)server->file_count;
+    char names[1024];
     size_t used = 0;
 
     if (size > sizeof(names))
         size = sizeof(names);
     for (off_t i = offset < 0 ? count : offset; i < count; i++) {
         struct stat attributes;
-        fill_attributes(server_of(request), entries[i].ino, &attributes);
-        size_t length = fuse_add_direntry(request, names + used, size - used, entries[i].name,
-                                          &attributes, i + 1);
+        fuse_ino_t entry;
+        const char *name = entry_of(server, i, &entry);
+        fill_attributes(server, entry, &attributes);
+        size_t length =
+            fuse_add_direntry(request, names + used, size - used, name, &attributes, i + 1);
         if (length > size - used)
             break;
         used += length;
@@ -187,7 +215,9 @@ on_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     const struct session *session = fuse_req_userdata(request);
 
-    if (!is_file(ino)) {
+    const struct file *file = find_file(session->server, ino);
+
+    if (!file) {
         fuse_reply_err(request, EISDIR);
         return;
     }
@@ -195,7 +225,7 @@ on_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
         .open_flags = FOPEN_DIRECT_IO | FOPEN_NONSEEKABLE | FOPEN_STREAM | FOPEN_NOFLUSH |
                       FOPEN_PARALLEL_DIRECT_WRITES,
     };
-    if (session_open(request, &answer.fh) < 0)
+    if (session_open(request, file->number, &answer.fh) < 0)
         fuse_reply_err(request, ENOMEM);
     else if (fuse_reply_buf(request, (const char *)&answer, sizeof(answer)) != 0)
         session_close(session, answer.fh);
@@ -238,7 +268,7 @@ on_ioctl(fuse_req_t request, fuse_ino_t ino, int command, void *argument, struct
          unsigned flags, const void *in, size_t in_size, size_t out_size)
 {
     /* A directory has no description that we know of. */
-    if (!is_file(ino))
+    if (ino == DIRECTORY_INO)
         fuse_reply_err(request, ENOTTY);
     else
         session_ioctl(request, command, argument, fi, flags, in, in_size, out_size);

@@ -20,6 +20,7 @@
 /* Who calls, and from where. */
 struct call {
     struct server *server;
+    struct file *file;
     struct opening *opening;
     struct client *client; /* NULL: it can't be told */
     struct pool_process *process;
@@ -39,6 +40,7 @@ union argument {
     struct steved_events events;
     struct steved_told told;
     struct steved_account account;
+    struct steved_classes classes;
     int readable_bytes;
 };
 
@@ -47,6 +49,7 @@ static_assert(sizeof(union argument) + 64 <= STATE_ANSWER_SIZE, "an answer that 
 
 struct handler {
     unsigned command;
+    int error_of_class; /* what it answers on the file of a class; 0: the same as on the first */
     size_t in_size, out_size;
     /* `argument` has what came in, else zeros, and takes what goes out: 0 or a negative errno. */
     int (*handle)(struct call *call, union argument *argument);
@@ -59,7 +62,7 @@ count_readable(struct call *call, union argument *argument)
 {
     struct pool_status status;
 
-    pool_get_status(call->server->pool, &status);
+    pool_get_status(call->file->pool, &status);
     argument->readable_bytes = (int)status.free;
     return 0;
 }
@@ -73,13 +76,29 @@ charged_account(const struct call *call)
 static int
 get_status(struct call *call, union argument *argument)
 {
-    serve_status(call->server->pool, call->opening->pool, &argument->status);
+    serve_status(call->file->pool, call->opening->pool, &argument->status);
+    if (charged_account(call).pause)
+        argument->status.flags |= STEVED_STATUS_IS_PAUSED;
+    if (file_is_class(call->file))
+        return 0;
     argument->status.min_jobs = call->server->options.min_jobs;
     argument->status.per_process_limit = call->server->options.per_process_limit;
     argument->status.per_user_limit = call->server->options.per_user_limit;
     memory_arbiter_status(&call->server->arbiter, &argument->status, clock_now_ns());
-    if (charged_account(call).pause)
-        argument->status.flags |= STEVED_STATUS_IS_PAUSED;
+    return 0;
+}
+
+static int
+get_classes(struct call *call, union argument *argument)
+{
+    const struct server *server = call->server;
+    struct steved_classes *answer = &argument->classes;
+
+    for (unsigned i = 1; i < server->file_count; i++) {
+        const struct file *file = &server->files[i];
+        serve_class(file->pool, &file->spec, file->has_lease ? file->lease_ends_ns : 0,
+                    clock_now_ns(), &answer->classes[answer->count++]);
+    }
     return 0;
 }
 
@@ -96,7 +115,7 @@ get_clients(struct call *call, union argument *argument)
     struct allowances *allowances = &call->server->allowances;
     bool may_look = allowance_is_left(allowances, call->uid, clock_now_ns());
     int64_t begun_ns = clock_spent_ns();
-    int error = serve_clients(call->server->pool, may_look, &argument->clients);
+    int error = serve_clients(call->file->pool, may_look, &argument->clients);
 
     allowance_charge(allowances, call->uid, clock_spent_ns() - begun_ns, clock_now_ns());
     return error;
@@ -123,7 +142,7 @@ merge(const struct server *server, const struct steved_settings *settings, struc
 
     if (serve_check_settings(settings) < 0)
         return -EINVAL;
-    pool_get_status(server->pool, &status);
+    pool_get_status(server->files[0].pool, &status);
     *wanted = (struct wanted){status.capacity, server->options.min_jobs,
                               server->options.per_process_limit, server->options.per_user_limit};
     if (named & STEVED_SET_JOBS)
@@ -156,6 +175,26 @@ trace_settings(const struct server *server, const struct wanted *wanted)
 }
 
 static int
+set_class(struct call *call, const struct steved_settings *settings)
+{
+    struct file *file = call->file;
+    const bool has_lease = settings->named & STEVED_SET_LEASE;
+    const int64_t now_ns = clock_now_ns();
+
+    if (serve_check_class_settings(settings) < 0)
+        return -EINVAL;
+    int error = pool_set_capacity(file->pool, settings->jobs, now_ns);
+    if (error < 0)
+        return error;
+    file->has_lease = has_lease;
+    file->lease_ends_ns = now_ns + settings->lease_ms * NS_PER_MS;
+    server_record_file(file);
+    server_trace(call->server, "set %s.jobs=%u%s", file->spec.name, settings->jobs,
+                 has_lease ? ", by a lease" : "");
+    return 0;
+}
+
+static int
 set(struct call *call, union argument *argument)
 {
     const struct steved_settings *settings = &argument->settings;
@@ -165,12 +204,14 @@ set(struct call *call, union argument *argument)
 
     if (!is_owner(call))
         return -EPERM;
+    if (file_is_class(call->file))
+        return set_class(call, settings);
     /* Those that can fail come first: all or none. */
     int error = merge(server, settings, &wanted);
     if (error == 0)
         error = throttle_set(&server->throttle, settings);
     if (error == 0)
-        error = pool_set_capacity(server->pool, wanted.jobs, clock_now_ns());
+        error = pool_set_capacity(call->file->pool, wanted.jobs, clock_now_ns());
     if (error < 0) {
         server->throttle.limits = before;
         return error;
@@ -178,8 +219,8 @@ set(struct call *call, union argument *argument)
     server->options.min_jobs = wanted.min_jobs;
     server->options.per_process_limit = wanted.per_process_limit;
     server->options.per_user_limit = wanted.per_user_limit;
-    pool_set_per_process_limit(server->pool, wanted.per_process_limit, clock_now_ns());
-    pool_set_per_user_limit(server->pool, wanted.per_user_limit, clock_now_ns());
+    pool_set_per_process_limit(call->file->pool, wanted.per_process_limit, clock_now_ns());
+    pool_set_per_user_limit(call->file->pool, wanted.per_user_limit, clock_now_ns());
     server_record_settings(server);
     server_look(server);
     trace_settings(server, &wanted);
@@ -199,8 +240,8 @@ join_group(struct call *call, union argument *argument)
         return -EPERM;
     /* Below another group it stays in that one's account. */
     uint64_t key = client && client->is_below_group ? 0 : clients_key_of_group(call->server);
-    int error = pool_group_join(call->server->pool, call->opening->pool, call->process, key,
-                                clock_now_ns());
+    int error =
+        pool_group_join(call->file->pool, call->opening->pool, call->process, key, clock_now_ns());
     if (error < 0)
         return error;
     opening_mark_used(call->opening, client);
@@ -211,8 +252,7 @@ join_group(struct call *call, union argument *argument)
 static int
 pay_implicit(struct call *call, union argument *argument)
 {
-    return pool_pay_implicit(call->server->pool, call->opening->pool, call->process,
-                             clock_now_ns());
+    return pool_pay_implicit(call->file->pool, call->opening->pool, call->process, clock_now_ns());
 }
 
 /* Of the first member of the caller's group, that is: a gate's sidecar is below nobody who is its ninja's
@@ -225,10 +265,10 @@ find_ancestors(const struct call *call, struct client *found[CLIENTS_ANCESTORS_M
     if (!client)
         return 0;
     const struct client *first =
-        client->group_pid ? clients_find(call->server, client->group_pid) : NULL;
+        client->group_pid ? clients_find(call->file, client->group_pid) : NULL;
     if (!first || first->group_pid != client->group_pid)
         first = client;
-    return clients_ancestors(call->server, first->pid, found);
+    return clients_ancestors(call->file, first->pid, found);
 }
 
 static void
@@ -236,7 +276,7 @@ claim_of_ancestors(struct call *call, struct steved_claim *claim)
 {
     struct client *ancestors[CLIENTS_ANCESTORS_MAX];
     struct pool_process *processes[CLIENTS_ANCESTORS_MAX];
-    struct pool *pool = call->server->pool;
+    struct pool *pool = call->file->pool;
     size_t count = find_ancestors(call, ancestors);
 
     for (size_t i = 0; i < count; i++) {
@@ -272,7 +312,7 @@ need(struct call *call, union argument *argument)
     for (size_t i = 0; i < sizeof(argument->need.spare) / sizeof(argument->need.spare[0]); i++)
         if (argument->need.spare[i])
             return -EINVAL;
-    pool_group_set_needy(call->server->pool, call->opening->pool, argument->need.waiting,
+    pool_group_set_needy(call->file->pool, call->opening->pool, argument->need.waiting,
                          clock_now_ns());
     return 0;
 }
@@ -280,7 +320,7 @@ need(struct call *call, union argument *argument)
 static int
 set_weight(struct call *call, union argument *argument)
 {
-    return serve_set_weight(call->server->pool, call->opening->pool, &argument->weight,
+    return serve_set_weight(call->file->pool, call->opening->pool, &argument->weight,
                             is_owner(call), clock_now_ns());
 }
 
@@ -290,7 +330,7 @@ ask_account(struct call *call, union argument *argument)
     const struct serve_asker asker = {.uid = call->uid, .is_owner = is_owner(call)};
     const unsigned named = argument->account.named;
     const struct steved_account *account = &argument->account;
-    int error = serve_account(call->server->pool, &call->server->arbiter, asker, &argument->account,
+    int error = serve_account(call->file->pool, &call->server->arbiter, asker, &argument->account,
                               clock_now_ns());
 
     if (error == 0 && named)
@@ -362,20 +402,24 @@ tell(struct call *call, union argument *argument)
 /* --- from and to the kernel --- */
 
 static const struct handler handlers[] = {
-    {FIONREAD, 0, sizeof(int), count_readable},
-    {STEVED_IOC_STATUS, 0, sizeof(struct steved_status), get_status},
-    {STEVED_IOC_CLIENTS, sizeof(struct steved_clients), sizeof(struct steved_clients), get_clients},
-    {STEVED_IOC_SET, sizeof(struct steved_settings), 0, set},
-    {STEVED_IOC_JOIN_GROUP, 0, 0, join_group},
-    {STEVED_IOC_PAY_IMPLICIT, 0, 0, pay_implicit},
-    {STEVED_IOC_CLAIM_IMPLICIT, 0, sizeof(struct steved_claim), claim_implicit},
-    {STEVED_IOC_NEED, sizeof(struct steved_need), 0, need},
-    {STEVED_IOC_WEIGHT, sizeof(struct steved_weight), 0, set_weight},
-    {STEVED_IOC_MEMORY, sizeof(struct steved_memory), sizeof(struct steved_memory), tell_memory},
-    {STEVED_IOC_THROTTLE, 0, sizeof(struct steved_throttle), get_throttle},
-    {STEVED_IOC_EVENTS, sizeof(struct steved_events), sizeof(struct steved_events), get_events},
-    {STEVED_IOC_TELL, sizeof(struct steved_told), sizeof(struct steved_told), tell},
-    {STEVED_IOC_ACCOUNT, sizeof(struct steved_account), sizeof(struct steved_account), ask_account},
+    {FIONREAD, 0, 0, sizeof(int), count_readable},
+    {STEVED_IOC_STATUS, 0, 0, sizeof(struct steved_status), get_status},
+    {STEVED_IOC_CLIENTS, 0, sizeof(struct steved_clients), sizeof(struct steved_clients),
+     get_clients},
+    {STEVED_IOC_SET, 0, sizeof(struct steved_settings), 0, set},
+    {STEVED_IOC_JOIN_GROUP, 0, 0, 0, join_group},
+    {STEVED_IOC_PAY_IMPLICIT, -EINVAL, 0, 0, pay_implicit},
+    {STEVED_IOC_CLAIM_IMPLICIT, -EINVAL, 0, sizeof(struct steved_claim), claim_implicit},
+    {STEVED_IOC_NEED, 0, sizeof(struct steved_need), 0, need},
+    {STEVED_IOC_WEIGHT, 0, sizeof(struct steved_weight), 0, set_weight},
+    {STEVED_IOC_MEMORY, -ENOTTY, sizeof(struct steved_memory), sizeof(struct steved_memory),
+     tell_memory},
+    {STEVED_IOC_THROTTLE, -ENOTTY, 0, sizeof(struct steved_throttle), get_throttle},
+    {STEVED_IOC_EVENTS, 0, sizeof(struct steved_events), sizeof(struct steved_events), get_events},
+    {STEVED_IOC_TELL, 0, sizeof(struct steved_told), sizeof(struct steved_told), tell},
+    {STEVED_IOC_ACCOUNT, 0, sizeof(struct steved_account), sizeof(struct steved_account),
+     ask_account},
+    {STEVED_IOC_CLASSES, 0, 0, sizeof(struct steved_classes), get_classes},
 };
 
 static const struct handler *
@@ -391,7 +435,10 @@ static int
 call_handler(const struct handler *handler, struct opening *opening, const struct request *request,
              union argument *argument)
 {
-    struct call call = {.server = opening->server, .opening = opening, .uid = request->uid};
+    struct call call = {.server = opening->file->server,
+                        .file = opening->file,
+                        .opening = opening,
+                        .uid = request->uid};
 
     call.process = opening_process(opening, request, &call.client);
     return call.process ? handler->handle(&call, argument) : -ENOMEM;
@@ -416,7 +463,9 @@ request_ioctl(struct opening *opening, const struct request *request, const stru
     }
     if (handler->in_size)
         memcpy(&data, call->in, handler->in_size);
-    int error = call_handler(handler, opening, request, &data);
+    int error = file_is_class(opening->file) ? handler->error_of_class : 0;
+    if (error == 0)
+        error = call_handler(handler, opening, request, &data);
     if (error < 0)
         answer_error(request, -error);
     else

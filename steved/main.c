@@ -302,7 +302,8 @@ end(struct program *program)
         server_stop(server);
         requests_end(server);
         session_end(&program->session);
-        clients_end(server);
+        for (unsigned i = 0; i < server->file_count; i++)
+            clients_end(&server->files[i]);
         server_end(server);
     }
     notify_close(&program->notify);

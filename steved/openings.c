@@ -24,21 +24,24 @@ record(const struct opening *opening)
                  (opening->reads_events ? STATE_OPENING_READS_EVENTS : 0),
     };
 
-    state_put(opening->server->state, STATE_OPENING, opening->number, &row, sizeof(row));
+    state_put(opening->file->server->state, state_table_of(opening->file->number, STATE_OPENING),
+              opening->number, &row, sizeof(row));
 }
 
 static struct pool_process *
-add_anonymous(struct server *server, const struct request *request)
+add_anonymous(struct file *file, const struct request *request)
 {
-    return clients_add_process(
-        server, 0, pool_account(server->pool, request->uid, CLIENTS_KEY_OUTSIDE), false);
+    return clients_add_process(file, 0, pool_account(file->pool, request->uid, CLIENTS_KEY_OUTSIDE),
+                               file_is_class(file));
 }
 
 static bool
 open_in_pool(struct opening *opening, struct pool_process *opener)
 {
-    opening->pool = pool_open(opening->server->pool, opener, opening);
-    if (!opening->pool || !state_has_room(STATE_OPENING, pool_opening_row(opening->pool)))
+    const enum state_table table = state_table_of(opening->file->number, STATE_OPENING);
+
+    opening->pool = pool_open(opening->file->pool, opener, opening);
+    if (!opening->pool || !state_has_room(table, pool_opening_row(opening->pool)))
         return false;
     opening->number = pool_opening_row(opening->pool);
     record(opening);
@@ -46,24 +49,24 @@ open_in_pool(struct opening *opening, struct pool_process *opener)
 }
 
 static struct opening *
-opening_new(struct server *server)
+opening_new(struct file *file)
 {
     struct opening *opening = calloc(1, sizeof(*opening));
 
     if (!opening)
         return NULL;
-    opening->server = server;
+    opening->file = file;
     opening->number = STATE_NONE;
     memory_party_init(&opening->memory, clock_now_ns());
-    LIST_INSERT_HEAD(&server->openings, opening, in_server);
+    LIST_INSERT_HEAD(&file->openings, opening, in_file);
     return opening;
 }
 
 struct opening *
-opening_create(struct server *server, const struct request *request)
+opening_create(struct file *file, const struct request *request)
 {
-    struct client *client = clients_of_thread(server, request->tid, request->uid);
-    struct opening *opening = opening_new(server);
+    struct client *client = clients_of_thread(file, request->tid, request->uid);
+    struct opening *opening = opening_new(file);
 
     if (!opening)
         return NULL;
@@ -72,7 +75,7 @@ opening_create(struct server *server, const struct request *request)
         opening->opener_pid = client->pid;
         opening->opener_serial = client->serial;
     } else {
-        opening->anonymous = add_anonymous(server, request);
+        opening->anonymous = add_anonymous(file, request);
     }
     struct pool_process *opener = client ? client->process : opening->anonymous;
     if (!opener || !open_in_pool(opening, opener)) {
@@ -85,27 +88,38 @@ opening_create(struct server *server, const struct request *request)
 void
 opening_release(struct opening *opening)
 {
-    struct server *server = opening->server;
+    const struct file *file = opening->file;
+    struct server *server = file->server;
 
     if (opening->pool)
-        pool_close(server->pool, opening->pool, clock_now_ns());
+        pool_close(file->pool, opening->pool, clock_now_ns());
     if (opening->anonymous)
-        pool_process_died(server->pool, opening->anonymous, clock_now_ns());
+        pool_process_died(file->pool, opening->anonymous, clock_now_ns());
     if (opening->pollhandle)
         answer_forget(opening->pollhandle);
     if (opening->number != STATE_NONE)
-        state_drop(server->state, STATE_OPENING, opening->number);
+        state_drop(server->state, state_table_of(file->number, STATE_OPENING), opening->number);
     memory_arbiter_leave(&server->arbiter, &opening->memory);
     event_log_leave(&server->stream.log, &opening->reader);
-    LIST_REMOVE(opening, in_server);
+    LIST_REMOVE(opening, in_file);
     free(opening);
 }
 
-struct opening *
-opening_find(const struct server *server, uint64_t number)
+uint64_t
+opening_id(const struct opening *opening)
 {
-    const struct pool_opening *opening =
-        number < STATE_NONE ? pool_opening_of_row(server->pool, (uint32_t)number) : NULL;
+    return (uint64_t)opening->file->number << 32 | opening->number;
+}
+
+struct opening *
+opening_find(const struct server *server, uint64_t id)
+{
+    const uint64_t file = id >> 32;
+    const uint32_t number = (uint32_t)id;
+    const struct pool_opening *opening = NULL;
+
+    if (file < server->file_count && number < STATE_NONE)
+        opening = pool_opening_of_row(server->files[file].pool, number);
 
     return opening ? pool_opening_owner(opening) : NULL;
 }
@@ -113,11 +127,11 @@ opening_find(const struct server *server, uint64_t number)
 struct pool_process *
 opening_process(struct opening *opening, const struct request *request, struct client **client)
 {
-    *client = clients_of_thread(opening->server, request->tid, request->uid);
+    *client = clients_of_thread(opening->file, request->tid, request->uid);
     if (*client)
         return (*client)->process;
     if (!opening->anonymous) {
-        opening->anonymous = add_anonymous(opening->server, request);
+        opening->anonymous = add_anonymous(opening->file, request);
         record(opening);
     }
     return opening->anonymous;
@@ -132,7 +146,7 @@ opening_mark_used(struct opening *opening, struct client *client)
         return;
     opening->is_used = true;
     record(opening);
-    struct client *opener = clients_find(opening->server, opening->opener_pid);
+    struct client *opener = clients_find(opening->file, opening->opener_pid);
     if (opener && opener->serial == opening->opener_serial)
         clients_mark_used(opener);
 }
@@ -169,10 +183,10 @@ opening_set_poll_handle(struct opening *opening, uint64_t poll_handle)
 /* --- for a new server --- */
 
 static bool
-restore(struct server *server, uint32_t number, const struct state_opening *row)
+restore(struct file *file, uint32_t number, const struct state_opening *row)
 {
-    struct pool_opening *in_pool = pool_opening_of_row(server->pool, number);
-    struct opening *opening = in_pool ? opening_new(server) : NULL;
+    struct pool_opening *in_pool = pool_opening_of_row(file->pool, number);
+    struct opening *opening = in_pool ? opening_new(file) : NULL;
 
     if (!opening)
         return false;
@@ -185,20 +199,22 @@ restore(struct server *server, uint32_t number, const struct state_opening *row)
     opening->group_pid = row->group_pid;
     opening->is_used = row->flags & STATE_OPENING_IS_USED;
     opening->reads_events = row->flags & STATE_OPENING_READS_EVENTS;
-    opening->anonymous = pool_process_of_row(server->pool, row->anonymous);
+    opening->anonymous = pool_process_of_row(file->pool, row->anonymous);
     pool_opening_set_owner(in_pool, opening);
     return opening->anonymous || row->anonymous == STATE_NONE;
 }
 
 int
-openings_restore(struct server *server)
+openings_restore(struct file *file)
 {
-    uint32_t count = state_rows(server->state, STATE_OPENING);
+    const enum state_table table = state_table_of(file->number, STATE_OPENING);
+    const struct state *state = file->server->state;
+    uint32_t count = state_rows(state, table);
 
     for (uint32_t number = 0; number < count; number++) {
-        const struct state_opening *row = state_row(server->state, STATE_OPENING, number);
+        const struct state_opening *row = state_row(state, table, number);
         bool is_there = row->flags & STATE_OPENING_IS_THERE;
-        if (is_there ? restore(server, number, row) : !pool_opening_of_row(server->pool, number))
+        if (is_there ? restore(file, number, row) : !pool_opening_of_row(file->pool, number))
             continue;
         message("take over: opening %u of the pool is not that of the server", number);
         return -EINVAL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* The open file descriptions of the file. */
+/* The open file descriptions of a file. */
 
 #include "libjobserver/memory/arbiter.h"
 #include "steved/answers.h"
@@ -9,10 +9,10 @@
 #include "steved/server.h"
 
 struct opening {
-    LIST_ENTRY(opening) in_server;
-    struct server *server;
+    LIST_ENTRY(opening) in_file;
+    struct file *file;
     struct pool_opening *pool;
-    uint32_t number; /* by which the kernel and the state know it: the pool's row */
+    uint32_t number; /* by which the state knows it: the pool's row */
     struct memory_party memory;
     struct event_reader reader;
     bool reads_events; /* also where that has begun at the server before, and not yet here */
@@ -30,11 +30,13 @@ struct opening {
 };
 
 /* For the open request; unlike others it does not answer. NULL: out of memory. */
-struct opening *opening_create(struct server *server, const struct request *request);
+struct opening *opening_create(struct file *file, const struct request *request);
 /* At the last close, or when the open did not reach the client. */
 void opening_release(struct opening *opening);
+/* By which the kernel knows it. */
+uint64_t opening_id(const struct opening *opening);
 /* NULL: there is none, or not any more. */
-struct opening *opening_find(const struct server *server, uint64_t number);
+struct opening *opening_find(const struct server *server, uint64_t id);
 
 /* Who sends the request: its process in the pool, and *client, or NULL for one that cannot be told.
  * NULL: out of memory. */
@@ -51,4 +53,4 @@ void opening_set_poll_handle(struct opening *opening, uint64_t poll_handle);
 
 /* Makes those that the state tells of, for the pool that was restored. 0, or a negative errno after having
  * said it. */
-int openings_restore(struct server *server);
+int openings_restore(struct file *file);

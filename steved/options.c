@@ -39,6 +39,7 @@ static const char usage[] =
     "      --min-memory-avail=N     grant no more while less is available: MiB, or N%\n"
     "      --load-average=N         grant no more while the load average is as high\n"
     "      --load-recheck-timeout=S seconds for which a load average is believed (default: 5)\n"
+    "      --class=NAME=N           serve N tokens of another kind at DIR/NAME, too; with --mount\n"
     "  -g, --group=GROUP            who may use it (default: " DEFAULT_GROUP ")\n"
     "  -u, --user=USER              become USER once the file is served\n"
     "      --idle-timeout=S         end when nobody has used it for S seconds; with --mount only\n"
@@ -53,7 +54,7 @@ static const char usage[] =
     "changed while it runs.\n";
 
 /* Options without a letter. */
-enum { CONFIG = 256, CHECK, IDLE_TIMEOUT, PER_USER_LIMIT, LIMIT };
+enum { CONFIG = 256, CHECK, IDLE_TIMEOUT, PER_USER_LIMIT, CLASS, LIMIT };
 
 static const struct option long_options[] = {
     {"device", required_argument, NULL, 'd'},
@@ -65,6 +66,7 @@ static const struct option long_options[] = {
     {"min-memory-avail", required_argument, NULL, LIMIT + THROTTLE_MEMORY},
     {"load-average", required_argument, NULL, LIMIT + THROTTLE_LOAD},
     {"load-recheck-timeout", required_argument, NULL, LIMIT + THROTTLE_RECHECK},
+    {"class", required_argument, NULL, CLASS},
     {"group", required_argument, NULL, 'g'},
     {"user", required_argument, NULL, 'u'},
     {"idle-timeout", required_argument, NULL, IDLE_TIMEOUT},
@@ -154,6 +156,8 @@ set_option(struct options *options, int option, const char *text)
     case LIMIT + THROTTLE_LOAD:
     case LIMIT + THROTTLE_RECHECK:
         return set_limit(&options->limits, option - LIMIT, text);
+    case CLASS:
+        return class_specs_add(&options->classes, text);
     case IDLE_TIMEOUT:
         return set_idle_timeout(&options->idle_timeout_ms, text);
     case 'g':
@@ -366,6 +370,9 @@ check_together(const struct options *options)
         message("--min-jobs '%u' is more than --jobs '%u'", options->min_jobs, options->jobs);
     else if (options->idle_timeout_ms > 0 && !options->mount_dir)
         message("--idle-timeout '%g': that is for --mount only", options->idle_timeout_ms / 1000.0);
+    else if (options->classes.count > 0 && !options->mount_dir)
+        message("--class '%s=%u': that is for --mount only", options->classes.specs[0].name,
+                options->classes.specs[0].jobs);
     else
         return;
     exit(EXIT_USAGE);

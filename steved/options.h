@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 
+#include "libjobserver/classes/spec.h"
 #include "libjobserver/protocol.h"
 
 /* The strings live as long as the program. */
@@ -16,6 +17,7 @@ struct options {
     unsigned per_process_limit, per_user_limit; /* 0: none */
     unsigned idle_timeout_ms;                   /* 0: it serves until it is told to end */
     struct steved_limits limits;
+    struct class_specs classes;
     const char *config; /* the file of --config, or the machine's, that was read; NULL: none */
     char *files[2];     /* what the strings of configuration files are part of */
     bool is_daemon;

@@ -154,13 +154,14 @@ replay_waiters(struct session *session)
 
 /* The handle is of the open file, not of one poll. */
 static void
-notify_pollers(const struct session *session)
+notify_pollers(const struct session *session, const struct file *file)
 {
+    const enum state_table table = state_table_of(file->number, STATE_OPENING);
     const struct state *state = session->server->state;
-    uint32_t count = state_rows(state, STATE_OPENING);
+    uint32_t count = state_rows(state, table);
 
     for (uint32_t number = 0; number < count; number++) {
-        const struct state_opening *opening = state_row(state, STATE_OPENING, number);
+        const struct state_opening *opening = state_row(state, table, number);
         const struct {
             struct fuse_out_header header;
             struct fuse_notify_poll_wakeup_out wakeup;
@@ -186,5 +187,6 @@ replay_requests(struct session *session, void (*settle)(struct server *server))
         state_serve_request(state);
         replay(session, state_request(state), STATE_NONE);
     }
-    notify_pollers(session);
+    for (unsigned i = 0; i < session->server->file_count; i++)
+        notify_pollers(session, &session->server->files[i]);
 }

@@ -14,7 +14,7 @@
 /* A read that is blocked. */
 struct reader {
     struct fuse_req *request;
-    struct server *server;
+    struct file *file;
     struct pool_waiter *waiter;
     uint32_t number; /* by which the state knows it */
     pid_t pid;
@@ -25,10 +25,11 @@ requests_end(struct server *server)
 {
     struct opening *opening;
 
-    while ((opening = LIST_FIRST(&server->openings)))
-        opening_release(opening);
+    for (unsigned i = 0; i < server->file_count; i++)
+        while ((opening = LIST_FIRST(&server->files[i].openings)))
+            opening_release(opening);
     /* A start that was refused has none. */
-    if (server->pool)
+    if (server->files[0].pool)
         requests_answer(server);
 }
 
@@ -37,7 +38,7 @@ requests_end(struct server *server)
 static void
 reader_end(struct reader *reader)
 {
-    state_waiter_end(reader->server->state, reader->number);
+    state_waiter_end(reader->file->server->state, reader->number);
     free(reader);
 }
 
@@ -46,8 +47,8 @@ on_interrupt(struct fuse_req *request, void *data)
 {
     struct reader *reader = data;
 
-    pool_interrupt(reader->server->pool, reader->waiter, clock_now_ns());
-    state_waiter_answered(reader->server->state, reader->number, EINTR);
+    pool_interrupt(reader->file->pool, reader->waiter, clock_now_ns());
+    state_waiter_answered(reader->file->server->state, reader->number, EINTR);
     answer_waiting(request, EINTR);
     reader_end(reader);
 }
@@ -55,13 +56,13 @@ on_interrupt(struct fuse_req *request, void *data)
 static void
 answer_granted(struct opening *opening, struct pool_process *process, const struct request *request)
 {
-    struct server *server = opening->server;
+    const struct file *file = opening->file;
     bool is_delivered = answer_token(request->handle);
 
-    server_trace(server, "grant to %d%s", (int)pool_process_pid(process),
+    server_trace(file->server, "grant to %d%s", (int)pool_process_pid(process),
                  is_delivered ? "" : ", which is gone");
     if (!is_delivered)
-        pool_grant_failed(server->pool, opening->pool, process, clock_now_ns());
+        pool_grant_failed(file->pool, opening->pool, process, clock_now_ns());
 }
 
 /* Edge-triggered epoll does not poll again after a read in vain: it waits for the notice that its last
@@ -70,7 +71,7 @@ static void
 answer_again(struct opening *opening, struct pool_process *process, const struct request *request)
 {
     if (opening->pollhandle && opening->poller == process)
-        pool_poll(opening->server->pool, opening->pool, process, true, clock_now_ns());
+        pool_poll(opening->file->pool, opening->pool, process, true, clock_now_ns());
     answer_error(request, EAGAIN);
 }
 
@@ -78,15 +79,13 @@ answer_again(struct opening *opening, struct pool_process *process, const struct
 static void
 wait_for_token(struct reader *reader, struct pool_waiter *waiter, const struct request *request)
 {
-    struct server *server = reader->server;
-
     reader->waiter = waiter;
-    reader->number = state_wait(server->state, reader->pid);
+    reader->number = state_wait(reader->file->server->state, reader->pid);
     if (reader->number != STATE_NONE) {
         answer_on_interrupt(request, on_interrupt, reader);
         return;
     }
-    pool_interrupt(server->pool, waiter, clock_now_ns());
+    pool_interrupt(reader->file->pool, waiter, clock_now_ns());
     free(reader);
     answer_error(request, ENOMEM);
 }
@@ -94,7 +93,6 @@ wait_for_token(struct reader *reader, struct pool_waiter *waiter, const struct r
 static void
 read_token(struct opening *opening, struct pool_process *process, const struct request *request)
 {
-    struct server *server = opening->server;
     struct reader *reader = NULL;
     struct pool_waiter *waiter;
 
@@ -105,9 +103,9 @@ read_token(struct opening *opening, struct pool_process *process, const struct r
             return;
         }
         *reader = (struct reader){
-            .request = request->handle, .server = server, .pid = pool_process_pid(process)};
+            .request = request->handle, .file = opening->file, .pid = pool_process_pid(process)};
     }
-    enum pool_answer answer = pool_read(server->pool, opening->pool, process,
+    enum pool_answer answer = pool_read(opening->file->pool, opening->pool, process,
                                         request->is_nonblocking, reader, &waiter, clock_now_ns());
     if (answer == POOL_WAITS) {
         assert(reader);
@@ -152,7 +150,7 @@ request_read(struct opening *opening, const struct request *request, size_t size
 void
 request_write(struct opening *opening, const struct request *request, size_t size)
 {
-    struct server *server = opening->server;
+    struct file *file = opening->file;
     struct client *client;
     struct pool_process *process = opening_process(opening, request, &client);
 
@@ -167,13 +165,14 @@ request_write(struct opening *opening, const struct request *request, size_t siz
     }
     /* A make that returns a token has seen the end of what had claimed it. */
     if (pool_write_ends_claims(process, size))
-        clients_bury_claimers(server);
-    size_t credited = pool_write(server->pool, opening->pool, process, size, clock_now_ns());
+        clients_bury_claimers(file);
+    size_t credited = pool_write(file->pool, opening->pool, process, size, clock_now_ns());
     answer_written(request, size);
     if (credited)
-        server_trace(server, "return of %zu from %d", credited, (int)pid);
+        server_trace(file->server, "return of %zu from %d", credited, (int)pid);
     if (credited < size)
-        server_trace(server, "drop %zu from %d, which owes nothing", size - credited, (int)pid);
+        server_trace(file->server, "drop %zu from %d, which owes nothing", size - credited,
+                     (int)pid);
 }
 
 /* --- poll --- */
@@ -196,13 +195,13 @@ has_events(const struct opening *opening)
     if (!opening->reads_events)
         return false;
     return !opening->reader.is_reading ||
-           event_log_is_due(&opening->server->stream.log, &opening->reader, clock_now_ns());
+           event_log_is_due(&opening->file->server->stream.log, &opening->reader, clock_now_ns());
 }
 
 static bool
 is_urgent(const struct opening *opening)
 {
-    return pool_recalled(opening->server->pool, opening->pool) > 0 ||
+    return pool_recalled(opening->file->pool, opening->pool) > 0 ||
            pool_claim_has_come(opening->pool) || has_events(opening);
 }
 
@@ -228,7 +227,7 @@ request_poll(struct opening *opening, const struct request *request,
     }
     if (wants_token) {
         opening_mark_used(opening, client);
-        if (pool_poll(opening->server->pool, opening->pool, process, pollhandle != NULL,
+        if (pool_poll(opening->file->pool, opening->pool, process, pollhandle != NULL,
                       clock_now_ns()))
             ready |= POLLIN | POLLRDNORM;
     }
@@ -258,22 +257,23 @@ record_due(struct server *server, const struct pool_due *due)
 }
 
 static void
-record_row(struct server *server, const struct pool_row *row)
+record_row(const struct file *file, const struct pool_row *row)
 {
     static const size_t sizes[POOL_ROW_KINDS] = {
         [POOL_ROW_POOL] = sizeof(row->pool),       [POOL_ROW_ACCOUNT] = sizeof(row->account),
         [POOL_ROW_PROCESS] = sizeof(row->process), [POOL_ROW_GROUP] = sizeof(row->group),
         [POOL_ROW_OPENING] = sizeof(row->opening), [POOL_ROW_LOAN] = sizeof(row->loan),
     };
-    const enum state_table table = STATE_POOL_ROWS + row->kind;
+    const enum state_table table = state_table_of(file->number, STATE_POOL_ROWS + row->kind);
+    struct state *state = file->server->state;
 
     /* What was refused for want of room has come and gone. */
     if (row->is_gone && !state_has_room(table, row->number))
         return;
     if (row->is_gone)
-        state_drop(server->state, table, row->number);
+        state_drop(state, table, row->number);
     else
-        state_put(server->state, table, row->number, row,
+        state_put(state, table, row->number, row,
                   offsetof(struct pool_row, pool) + sizes[row->kind]);
 }
 
@@ -283,17 +283,21 @@ requests_record(struct server *server)
     struct pool_row row;
     struct pool_due due;
 
-    while (pool_next_change(server->pool, &row))
-        record_row(server, &row);
-    while (pool_next_new_due(server->pool, &due))
-        record_due(server, &due);
+    for (unsigned i = 0; i < server->file_count; i++) {
+        const struct file *file = &server->files[i];
+        while (pool_next_change(file->pool, &row))
+            record_row(file, &row);
+        while (pool_next_new_due(file->pool, &due))
+            record_due(server, &due);
+    }
 }
 
 /* --- what the pool has made due --- */
 
 static void
-grant(struct server *server, const struct pool_due *due)
+grant(struct file *file, const struct pool_due *due)
 {
+    struct server *server = file->server;
     struct reader *reader = due->reader;
     bool is_delivered = answer_token(reader->request);
 
@@ -301,7 +305,7 @@ grant(struct server *server, const struct pool_due *due)
     reader_end(reader);
     if (is_delivered)
         return;
-    pool_grant_failed(server->pool, due->opening, due->process, clock_now_ns());
+    pool_grant_failed(file->pool, due->opening, due->process, clock_now_ns());
     requests_record(server);
     state_commit(server->state);
 }
@@ -330,21 +334,18 @@ request_wake_reader(void *opening)
     notify(opening);
 }
 
-void
-requests_answer(struct server *server)
+static void
+answer_of(struct file *file)
 {
     struct pool_due due;
 
-    requests_record(server);
-    state_request_done(server->state);
-    state_commit(server->state);
-    while (pool_next_due(server->pool, &due)) {
+    while (pool_next_due(file->pool, &due)) {
         switch (due.kind) {
         case POOL_DUE_GRANT:
-            grant(server, &due);
+            grant(file, &due);
             break;
         case POOL_DUE_CANCEL:
-            cancel(server, due.reader);
+            cancel(file->server, due.reader);
             break;
         case POOL_DUE_NOTIFY:
         case POOL_DUE_RECALL:
@@ -352,4 +353,14 @@ requests_answer(struct server *server)
             break;
         }
     }
+}
+
+void
+requests_answer(struct server *server)
+{
+    requests_record(server);
+    state_request_done(server->state);
+    state_commit(server->state);
+    for (unsigned i = 0; i < server->file_count; i++)
+        answer_of(&server->files[i]);
 }

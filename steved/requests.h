@@ -23,5 +23,5 @@ void requests_end(struct server *server);
 /* What has changed is collected for the next state_commit(), and with it the answers that this has made due to
  * others: before any of them, or that of who asks, is given (rule 12). */
 void requests_record(struct server *server);
-/* Gives the answers that the pool has made due; to be called after each request, death or deadline. */
+/* Gives the answers that the pools have made due; to be called after each request, death or deadline. */
 void requests_answer(struct server *server);

@@ -13,7 +13,7 @@
 /* --- the pool --- */
 
 struct row_reader {
-    const struct state *state;
+    const struct file *file;
     unsigned kind;
     uint32_t number;
 };
@@ -24,9 +24,11 @@ next_row(void *context, struct pool_row *row)
     struct row_reader *reader = context;
 
     for (; reader->kind < POOL_ROW_KINDS; reader->kind++, reader->number = 0) {
-        const enum state_table table = STATE_POOL_ROWS + reader->kind;
-        while (reader->number < state_rows(reader->state, table)) {
-            memcpy(row, state_row(reader->state, table, reader->number++), sizeof(*row));
+        const struct state *state = reader->file->server->state;
+        const enum state_table table =
+            state_table_of(reader->file->number, STATE_POOL_ROWS + reader->kind);
+        while (reader->number < state_rows(state, table)) {
+            memcpy(row, state_row(state, table, reader->number++), sizeof(*row));
             if (row->kind != 0)
                 return true;
         }
@@ -35,14 +37,14 @@ next_row(void *context, struct pool_row *row)
 }
 
 static int
-restore_pool(struct server *server)
+restore_pool(struct file *file)
 {
-    struct row_reader reader = {.state = server->state, .kind = POOL_ROW_POOL};
+    struct row_reader reader = {.file = file, .kind = POOL_ROW_POOL};
     struct pool_row_fault fault = {0};
 
-    server->pool = pool_restore(next_row, &reader, &fault);
-    if (server->pool) {
-        pool_tell(server->pool, &server->stream.log);
+    file->pool = pool_restore(next_row, &reader, &fault);
+    if (file->pool) {
+        server_follow(file);
         return 0;
     }
     int error = -errno;
@@ -52,6 +54,89 @@ restore_pool(struct server *server)
     else
         message_errno(-error, "take over");
     return error;
+}
+
+/* --- classes --- */
+
+static const struct class_spec *
+find_given(const struct class_specs *given, const char *name)
+{
+    for (unsigned i = 0; i < given->count; i++)
+        if (strcmp(given->specs[i].name, name) == 0)
+            return &given->specs[i];
+    return NULL;
+}
+
+/* One that is given no more stays, since it may be open, but has no jobs. */
+static int
+restore_class(struct server *server, const struct state_file *row)
+{
+    const struct class_spec *given = find_given(&server->options.classes, row->name);
+    struct class_spec spec = {.jobs = given ? given->jobs : 0};
+
+    memcpy(spec.name, row->name, sizeof(spec.name));
+    struct file *file = server_add_file(server, &spec);
+    int error = restore_pool(file);
+    if (error < 0)
+        return error;
+    file->has_lease = row->has_lease;
+    file->lease_ends_ns = row->lease_ends_ns;
+    if (spec.jobs != row->given_jobs) {
+        file->has_lease = false;
+        error = pool_set_capacity(file->pool, spec.jobs, clock_now_ns());
+    }
+    server_record_file(file);
+    return error;
+}
+
+static int
+restore_classes(struct server *server)
+{
+    int error = 0;
+
+    for (unsigned i = 1; i < STATE_FILES_MAX && error == 0; i++) {
+        const enum state_table table = state_table_of(i, STATE_FILE);
+        const struct state_file *row = state_row(server->state, table, 0);
+        if (state_rows(server->state, table) == 0)
+            break;
+        if (!memchr(row->name, 0, sizeof(row->name)) || !class_name_is_valid(row->name)) {
+            message("take over: class %u of the state has no name", i);
+            return -EINVAL;
+        }
+        error = restore_class(server, row);
+    }
+    return error;
+}
+
+static bool
+has_class(const struct server *server, const char *name)
+{
+    for (unsigned i = 1; i < server->file_count; i++)
+        if (strcmp(server->files[i].spec.name, name) == 0)
+            return true;
+    return false;
+}
+
+/* Those that the server before did not have. */
+static int
+add_classes(struct server *server)
+{
+    const struct class_specs *given = &server->options.classes;
+
+    for (unsigned i = 0; i < given->count; i++) {
+        if (has_class(server, given->specs[i].name))
+            continue;
+        if (server->file_count == STATE_FILES_MAX) {
+            message("--class '%s': the server before had others, and there is room for %u; start "
+                    "it anew",
+                    given->specs[i].name, STEVED_CLASSES_MAX);
+            continue;
+        }
+        int error = server_begin_file(server, &given->specs[i]);
+        if (error < 0)
+            return error;
+    }
+    return 0;
 }
 
 /* --- settings --- */
@@ -69,6 +154,7 @@ restore_settings(struct server *server, const struct state_server *row)
 {
     const struct state_settings *before = &row->given, *given = &server->given;
     struct options *options = &server->options;
+    struct pool *pool = server->files[0].pool;
 
     if (given->min_jobs == before->min_jobs)
         options->min_jobs = row->now.min_jobs;
@@ -78,16 +164,19 @@ restore_settings(struct server *server, const struct state_server *row)
         options->per_user_limit = row->now.per_user_limit;
     if (is_same(&given->limits, &before->limits))
         server->throttle.limits = row->now.limits;
-    if (given->jobs != before->jobs &&
-        pool_set_capacity(server->pool, given->jobs, clock_now_ns()) < 0)
+    if (given->jobs != before->jobs && pool_set_capacity(pool, given->jobs, clock_now_ns()) < 0)
         return -ENOMEM;
     struct pool_status status;
-    pool_get_status(server->pool, &status);
+    pool_get_status(pool, &status);
     options->jobs = status.capacity;
+    if (options->jobs == 0) {
+        message("take over: the pool of the state has no jobs");
+        return -EINVAL;
+    }
     if (options->min_jobs > options->jobs)
         options->min_jobs = options->jobs;
-    pool_set_per_process_limit(server->pool, options->per_process_limit, clock_now_ns());
-    pool_set_per_user_limit(server->pool, options->per_user_limit, clock_now_ns());
+    pool_set_per_process_limit(pool, options->per_process_limit, clock_now_ns());
+    pool_set_per_user_limit(pool, options->per_user_limit, clock_now_ns());
     return 0;
 }
 
@@ -113,19 +202,30 @@ restore_server(struct server *server)
     return restore_settings(server, row);
 }
 
+static int
+restore_file(struct file *file)
+{
+    int error = openings_restore(file);
+
+    return error < 0 ? error : clients_restore(file);
+}
+
 int
 restore(struct server *server)
 {
-    int error = restore_pool(server);
+    struct file *cpu = server_add_file(server, &(struct class_spec){0});
+    int error = restore_pool(cpu);
 
     if (error < 0)
         return error;
-    throttle_hold(&server->throttle, server->pool, clock_now_ns());
+    throttle_hold(&server->throttle, cpu->pool, clock_now_ns());
     error = restore_server(server);
     if (error == 0)
-        error = openings_restore(server);
+        error = restore_classes(server);
+    for (unsigned i = 0; i < server->file_count && error == 0; i++)
+        error = restore_file(&server->files[i]);
     if (error == 0)
-        error = clients_restore(server);
+        error = add_classes(server);
     if (error == 0)
         server_record_settings(server);
     return error;

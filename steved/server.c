@@ -26,8 +26,20 @@ server_look(struct server *server)
     const int64_t now_ns = clock_now_ns();
 
     stream_look(&server->stream, server->throttle.state.held_back_by, now_ns);
-    throttle_look(&server->throttle, server->pool, server->options.min_jobs, now_ns);
+    throttle_look(&server->throttle, server->files[0].pool, server->options.min_jobs, now_ns);
     stream_look(&server->stream, server->throttle.state.held_back_by, now_ns);
+}
+
+/* Who holds it has not said lately that there are as many still. */
+static void
+end_lease(struct file *file, int64_t now_ns)
+{
+    if (!file->has_lease || now_ns < file->lease_ends_ns)
+        return;
+    file->has_lease = false;
+    pool_set_capacity(file->pool, 0, now_ns);
+    server_record_file(file);
+    message("class %s: the lease of its jobs has ended, it has none now", file->spec.name);
 }
 
 static void
@@ -37,18 +49,34 @@ on_deadline(evutil_socket_t none, short what, void *data)
 
     server->armed_ns = POOL_NO_DEADLINE;
     server_look(server);
-    pool_expire(server->pool, clock_now_ns());
+    for (unsigned i = 0; i < server->file_count; i++) {
+        end_lease(&server->files[i], clock_now_ns());
+        pool_expire(server->files[i].pool, clock_now_ns());
+    }
     server_settle(server);
+}
+
+static int64_t
+next_deadline(const struct server *server)
+{
+    int64_t first_ns = throttle_deadline_ns(&server->throttle, server->files[0].pool, false);
+
+    for (unsigned i = 0; i < server->file_count; i++) {
+        const struct file *file = &server->files[i];
+        const int64_t deadline_ns = pool_next_deadline(file->pool);
+        if (deadline_ns < first_ns)
+            first_ns = deadline_ns;
+        if (file->has_lease && file->lease_ends_ns < first_ns)
+            first_ns = file->lease_ends_ns;
+    }
+    return first_ns;
 }
 
 static void
 arm_deadline(struct server *server)
 {
-    int64_t deadline_ns = pool_next_deadline(server->pool);
-    int64_t look_ns = throttle_deadline_ns(&server->throttle, server->pool, false);
+    int64_t deadline_ns = next_deadline(server);
 
-    if (look_ns < deadline_ns)
-        deadline_ns = look_ns;
     if (server->stream.again_ns < deadline_ns)
         deadline_ns = server->stream.again_ns;
     if (deadline_ns == server->armed_ns)
@@ -71,12 +99,21 @@ on_unused(evutil_socket_t none, short what, void *data)
     server->tell_unused(server->argument);
 }
 
+static bool
+is_used(const struct server *server)
+{
+    for (unsigned i = 0; i < server->file_count; i++)
+        if (!LIST_EMPTY(&server->files[i].openings) || pool_used(server->files[i].pool) > 0)
+            return true;
+    return false;
+}
+
 static void
 watch_use(struct server *server)
 {
     if (!server->unused)
         return;
-    bool is_unused = LIST_EMPTY(&server->openings) && pool_used(server->pool) == 0;
+    bool is_unused = !is_used(server);
     if (is_unused == server->is_unused)
         return;
     server->is_unused = is_unused;
@@ -126,6 +163,17 @@ describe_limits(const struct server *server, char text[LIMITS_SIZE])
 }
 
 static void
+say_class(const struct file *file)
+{
+    struct pool_status status;
+
+    pool_get_status(file->pool, &status);
+    message("class %s: jobs %u, free %u, held %u, reserved %u, debt %u, waiting %u%s",
+            file->spec.name, status.capacity, status.free, status.held, status.reserved,
+            status.debt, status.waiting, file->has_lease ? ", by a lease" : "");
+}
+
+static void
 on_status_signal(evutil_socket_t signal_number, short what, void *data)
 {
     struct server *server = data;
@@ -134,13 +182,15 @@ on_status_signal(evutil_socket_t signal_number, short what, void *data)
 
     server_look(server);
     describe_limits(server, limits);
-    pool_get_status(server->pool, &status);
+    pool_get_status(server->files[0].pool, &status);
     message(
         "jobs %u, free %u, held %u, reserved %u, debt %u, waiting %u, unpaid implicit slots %u, "
         "reclaimed %llu, dropped %llu, processes %u%s",
         status.capacity, status.free, status.held, status.reserved, status.debt, status.waiting,
         status.unpaid, (unsigned long long)status.reclaimed, (unsigned long long)status.dropped,
         status.processes, limits);
+    for (unsigned i = 1; i < server->file_count; i++)
+        say_class(&server->files[i]);
     server_settle(server);
 }
 
@@ -173,7 +223,38 @@ server_record_settings(struct server *server)
               offsetof(struct state_server, name) + strlen(row.name) + 1);
 }
 
+void
+server_record_file(const struct file *file)
+{
+    const struct state_file row = {.given_jobs = file->spec.jobs,
+                                   .has_lease = file->has_lease,
+                                   .lease_ends_ns = file->lease_ends_ns};
+    struct state_file named = row;
+
+    snprintf(named.name, sizeof(named.name), "%s", file->spec.name);
+    state_put(file->server->state, state_table_of(file->number, STATE_FILE), 0, &named,
+              sizeof(named));
+}
+
 /* --- begin and end --- */
+
+struct file *
+server_add_file(struct server *server, const struct class_spec *spec)
+{
+    struct file *file = &server->files[server->file_count];
+
+    *file = (struct file){.server = server, .number = server->file_count++, .spec = *spec};
+    LIST_INIT(&file->openings);
+    for (size_t i = 0; i < CLIENT_BUCKETS; i++)
+        LIST_INIT(&file->clients[i]);
+    return file;
+}
+
+void
+server_follow(struct file *file)
+{
+    pool_tell(file->pool, &file->server->stream.log, file->number);
+}
 
 static struct event_base *
 create_base(void)
@@ -235,11 +316,8 @@ server_init(struct server *server, void (*answer)(struct server *server))
     event_set_log_callback(on_event_message);
     server->armed_ns = POOL_NO_DEADLINE;
     server->answer = answer;
-    LIST_INIT(&server->openings);
     memory_arbiter_init(&server->arbiter);
     stream_init(&server->stream);
-    for (size_t i = 0; i < CLIENT_BUCKETS; i++)
-        LIST_INIT(&server->clients[i]);
     throttle_init(&server->throttle, &server->options.limits);
     server->given = settings_of(server);
     server->threads = process_cache_create();
@@ -252,17 +330,39 @@ server_init(struct server *server, void (*answer)(struct server *server))
 }
 
 int
-server_begin(struct server *server)
+server_begin_file(struct server *server, const struct class_spec *spec)
 {
-    server->state = state_create();
-    server->pool = pool_create(server->options.jobs);
-    if (!server->state || !server->pool || pool_follow(server->pool) < 0) {
+    struct file *file = server_add_file(server, spec);
+
+    file->pool = pool_create(spec->jobs);
+    if (!file->pool || pool_follow(file->pool) < 0) {
         message("start: out of memory");
         return -ENOMEM;
     }
-    pool_tell(server->pool, &server->stream.log);
-    pool_set_per_process_limit(server->pool, server->options.per_process_limit, clock_now_ns());
-    pool_set_per_user_limit(server->pool, server->options.per_user_limit, clock_now_ns());
+    server_follow(file);
+    if (file_is_class(file))
+        server_record_file(file);
+    return 0;
+}
+
+int
+server_begin(struct server *server)
+{
+    const struct options *options = &server->options;
+    const struct class_spec cpu = {.jobs = options->jobs};
+
+    server->state = state_create();
+    if (!server->state) {
+        message("start: out of memory");
+        return -ENOMEM;
+    }
+    int error = server_begin_file(server, &cpu);
+    for (unsigned i = 0; i < options->classes.count && error == 0; i++)
+        error = server_begin_file(server, &options->classes.specs[i]);
+    if (error < 0)
+        return error;
+    pool_set_per_process_limit(server->files[0].pool, options->per_process_limit, clock_now_ns());
+    pool_set_per_user_limit(server->files[0].pool, options->per_user_limit, clock_now_ns());
     server_record_settings(server);
     return 0;
 }
@@ -287,8 +387,9 @@ server_end(struct server *server)
         event_base_free(server->base);
     if (server->threads)
         process_cache_destroy(server->threads);
-    if (server->pool)
-        pool_destroy(server->pool);
+    for (unsigned i = 0; i < server->file_count; i++)
+        if (server->files[i].pool)
+            pool_destroy(server->files[i].pool);
     if (server->state)
         state_close(server->state);
     throttle_close(&server->throttle);

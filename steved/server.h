@@ -10,6 +10,7 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "libjobserver/classes/spec.h"
 #include "libjobserver/events/stream.h"
 #include "libjobserver/memory/arbiter.h"
 #include "libjobserver/process.h"
@@ -27,6 +28,24 @@ LIST_HEAD(openings, opening);
 /* 10,000 clients make chains of five; 8 KiB in all, so that it never has to grow. */
 #define CLIENT_BUCKETS 1024
 
+/* A file that is served, and the pool behind it: the first is the server's own, cpu; the others are its classes. */
+struct file {
+    struct server *server;
+    unsigned number;
+    struct class_spec spec; /* of a class: its name, and what the command line says */
+    struct pool *pool;
+    struct openings openings;
+    struct client_bucket clients[CLIENT_BUCKETS];
+    bool has_lease;
+    int64_t lease_ends_ns; /* with it: then its capacity is 0 */
+};
+
+static inline bool
+file_is_class(const struct file *file)
+{
+    return file->number > 0;
+}
+
 enum server_signal { SERVER_TERM, SERVER_INT, SERVER_STATUS, SERVER_SIGNALS };
 
 struct server {
@@ -34,24 +53,23 @@ struct server {
     struct state_settings given; /* on the command line */
     uid_t uid;                   /* who may set, besides root */
 
-    /* Of the file that is served. */
+    /* Of the files that are served. */
     uid_t file_uid;
     gid_t file_gid;
     mode_t file_mode;
 
     struct state *state; /* what a server that comes after this one has to know */
-    struct pool *pool;
+    struct file files[STATE_FILES_MAX];
+    unsigned file_count;
     struct memory_arbiter arbiter;
-    struct throttle throttle; /* limits as they are set now */
-    struct stream stream;     /* of events */
-    struct openings openings;
+    struct throttle throttle;     /* limits as they are set now */
+    struct stream stream;         /* of events */
     struct allowances allowances; /* for what costs more than a token */
     struct process_cache *threads;
-    struct client_bucket clients[CLIENT_BUCKETS];
     uint64_t next_serial;    /* of clients, and of groups */
     bool is_short_of_pidfds; /* has been said */
     bool is_ending;
-    void (*answer)(struct server *server); /* gives what the pool has made due */
+    void (*answer)(struct server *server); /* gives what the pools have made due */
 
     struct event_base *base;
     struct event *deadline;
@@ -63,13 +81,20 @@ struct server {
     void *argument;
 };
 
-/* Tables and event loop; `answer` gives what the pool has made due. 0, or a negative errno after having said
+/* Tables and event loop; `answer` gives what the pools have made due. 0, or a negative errno after having said
  * it. */
 int server_init(struct server *server, void (*answer)(struct server *server));
-/* A pool, and a state that nobody has left: 0, or a negative errno after having said it. */
+/* Pools, and a state that nobody has left: 0, or a negative errno after having said it. */
 int server_begin(struct server *server);
 /* What is set, or served, is not what it was. */
 void server_record_settings(struct server *server);
+/* One more file, which is known to nobody yet: 0, or a negative errno after having said it. */
+int server_begin_file(struct server *server, const struct class_spec *spec);
+/* The same without a pool; and once that was made. */
+struct file *server_add_file(struct server *server, const struct class_spec *spec);
+void server_follow(struct file *file);
+/* Of a class: what is set is not what it was. */
+void server_record_file(const struct file *file);
 /* Serves until a signal or server_leave() ends it: 0, or a negative errno after having said it. */
 int server_run(struct server *server);
 void server_leave(struct server *server);

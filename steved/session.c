@@ -36,10 +36,10 @@ describe(fuse_req_t request, const struct fuse_file_info *fi)
 
 /* NULL: the kernel names one that there is not, and is told so. */
 static struct opening *
-find_opening(fuse_req_t request, uint64_t number)
+find_opening(fuse_req_t request, uint64_t id)
 {
     const struct session *session = fuse_req_userdata(request);
-    struct opening *opening = opening_find(session->server, number);
+    struct opening *opening = opening_find(session->server, id);
 
     if (!opening)
         fuse_reply_err(request, EBADF);
@@ -47,22 +47,22 @@ find_opening(fuse_req_t request, uint64_t number)
 }
 
 int
-session_open(fuse_req_t request, uint64_t *number)
+session_open(fuse_req_t request, unsigned file, uint64_t *id)
 {
     const struct session *session = fuse_req_userdata(request);
     const struct request asked = describe(request, &(struct fuse_file_info){0});
-    const struct opening *opening = opening_create(session->server, &asked);
+    const struct opening *opening = opening_create(&session->server->files[file], &asked);
 
     if (!opening)
         return -ENOMEM;
-    *number = opening->number;
+    *id = opening_id(opening);
     return 0;
 }
 
 void
-session_close(const struct session *session, uint64_t number)
+session_close(const struct session *session, uint64_t id)
 {
-    struct opening *opening = opening_find(session->server, number);
+    struct opening *opening = opening_find(session->server, id);
 
     if (opening)
         opening_release(opening);

@@ -40,10 +40,10 @@ struct session {
 };
 
 /* What is asked for with the open file, the same for both kinds: handed on to requests.h and ioctls.h. */
-/* Does not answer. 0: *number names the opening from now on; or a negative errno. */
-int session_open(fuse_req_t request, uint64_t *number);
+/* Does not answer; `file`: its number. 0: *id names the opening from now on; or a negative errno. */
+int session_open(fuse_req_t request, unsigned file, uint64_t *id);
 /* The answer to the open has not reached the client. */
-void session_close(const struct session *session, uint64_t number);
+void session_close(const struct session *session, uint64_t id);
 void session_release(fuse_req_t request, struct fuse_file_info *fi);
 void session_read(fuse_req_t request, size_t size, struct fuse_file_info *fi);
 void session_write(fuse_req_t request, size_t size, struct fuse_file_info *fi);

@@ -67,25 +67,44 @@ enum {
     HEAD_SIZE = ANSWERS_AT + 2 * STATE_ANSWER_SIZE, /* what is there from the beginning */
 };
 
-static const struct table {
+struct table {
     uint32_t size, count;
-} tables[STATE_TABLES] = {
+};
+
+/* The others' tables have a sixteenth of the rows, but for those of tokens. */
+static const struct table file_tables[STATE_FILE_TABLES] = {
     [STATE_POOL_ROWS + POOL_ROW_POOL] = {sizeof(struct pool_row), 1},
     [STATE_POOL_ROWS + POOL_ROW_ACCOUNT] = {sizeof(struct pool_row), 4 * OPENINGS_MAX},
     [STATE_POOL_ROWS + POOL_ROW_PROCESS] = {sizeof(struct pool_row), 2 * OPENINGS_MAX},
     [STATE_POOL_ROWS + POOL_ROW_GROUP] = {sizeof(struct pool_row), 2 * OPENINGS_MAX},
     [STATE_POOL_ROWS + POOL_ROW_OPENING] = {sizeof(struct pool_row), OPENINGS_MAX},
     [STATE_POOL_ROWS + POOL_ROW_LOAN] = {sizeof(struct pool_row), POOL_CAPACITY_MAX},
-    [STATE_SERVER] = {sizeof(struct state_server), 1},
-    [STATE_SERIAL] = {sizeof(struct state_serial), 1},
     [STATE_CLIENT] = {sizeof(struct state_client), 2 * OPENINGS_MAX},
     [STATE_OPENING] = {sizeof(struct state_opening), OPENINGS_MAX},
-    [STATE_WAITER] = {sizeof(struct state_waiter), OPENINGS_MAX},
+    [STATE_FILE] = {sizeof(struct state_file), 1},
 };
 
-static_assert(STATE_SERVER == STATE_POOL_ROWS + POOL_ROW_KINDS, "a table for each kind of row");
+static const struct table server_tables[STATE_TABLES - STATE_SERVER] = {
+    [STATE_SERVER - STATE_SERVER] = {sizeof(struct state_server), 1},
+    [STATE_SERIAL - STATE_SERVER] = {sizeof(struct state_serial), 1},
+    [STATE_WAITER - STATE_SERVER] = {sizeof(struct state_waiter), OPENINGS_MAX},
+};
+
+static struct table
+table_of(enum state_table number)
+{
+    if (number >= STATE_SERVER)
+        return server_tables[number - STATE_SERVER];
+    struct table table = file_tables[number % STATE_FILE_TABLES];
+    if (number >= STATE_FILE_TABLES && table.count > POOL_CAPACITY_MAX)
+        table.count /= 16;
+    return table;
+}
+
+static_assert(STATE_CLIENT == STATE_POOL_ROWS + POOL_ROW_KINDS, "a table for each kind of row");
 static_assert(sizeof(struct state_client) == 32 && sizeof(struct state_opening) == 40 &&
-                  sizeof(struct state_waiter) == 96 && sizeof(struct state_settings) == 32,
+                  sizeof(struct state_waiter) == 96 && sizeof(struct state_settings) == 32 &&
+                  sizeof(struct state_file) == 48,
               "padding in a row");
 
 struct state {
@@ -109,21 +128,25 @@ head_of(const struct state *state)
 static void
 lay_out(struct state *state)
 {
-    uint32_t at = HEAD_SIZE;
+    uint32_t at = HEAD_SIZE, rows_size = 0;
 
     for (size_t i = 0; i < STATE_TABLES; i++) {
         state->at[i] = at;
-        at += ALIGNED(tables[i].size * tables[i].count, PAGE);
+        const struct table table = table_of((enum state_table)i);
+        const uint32_t size = ALIGNED(table.size * table.count, PAGE);
+        at += size;
+        if (i < STATE_FILE_TABLES || i >= STATE_SERVER)
+            rows_size += size;
     }
     state->log_at = at;
-    /* All rows at once, each with its entry. */
-    state->file_size = at + (at - HEAD_SIZE) / 2 * 3;
+    /* All rows of the first file at once, each with its entry. */
+    state->file_size = at + rows_size / 2 * 3;
 }
 
 static unsigned char *
 place_of(const struct state *state, enum state_table table, uint32_t number)
 {
-    return state->file + state->at[table] + (size_t)number * tables[table].size;
+    return state->file + state->at[table] + (size_t)number * table_of(table).size;
 }
 
 static uint32_t *
@@ -283,7 +306,7 @@ look_at_head(const struct state *state)
     if (head->answer > 1 || head->answer_sizes[head->answer] > STATE_ANSWER_SIZE)
         return "its last answer is damaged";
     for (size_t i = 0; i < STATE_TABLES; i++)
-        if (head->rows[i] > tables[i].count)
+        if (head->rows[i] > table_of((enum state_table)i).count)
             return "one of its tables is damaged";
     const struct state_greeting *greeting = &head->greeting;
     if (greeting->answer_size == 0)
@@ -377,7 +400,7 @@ state_commit(struct state *state)
 bool
 state_has_room(enum state_table table, uint32_t number)
 {
-    return number < tables[table].count;
+    return number < table_of(table).count;
 }
 
 void
@@ -386,7 +409,7 @@ state_put(struct state *state, enum state_table table, uint32_t number, const vo
 {
     uint32_t *rows = &head_of(state)->rows[table];
 
-    assert(state_has_room(table, number) && size <= tables[table].size);
+    assert(state_has_room(table, number) && size <= table_of(table).size);
     log_add(state, place_of(state, table, number), bytes, size);
     /* Of a row that is not committed there are zeros. */
     if (number >= *rows)
@@ -398,7 +421,7 @@ state_drop(struct state *state, enum state_table table, uint32_t number)
 {
     static const unsigned char zeros[sizeof(struct pool_row)];
 
-    state_put(state, table, number, zeros, tables[table].size);
+    state_put(state, table, number, zeros, table_of(table).size);
 }
 
 const void *

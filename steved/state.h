@@ -19,7 +19,7 @@
 #include "libjobserver/protocol.h"
 
 /* Of the layout, and of what the rows mean: a server takes over from one that has the same. */
-#define STATE_VERSION 1u
+#define STATE_VERSION 2u
 
 #define STATE_NONE UINT32_MAX /* instead of a number: there is none */
 #define STATE_NAME_SIZE 4096
@@ -30,17 +30,31 @@
 /* A blocked read as the kernel sends it. */
 #define STATE_WAITER_SIZE 80u
 
-/* Rows of zeros are none. The numbers of those of the pool are its own (pool/rows.h), and so are those of
+/* Files that are served, each with a pool. */
+#define STATE_FILES_MAX (1 + STEVED_CLASSES_MAX)
+
+/* Rows of zeros are none. The numbers of those of a pool are its own (pool/rows.h), and so are those of
  * clients, which are processes there, and of openings. */
 enum state_table {
+    /* One of each for every file: state_table_of(). */
     STATE_POOL_ROWS, /* + enum pool_row_kind */
-    STATE_SERVER = STATE_POOL_ROWS + 7,
-    STATE_SERIAL,
-    STATE_CLIENT,
+    STATE_CLIENT = STATE_POOL_ROWS + 7,
     STATE_OPENING,
+    STATE_FILE,
+    STATE_FILE_TABLES, /* how many these are */
+
+    STATE_SERVER = STATE_FILE_TABLES * STATE_FILES_MAX,
+    STATE_SERIAL,
     STATE_WAITER,
     STATE_TABLES,
 };
+
+/* `table` is the first file's, `file` the number of a file. */
+static inline enum state_table
+state_table_of(unsigned file, unsigned table)
+{
+    return (enum state_table)(file * STATE_FILE_TABLES + table);
+}
 
 /* What is set, by the command line or since. */
 struct state_settings {
@@ -55,6 +69,14 @@ struct state_server {
     uint32_t file_uid, file_gid, file_mode;
     uint32_t is_mount;
     char name[STATE_NAME_SIZE]; /* of the device, or the directory */
+};
+
+/* The only row of its table; the first file has none. */
+struct state_file {
+    char name[STEVED_CLASS_NAME_SIZE]; /* of the class; empty: there is no such file */
+    uint32_t given_jobs;               /* by the command line */
+    uint32_t has_lease;
+    int64_t lease_ends_ns;
 };
 
 /* The only row of its table. */

@@ -735,7 +735,7 @@ pool_poll(struct pool *pool, struct pool_opening *opening, struct pool_process *
 struct pool *
 pool_create(unsigned capacity)
 {
-    if (capacity < 1 || capacity > POOL_CAPACITY_MAX) {
+    if (capacity > POOL_CAPACITY_MAX) {
         errno = EINVAL;
         return NULL;
     }
@@ -798,7 +798,7 @@ raise_capacity(struct pool *pool, unsigned tokens)
 int
 pool_set_capacity(struct pool *pool, unsigned capacity, int64_t now_ns)
 {
-    if (capacity < 1 || capacity > POOL_CAPACITY_MAX)
+    if (capacity > POOL_CAPACITY_MAX)
         return -EINVAL;
     if (pool_loans_reserve(pool, capacity) < 0)
         return -ENOMEM;

@@ -114,7 +114,7 @@ struct pool_account_info {
     enum pool_pause pause;
 };
 
-/* Returns NULL with errno set: EINVAL (capacity not in 1..POOL_CAPACITY_MAX) or ENOMEM. */
+/* Returns NULL with errno set: EINVAL (capacity over POOL_CAPACITY_MAX) or ENOMEM. */
 struct pool *pool_create(unsigned capacity);
 /* Ends everything at once; nothing becomes due. */
 void pool_destroy(struct pool *pool);
@@ -235,7 +235,7 @@ unsigned pool_recalled(const struct pool *pool, const struct pool_opening *openi
 
 /* --- settings --- */
 
-/* 0, or -EINVAL (capacity not in 1..POOL_CAPACITY_MAX), or -ENOMEM; then nothing has changed.
+/* 0, or -EINVAL (capacity over POOL_CAPACITY_MAX), or -ENOMEM; then nothing has changed.
  * Rule 7. */
 int pool_set_capacity(struct pool *pool, unsigned capacity, int64_t now_ns);
 /* The most tokens that one process or group may hold; 0: no limit. What is held is not recalled. */
@@ -297,7 +297,7 @@ void pool_expire(struct pool *pool, int64_t now_ns);
 
 /* What happens from now on is told to this log (events/log.h) while somebody reads it; NULL: to none. Its time, which
  * is set by the server, must not be behind that of the next call by more than matters to a reader. */
-void pool_tell(struct pool *pool, struct event_log *log);
+void pool_tell(struct pool *pool, struct event_log *log, unsigned job_class);
 
 void pool_get_status(const struct pool *pool, struct pool_status *status);
 /* Fills `clients` with up to `max` clients whose ordinal is above *cursor (0 at first) and moves

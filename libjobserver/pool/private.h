@@ -234,6 +234,7 @@ struct pool {
     struct due *first_new_due; /* and all behind it: pool_next_new_due() has not shown them */
     struct pool_rows *rows;    /* NULL: nobody follows */
     struct event_log *log;     /* NULL: nobody is told */
+    unsigned job_class;        /* of what it is told */
 
     unsigned capacity, free, held, reserved, debt;
     unsigned per_process_limit, per_user_limit; /* 0: none */

@@ -234,7 +234,7 @@ make_pool(struct restore *restore)
     }
     if (!row)
         return refuse(restore, &none, "it is missing");
-    if (row->pool.capacity < 1 || row->pool.capacity > POOL_CAPACITY_MAX)
+    if (row->pool.capacity > POOL_CAPACITY_MAX)
         return refuse(restore, row, "its capacity is out of range");
     restore->told = row->pool;
     restore->numbers = pool_rows_create();

@@ -4,9 +4,10 @@
 #include "libjobserver/pool/private.h"
 
 void
-pool_tell(struct pool *pool, struct event_log *log)
+pool_tell(struct pool *pool, struct event_log *log, unsigned job_class)
 {
     pool->log = log;
+    pool->job_class = job_class;
 }
 
 static pid_t
@@ -37,6 +38,7 @@ add(struct pool *pool, enum steved_event_kind kind, const struct pool_account *a
 {
     struct steved_event *event = event_log_add(pool->log, kind);
 
+    event->job_class = pool->job_class;
     event->pid = pid;
     event->count = count;
     describe(pool, account, event);
@@ -93,7 +95,8 @@ pool_add_return(struct pool *pool, struct pool_holder *holder, enum steved_event
     const pid_t pid = pid_of(holder);
 
     if (newest && newest->kind == kind && newest->pid == pid && newest->status == status &&
-        newest->account == holder->account->key && newest->uid == holder->account->user->uid) {
+        newest->job_class == pool->job_class && newest->account == holder->account->key &&
+        newest->uid == holder->account->user->uid) {
         newest->count++;
         describe(pool, holder->account, newest);
         return;

@@ -51,7 +51,7 @@ event_model_begin(struct event_model *model, struct pool *pool, int64_t now_ns)
     event_log_init(&model->log);
     if (event_log_join(&model->log, &model->reader, now_ns) < 0)
         abort();
-    pool_tell(pool, &model->log);
+    pool_tell(pool, &model->log, 0);
     pool_get_status(pool, &status);
     model->held = status.held;
     model->waiters = status.waiting + status.reserved;
@@ -67,7 +67,7 @@ event_model_begin(struct event_model *model, struct pool *pool, int64_t now_ns)
 static inline void
 event_model_end(struct event_model *model, struct pool *pool)
 {
-    pool_tell(pool, NULL);
+    pool_tell(pool, NULL, 0);
     event_log_leave(&model->log, &model->reader);
 }
 

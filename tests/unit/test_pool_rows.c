@@ -585,8 +585,6 @@ static void
 test_pool_row_that_is_wrong_is_refused(void **state)
 {
     struct world *w = *state;
-    change(w, POOL_ROW_POOL, 0)->pool.capacity = 0;
-    assert_refused(w, "pool", 0, "its capacity is out of range");
     change(w, POOL_ROW_POOL, 0)->pool.capacity = POOL_CAPACITY_MAX + 1;
     assert_refused(w, "pool", 0, "its capacity is out of range");
     change(w, POOL_ROW_POOL, 0)->pool.held--;

@@ -43,7 +43,7 @@ begin(void **state)
     stream_init(&f->stream);
     f->reader = (struct event_reader){.wake = ignore, .uid = ALICE};
     f->pool = pool_create(2);
-    pool_tell(f->pool, &f->stream.log);
+    pool_tell(f->pool, &f->stream.log, 0);
     f->process = pool_process_add(f->pool, getpid(), pool_account(f->pool, ALICE, KEY), true);
     *state = f;
     return event_log_join(&f->stream.log, &f->reader, NOW_NS);
