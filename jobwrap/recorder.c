@@ -144,6 +144,9 @@ note_event(struct recorder *recorder, const struct steved_event *event)
 {
     const int64_t time_ns = (int64_t)event->time_ns;
 
+    /* Tokens of a class: which job has one is told by the job. */
+    if (event->job_class != 0 && event->kind < STEVED_EVENT_JOB_WAITS)
+        return;
     timeline_add(&recorder->timeline, event);
     switch (event->kind) {
     case STEVED_EVENT_CAME:

@@ -21,8 +21,8 @@ static const struct {
 } commands[] = {
     {"status", ctl_status, "[--json] [-w[SECONDS]]", "show the pool and who uses it"},
     {"watch", ctl_watch, "[--json]", "show what happens, a line each"},
-    {"get", ctl_get, "NAME", "print one number"},
-    {"set", ctl_set, "NAME=VALUE...", "change settings, all of them or none"},
+    {"get", ctl_get, "NAME", "print one number; CLASS.NAME: of a class"},
+    {"set", ctl_set, "NAME=VALUE...", "change settings, all or none; CLASS.jobs=N: of a class"},
     {"top", ctl_top, "", "show builds on a full screen; keys change them"},
     {"metrics", ctl_metrics, "", "print all numbers for Prometheus"},
     {"pause", ctl_pause, "PID", "grant nothing to the build of this process"},
@@ -96,6 +96,27 @@ ctl_connect(struct ctl_server *server)
         return check_kind(server);
     message("find a server: none is running; name its file with --server PATH");
     return EXIT_FAILURE;
+}
+
+int
+ctl_connect_class(struct ctl_server *server, const char *name)
+{
+    struct client *client = NULL;
+    char *error = NULL;
+
+    if (ctl_connect(server) != EXIT_SUCCESS)
+        return EXIT_FAILURE;
+    char *prefix = environment_classes_of(server->client);
+    int result = prefix ? client_open_class(prefix, name, &client, &error) : -ENOENT;
+    free(prefix);
+    if (result == 0)
+        client_replace(server->client, client);
+    else if (result == -ENOENT)
+        message("%s: there is no class '%s'", client_name(server->client), name);
+    else
+        message("%s", error ? error : strerror(-result));
+    free(error);
+    return result == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 static int

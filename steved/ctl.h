@@ -17,6 +17,9 @@ struct ctl_server {
 /* EXIT_SUCCESS, or EXIT_FAILURE after having said why. */
 int ctl_connect(struct ctl_server *server);
 
+/* The same for a class of that server: server->client is that of its pool. */
+int ctl_connect_class(struct ctl_server *server, const char *name);
+
 int ctl_status(struct ctl_server *server, int argc, char **argv);
 int ctl_watch(struct ctl_server *server, int argc, char **argv);
 int ctl_get(struct ctl_server *server, int argc, char **argv);

@@ -130,6 +130,34 @@ print_throttle(const struct steved_throttle *throttle)
     }
 }
 
+/* --- classes --- */
+
+static void
+print_of_classes(const struct steved_classes *classes, const char *name, const char *help,
+                 size_t member)
+{
+    begin(name, "gauge", help);
+    for (unsigned i = 0; i < classes->count; i++) {
+        uint32_t value;
+        memcpy(&value, (const char *)&classes->classes[i] + member, sizeof(value));
+        printf("jobserver_%s{class=\"%s\"} %" PRIu32 "\n", name, classes->classes[i].name, value);
+    }
+}
+
+/* Nothing, where there are none. */
+static void
+print_classes(const struct steved_classes *classes)
+{
+    if (classes->count == 0)
+        return;
+    print_of_classes(classes, "class_jobs", "Tokens of a class that may be held at once.",
+                     offsetof(struct steved_class, jobs));
+    print_of_classes(classes, "class_held_tokens", "Tokens of a class that are held.",
+                     offsetof(struct steved_class, held));
+    print_of_classes(classes, "class_waiting_clients", "Readers and pollers of a class.",
+                     offsetof(struct steved_class, waiting));
+}
+
 /* --- users --- */
 
 static int
@@ -216,6 +244,7 @@ print_all(struct client *client, const struct snapshot *snapshot)
     print_memory(&snapshot->status);
     if (snapshot->has_throttle)
         print_throttle(&snapshot->throttle);
+    print_classes(&snapshot->classes);
     return print_users(snapshot);
 }
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libjobserver/classes/spec.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/usage.h"
 #include "libjobserver/throttle/settings.h"
@@ -19,6 +20,8 @@
 #define JOBS_MAX 65536u
 
 #define READ_ONLY 0u
+#define LEASE "lease"
+#define LEASE_DECIMALS 3
 
 /* The names are those of steved's options and of the JSON status. */
 static const struct setting {
@@ -83,6 +86,30 @@ find_limit(const char *name, size_t length)
     return NULL;
 }
 
+/* CLASS.NAME: true, and what comes before and after the point; else it is about the server itself. */
+static bool
+split_class(const char *text, char name[STEVED_CLASS_NAME_SIZE], const char **rest)
+{
+    const size_t length = strcspn(text, ".=");
+
+    *rest = text;
+    name[0] = '\0';
+    if (text[length] != '.' || length >= STEVED_CLASS_NAME_SIZE)
+        return false;
+    memcpy(name, text, length);
+    name[length] = '\0';
+    if (!class_name_is_valid(name))
+        return false;
+    *rest = text + length + 1;
+    return true;
+}
+
+static int
+connect_to(struct ctl_server *server, const char *class_name)
+{
+    return class_name[0] ? ctl_connect_class(server, class_name) : ctl_connect(server);
+}
+
 static uint64_t
 value_of(const struct setting *setting, const struct steved_status *status)
 {
@@ -123,23 +150,42 @@ print_limit(struct client *client, const struct throttle_setting *limit)
     return 0;
 }
 
+/* Of a class: the seconds that are left. */
+static int
+print_lease(struct client *client, const char *class_name)
+{
+    struct steved_classes classes;
+    int error = client_get_classes(client, &classes);
+
+    for (unsigned i = 0; i < classes.count && error == 0; i++)
+        if (strcmp(classes.classes[i].name, class_name) == 0)
+            printf("%.3f\n", classes.classes[i].lease_ms / 1000.0);
+    return error;
+}
+
 int
 ctl_get(struct ctl_server *server, int argc, char **argv)
 {
+    char class_name[STEVED_CLASS_NAME_SIZE];
+    const char *name;
+
     if (argc != 1) {
         message("get takes one name");
         return EXIT_USAGE;
     }
-    const struct setting *setting = find_setting(argv[0], strlen(argv[0]));
-    const struct throttle_setting *limit = find_limit(argv[0], strlen(argv[0]));
-    if (!setting && !limit) {
+    const bool is_of_class = split_class(argv[0], class_name, &name);
+    const bool is_lease = is_of_class && strcmp(name, LEASE) == 0;
+    const struct setting *setting = find_setting(name, strlen(name));
+    const struct throttle_setting *limit = is_of_class ? NULL : find_limit(name, strlen(name));
+    if (!setting && !limit && !is_lease) {
         message("get: there is no '%s'", argv[0]);
         return EXIT_USAGE;
     }
-    if (ctl_connect(server) != EXIT_SUCCESS)
+    if (connect_to(server, class_name) != EXIT_SUCCESS)
         return EXIT_FAILURE;
-    int error =
-        setting ? print_status(server->client, setting) : print_limit(server->client, limit);
+    int error = setting    ? print_status(server->client, setting)
+                : is_lease ? print_lease(server->client, class_name)
+                           : print_limit(server->client, limit);
     if (error < 0) {
         message("get %s: %s", argv[0], strerror(-error));
         return EXIT_FAILURE;
@@ -170,6 +216,35 @@ parse_limit(const struct throttle_setting *limit, const char *text, const char *
     if (!makes_sense)
         message("set '%s': %s is needed", text, limit->wanted);
     return makes_sense;
+}
+
+/* CLASS.jobs=N, and CLASS.lease=SECONDS beside it. */
+static bool
+parse_of_class(const char *text, const char *assignment, struct steved_settings *wanted)
+{
+    static const char jobs[] = "jobs=", lease[] = LEASE "=";
+    const bool is_lease = strncmp(assignment, lease, strlen(lease)) == 0;
+    const unsigned named = is_lease ? STEVED_SET_LEASE : STEVED_SET_JOBS;
+
+    if (!is_lease && strncmp(assignment, jobs, strlen(jobs)) != 0) {
+        message("set '%s': of a class only jobs and " LEASE " can be set", text);
+        return false;
+    }
+    if (wanted->named & named) {
+        message("set '%s': it is given twice", text);
+        return false;
+    }
+    wanted->named |= named;
+    const char *value = strchr(assignment, '=') + 1;
+    if (is_lease &&
+        !usage_parse_decimal(value, LEASE_DECIMALS, 1, STEVED_LEASE_MAX_MS, &wanted->lease_ms))
+        message("set '%s': a number of seconds from 0.001 to %u is needed", text,
+                STEVED_LEASE_MAX_MS / 1000);
+    else if (!is_lease && !usage_parse_number(value, 0, JOBS_MAX, &wanted->jobs))
+        message("set '%s': a number from 0 to %u is needed", text, JOBS_MAX);
+    else
+        return true;
+    return false;
 }
 
 static bool
@@ -213,19 +288,45 @@ reason_of(int error, const struct client *client, unsigned named)
     }
 }
 
+/* All are of one pool: no two are changed together. */
+static bool
+parse_all(int argc, char **argv, char class_name[STEVED_CLASS_NAME_SIZE],
+          struct steved_settings *wanted)
+{
+    char other[STEVED_CLASS_NAME_SIZE];
+    const char *assignment;
+
+    split_class(argv[0], class_name, &assignment);
+    for (int i = 0; i < argc; i++) {
+        bool is_of_class = split_class(argv[i], other, &assignment);
+        if (strcmp(other, class_name) != 0) {
+            message("set '%s': that is of another class than '%s'; set one at a time", argv[i],
+                    argv[0]);
+            return false;
+        }
+        if (!(is_of_class ? parse_of_class(argv[i], assignment, wanted)
+                          : parse_assignment(argv[i], wanted)))
+            return false;
+    }
+    if (wanted->named != STEVED_SET_LEASE)
+        return true;
+    message("set '%s': a lease is of jobs that are set with it", argv[0]);
+    return false;
+}
+
 int
 ctl_set(struct ctl_server *server, int argc, char **argv)
 {
+    char class_name[STEVED_CLASS_NAME_SIZE];
     struct steved_settings wanted = {0};
 
     if (argc == 0) {
         message("set takes NAME=VALUE...");
         return EXIT_USAGE;
     }
-    for (int i = 0; i < argc; i++)
-        if (!parse_assignment(argv[i], &wanted))
-            return EXIT_USAGE;
-    if (ctl_connect(server) != EXIT_SUCCESS)
+    if (!parse_all(argc, argv, class_name, &wanted))
+        return EXIT_USAGE;
+    if (connect_to(server, class_name) != EXIT_SUCCESS)
         return EXIT_FAILURE;
     int error = client_set(server->client, &wanted);
     if (error < 0) {

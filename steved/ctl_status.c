@@ -96,6 +96,23 @@ print_limits(const struct snapshot *snapshot)
     }
 }
 
+static void
+print_classes(const struct steved_classes *classes)
+{
+    if (classes->count > 0)
+        printf("\n%6s %6s %6s %7s  %s\n", "JOBS", "FREE", "HELD", "WAITING", "CLASS");
+    for (unsigned i = 0; i < classes->count; i++) {
+        const struct steved_class *class_told = &classes->classes[i];
+        printf("%6u %6u %6u %7u  %s", class_told->jobs, class_told->free, class_told->held,
+               class_told->waiting, class_told->name);
+        if (class_told->debt)
+            printf(", %u to be returned before one is granted again", class_told->debt);
+        if (class_told->lease_ms)
+            printf(", for %.1f s unless they are set again", class_told->lease_ms / 1000.0);
+        putchar('\n');
+    }
+}
+
 static const char *
 remark_of(const struct steved_client *client)
 {
@@ -247,6 +264,28 @@ throttle_to_json(const struct steved_throttle *throttle)
     return object;
 }
 
+static struct json_object *
+classes_to_json(const struct steved_classes *classes)
+{
+    struct json_object *list = json_object_new_array();
+
+    for (unsigned i = 0; i < classes->count; i++) {
+        const struct steved_class *class_told = &classes->classes[i];
+        struct json_object *object = json_object_new_object();
+        add_text(object, "name", class_told->name);
+        add_number(object, "jobs", class_told->jobs);
+        add_number(object, "free", class_told->free);
+        add_number(object, "held", class_told->held);
+        add_number(object, "reserved", class_told->reserved);
+        add_number(object, "debt", class_told->debt);
+        add_number(object, "waiting", class_told->waiting);
+        add_number(object, "accounts", class_told->accounts);
+        add_decimal(object, "lease_s", class_told->lease_ms / 1000.0);
+        json_object_array_add(list, object);
+    }
+    return list;
+}
+
 static int
 print_json(const struct snapshot *snapshot, int style)
 {
@@ -257,6 +296,7 @@ print_json(const struct snapshot *snapshot, int style)
         json_object_array_add(clients, client_to_json(&snapshot->clients[i], &snapshot->labels[i]));
     if (snapshot->has_throttle)
         json_object_object_add(object, "limits", throttle_to_json(&snapshot->throttle));
+    json_object_object_add(object, "classes", classes_to_json(&snapshot->classes));
     json_object_object_add(object, "clients", clients);
     const char *text =
         json_object_to_json_string_ext(object, style | JSON_C_TO_STRING_NOSLASHESCAPE);
@@ -272,6 +312,7 @@ print_table(const struct snapshot *snapshot)
     print_totals(&snapshot->status);
     if (snapshot->has_throttle)
         print_limits(snapshot);
+    print_classes(&snapshot->classes);
     return print_clients(snapshot);
 }
 

@@ -109,8 +109,9 @@ note_events(struct top *top, const struct client_events *page)
     for (unsigned i = 0; i < page->count; i++) {
         const struct steved_event *event = &page->events[i];
         int64_t time_ns = event->time_ns < (uint64_t)now_ns ? (int64_t)event->time_ns : now_ns;
-        /* The others tell nothing of tokens. */
-        if (event->kind > STEVED_EVENT_LOST && event->kind < STEVED_EVENT_HELD_BACK)
+        /* The others tell nothing of the server's own tokens. */
+        if (event->kind > STEVED_EVENT_LOST && event->kind < STEVED_EVENT_HELD_BACK &&
+            event->job_class == 0)
             top_history_note(&top->history, time_ns, event->used, event->waiting);
     }
 }
@@ -311,6 +312,7 @@ draw(struct top *top)
         .server = path_of(top->server->client),
         .status = &top->snapshot.status,
         .throttle = top->snapshot.has_throttle ? &top->snapshot.throttle : NULL,
+        .classes = &top->snapshot.classes,
         .history = &top->history,
         .rows = top->rows,
         .row_count = top->count,

@@ -33,6 +33,7 @@ struct watch {
     bool is_json;
     int signal_fd;
     struct client_events events; /* that came last */
+    struct steved_classes classes;
     struct client_name names[NAMES];
 };
 
@@ -77,6 +78,18 @@ keep_names(struct watch *watch)
         page = (struct steved_clients){.cursor = page.cursor};
     }
     return error;
+}
+
+/* --- classes --- */
+
+/* "": it is none, or one that nobody tells of. */
+static const char *
+class_of(const struct watch *watch, const struct steved_event *event)
+{
+    const unsigned number = event->job_class;
+
+    return number > 0 && number <= watch->classes.count ? watch->classes.classes[number - 1].name
+                                                        : "";
 }
 
 /* --- what of an event is shown --- */
@@ -226,6 +239,8 @@ print_json(struct watch *watch, const struct steved_event *event)
     add_bytes(object, shape->members, event);
     if (shape->members & JOB)
         add_job(object, event);
+    if (event->job_class != 0)
+        add_text(object, "class", class_of(watch, event));
     return print_object(object);
 }
 
@@ -382,6 +397,8 @@ print_line(struct watch *watch, const struct steved_event *event)
         print_memory(event);
     else
         print_rest(watch, event, shape->members);
+    if (event->job_class != 0)
+        printf("; class %s", class_of(watch, event));
     putchar('\n');
     return 0;
 }
@@ -416,6 +433,8 @@ begin(struct watch *watch)
         error = client_get_status(watch->client, &status);
     if (error < 0)
         return error;
+    if (client_get_classes(watch->client, &watch->classes) < 0)
+        watch->classes.count = 0;
     error = watch->is_json ? print_begin_json(watch, &status) : print_begin(watch, &status);
     return error < 0 ? error : flush();
 }

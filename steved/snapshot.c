@@ -33,6 +33,8 @@ snapshot_take(struct client *client, struct snapshot *snapshot)
     int error = client_get_status(client, &snapshot->status);
 
     snapshot->has_throttle = client_get_throttle(client, &snapshot->throttle) == 0;
+    if (client_get_classes(client, &snapshot->classes) < 0)
+        snapshot->classes.count = 0;
     while (error == 0) {
         page = (struct steved_clients){.cursor = page.cursor};
         error = client_get_clients(client, &page);

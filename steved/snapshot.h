@@ -14,6 +14,7 @@ struct snapshot {
     struct steved_status status;
     bool has_throttle; /* the server knows limits */
     struct steved_throttle throttle;
+    struct steved_classes classes; /* none, where the server knows none */
     struct steved_client *clients;
     struct process_label *labels; /* of each client; NULL: not asked for */
     size_t count;

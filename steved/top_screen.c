@@ -208,6 +208,9 @@ draw_totals(const struct top_view *view)
         append(&line, ", %u owed", status->debt);
     if (status->unpaid)
         append(&line, ", %u unpaid", status->unpaid);
+    for (unsigned i = 0; i < view->classes->count; i++)
+        append(&line, "; %s %u/%u", view->classes->classes[i].name, view->classes->classes[i].held,
+               view->classes->classes[i].jobs);
     append(&line, "  %s", view->server);
     print_line(0, view->is_gone ? A_NORMAL : A_BOLD, "%s", line.text);
 }

@@ -24,6 +24,7 @@ struct top_view {
     const char *server;
     const struct steved_status *status;
     const struct steved_throttle *throttle; /* NULL: the server knows no limits */
+    const struct steved_classes *classes;
     const struct top_history *history;
     const struct top_row *rows;
     size_t row_count, selected, first; /* first: that is shown; see top_screen_rows() */
