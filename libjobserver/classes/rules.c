@@ -209,6 +209,15 @@ class_rules_name(const struct class_rules *rules, unsigned number)
     return rules->names[number];
 }
 
+bool
+class_rules_is_instead(const struct class_rules *rules, unsigned number)
+{
+    for (size_t i = 0; i < rules->n_rules; i++)
+        if (rules->rules[i].class == number && rules->rules[i].is_instead)
+            return true;
+    return false;
+}
+
 /* --- asking --- */
 
 struct asking {

@@ -38,6 +38,8 @@ void class_rules_free(struct class_rules *rules);
 /* The classes that there are rules for, numbered from 0. */
 unsigned class_rules_count(const struct class_rules *rules);
 const char *class_rules_name(const struct class_rules *rules, unsigned number);
+/* Is there a job that needs it instead of the cpu? */
+bool class_rules_is_instead(const struct class_rules *rules, unsigned number);
 
 /* Sets of classes: bit i is class number i. */
 struct class_needs {

@@ -417,7 +417,7 @@ is_link(const struct command *command, const struct tool *tool)
 }
 
 static void
-visit(const struct command *command, const char *program, bool links)
+visit_program(const struct command *command, const char *program, bool links)
 {
     const struct analysis *analysis = command->analysis;
 
@@ -628,7 +628,7 @@ skip_co_compile(struct command *command)
             continue;
         const char *name = base_name(text + strlen(option));
         snprintf(launcher, sizeof(launcher), "%.*s", (int)strcspn(name, ";"), name);
-        visit(command, launcher, false);
+        visit_program(command, launcher, false);
         if (tool_of(launcher).kind != TOOL_LAUNCHER)
             doubt(command);
     }
@@ -798,7 +798,7 @@ look_at_command(struct command *command)
     skip_beginning(command);
     for (int i = 0; i < LAUNCHERS_MAX && command->from < command->end; i++) {
         struct tool tool = tool_of(word(command, command->from));
-        visit(command, word(command, command->from), is_link(command, &tool));
+        visit_program(command, word(command, command->from), is_link(command, &tool));
         if (!look_past(command, &tool, &is_done)) {
             look_at_tool(command, &tool);
             is_done = true;
