@@ -265,7 +265,6 @@ gate_classes_look_up(struct gate *gate, struct gate_job *job, pid_t pid)
     unsigned instead = (needs.instead << 1) & classes->there;
     job->job.besides |= (needs.besides << 1) & classes->there;
     job->job.instead = is_first ? instead : job->job.instead & instead;
-    look_at(gate, (job->job.instead | job->job.besides) & gate->queue.shut);
 }
 
 /* --- tokens --- */
@@ -335,7 +334,8 @@ named_by_waiting(const struct gate *gate)
     return named;
 }
 
-/* At a server, who polls stands in its queue. */
+/* At a server, who polls stands in its queue. What is known of classes that nobody waits for may be wrong when somebody
+ * does. */
 void
 gate_classes_await(struct gate *gate)
 {
@@ -343,7 +343,9 @@ gate_classes_await(struct gate *gate)
 
     if (!classes->there)
         return;
-    unsigned awaited = named_by_waiting(gate) & (gate->queue.empty | gate->queue.shut);
+    const unsigned named = named_by_waiting(gate);
+    queue_set_open(&gate->queue, classes->there & ~named);
+    unsigned awaited = named & (gate->queue.empty | gate->queue.shut) & classes->there;
     for (unsigned i = 0; i < CLASS_RULES_CLASSES_MAX; i++)
         if (classes->there & bit_of(i))
             await_class(&classes->list[i],
