@@ -195,10 +195,12 @@ await(const struct world *world, struct gate *gate)
 static void
 serve(struct world *world, struct gate *gate)
 {
+    unsigned steps = 0;
+
     gate->is_told = false;
     queue_set_open(&gate->queue, QUEUE_CPU);
     while (take_step(world, gate))
-        continue;
+        assert_true(steps++ < TURNS_MAX);
     await(world, gate);
 }
 
