@@ -4,6 +4,9 @@
 
 load ../lib/bash/common
 
+# Compiling takes as long as a busy machine lets it.
+BATS_TEST_TIMEOUT=600
+
 # A release of the sources as they are now, and a second one made of another checkout at another time.
 setup_file() {
     load ../lib/bash/common
@@ -74,6 +77,19 @@ version() {
     run -0 "$BATS_TEST_TMPDIR/status" "$SERVER"
     [ "$output" = '3 of 3 tokens are free, 0 clients wait' ]
     run -1 "$BATS_TEST_TMPDIR/status" /dev/null
+}
+
+@test 'both kinds of packages name the libraries that meson looks for' {
+    local name names package
+    require pkg-config dpkg
+    names=$(sed -n "s/^dep_[a-z]* = dependency('\([^']*\)'.*/\1/p" "$ROOT/meson.build")
+    [ -n "$names" ]
+    for name in $names; do
+        package=$(dpkg --search "$(pkg-config --variable=pcfiledir "$name")/$name.pc")
+        echo "$name is in $package"
+        grep -qE "^ +${package%%:*}[ ,]" "$ROOT/packaging/debian/control"
+        grep -qE "^BuildRequires: +pkgconfig\($name\)" "$ROOT/packaging/rpm/jobwrap.spec"
+    done
 }
 
 # Compiled without optimisation, which takes half the time and costs _FORTIFY_SOURCE. That there is no script for

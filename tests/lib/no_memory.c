@@ -57,17 +57,21 @@ malloc(size_t size)
     return has_run_out() ? NULL : __libc_malloc(size);
 }
 
-void *
-calloc(size_t n, size_t size)
+static void *
+zeroed(size_t n, size_t size)
 {
     return has_run_out() ? NULL : __libc_calloc(n, size);
 }
 
-void *
-realloc(void *old, size_t size)
+static void *
+resized(void *old, size_t size)
 {
     return has_run_out() ? NULL : __libc_realloc(old, size);
 }
+
+/* The names of parameters that the C library declares are its own, and cannot be used here. */
+void *calloc(size_t, size_t) __attribute__((alias("zeroed")));
+void *realloc(void *, size_t) __attribute__((alias("resized")));
 
 struct group *
 getgrnam(const char *name)
