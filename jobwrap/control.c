@@ -23,6 +23,8 @@
 struct connection {
     LIST_ENTRY(connection) in_control;
     struct control *control;
+    struct job_class *job_class; /* NULL: it is of the source's pool */
+    struct pool *pool;
     int fd;
     int ready_fd, recall_fd, events_fd; /* what it is told by; or -1 */
     struct ucred peer;
@@ -116,6 +118,84 @@ tell_who_may_claim(const struct control *control)
             notice(connection->ready_fd);
 }
 
+/* --- the pool that it is of --- */
+
+/* One at the same pool. A connection outlives the process that made it, whose pid may be another's by now. */
+static struct connection *
+find_by_process(const struct connection *asker, const struct process_info *process)
+{
+    struct connection *connection;
+
+    LIST_FOREACH (connection, &asker->control->connections, in_control) {
+        if (connection->peer.pid == process->pid &&
+            connection->start_ticks == process->start_ticks && connection->pool == asker->pool)
+            return connection;
+    }
+    return NULL;
+}
+
+/* The nearest ancestor's that has a connection: what is below it is part of it, as at steved. */
+static struct pool_account *
+find_account_above(const struct connection *connection)
+{
+    struct process_info ancestors[ANCESTORS_MAX];
+    size_t count = process_ancestors(connection->peer.pid, ancestors, ANCESTORS_MAX);
+
+    for (size_t i = 0; i < count; i++) {
+        const struct connection *above = find_by_process(connection, &ancestors[i]);
+        if (above && above->process)
+            return pool_process_account(above->process);
+    }
+    return NULL;
+}
+
+/* Who has asked for too much is taken for a client of its own. */
+static struct pool_account *
+account_above(const struct connection *connection)
+{
+    if (!may_look(connection))
+        return NULL;
+    int64_t begun_ns = clock_spent_ns();
+    struct pool_account *account = find_account_above(connection);
+    charge(connection, begun_ns);
+    return account;
+}
+
+static int
+join_pool(struct connection *connection)
+{
+    struct control *control = connection->control;
+    struct pool *pool = connection->pool;
+    struct pool_account *account = account_above(connection);
+    struct process_info info;
+
+    if (process_info(connection->peer.pid, &info) == 0)
+        connection->start_ticks = info.start_ticks;
+    const uint64_t key = account ? 0 : ++control->next_account + 1; /* the FIFO's is 1 */
+
+    if (!account)
+        account = pool_account(pool, geteuid(), key);
+
+    connection->process =
+        account ? pool_process_add(pool, connection->peer.pid, account, true) : NULL;
+    connection->opening =
+        connection->process ? pool_open(pool, connection->process, connection) : NULL;
+    if (!connection->opening)
+        return -ENOMEM;
+    return pool_group_join(pool, connection->opening, connection->process, key, clock_now_ns());
+}
+
+static void
+leave_pool(struct connection *connection)
+{
+    if (connection->opening)
+        pool_close(connection->pool, connection->opening, clock_now_ns());
+    if (connection->process)
+        pool_process_died(connection->pool, connection->process, clock_now_ns());
+    connection->opening = NULL;
+    connection->process = NULL;
+}
+
 /* --- what is asked --- */
 
 /* The reading end of a pipe that it is told by; ours is *fd. */
@@ -133,10 +213,27 @@ open_pipe(int *fd, int *passed)
     return 0;
 }
 
+/* What it has done so far at the pool of the source ends. */
+static int
+move_to_class(struct connection *connection, struct job_class *job_class)
+{
+    leave_pool(connection);
+    connection->job_class = job_class;
+    connection->pool = job_class->pool;
+    return join_pool(connection);
+}
+
 static int
 hello(struct connection *connection, struct control_packet *packet, int *passed)
 {
+    struct job_class *job_class =
+        classes_find(connection->control->classes, packet->hello.device, packet->hello.inode);
     struct stat status;
+
+    if (job_class && connection->ready_fd < 0) {
+        int result = move_to_class(connection, job_class);
+        return result < 0 ? result : open_pipe(&connection->ready_fd, passed);
+    }
 
     if (fstat(connection->control->fifo->fd, &status) < 0)
         return -errno;
@@ -154,8 +251,8 @@ take(struct connection *connection, int64_t now_ns)
     const bool claimed = claims_beside(connection);
     struct pool_waiter *none;
 
-    if (pool_read(connection->control->source->pool, connection->opening, connection->process, true,
-                  NULL, &none, now_ns) != POOL_GRANTED)
+    if (pool_read(connection->pool, connection->opening, connection->process, true, NULL, &none,
+                  now_ns) != POOL_GRANTED)
         return false;
     if (claimed && !claims_beside(connection))
         tell_who_may_claim(connection->control);
@@ -166,12 +263,13 @@ take(struct connection *connection, int64_t now_ns)
 static int
 acquire(struct connection *connection)
 {
-    struct pool *pool = connection->control->source->pool;
+    struct pool *pool = connection->pool;
     const int64_t now_ns = clock_now_ns();
 
     if (take(connection, now_ns))
         return 1;
-    if (!pool_poll(pool, connection->opening, connection->process, true, now_ns)) {
+    if (!pool_poll(pool, connection->opening, connection->process, true, now_ns) &&
+        !connection->job_class) {
         source_feed(connection->control->source);
         if (take(connection, now_ns))
             return 1;
@@ -193,23 +291,12 @@ set(struct connection *connection, const struct steved_settings *settings)
 {
     if (!is_owner(connection))
         return -EPERM;
+    if (connection->job_class)
+        return class_set(connection->job_class, settings);
     if (serve_check_settings(settings) < 0 ||
         settings->named & ~(STEVED_SET_JOBS | STEVED_SET_LIMITS))
         return -EINVAL;
     return source_set(connection->control->source, settings);
-}
-
-/* A connection outlives the process that made it, whose pid may be another's by now. */
-static struct connection *
-find_by_process(const struct control *control, const struct process_info *process)
-{
-    struct connection *connection;
-
-    LIST_FOREACH (connection, &control->connections, in_control) {
-        if (connection->peer.pid == process->pid && connection->start_ticks == process->start_ticks)
-            return connection;
-    }
-    return NULL;
 }
 
 /* Who may pay for a peer's slot, nearest first. */
@@ -233,7 +320,7 @@ find_payers(const struct connection *connection, struct payers *payers)
     payers->count = 0;
     for (size_t i = 0; i < count; i++) {
         const pid_t pid = ancestors[i].pid;
-        const struct connection *ancestor = find_by_process(control, &ancestors[i]);
+        const struct connection *ancestor = find_by_process(connection, &ancestors[i]);
         struct pool_process *process = NULL;
         if (ancestor && ancestor != connection)
             process = ancestor->process;
@@ -282,10 +369,14 @@ get_status(const struct connection *connection, struct steved_status *status)
     const struct source *source = connection->control->source;
     struct pool_account *account = pool_process_account(connection->process);
 
-    serve_status(source->pool, connection->opening, status);
+    serve_status(connection->pool, connection->opening, status);
+    if (pool_account_describe(account).pause)
+        status->flags |= STEVED_STATUS_IS_PAUSED;
+    if (connection->job_class)
+        return;
     status->min_jobs = 1;
     memory_arbiter_status(&connection->control->arbiter, status, clock_now_ns());
-    if (pool_account_describe(account).pause || source_is_paused(source))
+    if (source_is_paused(source))
         status->flags |= STEVED_STATUS_IS_PAUSED;
 }
 
@@ -342,7 +433,7 @@ list_clients(const struct connection *connection, struct steved_clients *page)
 {
     bool has_names = may_look(connection);
     int64_t begun_ns = clock_spent_ns();
-    int result = serve_clients(connection->control->source->pool, has_names, page);
+    int result = serve_clients(connection->pool, has_names, page);
 
     charge(connection, begun_ns);
     return result;
@@ -367,12 +458,24 @@ tell_memory(struct connection *connection, struct steved_memory *memory)
     return result;
 }
 
+/* What makes no sense at the pool of a class. */
+static int
+error_of_class(unsigned operation)
+{
+    if (operation == CONTROL_PAY_IMPLICIT || operation == CONTROL_CLAIM_IMPLICIT)
+        return -EINVAL;
+    return operation == CONTROL_MEMORY || operation == CONTROL_THROTTLE ? -ENOTTY : 0;
+}
+
 /* Returns the result; *passed: what goes along. */
 static int
 answer(struct connection *connection, struct control_packet *packet, int *passed)
 {
     struct source *source = connection->control->source;
+    int result = connection->job_class ? error_of_class(packet->operation) : 0;
 
+    if (result < 0)
+        return result;
     switch (packet->operation) {
     case CONTROL_HELLO:
         return hello(connection, packet, passed);
@@ -385,7 +488,7 @@ answer(struct connection *connection, struct control_packet *packet, int *passed
         return 0;
     case CONTROL_ACCOUNT:
         return serve_account(
-            source->pool, &connection->control->arbiter,
+            connection->pool, &connection->control->arbiter,
             (struct serve_asker){.uid = connection->peer.uid, .is_owner = is_owner(connection)},
             &packet->account, clock_now_ns());
     case CONTROL_THROTTLE:
@@ -396,12 +499,12 @@ answer(struct connection *connection, struct control_packet *packet, int *passed
     case CONTROL_SET:
         return set(connection, &packet->settings);
     case CONTROL_PAY_IMPLICIT:
-        return pool_pay_implicit(source->pool, connection->opening, connection->process,
+        return pool_pay_implicit(connection->pool, connection->opening, connection->process,
                                  clock_now_ns());
     case CONTROL_CLAIM_IMPLICIT:
         return claim(connection, &packet->claim);
     case CONTROL_WEIGHT:
-        return serve_set_weight(source->pool, connection->opening, &packet->weight,
+        return serve_set_weight(connection->pool, connection->opening, &packet->weight,
                                 is_owner(connection), clock_now_ns());
     case CONTROL_MEMORY:
         return tell_memory(connection, &packet->memory);
@@ -411,6 +514,9 @@ answer(struct connection *connection, struct control_packet *packet, int *passed
         return get_events(connection, &packet->events);
     case CONTROL_TELL:
         return tell(connection, &packet->told);
+    case CONTROL_CLASSES:
+        classes_list(connection->control->classes, &packet->classes);
+        return 0;
     }
     return -ENOTTY;
 }
@@ -421,17 +527,13 @@ static void
 disconnect(struct connection *connection)
 {
     struct control *control = connection->control;
-    struct pool *pool = control->source->pool;
     const int fds[] = {connection->fd, connection->ready_fd, connection->recall_fd,
                        connection->events_fd};
     const bool claimed = claims_beside(connection);
 
     event_log_leave(&control->source->stream.log, &connection->reader);
     serve_memory_left(&control->arbiter, &connection->memory, &control->above, clock_now_ns());
-    if (connection->opening)
-        pool_close(pool, connection->opening, clock_now_ns());
-    if (connection->process)
-        pool_process_died(pool, connection->process, clock_now_ns());
+    leave_pool(connection);
     if (connection->event)
         event_free(connection->event);
     for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
@@ -448,7 +550,7 @@ disconnect(struct connection *connection)
 static void
 note(struct connection *connection, const struct control_packet *packet)
 {
-    struct pool *pool = connection->control->source->pool;
+    struct pool *pool = connection->pool;
 
     if (packet->operation == CONTROL_RETURN)
         pool_write(pool, connection->opening, connection->process, 1, clock_now_ns());
@@ -488,59 +590,9 @@ on_packet(evutil_socket_t fd, short what, void *argument)
         continue;
     if (result != -EAGAIN)
         disconnect(connection);
+    classes_settle(control->classes);
     source_settle(control->source);
     control->settled(control->argument);
-}
-
-/* The nearest ancestor's that has a connection: what is below it is part of it, as at steved. */
-static struct pool_account *
-find_account_above(const struct connection *connection)
-{
-    struct process_info ancestors[ANCESTORS_MAX];
-    size_t count = process_ancestors(connection->peer.pid, ancestors, ANCESTORS_MAX);
-
-    for (size_t i = 0; i < count; i++) {
-        const struct connection *above = find_by_process(connection->control, &ancestors[i]);
-        if (above && above->process)
-            return pool_process_account(above->process);
-    }
-    return NULL;
-}
-
-/* Who has asked for too much is taken for a client of its own. */
-static struct pool_account *
-account_above(const struct connection *connection)
-{
-    if (!may_look(connection))
-        return NULL;
-    int64_t begun_ns = clock_spent_ns();
-    struct pool_account *account = find_account_above(connection);
-    charge(connection, begun_ns);
-    return account;
-}
-
-static int
-join_pool(struct connection *connection)
-{
-    struct control *control = connection->control;
-    struct pool *pool = control->source->pool;
-    struct pool_account *account = account_above(connection);
-    struct process_info info;
-
-    if (process_info(connection->peer.pid, &info) == 0)
-        connection->start_ticks = info.start_ticks;
-    const uint64_t key = account ? 0 : ++control->next_account + 1; /* the FIFO's is 1 */
-
-    if (!account)
-        account = pool_account(pool, geteuid(), key);
-
-    connection->process =
-        account ? pool_process_add(pool, connection->peer.pid, account, true) : NULL;
-    connection->opening =
-        connection->process ? pool_open(pool, connection->process, connection) : NULL;
-    if (!connection->opening)
-        return -ENOMEM;
-    return pool_group_join(pool, connection->opening, connection->process, key, clock_now_ns());
 }
 
 static int
@@ -553,8 +605,12 @@ connect_peer(struct control *control, int fd, struct event_base *base)
         close(fd);
         return -ENOMEM;
     }
-    *connection = (struct connection){
-        .control = control, .fd = fd, .ready_fd = -1, .recall_fd = -1, .events_fd = -1};
+    *connection = (struct connection){.control = control,
+                                      .pool = control->source->pool,
+                                      .fd = fd,
+                                      .ready_fd = -1,
+                                      .recall_fd = -1,
+                                      .events_fd = -1};
     memory_party_init(&connection->memory, clock_now_ns());
     LIST_INSERT_HEAD(&control->connections, connection, in_control);
     control->connection_count++;
@@ -631,13 +687,9 @@ bind_beside(int fd, const char *directory)
 static int
 give_fifos_mode(const struct private_fifo *fifo)
 {
-    struct stat status;
     char *path = private_fifo_control(fifo);
-    int result = path && fstat(fifo->fd, &status) == 0 ? 0 : -ENOMEM;
+    int result = path ? private_fifo_share(fifo, path) : -ENOMEM;
 
-    if (result == 0 && (chmod(path, status.st_mode & 07777) < 0 ||
-                        (geteuid() == 0 && chown(path, status.st_uid, status.st_gid) < 0)))
-        result = -errno;
     free(path);
     return result;
 }

@@ -12,6 +12,7 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "jobwrap/classes.h"
 #include "jobwrap/clients.h"
 #include "jobwrap/private_fifo.h"
 #include "jobwrap/source.h"
@@ -23,6 +24,7 @@ struct connection;
 
 struct control {
     struct source *source;
+    struct classes *classes; /* a connection is of the source's pool, or of one of these */
     const struct private_fifo *fifo;
     const struct clients *clients;                 /* of the FIFO, once somebody has come */
     void (*first_came)(void *argument);            /* the FIFO is not alone any more */
@@ -41,7 +43,7 @@ struct control {
     struct told told;         /* of jobs, to the parent */
 };
 
-/* `control` names source (which is open), fifo, clients, first_came, settled, count_unexplained and argument. Makes the
+/* `control` names source and classes (which are open), fifo, clients, first_came, settled, count_unexplained and argument. Makes the
  * socket, which has the FIFO's owner and mode. 0 or a negative errno: without it all below is one account. */
 int control_open(struct control *control, struct event_base *base);
 /* The server that is above this one is another one now. */

@@ -141,11 +141,27 @@ count_unexplained(void *argument)
     return relay_count_unexplained(&((struct jobwrap *)argument)->relay);
 }
 
+/* Where they cannot be had, it is as if there were none. */
+static void
+open_classes(struct jobwrap *jobwrap)
+{
+    const struct class_specs *specs = &jobwrap->options.classes;
+
+    jobwrap->classes = (struct classes){.source = &jobwrap->source, .tell = control_tell};
+    int result = classes_open(&jobwrap->classes, specs, &jobwrap->fifo, jobwrap->base);
+    if (result == 0)
+        return;
+    message("--class '%s=%u': %s", specs->specs[jobwrap->classes.count].name,
+            specs->specs[jobwrap->classes.count].jobs, strerror(-result));
+    classes_close(&jobwrap->classes);
+}
+
 /* Where it cannot be had, all below are one account. */
 static void
 open_control(struct jobwrap *jobwrap)
 {
     jobwrap->control = (struct control){.source = &jobwrap->source,
+                                        .classes = &jobwrap->classes,
                                         .fifo = &jobwrap->fifo,
                                         .clients = &jobwrap->relay.reclaim.clients,
                                         .first_came = on_first_client,
@@ -173,6 +189,7 @@ start_relay(struct jobwrap *jobwrap)
     relay->has_report = jobwrap->options.wants_report || jobwrap->recorder;
     relay->source = &jobwrap->source;
     relay->arbiter = &jobwrap->control.arbiter;
+    open_classes(jobwrap);
     open_control(jobwrap);
     if (jobwrap->parent.jobserver.client)
         return relay_start(relay, jobwrap->base, parent_floating(&jobwrap->parent),
@@ -340,6 +357,7 @@ settle(struct jobwrap *jobwrap)
     jobwrap->report.recorder = NULL;
     if (jobwrap->source.pool) {
         control_close(&jobwrap->control);
+        classes_close(&jobwrap->classes);
         source_close(&jobwrap->source);
     }
     if (is_over || jobwrap->is_tree_empty)
@@ -405,6 +423,7 @@ release(struct jobwrap *jobwrap)
     private_fifo_clear(&jobwrap->fifo);
     parent_close(&jobwrap->parent);
     free(jobwrap->launch.shims);
+    free(jobwrap->launch.classes);
     recorder_close(jobwrap->recorder);
 }
 

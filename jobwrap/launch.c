@@ -28,6 +28,19 @@ name_fifo(const struct launch *launch, const char *fifo_path)
 }
 
 static int
+tell_classes(const struct launch *launch, const char *fifo_path)
+{
+    if (launch->inherits_classes)
+        return 0;
+    if (!launch->has_own_classes)
+        return environment_set_classes(launch->classes);
+    char *directory = strndup(fifo_path, (size_t)(strrchr(fifo_path, '/') + 1 - fifo_path));
+    int result = directory ? environment_set_classes(directory) : -ENOMEM;
+    free(directory);
+    return result;
+}
+
+static int
 prepare(const struct launch *launch, const char *fifo_path)
 {
     for (int i = 0; i < 2; i++)
@@ -38,6 +51,8 @@ prepare(const struct launch *launch, const char *fifo_path)
     /* cmake makes a -jN of it, by which make leaves its jobserver. */
     unsetenv("CMAKE_BUILD_PARALLEL_LEVEL");
     int result = name_fifo(launch, fifo_path);
+    if (result == 0)
+        result = tell_classes(launch, fifo_path);
     if (result == 0 && launch->shims)
         result = shims_prepend_path(launch->shims);
     return result;

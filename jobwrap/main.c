@@ -13,6 +13,7 @@
 #include "jobwrap/jobwrap.h"
 #include "jobwrap/make_version.h"
 #include "jobwrap/shims.h"
+#include "libjobserver/environment.h"
 #include "libjobserver/memory/mode.h"
 #include "libjobserver/program/cpus.h"
 #include "libjobserver/program/descriptors.h"
@@ -59,6 +60,7 @@ decide_memory(const struct options *options)
 static void
 plan_launch(struct jobwrap *jobwrap)
 {
+    struct client *client = jobwrap->parent.jobserver.client;
     const struct options *options = &jobwrap->options;
     const struct parent *parent = &jobwrap->parent;
     bool inherited = parent->jobserver.client && parent->jobserver.auth.kind == AUTH_PIPE;
@@ -71,9 +73,27 @@ plan_launch(struct jobwrap *jobwrap)
         .jobs = jobwrap->jobs,
         .memory = decide_memory(options),
         .shims = options->wants_shims ? shims_find() : NULL,
+        .has_own_classes = options->classes.count > 0,
+        .classes = client ? environment_classes_of(client) : NULL,
         .inherited_fds = {inherited ? parent->jobserver.auth.read_fd : -1,
                           inherited ? parent->jobserver.auth.write_fd : -1},
     };
+    /* A jobwrap around us hands on its parent's, and a make knows none. */
+    bool is_steved = client && client_kind(client) == CLIENT_SERVER && !client_is_jobwrap(client);
+    jobwrap->launch.inherits_classes = client && !is_steved && !jobwrap->launch.classes;
+}
+
+static void
+leave_classes_to_parent(struct jobwrap *jobwrap)
+{
+    struct class_specs *classes = &jobwrap->options.classes;
+    const struct client *client = jobwrap->parent.jobserver.client;
+
+    if (!client || classes->count == 0)
+        return;
+    message("--class '%s=%u': only a jobwrap without a parent has classes; those of %s count",
+            classes->specs[0].name, classes->specs[0].jobs, client_name(client));
+    classes->count = 0;
 }
 
 /* All that the keeper shares. Nothing is made and no token taken yet. */
@@ -173,6 +193,7 @@ main(int argc, char **argv)
         jobwrap.is_implicit_paid =
             implicit_is_paid(jobwrap.parent.jobserver.client, jobwrap.options.implicit,
                              jobwrap.parent.jobserver.is_from_environment);
+    leave_classes_to_parent(&jobwrap);
     jobwrap.jobs = decide_jobs(&jobwrap);
     say_parent(&jobwrap);
     plan_launch(&jobwrap);

@@ -31,6 +31,7 @@ static const char help[] =
     "      --load-average=N      run only one job while the load average is N or more\n"
     "      --load-recheck-timeout=S\n"
     "                            believe a load average for S seconds (default: 5)\n"
+    "      --class=NAME=N        without a parent: also lend N tokens of a class\n"
     "      --style=auto|fifo|pipe\n"
     "                            how to tell COMMAND about its jobserver\n"
     "      --implicit=auto|inherit|acquire\n"
@@ -52,6 +53,7 @@ static const char help[] =
 enum {
     OPT_PARENT = 256,
     OPT_WEIGHT,
+    OPT_CLASS,
     OPT_STYLE,
     OPT_IMPLICIT,
     OPT_MEMORY,
@@ -70,6 +72,7 @@ static const struct option long_options[] = {
     {"min-memory-avail", required_argument, NULL, OPT_LIMIT + THROTTLE_MEMORY},
     {"load-average", required_argument, NULL, OPT_LIMIT + THROTTLE_LOAD},
     {"load-recheck-timeout", required_argument, NULL, OPT_LIMIT + THROTTLE_RECHECK},
+    {"class", required_argument, NULL, OPT_CLASS},
     {"style", required_argument, NULL, OPT_STYLE},
     {"implicit", required_argument, NULL, OPT_IMPLICIT},
     {"memory", required_argument, NULL, OPT_MEMORY},
@@ -131,6 +134,15 @@ parse_report(struct options *options, const char *file)
 }
 
 static void
+parse_class(struct options *options, const char *text)
+{
+    const char *wanted = class_specs_add(&options->classes, text);
+
+    if (wanted)
+        usage_refuse("--class", text, wanted);
+}
+
+static void
 parse_option(struct options *options, int option)
 {
     switch (option) {
@@ -149,6 +161,9 @@ parse_option(struct options *options, int option)
     case OPT_LIMIT + THROTTLE_LOAD:
     case OPT_LIMIT + THROTTLE_RECHECK:
         throttle_parse_option(option - OPT_LIMIT, optarg, &options->limits);
+        break;
+    case OPT_CLASS:
+        parse_class(options, optarg);
         break;
     case OPT_STYLE:
         options->style = parse_style(optarg);

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "libjobserver/classes/spec.h"
 #include "libjobserver/implicit.h"
 #include "libjobserver/protocol.h"
 
@@ -20,6 +21,7 @@ struct options {
     bool is_alone;   /* JOBWRAP_PARENT=none: there is none but the one around us */
     unsigned weight; /* 0: not given */
     struct steved_limits limits;
+    struct class_specs classes;
     enum style style;
     enum implicit_policy implicit;
     const char *memory; /* as JOBWRAP_MEMORY has it; NULL: not given */

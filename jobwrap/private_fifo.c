@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "jobwrap/private_fifo.h"
+#include "libjobserver/classes/spec.h"
 #include "libjobserver/control.h"
 #include "libjobserver/process.h"
 #include "libjobserver/program/message.h"
@@ -189,12 +190,17 @@ make_fifo(struct private_fifo *fifo, const char *group, unsigned tokens)
     return open_to_group(fifo, group);
 }
 
+static int
+open_directory(int base_fd, const char *name)
+{
+    return openat(base_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
 /* Where it cannot be had the FIFO itself shows that it is in use, as long as anybody reads it. */
 static void
 lock(struct private_fifo *fifo)
 {
-    fifo->directory_fd =
-        open(fifo->directories[fifo->chosen], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    fifo->directory_fd = open_directory(AT_FDCWD, fifo->directories[fifo->chosen]);
     if (fifo->directory_fd >= 0)
         flock(fifo->directory_fd, LOCK_SH | LOCK_NB);
 }
@@ -210,15 +216,32 @@ private_fifo_choose(struct private_fifo *fifo, int candidate)
     return -ENOMEM;
 }
 
+/* And the files of classes, whatever their names. Owns the descriptor. */
+static void
+remove_files(int directory_fd)
+{
+    DIR *entries = fdopendir(directory_fd);
+    struct dirent *entry;
+
+    if (!entries) {
+        close(directory_fd);
+        return;
+    }
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        unlinkat(directory_fd, names[i], 0);
+    while ((entry = readdir(entries)))
+        if (class_name_is_valid(entry->d_name))
+            unlinkat(directory_fd, entry->d_name, 0);
+    closedir(entries);
+}
+
 static void
 remove_candidate(const struct private_fifo *fifo, int candidate)
 {
-    char path[PATH_MAX];
+    int fd = open_directory(AT_FDCWD, fifo->directories[candidate]);
 
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        snprintf(path, sizeof(path), "%s/%s", fifo->directories[candidate], names[i]);
-        unlink(path);
-    }
+    if (fd >= 0)
+        remove_files(fd);
     rmdir(fifo->directories[candidate]);
 }
 
@@ -315,6 +338,33 @@ private_fifo_make(struct private_fifo *fifo, const char *group, unsigned tokens)
     return result;
 }
 
+int
+private_fifo_share(const struct private_fifo *fifo, const char *path)
+{
+    struct stat status;
+
+    if (fstat(fifo->fd, &status) < 0 || chmod(path, status.st_mode & 07777) < 0 ||
+        (geteuid() == 0 && chown(path, status.st_uid, status.st_gid) < 0))
+        return -errno;
+    return 0;
+}
+
+int
+private_fifo_make_beside(const struct private_fifo *fifo, const char *name, struct stat *status)
+{
+    char path[PATH_MAX];
+
+    if (fifo->is_pipe)
+        return -ENOTDIR;
+    snprintf(path, sizeof(path), "%s/%s", fifo->directories[fifo->chosen], name);
+    if (mkfifo(path, 0600) < 0)
+        return -errno;
+    int result = private_fifo_share(fifo, path);
+    if (result == 0 && lstat(path, status) < 0)
+        result = -errno;
+    return result;
+}
+
 char *
 private_fifo_control(const struct private_fifo *fifo)
 {
@@ -365,15 +415,16 @@ is_in_use(int directory_fd)
 static void
 sweep_directory(int base_fd, const char *name)
 {
-    int fd = openat(base_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = open_directory(base_fd, name);
     struct stat status;
 
     if (fd < 0)
         return;
     if (fstat(fd, &status) == 0 && status.st_uid == geteuid() &&
         status.st_mtime + LEFT_FOR_S < time(NULL) && !is_in_use(fd)) {
-        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-            unlinkat(fd, names[i], 0);
+        int files_fd = open_directory(fd, ".");
+        if (files_fd >= 0)
+            remove_files(files_fd);
         unlinkat(base_fd, name, AT_REMOVEDIR);
     }
     close(fd);

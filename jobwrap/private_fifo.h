@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "libjobserver/client.h"
@@ -29,8 +30,14 @@ int private_fifo_plan(struct private_fifo *fifo);
  * if we are root; it need not exist. `tokens`: room for so many. 0, or a negative errno and a message
  * was given. */
 int private_fifo_make(struct private_fifo *fifo, const char *group, unsigned tokens);
+/* Makes a FIFO of this name in the same directory, for the same users; *status is its own. 0, or a negative errno: -ENOTDIR:
+ * a pipe has no such place. */
+int private_fifo_make_beside(const struct private_fifo *fifo, const char *name,
+                             struct stat *status);
 /* Of the control socket beside the FIFO; a pipe can have none. To be freed; NULL: out of memory. */
 char *private_fifo_control(const struct private_fifo *fifo);
+/* A file beside it becomes one for the same users: 0 or a negative errno. */
+int private_fifo_share(const struct private_fifo *fifo, const char *path);
 /* For builders that have only MAKEFLAGS from our environment: an empty file beside the FIFO whose name ends in what
  * JOBWRAP_MEMORY says ("auto", "on" or "off"). A pipe has no such place. A message, if it cannot be made. */
 void private_fifo_tell_memory(const struct private_fifo *fifo, const char *mode);

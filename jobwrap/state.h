@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdbool.h>
 
+#include "jobwrap/classes.h"
 #include "jobwrap/command.h"
 #include "jobwrap/control.h"
 #include "jobwrap/keeper.h"
@@ -44,6 +45,7 @@ struct jobwrap {
     struct relay relay;
     struct next_parent next_parent;
     struct source source;
+    struct classes classes; /* none, under a parent */
     struct control control;
     struct report report;
     struct recorder *recorder; /* owned; NULL: none is wanted */

@@ -209,18 +209,19 @@ environment_classes(void)
     return prefix && prefix[0] == '/' ? prefix : NULL;
 }
 
-/* DIR/jobserver: DIR/; a device: what its name begins with. */
+/* DIR/jobserver: DIR/; a device: what its name begins with. What has no path is named by the environment. */
 char *
 environment_classes_of(struct client *server)
 {
     static const char scheme[] = "fifo:", file[] = "jobserver";
-    const char *name = client_name(server);
+    const char *name = client_name(server), *told = environment_classes();
     struct steved_classes classes;
     char *prefix = NULL;
 
-    if (client_get_classes(server, &classes) < 0 || classes.count == 0 ||
-        strncmp(name, scheme, strlen(scheme)) != 0)
+    if (client_get_classes(server, &classes) < 0 || classes.count == 0)
         return NULL;
+    if (strncmp(name, scheme, strlen(scheme)) != 0)
+        return told ? strdup(told) : NULL;
     char *path = realpath(name + strlen(scheme), NULL);
     const char *last = path ? strrchr(path, '/') + 1 : "";
     if (!path)

@@ -106,9 +106,11 @@ ctl_connect_class(struct ctl_server *server, const char *name)
 
     if (ctl_connect(server) != EXIT_SUCCESS)
         return EXIT_FAILURE;
-    char *prefix = environment_classes_of(server->client);
+    /* A jobwrap has none where it borrows, but is around us together with one that has. */
+    char *own = environment_classes_of(server->client);
+    const char *prefix = own || server->path ? own : environment_classes();
     int result = prefix ? client_open_class(prefix, name, &client, &error) : -ENOENT;
-    free(prefix);
+    free(own);
     if (result == 0)
         client_replace(server->client, client);
     else if (result == -ENOENT)

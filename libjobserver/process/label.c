@@ -24,12 +24,19 @@
 
 /* --- the command behind the wrapper --- */
 
-static const char *const of_jobwrap[] = {"jobs",         "parent",
-                                         "weight",       "min-memory-avail",
-                                         "load-average", "load-recheck-timeout",
-                                         "style",        "implicit",
-                                         "memory",       "trace",
-                                         "group",        NULL};
+static const char *const of_jobwrap[] = {"jobs",
+                                         "parent",
+                                         "weight",
+                                         "min-memory-avail",
+                                         "load-average",
+                                         "load-recheck-timeout",
+                                         "style",
+                                         "implicit",
+                                         "memory",
+                                         "trace",
+                                         "group",
+                                         "class",
+                                         NULL};
 static const char *const of_jobgate[] = {"jobs-of", "jobserver", "implicit", "gate",
                                          "memory",  "program",   NULL};
 

@@ -18,6 +18,7 @@
 #include "steved/openings.h"
 #include "steved/requests.h"
 
+#define CLOSED UINT64_MAX
 #define OPENINGS 4
 #define CHILDREN 3
 #define REQUESTS_MAX 256
@@ -35,7 +36,7 @@ struct fuse_pollhandle {
 
 static struct world {
     struct server server;
-    uint32_t openings[OPENINGS]; /* STATE_NONE: it is not open */
+    uint64_t openings[OPENINGS]; /* CLOSED: it is not open */
     struct fuse_req requests[REQUESTS_MAX];
     unsigned count, pollhandles, deaths;
     bool is_client_gone; /* answers do not arrive */
@@ -201,12 +202,14 @@ make_request(struct input *input)
 static void
 ask_ioctl(struct opening *opening, const struct request *request, struct input *input)
 {
-    static const unsigned commands[] = {
-        STEVED_IOC_STATUS,     STEVED_IOC_CLIENTS,      STEVED_IOC_SET,
-        STEVED_IOC_JOIN_GROUP, STEVED_IOC_PAY_IMPLICIT, STEVED_IOC_CLAIM_IMPLICIT,
-        STEVED_IOC_NEED,       STEVED_IOC_WEIGHT,       STEVED_IOC_MEMORY,
-        STEVED_IOC_THROTTLE,   STEVED_IOC_ACCOUNT,      STEVED_IOC_EVENTS,
-        STEVED_IOC_TELL,       0x541b /* FIONREAD */,   0};
+    static const unsigned commands[] = {STEVED_IOC_STATUS,       STEVED_IOC_CLIENTS,
+                                        STEVED_IOC_SET,          STEVED_IOC_JOIN_GROUP,
+                                        STEVED_IOC_PAY_IMPLICIT, STEVED_IOC_CLAIM_IMPLICIT,
+                                        STEVED_IOC_NEED,         STEVED_IOC_WEIGHT,
+                                        STEVED_IOC_MEMORY,       STEVED_IOC_THROTTLE,
+                                        STEVED_IOC_ACCOUNT,      STEVED_IOC_EVENTS,
+                                        STEVED_IOC_TELL,         STEVED_IOC_CLASSES,
+                                        0x541b /* FIONREAD */,   0};
     const unsigned count = sizeof(commands) / sizeof(commands[0]);
     unsigned command = commands[input_below(input, count)], how = input_byte(input);
     /* As the kernel does: the size that the number says; or any other. */
@@ -237,7 +240,7 @@ ask_poll(struct opening *opening, const struct request *request, struct input *i
 
 /* As it comes from the kernel; of what is no read only the beginning matters. */
 static void
-arrive(const struct request *request, uint32_t opening)
+arrive(const struct request *request, uint64_t opening)
 {
     struct device_read *read = state_request(world.server.state);
 
@@ -251,25 +254,26 @@ arrive(const struct request *request, uint32_t opening)
 }
 
 static void
-open_one(uint32_t *number, const struct request *request)
+open_one(uint64_t *id, const struct request *request)
 {
-    const struct opening *opening = opening_create(&world.server, request);
+    const unsigned file = (unsigned)(id - world.openings) % world.server.file_count;
+    const struct opening *opening = opening_create(&world.server.files[file], request);
 
-    *number = opening ? opening->number : STATE_NONE;
+    *id = opening ? opening_id(opening) : CLOSED;
     answer(request->handle);
 }
 
 static void
-ask(uint32_t *number, struct input *input)
+ask(uint64_t *id, struct input *input)
 {
     const struct request request = make_request(input);
     unsigned what = input_below(input, 6);
-    struct opening *opening = opening_find(&world.server, *number);
+    struct opening *opening = opening_find(&world.server, *id);
 
-    arrive(&request, *number);
+    arrive(&request, *id);
     state_serve_request(world.server.state);
     if (!opening) {
-        open_one(number, &request);
+        open_one(id, &request);
     } else if (what == 0) {
         request_read(opening, &request, input_below(input, 3));
     } else if (what == 1) {
@@ -278,7 +282,7 @@ ask(uint32_t *number, struct input *input)
         ask_poll(opening, &request, input);
     } else if (what == 3 && input_below(input, 4) == 0) {
         opening_release(opening);
-        *number = STATE_NONE;
+        *id = CLOSED;
         answer(request.handle);
     } else {
         ask_ioctl(opening, &request, input);
@@ -305,7 +309,8 @@ step(struct input *input)
     else if (what < 24)
         interrupt(input);
     else if (what < 32)
-        pool_expire(world.server.pool, clock_now_ns() + POOL_RESERVATION_NS);
+        for (unsigned i = 0; i < world.server.file_count; i++)
+            pool_expire(world.server.files[i].pool, clock_now_ns() + POOL_RESERVATION_NS);
     else
         ask(&world.openings[what % OPENINGS], input);
     server_settle(&world.server);
@@ -317,7 +322,10 @@ step(struct input *input)
 void
 device_check(void)
 {
-    const char *wrong = pool_check(world.server.pool);
+    const char *wrong = NULL;
+
+    for (unsigned i = 0; i < world.server.file_count && !wrong; i++)
+        wrong = pool_check(world.server.files[i].pool);
 
     if (wrong)
         fprintf(stderr, "%s\n", wrong);
@@ -340,7 +348,7 @@ device_create(const struct options *options)
 struct server *
 device_succeed(const struct options *options)
 {
-    uint32_t openings[OPENINGS];
+    uint64_t openings[OPENINGS];
 
     memcpy(openings, world.openings, sizeof(openings));
     device_create(options);
@@ -386,7 +394,8 @@ device_end(void)
 
     server_stop(server);
     requests_end(server);
-    clients_end(server);
+    for (unsigned i = 0; i < server->file_count; i++)
+        clients_end(&server->files[i]);
     server_end(server);
     for (unsigned i = 0; i < world.count; i++)
         ALWAYS(world.requests[i].is_answered);

@@ -23,6 +23,7 @@ static struct world {
     struct private_fifo fifo;
     struct clients clients;
     struct source source;
+    struct classes classes;
     struct control control;
     int peers[PEERS];
 } world;
@@ -112,6 +113,10 @@ ask(int peer, struct input *input)
     packet.operation = input_below(input, CONTROL_OPERATIONS + 1);
     size = control_question_size(packet.operation);
     input_bytes(input, &packet.hello, size - offsetof(struct control_packet, hello));
+    if (packet.operation == CONTROL_HELLO && packet.hello.version % 2) {
+        packet.hello.device = world.classes.classes[0].device;
+        packet.hello.inode = world.classes.classes[0].inode;
+    }
     if (how < 16)
         size = how < sizeof(packet) ? how : sizeof(packet);
     (void)!send(peer, &packet, size, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -135,6 +140,8 @@ step(struct input *input)
         if (world.peers[i] >= 0)
             read_answers(world.peers[i]);
     const char *wrong = pool_check(world.source.pool);
+    if (!wrong)
+        wrong = pool_check(world.classes.classes[0].pool);
     if (wrong)
         fprintf(stderr, "%s\n", wrong);
     ALWAYS(!wrong);
@@ -143,6 +150,8 @@ step(struct input *input)
 static void
 begin(void)
 {
+    static const struct class_specs specs = {.count = 1, .specs = {{.name = "link", .jobs = 1}}};
+
     signal(SIGPIPE, SIG_IGN);
     world = (struct world){.base = event_base_new(), .peers = {-1, -1, -1}};
     ALWAYS(world.base);
@@ -152,7 +161,10 @@ begin(void)
         .own = JOBS, .tell = control_tell, .wake = wake, .limits.load_recheck_ms = 5000};
     ALWAYS(source_open(&world.source, world.base) == 0);
     ALWAYS(clients_open(&world.clients, world.fifo.fd, 0, world.base, ignore, NULL) == 0);
+    world.classes = (struct classes){.source = &world.source, .tell = control_tell};
+    ALWAYS(classes_open(&world.classes, &specs, &world.fifo, world.base) == 0);
     world.control = (struct control){.source = &world.source,
+                                     .classes = &world.classes,
                                      .fifo = &world.fifo,
                                      .clients = &world.clients,
                                      .first_came = ignore,
@@ -167,6 +179,7 @@ end(void)
         leave(&world.peers[i]);
     event_base_loop(world.base, EVLOOP_NONBLOCK);
     control_close(&world.control);
+    classes_close(&world.classes);
     clients_close(&world.clients);
     source_close(&world.source);
     private_fifo_remove(&world.fifo);

@@ -11,7 +11,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const struct options options = {.jobs = 1 + input_below(&input, 3),
                                     .min_jobs = 1,
                                     .per_process_limit = input_below(&input, 3),
-                                    .limits.load_recheck_ms = 5000};
+                                    .limits.load_recheck_ms = 5000,
+                                    .classes = {1, {{.name = "link", .jobs = 1}}}};
 
     ALWAYS(server_begin(device_create(&options)) == 0);
     device_steps(&input, UINT32_MAX);

@@ -96,7 +96,7 @@ test_command(void **state)
     COMMAND("make -j3", "jobwrap", "-j", "4", "--parent=fifo:/dev/steve", "make", "-j3");
     COMMAND("make --style fifo", "jobwrap", "-j4", "--style", "pipe", "--", "make", "--style",
             "fifo");
-    COMMAND("make", "jobwrap", "--weight", "50", "make");
+    COMMAND("make", "jobwrap", "--weight", "50", "--class", "link=2", "make");
     COMMAND("make", "jobwrap", "--report", "--no-shims", "--par", "x", "--report=f", "make");
     COMMAND("sh -c a?b ?[31m?  z", "jobwrap", "sh", "-c", "a\tb \x1b[31m\xff", "", "z");
     COMMAND("waf build", "jobgate", "--jobs-of=waf", "--gate", "ptrace", "--", "waf", "build");

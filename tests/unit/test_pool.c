@@ -2072,6 +2072,31 @@ test_rule7_returning_tokens_pay_the_debt_first(void **state)
     expect_events(f, "grant:b");
 }
 
+/* As of a class. */
+static void
+test_rule7_at_a_capacity_of_zero_nothing_is_granted_and_all_wait_on(void **state)
+{
+    struct fixture *f = begin(state, 0);
+    NEW_CLIENT(f, a, 1);
+    NEW_CLIENT(f, b, 2);
+    assert_int_equal(read_now(f, &a), POOL_TRY_AGAIN);
+    block(f, &b);
+    expect_tokens(f, 0, 0, 0, 0);
+    resize(f, 1);
+    expect_events(f, "grant:b");
+    resize(f, 0);
+    expect_tokens(f, 0, 1, 0, 1);
+    block(f, &a);
+    give(f, &b, 1);
+    expect_tokens(f, 0, 0, 0, 0);
+    expect_events(f, "");
+    resize(f, 2);
+    expect_events(f, "grant:a");
+    resize(f, 0);
+    die(f, &a);
+    expect_tokens(f, 0, 0, 0, 0);
+}
+
 static void
 test_rule7_tokens_of_the_dead_pay_the_debt_too(void **state)
 {
@@ -3575,6 +3600,7 @@ main(void)
         POOL_TEST(test_rule7_free_tokens_go_first),
         POOL_TEST(test_rule7_returning_tokens_pay_the_debt_first),
         POOL_TEST(test_rule7_tokens_of_the_dead_pay_the_debt_too),
+        POOL_TEST(test_rule7_at_a_capacity_of_zero_nothing_is_granted_and_all_wait_on),
         POOL_TEST(test_rule7_lowering_cancels_reservations),
         POOL_TEST(test_rule7_lowering_cancels_offers),
         POOL_TEST(test_rule7_raising_serves_waiters_at_once),

@@ -932,7 +932,7 @@ op_resize(struct random_test *t)
         one_in(&t->random, 8) ? 1 + below(&t->random, 400) : 1 + below(&t->random, 16);
     if (one_in(&t->random, 16))
         capacity = one_in(&t->random, 2) ? 0 : POOL_CAPACITY_MAX + 1;
-    bool valid = capacity >= 1 && capacity <= POOL_CAPACITY_MAX;
+    bool valid = capacity <= POOL_CAPACITY_MAX;
     if (valid)
         t->capacity = capacity;
     if (pool_set_capacity(t->pool, capacity, t->now_ns) != (valid ? 0 : -EINVAL))

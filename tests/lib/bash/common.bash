@@ -23,7 +23,7 @@ teardown() {
 # No jobserver of whoever runs the tests, and a runtime directory that is nobody else's.
 common_setup() {
     unset STAMP_MEET
-    unset MAKEFLAGS MFLAGS MAKELEVEL CARGO_MAKEFLAGS JOBWRAP_FIFO JOBWRAP_JOBS JOBWRAP_MEMORY
+    unset MAKEFLAGS MFLAGS MAKELEVEL CARGO_MAKEFLAGS JOBWRAP_FIFO JOBWRAP_JOBS JOBWRAP_MEMORY JOBWRAP_CLASSES
     XDG_RUNTIME_DIR=$BATS_TEST_TMPDIR/runtime
     # What was fetched once for all tests stays where it is; what a gate learns is for this test alone.
     : "${STEVED_TEST_TOOLS:=${XDG_CACHE_HOME:-${HOME-}/.cache}/steved-tests}"
