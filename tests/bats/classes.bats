@@ -13,7 +13,7 @@ setup() {
     : "${JOBGATE:=$BUILD/ninja-shim/jobgate}" "${NINJA_SHIM:=$BUILD/ninja-shim/ninja}"
     cd "$BATS_TEST_TMPDIR" || return
     # LeakSanitizer does not work in what is traced: the command, and what starts the jobs.
-    export ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 JOBWRAP_MEMORY=off CLASSES_TEST=$BATS_TEST_TMPDIR
+    export ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 JOBWRAP_MEMORY=off JOBGATE CLASSES_TEST=$BATS_TEST_TMPDIR
     mkfifo gate
     exec {gate}<>gate
     # Each a job that runs until the test lets it end, and logs to a file of its tool's name.
@@ -182,4 +182,26 @@ all_back() {
     [ "$output" = "jobgate: rules:1: 'beside' is neither 'instead' nor 'besides'" ]
     JOBWRAP_CLASS_RULES=$PWD/none run -2 "$JOBGATE" --jobs-of=xargs true
     [ "$output" = "jobgate: --class-rules: '$PWD/none': No such file or directory" ]
+}
+
+@test 'below a jobwrap with classes of its own' {
+    unset MAKEFLAGS
+    echo 'slow besides tool' >rules
+    lines 3 ld a.o
+    lines 3 tool
+    lines 3 icecc 'g++ -c a.cc'
+    spawn bash -c "exec $gate>&-"' && exec "$@"' - \
+        "$JOBWRAP" -j9 --parent=none --class link=1 --class slow=2 --class remote=3 --class-rules=rules -- \
+        sh -c '[ "$JOBWRAP_CLASS_RULES" = "$PWD/rules" ] &&
+            "$JOBGATE" --jobs-of=xargs -- xargs -P32 -I{} sh -c "{}" <lines'
+    wait_for 20 runs ld 1
+    wait_for 20 runs tool 2
+    wait_for 20 runs icecc 3
+    let_end 9
+    wait "$spawned"
+    LOG=ld.log exactly 1 3
+    LOG=tool.log exactly 2 3
+    LOG=icecc.log exactly 3 3
+    run -2 "$JOBWRAP" --class-rules=none -- true
+    [ "$output" = "jobwrap: --class-rules: 'none': No such file or directory" ]
 }
