@@ -344,8 +344,10 @@ set_from_files(struct options *options, const char *config)
     const bool is_root = geteuid() == 0 || getenv(IS_ROOTS);
     struct source file = {.path = config};
 
-    if (is_root && setenv(IS_ROOTS, "1", 1) < 0)
+    if (is_root && setenv(IS_ROOTS, "1", 1) < 0) {
+        message("start: out of memory");
         exit(EXIT_FAILURE);
+    }
     if (config) {
         set_from_file(options, &file);
         options->config = config;
