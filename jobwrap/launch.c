@@ -53,6 +53,8 @@ prepare(const struct launch *launch, const char *fifo_path)
     int result = name_fifo(launch, fifo_path);
     if (result == 0)
         result = tell_classes(launch, fifo_path);
+    if (result == 0 && launch->class_rules)
+        result = environment_set_class_rules(launch->class_rules);
     if (result == 0 && launch->shims)
         result = shims_prepend_path(launch->shims);
     return result;

@@ -14,12 +14,13 @@ struct launch {
     const struct signals *signals;
     bool uses_descriptors; /* R,W instead of fifo:PATH */
     unsigned jobs;
-    const char *memory;    /* JOBWRAP_MEMORY; NULL: as it is */
-    char *shims;           /* owned; NULL: leave PATH alone */
-    bool has_own_classes;  /* beside the FIFO */
-    bool inherits_classes; /* those that we are told of are the command's, too */
-    char *classes;         /* owned; of the parent, if it is neither; NULL: it has none */
-    int inherited_fds[2];  /* of the parent's jobserver, not for the command; or -1 */
+    const char *memory;      /* JOBWRAP_MEMORY; NULL: as it is */
+    char *shims;             /* owned; NULL: leave PATH alone */
+    const char *class_rules; /* a file; NULL: as the environment says */
+    bool has_own_classes;    /* beside the FIFO */
+    bool inherits_classes;   /* those that we are told of are the command's, too */
+    char *classes;           /* owned; of the parent, if it is neither; NULL: it has none */
+    int inherited_fds[2];    /* of the parent's jobserver, not for the command; or -1 */
 };
 
 /* Forks and runs the command with the jobserver at fifo_path. 0 once it runs; the errno of exec, which

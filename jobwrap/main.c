@@ -73,6 +73,7 @@ plan_launch(struct jobwrap *jobwrap)
         .jobs = jobwrap->jobs,
         .memory = decide_memory(options),
         .shims = options->wants_shims ? shims_find() : NULL,
+        .class_rules = options->class_rules,
         .has_own_classes = options->classes.count > 0,
         .classes = client ? environment_classes_of(client) : NULL,
         .inherited_fds = {inherited ? parent->jobserver.auth.read_fd : -1,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "jobwrap/options.h"
+#include "libjobserver/classes/rules_file.h"
 #include "libjobserver/memory/mode.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/usage.h"
@@ -32,6 +33,7 @@ static const char help[] =
     "      --load-recheck-timeout=S\n"
     "                            believe a load average for S seconds (default: 5)\n"
     "      --class=NAME=N        without a parent: also lend N tokens of a class\n"
+    "      --class-rules=FILE    read from FILE which jobs need tokens of classes\n"
     "      --style=auto|fifo|pipe\n"
     "                            how to tell COMMAND about its jobserver\n"
     "      --implicit=auto|inherit|acquire\n"
@@ -54,6 +56,7 @@ enum {
     OPT_PARENT = 256,
     OPT_WEIGHT,
     OPT_CLASS,
+    OPT_CLASS_RULES,
     OPT_STYLE,
     OPT_IMPLICIT,
     OPT_MEMORY,
@@ -73,6 +76,7 @@ static const struct option long_options[] = {
     {"load-average", required_argument, NULL, OPT_LIMIT + THROTTLE_LOAD},
     {"load-recheck-timeout", required_argument, NULL, OPT_LIMIT + THROTTLE_RECHECK},
     {"class", required_argument, NULL, OPT_CLASS},
+    {"class-rules", required_argument, NULL, OPT_CLASS_RULES},
     {"style", required_argument, NULL, OPT_STYLE},
     {"implicit", required_argument, NULL, OPT_IMPLICIT},
     {"memory", required_argument, NULL, OPT_MEMORY},
@@ -161,6 +165,10 @@ parse_option(struct options *options, int option)
     case OPT_LIMIT + THROTTLE_LOAD:
     case OPT_LIMIT + THROTTLE_RECHECK:
         throttle_parse_option(option - OPT_LIMIT, optarg, &options->limits);
+        break;
+    case OPT_CLASS_RULES:
+        options->class_rules = optarg;
+        class_rules_free(class_rules_read(optarg));
         break;
     case OPT_CLASS:
         parse_class(options, optarg);

@@ -22,6 +22,7 @@ struct options {
     unsigned weight; /* 0: not given */
     struct steved_limits limits;
     struct class_specs classes;
+    const char *class_rules; /* a file that can be read; NULL: not given */
     enum style style;
     enum implicit_policy implicit;
     const char *memory; /* as JOBWRAP_MEMORY has it; NULL: not given */

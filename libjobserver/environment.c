@@ -194,6 +194,14 @@ set(const char *variable, const char *value)
 /* --- classes --- */
 
 const char *
+environment_class_rules(void)
+{
+    const char *path = getenv("JOBWRAP_CLASS_RULES");
+
+    return path && *path ? path : NULL;
+}
+
+const char *
 environment_classes(void)
 {
     const char *prefix = getenv("JOBWRAP_CLASSES");
@@ -224,6 +232,18 @@ environment_classes_of(struct client *server)
         prefix = NULL;
     free(path);
     return prefix;
+}
+
+int
+environment_set_class_rules(const char *path)
+{
+    char *absolute = realpath(path, NULL);
+
+    if (!absolute)
+        return -errno;
+    int result = set("JOBWRAP_CLASS_RULES", absolute);
+    free(absolute);
+    return result;
 }
 
 int

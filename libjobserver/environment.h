@@ -2,7 +2,8 @@
 #pragma once
 
 /*
- * What a process is told of its jobserver: MAKEFLAGS, CARGO_MAKEFLAGS, JOBWRAP_FIFO, JOBWRAP_JOBS and JOBWRAP_CLASSES,
+ * What a process is told of its jobserver: MAKEFLAGS, CARGO_MAKEFLAGS, JOBWRAP_FIFO, JOBWRAP_JOBS, JOBWRAP_CLASSES and
+ * JOBWRAP_CLASS_RULES,
  * written and read here alone; and the one order in which a server is looked for. Functions return 0
  * or a negative errno unless they say otherwise.
  */
@@ -61,8 +62,13 @@ const char *environment_classes(void);
 /* The same of this server, if it has classes; else NULL. To be freed. */
 char *environment_classes_of(struct client *server);
 
+/* The file with the rules of classes, JOBWRAP_CLASS_RULES; NULL: none. The environment's. */
+const char *environment_class_rules(void);
+
 /* --- telling --- */
 
+/* JOBWRAP_CLASS_RULES, as an absolute path. */
+int environment_set_class_rules(const char *path);
 /* JOBWRAP_CLASSES; NULL: there are none. */
 int environment_set_classes(const char *prefix);
 

@@ -222,13 +222,24 @@ first_stopped(const struct memory_admission *admission)
     return NULL;
 }
 
+struct memory_job *
+memory_first_waiting(const struct memory_admission *admission)
+{
+    struct memory_job *job;
+
+    TAILQ_FOREACH (job, &admission->waiting, in_list)
+        if (!job->is_held_up)
+            return job;
+    return NULL;
+}
+
 /* Who has been there longest, and is passed by who starts now. */
 static struct memory_job *
 first_in_line(const struct memory_admission *admission)
 {
     struct memory_job *stopped = first_stopped(admission);
 
-    return stopped ? stopped : TAILQ_FIRST(&admission->waiting);
+    return stopped ? stopped : memory_first_waiting(admission);
 }
 
 void
@@ -236,7 +247,7 @@ memory_started(struct memory_admission *admission, struct memory_job *job, int64
 {
     struct memory_job *first = first_in_line(admission);
 
-    if (first != job)
+    if (first && first != job)
         first->passes++;
     TAILQ_REMOVE(&admission->waiting, job, in_list);
     TAILQ_INSERT_TAIL(&admission->started, job, in_list);
@@ -490,13 +501,13 @@ next_start(const struct memory_admission *admission, const struct memory_moment 
 
     if (!is_busy(admission, moment) ||
         (moment->others.may_run_one && !memory_has_progress(admission)))
-        return TAILQ_FIRST(&admission->waiting);
+        return memory_first_waiting(admission);
     if (stopped && stopped->passes >= MEMORY_PASSES_MAX)
         return NULL;
     int64_t left = memory_room(admission, moment);
     bool unseen_may_start = has_room_for_unseen(admission, moment, left);
     TAILQ_FOREACH (job, &admission->waiting, in_list) {
-        if (memory_expected_peak(job) == 0 && !unseen_may_start)
+        if (job->is_held_up || (memory_expected_peak(job) == 0 && !unseen_may_start))
             continue;
         if ((int64_t)memory_expected_peak(job) <= left)
             return job;

@@ -55,6 +55,7 @@ struct memory_job {
     bool is_known;           /* it has needed that itself before, and not others like it */
     bool is_repeated;        /* and by the very same command */
     bool may_run_twice;      /* it can be killed, and run again with the same result */
+    bool is_held_up;         /* it waits for something else as well, and is not to be started now */
     /* For all to read. */
     enum memory_state state;
     uint64_t used_bytes;  /* by its processes, when last looked at */
@@ -160,6 +161,8 @@ bool memory_is_idle(const struct memory_job *job);
 /* The one that must come to its end: of those that run or are stopped the first that is not idle, or else
  * just the first; NULL: there are none. */
 struct memory_job *memory_oldest(const struct memory_admission *admission);
+/* The first that waits for memory alone; NULL: there is none. */
+struct memory_job *memory_first_waiting(const struct memory_admission *admission);
 /* Is there one that is not idle? */
 bool memory_has_progress(const struct memory_admission *admission);
 /* It runs, nobody knows what it needs, and it has not been seen growing. */

@@ -57,3 +57,10 @@ enum memory_part {
 
 /* argv: as for memory_key_of(). */
 enum memory_part memory_part_of(char *const argv[]);
+
+/* A program that a command line runs: `name` is its file's, without the directory, valid during the call. `links`: it
+ * makes a program, or a library that is loaded, from objects and libraries. */
+typedef void memory_visit(const char *name, bool links, void *visitor);
+/* Visits each program of the line, and launchers before what they launch. Commands whose output becomes part of the
+ * line do not count. argv: as for memory_key_of(). false: there is no memory, and some may be missing. */
+bool memory_programs_of(char *const argv[], memory_visit *visit, void *visitor);

@@ -58,6 +58,8 @@ held_bytes(const struct memory_share *share, const struct memory_admission *admi
     const struct memory_job *job;
 
     TAILQ_FOREACH (job, &admission->waiting, in_list) {
+        if (job->is_held_up)
+            continue;
         if (places-- == 0)
             break;
         held += memory_expected_peak(job);
@@ -91,7 +93,7 @@ tell_of_all(const struct memory_share *share, const struct memory_admission *adm
     if (!share->is_short)
         return;
     TAILQ_FOREACH (job, &admission->waiting, in_list)
-        question->waiting++;
+        question->waiting += !job->is_held_up;
     question->held_bytes = held_bytes(share, admission, moment, question->running);
 }
 
@@ -125,7 +127,7 @@ heed(const struct steved_memory *answer, struct memory_others *others)
 static bool
 is_first_of_all(const struct memory_admission *admission, const struct memory_job *job)
 {
-    return job == TAILQ_FIRST(&admission->waiting) && !memory_has_progress(admission) &&
+    return job == memory_first_waiting(admission) && !memory_has_progress(admission) &&
            TAILQ_EMPTY(&admission->dying);
 }
 
@@ -239,7 +241,7 @@ memory_share_next(struct memory_share *share, const struct memory_admission *adm
                   struct memory_moment *moment)
 {
     struct memory_step step = next_agreed(share, admission, moment);
-    bool is_short = step.action != MEMORY_START && !TAILQ_EMPTY(&admission->waiting);
+    bool is_short = step.action != MEMORY_START && memory_first_waiting(admission) != NULL;
 
     note_shortness(share, is_short, moment->now_ns);
     return step;
@@ -282,7 +284,7 @@ memory_share_look(struct memory_share *share, const struct memory_admission *adm
     if (step.action == MEMORY_START && !is_counted(share, admission, moment, step.job))
         job = step.job;
     else if (step.action == MEMORY_REST)
-        job = TAILQ_FIRST(&admission->waiting);
+        job = memory_first_waiting(admission);
     ask(share, admission, moment, job, 0);
 }
 

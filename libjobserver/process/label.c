@@ -24,21 +24,15 @@
 
 /* --- the command behind the wrapper --- */
 
-static const char *const of_jobwrap[] = {"jobs",
-                                         "parent",
-                                         "weight",
-                                         "min-memory-avail",
-                                         "load-average",
-                                         "load-recheck-timeout",
-                                         "style",
-                                         "implicit",
-                                         "memory",
-                                         "trace",
-                                         "group",
-                                         "class",
-                                         NULL};
-static const char *const of_jobgate[] = {"jobs-of", "jobserver", "implicit", "gate",
-                                         "memory",  "program",   NULL};
+static const char *const of_jobwrap[] = {"jobs",         "parent",
+                                         "weight",       "min-memory-avail",
+                                         "load-average", "load-recheck-timeout",
+                                         "style",        "implicit",
+                                         "memory",       "trace",
+                                         "group",        "class",
+                                         "class-rules",  NULL};
+static const char *const of_jobgate[] = {"class-rules", "jobs-of", "jobserver", "implicit",
+                                         "gate",        "memory",  "program",   NULL};
 
 static const struct wrapper {
     const char *name;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Copies of jobs: when they begin, and when they end. */
 #include "ninja-shim/gate/copies.h"
+#include "ninja-shim/gate/tokens.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -71,8 +72,7 @@ copies_add(struct gate *gate, pid_t pid, pid_t copy)
     }
     process->copy = copy;
     /* As of whatever runs: what is killed in between is killed by the keeper, and its token goes home. */
-    holdings_pay(gate->holdings, process->copy_holding,
-                 process->job->job.pay == PAY_TOKEN ? process->job->token : HOLDINGS_NO_TOKEN);
+    tokens_note(gate, process->copy_holding, process->job);
     return 0;
 }
 

@@ -11,6 +11,7 @@
 
 #include "libjobserver/process.h"
 #include "libjobserver/program/descriptors.h"
+#include "ninja-shim/gate/classes.h"
 #include "ninja-shim/gate/copies.h"
 #include "ninja-shim/gate/gate.h"
 #include "ninja-shim/gate/memory.h"
@@ -171,11 +172,9 @@ create_process(struct gate *gate, pid_t pid, int *error)
 static void
 run_process(struct gate *gate, struct gate_process *process)
 {
-    int token = process->job->job.pay == PAY_TOKEN ? process->job->token : HOLDINGS_NO_TOKEN;
-
     /* Its token is noted before it runs, and that it runs after that: if we are killed in between, it
      * is killed as well, so that it does not stay stopped, and its token goes home by its end. */
-    holdings_pay(gate->holdings, process->holding, token);
+    tokens_note(gate, process->holding, process->job);
     if (!gate_memory_wants_copy(gate, process->job) || !gate->kind->run_copy(gate, process))
         gate->kind->run(gate, process);
     holdings_run(gate->holdings, process->holding);
@@ -189,8 +188,7 @@ run_job(struct gate *gate, struct gate_job *job, enum job_pay pay)
     queue_run(&gate->queue, &job->job, pay);
     gate_memory_started(gate, job);
     gate_tell_started(gate, job);
-    if (pay == PAY_TOKEN)
-        tokens_number(gate, job);
+    tokens_number(gate, job);
     TAILQ_FOREACH (process, &job->processes, in_job) {
         if (process->pidfd >= 0)
             run_process(gate, process);
@@ -251,6 +249,7 @@ put_off_if_gone(struct gate *gate, struct gate_job *job)
     holdings_wait(gate->holdings, process->holding);
     job->token = HOLDINGS_NO_TOKEN;
     gate_memory_gone(gate, job);
+    gate_classes_give_back(gate, job);
     if (pay == PAY_TOKEN)
         tokens_give_back(gate);
     if (job->is_bereaved)
@@ -392,6 +391,18 @@ end_stopped(struct gate *gate)
     return true;
 }
 
+/* Others that wait may do without the cpu's token. Returns whether to ask for the next step. */
+static bool
+go_on_without_token(struct gate *gate)
+{
+    if (gate->is_server_gone || (!gate->is_claim_awaited && tokens_claim_slot(gate)))
+        return true;
+    if (!gate->classes.there)
+        return false;
+    queue_set_empty(&gate->queue, QUEUE_CPU);
+    return true;
+}
+
 /* false: there is none. true: it runs, or another step is due. */
 static bool
 run_on_token(struct gate *gate, struct gate_job *job)
@@ -399,9 +410,13 @@ run_on_token(struct gate *gate, struct gate_job *job)
     if (gate->is_claim_awaited && tokens_claim_slot(gate))
         return true;
     if (!tokens_borrow(gate))
-        return gate->is_server_gone || (!gate->is_claim_awaited && tokens_claim_slot(gate));
-    if (!tokens_pay_for_unpaid(gate))
+        return go_on_without_token(gate);
+    if (tokens_pay_for_unpaid(gate))
+        return true;
+    if (gate_classes_take(gate, job))
         run_job(gate, job, PAY_TOKEN);
+    else
+        tokens_give_back(gate);
     return true;
 }
 
@@ -413,7 +428,8 @@ use_for(struct gate *gate, struct gate_job *job, enum job_pay pay)
         return false;
     if (pay == PAY_TOKEN)
         return run_on_token(gate, job);
-    run_job(gate, job, pay);
+    if (gate_classes_take(gate, job))
+        run_job(gate, job, pay);
     return true;
 }
 
@@ -426,6 +442,8 @@ take_step(struct gate *gate, enum queue_step step, struct gate_job *job)
         return use_for(gate, job, PAY_IMPLICIT);
     case QUEUE_USE_TOKEN:
         return use_for(gate, job, PAY_TOKEN);
+    case QUEUE_USE_CLASSES:
+        return use_for(gate, job, PAY_CLASSES);
     case QUEUE_USE_NOTHING:
         return use_for(gate, job, PAY_NOTHING);
     case QUEUE_FREE_TOKEN:
@@ -451,12 +469,15 @@ gate_serve(struct gate *gate)
 
     /* A failure that nobody has looked at yet comes before what waits. */
     gate_sweep(gate);
+    queue_set_open(&gate->queue, QUEUE_CPU);
     do {
         job = gate_memory_next(gate);
         step = queue_next(&gate->queue, job ? &job->job : NULL, load);
     } while (take_step(gate, step, job));
-    gate_tell_turn_over(gate, !job);
-    await_token(gate, step == QUEUE_USE_TOKEN && !gate->is_server_gone && !gate->is_ledger_full);
+    gate_tell_turn_over(gate, !job && queue_first(&gate->queue));
+    bool wants_token = step == QUEUE_USE_TOKEN || (gate->queue.empty & QUEUE_CPU);
+    await_token(gate, wants_token && !gate->is_server_gone && !gate->is_ledger_full);
+    gate_classes_await(gate);
     gate_memory_schedule(gate);
 }
 
@@ -478,6 +499,8 @@ gate_admit(struct gate *gate, pid_t pid, pid_t lazy)
     else if ((job = create_job(gate, lazy)))
         gate_memory_add(gate, job, process);
     process->job = job;
+    if (job && job->job.state == JOB_WAITING)
+        gate_classes_look_up(gate, job, pid);
     if (!job) {
         holdings_remove(gate->holdings, process->holding);
         close(process->pidfd);
@@ -525,8 +548,12 @@ collect(struct gate *gate, struct gate_process *process)
         gate_tell_ended(gate, job);
     /* The token goes first. While it is on its way the keeper finds one token less than it thinks
      * it must hold, and holds what there is. */
-    if (job->living == 1 && queue_remove(&gate->queue, &job->job) == PAY_TOKEN)
-        tokens_give_back(gate);
+    if (job->living == 1) {
+        enum job_pay pay = queue_remove(&gate->queue, &job->job);
+        gate_classes_give_back(gate, job);
+        if (pay == PAY_TOKEN)
+            tokens_give_back(gate);
+    }
     forget_process(gate, process);
     if (job->living > 0)
         return;
@@ -650,7 +677,10 @@ open_tokens(struct gate *gate)
     if (plan->rules.needs_no_tokens)
         return 0;
     int result = ledger_open(&gate->ledger, plan->client, plan->jobs ? plan->jobs : LEDGER_ROOM);
-    return result < 0 ? result : open_token_event(gate);
+    gate->ledgers[0] = &gate->ledger;
+    if (result == 0)
+        result = open_token_event(gate);
+    return result < 0 ? result : gate_classes_open(gate, on_end);
 }
 
 void
@@ -664,8 +694,10 @@ gate_keeper_renewed(struct gate *gate)
         next_server_await(gate); /* it has ended, too */
     else if (open_token_event(gate) < 0)
         return;
-    else
+    else {
+        gate_classes_renew(gate);
         tokens_renew(gate, (unsigned)result);
+    }
     gate_serve(gate);
 }
 
@@ -711,6 +743,7 @@ gate_close(struct gate *gate)
 
     if (gate->ledger.client)
         ledger_repay_all_but(&gate->ledger, 0);
+    gate_classes_close(gate);
     next_server_stop_awaiting(gate);
     gate_memory_close(gate);
     gate_tell_now(gate);

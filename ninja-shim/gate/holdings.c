@@ -29,6 +29,7 @@ holdings_add(struct holdings *holdings, enum holding_kind kind, int pidfd)
     struct holding *holding = &holdings->holding[number];
     holding->pidfd = pidfd;
     holding->token = HOLDINGS_NO_TOKEN;
+    holding->pools = 0;
     holding->stopped = 0;
     if (number == holdings->end)
         holdings->end = number + 1;
@@ -37,9 +38,10 @@ holdings_add(struct holdings *holdings, enum holding_kind kind, int pidfd)
 }
 
 void
-holdings_pay(struct holdings *holdings, int number, int token)
+holdings_pay(struct holdings *holdings, int number, int token, unsigned pools)
 {
     holdings->holding[number].token = token;
+    holdings->holding[number].pools = pools;
 }
 
 void
@@ -53,6 +55,7 @@ holdings_wait(struct holdings *holdings, int number)
 {
     holdings->holding[number].kind = HOLDING_WAITING;
     holdings->holding[number].token = HOLDINGS_NO_TOKEN;
+    holdings->holding[number].pools = 0;
 }
 
 void

@@ -28,7 +28,9 @@ struct holding {
     atomic_uchar kind;
     atomic_int token; /* held while the process lives: a number, which those of one job share; or
                          HOLDINGS_NO_TOKEN */
-    int pidfd;        /* owned by who has put it here */
+    atomic_uint
+        pools; /* where tokens are held under this number, one each: as queue.h has sets of pools */
+    int pidfd; /* owned by who has put it here */
     atomic_int
         stopped; /* this process and all below it stand still by SIGSTOP, or are about to; 0: none */
 };
@@ -47,8 +49,8 @@ struct holdings *holdings_create(void);
 
 /* Its number, or -ENOSPC. */
 int holdings_add(struct holdings *holdings, enum holding_kind kind, int pidfd);
-/* It has this token from now on; or HOLDINGS_NO_TOKEN, none any more. */
-void holdings_pay(struct holdings *holdings, int number, int token);
+/* It has this token of each of these pools from now on; or HOLDINGS_NO_TOKEN of none. */
+void holdings_pay(struct holdings *holdings, int number, int token, unsigned pools);
 /* It runs, for certain. */
 void holdings_run(struct holdings *holdings, int number);
 /* It has been put off, and waits. */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "libjobserver/auth.h"
+#include "libjobserver/classes/rules_file.h"
 #include "libjobserver/client.h"
 #include "libjobserver/environment.h"
 #include "libjobserver/implicit.h"
@@ -26,6 +27,7 @@
 struct jobgate {
     struct jobgate_options options;
     struct jobserver jobserver;
+    struct class_rules *class_rules;
 };
 
 static _Noreturn void
@@ -118,6 +120,7 @@ put_up_gate(const struct jobgate *jobgate)
         .is_server_named = options->server != NULL,
         .names = options->names,
         .memory = options->memory,
+        .class_rules = jobgate->class_rules,
     };
     char *why_not;
 
@@ -168,6 +171,7 @@ main(int argc, char **argv)
             put_up_gate_for_memory(&jobgate);
         become_command(&jobgate);
     }
+    jobgate.class_rules = class_rules_read(jobgate.options.class_rules);
     find_jobserver(&jobgate);
     if (jobgate.jobserver.client)
         put_up_gate(&jobgate);

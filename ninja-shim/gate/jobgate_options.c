@@ -27,6 +27,7 @@ static const char help_format[] =
     "      --gate=%s\n"
     "                            what makes jobs wait\n"
     "      --memory=auto|on|off  whether jobs also wait until there is memory for them\n"
+    "      --class-rules=FILE    read from FILE which jobs need tokens of classes\n"
     "      --no-tokens           make jobs wait for memory only: COMMAND takes tokens itself\n"
     "      --program=PATH        the program to execute, with COMMAND as its name\n"
     "  -h, --help                show this\n"
@@ -41,6 +42,7 @@ enum {
     OPT_IMPLICIT,
     OPT_GATE,
     OPT_MEMORY,
+    OPT_CLASS_RULES,
     OPT_NO_TOKENS,
     OPT_PROGRAM
 };
@@ -51,6 +53,7 @@ static const struct option long_options[] = {
     {"implicit", required_argument, NULL, OPT_IMPLICIT},
     {"gate", required_argument, NULL, OPT_GATE},
     {"memory", required_argument, NULL, OPT_MEMORY},
+    {"class-rules", required_argument, NULL, OPT_CLASS_RULES},
     {"no-tokens", no_argument, NULL, OPT_NO_TOKENS},
     {"program", required_argument, NULL, OPT_PROGRAM},
     {"help", no_argument, NULL, 'h'},
@@ -115,6 +118,9 @@ parse_option(struct jobgate_options *options, int option)
     case OPT_MEMORY:
         if (memory_mode_parse(optarg, &options->memory) < 0)
             usage_refuse("--memory", optarg, MEMORY_MODES);
+        break;
+    case OPT_CLASS_RULES:
+        options->class_rules = optarg;
         break;
     case OPT_NO_TOKENS:
         options->needs_no_tokens = true;

@@ -17,8 +17,9 @@ struct jobgate_options {
     enum implicit_policy implicit;
     const struct gate_kind *gate; /* NULL: the first that is allowed here */
     enum memory_mode memory;
-    bool needs_no_tokens; /* jobs wait for memory alone */
-    const char *program;  /* what is executed, whatever the command's first word is; NULL: that */
+    const char *class_rules; /* a file; NULL: not given */
+    bool needs_no_tokens;    /* jobs wait for memory alone */
+    const char *program; /* what is executed, whatever the command's first word is; NULL: that */
     char **command;
 };
 

@@ -13,16 +13,19 @@
 #include "libjobserver/process.h"
 #include "libjobserver/program/message.h"
 #include "ninja-shim/gate/keeper.h"
+#include "ninja-shim/gate/queue.h"
 
 /* How often to see whether the sidecar has been stopped. */
 #define LOOK_MS 1000
 
 struct state {
     const struct gate_keeper_duties *duties;
-    struct ledger ledger; /* the same descriptors */
+    struct ledger
+        ledgers[QUEUE_POOLS_MAX]; /* the same descriptors; without a client: there is none */
     /* One for each process that holds a token and lives, then the gate kind's. */
     struct pollfd polled[HOLDINGS_MAX + 1];
-    int tokens[HOLDINGS_MAX]; /* that these hold, each once */
+    const struct holding *living[HOLDINGS_MAX]; /* these processes */
+    int tokens[HOLDINGS_MAX];                   /* that they hold of one pool, each once */
 };
 
 /* --- when the sidecar is dead --- */
@@ -70,32 +73,54 @@ is_counted(const struct state *state, unsigned held, int token)
 
 /* One has the implicit slot, which a server that keeps accounts regards as paid by our claim as long as we live. */
 static bool
-must_be_awaited(const struct state *state, int token)
+must_be_awaited(const struct state *state, const struct holding *holding)
 {
-    if (!state->ledger.client)
+    const struct client *client = state->ledgers[0].client;
+
+    if (!client)
         return false;
-    return token != HOLDINGS_NO_TOKEN || client_kind(state->ledger.client) == CLIENT_SERVER;
+    return holding->token != HOLDINGS_NO_TOKEN || client_kind(client) == CLIENT_SERVER;
 }
 
-/* Returns how many tokens are held; *n_polled: how many processes are to be awaited. */
-static unsigned
-count_held(struct state *state, nfds_t *n_polled)
+/* Returns how many processes are to be awaited. */
+static nfds_t
+find_living(struct state *state)
 {
     const struct holdings *holdings = state->duties->holdings;
-    unsigned held = 0;
+    nfds_t n = 0;
 
-    *n_polled = 0;
     for (unsigned i = 0; i < holdings->end; i++) {
         const struct holding *holding = &holdings->holding[i];
-        int token = holding->token;
-        if (holding->kind == HOLDING_NONE || !must_be_awaited(state, token) ||
+        if (holding->kind == HOLDING_NONE || !must_be_awaited(state, holding) ||
             process_pidfd_has_exited(holding->pidfd))
             continue;
-        if (token != HOLDINGS_NO_TOKEN && !is_counted(state, held, token))
+        state->living[n] = holding;
+        state->polled[n++] = (struct pollfd){.fd = holding->pidfd, .events = POLLIN};
+    }
+    return n;
+}
+
+/* By the first `n` that live. */
+static unsigned
+count_held(struct state *state, nfds_t n, unsigned pool)
+{
+    unsigned held = 0;
+
+    for (nfds_t i = 0; i < n; i++) {
+        int token = state->living[i]->token;
+        if (token != HOLDINGS_NO_TOKEN && (state->living[i]->pools >> pool & 1) &&
+            !is_counted(state, held, token))
             state->tokens[held++] = token;
-        state->polled[(*n_polled)++] = (struct pollfd){.fd = holding->pidfd, .events = POLLIN};
     }
     return held;
+}
+
+static void
+repay_what_is_free(struct state *state, nfds_t n)
+{
+    for (unsigned pool = 0; pool < QUEUE_POOLS_MAX; pool++)
+        if (state->ledgers[pool].client)
+            ledger_repay_all_but(&state->ledgers[pool], count_held(state, n, pool));
 }
 
 /* Returns the descriptor to wait at, or -1. */
@@ -111,15 +136,13 @@ static _Noreturn void
 take_over(struct state *state)
 {
     struct holdings *holdings = state->duties->holdings;
-    nfds_t n_polled;
 
     end_what_waits(holdings);
     continue_all(holdings);
     int kind_fd = keep_kind(holdings);
     for (;;) {
-        unsigned held = count_held(state, &n_polled);
-        if (state->ledger.client)
-            ledger_repay_all_but(&state->ledger, held);
+        nfds_t n_polled = find_living(state);
+        repay_what_is_free(state, n_polled);
         if (n_polled == 0 && kind_fd < 0)
             _exit(0);
         struct pollfd *of_kind = &state->polled[n_polled];
@@ -162,13 +185,12 @@ await_end(int sidecar_pidfd)
 static _Noreturn void
 keep(struct state *state, int ready_fd)
 {
-    struct client *client = state->ledger.client;
-
     prctl(PR_SET_NAME, "jobgate-keeper");
     /* If somebody has stopped us, the sidecar's death is still seen. */
     prctl(PR_SET_PDEATHSIG, SIGCONT);
-    if (client)
-        client_join_group(client);
+    for (unsigned pool = 0; pool < QUEUE_POOLS_MAX; pool++)
+        if (state->ledgers[pool].client)
+            client_join_group(state->ledgers[pool].client);
     eventfd_write(ready_fd, 1);
     await_end(state->duties->sidecar_pidfd);
     if (state->duties->holdings->is_finished)
@@ -203,6 +225,13 @@ wait_until_ready(pid_t pid, int ready_fd)
         close(pidfd);
 }
 
+static void
+copy_ledgers(struct state *state, const struct ledger *const *ledgers)
+{
+    for (unsigned pool = 0; pool < QUEUE_POOLS_MAX; pool++)
+        state->ledgers[pool] = ledgers[pool] ? *ledgers[pool] : (struct ledger){0};
+}
+
 int
 gate_keeper_start(const struct gate_keeper_duties *duties, pid_t *pid)
 {
@@ -212,7 +241,7 @@ gate_keeper_start(const struct gate_keeper_duties *duties, pid_t *pid)
     *pid = -1;
     if (state && ready_fd >= 0) {
         state->duties = duties;
-        state->ledger = *duties->ledger;
+        copy_ledgers(state, duties->ledgers);
         *pid = fork_sharing_descriptors();
         if (*pid == 0)
             keep(state, ready_fd);

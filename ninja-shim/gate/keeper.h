@@ -13,7 +13,8 @@
 
 struct gate_keeper_duties {
     int sidecar_pidfd; /* shared, as all descriptors are */
-    const struct ledger *ledger;
+    const struct ledger *const
+        *ledgers; /* by the numbers of pools; NULL, or without a client: there is none */
     struct holdings *holdings;
 };
 

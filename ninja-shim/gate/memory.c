@@ -518,6 +518,15 @@ gate_memory_wants_copy(const struct gate *gate, const struct gate_job *job)
     return memory_could_be_killed(&memory->admission, &memory->moment, &of->job);
 }
 
+static void
+note_who_is_held_up(struct gate *gate)
+{
+    struct job *job;
+
+    TAILQ_FOREACH (job, &gate->queue.waiting, in_queue)
+        ((struct gate_job *)job)->memory.job.is_held_up = queue_is_held_up(&gate->queue, job);
+}
+
 struct gate_job *
 gate_memory_next(struct gate *gate)
 {
@@ -526,6 +535,7 @@ gate_memory_next(struct gate *gate)
 
     if (!memory)
         return (struct gate_job *)queue_first(&gate->queue);
+    note_who_is_held_up(gate);
     read_moment(memory);
     for (;;) {
         struct memory_step step =

@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include "libjobserver/environment.h"
+#include "ninja-shim/gate/classes.h"
 
 void
 next_server_stop_awaiting(struct gate *gate)
@@ -37,6 +38,7 @@ on_server(evutil_socket_t fd, short what, void *argument)
     gate->is_token_awaited = false;
     client_replace(plan->client, found);
     gate->telling.readers = (struct event_readers){0};
+    gate_classes_replace(gate);
     gate->is_joining = true;
     if (gate->keeper > 0)
         kill(gate->keeper, SIGKILL);

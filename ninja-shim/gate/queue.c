@@ -61,10 +61,67 @@ queue_add(struct queue *queue, struct job *job)
     TAILQ_INSERT_TAIL(&queue->waiting, job, in_queue);
 }
 
+/* --- pools --- */
+
+static bool
+runs_on_classes(const struct queue *queue, const struct job *job)
+{
+    return job->instead != 0 && !(job->instead & queue->shut);
+}
+
+unsigned
+queue_needs(const struct queue *queue, const struct job *job)
+{
+    return (job->besides & ~queue->shut) | (runs_on_classes(queue, job) ? job->instead : QUEUE_CPU);
+}
+
+static bool
+slot_is_free(const struct queue *queue)
+{
+    return queue->rules.is_implicit_paid && !queue->implicit;
+}
+
+/* Who waits for no token at all waits for no pool either. */
+bool
+queue_is_held_up(const struct queue *queue, const struct job *job)
+{
+    unsigned empty = slot_is_free(queue) ? queue->empty & ~QUEUE_CPU : queue->empty;
+
+    if (queue->is_serial || queue->rules.needs_no_tokens)
+        return false;
+    return (queue_needs(queue, job) & empty) != 0;
+}
+
+void
+queue_set_empty(struct queue *queue, unsigned pools)
+{
+    queue->empty |= pools;
+    queue->shut &= ~pools;
+}
+
+void
+queue_set_shut(struct queue *queue, unsigned classes)
+{
+    queue->shut |= classes;
+    queue->empty &= ~classes;
+}
+
+void
+queue_set_open(struct queue *queue, unsigned pools)
+{
+    queue->empty &= ~pools;
+    queue->shut &= ~pools;
+}
+
 struct job *
 queue_first(const struct queue *queue)
 {
-    return TAILQ_FIRST(&queue->waiting);
+    struct job *job;
+
+    TAILQ_FOREACH (job, &queue->waiting, in_queue)
+        if (!queue_is_held_up(queue, job))
+            return job;
+    return NULL;
 }
 
 /* --- deciding --- */
@@ -80,7 +137,6 @@ is_overloaded(const struct queue *queue, double load)
 enum queue_step
 queue_next(const struct queue *queue, const struct job *chosen, double load)
 {
-    bool slot_is_free = queue->rules.is_implicit_paid && !queue->implicit;
     bool waits = chosen != NULL;
 
     if (queue->is_stopped && !TAILQ_EMPTY(&queue->waiting))
@@ -91,8 +147,10 @@ queue_next(const struct queue *queue, const struct job *chosen, double load)
     if (queue->rules.needs_no_tokens)
         return waits ? QUEUE_USE_NOTHING : QUEUE_REST;
     if (waits && !queue->unknown && !is_overloaded(queue, load))
-        return slot_is_free ? QUEUE_USE_IMPLICIT : QUEUE_USE_TOKEN;
-    if (slot_is_free && first_that_runs_on(queue, PAY_TOKEN))
+        return runs_on_classes(queue, chosen) ? QUEUE_USE_CLASSES
+               : slot_is_free(queue)          ? QUEUE_USE_IMPLICIT
+                                              : QUEUE_USE_TOKEN;
+    if (slot_is_free(queue) && first_that_runs_on(queue, PAY_TOKEN))
         return QUEUE_FREE_TOKEN;
     return waits && !queue->unknown ? QUEUE_LOAD : QUEUE_REST;
 }
@@ -193,7 +251,8 @@ queue_renew(struct queue *queue, bool is_implicit_paid, unsigned tokens)
     queue->rules.is_implicit_paid = is_implicit_paid;
     queue->implicit = NULL;
     TAILQ_FOREACH (job, &queue->running, in_queue)
-        job->pay = PAY_NOTHING;
+        if (job->pay != PAY_CLASSES)
+            job->pay = PAY_NOTHING;
     give_slot_to_unpaid(queue);
     for (; tokens > 0 && (job = queue_first_unpaid(queue)); tokens--)
         job->pay = PAY_TOKEN;

@@ -126,7 +126,7 @@ open_all(struct sidecar *sidecar, const struct gate_plan *plan)
     if (descriptors_are_scarce(pidfd + DESCRIPTORS_OF_JOB))
         return -EMFILE;
     sidecar->duties = (struct gate_keeper_duties){
-        .sidecar_pidfd = pidfd, .ledger = &gate->ledger, .holdings = gate->holdings};
+        .sidecar_pidfd = pidfd, .ledgers = gate->ledgers, .holdings = gate->holdings};
     return gate_keeper_start(&sidecar->duties, &sidecar->gate.keeper);
 }
 

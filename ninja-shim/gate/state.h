@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "libjobserver/classes/rules.h"
 #include "libjobserver/client.h"
 #include "libjobserver/events/readers.h"
 #include "libjobserver/ledger.h"
@@ -44,8 +45,9 @@ struct gate_plan {
     const char *const *names; /* processes called so are lazy clients; ends with NULL */
     bool is_root_lazy;        /* and so is the program itself, whatever it is called */
     bool has_single_jobs;     /* no job consists of processes that are joined by pipes */
-    const struct gate_ending *ending; /* NULL: nobody knows */
-    enum memory_mode memory;          /* do jobs wait for memory, too? */
+    const struct gate_ending *ending;      /* NULL: nobody knows */
+    enum memory_mode memory;               /* do jobs wait for memory, too? */
+    const struct class_rules *class_rules; /* NULL: there are no classes */
     bool is_ended_by_signals; /* INT, TERM or HUP ends the lazy client, and it kills its jobs */
 };
 
@@ -87,6 +89,26 @@ struct gate_process {
 
 struct gate_memory;
 
+/* A class that rules name. Without a client the server has none of this name. */
+struct gate_class {
+    struct gate *gate;
+    struct client *client; /* owned */
+    struct ledger ledger;
+    struct event *event; /* a token may be there */
+    bool is_awaited;
+    bool is_ledger_full; /* until a token goes back */
+    unsigned number;     /* as job_class of struct steved_event */
+};
+
+/* See classes.h. */
+struct gate_classes {
+    unsigned there; /* a set of pools, as queue.h has them */
+    struct gate_class list[CLASS_RULES_CLASSES_MAX];
+    event_callback_fn on_change;
+    struct event *look_event;
+    char *text, **words; /* for command lines; owned; NULL: none has been looked at */
+};
+
 /* What is told of jobs (tell.h). */
 struct gate_telling {
     uint64_t jobs_numbered;
@@ -107,7 +129,9 @@ struct gate {
     bool is_token_awaited, is_load_awaited;
     bool is_claim_awaited; /* since it was asked for in vain */
     struct ledger ledger;
-    bool is_ledger_full; /* until a token goes back */
+    struct gate_classes classes;
+    const struct ledger *ledgers[QUEUE_POOLS_MAX]; /* of all pools, for the keeper */
+    bool is_ledger_full;                           /* until a token goes back */
     bool is_server_gone;
     struct server_events server_events; /* open as long as next_event is */
     struct event *next_event;           /* the next server is looked for; NULL: it is not */

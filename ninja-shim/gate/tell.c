@@ -114,6 +114,16 @@ add(struct gate *gate, struct gate_job *job, enum steved_event_kind kind)
 
 /* --- what is told --- */
 
+/* Of several the first. */
+static unsigned
+class_of(const struct gate *gate, const struct gate_job *job)
+{
+    for (unsigned i = 0; i < CLASS_RULES_CLASSES_MAX; i++)
+        if (job->job.held >> (i + 1) & 1)
+            return gate->classes.list[i].number;
+    return 0;
+}
+
 void
 gate_tell_came(struct gate *gate, struct gate_job *job)
 {
@@ -132,6 +142,7 @@ gate_tell_started(struct gate *gate, struct gate_job *job)
     event->duration_ns = (uint64_t)(job->began_ns - job->came_ns);
     event->expected_bytes = job->memory.job.expected_bytes;
     event->count = job->job.pay == PAY_TOKEN;
+    event->job_class = class_of(gate, job);
     name_job(job, event->name);
 }
 
@@ -145,6 +156,7 @@ gate_tell_ended(struct gate *gate, struct gate_job *job)
     if (job->job.state == JOB_RUNNING)
         event->duration_ns = (uint64_t)(clock_now_ns() - job->began_ns);
     event->status = job->wait_status;
+    event->job_class = class_of(gate, job);
     event->bytes = job->memory.job.peak_bytes;
     event->expected_bytes = job->memory.job.expected_bytes;
     name_job(job, event->name);

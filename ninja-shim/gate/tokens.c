@@ -18,7 +18,18 @@ static const struct timeval pause_length = {.tv_usec = 1000};
 void
 tokens_number(struct gate *gate, struct gate_job *job)
 {
-    job->token = (int)(gate->tokens_numbered++ & INT_MAX);
+    bool has_any = job->job.pay == PAY_TOKEN || job->job.held;
+
+    job->token = has_any ? (int)(gate->tokens_numbered++ & INT_MAX) : HOLDINGS_NO_TOKEN;
+}
+
+void
+tokens_note(struct gate *gate, int holding, const struct gate_job *job)
+{
+    const struct job *of = &job->job;
+    unsigned pools = of->held | (of->pay == PAY_TOKEN ? QUEUE_CPU : 0);
+
+    holdings_pay(gate->holdings, holding, pools ? job->token : HOLDINGS_NO_TOKEN, pools);
 }
 
 /* Without a server nobody counts any more; one at a time is what everybody may do. */
@@ -103,9 +114,9 @@ note_token(struct gate *gate, struct gate_job *job)
 
     TAILQ_FOREACH (process, &job->processes, in_job) {
         if (process->pidfd >= 0)
-            holdings_pay(gate->holdings, process->holding, job->token);
+            tokens_note(gate, process->holding, job);
         if (process->copy)
-            holdings_pay(gate->holdings, process->copy_holding, job->token);
+            tokens_note(gate, process->copy_holding, job);
     }
 }
 
@@ -114,7 +125,6 @@ tokens_free_one(struct gate *gate)
 {
     struct gate_job *job = (struct gate_job *)queue_shift(&gate->queue);
 
-    job->token = HOLDINGS_NO_TOKEN;
     note_token(gate, job);
     tokens_give_back(gate);
 }
@@ -144,9 +154,7 @@ tokens_renew(struct gate *gate, unsigned tokens)
 
     TAILQ_FOREACH (job, &gate->queue.running, in_queue) {
         struct gate_job *running = (struct gate_job *)job;
-        running->token = HOLDINGS_NO_TOKEN;
-        if (job->pay == PAY_TOKEN)
-            tokens_number(gate, running);
+        tokens_number(gate, running);
         note_token(gate, running);
     }
     gate->is_server_gone = gate->is_claim_awaited = false;

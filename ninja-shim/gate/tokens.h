@@ -20,8 +20,10 @@ bool tokens_claim_slot(struct gate *gate);
 /* Gives the token that was just borrowed to a job that runs on nothing; false: there is no such job. */
 bool tokens_pay_for_unpaid(struct gate *gate);
 
-/* Names the token that the job is about to run on. Whoever adds processes to the holdings notes it there. */
+/* Names the tokens that the job is about to run on, if it runs on any. */
 void tokens_number(struct gate *gate, struct gate_job *job);
+/* Notes in a holding, that of a process of the job or of a copy, what the job runs on. */
+void tokens_note(struct gate *gate, int holding, const struct gate_job *job);
 
 /* The ledger has come to another server, which has let it have `tokens` of those that it held: jobs that run are paid
  * from these, what is left over goes back, and what is missing is borrowed. */

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 
 #include "libjobserver/auth.h"
+#include "libjobserver/classes/rules_file.h"
 #include "libjobserver/client.h"
 #include "libjobserver/environment.h"
 #include "libjobserver/implicit.h"
@@ -23,6 +24,7 @@
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/program.h"
 #include "libjobserver/program/usage.h"
+#include "ninja-shim/gate/classes.h"
 #include "ninja-shim/gate/start.h"
 #include "ninja-shim/shims/ninja_gate.h"
 #include "ninja-shim/shims/ninja_jobs.h"
@@ -206,12 +208,14 @@ become_gated(struct shim *shim)
         .ending = shim->is_samurai ? NULL : &ending,
         .memory = shim->memory,
         .is_ended_by_signals = true,
+        .class_rules = class_rules_read(NULL),
     };
     char *why_not;
 
     if (!options->has_jobs) {
         ninja_gate_measure(shim->jobserver.client, shim->is_implicit_paid,
                            shim->memory != MEMORY_MODE_OFF, &jobs);
+        jobs.pool += gate_classes_jobs(&plan);
         plan.jobs = ninja_jobs_wide(&jobs);
     }
     if (gate_start(&plan, &shim->gate, &why_not) < 0) {

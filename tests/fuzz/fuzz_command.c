@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The command lines of jobs, of which a key of their memory is made. The first word is the directory. */
+/* The command lines of jobs, of which a key of their memory is made, and which need classes of tokens. The first word
+ * is the directory, and a file of rules. */
 
 #include <ctype.h>
 
+#include "libjobserver/classes/rules.h"
 #include "libjobserver/memory/command.h"
 #include "tests/fuzz/input.h"
 
@@ -15,6 +17,25 @@ check_text(const char *text, size_t room)
     ALWAYS(strnlen(text, room) < room);
     for (; *text; text++)
         ALWAYS(*text != '\n' && !iscntrl((unsigned char)*text));
+}
+
+static void
+check_classes(const char *text, char *const argv[])
+{
+    struct class_rules_error error = {0};
+    struct class_rules *rules = class_rules_create(text, &error);
+
+    if (!rules) {
+        ALWAYS(error.line > 0 && error.reason);
+        check_text(error.word, sizeof(error.word));
+        rules = class_rules_create(NULL, &error);
+        ALWAYS(rules);
+    }
+    const unsigned all = (1u << class_rules_count(rules)) - 1;
+    struct class_needs needs = class_rules_needs(rules, argv);
+    ALWAYS(((needs.instead | needs.besides) & ~all) == 0);
+    ALWAYS((needs.instead & needs.besides) == 0);
+    class_rules_free(rules);
 }
 
 int
@@ -39,6 +60,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_text(key.tool, sizeof(key.tool));
         check_text(key.path, sizeof(key.path));
         memory_part_of(words + 1);
+        check_classes(words[0], words + 1);
     }
     free(words);
     free(text);

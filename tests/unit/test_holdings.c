@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "ninja-shim/gate/holdings.h"
+#include "ninja-shim/gate/queue.h"
 
 static void
 test_numbers_are_used_again(void **state)
@@ -43,13 +44,13 @@ test_tokens(void **state)
     int number = holdings_add(holdings, HOLDING_WAITING, 7);
     assert_int_equal(holdings->holding[number].token, HOLDINGS_NO_TOKEN);
     /* As long as it may be stopped yet, it is ended with the sidecar. */
-    holdings_pay(holdings, number, 5);
+    holdings_pay(holdings, number, 5, QUEUE_CPU);
     assert_int_equal(holdings->holding[number].kind, HOLDING_WAITING);
     assert_int_equal(holdings->holding[number].token, 5);
     holdings_run(holdings, number);
     assert_int_equal(holdings->holding[number].kind, HOLDING_RUNNING);
     assert_int_equal(holdings->holding[number].token, 5);
-    holdings_pay(holdings, number, HOLDINGS_NO_TOKEN);
+    holdings_pay(holdings, number, HOLDINGS_NO_TOKEN, 0);
     assert_int_equal(holdings->holding[number].token, HOLDINGS_NO_TOKEN);
     assert_int_equal(holdings->holding[number].kind, HOLDING_RUNNING);
 }

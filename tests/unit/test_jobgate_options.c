@@ -55,6 +55,7 @@ static const struct {
     {{"jobgate", "--memory=much"}, "--memory: 'much' is not auto, on or off"},
     {{"jobgate", "--memory="}, "--memory: '' is not auto, on or off"},
     {{"jobgate", "--no-tokens=1"}, "option '--no-tokens=1' wants no argument (see --help)"},
+    {{"jobgate", "--class-rules"}, "option '--class-rules' wants an argument (see --help)"},
     {{"jobgate", "--program=make"}, "--program: 'make' is not a path"},
     {{"jobgate", "-j4"}, "unknown option '-j' (see --help)"},
     {{"jobgate", "--jobs=4"}, "unknown or ambiguous option '--jobs=4' (see --help)"},

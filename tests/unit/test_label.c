@@ -101,6 +101,8 @@ test_command(void **state)
     COMMAND("make", "jobwrap", "--report", "--no-shims", "--par", "x", "--report=f", "make");
     COMMAND("sh -c a?b ?[31m?  z", "jobwrap", "sh", "-c", "a\tb \x1b[31m\xff", "", "z");
     COMMAND("waf build", "jobgate", "--jobs-of=waf", "--gate", "ptrace", "--", "waf", "build");
+    COMMAND("waf", "jobwrap", "--class-rules", "rules", "jobgate", "--class-rules", "rules",
+            "--jobs-of=waf", "waf");
     COMMAND("waf", "jobwrap", "-j2", "jobwrap", "jobgate", "--jobs-of", "waf", "waf");
     COMMAND("jobwrapper -j 4 x", "jobwrapper", "-j", "4", "x");
     COMMAND("-x", "jobwrap", "--", "-x");

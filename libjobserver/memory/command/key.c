@@ -28,6 +28,8 @@ struct analysis {
     bool may_run_twice;
     bool has_memory;
     enum memory_part part;
+    memory_visit *visit; /* NULL: nobody asks for the programs */
+    void *visitor;
 };
 
 /* One simple command, and what is before it in its line. */
@@ -327,6 +329,102 @@ look_at_rustc(struct command *command)
         memcpy(command->analysis->key->path, path, sizeof(path));
 }
 
+/* --- links --- */
+
+static bool
+is_linked(const struct command *command, size_t i)
+{
+    static const char *const endings[] = {".o", ".a", ".so", ".lo", ".la", ".obj", ".lib", ".rlib"};
+    const char *text = word(command, i), *name = base_name(text);
+
+    if (strncmp(text, "-l", 2) == 0 && text[2])
+        return true;
+    if (!is_operand(command, i))
+        return false;
+    for (size_t k = 0; k < sizeof(endings) / sizeof(endings[0]); k++)
+        if (ends_with(text, endings[k]))
+            return true;
+    return text[0] == '@' || strstr(name, ".so.");
+}
+
+/* A compiler that reads sources alone, or is asked for its version, does not count. */
+static bool
+links_objects(const struct command *command)
+{
+    static const char *const lists[] = {"-M", "-MM", "--version", NULL};
+    bool links = false;
+
+    for (size_t i = command->from + 1; i < command->end; i++) {
+        const char *text = word(command, i);
+        if (is_one_of(text, lists))
+            return false;
+        if (strcmp(text, "-o") == 0)
+            i++;
+        else
+            links = links || is_linked(command, i);
+    }
+    return links;
+}
+
+/* The value of "--NAME VALUE" or "--NAME=VALUE" at this word; NULL: it is another one. */
+static const char *
+value_of(const struct command *command, size_t i, const char *option)
+{
+    const char *text = word(command, i);
+    size_t length = strlen(option);
+
+    if (strncmp(text, option, length) != 0)
+        return NULL;
+    return text[length] == '=' ? text + length + 1 : text[length] ? NULL : word(command, i + 1);
+}
+
+/* A library of Rust is an archive: what links is a program, or what others load. */
+static bool
+rustc_links(const struct command *command)
+{
+    const char *types = "bin", *emitted = "link", *value;
+    bool has_source = false, is_test = false;
+
+    for (size_t i = command->from + 1; i < command->end; i++) {
+        if ((value = value_of(command, i, "--crate-type")))
+            types = value;
+        else if ((value = value_of(command, i, "--emit")))
+            emitted = value;
+        is_test = is_test || strcmp(word(command, i), "--test") == 0;
+        has_source = has_source || (is_operand(command, i) && ends_with(word(command, i), ".rs"));
+    }
+    return has_source && strstr(emitted, "link") &&
+           (is_test || strstr(types, "bin") || strstr(types, "dylib") ||
+            strstr(types, "proc-macro"));
+}
+
+static bool
+is_link(const struct command *command, const struct tool *tool)
+{
+    switch (tool->kind) {
+    case TOOL_COMPILER:
+        return !is_compile(command) && links_objects(command);
+    case TOOL_LINKER:
+        return links_objects(command);
+    case TOOL_RUSTC:
+        return rustc_links(command);
+    case TOOL_CMAKE:
+        return command->end - command->from > 2 &&
+               strcmp(word(command, command->from + 2), "cmake_link_script") == 0;
+    default:
+        return false;
+    }
+}
+
+static void
+visit_program(const struct command *command, const char *program, bool links)
+{
+    const struct analysis *analysis = command->analysis;
+
+    if (analysis->visit && !analysis->is_aside)
+        analysis->visit(base_name(program), links, analysis->visitor);
+}
+
 /* --- other tools --- */
 
 /* Members of the same name are replaced by r, and doubled by q. */
@@ -530,6 +628,7 @@ skip_co_compile(struct command *command)
             continue;
         const char *name = base_name(text + strlen(option));
         snprintf(launcher, sizeof(launcher), "%.*s", (int)strcspn(name, ";"), name);
+        visit_program(command, launcher, false);
         if (tool_of(launcher).kind != TOOL_LAUNCHER)
             doubt(command);
     }
@@ -699,6 +798,7 @@ look_at_command(struct command *command)
     skip_beginning(command);
     for (int i = 0; i < LAUNCHERS_MAX && command->from < command->end; i++) {
         struct tool tool = tool_of(word(command, command->from));
+        visit_program(command, word(command, command->from), is_link(command, &tool));
         if (!look_past(command, &tool, &is_done)) {
             look_at_tool(command, &tool);
             is_done = true;
@@ -830,4 +930,23 @@ memory_part_of(char *const argv[])
     }
     free(analysis);
     return part;
+}
+
+bool
+memory_programs_of(char *const argv[], memory_visit *visit, void *visitor)
+{
+    static const struct memory_place nowhere = {.root = "/", .directory = "/"};
+    struct analysis *analysis = calloc(1, sizeof(*analysis));
+    bool has_memory = false;
+    struct memory_key key = {0};
+
+    if (analysis) {
+        analysis->place = &nowhere;
+        analysis->key = &key;
+        analysis->visit = visit;
+        analysis->visitor = visitor;
+        has_memory = analyse(analysis, argv);
+    }
+    free(analysis);
+    return has_memory;
 }

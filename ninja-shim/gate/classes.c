@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "ninja-shim/gate/classes.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libjobserver/environment.h"
+#include "libjobserver/process.h"
+#include "libjobserver/program/message.h"
+
+/* As in memory.c. */
+#define COMMAND_SIZE ((size_t)160 << 10)
+#define WORDS_MAX 8192
+#define LEDGER_ROOM 1024u
+
+static const struct timeval look_interval = {.tv_sec = 1};
+
+/* The pool of the class with this number in the rules. */
+static unsigned
+bit_of(unsigned i)
+{
+    return QUEUE_CPU << (i + 1);
+}
+
+/* --- what becomes known --- */
+
+static void
+await_class(struct gate_class *class, bool await)
+{
+    if (!class->event || await == class->is_awaited)
+        return;
+    if (await)
+        event_add(class->event, NULL);
+    else
+        event_del(class->event);
+    class->is_awaited = await;
+}
+
+static bool
+is_shut(struct gate_class *class)
+{
+    struct steved_status status;
+
+    return client_get_status(class->client, &status) < 0 || status.jobs == 0;
+}
+
+/* A class that is shut, or was empty, may not be any more. */
+static void
+look_at(struct gate *gate, unsigned pools)
+{
+    struct queue *queue = &gate->queue;
+
+    for (unsigned i = 0; i < CLASS_RULES_CLASSES_MAX; i++) {
+        if (!(pools & gate->classes.there & bit_of(i)))
+            continue;
+        if (is_shut(&gate->classes.list[i]))
+            queue_set_shut(queue, bit_of(i));
+        else if (queue->shut & bit_of(i))
+            queue_set_open(queue, bit_of(i));
+    }
+}
+
+/* One that is no more does not limit any job. */
+static void
+lose(struct gate *gate, unsigned i)
+{
+    await_class(&gate->classes.list[i], false);
+    gate->classes.there &= ~bit_of(i);
+    queue_set_shut(&gate->queue, bit_of(i));
+}
+
+/* Whether it can be had, with what else a job needs, is seen now; nobody waits for it meanwhile. */
+static void
+on_token(evutil_socket_t fd, short what, void *argument)
+{
+    struct gate_class *class = argument;
+    struct gate *gate = class->gate;
+
+    await_class(class, false);
+    queue_set_open(&gate->queue, bit_of((unsigned)(class - gate->classes.list)));
+    gate->classes.on_change(fd, what, gate);
+}
+
+static void
+on_look(evutil_socket_t fd, short what, void *argument)
+{
+    struct gate *gate = argument;
+
+    look_at(gate, gate->queue.empty | gate->queue.shut);
+    gate->classes.on_change(fd, what, gate);
+}
+
+/* --- opening --- */
+
+/* The user's own choice of a server comes before what a jobwrap around has said. To be freed. */
+static char *
+find_prefix(const struct gate_plan *plan)
+{
+    const char *told = environment_classes();
+
+    if (told && !plan->is_server_named)
+        return strdup(told);
+    return plan->client ? environment_classes_of(plan->client) : NULL;
+}
+
+/* NULL: there is none. */
+static struct client *
+open_client(const char *prefix, const char *name)
+{
+    struct client *client = NULL;
+    char *error = NULL;
+
+    if (client_open_class(prefix, name, &client, &error) < 0) {
+        if (error)
+            message("%s; its jobs do not wait for class %s", error, name);
+        free(error);
+        return NULL;
+    }
+    if (client_join_group(client) == 0)
+        return client;
+    client_close(client);
+    return NULL;
+}
+
+static unsigned
+count_jobs(const char *prefix, const char *name)
+{
+    struct client *client = NULL;
+    struct steved_status status;
+    char *error = NULL;
+    unsigned jobs = 0;
+
+    int result = client_open_class(prefix, name, &client, &error);
+    free(error);
+    if (result < 0)
+        return 0;
+    if (client_get_status(client, &status) == 0)
+        jobs = status.jobs;
+    client_close(client);
+    return jobs;
+}
+
+unsigned
+gate_classes_jobs(const struct gate_plan *plan)
+{
+    const struct class_rules *rules = plan->class_rules;
+    char *prefix = find_prefix(plan);
+    unsigned jobs = 0;
+
+    for (unsigned i = 0; prefix && i < class_rules_count(rules); i++)
+        if (class_rules_is_instead(rules, i))
+            jobs += count_jobs(prefix, class_rules_name(rules, i));
+    free(prefix);
+    return jobs;
+}
+
+static unsigned
+number_of(struct client *client, const char *name)
+{
+    struct steved_classes classes;
+
+    if (client_get_classes(client, &classes) < 0)
+        return 0;
+    for (unsigned i = 0; i < classes.count && i < STEVED_CLASSES_MAX; i++)
+        if (strncmp(classes.classes[i].name, name, STEVED_CLASS_NAME_SIZE) == 0)
+            return i + 1;
+    return 0;
+}
+
+static int
+open_event(struct gate_class *class)
+{
+    struct gate *gate = class->gate;
+
+    class->event =
+        event_new(gate->base, client_fd(class->client), EV_READ | EV_PERSIST, on_token, class);
+    return class->event ? 0 : -ENOMEM;
+}
+
+/* 0 too where there is no such class. */
+static int
+open_class(struct gate *gate, unsigned i, const char *prefix)
+{
+    struct gate_class *class = &gate->classes.list[i];
+    const char *name = class_rules_name(gate->plan->class_rules, i);
+
+    class->gate = gate;
+    class->client = open_client(prefix, name);
+    if (!class->client)
+        return 0;
+    class->number = number_of(class->client, name);
+    int result = ledger_open(&class->ledger, class->client, LEDGER_ROOM);
+    if (result < 0)
+        return result;
+    gate->classes.there |= bit_of(i);
+    gate->ledgers[i + 1] = &class->ledger;
+    return open_event(class);
+}
+
+int
+gate_classes_open(struct gate *gate, event_callback_fn on_change)
+{
+    const struct gate_plan *plan = gate->plan;
+    struct gate_classes *classes = &gate->classes;
+    int result = 0;
+
+    classes->on_change = on_change;
+    char *prefix = plan->class_rules && !plan->rules.needs_no_tokens ? find_prefix(plan) : NULL;
+    if (!prefix)
+        return 0;
+    for (unsigned i = 0; result == 0 && i < class_rules_count(plan->class_rules); i++)
+        result = open_class(gate, i, prefix);
+    free(prefix);
+    if (result < 0 || !classes->there)
+        return result;
+    classes->look_event = evtimer_new(gate->base, on_look, gate);
+    return classes->look_event ? 0 : -ENOMEM;
+}
+
+void
+gate_classes_close(struct gate *gate)
+{
+    struct gate_classes *classes = &gate->classes;
+
+    for (unsigned i = 0; i < CLASS_RULES_CLASSES_MAX; i++) {
+        struct gate_class *class = &classes->list[i];
+        if (class->ledger.client)
+            ledger_repay_all_but(&class->ledger, 0);
+        if (class->event)
+            event_free(class->event);
+    }
+    if (classes->look_event)
+        event_free(classes->look_event);
+    free(classes->text);
+    free(classes->words);
+}
+
+/* --- what jobs need --- */
+
+static bool
+has_room_for_words(struct gate_classes *classes)
+{
+    if (!classes->text)
+        classes->text = malloc(COMMAND_SIZE);
+    if (!classes->words)
+        classes->words = calloc(WORDS_MAX, sizeof(*classes->words));
+    return classes->text && classes->words;
+}
+
+/* Until a process has executed, its command line is its parent's. */
+void
+gate_classes_look_up(struct gate *gate, struct gate_job *job, pid_t pid)
+{
+    struct gate_classes *classes = &gate->classes;
+    struct process_info info;
+
+    if (!classes->there || process_info(pid, &info) < 0 || !info.has_executed ||
+        !has_room_for_words(classes) ||
+        process_arguments(pid, classes->text, COMMAND_SIZE, classes->words, WORDS_MAX) <= 0)
+        return;
+    struct class_needs needs = class_rules_needs(gate->plan->class_rules, classes->words);
+    /* All that are joined by a pipe run where one of them must. */
+    bool is_first = TAILQ_EMPTY(&job->processes);
+    unsigned instead = (needs.instead << 1) & classes->there;
+    job->job.besides |= (needs.besides << 1) & classes->there;
+    job->job.instead = is_first ? instead : job->job.instead & instead;
+}
+
+/* --- tokens --- */
+
+static bool
+take(struct gate *gate, unsigned i)
+{
+    struct gate_class *class = &gate->classes.list[i];
+    int result = ledger_borrow(&class->ledger);
+
+    if (result == 1)
+        return true;
+    class->is_ledger_full = result == -ENOSPC;
+    if (result < 0 && !class->is_ledger_full)
+        lose(gate, i);
+    else if (is_shut(class))
+        queue_set_shut(&gate->queue, bit_of(i));
+    else
+        queue_set_empty(&gate->queue, bit_of(i));
+    return false;
+}
+
+bool
+gate_classes_take(struct gate *gate, struct gate_job *job)
+{
+    const unsigned needs = queue_needs(&gate->queue, &job->job) & gate->classes.there;
+
+    if (gate->queue.is_serial)
+        return true;
+    for (unsigned i = 0; i < CLASS_RULES_CLASSES_MAX; i++) {
+        if (!(needs & bit_of(i)))
+            continue;
+        if (!take(gate, i)) {
+            gate_classes_give_back(gate, job);
+            return false;
+        }
+        job->job.held |= bit_of(i);
+    }
+    return true;
+}
+
+void
+gate_classes_give_back(struct gate *gate, struct gate_job *job)
+{
+    for (unsigned i = 0; i < CLASS_RULES_CLASSES_MAX; i++) {
+        if (!(job->job.held & bit_of(i)))
+            continue;
+        ledger_repay(&gate->classes.list[i].ledger);
+        gate->classes.list[i].is_ledger_full = false;
+        /* Others were before us, if they wait at the server; it has served them by now. */
+        if (gate->queue.empty & bit_of(i))
+            queue_set_open(&gate->queue, bit_of(i));
+    }
+    job->job.held = 0;
+}
+
+/* --- waiting --- */
+
+static unsigned
+named_by_waiting(const struct gate *gate)
+{
+    const struct job *job;
+    unsigned named = 0;
+
+    TAILQ_FOREACH (job, &gate->queue.waiting, in_queue)
+        named |= job->instead | job->besides;
+    return named;
+}
+
+/* At a server, who polls stands in its queue. What is known of classes that nobody waits for may be wrong when somebody
+ * does. */
+void
+gate_classes_await(struct gate *gate)
+{
+    struct gate_classes *classes = &gate->classes;
+
+    if (!classes->there)
+        return;
+    const unsigned named = named_by_waiting(gate);
+    queue_set_open(&gate->queue, classes->there & ~named);
+    unsigned awaited = named & (gate->queue.empty | gate->queue.shut) & classes->there;
+    for (unsigned i = 0; i < CLASS_RULES_CLASSES_MAX; i++)
+        if (classes->there & bit_of(i))
+            await_class(&classes->list[i],
+                        (awaited & bit_of(i)) && !classes->list[i].is_ledger_full);
+    if (!awaited)
+        evtimer_del(classes->look_event);
+    else if (!evtimer_pending(classes->look_event, NULL))
+        evtimer_add(classes->look_event, &look_interval);
+}
+
+/* --- another server --- */
+
+static void
+replace(struct gate *gate, unsigned i, const char *prefix)
+{
+    struct gate_class *class = &gate->classes.list[i];
+    struct client *found = NULL;
+
+    lose(gate, i);
+    if (class->event)
+        event_free(class->event);
+    class->event = NULL;
+    if (prefix)
+        found = open_client(prefix, class_rules_name(gate->plan->class_rules, i));
+    if (!found)
+        return;
+    client_replace(class->client, found);
+    gate->classes.there |= bit_of(i);
+}
+
+void
+gate_classes_replace(struct gate *gate)
+{
+    char *prefix = gate->plan->class_rules ? find_prefix(gate->plan) : NULL;
+
+    for (unsigned i = 0; i < CLASS_RULES_CLASSES_MAX; i++)
+        if (gate->classes.list[i].client)
+            replace(gate, i, prefix);
+    free(prefix);
+}
+
+/* What runs without its token there runs on. */
+void
+gate_classes_renew(struct gate *gate)
+{
+    for (unsigned i = 0; i < CLASS_RULES_CLASSES_MAX; i++) {
+        struct gate_class *class = &gate->classes.list[i];
+        if (!(gate->classes.there & bit_of(i)))
+            continue;
+        if (ledger_renew(&class->ledger) < 0 || open_event(class) < 0)
+            lose(gate, i);
+        else
+            queue_set_open(&gate->queue, bit_of(i));
+    }
+}

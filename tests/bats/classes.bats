@@ -1,0 +1,207 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Jobs that need tokens of classes, at gates: links that are counted over all builds, and compilers' jobs that a farm
+# does.
+
+# shellcheck disable=SC2016 # what single quotes hold is for another shell
+# shellcheck disable=SC2154 # common.bash sets spawned, run sets status
+load ../lib/bash/common
+load ../lib/bash/steved
+
+setup() {
+    common_setup
+    : "${JOBGATE:=$BUILD/ninja-shim/jobgate}" "${NINJA_SHIM:=$BUILD/ninja-shim/ninja}"
+    cd "$BATS_TEST_TMPDIR" || return
+    # LeakSanitizer does not work in what is traced: the command, and what starts the jobs.
+    export ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 JOBWRAP_MEMORY=off JOBGATE CLASSES_TEST=$BATS_TEST_TMPDIR
+    mkfifo gate
+    exec {gate}<>gate
+    # Each a job that runs until the test lets it end, and logs to a file of its tool's name.
+    for tool in ld icecc tool; do
+        printf '#!/bin/sh\nexec "%s" "%s" "$1" -- sh -c "read -r _ <gate"\n' "$STAMP" "$PWD/$tool.log" >$tool
+        chmod +x $tool
+    done
+}
+
+# serve OPTION...: what is started here is its client.
+serve() {
+    start_steved "$@"
+    export MAKEFLAGS=" -j8 --jobserver-auth=fifo:$SERVER"
+}
+
+# jobs COMMAND...: of xargs, one for each line, in the background.
+jobs_of_xargs() {
+    spawn bash -c "exec $gate>&-"' && "$0" --implicit=acquire --jobs-of=xargs "$@" -- xargs -P32 -I{} sh -c "{}" <lines' \
+        "$JOBGATE" "$@"
+}
+
+# line N COMMAND: N of them to the lines, with a number.
+lines() {
+    local i
+    for ((i = 1; i <= $1; i++)); do
+        echo "exec ./$2 $i $3"
+    done >>lines
+}
+
+# runs TOOL N: so many jobs of it now, for wait_for.
+runs() {
+    lives_jobs "$2" "$1.log"
+}
+
+set_remote() {
+    "$STEVECTL" --server "$SERVER" set "remote.jobs=$1"
+}
+
+# sidecar: the process that keeps the gate of this test.
+sidecar() {
+    local file pid
+    for file in $(env -u CLASSES_TEST grep -lszxF "CLASSES_TEST=$CLASSES_TEST" /proc/[0-9]*/environ); do
+        pid=${file#/proc/} pid=${pid%/*}
+        [ "$(cat "/proc/$pid/comm" 2>/dev/null)" != jobgate ] || echo "$pid"
+    done
+}
+
+# all_back CPU [NAME=N...]
+all_back() {
+    wait_for 10 steved_has free "$1"
+    shift
+    for class; do
+        wait_for 10 steved_has "${class%=*}.free" "${class#*=}"
+    done
+}
+
+@test 'remote jobs run instead of on the cpu, and the others beside them' {
+    serve --jobs 2 --class remote=3
+    lines 8 tool
+    lines 8 icecc 'g++ -c a.cc'
+    jobs_of_xargs
+    wait_for 20 runs tool 2
+    wait_for 20 runs icecc 3
+    steved_has held 2
+    steved_has remote.held 3
+    let_end 16
+    wait "$spawned"
+    LOG=tool.log exactly 2 8
+    LOG=icecc.log exactly 3 8
+    all_back 2 remote=3
+}
+
+@test 'links need both tokens, and hold up nobody who is none' {
+    serve --jobs 4 --class link=1
+    lines 3 ld a.o
+    lines 5 tool
+    jobs_of_xargs
+    wait_for 20 runs ld 1
+    wait_for 20 runs tool 3
+    steved_has held 4
+    let_end 8
+    wait "$spawned"
+    LOG=ld.log exactly 1 3
+    all_back 4 link=1
+}
+
+@test 'two links at once over two builds of ninja' {
+    require ninja
+    serve --jobs 8 --class link=2
+    printf '%s\n' 'rule link' '  command = : && ./ld $out a.o && :' 'rule run' '  command = ./tool $out' \
+        >rules.ninja
+    for build in one two; do
+        { echo 'include rules.ninja'
+            for ((i = 1; i <= 4; i++)); do
+                echo "build $build-link$i: link"
+            done
+            echo "build $build-run: run"; } >$build.ninja
+    done
+    for build in one two; do
+        NINJA_SHIM_REAL=$(command -v ninja) spawn bash -c "exec $gate>&-"' && exec "$@"' - \
+            "$NINJA_SHIM" -j8 -f $build.ninja >$build.said 2>&1
+        builds+=("$spawned")
+    done
+    wait_for 20 runs tool 2
+    wait_for 20 runs ld 2
+    let_end 10
+    wait "${builds[@]}"
+    LOG=ld.log exactly 2 8
+    all_back 8 link=2
+}
+
+@test 'without a capacity remote jobs take tokens of the cpu, those that wait already too' {
+    serve --jobs 2 --class remote=1
+    lines 12 icecc 'g++ -c a.cc'
+    jobs_of_xargs
+    wait_for 20 runs icecc 1
+    steved_has held 0
+    set_remote 0
+    wait_for 20 runs icecc 3
+    steved_has held 2
+    set_remote 4
+    wait_for 20 runs icecc 6
+    let_end 12
+    wait "$spawned"
+    LOG=icecc.log exactly 6 12
+    all_back 2 remote=4
+}
+
+@test 'whoever is killed, all tokens are back' {
+    serve --jobs 3 --class remote=3 --class link=2
+    lines 6 icecc 'g++ -c a.cc'
+    lines 6 ld a.o
+    for killed in sidecar xargs job; do
+        rm -f ./*.log
+        jobs_of_xargs
+        wait_for 20 runs icecc 3
+        wait_for 20 runs ld 2
+        case $killed in
+        sidecar) pid=$(sidecar) ;;
+        xargs) pid=$(awk '$1 == "start" { print $3; exit }' ld.log) pid=$(ps -o ppid= -p "$pid") ;;
+        job) pid=$(awk '$1 == "start" { print $3; exit }' icecc.log) ;;
+        esac
+        kill -KILL "${pid// /}"
+        let_end 12
+        wait "$spawned" || true
+        all_back 3 remote=3 link=2
+        # Of those that never ran the lines are still there.
+        while read -r -t 0 -u "$gate"; do
+            read -r -u "$gate"
+        done
+    done
+}
+
+@test 'a file of rules' {
+    serve --jobs 2 --class slow=1
+    echo 'slow besides tool # ours' >rules
+    lines 3 tool
+    jobs_of_xargs --class-rules=rules
+    wait_for 20 runs tool 1
+    steved_has held 1
+    let_end 3
+    wait "$spawned"
+    LOG=tool.log exactly 1 3
+    echo 'slow beside tool' >rules
+    run -2 "$JOBGATE" --class-rules=rules --jobs-of=xargs true
+    [ "$output" = "jobgate: rules:1: 'beside' is neither 'instead' nor 'besides'" ]
+    JOBWRAP_CLASS_RULES=$PWD/none run -2 "$JOBGATE" --jobs-of=xargs true
+    [ "$output" = "jobgate: --class-rules: '$PWD/none': No such file or directory" ]
+}
+
+@test 'below a jobwrap with classes of its own' {
+    unset MAKEFLAGS
+    echo 'slow besides tool' >rules
+    lines 3 ld a.o
+    lines 3 tool
+    lines 3 icecc 'g++ -c a.cc'
+    spawn bash -c "exec $gate>&-"' && exec "$@"' - \
+        "$JOBWRAP" -j9 --parent=none --class link=1 --class slow=2 --class remote=3 --class-rules=rules -- \
+        sh -c '[ "$JOBWRAP_CLASS_RULES" = "$PWD/rules" ] &&
+            "$JOBGATE" --jobs-of=xargs -- xargs -P32 -I{} sh -c "{}" <lines'
+    wait_for 20 runs ld 1
+    wait_for 20 runs tool 2
+    wait_for 20 runs icecc 3
+    let_end 9
+    wait "$spawned"
+    LOG=ld.log exactly 1 3
+    LOG=tool.log exactly 2 3
+    LOG=icecc.log exactly 3 3
+    run -2 "$JOBWRAP" --class-rules=none -- true
+    [ "$output" = "jobwrap: --class-rules: 'none': No such file or directory" ]
+}
