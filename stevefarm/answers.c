@@ -2,7 +2,6 @@
 #include "stevefarm/answers.h"
 
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
