@@ -39,8 +39,7 @@ parse_place(struct place *place, const char *text, size_t length, const char *de
         strpbrk(place->host, " \t\r\n/,@[]"))
         return false;
     if (rest == end) {
-        strcpy(place->port, default_port);
-        return true;
+        return copy(place->port, sizeof(place->port), default_port, strlen(default_port)) != NULL;
     }
     return *rest == ':' &&
            copy(place->port, sizeof(place->port), rest + 1, (size_t)(end - rest - 1)) &&

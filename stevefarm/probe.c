@@ -15,8 +15,8 @@
 
 #define ANSWER_TIMEOUT_MS 3000
 /* A scheduler tells some hundred bytes a node. */
-#define ANSWER_SIZE (1024u * 1024u)
-#define READ_SIZE 65536u
+#define ANSWER_SIZE ((size_t)1 << 20)
+#define READ_SIZE ((size_t)65536)
 
 /* How an engine is asked. */
 struct dialect {

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # stevefarm, at real schedulers and servers in a network namespace of the test's own.
 
+# shellcheck disable=SC2016 # what is in single quotes is another shell's
 # shellcheck disable=SC2154 # common.bash sets spawned
 
 load ../lib/bash/common
@@ -40,7 +41,7 @@ start_scheduler() {
 
 # start_node NAME PORT SLOTS
 start_node() {
-    mkdir -m 0777 -p "$OTHER/$1"
+    mkdir -m 0777 "$OTHER/$1"
     inside ICECC_TEST_SOCKET="$OTHER/$1/socket" "$FARM_ROOT/usr/sbin/iceccd" -n test -s 127.0.0.1 \
         -N "$1" -p "$2" -m "$3" -b "$OTHER/$1/base" -u nobody
 }
