@@ -16,7 +16,6 @@ trouble_set(struct trouble *trouble, const char *format, ...)
     va_list arguments;
 
     va_start(arguments, format);
-    // NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): va_start() is above
     vsnprintf(trouble->now, sizeof(trouble->now), format, arguments);
     va_end(arguments);
 }
