@@ -236,12 +236,13 @@ chart_write(FILE *out, const struct chart *chart)
 {
     const struct scale values = scale_of_values(chart), time = scale_of_time(chart);
 
-    fprintf(
-        out,
-        "<figure><svg viewBox=\"0 0 %.0f %.0f\" role=\"img\" aria-labelledby=\"%s-title "
-        "%s-description\"><title id=\"%s-title\">%s</title><desc id=\"%s-description\">%s</desc>\n",
-        WIDTH, HEIGHT, chart->id, chart->id, chart->id, chart->title, chart->id,
-        chart->description);
+    fprintf(out,
+            "<figure tabindex=\"0\" aria-labelledby=\"%s-title\">\n"
+            "<svg viewBox=\"0 0 %.0f %.0f\" role=\"img\" aria-labelledby=\"%s-title "
+            "%s-description\">\n",
+            chart->id, WIDTH, HEIGHT, chart->id, chart->id);
+    fprintf(out, "<title id=\"%s-title\">%s</title>", chart->id, chart->title);
+    fprintf(out, "<desc id=\"%s-description\">%s</desc>\n", chart->id, chart->description);
     write_values_axis(out, chart, &values);
     for (size_t i = 0; i < chart->line_count; i++)
         write_line(out, chart, &chart->lines[i], &values, &time);

@@ -232,11 +232,13 @@ hello(struct connection *connection, struct control_packet *packet, int *passed)
 
     if (job_class && connection->ready_fd < 0) {
         int result = move_to_class(connection, job_class);
-        return result < 0 ? result : open_pipe(&connection->ready_fd, passed);
-    }
-
-    if (fstat(connection->control->fifo->fd, &status) < 0)
+        if (result < 0)
+            return result;
+        status.st_dev = (dev_t)job_class->device;
+        status.st_ino = (ino_t)job_class->inode;
+    } else if (fstat(connection->control->fifo->fd, &status) < 0) {
         return -errno;
+    }
     packet->hello =
         (struct control_hello){.version = CONTROL_VERSION,
                                .operations = packet->hello.operations > 0 ? CONTROL_OPERATIONS : 0,
@@ -572,6 +574,8 @@ serve(struct connection *connection)
         return 0;
     }
     packet.result = answer(connection, &packet, &passed);
+    if (!connection->opening) /* it could not move to the pool of a class */
+        return packet.result;
     result = packet_send(connection->fd, &packet, control_answer_size(packet.operation), passed);
     if (passed >= 0)
         close(passed);

@@ -12,6 +12,22 @@
 #include "libjobserver/program/usage.h"
 
 static int
+name_fifo(const struct launch *launch, const char *fifo_path)
+{
+    struct auth auth = {
+        .kind = AUTH_FIFO, .path = strdup(fifo_path), .read_fd = -1, .write_fd = -1};
+    int result = auth.path ? 0 : -ENOMEM;
+    char *error;
+
+    if (result == 0 && launch->uses_descriptors)
+        result = environment_open_ends(fifo_path, &auth, &error);
+    if (result == 0)
+        result = environment_name_jobserver(&auth, fifo_path, launch->jobs);
+    free(auth.path);
+    return result;
+}
+
+static int
 tell_classes(const struct launch *launch, const char *fifo_path)
 {
     if (launch->inherits_classes)
@@ -27,25 +43,14 @@ tell_classes(const struct launch *launch, const char *fifo_path)
 static int
 prepare(const struct launch *launch, const char *fifo_path)
 {
-    struct auth auth = {.kind = AUTH_FIFO, .read_fd = -1, .write_fd = -1};
-
     for (int i = 0; i < 2; i++)
         if (launch->inherited_fds[i] >= 0)
             fcntl(launch->inherited_fds[i], F_SETFD, FD_CLOEXEC);
-    auth.path = strdup(fifo_path);
-    if (!auth.path)
-        return -ENOMEM;
-    if (launch->uses_descriptors) {
-        char *error;
-        int result = environment_open_ends(fifo_path, &auth, &error);
-        if (result < 0)
-            return result;
-    }
     if (launch->memory && setenv(MEMORY_MODE_VARIABLE, launch->memory, 1) < 0)
         return -errno;
     /* cmake makes a -jN of it, by which make leaves its jobserver. */
     unsetenv("CMAKE_BUILD_PARALLEL_LEVEL");
-    int result = environment_name_jobserver(&auth, fifo_path, launch->jobs);
+    int result = name_fifo(launch, fifo_path);
     if (result == 0)
         result = tell_classes(launch, fifo_path);
     if (result == 0 && launch->shims)

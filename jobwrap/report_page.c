@@ -23,7 +23,8 @@ static const char style[] =
     "main{max-width:60rem;margin:0 auto;padding:1.5rem 1rem}\n"
     "h1{font-size:1.35rem;overflow-wrap:anywhere;margin:0 0 .5rem}\n"
     "h2{font-size:1.1rem;margin:2rem 0 .5rem}\n"
-    "figure{margin:0}figure>svg{width:100%;height:auto;display:block}\n"
+    "figure{margin:0;overflow-x:auto}\n"
+    "figure>svg{width:100%;min-width:36rem;height:auto;display:block}\n"
     "svg text{font-size:12px;fill:var(--faint)}\n"
     ".grid{stroke:var(--grid);fill:none}\n"
     ".area{opacity:.45}.line{fill:none;stroke-width:1.75}\n"
@@ -306,7 +307,7 @@ static void
 write_jobs(FILE *out, const struct recorder *recorder, enum summary_list list)
 {
     static const char *const columns[] = {
-        "Job",         "Ran",   "Memory", "Expected", "Waited for a token", "Waited for memory",
+        "<Job",        "Ran",   "Memory", "Expected", "Waited for a token", "Waited for memory",
         "Began after", "Build", "Notes",  NULL};
     static const char *const ids[] = {"longest", "heaviest", "waited"};
     static const char *const titles[] = {"Longest jobs", "Heaviest jobs",

@@ -138,11 +138,13 @@ take_memory(struct timeline_job *job, const struct steved_event *event)
 
 /* --- slots --- */
 
+/* false: there are none for it: the run is left out. */
 static bool
 add_slots(struct timeline_gate *gate)
 {
     unsigned count = gate->slot_count > 0 ? 2 * gate->slot_count : SLOTS_FIRST;
-    struct timeline_slot *slots = reallocarray(gate->slots, count, sizeof(*slots));
+    struct timeline_slot *slots =
+        count <= TIMELINE_SLOTS_MAX ? reallocarray(gate->slots, count, sizeof(*slots)) : NULL;
 
     if (!slots)
         return false;

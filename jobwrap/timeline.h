@@ -17,10 +17,11 @@
 
 #include "libjobserver/protocol.h"
 
-/* More jobs than that at one time are not looked at; and of more gates the first of those that do nothing are
- * forgotten. */
+/* More jobs than that at one time are not looked at, nor runs that would need more slots of a gate; and of more gates
+ * the first of those that do nothing are forgotten. */
 #define TIMELINE_GATES_MAX 1024u
 #define TIMELINE_JOBS_MAX 4096u
+#define TIMELINE_SLOTS_MAX 4096u
 
 /* Reasons to wait. */
 enum timeline_reason { TIMELINE_FOR_TOKEN, TIMELINE_FOR_MEMORY, TIMELINE_REASONS };

@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,24 +18,45 @@
 #define OURS 1u /* the number of jobwrap itself as a process; gates have those that follow */
 /* A process itself is its thread of the same number; no two threads of all have one number, since there are readers
  * that name them by it. */
-#define SLOTS 1000u
+#define SLOTS 5000u
+_Static_assert(TIMELINE_SLOTS_MAX < SLOTS, "slots of two gates have one number");
 
 /* --- its life --- */
+
+static bool
+is_regular(int fd, struct stat *status)
+{
+    return fstat(fd, status) == 0 && S_ISREG(status->st_mode);
+}
+
+/* A jobwrap that the build itself starts may have the same file named: they would write over one another. */
+static int
+take(int fd)
+{
+    struct stat status;
+
+    if (!is_regular(fd, &status))
+        return 0;
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+        return -EBUSY;
+    return ftruncate(fd, 0) < 0 ? -errno : 0;
+}
 
 int
 trace_open(struct trace *trace, const char *file)
 {
-    int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666);
-    int error = fd < 0 ? errno : 0;
+    int fd = open(file, O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666);
+    int error = fd < 0 ? -errno : take(fd);
 
     *trace = (struct trace){.file = file};
-    if (fd >= 0 && !(trace->out = fdopen(fd, "w"))) {
-        error = errno;
-        close(fd);
-    }
-    if (error) {
-        message("open %s: %s", file, strerror(error));
-        return -error;
+    if (error == 0 && !(trace->out = fdopen(fd, "w")))
+        error = -errno;
+    if (error < 0) {
+        message("open %s: %s", file,
+                error == -EBUSY ? "another jobwrap writes it" : strerror(-error));
+        if (fd >= 0)
+            close(fd);
+        return error;
     }
     setvbuf(trace->out, NULL, _IOFBF, BUFFER_SIZE);
     fputs("[\n", trace->out);
@@ -56,11 +79,22 @@ trace_flush(struct trace *trace)
         give_up(trace);
 }
 
+/* As what a build has made may be by the build itself. */
+static bool
+is_removed(FILE *file)
+{
+    struct stat status;
+
+    return is_regular(fileno(file), &status) && status.st_nlink == 0;
+}
+
 void
 trace_close(struct trace *trace)
 {
     if (!trace->out)
         return;
+    if (is_removed(trace->out))
+        message("write %s: it was removed meanwhile", trace->file);
     fputs("\n]\n", trace->out);
     trace_flush(trace);
     if (trace->out && fclose(trace->out) != 0)

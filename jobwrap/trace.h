@@ -17,11 +17,10 @@ struct trace {
     const char *file; /* borrowed */
     FILE *out;        /* NULL: there is none, or it could not be written any more */
     bool has_events;
-    int64_t flushed_ns;
 };
 
-/* An existing file is overwritten. Nobody waits for what is no file: if that takes nothing more, the trace is at its
- * end. 0, or a negative errno with a message. */
+/* An existing file is overwritten, unless another jobwrap writes it. Nobody waits for what is no file: if that takes
+ * nothing more, the trace is at its end. 0, or a negative errno with a message. */
 int trace_open(struct trace *trace, const char *file);
 /* Of jobwrap itself: what it runs. */
 void trace_build(struct trace *trace, const char *name);

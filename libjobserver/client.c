@@ -762,7 +762,8 @@ ask(struct client *client, unsigned long request, enum control_operation operati
         if (!knows(client, operation))
             return -ENOTTY;
         control_begin(&packet, operation);
-        if (size > 0)
+        /* Else it need not have been set. */
+        if (_IOC_DIR(request) & _IOC_WRITE)
             memcpy(&packet.status, argument, size);
         result = control_ask(client->control_fd, &packet, NULL);
         if (result >= 0 && size > 0)
@@ -813,13 +814,25 @@ client_account(struct client *client, struct steved_account *account)
     return ask(client, STEVED_IOC_ACCOUNT, CONTROL_ACCOUNT, account, sizeof(*account));
 }
 
+/* Who serves may be anybody, and what it tells ends up on a terminal. */
+static void
+make_showable(char *name, size_t size)
+{
+    name[size - 1] = '\0';
+    process_make_printable(name, strlen(name));
+}
+
 int
 client_get_clients(struct client *client, struct steved_clients *page)
 {
     int result = ask(client, STEVED_IOC_CLIENTS, CONTROL_CLIENTS, page, sizeof(*page));
 
-    if (result == 0 && page->count > STEVED_CLIENTS_PER_PAGE)
+    if (result < 0)
+        return result;
+    if (page->count > STEVED_CLIENTS_PER_PAGE)
         return -EIO;
+    for (unsigned i = 0; i < page->count; i++)
+        make_showable(page->clients[i].command, sizeof(page->clients[i].command));
     return result;
 }
 
@@ -998,7 +1011,8 @@ client_next_events(struct client *client, struct client_events *events)
         size_t size = event_decode(&event, page.bytes + read, page.size - read);
         if (size == 0 || events->count == STEVED_EVENTS_PER_PAGE)
             return -EIO;
-        events->events[events->count++] = event;
+        events->events[events->count] = event;
+        make_showable(events->events[events->count++].name, sizeof(event.name));
         read += size;
     }
     return page.has_more != 0;

@@ -99,7 +99,8 @@ int client_pay_implicit(struct client *client);
 int client_need(struct client *client, unsigned waiting_without);
 /* Of the group that client_join_group() has founded: 1 to STEVED_WEIGHT_MAX. */
 int client_set_weight(struct client *client, unsigned weight);
-/* Only for CLIENT_SERVER, else -ENOTTY. */
+/* Only for CLIENT_SERVER, else -ENOTTY. Names end in a NUL, and '?' stands for what cannot be printed, whatever the
+ * server has told. */
 int client_get_status(struct client *client, struct steved_status *status);
 int client_get_clients(struct client *client, struct steved_clients *page);
 int client_set(struct client *client, const struct steved_settings *settings);
@@ -125,7 +126,7 @@ struct client_events {
     unsigned count;
     struct steved_event events[STEVED_EVENTS_PER_PAGE];
 };
-/* The next that there are. 1: there are more; 0: that is all for now, and events->count may be 0; or a negative errno,
+/* The next that there are, with names as of client_get_clients(). 1: there are more; 0: that is all for now, and events->count may be 0; or a negative errno,
  * after which it may be called again unless client_is_gone(). */
 int client_next_events(struct client *client, struct client_events *events);
 /* STEVED_IOC_TELL: told->count events of jobs, and then whether anybody reads: told->is_read. The rest of *told is

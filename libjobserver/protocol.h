@@ -389,11 +389,11 @@ struct steved_account {
 };
 #define STEVED_IOC_ACCOUNT _IOWR('J', 0x5c, struct steved_account)
 
-/* The classes of a server. A class is another pool of its own, behind a file beside the server's; all of the above is
- * the same there, but: `jobs` and `min_jobs` may be 0, of STEVED_IOC_SET only jobs, its lease, and what one may hold
- * are known, no implicit slot is paid for or claimed (EINVAL), and STEVED_IOC_MEMORY and STEVED_IOC_THROTTLE are the
- * server's alone (ENOTTY). The answer is the same on each of its files. Class number 1, as `job_class` of struct
- * steved_event names it, comes first. */
+/* The classes of a server. A class is another pool of the same server, with a file of its own beside the server's. All
+ * of the above holds for that file, except: `jobs` may be 0, and `min_jobs` is; STEVED_IOC_SET takes `jobs`, alone or
+ * with a lease; no implicit slot is paid for or claimed (EINVAL); STEVED_IOC_MEMORY and STEVED_IOC_THROTTLE are answered
+ * by the server's own file alone (ENOTTY). The list is the same on each of the server's files. The first class is number
+ * 1 in `job_class` of struct steved_event. */
 #define STEVED_CLASSES_MAX 8
 #define STEVED_CLASS_NAME_SIZE 32
 struct steved_class {

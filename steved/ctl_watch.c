@@ -7,11 +7,9 @@
 #include <inttypes.h>
 #include <json.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,6 +20,8 @@
 
 /* Of events that name a client by its pid alone; where two have the same place, the later is shown by its name. */
 #define NAMES 4096
+/* Holds the lines of one page of events. */
+#define BUFFER_SIZE ((size_t)STEVED_EVENTS_PER_PAGE * 1024)
 
 struct client_name {
     int32_t pid; /* 0: none */
@@ -31,7 +31,6 @@ struct client_name {
 struct watch {
     struct client *client;
     bool is_json;
-    int signal_fd;
     struct client_events events; /* that came last */
     struct steved_classes classes;
     struct client_name names[NAMES];
@@ -163,7 +162,7 @@ print_object(struct json_object *object)
 static void
 add_number(struct json_object *object, const char *name, uint64_t value)
 {
-    json_object_object_add(object, name, json_object_new_int64((int64_t)value));
+    json_object_object_add(object, name, json_object_new_uint64(value));
 }
 
 static void
@@ -182,7 +181,7 @@ add_time(struct json_object *object, int64_t time_ns)
 static void
 add_who(struct watch *watch, struct json_object *object, const struct steved_event *event)
 {
-    add_number(object, "pid", (uint64_t)event->pid);
+    json_object_object_add(object, "pid", json_object_new_int(event->pid));
     add_number(object, "uid", event->uid);
     add_number(object, "account", event->account);
     if (event->kind < STEVED_EVENT_JOB_WAITS)
@@ -453,17 +452,16 @@ print_events(struct watch *watch, const struct client_events *page)
     return error < 0 ? error : flush();
 }
 
-/* 1: there may be events. 0: a signal, or nobody reads our output any more. */
+/* 1: there may be events. 0: nobody reads our output any more. */
 static int
 wait_for_events(const struct watch *watch)
 {
     struct pollfd polled[] = {{.fd = client_watch_fd(watch->client), .events = POLLIN},
-                              {.fd = watch->signal_fd, .events = POLLIN},
                               {.fd = STDOUT_FILENO}};
 
-    if (poll(polled, 3, -1) < 0)
+    if (poll(polled, 2, -1) < 0)
         return errno == EINTR ? 1 : -errno;
-    return polled[1].revents == 0 && polled[2].revents == 0;
+    return polled[1].revents == 0;
 }
 
 static int
@@ -483,19 +481,6 @@ watch_events(struct watch *watch)
 }
 
 static int
-open_signals(void)
-{
-    sigset_t ends;
-
-    sigemptyset(&ends);
-    sigaddset(&ends, SIGINT);
-    sigaddset(&ends, SIGTERM);
-    sigprocmask(SIG_BLOCK, &ends, NULL);
-    int fd = signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK);
-    return fd < 0 ? -errno : fd;
-}
-
-static int
 explain(const struct watch *watch, int error)
 {
     const char *name = client_name(watch->client);
@@ -511,17 +496,16 @@ explain(const struct watch *watch, int error)
     return EXIT_FAILURE;
 }
 
+/* A signal ends it wherever it is, even while nobody reads what it has written; and so that it is not cut there, what
+ * comes at once is written as a whole. */
 static int
 run(struct watch *watch)
 {
-    watch->signal_fd = open_signals();
-    int error = watch->signal_fd < 0 ? watch->signal_fd : begin(watch);
+    setvbuf(stdout, NULL, _IOFBF, BUFFER_SIZE);
+    int error = begin(watch);
     if (error == 0)
         error = watch_events(watch);
-    int status = error < 0 ? explain(watch, error) : EXIT_SUCCESS;
-    if (watch->signal_fd >= 0)
-        close(watch->signal_fd);
-    return status;
+    return error < 0 ? explain(watch, error) : EXIT_SUCCESS;
 }
 
 int

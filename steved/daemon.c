@@ -37,8 +37,11 @@ daemon_start(struct daemon_start *daemon, bool is_daemon)
     }
     pid_t child = fork();
     if (child < 0) {
-        message_errno(errno, "start: fork");
-        return -errno;
+        int error = errno;
+        message_errno(error, "start: fork");
+        close(ends[0]);
+        close(ends[1]);
+        return -error;
     }
     if (child > 0) {
         close(ends[1]);

@@ -26,6 +26,10 @@
 /* From a server that does nothing but stand still: it answers thousands of requests a second, and another one costs
  * nothing but milliseconds. */
 #define SILENCE_NS (20 * NS_PER_S)
+#define SILENCE_LEAST_NS NS_PER_S
+/* Who is so late to notice a silence has stood still as well: frozen with all others (a container that is paused), or
+ * starved. */
+#define LATE_NS NS_PER_S
 /* No process can be made: how soon, and how often, that is tried again. */
 #define FORK_PAUSE_NS (200 * NS_PER_MS)
 #define FORKS_MAX 50u
@@ -417,14 +421,25 @@ kill_server(struct guardian *guardian)
     guardian->kill_at_ns = guardian->hangs_at_ns = 0;
 }
 
+/* It has had no chance to be heard. */
+static bool
+have_been_away(const struct guardian *guardian)
+{
+    return guardian->kill_at_ns == 0 && clock_now_ns() - guardian->hangs_at_ns > LATE_NS;
+}
+
 static void
 wait_for_events(struct guardian *guardian)
 {
     struct pollfd events[] = {{.fd = guardian->notices[0], .events = POLLIN},
                               {.fd = guardian->signals_fd, .events = POLLIN}};
 
-    if (poll(events, sizeof(events) / sizeof(events[0]), timeout_ms(guardian)) == 0 &&
-        guardian->server > 0)
+    if (poll(events, sizeof(events) / sizeof(events[0]), timeout_ms(guardian)) != 0 ||
+        guardian->server == 0)
+        return;
+    if (have_been_away(guardian))
+        expect_to_hear(guardian);
+    else
         kill_server(guardian);
 }
 
@@ -517,7 +532,12 @@ find_program(struct guardian *guardian)
 static int64_t
 choose_silence(const struct guardian *guardian)
 {
-    return guardian->is_watched ? (int64_t)(guardian->watchdog_us / 2 * NS_PER_US) : SILENCE_NS;
+    const int64_t half_ns = (int64_t)(guardian->watchdog_us / 2 * NS_PER_US);
+
+    if (!guardian->is_watched)
+        return SILENCE_NS;
+    /* 0: it is not to be looked at. */
+    return guardian->watchdog_us == 0 || half_ns > SILENCE_LEAST_NS ? half_ns : SILENCE_LEAST_NS;
 }
 
 int

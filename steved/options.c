@@ -33,25 +33,25 @@ static const char usage[] =
     "  -d, --device=NAME            serve /dev/NAME by CUSE (default: " DEFAULT_DEVICE ")\n"
     "  -m, --mount=DIR              serve DIR/jobserver by FUSE instead\n"
     "  -j, --jobs=N                 tokens in the pool (default: the CPUs it may use)\n"
-    "  -k, --min-jobs=N             never set or limited below this (default: 1)\n"
+    "  -k, --min-jobs=N             neither settings nor limits go below this (default: 1)\n"
     "  -l, --per-process-limit=N    tokens that one client may hold (default: 0, no limit)\n"
     "      --per-user-limit=N       tokens that one user may hold (default: 0, no limit)\n"
-    "      --min-memory-avail=N     grant no more while less is available: MiB, or N%\n"
-    "      --load-average=N         grant no more while the load average is as high\n"
-    "      --load-recheck-timeout=S seconds for which a load average is believed (default: 5)\n"
-    "      --class=NAME=N           serve N tokens of another kind at DIR/NAME, too; with --mount\n"
-    "  -g, --group=GROUP            who may use it (default: " DEFAULT_GROUP ")\n"
+    "      --min-memory-avail=N     grant no more while less memory is available: MiB, or N%\n"
+    "      --load-average=N         grant no more while the load average is N or more\n"
+    "      --load-recheck-timeout=S believe a load average for S seconds (default: 5)\n"
+    "      --class=NAME=N           also serve N tokens of a class at DIR/NAME; with --mount only\n"
+    "  -g, --group=GROUP            the group that may use it (default: " DEFAULT_GROUP ")\n"
     "  -u, --user=USER              become USER once the file is served\n"
     "      --idle-timeout=S         end when nobody has used it for S seconds; with --mount only\n"
-    "      --config=FILE            read this file, and neither " MACHINE_CONFIG " nor the user's\n"
+    "      --config=FILE            read FILE instead of " MACHINE_CONFIG " and the user's file\n"
     "  -b, --daemon                 return when the file can be used; log to syslog\n"
-    "      --check                  tell whether this version can go on after the one that serves\n"
-    "  -v, --verbose                say each grant, return and reclaim\n"
+    "      --check                  tell whether this version could take over from the server\n"
+    "  -v, --verbose                log each grant, return and reclaim\n"
     "  -h, --help                   show this\n"
     "  -V, --version                show the version\n"
     "\n"
-    "Each option can stand in a file, too: steved.conf(5). stevectl(1) shows and sets what can be\n"
-    "changed while it runs.\n";
+    "You can also put options into a file: steved.conf(5). stevectl(1) shows and changes what\n"
+    "can be changed while steved runs.\n";
 
 /* Options without a letter. */
 enum { CONFIG = 256, CHECK, IDLE_TIMEOUT, PER_USER_LIMIT, CLASS, LIMIT };
@@ -344,8 +344,10 @@ set_from_files(struct options *options, const char *config)
     const bool is_root = geteuid() == 0 || getenv(IS_ROOTS);
     struct source file = {.path = config};
 
-    if (is_root && setenv(IS_ROOTS, "1", 1) < 0)
+    if (is_root && setenv(IS_ROOTS, "1", 1) < 0) {
+        message("start: out of memory");
         exit(EXIT_FAILURE);
+    }
     if (config) {
         set_from_file(options, &file);
         options->config = config;

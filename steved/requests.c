@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "steved/requests.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -107,6 +108,7 @@ read_token(struct opening *opening, struct pool_process *process, const struct r
     enum pool_answer answer = pool_read(opening->file->pool, opening->pool, process,
                                         request->is_nonblocking, reader, &waiter, clock_now_ns());
     if (answer == POOL_WAITS) {
+        assert(reader);
         wait_for_token(reader, waiter, request);
         return;
     }

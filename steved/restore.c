@@ -81,7 +81,7 @@ restore_class(struct server *server, const struct state_file *row)
         return error;
     file->has_lease = row->has_lease;
     file->lease_ends_ns = row->lease_ends_ns;
-    if (spec.jobs != row->given_jobs) {
+    if (!given || spec.jobs != row->given_jobs) {
         file->has_lease = false;
         error = pool_set_capacity(file->pool, spec.jobs, clock_now_ns());
     }

@@ -19,6 +19,7 @@
 #define LINE_SIZE 512
 /* Of the history, with its headings. */
 #define HISTORY_ROWS_MAX 10
+#define MIB_MAX UINT64_C(999999)
 #define HEADER_ROWS 3
 #define LEAST_ROWS 6
 #define LEAST_COLUMNS 24
@@ -397,16 +398,24 @@ has_room_for_users(void)
     return COLS >= 90;
 }
 
+/* Whatever a client claims, the columns stay where they are. */
+static void
+append_mib(struct line *line, uint64_t bytes)
+{
+    append(line, " %6" PRIu64, MIB(bytes) < MIB_MAX ? MIB(bytes) : MIB_MAX);
+}
+
 static void
 append_memory(struct line *line, const struct top_row *row)
 {
     const struct steved_account *account = &row->account;
 
-    if (row->has_memory)
-        append(line, " %6" PRIu64 " %6" PRIu64, MIB(account->memory_used_bytes),
-               MIB(account->memory_used_bytes + account->memory_growth_bytes));
-    else
+    if (row->has_memory) {
+        append_mib(line, account->memory_used_bytes);
+        append_mib(line, account->memory_used_bytes + account->memory_growth_bytes);
+    } else {
         append(line, " %6s %6s", "-", "-");
+    }
 }
 
 static void

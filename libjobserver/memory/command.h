@@ -12,6 +12,7 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define MEMORY_PACKAGE_SIZE 64
@@ -41,6 +42,11 @@ struct memory_place {
  * user's terminal is not run twice. */
 bool memory_key_of(const struct memory_place *place, char *const argv[], struct memory_key *key,
                    bool *may_run_twice);
+
+/* cargo hears from a rustc, long before that ends, that the metadata of its crate are written, and then starts what needs
+ * them. It ends by itself if it hears so twice. true: a job of this argv tells so; then *path is the file with them,
+ * maybe relative to the job's directory. When that is there, the job must not be run again. */
+bool memory_announcement_of(char *const argv[], char *path, size_t size);
 
 /* What a command line does with jobs. */
 enum memory_part {

@@ -9,6 +9,7 @@
  */
 #include "libjobserver/pool/private.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -368,8 +369,11 @@ leave_queue(struct pool *pool, const struct pool_wish *wish)
 static void
 wish_grant(struct pool *pool, struct pool_wish *wish)
 {
-    if (!wish->holder->claimed_from)
-        pool_claim_begin(pool, wish->holder, find_claimable(wish));
+    if (!wish->holder->claimed_from) {
+        struct pool_holder *ancestor = find_claimable(wish);
+        assert(ancestor);
+        pool_claim_begin(pool, wish->holder, ancestor);
+    }
     wish->is_granted = true;
     leave_queue(pool, wish);
     pool_due(pool, &wish->opening->notify_due, POOL_DUE_NOTIFY);

@@ -122,17 +122,17 @@ pool_row_begin(struct pool *pool, enum pool_row_kind kind, void *object, uint32_
     if (!pool->rows)
         return 0;
     struct row_table *table = &pool->rows->tables[kind];
-    if (table->first_unused != POOL_ROW_NONE) {
-        *number = table->first_unused;
-        table->first_unused = table->slots[*number].next_unused;
-    } else {
-        *number = table->count;
-        if (table_reserve(table, *number + 1) < 0)
+    uint32_t row = table->first_unused;
+    if (row == POOL_ROW_NONE) {
+        row = table->count;
+        if (pool_row_place(pool->rows, kind, row, object) < 0)
             return -ENOMEM;
-        table_extend(table, *number + 1);
+    } else {
+        table->first_unused = table->slots[row].next_unused;
+        table->slots[row].object = object;
     }
-    table->slots[*number].object = object;
-    pool_row_changed(pool, kind, *number);
+    *number = row;
+    pool_row_changed(pool, kind, row);
     return 0;
 }
 

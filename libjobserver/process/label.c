@@ -219,7 +219,8 @@ command_of(const struct process_info *info, int *patience_ms)
         line[length] = '\0';
         const char *command = find_command(line, line + length);
         length -= (size_t)(command - line);
-        memmove(line, command, length + 1);
+        memmove(line, command, length);
+        line[length] = '\0';
         process_make_printable(line, length);
         return line;
     }

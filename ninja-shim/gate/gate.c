@@ -1,24 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The gate at work: what comes becomes a job, which waits, runs on a token or is ended. queue.c decides,
  * the kind of gate does it to the processes. */
+#include <assert.h>
 #include <errno.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "libjobserver/environment.h"
-#include "libjobserver/implicit.h"
 #include "libjobserver/process.h"
-#include "libjobserver/program/clock.h"
 #include "libjobserver/program/descriptors.h"
-#include "libjobserver/program/message.h"
 #include "ninja-shim/gate/copies.h"
 #include "ninja-shim/gate/gate.h"
 #include "ninja-shim/gate/memory.h"
+#include "ninja-shim/gate/next_server.h"
 #include "ninja-shim/gate/tell.h"
+#include "ninja-shim/gate/tokens.h"
 #include "ninja-shim/gate/unrun.h"
 
 /* Where nobody says how many jobs the lazy client will start. */
@@ -26,10 +24,6 @@
 #define ENDS_AT_ONCE 64
 /* The load is no event; the kernel counts it anew every five seconds. */
 static const struct timeval load_interval = {.tv_sec = 1};
-/* That it takes others to wake up and read, and what may pass between two such pauses: so they cost no
- * more than the fiftieth part of one token. */
-static const struct timeval pause_length = {.tv_usec = 1000};
-#define PAUSE_INTERVAL_NS (50 * NS_PER_MS)
 
 /* --- jobs and processes --- */
 
@@ -188,12 +182,6 @@ run_process(struct gate *gate, struct gate_process *process)
 }
 
 static void
-number_token(struct gate *gate, struct gate_job *job)
-{
-    job->token = (int)(gate->tokens_numbered++ & INT_MAX);
-}
-
-static void
 run_job(struct gate *gate, struct gate_job *job, enum job_pay pay)
 {
     struct gate_process *process;
@@ -202,7 +190,7 @@ run_job(struct gate *gate, struct gate_job *job, enum job_pay pay)
     gate_memory_started(gate, job);
     gate_tell_started(gate, job);
     if (pay == PAY_TOKEN)
-        number_token(gate, job);
+        tokens_number(gate, job);
     TAILQ_FOREACH (process, &job->processes, in_job) {
         if (process->pidfd >= 0)
             run_process(gate, process);
@@ -249,176 +237,6 @@ end_waiting(struct gate *gate, pid_t lazy, int status)
     }
 }
 
-/* --- the next server --- */
-
-static void
-stop_awaiting_server(struct gate *gate)
-{
-    if (!gate->next_event)
-        return;
-    event_free(gate->next_event);
-    gate->next_event = NULL;
-    server_events_close(&gate->server_events);
-}
-
-/* Nothing may be acquired before the keeper is a member of our group there; one that is started anew will be. */
-static void
-on_server(evutil_socket_t fd, short what, void *argument)
-{
-    struct gate *gate = argument;
-    const struct gate_plan *plan = gate->plan;
-
-    server_events_drain(&gate->server_events);
-    struct client *found = environment_find_next(client_name(plan->client), plan->is_server_named);
-    if (!found)
-        return;
-    /* Who has ended already will be found anew. */
-    if (client_join_group(found) < 0) {
-        client_close(found);
-        return;
-    }
-    stop_awaiting_server(gate);
-    event_free(gate->token_event);
-    gate->token_event = NULL;
-    gate->is_token_awaited = false;
-    client_replace(plan->client, found);
-    gate->is_joining = true;
-    if (gate->keeper > 0)
-        kill(gate->keeper, SIGKILL);
-}
-
-/* A jobwrap around us ends with its build, and a FIFO tells nobody that its owner has ended. */
-static void
-await_server(struct gate *gate)
-{
-    const struct client *client = gate->plan->client;
-
-    if (client_kind(client) != CLIENT_SERVER || client_is_jobwrap(client) || gate->next_event ||
-        server_events_open(&gate->server_events) < 0)
-        return;
-    gate->next_event =
-        event_new(gate->base, gate->server_events.fd, EV_READ | EV_PERSIST, on_server, gate);
-    if (!gate->next_event || event_add(gate->next_event, NULL) < 0)
-        return;
-    /* It may be there already. */
-    event_active(gate->next_event, EV_READ, 0);
-}
-
-/* --- tokens --- */
-
-/* Without a server nobody counts any more; one at a time is what everybody may do. */
-static void
-lose_server(struct gate *gate, int error)
-{
-    if (gate->is_server_gone)
-        return;
-    message("jobserver %s: %s; going on with one job at a time", client_name(gate->plan->client),
-            strerror(-error));
-    gate->is_server_gone = true;
-    queue_serialize(&gate->queue);
-    await_server(gate);
-}
-
-/* A FIFO has no queue, and tells of nobody who waits: the first to read is always who is awake already. */
-static void
-pause_at_fifo(struct gate *gate)
-{
-    int64_t now_ns = clock_now_ns();
-
-    if (client_kind(gate->plan->client) != CLIENT_FIFO ||
-        now_ns - gate->paused_ns < PAUSE_INTERVAL_NS)
-        return;
-    gate->paused_ns = now_ns;
-    evtimer_add(gate->pause_event, &pause_length);
-}
-
-static void
-give_back(struct gate *gate)
-{
-    int result = ledger_repay(&gate->ledger);
-
-    gate->is_ledger_full = false;
-    gate->has_returned = true;
-    pause_at_fifo(gate);
-    if (result < 0)
-        lose_server(gate, result);
-}
-
-/* What has just been returned is for others who wait: taken again at once, it would never be theirs. A server
- * that keeps accounts has served them by then; and who does not ask a jobwrap has no place in its queue. */
-static bool
-may_borrow(const struct gate *gate)
-{
-    bool is_mine = gate->is_told || !gate->has_returned;
-
-    return !gate->is_server_gone && (is_mine || client_kind(gate->plan->client) == CLIENT_SERVER);
-}
-
-static bool
-borrow(struct gate *gate)
-{
-    int result = may_borrow(gate) ? ledger_borrow(&gate->ledger) : 0;
-
-    gate->is_told = false;
-    gate->is_ledger_full = result == -ENOSPC;
-    if (result < 0 && !gate->is_ledger_full)
-        lose_server(gate, result);
-    gate->is_claim_awaited &= result == 0;
-    return result == 1;
-}
-
-/* While a job waits for a token: may it have the implicit slot by now? */
-static bool
-claim_slot(struct gate *gate)
-{
-    if (gate->is_server_gone || gate->queue.rules.is_implicit_paid ||
-        !gate->plan->may_be_paid_later)
-        return false;
-    bool is_paid = implicit_is_paid(gate->plan->client, IMPLICIT_AUTO, false);
-    gate->is_claim_awaited = !is_paid;
-    if (is_paid)
-        queue_pay_implicit(&gate->queue);
-    return is_paid;
-}
-
-/* What it runs on, or does not any more. */
-static void
-note_token(struct gate *gate, struct gate_job *job)
-{
-    struct gate_process *process;
-
-    TAILQ_FOREACH (process, &job->processes, in_job) {
-        if (process->pidfd >= 0)
-            holdings_pay(gate->holdings, process->holding, job->token);
-        if (process->copy)
-            holdings_pay(gate->holdings, process->copy_holding, job->token);
-    }
-}
-
-static void
-free_token(struct gate *gate)
-{
-    struct gate_job *job = (struct gate_job *)queue_shift(&gate->queue);
-
-    job->token = HOLDINGS_NO_TOKEN;
-    note_token(gate, job);
-    give_back(gate);
-}
-
-/* The token that was just borrowed is for one that runs on nothing; false: there is none. */
-static bool
-pay_for_unpaid(struct gate *gate)
-{
-    struct gate_job *job = (struct gate_job *)queue_first_unpaid(&gate->queue);
-
-    if (!job)
-        return false;
-    job->job.pay = PAY_TOKEN;
-    number_token(gate, job);
-    note_token(gate, job);
-    return true;
-}
-
 /* It has been killed to make room. When none of it is left, it waits again. */
 static void
 put_off_if_gone(struct gate *gate, struct gate_job *job)
@@ -434,7 +252,7 @@ put_off_if_gone(struct gate *gate, struct gate_job *job)
     job->token = HOLDINGS_NO_TOKEN;
     gate_memory_gone(gate, job);
     if (pay == PAY_TOKEN)
-        give_back(gate);
+        tokens_give_back(gate);
     if (job->is_bereaved)
         end_job(gate, job, -1);
 }
@@ -578,12 +396,24 @@ end_stopped(struct gate *gate)
 static bool
 run_on_token(struct gate *gate, struct gate_job *job)
 {
-    if (gate->is_claim_awaited && claim_slot(gate))
+    if (gate->is_claim_awaited && tokens_claim_slot(gate))
         return true;
-    if (!borrow(gate))
-        return gate->is_server_gone || (!gate->is_claim_awaited && claim_slot(gate));
-    if (!pay_for_unpaid(gate))
+    if (!tokens_borrow(gate))
+        return gate->is_server_gone || (!gate->is_claim_awaited && tokens_claim_slot(gate));
+    if (!tokens_pay_for_unpaid(gate))
         run_job(gate, job, PAY_TOKEN);
+    return true;
+}
+
+static bool
+use_for(struct gate *gate, struct gate_job *job, enum job_pay pay)
+{
+    assert(job);
+    if (is_bereaved(gate, job))
+        return false;
+    if (pay == PAY_TOKEN)
+        return run_on_token(gate, job);
+    run_job(gate, job, pay);
     return true;
 }
 
@@ -593,21 +423,13 @@ take_step(struct gate *gate, enum queue_step step, struct gate_job *job)
 {
     switch (step) {
     case QUEUE_USE_IMPLICIT:
-        if (is_bereaved(gate, job))
-            return false;
-        run_job(gate, job, PAY_IMPLICIT);
-        return true;
+        return use_for(gate, job, PAY_IMPLICIT);
     case QUEUE_USE_TOKEN:
-        if (is_bereaved(gate, job))
-            return false;
-        return run_on_token(gate, job);
+        return use_for(gate, job, PAY_TOKEN);
     case QUEUE_USE_NOTHING:
-        if (is_bereaved(gate, job))
-            return false;
-        run_job(gate, job, PAY_NOTHING);
-        return true;
+        return use_for(gate, job, PAY_NOTHING);
     case QUEUE_FREE_TOKEN:
-        free_token(gate);
+        tokens_free_one(gate);
         return true;
     case QUEUE_END:
         return end_stopped(gate);
@@ -636,52 +458,6 @@ gate_serve(struct gate *gate)
     gate_tell_turn_over(gate, !job);
     await_token(gate, step == QUEUE_USE_TOKEN && !gate->is_server_gone && !gate->is_ledger_full);
     gate_memory_schedule(gate);
-}
-
-/* --- coming to another server --- */
-
-static void
-renew_tokens(struct gate *gate, unsigned tokens)
-{
-    const struct client *client = gate->plan->client;
-    bool is_paid = gate->plan->may_be_paid_later
-                       ? implicit_is_paid(gate->plan->client, IMPLICIT_AUTO, false)
-                       : gate->plan->rules.is_implicit_paid;
-    unsigned unused = queue_renew(&gate->queue, is_paid, tokens);
-    struct job *job;
-
-    TAILQ_FOREACH (job, &gate->queue.running, in_queue) {
-        struct gate_job *running = (struct gate_job *)job;
-        running->token = HOLDINGS_NO_TOKEN;
-        if (job->pay == PAY_TOKEN)
-            number_token(gate, running);
-        note_token(gate, running);
-    }
-    gate->is_server_gone = gate->is_claim_awaited = false;
-    message("tokens come from %s now", client_name(client));
-    while (unused-- > 0 && !gate->is_server_gone)
-        give_back(gate);
-    while (queue_first_unpaid(&gate->queue) && borrow(gate))
-        pay_for_unpaid(gate);
-}
-
-void
-gate_keeper_renewed(struct gate *gate)
-{
-    if (!gate->is_joining)
-        return;
-    gate->is_joining = false;
-    int result = ledger_renew(&gate->ledger);
-    if (result >= 0) {
-        gate->token_event = event_new(gate->base, client_fd(gate->plan->client),
-                                      EV_READ | EV_PERSIST, on_token, gate);
-        if (!gate->token_event)
-            return;
-        renew_tokens(gate, (unsigned)result);
-    } else {
-        await_server(gate); /* it has ended, too */
-    }
-    gate_serve(gate);
 }
 
 /* --- coming and going --- */
@@ -750,7 +526,7 @@ collect(struct gate *gate, struct gate_process *process)
     /* The token goes first. While it is on its way the keeper finds one token less than it thinks
      * it must hold, and holds what there is. */
     if (job->living == 1 && queue_remove(&gate->queue, &job->job) == PAY_TOKEN)
-        give_back(gate);
+        tokens_give_back(gate);
     forget_process(gate, process);
     if (job->living > 0)
         return;
@@ -857,6 +633,14 @@ gate_is_busy(const struct gate *gate)
 
 /* --- its life --- */
 
+static int
+open_token_event(struct gate *gate)
+{
+    gate->token_event =
+        event_new(gate->base, client_fd(gate->plan->client), EV_READ | EV_PERSIST, on_token, gate);
+    return gate->token_event ? 0 : -ENOMEM;
+}
+
 /* Tokens are another's business: then there is no ledger, and nobody is waited for. */
 static int
 open_tokens(struct gate *gate)
@@ -866,11 +650,23 @@ open_tokens(struct gate *gate)
     if (plan->rules.needs_no_tokens)
         return 0;
     int result = ledger_open(&gate->ledger, plan->client, plan->jobs ? plan->jobs : LEDGER_ROOM);
+    return result < 0 ? result : open_token_event(gate);
+}
+
+void
+gate_keeper_renewed(struct gate *gate)
+{
+    if (!gate->is_joining)
+        return;
+    gate->is_joining = false;
+    int result = ledger_renew(&gate->ledger);
     if (result < 0)
-        return result;
-    gate->token_event =
-        event_new(gate->base, client_fd(plan->client), EV_READ | EV_PERSIST, on_token, gate);
-    return gate->token_event ? 0 : -ENOMEM;
+        next_server_await(gate); /* it has ended, too */
+    else if (open_token_event(gate) < 0)
+        return;
+    else
+        tokens_renew(gate, (unsigned)result);
+    gate_serve(gate);
 }
 
 int
@@ -915,7 +711,7 @@ gate_close(struct gate *gate)
 
     if (gate->ledger.client)
         ledger_repay_all_but(&gate->ledger, 0);
-    stop_awaiting_server(gate);
+    next_server_stop_awaiting(gate);
     gate_memory_close(gate);
     gate_tell_now(gate);
     copies_close(gate);

@@ -15,25 +15,25 @@
 static const char help_format[] =
     "usage: jobgate --jobs-of=NAME... [OPTION]... [--] COMMAND [ARGUMENT]...\n"
     "\n"
-    "Runs COMMAND, in which each child of a process called NAME waits for a token of the\n"
-    "jobserver, and for memory, before it runs.\n"
+    "Runs COMMAND. In it, each child of a process called NAME waits for a token of the jobserver,\n"
+    "and for memory, before it runs.\n"
     "\n"
-    "      --jobs-of=NAME        whose children are jobs: xargs, parallel, ctest; any number of "
-    "them\n"
+    "      --jobs-of=NAME        whose children are jobs: xargs, parallel, ctest; may be given\n"
+    "                            more than once\n"
     "      --jobserver=auto|SERVER\n"
     "                            where tokens come from: a path, fifo:PATH or R,W\n"
     "      --implicit=auto|inherit|acquire\n"
-    "                            is COMMAND's first job paid for already?\n"
+    "                            whether COMMAND's first job is already paid for\n"
     "      --gate=%s\n"
-    "                            what jobs are made to wait by\n"
-    "      --memory=auto|on|off  do jobs also wait until there is memory for them?\n"
-    "      --no-tokens           jobs wait for memory alone: COMMAND takes tokens for them itself\n"
-    "      --program=PATH        what is executed, with COMMAND as its name\n"
+    "                            what makes jobs wait\n"
+    "      --memory=auto|on|off  whether jobs also wait until there is memory for them\n"
+    "      --no-tokens           make jobs wait for memory only: COMMAND takes tokens itself\n"
+    "      --program=PATH        the program to execute, with COMMAND as its name\n"
     "  -h, --help                show this\n"
     "  -V, --version             show the version\n"
     "\n"
-    "Exits with COMMAND's status; 2: bad usage, 125: jobgate failed, 126: COMMAND cannot be run,\n"
-    "127: there is no COMMAND. See jobgate(1).\n";
+    "Exits with COMMAND's status, or 2: wrong usage, 125: jobgate failed, 126: COMMAND cannot be\n"
+    "run, 127: COMMAND does not exist. See jobgate(1).\n";
 
 enum {
     OPT_JOBS_OF = 256,

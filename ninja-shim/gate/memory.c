@@ -419,6 +419,40 @@ tell_put_off(const struct gate_job *job)
             wanted);
 }
 
+/* Is what it has told of its work there already? */
+static bool
+has_announced(struct gate_memory *memory, pid_t pid, bool *could_have)
+{
+    char directory[PATH_MAX], file[PATH_MAX], path[2 * PATH_MAX];
+
+    *could_have =
+        process_arguments(pid, memory->command, COMMAND_SIZE, memory->words, WORDS_MAX) > 0 &&
+        memory_announcement_of(memory->words, file, sizeof(file)) &&
+        process_directory(pid, directory, sizeof(directory)) == 0;
+    if (!*could_have)
+        return false;
+    snprintf(path, sizeof(path), "%s/%s", *file == '/' ? "" : directory, file);
+    return access(path, F_OK) == 0;
+}
+
+/* What must not be told twice may be told at any moment, but by what stands still. Then it is stopped instead. */
+static bool
+is_told_once(struct gate *gate, struct gate_job *job)
+{
+    pid_t pid =
+        TAILQ_FIRST(&job->processes)->pid; /* as it was executed, whatever the copy has become */
+    bool could_have, has = has_announced(gate->memory, pid, &could_have);
+
+    if (!could_have)
+        return false;
+    if (job->memory.job.state == MEMORY_RUNS)
+        stop(gate, job);
+    if (!has && !has_announced(gate->memory, pid, &could_have))
+        return false;
+    gate_memory_join(job);
+    return true;
+}
+
 /* Its only process is the copy, with all below. */
 static void
 put_off(struct gate *gate, struct gate_job *job)
@@ -500,7 +534,10 @@ gate_memory_next(struct gate *gate)
         case MEMORY_REST:
             return NULL;
         case MEMORY_KILL:
-            put_off(gate, job_of(step.job));
+            if (is_told_once(gate, job_of(step.job)))
+                has_stopped = true;
+            else
+                put_off(gate, job_of(step.job));
             break;
         case MEMORY_STOP:
             stop(gate, job_of(step.job));

@@ -2,6 +2,7 @@
 /* Which job runs next, and on what; and when none may run any more. */
 #include "ninja-shim/gate/queue.h"
 
+#include <assert.h>
 #include <signal.h>
 #include <stddef.h>
 #include <sys/wait.h>
@@ -114,6 +115,7 @@ queue_shift(struct queue *queue)
 {
     struct job *job = first_that_runs_on(queue, PAY_TOKEN);
 
+    assert(job);
     job->pay = PAY_IMPLICIT;
     queue->implicit = job;
     return job;

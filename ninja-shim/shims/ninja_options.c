@@ -152,7 +152,8 @@ ninja_options_insert_jobs(const struct ninja_options *options, int argc, char *c
                           const char *word)
 {
     size_t before = (size_t)options->jobs_end, count = (size_t)argc, size = strlen(word) + 1;
-    char **words = malloc((count + 2) * sizeof(*words) + size);
+    size_t room = count + 2 + size / sizeof(char *) + 1;
+    char **words = calloc(room, sizeof(*words));
 
     if (!words)
         return NULL;

@@ -58,22 +58,26 @@ ours_caps(const char *variable)
 int
 ours_become_capped(const char *jobwrap, unsigned jobs, const char *style, char **command)
 {
-    char name[] = "jobwrap", end[] = "--", *jobs_word = NULL, *style_word = NULL;
+    char name[] = "jobwrap", end[] = "--", *jobs_word, *style_word;
     size_t count = 0;
 
     while (command[count])
         count++;
     char **argv = calloc(count + 5, sizeof(*argv));
-    if (!argv || asprintf(&jobs_word, "-j%u", jobs) < 0 ||
-        asprintf(&style_word, "--style=%s", style) < 0)
-        return -ENOMEM; /* the program ends */
-    argv[0] = name;
-    argv[1] = jobs_word;
-    argv[2] = style_word;
-    argv[3] = end;
-    memcpy(argv + 4, command, count * sizeof(*argv));
-    execv(jobwrap, argv);
-    int result = -errno;
+    int result = -ENOMEM;
+    if (asprintf(&jobs_word, "-j%u", jobs) < 0)
+        jobs_word = NULL;
+    if (asprintf(&style_word, "--style=%s", style) < 0)
+        style_word = NULL;
+    if (argv && jobs_word && style_word) {
+        argv[0] = name;
+        argv[1] = jobs_word;
+        argv[2] = style_word;
+        argv[3] = end;
+        memcpy(argv + 4, command, count * sizeof(*argv));
+        execv(jobwrap, argv);
+        result = -errno;
+    }
     free(argv);
     free(jobs_word);
     free(style_word);

@@ -93,9 +93,12 @@ steved_without_memory() {
 }
 
 @test 'memory runs out while steved serves: who asks is told, no token is lost' {
-    for n in 1185 1200 1215 1230; do
+    export NO_MEMORY_SINCE=$BATS_TEST_TMPDIR/since
+    for n in 1 2 5 10 15 20 30 40; do
+        printf '\0' >"$NO_MEMORY_SINCE"
         steved_without_memory "$n" once
         start_steved --jobs 2
+        printf + | dd of="$NO_MEMORY_SINCE" conv=notrunc status=none
         for _ in 1 2; do
             "$JOBWRAP" --parent="$SERVER" --no-shims true || true
             dd if="$SERVER" bs=1 count=1 status=none of=token || true

@@ -264,7 +264,10 @@ assert Client.open(Named(sys.argv[2])).kind is FIFO' "$ROOT/libjobserver/python"
 }
 
 @test 'packets that make no sense end the connection that they came by, and nothing else' {
-    run -0 "$JOBWRAP" -j3 --parent=none python3 "$LIB/control_client.py" "$STEVECTL"
+    # A user asks for too much by the processor's time, which a machine that is busy with others does not have for it.
+    local first=()
+    ! chrt -r 1 true 2>/dev/null || first=(chrt -r 1)
+    run -0 "${first[@]}" "$JOBWRAP" -j3 --parent=none python3 "$LIB/control_client.py" "$STEVECTL"
     [ "${lines[-1]}" = 'held 3 of 3' ]
 }
 

@@ -283,6 +283,31 @@ END
     run ! kills_are 0
 }
 
+# cargo starts what needs a crate as soon as that has told of its metadata, and panics if it is told twice.
+@test 'cargo: a crate that has told of its metadata is stopped, not run again' {
+    require cargo rustc
+    crates 3
+    mv crates/heavy2 crates/user
+    printf '[package]\nname = "user"\nversion = "0.1.0"\nedition = "2021"\n[dependencies]\n' >crates/user/Cargo.toml
+    printf 'heavy%d = { path = "../heavy%d" }\n' 0 0 1 1 >>crates/user/Cargo.toml
+    printf '[workspace]\nmembers = ["heavy0", "heavy1", "user"]\nresolver = "2"\n' >crates/Cargo.toml
+    # Behind the real compiler, that is.
+    cat >sccache <<'END'
+#!/bin/sh
+case " $* " in
+*" --crate-name heavy"*) "$@" && exec "$CC" -DMIB=150 -DMS=500 -DHOLD_MS=600 -c "$3.rs" -o "$TMPDIR/$3" ;;
+esac
+exec "$@"
+END
+    limited_to 310
+    run limited cargo build --quiet -j2 --manifest-path crates/Cargo.toml
+    echo "$output"
+    [ "$status" = 0 ]
+    kills_are 0
+    [[ $output == *'stands still until there is memory again'* ]]
+    [[ $output != *'put off'* ]]
+}
+
 @test 'builds for which memory does not suffice, and random deaths' {
     limited_to 600 # is it there at all?
     "$LIB/memory-rounds" --make --seed "$RANDOM" "${MEMORY_ROUNDS:-2}" "$SHIMS/make" "$BUILD/tests/lib/eat" "$REAL_MAKE"

@@ -198,7 +198,7 @@ stands_in() {
 @test 'steved.conf(5)' {
     require_fuse
     page steved.conf.5
-    block '# What builds may use together, whoever starts them.' >steved.conf
+    block '# What all builds may use together.' >steved.conf
     # There need be no builders, and only root can serve a group.
     sed -i "s/^group = builders$/group = root/; $([ "$(id -u)" = 0 ] || echo /^group/d)" steved.conf
     start_steved --config "$PROJECT/steved.conf"

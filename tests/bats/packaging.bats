@@ -4,11 +4,15 @@
 
 load ../lib/bash/common
 
+# Compiling takes as long as a busy machine lets it.
+BATS_TEST_TIMEOUT=600
+
 # A release of the sources as they are now, and a second one made of another checkout at another time.
 setup_file() {
     load ../lib/bash/common
     command -v meson >/dev/null && command -v git >/dev/null || return 0
-    export RELEASE=$BATS_FILE_TMPDIR/first/jobwrap-$(version).tar.xz
+    RELEASE=$BATS_FILE_TMPDIR/first/jobwrap-$(version).tar.xz
+    export RELEASE
     "$LIB/committed-copy" "$BATS_FILE_TMPDIR/copy"
     "$BATS_FILE_TMPDIR/copy/packaging/build" tarball "$BATS_FILE_TMPDIR/first"
 }
@@ -75,6 +79,19 @@ version() {
     run -1 "$BATS_TEST_TMPDIR/status" /dev/null
 }
 
+@test 'both kinds of packages name the libraries that meson looks for' {
+    local name names package
+    require pkg-config dpkg
+    names=$(sed -n "s/^dep_[a-z]* = dependency('\([^']*\)'.*/\1/p" "$ROOT/meson.build")
+    [ -n "$names" ]
+    for name in $names; do
+        package=$(dpkg --search "$(pkg-config --variable=pcfiledir "$name")/$name.pc")
+        echo "$name is in $package"
+        grep -qE "^ +${package%%:*}[ ,]" "$ROOT/packaging/debian/control"
+        grep -qE "^BuildRequires: +pkgconfig\($name\)" "$ROOT/packaging/rpm/jobwrap.spec"
+    done
+}
+
 # Compiled without optimisation, which takes half the time and costs _FORTIFY_SOURCE. That there is no script for
 # other inits only the lintian of Debian 12 remarks, and to later ones an override of it is an error.
 @test 'deb: packages are built, hold what they should, and lintian finds nothing' {
@@ -98,6 +115,7 @@ version() {
 # configure_by_spec DIR: what the spec has meson do.
 configure_by_spec() (
     local dir=$1
+    # shellcheck disable=SC2317 # the spec calls it
     meson() {
         command meson setup "$dir" "$ROOT" "${@:3}"
     }

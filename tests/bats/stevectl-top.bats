@@ -11,7 +11,7 @@ load ../lib/bash/steved
 setup() {
     common_setup
     require tmux
-    cd "$BATS_TEST_TMPDIR"
+    cd "$BATS_TEST_TMPDIR" || return
     unset NO_COLOR TMUX
 }
 
@@ -194,6 +194,28 @@ hold() {
     [ "$(screen | grep -c "$spawned")" = 1 ]
     [ "$(screen | wc -l)" = 24 ]
     shows '^4 jobs'
+}
+
+@test 'the memory that a build tells of, now and expected' {
+    start_steved --jobs 4
+    start_top 80 24
+    cat >tells.py <<'END'
+import fcntl, os, struct, sys, time
+
+sys.path.insert(0, sys.argv[2])
+from memory_packet import MEMORY_SIZE, TOLD
+
+MIB = 1 << 20
+fd = os.open(sys.argv[1], os.O_RDWR)
+os.read(fd, 1)
+told = struct.pack("=6I16Q", 0, 2, 0, 3, 5, 0xFFFFFFFF, 8000 * MIB, 500 * MIB, 0, 8000 * MIB, 700 * MIB, 50 * MIB, *[0] * 10)
+while True:
+    fcntl.ioctl(fd, (3 << 30) | (MEMORY_SIZE << 16) | (ord("J") << 8) | 0x58, told + bytes(MEMORY_SIZE - TOLD))
+    time.sleep(1)
+END
+    spawn python3 tells.py "$SERVER" "$LIB"
+    wait_for 10 shows '^memory: 8000 MiB available, 500 to stay free, 50 expected; 3 jobs wait'
+    wait_for 10 shows "^ +$spawned +1 +0 +4\.0 +100 +700 +750  "
 }
 
 @test 'the server ends, and the next one is shown' {

@@ -67,9 +67,9 @@ END
 @test 'it ends with a signal, with who reads its output, and with the server, which it says' {
     start_steved --jobs 2
     watch json "$SERVER" --json
-    stop "$spawned" INT
+    stop "$spawned" TERM
     status_of "$spawned"
-    [ "$status" = 0 ] && [ ! -s json.errors ]
+    [ "$status" = 143 ] && [ ! -s json.errors ]
     # Nothing has to happen for that.
     timeout 20 bash -c '"$0" --server "$1" watch | head -n 1' "$STEVECTL" "$SERVER" | grep -q watching
     watch json "$SERVER" --json
@@ -81,15 +81,32 @@ END
     refuses 1 "$STEVECTL" --server fifo watch
 }
 
+@test 'a signal ends it while nobody reads its output, too' {
+    start_steved --jobs 1
+    mkfifo unread
+    exec {unread}<>unread
+    spawn "$STEVECTL" --server "$SERVER" watch --json >&"$unread"
+    read -r -u "$unread"
+    run ! dd if=/dev/zero of=unread oflag=nonblock bs=4096
+    dd if="$SERVER" of=/dev/null bs=1 count=1
+    # It has begun to write by now; should it not, the signal ends it all the same.
+    sleep 0.3
+    kill -s TERM "$spawned"
+    status_of "$spawned"
+    [ "$status" = 143 ]
+}
+
 @test 'a jobwrap: who holds its tokens, and its end' {
     mkfifo gate
-    spawn "$JOBWRAP" -j 2 --parent=none -- bash -c 'echo "$JOBWRAP_FIFO" >fifo && read -r _ <gate && exec "$0" true' \
-        "$JOBWRAP"
+    spawn "$JOBWRAP" -j 2 --parent=none -- bash -c 'echo "$JOBWRAP_FIFO" >fifo && read -r _ <gate &&
+        exec "$0" bash -c "read -r _ <gate"' "$JOBWRAP"
     local wrapper=$spawned
     wait_for 20 test -s fifo
     watch json "$(cat fifo)" --json
     local watcher=$spawned
     "$STEVECTL" --server "$(cat fifo)" set jobs=3
+    echo >gate
+    wait_for 20 grep -q '"came".*"jobwrap"' json
     echo >gate
     status_of "$wrapper"
     [ "$status" = 0 ]
@@ -98,8 +115,8 @@ END
     grep -q 'the server has ended' json.errors
     seen json 'e["event"] == "watching" and e["jobs"] == 2 and 1 <= e["held"] <= 2' \
         'e["event"] == "jobs" and e["count"] == 3' \
-        'e["event"] == "came" and e["command"] == "jobwrap"' \
-        'e["event"] == "granted" and e["command"] == "jobwrap"'
+        'e["event"] == "came" and e["command"] == "jobwrap"'
+    seen json 'e["event"] == "granted" and e["command"] == "jobwrap"'
 }
 
 @test 'what a gate tells is seen at the jobwrap around it, and at the steved above that' {
@@ -116,7 +133,7 @@ END
         until grep -q two.c jobwrap; do read -r -t 0.05 <> <(:) || true; done
         kill %1'
     wait_for 20 grep -q two.c steved
-    seen steved "e['event'] == 'job-started' and e['name'] == 'cc ?[31m one.c' and e['job'] == 7 and e['uid'] == $UID" \
+    seen steved "e['event'] == 'job-started' and e['name'] == 'cc ?[31m one.c' and e['job'] == 7 and e['uid'] == $UID and e['expected_bytes'] == (1 << 64) - 1" \
         "e['event'] == 'job-ended' and e['pid'] == 1234567 and e['duration_ns'] == 2 * 10**9 and e['bytes'] == 1 << 20"
     run ! grep -q 4711 steved
     seen jobwrap 'e["event"] == "job-ended" and e["name"] == "cc two.c"'

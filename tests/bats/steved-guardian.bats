@@ -319,7 +319,8 @@ no_leak_checker() {
 
 @test 'a server that hangs is replaced, and builds do not notice' {
     cd "$BATS_TEST_TMPDIR"
-    export WATCHDOG_USEC=1000000
+    # Less than a second would be too much to ask.
+    export WATCHDOG_USEC=2
     guarded
     hold_and_wait
     old=$server
@@ -327,12 +328,30 @@ no_leak_checker() {
     # It is asked while it hangs, too.
     succeeded "$old"
     [ "$(steved_get held) $(steved_get waiting)" = '2 1' ]
-    grep -q 'silent for 500 ms: killed' steved.log
+    grep -q 'silent for 1000 ms: killed' steved.log
     printf + >&"$fd"
     status_of "$reader"
     [ "$status" = 0 ]
     kill "$guardian"
     ends_with 0
+}
+
+@test 'a server that was frozen together with its guardian has time to be heard' {
+    cd "$BATS_TEST_TMPDIR"
+    export WATCHDOG_USEC=4000000
+    guarded
+    kill -s STOP "$guardian" "$server"
+    # As long as it may be silent, and a second more.
+    sleep 3.5
+    kill -s CONT "$guardian"
+    # Who would kill it does so by now.
+    sleep 0.3
+    kill -s CONT "$server"
+    hold_and_wait
+    [ "$(steved_get pid)" = "$server" ]
+    kill "$guardian"
+    ends_with 0
+    run ! grep silent steved.log
 }
 
 @test 'a server that serves tells so, and the guardian the service manager' {

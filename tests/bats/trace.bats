@@ -131,6 +131,16 @@ check() {
     grep -q 'jobwrap: write fifo: Resource temporarily unavailable; the trace ends there' said
 }
 
+@test 'a trace that a jobwrap below writes to as well, or that the build removes' {
+    run -125 "$JOBWRAP" --parent=none --trace=t.json "$JOBWRAP" --trace=t.json touch run
+    [ "$output" = 'jobwrap: open t.json: another jobwrap writes it' ]
+    [ ! -e run ]
+    check t.json --spans 0
+    mkdir made
+    run -0 "$JOBWRAP" --parent=none --trace=made/t.json rm -r made
+    [ "$output" = 'jobwrap: write made/t.json: it was removed meanwhile' ]
+}
+
 # page FILE: prints its text; fails if it is not well formed, has a script, or needs the network.
 page() {
     python3 - "$1" <<'END'

@@ -28,6 +28,7 @@ told_by(int argc, char **argv)
     event->job = 7;
     event->bytes = 1 << 20;
     event->duration_ns = 2000000000;
+    event->expected_bytes = UINT64_MAX;
     /* What is not a gate's to say. */
     event->uid = 4711;
     event->account = 4711;

@@ -113,7 +113,7 @@ __wrap_asprintf(char **text, const char *format, ...)
 
 /* What asprintf() is where _FORTIFY_SOURCE is defined. */
 __attribute__((format(printf, 3, 4))) int
-__wrap___asprintf_chk(char **text, int flag, const char *format, ...)
+__wrap___asprintf_chk(char **text, __attribute__((unused)) int flag, const char *format, ...)
 {
     va_list arguments;
 

@@ -36,6 +36,7 @@
 
 #include "libjobserver/client.h"
 #include "libjobserver/control.h"
+#include "libjobserver/events/code.h"
 #include "libjobserver/program/packet.h"
 #include "tests/unit/child.h"
 #include "tests/unit/fifo.h"
@@ -915,14 +916,36 @@ test_processes(void **state)
 /* In a child: one that knows so many operations, and hangs up on others. */
 struct jobwrap {
     const char *fifo;
-    int listens, ready_fd;
+    int listens, ready[2];
     unsigned operations;
+    pid_t pid;
 };
 
-static int
-serve_one(void *argument)
+static const char hostile[] = "\033[2J\n\303 <i>";
+
+/* A name without an end, and one that is nothing to be shown. */
+static void
+answer(struct control_packet *packet)
 {
-    const struct jobwrap *jobwrap = argument;
+    struct steved_event event = {.kind = STEVED_EVENT_CAME};
+
+    if (packet->operation == CONTROL_MEMORY)
+        packet->memory.others = 7;
+    if (packet->operation == CONTROL_CLIENTS) {
+        packet->clients.count = 1;
+        memset(packet->clients.clients[0].command, '\033', STEVED_COMMAND_SIZE);
+    }
+    if (packet->operation == CONTROL_EVENTS) {
+        memcpy(event.name, hostile, sizeof(hostile));
+        packet->events.has_more = 0;
+        packet->events.size = (__u32)event_encode(
+            &event, &(struct steved_event){0}, packet->events.bytes, sizeof(packet->events.bytes));
+    }
+}
+
+static int
+serve_one(const struct jobwrap *jobwrap)
+{
     int connection = accept4(jobwrap->listens, NULL, NULL, SOCK_CLOEXEC);
     struct control_packet packet;
     struct stat status;
@@ -933,45 +956,60 @@ serve_one(void *argument)
     packet.hello.inode = status.st_ino;
     packet.hello.operations = jobwrap->operations;
     EXPECT(packet_send(connection, &packet, control_answer_size(CONTROL_HELLO),
-                       jobwrap->ready_fd) == 0);
+                       jobwrap->ready[0]) == 0);
     while (control_receive(connection, &packet) == 1) {
         EXPECT(packet.operation < jobwrap->operations);
-        packet.memory.others = 7;
+        answer(&packet);
         EXPECT(packet_send(connection, &packet, control_answer_size(packet.operation), -1) == 0);
     }
     return 0;
 }
 
+static struct client *
+connect_to_jobwrap(const struct fixture *f, struct jobwrap *jobwrap)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct client *client;
+    char *error;
+
+    jobwrap->fifo = f->fifo;
+    assert_int_equal(pipe2(jobwrap->ready, O_CLOEXEC), 0);
+    jobwrap->listens = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s/control", f->directory);
+    assert_int_equal(bind(jobwrap->listens, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(jobwrap->listens, 1), 0);
+    jobwrap->pid = fork();
+    if (jobwrap->pid == 0)
+        _exit(serve_one(jobwrap));
+    assert_int_equal(client_open_path(f->fifo, &client, &error), 0);
+    assert_int_equal(unlink(address.sun_path), 0);
+    assert_true(client_is_jobwrap(client));
+    return client;
+}
+
+static void
+disconnect(struct client *client, const struct jobwrap *jobwrap)
+{
+    int status;
+
+    client_close(client);
+    assert_int_equal(waitpid(jobwrap->pid, &status, 0), jobwrap->pid);
+    assert_int_equal(status, 0);
+    close(jobwrap->listens);
+    close(jobwrap->ready[0]);
+    close(jobwrap->ready[1]);
+}
+
 static int
 ask_of_memory(const struct fixture *f, unsigned operations)
 {
-    struct jobwrap jobwrap = {.fifo = f->fifo, .operations = operations};
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct jobwrap jobwrap = {.operations = operations};
     struct steved_memory memory = {.running = 1};
-    struct client *client;
-    char *error;
-    int ends[2], status;
-
-    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    jobwrap.ready_fd = ends[0];
-    jobwrap.listens = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s/control", f->directory);
-    assert_int_equal(bind(jobwrap.listens, (struct sockaddr *)&address, sizeof(address)), 0);
-    assert_int_equal(listen(jobwrap.listens, 1), 0);
-    pid_t pid = fork();
-    if (pid == 0)
-        _exit(serve_one(&jobwrap));
-    assert_int_equal(client_open_path(f->fifo, &client, &error), 0);
-    assert_true(client_is_jobwrap(client));
+    struct client *client = connect_to_jobwrap(f, &jobwrap);
     int result = client_memory(client, &memory);
+
     assert_int_equal(memory.others, result == 0 ? 7 : 0);
-    client_close(client);
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(status, 0);
-    close(jobwrap.listens);
-    close(ends[0]);
-    close(ends[1]);
-    unlink(address.sun_path);
+    disconnect(client, &jobwrap);
     return result;
 }
 
@@ -983,6 +1021,23 @@ test_an_older_jobwrap_is_not_asked_what_it_does_not_know(void **state)
     assert_int_equal(ask_of_memory(f, 0), -ENOTTY);
     assert_int_equal(ask_of_memory(f, CONTROL_MEMORY), -ENOTTY);
     assert_int_equal(ask_of_memory(f, CONTROL_OPERATIONS), 0);
+}
+
+static void
+test_names_that_a_server_tells_may_be_shown(void **state)
+{
+    struct jobwrap jobwrap = {.operations = CONTROL_OPERATIONS};
+    struct client *client = connect_to_jobwrap(*state, &jobwrap);
+    struct steved_clients page = {0};
+    struct client_events events;
+
+    assert_int_equal(client_get_clients(client, &page), 0);
+    assert_int_equal(strlen(page.clients[0].command), STEVED_COMMAND_SIZE - 1);
+    assert_int_equal(page.clients[0].command[0], '?');
+    assert_int_equal(client_next_events(client, &events), 0);
+    assert_int_equal(events.count, 1);
+    assert_string_equal(events.events[0].name, "?[2J?? <i>");
+    disconnect(client, &jobwrap);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -1016,6 +1071,7 @@ main(void)
         TEST(test_threads_share_another_users_fifo),
         TEST(test_processes),
         TEST(test_an_older_jobwrap_is_not_asked_what_it_does_not_know),
+        TEST(test_names_that_a_server_tells_may_be_shown),
     };
 
     alarm(HANG_S);

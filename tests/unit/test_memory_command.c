@@ -261,6 +261,37 @@ static const char kbuild[] =
     "scripts/basic/fixdep k/.fork.o.d k/fork.o 'gcc -c k/fork.c' > k/.fork.o.cmd; "
     "rm -f k/.fork.o.d";
 
+/* What of such words may be there when it is told; "": nothing is. */
+static void
+assert_announced(const char *line, size_t size, const char *expected)
+{
+    char *copy = strdup(line), *argv[16] = {NULL}, *rest = copy, path[64];
+
+    assert_true(size <= sizeof(path));
+    for (size_t i = 0; i < 15 && (argv[i] = strtok_r(rest, " ", &rest)); i++)
+        ;
+    assert_true(memory_announcement_of(argv, path, size) == (*expected != '\0'));
+    if (*expected)
+        assert_string_equal(path, expected);
+    free(copy);
+}
+
+static void
+test_announcements(void **state)
+{
+    static const char told[] =
+        "sccache rustc --crate-name a --json=diagnostic-rendered-ansi,artifacts "
+        "--emit=dep-info,metadata,link -C extra-filename=-1f --out-dir /t/deps";
+
+    assert_announced(told, 64, "/t/deps/liba-1f.rmeta");
+    assert_announced(told, 8, "");
+    assert_announced("rustc --crate-name a --json=artifacts --emit=dep-info,link --out-dir /t", 64,
+                     "");
+    assert_announced("rustc --crate-name a --emit=metadata,link --out-dir /t", 64, "");
+    assert_announced("--json=artifacts --emit=metadata --crate-name a --out-dir", 64, "");
+    assert_announced("cc -c a.c -o a.o", 64, "");
+}
+
 static void
 test_may_run_twice(void **state)
 {
@@ -421,6 +452,7 @@ main(void)
         cmocka_unit_test(test_versions_in_paths),
         cmocka_unit_test(test_hash_of_the_command),
         cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_announcements),
         cmocka_unit_test(test_may_run_twice),
         cmocka_unit_test(test_may_not_run_twice),
         cmocka_unit_test(test_long_lines),

@@ -262,6 +262,22 @@ test_there_is_room_for_so_many_and_no_more(void **state)
 }
 
 static void
+test_there_are_so_many_slots_and_no_more(void **state)
+{
+    struct seen *seen = begin();
+    const unsigned count = TIMELINE_SLOTS_MAX + 1000;
+
+    /* As if all had run all the time. */
+    for (unsigned i = 0; i < count; i++)
+        tell(seen, STEVED_EVENT_JOB_ENDED, GATE, i + 1,
+             (struct steved_event){.duration_ns = UINT64_MAX});
+    assert_int_equal(TAILQ_FIRST(&seen->timeline.gates)->slot_count, TIMELINE_SLOTS_MAX);
+    assert_int_equal(seen->timeline.counts.jobs, TIMELINE_SLOTS_MAX);
+    assert_int_equal(seen->timeline.running, 0);
+    finish(seen, NULL);
+}
+
+static void
 test_the_summary_has_the_first_of_many(void **state)
 {
     struct seen *seen = begin();
@@ -292,6 +308,7 @@ main(void)
         cmocka_unit_test(test_a_gate_that_leaves_takes_its_jobs_along),
         cmocka_unit_test(test_nonsense_is_left_out),
         cmocka_unit_test(test_there_is_room_for_so_many_and_no_more),
+        cmocka_unit_test(test_there_are_so_many_slots_and_no_more),
         cmocka_unit_test(test_the_summary_has_the_first_of_many),
     };
 

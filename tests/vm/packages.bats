@@ -75,7 +75,7 @@ END
     [ "$(pid)" != "$before" ]
     [ "$(stevectl --server /dev/steve get held)" = 2 ]
     touch go
-    status_of $build
+    status_of "$build"
     [ "$status" = 0 ]
     [ "$(sort -n log | tr '\n' ' ')" = '1 2 3 4 5 6 7 8 9 10 11 12 ' ]
     [ "$(stevectl --server /dev/steve get free) $(stevectl --server /dev/steve get held)" = '2 0' ]

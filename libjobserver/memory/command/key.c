@@ -43,10 +43,17 @@ static void look_at_line(struct analysis *analysis, const char *line);
 
 /* --- words of a command --- */
 
+/* One that there is. */
+static const char *
+text_of(const struct command *command, size_t i)
+{
+    return command->words->list[i].text;
+}
+
 static const char *
 word(const struct command *command, size_t i)
 {
-    return i < command->end ? command->words->list[i].text : NULL;
+    return i < command->end ? text_of(command, i) : NULL;
 }
 
 static bool
@@ -58,7 +65,7 @@ is_plain(const struct command *command, size_t i)
 static bool
 is_operand(const struct command *command, size_t i)
 {
-    return is_plain(command, i) && word(command, i)[0] != '-';
+    return is_plain(command, i) && text_of(command, i)[0] != '-';
 }
 
 /* NAME=VALUE */
@@ -457,7 +464,7 @@ skip_launcher(struct command *command, const char *name)
 
     command->from++;
     while (command->from < command->end) {
-        const char *text = word(command, command->from);
+        const char *text = text_of(command, command->from);
         if (text[0] == '-')
             command->from += may_have_value && is_one_of(text, with_value) ? 2 : 1;
         else if (is_assignment(text))
@@ -476,7 +483,7 @@ skip_libtool(struct command *command)
     bool compiles = false;
 
     for (command->from++; command->from < command->end; command->from++) {
-        const char *text = word(command, command->from);
+        const char *text = text_of(command, command->from);
         if (text[0] != '-')
             break;
         compiles = compiles || strcmp(text, "--mode=compile") == 0;
@@ -492,7 +499,7 @@ look_into_shell(struct command *command)
     struct analysis *analysis = command->analysis;
 
     for (command->from++; command->from < command->end; command->from++) {
-        const char *text = word(command, command->from);
+        const char *text = text_of(command, command->from);
         if (text[0] != '-' && is_plain(command, command->from))
             return false;
         if (strcmp(text, "-o") == 0) {
@@ -516,7 +523,7 @@ skip_co_compile(struct command *command)
     char launcher[MEMORY_TOOL_SIZE];
 
     for (; command->from < command->end; command->from++) {
-        const char *text = word(command, command->from);
+        const char *text = text_of(command, command->from);
         if (strcmp(text, "--") == 0)
             break;
         if (strncmp(text, option, strlen(option)) != 0)
@@ -676,7 +683,7 @@ skip_beginning(struct command *command)
                                            "fi", "while", "until", "do", "done", NULL};
 
     for (; command->from < command->end; command->from++) {
-        const char *text = word(command, command->from);
+        const char *text = text_of(command, command->from);
         if (is_one_of(text, reserved))
             doubt(command);
         else if (is_plain(command, command->from) && !is_assignment(text))

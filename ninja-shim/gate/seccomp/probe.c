@@ -102,7 +102,7 @@ check_stop(struct probe *probe)
 static int
 stop(struct probe *probe)
 {
-    struct seccomp_exec exec;
+    struct seccomp_exec exec = {.id = 0};
     unsigned looks = 0;
     int result = receive(probe, &exec);
 
@@ -142,13 +142,14 @@ run_in_child(const int ends[2])
     int result = -EOPNOTSUPP;
     pid_t child = fork_bound();
 
-    if (child < 0)
-        return -errno;
     if (child == 0) {
         result = run();
         _exit(write(ends[1], &result, sizeof(result)) < 0);
     }
+    int error = errno;
     close(ends[1]);
+    if (child < 0)
+        return -error;
     if (read(ends[0], &result, sizeof(result)) != (ssize_t)sizeof(result))
         result = -EOPNOTSUPP;
     while (waitpid(child, NULL, 0) < 0 && errno == EINTR)

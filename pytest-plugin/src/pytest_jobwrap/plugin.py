@@ -35,15 +35,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--jobserver",
         metavar="PATH",
-        help="the jobserver to take tokens from, a FIFO or device, or fifo:PATH, or R,W; default:"
+        help="the jobserver to take tokens from: a FIFO or device, fifo:PATH, or R,W; default:"
         " PYTEST_JOBSERVER, the ini option, MAKEFLAGS, CARGO_MAKEFLAGS, JOBWRAP_FIFO",
     )
     group.addoption(
         "--jobserver-implicit",
         metavar="HOW",
         choices=IMPLICIT_POLICIES,
-        help="is the one job that the run may do without a token paid for: auto (find out; the"
-        " default), inherit (yes) or acquire (no)",
+        help="whether the one job that the run may do without a token is paid for: auto (find out;"
+        " the default), inherit (yes) or acquire (no)",
     )
     parser.addini("jobserver", "the jobserver to take tokens from, see --jobserver")
 

@@ -4,7 +4,7 @@ EAPI=8
 
 inherit git-r3 linux-info meson systemd tmpfiles udev
 
-DESCRIPTION="A jobserver for the machine, and one for each build, which pays back its tokens"
+DESCRIPTION="Jobserver for the whole machine, and one for each build that returns its tokens"
 # Stands for the real one. A clone is built with the EGIT_OVERRIDE_ variable that git-r3 names.
 HOMEPAGE="https://example.org/steved"
 EGIT_REPO_URI="https://example.org/steved.git"
@@ -112,7 +112,7 @@ src_test() {
 
 src_install() {
 	meson_src_install
-	dodoc CHANGELOG.md README.md docs/{accounting,from-steve,memory,portage,protocol,security}.md
+	dodoc CHANGELOG.md README.md docs/{accounting,from-steve,memory,portage,protocol,recipes,security}.md
 }
 
 pkg_postinst() {
@@ -121,17 +121,17 @@ pkg_postinst() {
 	use portage && tmpfiles_process jobwrap-portage.conf
 
 	if use steved; then
-		elog "A pool of jobs for the whole machine is served from now on by"
+		elog "To serve a pool of jobs for the whole machine from now on, run"
 		elog "    rc-update add steved default && rc-service steved start"
 		elog "or  systemctl enable --now steved"
-		elog "One that runs goes on in this version, unnoticed by builds, after"
+		elog "To switch a running one to this version (builds do not notice), run"
 		elog "    rc-service steved reload"
 		elog "or  systemctl restart steved"
 	fi
 	if use portage; then
-		elog "What belongs into make.conf, and why, is in"
+		elog "To see what to put into make.conf, and why, read"
 		elog "    ${EPREFIX}/usr/share/jobwrap/portage/make.conf"
-		elog "Ebuilds find the shims of ninja if /etc/portage/bashrc has the line"
+		elog "So that ebuilds find the shims for ninja, add to /etc/portage/bashrc the line"
 		elog "    source ${EPREFIX}/usr/share/jobwrap/portage/bashrc"
 	fi
 }

@@ -7,7 +7,7 @@ PYTHON_COMPAT=( python3_{11..14} )
 
 inherit distutils-r1 git-r3
 
-DESCRIPTION="Has each test of pytest take a token from the jobserver"
+DESCRIPTION="Plugin for pytest: each test takes a token from the jobserver"
 # Stands for the real one. A clone is built with the EGIT_OVERRIDE_ variable that git-r3 names.
 HOMEPAGE="https://example.org/steved"
 EGIT_REPO_URI="https://example.org/steved.git"

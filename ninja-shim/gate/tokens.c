@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "ninja-shim/gate/tokens.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include "libjobserver/implicit.h"
+#include "libjobserver/program/clock.h"
+#include "libjobserver/program/message.h"
+#include "ninja-shim/gate/next_server.h"
+
+/* How long others need to wake up and read, and how far apart two such pauses are: together they cost at most a
+ * fiftieth of one token. */
+static const struct timeval pause_length = {.tv_usec = 1000};
+#define PAUSE_INTERVAL_NS (50 * NS_PER_MS)
+
+void
+tokens_number(struct gate *gate, struct gate_job *job)
+{
+    job->token = (int)(gate->tokens_numbered++ & INT_MAX);
+}
+
+/* Without a server nobody counts any more; one at a time is what everybody may do. */
+static void
+lose_server(struct gate *gate, int error)
+{
+    if (gate->is_server_gone)
+        return;
+    message("jobserver %s: %s; going on with one job at a time", client_name(gate->plan->client),
+            strerror(-error));
+    gate->is_server_gone = true;
+    queue_serialize(&gate->queue);
+    next_server_await(gate);
+}
+
+/* A FIFO has no queue, and tells of nobody who waits: the first to read is always who is awake already. */
+static void
+pause_at_fifo(struct gate *gate)
+{
+    int64_t now_ns = clock_now_ns();
+
+    if (client_kind(gate->plan->client) != CLIENT_FIFO ||
+        now_ns - gate->paused_ns < PAUSE_INTERVAL_NS)
+        return;
+    gate->paused_ns = now_ns;
+    evtimer_add(gate->pause_event, &pause_length);
+}
+
+void
+tokens_give_back(struct gate *gate)
+{
+    int result = ledger_repay(&gate->ledger);
+
+    gate->is_ledger_full = false;
+    gate->has_returned = true;
+    pause_at_fifo(gate);
+    if (result < 0)
+        lose_server(gate, result);
+}
+
+/* What has just been returned is for others who wait: taken again at once, it would never be theirs. A server
+ * that keeps accounts has served them by then; and who does not ask a jobwrap has no place in its queue. */
+static bool
+may_borrow(const struct gate *gate)
+{
+    bool is_mine = gate->is_told || !gate->has_returned;
+
+    return !gate->is_server_gone && (is_mine || client_kind(gate->plan->client) == CLIENT_SERVER);
+}
+
+bool
+tokens_borrow(struct gate *gate)
+{
+    int result = may_borrow(gate) ? ledger_borrow(&gate->ledger) : 0;
+
+    gate->is_told = false;
+    gate->is_ledger_full = result == -ENOSPC;
+    if (result < 0 && !gate->is_ledger_full)
+        lose_server(gate, result);
+    gate->is_claim_awaited &= result == 0;
+    return result == 1;
+}
+
+bool
+tokens_claim_slot(struct gate *gate)
+{
+    if (gate->is_server_gone || gate->queue.rules.is_implicit_paid ||
+        !gate->plan->may_be_paid_later)
+        return false;
+    bool is_paid = implicit_is_paid(gate->plan->client, IMPLICIT_AUTO, false);
+    gate->is_claim_awaited = !is_paid;
+    if (is_paid)
+        queue_pay_implicit(&gate->queue);
+    return is_paid;
+}
+
+/* What it runs on, or does not any more. */
+static void
+note_token(struct gate *gate, struct gate_job *job)
+{
+    struct gate_process *process;
+
+    TAILQ_FOREACH (process, &job->processes, in_job) {
+        if (process->pidfd >= 0)
+            holdings_pay(gate->holdings, process->holding, job->token);
+        if (process->copy)
+            holdings_pay(gate->holdings, process->copy_holding, job->token);
+    }
+}
+
+void
+tokens_free_one(struct gate *gate)
+{
+    struct gate_job *job = (struct gate_job *)queue_shift(&gate->queue);
+
+    job->token = HOLDINGS_NO_TOKEN;
+    note_token(gate, job);
+    tokens_give_back(gate);
+}
+
+bool
+tokens_pay_for_unpaid(struct gate *gate)
+{
+    struct gate_job *job = (struct gate_job *)queue_first_unpaid(&gate->queue);
+
+    if (!job)
+        return false;
+    job->job.pay = PAY_TOKEN;
+    tokens_number(gate, job);
+    note_token(gate, job);
+    return true;
+}
+
+void
+tokens_renew(struct gate *gate, unsigned tokens)
+{
+    const struct client *client = gate->plan->client;
+    bool is_paid = gate->plan->may_be_paid_later
+                       ? implicit_is_paid(gate->plan->client, IMPLICIT_AUTO, false)
+                       : gate->plan->rules.is_implicit_paid;
+    unsigned unused = queue_renew(&gate->queue, is_paid, tokens);
+    struct job *job;
+
+    TAILQ_FOREACH (job, &gate->queue.running, in_queue) {
+        struct gate_job *running = (struct gate_job *)job;
+        running->token = HOLDINGS_NO_TOKEN;
+        if (job->pay == PAY_TOKEN)
+            tokens_number(gate, running);
+        note_token(gate, running);
+    }
+    gate->is_server_gone = gate->is_claim_awaited = false;
+    message("tokens come from %s now", client_name(client));
+    while (unused-- > 0 && !gate->is_server_gone)
+        tokens_give_back(gate);
+    while (queue_first_unpaid(&gate->queue) && tokens_borrow(gate))
+        tokens_pay_for_unpaid(gate);
+}
