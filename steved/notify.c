@@ -5,45 +5,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/packet.h"
+#include "libjobserver/program/service.h"
 #include "libjobserver/program/usage.h"
 #include "steved/options.h"
 
 /* An hour. */
 #define WATCHDOG_MAX_US UINT64_C(3600000000)
-
-static int
-connect_to(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    size_t length = strlen(path);
-
-    if ((path[0] != '/' && path[0] != '@') || length >= sizeof(address.sun_path)) {
-        message("NOTIFY_SOCKET '%s' is neither a path nor an abstract name", path);
-        return -EINVAL;
-    }
-    memcpy(address.sun_path, path, length);
-    if (path[0] == '@')
-        address.sun_path[0] = '\0';
-    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, size) == 0)
-        return fd;
-    int error = -errno;
-    if (fd >= 0)
-        close(fd);
-    message_errno(error, "notify %s", path);
-    return error;
-}
 
 static int
 take_over(const char *path)
@@ -64,8 +39,8 @@ notify_open(struct notify *notify)
 
     if (!path || !path[0])
         return 0;
-    int fd =
-        strncmp(path, NOTIFY_BY_FD, strlen(NOTIFY_BY_FD)) == 0 ? take_over(path) : connect_to(path);
+    int fd = strncmp(path, NOTIFY_BY_FD, strlen(NOTIFY_BY_FD)) == 0 ? take_over(path)
+                                                                    : service_connect(path);
     if (fd < 0)
         return fd;
     notify->fd = fd;

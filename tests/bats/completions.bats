@@ -35,13 +35,14 @@ program() {
     case $1 in
     jobwrap) echo "$JOBWRAP" ;;
     jobgate) echo "$BUILD/ninja-shim/jobgate" ;;
+    stevefarm) echo "$BUILD/stevefarm/$1" ;;
     *) echo "$BUILD/steved/$1" ;;
     esac
 }
 
 @test 'every option of --help is completed' {
     local name options shell
-    for name in jobwrap jobgate steved stevectl; do
+    for name in jobwrap jobgate steved stevectl stevefarm; do
         mapfile -t options < <("$(program "$name")" --help | grep -oE '^ +(-., )?--[a-z-]+' | grep -oE -- '--[a-z-]+')
         [ ${#options[@]} -ge 3 ]
         for shell in bash zsh fish; do

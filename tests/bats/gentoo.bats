@@ -66,11 +66,13 @@ usr/bin/jobserver-emerge
 usr/bin/jobwrap
 usr/bin/stevectl
 usr/bin/steved
+usr/bin/stevefarm
 usr/include/steved/protocol.h
 usr/lib/modules-load.d/steved.conf
 usr/lib/systemd/system/steved.service
 usr/lib/systemd/user/steved-unmount.service
 usr/lib/systemd/user/steved.service
+usr/lib/systemd/user/stevefarm@.service
 usr/lib/sysusers.d/steved.conf
 usr/lib/tmpfiles.d/jobwrap-portage.conf
 usr/lib/tmpfiles.d/jobwrap.conf
@@ -95,11 +97,13 @@ usr/share/bash-completion/completions/jobserver-emerge
 usr/share/bash-completion/completions/jobwrap
 usr/share/bash-completion/completions/stevectl
 usr/share/bash-completion/completions/steved
+usr/share/bash-completion/completions/stevefarm
 usr/share/fish/vendor_completions.d/jobgate.fish
 usr/share/fish/vendor_completions.d/jobserver-emerge.fish
 usr/share/fish/vendor_completions.d/jobwrap.fish
 usr/share/fish/vendor_completions.d/stevectl.fish
 usr/share/fish/vendor_completions.d/steved.fish
+usr/share/fish/vendor_completions.d/stevefarm.fish
 usr/share/jobwrap/portage/bashrc
 usr/share/jobwrap/portage/make.conf
 usr/share/man/man1/jobgate.1
@@ -110,12 +114,14 @@ usr/share/man/man1/stevectl.1
 usr/share/man/man5/steved.conf.5
 usr/share/man/man7/jobserver.7
 usr/share/man/man8/steved.8
+usr/share/man/man8/stevefarm.8
 usr/share/pkgconfig/steved.pc
 usr/share/zsh/site-functions/_jobgate
 usr/share/zsh/site-functions/_jobserver-emerge
 usr/share/zsh/site-functions/_jobwrap
 usr/share/zsh/site-functions/_stevectl
 usr/share/zsh/site-functions/_steved
+usr/share/zsh/site-functions/_stevefarm
 END
 }
 
@@ -178,13 +184,13 @@ builds_without() {
             return 1
         fi
     done
-    # The others are all there: without those for Portage, shells, readers and service managers they are fifteen.
+    # The others are all there: without those for Portage, shells, readers and service managers they are sixteen.
     echo "$files"
-    [ "$(wc -l <<<"$files")" = $((15 - $#)) ]
+    [ "$(wc -l <<<"$files")" = $((16 - $#)) ]
 }
 
 @test 'each part can be left out, and the rest builds' {
-    builds_without steved usr/bin/steved usr/bin/stevectl
+    builds_without steved usr/bin/steved usr/bin/stevectl usr/bin/stevefarm
     builds_without jobwrap usr/bin/jobwrap usr/libexec/jobwrap/jobwrap-memory-history
     builds_without ninja-shim usr/bin/jobgate usr/libexec/jobwrap/shims/{ninja,ninja-build,samu,make,gmake,remake,cargo,cmake}
 }

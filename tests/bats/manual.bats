@@ -74,7 +74,7 @@ stands_in() {
 
 @test 'manual: a page of ours that is named is there, in that section' {
     local reference
-    for reference in $(grep -rhoE '\*?(jobgate|jobserver|jobserver-emerge|jobwrap|ninja-shim|stevectl|steved|steved\.conf)\*?\([1-9]\)' \
+    for reference in $(grep -rhoE '\*?(jobgate|jobserver|jobserver-emerge|jobwrap|ninja-shim|stevectl|stevefarm|steved|steved\.conf)\*?\([1-9]\)' \
         "$ROOT"/docs "$ROOT"/README.md "$ROOT"/steved "$ROOT"/jobwrap "$ROOT"/ninja-shim "$ROOT"/portage \
         "$ROOT"/libjobserver "$ROOT"/pytest-plugin "$ROOT"/packaging | tr -d '*' | sort -u); do
         echo "$reference"

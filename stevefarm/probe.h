@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * One place where an engine answers, asked once a second over TCP. What comes back is bounded in size and time, and
+ * only answers.h reads it. A place that does not answer has no slots.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <event2/event.h>
+
+#include "stevefarm/engine.h"
+#include "stevefarm/trouble.h"
+
+struct addrinfo;
+
+enum probe_state {
+    PROBE_CLOSED,
+    PROBE_CONNECTING,
+    PROBE_ASKING,
+    PROBE_IDLE, /* connected, and nothing is asked */
+};
+
+struct probe {
+    enum engine_kind kind;
+    const struct place *place; /* the caller's, as long as the probe */
+    struct event_base *base;
+    void (*on_change)(void *context); /* the slots are others now */
+    void *context;
+
+    unsigned slots; /* 0 to SLOTS_MAX */
+    struct trouble trouble;
+
+    enum probe_state state;
+    int64_t begun_ns; /* to connect, or to ask */
+    struct addrinfo *addresses, *next;
+    int fd; /* -1: PROBE_CLOSED */
+    struct event *event;
+    char *answer; /* ends in a NUL */
+    size_t length;
+};
+
+void probe_init(struct probe *probe, struct event_base *base, enum engine_kind kind,
+                const struct place *place, void (*on_change)(void *context), void *context);
+/* Once a second: asks, or gives up what has not been answered in time; and tells of trouble. May wait for the system's
+ * resolver of names, and while it does SIGTERM, SIGINT and SIGHUP, which are blocked otherwise, end the program. */
+void probe_tick(struct probe *probe, int64_t now_ns);
+void probe_close(struct probe *probe);
