@@ -69,7 +69,7 @@ def read_statuses(directory: Path) -> dict[int, int]:
 def missing_tokens(stevectl: str, fifo: str) -> str:
     """All but ours lie in the FIFO, or are free until somebody reads there.
 
-    Between two looks we do not have the FIFO open: whoever has it open may hold any number of tokens,
+    It is not open between two looks: a process that has it open may hold any number of tokens,
     so that none can be known to be lost.
     """
     deadline = time.monotonic() + BACK_S
