@@ -166,6 +166,7 @@ heavy_pair() {
         [ "$signal" = INT ] || kill -TERM "$make"
         [ "$signal" = TERM ] || kill -INT -- "-$make"
         status_of "$spawned"
+        echo "$signal: status $status: $(cat said)"
         [ "$status" = "$code" ]
         [ "$(grep -c "^make: .*first.o\] $word" said)" = 1 ]
         [ "$(grep -c "^make: .*second.o\] $word" said)" = 1 ]
