@@ -150,7 +150,7 @@ END
 
 # heavy_pair MS: the first is the oldest for certain; the second is put off.
 heavy_pair() {
-    jobs Makefile begun '-DMS=200' first "-DMIB=150 -DMS=500 -DHOLD_MS=$1" second "-DMIB=150 -DMS=800 -DHOLD_MS=$1"
+    jobs Makefile begun '-DMS=200' first "-DMIB=150 -DMS=1000 -DHOLD_MS=$1" second "-DMIB=150 -DMS=1600 -DHOLD_MS=$1"
     echo 'second.o: begun.o' >>Makefile
 }
 
