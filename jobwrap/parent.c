@@ -15,7 +15,7 @@ static void
 withhold(struct parent *parent, const struct options *options, const char *why)
 {
     parent->is_withheld = true;
-    message("%s; no parent jobserver, %s", why ? why : "the jobserver in MAKEFLAGS is not for us",
+    message("%s; no parent jobserver, %s", why ? why : ENVIRONMENT_WITHHELD,
             options->jobs ? "so -j is the number of jobs" : "using -j1");
 }
 
