@@ -85,8 +85,8 @@ parent_set_weight(const struct parent *parent, unsigned weight)
         return;
     int result = client_set_weight(client, weight);
     if (result == -EPERM)
-        message("--weight=%u at %s: more than %u is for root and the server's own user", weight,
-                client_name(client), STEVED_WEIGHT_DEFAULT);
+        message("--weight=%u at %s: only root and the server's own user may set more than %u",
+                weight, client_name(client), STEVED_WEIGHT_DEFAULT);
     else if (result < 0)
         message("--weight=%u at %s: %s", weight, client_name(client),
                 result == -ENOTTY  ? "it does not support weights"
