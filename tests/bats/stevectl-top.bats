@@ -29,8 +29,8 @@ on_screen() {
     local columns=$1 rows=$2
     shift 2
     in_tmux new-session -d -s top -x "$columns" -y "$rows" \
-        bash -c 'before=$(stty -g); echo before; "$@"; echo "status $?"
-        [ "$before" = "$(stty -g)" ] && echo sane; exec sleep 60' - "$@"
+        bash -c 'before=$(stty -g); echo before; "$@"; status=$?
+        [ "$before" != "$(stty -g)" ] || echo sane; echo "status $status"; exec sleep 60' - "$@"
 }
 
 # start_top COLUMNS ROWS [VARIABLE=VALUE...]
