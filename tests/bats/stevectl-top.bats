@@ -30,8 +30,8 @@ on_screen() {
     local columns=$1 rows=$2
     shift 2
     in_tmux new-session -d -s top -x "$columns" -y "$rows" \
-        bash -c 'trap : INT; before=$(stty -g); echo before; "$@"; echo "status $?"
-        [ "$before" = "$(stty -g)" ] && echo sane; exec sleep 60' - "$@"
+        bash -c 'trap : INT; before=$(stty -g); echo before; "$@"; status=$?
+        [ "$before" != "$(stty -g)" ] || echo sane; echo "status $status"; exec sleep 60' - "$@"
 }
 
 # start_top COLUMNS ROWS [VARIABLE=VALUE...]
@@ -237,7 +237,7 @@ is_left_silent() {
     wait_for 20 shows '^the server does not answer; q quits'
     press "$2"
     wait_for 20 shows "^status $3"
-    wait_for 20 shows '^sane'
+    shows '^sane'
     kill -s CONT "$1"
     in_tmux kill-session -t top
 }
