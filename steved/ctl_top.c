@@ -64,7 +64,7 @@ struct top {
     bool is_silent; /* the server, which has not answered yet */
     bool is_gone;   /* the server, which is looked for by `next` */
     struct server_events next;
-    int error; /* what has ended us, or 0 */
+    int error;      /* what has ended us, or 0 */
     int signals_fd; /* signalfd(2): what ends us */
     int ended_by;
 
@@ -283,8 +283,7 @@ watch_server(struct top *top)
 {
     if (ask_server(top, begin_to_watch, NULL) < 0)
         return 0;
-    top->events =
-        event_new(top->base, top->asker.events_fd, EV_READ | EV_PERSIST, on_events, top);
+    top->events = event_new(top->base, top->asker.events_fd, EV_READ | EV_PERSIST, on_events, top);
     return top->events && event_add(top->events, NULL) == 0 ? 0 : -ENOMEM;
 }
 
@@ -744,10 +743,8 @@ show(struct top *top)
 int
 ctl_top(struct ctl_server *server, int argc, char **argv)
 {
-    struct top top = {.server = server,
-                      .is_named = server->path != NULL,
-                      .next = {-1, -1, -1},
-                      .signals_fd = -1};
+    struct top top = {
+        .server = server, .is_named = server->path != NULL, .next = {-1, -1, -1}, .signals_fd = -1};
 
     if (argc > 0) {
         message("top takes no argument, not '%s'", argv[argc - 1]);

@@ -135,8 +135,8 @@ END
     start_steved --jobs 1
     server=$(steved_get pid)
     watch json "$SERVER" --json
-    spawn "$STEVECTL" --server "$SERVER" status -w >status
-    wait_for 20 test -s status
+    spawn "$STEVECTL" --server "$SERVER" status -w >table
+    wait_for 20 test -s table
     kill -s STOP "$server"
     for command in status metrics 'get jobs' 'weight 1 50'; do
         # shellcheck disable=SC2086 # words
