@@ -133,7 +133,7 @@ hold() {
     wait_for 10 shows 'sort \(by waiting\)'
     # What cannot be is said, and nothing has changed.
     for _ in 1 2 3 4 5; do press -; done
-    wait_for 10 shows '^set jobs=0: out of its range'
+    wait_for 10 shows '^set jobs=0: out of range'
     [ "$(steved_get jobs)" = 1 ]
     press q
     wait_for 10 shows '^status 0'
