@@ -265,7 +265,7 @@ is_left_silent() {
 }
 
 @test 'a jobwrap that is stopped: likewise' {
-    local key SERVER
+    local SERVER
     spawn "$JOBWRAP" -j4 --parent=none --style=fifo -- sh -c 'echo "$JOBWRAP_FIFO" >server.new; mv server.new server; exec sleep 60'
     wait_for 10 test -e server
     SERVER=$(cat server)
