@@ -18,8 +18,7 @@
 int
 replay_greeting(struct session *session)
 {
-    const struct state_greeting *greeting =
-        state_greeting(session->server->state, session->number);
+    const struct state_greeting *greeting = state_greeting(session->server->state, session->number);
 
     session->is_taking_over = true;
     if (greeting->answer_size > 0)
@@ -39,7 +38,8 @@ replay_greeting(struct session *session)
 static void
 answer_again(const struct session *session, const void *answer, size_t size)
 {
-    if (size > 0 && session->is_inherited && write(session->channel.fd, answer, size) < 0 && errno != ENOENT)
+    if (size > 0 && session->is_inherited && write(session->channel.fd, answer, size) < 0 &&
+        errno != ENOENT)
         message_errno(errno, "take over: answer");
 }
 
@@ -107,8 +107,7 @@ replay(struct session sessions[STATE_FILES_MAX], const void *request, uint32_t n
     struct server *server = sessions->server;
     struct session *session = &sessions[state_session(server->state)];
 
-    if (session->is_inherited &&
-        may_be_tried(session, request, state_try(server->state, number)))
+    if (session->is_inherited && may_be_tried(session, request, state_try(server->state, number)))
         session_process(session, request);
     else
         state_request_done(server->state);

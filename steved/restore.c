@@ -217,8 +217,7 @@ restore_server(struct server *server)
     const struct state_serial *serial = state_row(server->state, STATE_SERIAL, 0);
     struct options *options = &server->options;
 
-    if (state_rows(server->state, STATE_SERVER) == 0 ||
-        !memchr(row->name, 0, sizeof(row->name)) ||
+    if (state_rows(server->state, STATE_SERVER) == 0 || !memchr(row->name, 0, sizeof(row->name)) ||
         (!row->is_mount && !options_is_device(row->name))) {
         message("take over: the state does not say what is served");
         return -EINVAL;

@@ -33,7 +33,7 @@ LIST_HEAD(openings, opening);
 struct file {
     struct server *server;
     unsigned number;
-    struct class_spec spec; /* of a class: its name, and what the command line says */
+    struct class_spec spec;  /* of a class: its name, and what the command line says */
     struct channel *channel; /* to the kernel; of a mount all have the same */
     struct pool *pool;
     struct openings openings;

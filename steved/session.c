@@ -213,7 +213,8 @@ on_answer(int fd, struct iovec *parts, int count, void *userdata)
         return -1;
     }
     if (session->is_taking_over) {
-        session->is_refused = !is_same_greeting(state_greeting(state, session->number), answer, size);
+        session->is_refused =
+            !is_same_greeting(state_greeting(state, session->number), answer, size);
         return (ssize_t)size;
     }
     /* Notices have no number: one more than there is need for does no harm. */

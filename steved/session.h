@@ -31,7 +31,7 @@ struct session_calls {
 struct session {
     struct channel channel; /* first, for answers.c */
     struct server *server;  /* for requests.h */
-    unsigned number;        /* of the file whose device it is; a mount's is that of all, and has 0 */
+    unsigned number; /* of the file whose device it is; a mount's is that of all, and has 0 */
     struct fuse_session *fuse;            /* also of a CUSE device; NULL: none yet */
     const struct fuse_in_header *request; /* the one that is being served; NULL: none is */
     bool is_initialised;                  /* the kernel has greeted us */

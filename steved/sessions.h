@@ -17,8 +17,7 @@ int sessions_open(struct session sessions[STATE_FILES_MAX]);
 /* They are there already, open as `fds`, which are the sessions' from now on. The device of a class that has none (-1) is
  * made anew, or the class withdrawn. 0; -EINVAL: that does not go with the state; or another negative errno; after having
  * said it. */
-int sessions_take_over(struct session sessions[STATE_FILES_MAX],
-                       const int fds[STATE_FILES_MAX]);
+int sessions_take_over(struct session sessions[STATE_FILES_MAX], const int fds[STATE_FILES_MAX]);
 /* The next server will need them: those that are not inherited. 0, or a negative errno after having said it. */
 int sessions_store(const struct session sessions[STATE_FILES_MAX], const struct notify *notify);
 /* It will not, nor those that were inherited as `fds`. */

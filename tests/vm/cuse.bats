@@ -173,8 +173,9 @@ assert poll.poll(0) == []' "$DEVICE"
 }
 
 @test 'ioctls of wrong sizes and with garbage' {
-    start_device --jobs 3
+    start_device --jobs 3 --class remote=3
     /usr/bin/python3 "$CLIENT" bad_ioctls "$DEVICE"
+    /usr/bin/python3 "$CLIENT" bad_ioctls_of_class "$DEVICE-remote" remote
     nothing_is_held
 }
 
@@ -479,8 +480,8 @@ takes() {
     kill -s KILL "$(pgrep -P "$holder")" "$holder"
     wait_for 10 steved_has remote.free 5
     unset JOBWRAP_CLASSES
-    [ "$("$JOBWRAP" -- sh -c '"$JOBWRAP" -- "$0" remote echo "$JOBWRAP_CLASSES"' "$BUILD/tests/lib/with-class")" = \
-        "$DEVICE-" ]
+    run -0 --separate-stderr "$JOBWRAP" -- "$BUILD/tests/lib/with-class" remote sh -c 'echo "$JOBWRAP_CLASSES"'
+    [ "$output" = "$DEVICE-" ]
     stop "$STEVED_PID"
     wait_for 10 is_gone "$DEVICE-remote"
     wait_for 10 is_gone "$DEVICE-link"
