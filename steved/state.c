@@ -86,7 +86,7 @@ static const struct table file_tables[STATE_FILE_TABLES] = {
 };
 
 static const struct table server_tables[STATE_TABLES - STATE_SERVER] = {
-    [STATE_SERVER - STATE_SERVER] = {sizeof(struct state_server), 1},
+    [0] = {sizeof(struct state_server), 1},
     [STATE_SERIAL - STATE_SERVER] = {sizeof(struct state_serial), 1},
     [STATE_WAITER - STATE_SERVER] = {sizeof(struct state_waiter), OPENINGS_MAX},
 };
@@ -436,8 +436,10 @@ state_put(struct state *state, enum state_table table, uint32_t number, const vo
 void
 state_drop(struct state *state, enum state_table table, uint32_t number)
 {
-    static const unsigned char zeros[sizeof(struct pool_row)];
+    static const unsigned char zeros[sizeof(struct state_waiter)];
 
+    static_assert(sizeof(struct pool_row) <= sizeof(zeros), "the largest rows that end");
+    assert(table_of(table).size <= sizeof(zeros));
     state_put(state, table, number, zeros, table_of(table).size);
 }
 
