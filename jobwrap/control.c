@@ -217,7 +217,12 @@ open_pipe(int *fd, int *passed)
 static int
 move_to_class(struct connection *connection, struct job_class *job_class)
 {
+    const bool claimed = claims_beside(connection);
+
     leave_pool(connection);
+    connection->is_beside = false;
+    if (claimed)
+        tell_who_may_claim(connection->control);
     connection->job_class = job_class;
     connection->pool = job_class->pool;
     return join_pool(connection);

@@ -4,7 +4,7 @@
 
 /*
  * What steved understands on its file (/dev/steve, or DIR/jobserver of a FUSE mount), and on the file of each
- * of its classes (DIR/NAME), besides read, write and poll: see docs/protocol.md. Installed as <steved/protocol.h>. Every structure has the
+ * of its classes (/dev/steve-NAME, DIR/NAME), besides read, write and poll: see docs/protocol.md. Installed as <steved/protocol.h>. Every structure has the
  * same layout for 32 and 64 bit callers. Reserved members are 0.
  *
  * Errors common to all: ENOTTY (unknown to this server, or the file is another server's), EINVAL (a

@@ -272,7 +272,7 @@ configure_by_ebuild() {
     # What the sandbox's parser takes: assignments of a quoted value, nothing else.
     run ! grep -vE '^(#.*|SANDBOX_WRITE="[^"]+")$' "$INSTALLED/etc/sandbox.d/90steve"
     [ "$(sed -n 's/^SANDBOX_WRITE=//p' "$INSTALLED/etc/sandbox.d/90steve" | tr '\n' ' ')" = \
-        '"/dev/steve" "/run/jobwrap" "/var/cache/jobwrap" "${JOBWRAP_FIFO}" ' ]
+        '"/dev/steve" "/dev/steve-remote" "/dev/steve-link" "/run/jobwrap" "/var/cache/jobwrap" "${JOBWRAP_FIFO}" ' ]
 }
 
 # units FOLDER: those of systemd, with the steved that was built.
