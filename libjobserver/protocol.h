@@ -278,12 +278,12 @@ enum steved_event_kind {
     STEVED_EVENT_MEMORY,
 
     /* From here on told by a gate, whose process is `pid`; `job` is its number among the gate's. */
-    STEVED_EVENT_JOB_WAITS, /* `status`: for what: STEVED_WAITS_FOR_* */
-    /* `name`; duration_ns: how long it had waited; expected_bytes; `count`: 1: a token paid for it, 0: the implicit
-     * slot, or who has started it takes tokens itself. */
+    STEVED_EVENT_JOB_WAITS, /* `status`: for what: STEVED_WAITS_FOR_*; job_class: of which a token is missing */
+    /* `name`; duration_ns: how long it had waited; expected_bytes; job_class: the first of those whose tokens it has;
+     * `count`: STEVED_RUNS_ON_*. */
     STEVED_EVENT_JOB_STARTED,
     /* `name`; `status` as of waitpid(2), -1: nobody knows; duration_ns: how long it ran, 0: it never did; bytes: the
-     * most that it had, 0: nobody knows; expected_bytes. */
+     * most that it had, 0: nobody knows; expected_bytes; job_class, `count`: as when it started. */
     STEVED_EVENT_JOB_ENDED,
     STEVED_EVENT_JOB_PUT_OFF, /* killed, or never let go on, to be run again; bytes: what it had */
     STEVED_EVENT_JOB_STOPPED, /* by SIGSTOP, since memory is short; bytes */
@@ -298,6 +298,9 @@ enum steved_event_kind {
 #define STEVED_RETURN_PASSED_ON 2   /* to who has claimed it: see STEVED_GRANT_PASSED_ON */
 #define STEVED_WAITS_FOR_TOKEN 1
 #define STEVED_WAITS_FOR_MEMORY 2
+#define STEVED_RUNS_ON_SLOT 0 /* the implicit one; or who has started it takes tokens itself */
+#define STEVED_RUNS_ON_TOKEN 1
+#define STEVED_RUNS_ON_CLASSES 2 /* on tokens of classes alone */
 #define STEVED_EVENT_NAME_SIZE 64
 struct steved_event {
     __u64 time_ns; /* CLOCK_MONOTONIC, when the server was told; of jobs: see STEVED_IOC_TELL */
