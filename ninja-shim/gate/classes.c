@@ -281,31 +281,44 @@ gate_classes_sum_up(const struct gate *gate, struct gate_job *job)
     job->job.besides = needs.besides << 1;
 }
 
-static void
+/* false: it has no command line. */
+static bool
 read_needs(struct gate *gate, struct gate_process *process)
 {
     struct gate_classes *classes = &gate->classes;
 
-    if (has_room_for_words(classes) &&
-        process_arguments(process->pid, classes->text, COMMAND_SIZE, classes->words, WORDS_MAX) > 0)
+    if (!has_room_for_words(classes))
+        return true;
+    ssize_t words =
+        process_arguments(process->pid, classes->text, COMMAND_SIZE, classes->words, WORDS_MAX);
+    if (words > 0)
         process->needs = class_rules_needs(gate->plan->class_rules, classes->words);
+    return words != 0;
 }
 
-/* Until a process has executed, its command line is its parent's. */
+/* Until a process has executed, its command line is its parent's; while it does so, there is none for a moment. What
+ * stands still has done so, and before Linux 5.18 it may really have none. */
+static bool
+try_to_read_needs(struct gate *gate, struct gate_process *process)
+{
+    struct process_info info;
+
+    if (process_info(process->pid, &info) < 0)
+        return true;
+    return info.has_executed &&
+           (read_needs(gate, process) || info.state == 'T' || info.state == 't');
+}
+
 bool
 gate_classes_look_up(struct gate *gate, struct gate_process *process)
 {
     struct gate_job *job = process->job;
     const bool was_unknown = job->job.is_unknown;
-    struct process_info info;
 
     if (process->is_looked_up || job->job.state != JOB_WAITING ||
         (!gate->classes.there && !was_unknown))
         return false;
-    int result = process_info(process->pid, &info);
-    process->is_looked_up = result < 0 || info.has_executed;
-    if (result == 0 && info.has_executed)
-        read_needs(gate, process);
+    process->is_looked_up = try_to_read_needs(gate, process);
     gate_classes_sum_up(gate, job);
     return was_unknown && !job->job.is_unknown;
 }
