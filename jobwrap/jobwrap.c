@@ -12,6 +12,7 @@
 #include "jobwrap/result_file.h"
 #include "jobwrap/tree.h"
 #include "jobwrap/waiting.h"
+#include "libjobserver/environment.h"
 #include "libjobserver/memory/mode.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/numbers.h"
@@ -211,15 +212,36 @@ tell_memory(const struct jobwrap *jobwrap)
         private_fifo_tell_memory(&jobwrap->fifo, mode);
 }
 
+/* What jobs are told to be of: by number, those that the command is told of. */
+static void
+list_classes(const struct jobwrap *jobwrap, struct steved_classes *classes)
+{
+    const struct class_specs *own = &jobwrap->options.classes;
+    const struct launch *launch = &jobwrap->launch;
+    const char *prefix = launch->inherits_classes ? environment_classes() : launch->classes;
+
+    *classes = (struct steved_classes){.count = own->count};
+    for (unsigned i = 0; i < own->count; i++) {
+        memcpy(classes->classes[i].name, own->specs[i].name, STEVED_CLASS_NAME_SIZE);
+        classes->classes[i].jobs = own->specs[i].jobs;
+    }
+    if (own->count == 0 && prefix)
+        environment_list_classes(prefix, classes);
+}
+
 static bool
 open_recorder(struct jobwrap *jobwrap)
 {
     const struct options *options = &jobwrap->options;
+    struct recorder_plan plan = {.command = options->command,
+                                 .trace_file = options->trace_file,
+                                 .jobs = jobwrap->jobs,
+                                 .is_pool = !jobwrap->parent.jobserver.client};
 
     if (!options_shows_jobs(options))
         return true;
-    jobwrap->recorder = recorder_open(options->command, options->trace_file, jobwrap->jobs,
-                                      !jobwrap->parent.jobserver.client);
+    list_classes(jobwrap, &plan.classes);
+    jobwrap->recorder = recorder_open(&plan);
     jobwrap->report.recorder = jobwrap->recorder;
     return jobwrap->recorder;
 }

@@ -845,8 +845,11 @@ client_get_classes(struct client *client, struct steved_classes *classes)
         return result;
     if (classes->count > STEVED_CLASSES_MAX)
         return -EIO;
-    for (unsigned i = 0; i < classes->count; i++)
+    for (unsigned i = 0; i < classes->count; i++) {
         classes->classes[i].name[STEVED_CLASS_NAME_SIZE - 1] = '\0';
+        if (!class_name_is_valid(classes->classes[i].name))
+            return -EIO;
+    }
     return 0;
 }
 

@@ -66,6 +66,9 @@ const char *environment_classes(void);
 /* The same of this server, if it has classes; else NULL. To be freed. */
 char *environment_classes_of(struct client *server);
 
+/* The classes that whoever serves them at this prefix has, by their numbers; none, if it cannot be asked. */
+void environment_list_classes(const char *prefix, struct steved_classes *classes);
+
 /* The file with the rules of classes, JOBWRAP_CLASS_RULES; NULL: none. The environment's. */
 const char *environment_class_rules(void);
 

@@ -229,7 +229,14 @@ is_another() {
     done
     refuses 2 "$STEVED" --mount "$BATS_TEST_TMPDIR/none" --class a=1 --class b=1 --class c=1 --class d=1 \
         --class e=1 --class f=1 --class g=1 --class h=1 --class i=1
-    [ "$stderr" = "steved: --class: 'i=1' is not one of at most 8 classes" ]
+    [ "$stderr" = "steved: --class: 'i=1' is not allowed: a server has at most 8 classes" ]
+    refuses 2 "$JOBWRAP" --class a=1 --class b=1 --class c=1 --class d=1 --class e=1 --class f=1 --class g=1 \
+        --class h=1 --class a=2 --class i=1 touch run
+    [ "$stderr" = "jobwrap: --class: 'i=1' is not allowed: a server has at most 8 classes" ]
+    printf 'class = %s=1\n' {a..i} >"$BATS_TEST_TMPDIR/conf"
+    refuses 2 "$STEVED" --config "$BATS_TEST_TMPDIR/conf" --mount "$BATS_TEST_TMPDIR/none"
+    [[ $stderr == *"'i=1' is not allowed: a server has at most 8 classes" ]]
+    [ ! -e run ]
     [ ! -e "$BATS_TEST_TMPDIR/none" ]
 }
 
