@@ -175,6 +175,36 @@ decide_idle(struct relay_policy *policy, const struct relay_view *view, int64_t 
     decide_borrowing(policy, view, now_ns, step);
 }
 
+/* A job that has run elsewhere goes on, or was killed. Who would start another one is served after it. */
+static bool
+decide_missing(const struct relay_view *view, struct relay_step *step)
+{
+    if (view->missing == 0)
+        return false;
+    if (view->lying > 0) {
+        step->action = RELAY_PAY;
+        step->count = view->lying < view->missing ? view->lying : view->missing;
+        return true;
+    }
+    if (!view->is_parent_empty) {
+        step->action = RELAY_COVER;
+        step->count = view->missing;
+        return true;
+    }
+    step->watches_parent = step->watches_fifo = true;
+    return false;
+}
+
+static bool
+decide_void(const struct relay_view *view, struct relay_step *step)
+{
+    if (view->on_loan == 0 || view->lying <= view->held)
+        return false;
+    step->action = RELAY_VOID;
+    step->count = view->lying - view->held;
+    return true;
+}
+
 struct relay_step
 relay_policy_next(struct relay_policy *policy, const struct relay_view *view, int64_t now_ns)
 {
@@ -186,7 +216,7 @@ relay_policy_next(struct relay_policy *policy, const struct relay_view *view, in
         step.count = view->lying - view->borrowed;
         return step;
     }
-    if (decide_return(view, &step) || decide_surplus(policy, view, now_ns, &step) ||
+    if (decide_missing(view, &step) || decide_void(view, &step) || decide_return(view, &step) || decide_surplus(policy, view, now_ns, &step) ||
         decide_borrowing(policy, view, now_ns, &step))
         return step;
     decide_idle(policy, view, now_ns, &step);

@@ -11,17 +11,21 @@
 #include "jobwrap/shims.h"
 #include "libjobserver/program/program.h"
 
+#define LAUNCHERS "/launchers"
+#define COMPILERS "/compilers"
+
 int
-shims_prepend_path(const char *directory)
+shims_prepend_path(const char *directories)
 {
     const char *old = getenv("PATH");
-    size_t length = strlen(directory);
+    size_t length = strlen(directories);
     char *path;
 
     /* A jobwrap around us has done it. */
-    if (old && strncmp(old, directory, length) == 0 && (old[length] == ':' || old[length] == '\0'))
+    if (old && strncmp(old, directories, length) == 0 &&
+        (old[length] == ':' || old[length] == '\0'))
         return 0;
-    if (asprintf(&path, "%s:%s", directory, old ? old : _PATH_DEFPATH) < 0)
+    if (asprintf(&path, "%s:%s", directories, old ? old : _PATH_DEFPATH) < 0)
         return -ENOMEM;
     int result = setenv("PATH", path, 1) < 0 ? -errno : 0;
     free(path);
@@ -45,8 +49,8 @@ holds_programs(const char *directory)
     return found;
 }
 
-char *
-shims_find(void)
+static char *
+find_directory(void)
 {
     char *program = program_directory(), *beside = NULL;
 
@@ -57,4 +61,55 @@ shims_find(void)
         return beside;
     free(beside);
     return holds_programs(SHIMS_DIRECTORY) ? strdup(SHIMS_DIRECTORY) : NULL;
+}
+
+/* The program on PATH that is run by the name of a compiler. */
+static bool
+is_launcher(const char *compiler)
+{
+    static const char *const launchers[] = {"icecc", "distcc", "recc", "sccache"};
+    char *found = program_find(compiler), *real = found ? realpath(found, NULL) : NULL;
+    const char *slash = real ? strrchr(real, '/') : NULL;
+    bool is_one = false;
+
+    for (size_t i = 0; slash && i < sizeof(launchers) / sizeof(launchers[0]); i++)
+        is_one = is_one || strcmp(slash + 1, launchers[i]) == 0;
+    free(found);
+    free(real);
+    return is_one;
+}
+
+static bool
+are_compilers_links(void)
+{
+    static const char *const compilers[] = {"cc", "c++", "gcc", "g++", "clang", "clang++"};
+
+    for (size_t i = 0; i < sizeof(compilers) / sizeof(compilers[0]); i++)
+        if (is_launcher(compilers[i]))
+            return true;
+    return false;
+}
+
+/* Frees `directory`. */
+static char *
+add_farm(char *directory)
+{
+    char *all;
+    int length = are_compilers_links()
+                     ? asprintf(&all, "%s" COMPILERS ":%s" LAUNCHERS ":%s", directory, directory,
+                                directory)
+                     : asprintf(&all, "%s" LAUNCHERS ":%s", directory, directory);
+
+    if (length < 0)
+        return directory;
+    free(directory);
+    return all;
+}
+
+char *
+shims_find(bool has_farm)
+{
+    char *directory = find_directory();
+
+    return directory && has_farm ? add_farm(directory) : directory;
 }

@@ -2,9 +2,8 @@
 #pragma once
 
 /*
- * What a process is told of its jobserver: MAKEFLAGS, CARGO_MAKEFLAGS, JOBWRAP_FIFO, JOBWRAP_JOBS, JOBWRAP_CLASSES and
- * JOBWRAP_CLASS_RULES,
- * written and read here alone; and the one order in which a server is looked for. Functions return 0
+ * What a process is told of its jobserver: MAKEFLAGS, CARGO_MAKEFLAGS, JOBWRAP_FIFO, JOBWRAP_JOBS, JOBWRAP_CLASSES,
+ * JOBWRAP_CLASS_RULES and JOBWRAP_CLASS_GATE, written and read here alone; and the one order in which a server is looked for. Functions return 0
  * or a negative errno unless they say otherwise.
  */
 
@@ -65,7 +64,13 @@ char *environment_classes_of(struct client *server);
 /* The file with the rules of classes, JOBWRAP_CLASS_RULES; NULL: none. The environment's. */
 const char *environment_class_rules(void);
 
+/* Are we a job of a gate that sees to the tokens of classes? JOBWRAP_CLASS_GATE. */
+bool environment_has_class_gate(void);
+
 /* --- telling --- */
+
+/* JOBWRAP_CLASS_GATE: for what starts jobs behind such a gate; and for what starts jobs of its own below one. */
+int environment_set_class_gate(bool has_one);
 
 /* JOBWRAP_CLASS_RULES, as an absolute path. */
 int environment_set_class_rules(const char *path);
