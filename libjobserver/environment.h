@@ -64,12 +64,12 @@ char *environment_classes_of(struct client *server);
 /* The file with the rules of classes, JOBWRAP_CLASS_RULES; NULL: none. The environment's. */
 const char *environment_class_rules(void);
 
-/* Are we a job of a gate that sees to the tokens of classes? JOBWRAP_CLASS_GATE. */
+/* Does somebody around us, a gate or a launcher's shim, see to the tokens of classes? JOBWRAP_CLASS_GATE. */
 bool environment_has_class_gate(void);
 
 /* --- telling --- */
 
-/* JOBWRAP_CLASS_GATE: for what starts jobs behind such a gate; and for what starts jobs of its own below one. */
+/* JOBWRAP_CLASS_GATE, for what runs there; not for what starts jobs of its own there. */
 int environment_set_class_gate(bool has_one);
 
 /* JOBWRAP_CLASS_RULES, as an absolute path. */

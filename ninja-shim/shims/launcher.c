@@ -226,6 +226,8 @@ become_child(const struct shim *shim, pid_t parent)
     if (getppid() != parent)
         raise(SIGKILL);
     give_back_signals(shim);
+    /* It may run a compiler on PATH, before which we stand, too. */
+    environment_set_class_gate(true);
     become_real(shim);
 }
 
