@@ -58,15 +58,15 @@ class Child:
         if self.pid == 0:
             lender = Lender()
             theirs.send(bytes([lender.ask(LEND)]))
-            self.ours.close()
             theirs.recv(1)
             os._exit(0)
         theirs.close()
         self.has_lent = self.ours.recv(1) == b"\1"
 
     def end(self) -> None:
-        self.ours.close()
+        self.ours.send(b"e")
         os.waitpid(self.pid, 0)
+        self.ours.close()
 
 
 def wait_for_bytes(fifo: int, count: int) -> None:
