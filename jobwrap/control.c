@@ -455,8 +455,7 @@ take_back(struct connection *connection)
     if (loan_take_back(control->loans, &connection->loan))
         return 1;
     control->loan_ended(control->argument);
-    return connection->loan.state == LOAN_PAID &&
-           loan_take_back(control->loans, &connection->loan);
+    return connection->loan.state == LOAN_PAID && loan_take_back(control->loans, &connection->loan);
 }
 
 static void

@@ -24,9 +24,9 @@ look(struct relay *relay)
     struct relay_view *view = &relay->view;
 
     view->held = source_held_in_all(relay->source);
-    view->on_loan = relay->loans.active;
+    view->on_loan = loans_bytes(&relay->loans);
     view->missing = loans_missing(&relay->loans);
-    view->borrowed = minus_one(view->held + loans_bytes(&relay->loans));
+    view->borrowed = minus_one(view->held + view->on_loan);
     view->lying = private_fifo_lying(relay->fifo);
     view->others_wait = source_others_wait(relay->source);
     view->excess = source_excess(relay->source);
@@ -87,8 +87,8 @@ static void
 give_claimed(struct relay *relay)
 {
     /* What lies there beyond what was put in was never lent. */
-    unsigned claimed = source_count_claimed(relay->source,
-                                            lesser(relay->view.lying, relay->view.borrowed));
+    unsigned claimed =
+        source_count_claimed(relay->source, lesser(relay->view.lying, relay->view.borrowed));
 
     if (claimed == 0)
         return;
@@ -547,8 +547,7 @@ relay_collect(struct relay *relay)
         collected++;
     if (collector_has_got(&relay->collector))
         collected++;
-    unsigned outstanding =
-        relay->view.borrowed > collected ? relay->view.borrowed - collected : 0;
+    unsigned outstanding = relay->view.borrowed > collected ? relay->view.borrowed - collected : 0;
     /* Who runs elsewhere uses none. */
     return lesser(outstanding, source_held(relay->source));
 }

@@ -118,7 +118,9 @@ static bool
 decide_borrowing(const struct relay_policy *policy, const struct relay_view *view, int64_t now_ns,
                  struct relay_step *step)
 {
-    if (view->lying >= floating(policy) || view->borrowed >= policy->config.cap)
+    const unsigned tokens = view->borrowed > view->on_loan ? view->borrowed - view->on_loan : 0;
+
+    if (view->lying >= floating(policy) || tokens >= policy->config.cap)
         return false;
     if (policy->is_resting && now_ns < policy->probe_at_ns) {
         step->deadline_ns = min_ns(step->deadline_ns, policy->probe_at_ns);
@@ -129,7 +131,7 @@ decide_borrowing(const struct relay_policy *policy, const struct relay_view *vie
         return false;
     }
     unsigned missing = floating(policy) - view->lying;
-    unsigned allowed = policy->config.cap - view->borrowed;
+    unsigned allowed = policy->config.cap - tokens;
     step->action = RELAY_BORROW;
     step->count = missing < allowed ? missing : allowed;
     return true;
@@ -216,7 +218,8 @@ relay_policy_next(struct relay_policy *policy, const struct relay_view *view, in
         step.count = view->lying - view->borrowed;
         return step;
     }
-    if (decide_missing(view, &step) || decide_void(view, &step) || decide_return(view, &step) || decide_surplus(policy, view, now_ns, &step) ||
+    if (decide_missing(view, &step) || decide_void(view, &step) || decide_return(view, &step) ||
+        decide_surplus(policy, view, now_ns, &step) ||
         decide_borrowing(policy, view, now_ns, &step))
         return step;
     decide_idle(policy, view, now_ns, &step);

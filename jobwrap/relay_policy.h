@@ -35,9 +35,10 @@ struct relay_view {
     unsigned lying;    /* tokens in the FIFO */
     unsigned borrowed; /* that go round in the build; the implicit slot's is not counted */
     unsigned held;     /* by the FIFO's account: what lies there beyond this is nobody's */
-    unsigned on_loan;  /* of what goes round: lent by jobs that run elsewhere (loans.h) */
-    unsigned missing;  /* tokens that must be got back for such jobs */
-    bool is_touched;   /* a client has read or written since the last time */
+    unsigned
+        on_loan; /* of what goes round: for jobs that run elsewhere, whose tokens others have (loans.h) */
+    unsigned missing; /* tokens that must be got back for such jobs */
+    bool is_touched;  /* a client has read or written since the last time */
     /* borrowing was tried in vain, and the parent has not become readable since */
     bool is_parent_empty;
     enum relay_need parent; /* does somebody at the parent need tokens? */

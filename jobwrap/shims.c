@@ -95,10 +95,9 @@ static char *
 add_farm(char *directory)
 {
     char *all;
-    int length = are_compilers_links()
-                     ? asprintf(&all, "%s" COMPILERS ":%s" LAUNCHERS ":%s", directory, directory,
-                                directory)
-                     : asprintf(&all, "%s" LAUNCHERS ":%s", directory, directory);
+    int length = are_compilers_links() ? asprintf(&all, "%s" COMPILERS ":%s" LAUNCHERS ":%s",
+                                                  directory, directory, directory)
+                                       : asprintf(&all, "%s" LAUNCHERS ":%s", directory, directory);
 
     if (length < 0)
         return directory;

@@ -204,8 +204,7 @@ take_signals(struct shim *shim, sigset_t *taken)
     sigaddset(taken, SIGCHLD);
     for (size_t i = 0; i < sizeof(forwarded) / sizeof(forwarded[0]); i++)
         sigaddset(taken, forwarded[i]);
-    shim->is_child_ignored =
-        sigaction(SIGCHLD, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+    shim->is_child_ignored = sigaction(SIGCHLD, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
     signal(SIGCHLD, SIG_DFL);
     sigprocmask(SIG_BLOCK, taken, &shim->original);
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Launchers of compile farms below make: they take a token of the farm, and lend that of the cpu meanwhile. The farm is
-# a program of the test. LAUNCHER_KILLS: how many are killed at random (by default 40).
+# a program of the test. LAUNCHER_KILLS: how many are killed at random (by default 40, and 20).
 
 # shellcheck disable=SC2016 # what single quotes hold is for another shell, or make's
 # shellcheck disable=SC2154 # common.bash sets spawned, gate and SERVER, run sets status
@@ -155,7 +155,7 @@ PARENT_OF_REAL='basename "$(readlink /proc/$PPID/exe)"'
 @test 'below a steved with classes, and in a jobwrap in a jobwrap' {
     makefile r{1..4} l{1..3}
     start_steved --jobs 2 --class remote=4
-    spawn bash -c "exec $gate>&-"' && exec "$@"' - "$JOBWRAP" --parent "$SERVER" -- "$JOBWRAP" -- make
+    spawn bash -c "exec $gate>&-"' && exec "$@"' - "$JOBWRAP" --parent "$SERVER" -j2 -- "$JOBWRAP" -- make
     wait_for 60 runs icecc 4
     wait_for 60 runs tool 2
     [ "$(steved_get remote.held)" = 4 ]
@@ -191,4 +191,10 @@ PARENT_OF_REAL='basename "$(readlink /proc/$PPID/exe)"'
 @test 'killed at random, by SIGKILL: both pools are exact afterwards' {
     mkdir rounds
     "$LIB/launcher-rounds" --kills "${LAUNCHER_KILLS-40}" rounds
+}
+
+@test 'killed at random below a steved, the same' {
+    mkdir rounds
+    start_steved --jobs 3 --class remote=4
+    "$LIB/launcher-rounds" --kills "${LAUNCHER_KILLS-20}" --parent "$SERVER" rounds
 }
