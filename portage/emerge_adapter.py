@@ -203,8 +203,8 @@ def open_tokens(scheduler: Scheduler, choice: Choice) -> Tokens | None:
     if named is None:
         return None
     if in_flags.path is None:
-        say(f"builds cannot use the jobserver {named}: only its path would reach them"
-            " (jobwrap --style=fifo)")
+        say(f"builds cannot use the jobserver {named}: Portage does not pass descriptors on to them"
+            " (use jobwrap --style=fifo)")
     client = Client.open(named)
     paid = jobserver_client.implicit_is_paid(client, choice.implicit, "MAKEFLAGS" in os.environ)
     # At steved an emerge is one account, as a jobwrap is, and runs as many jobs as it has tokens.
@@ -219,7 +219,7 @@ def names_missing(thing: object, names: tuple[str, ...]) -> list[str]:
 
 
 def describe(missing: list[str]) -> str:
-    return f"this Portage ({portage_version()}) is not known to it: no {', '.join(missing)}"
+    return f"this Portage ({portage_version()}) is not supported: it has no {', '.join(missing)}"
 
 
 def portage_version() -> str:

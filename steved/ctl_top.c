@@ -384,7 +384,7 @@ change_jobs(struct top *top, int by)
     if (error == 0)
         top->snapshot.status.jobs = wanted.jobs; /* the next key may have been typed already */
     else if (error == -EINVAL)
-        say(top, "set jobs=%u: out of its range", wanted.jobs);
+        say(top, "set jobs=%u: out of range", wanted.jobs);
     else
         tell_result(top, "set jobs", error);
 }
@@ -401,9 +401,7 @@ change_account(struct top *top, const char *what, struct steved_account wanted)
         build->weight = wanted.weight;
         build->is_paused = wanted.paused;
     } else if (error == -EPERM && wanted.named == STEVED_ACCOUNT_SET_PAUSE) {
-        say(top,
-            "%s: only root, the server's own user and (if it paused the build) the build's may",
-            what);
+        say(top, "%s: only root, the server's user and the build's (for its own pauses) may", what);
     } else {
         tell_result(top, what, error);
     }

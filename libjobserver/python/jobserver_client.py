@@ -262,7 +262,9 @@ def _find_in_makeflags(variable: str, flags: str, wrapper_fifo: str) -> Named | 
         if named is None:
             return None
         if named.is_withheld:
-            raise JobserverError(f"the jobserver in {variable} is not for us")
+            raise JobserverError(
+                f"make did not pass on the jobserver in {variable} (it does for recipes with a '+')"
+            )
         if named.path is None:
             _check_inherited(named)
         return named

@@ -155,7 +155,7 @@ by_descriptors() {
     for make in make "$MAKE441"; do
         # shellcheck disable=SC2046 # one word or none
         run -0 --separate-stderr "$make" -j3 $(by_descriptors "$make" | tr -d '\n') -f recipe.mk
-        [[ $stderr == 'emerge-shim: builds cannot use the jobserver '+([0-9]),+([0-9])': only its path '* ]]
+        [[ $stderr == 'emerge-shim: builds cannot use the jobserver '+([0-9]),+([0-9])': Portage does not pass descriptors on '* ]]
         [ "${#stderr_lines[@]}" = 1 ]
         exactly 3 12
         rm "$LOG"
@@ -249,7 +249,7 @@ by_descriptors() {
     configured_fifo 3
     export STANDIN_LACKS=terminate
     STANDIN_SECONDS=1 run -0 --separate-stderr emerge_all
-    [[ $stderr == 'emerge-shim: this Portage (0.stand-in) is not known to it: no terminate; continuing'* ]]
+    [[ $stderr == 'emerge-shim: this Portage (0.stand-in) is not supported: it has no terminate; continuing'* ]]
     all_at_once
     rm "$LOG"
     run -1 --separate-stderr "$JOBSERVER_EMERGE" --strict --jobs=8 p01

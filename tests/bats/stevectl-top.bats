@@ -29,8 +29,8 @@ on_screen() {
     local columns=$1 rows=$2
     shift 2
     in_tmux new-session -d -s top -x "$columns" -y "$rows" \
-        bash -c 'before=$(stty -g); echo before; "$@"; echo "status $?"
-        [ "$before" = "$(stty -g)" ] && echo sane; exec sleep 60' - "$@"
+        bash -c 'before=$(stty -g); echo before; "$@"; status=$?
+        [ "$before" != "$(stty -g)" ] || echo sane; echo "status $status"; exec sleep 60' - "$@"
 }
 
 # start_top COLUMNS ROWS [VARIABLE=VALUE...]
@@ -132,7 +132,7 @@ hold() {
     wait_for 10 shows 'sort \(by waiting\)'
     # What cannot be is said, and nothing has changed.
     for _ in 1 2 3 4 5; do press -; done
-    wait_for 10 shows '^set jobs=0: out of its range'
+    wait_for 10 shows '^set jobs=0: out of range'
     [ "$(steved_get jobs)" = 1 ]
     press q
     wait_for 10 shows '^status 0'

@@ -168,7 +168,7 @@ def test_descriptors_of_something_else(pipe: tuple[int, int]) -> None:
 
 def test_withheld() -> None:
     flags = {"MAKEFLAGS": " -j4 --jobserver-auth=3,4 --jobserver-auth=-2,-2"}
-    with pytest.raises(JobserverError, match="the jobserver in MAKEFLAGS is not for us"):
+    with pytest.raises(JobserverError, match="did not pass on the jobserver in MAKEFLAGS"):
         find(flags)
     assert find({**flags, "JOBWRAP_FIFO": "/w"}) == Named("/w", from_environment=True)
 
