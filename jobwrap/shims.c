@@ -11,9 +11,6 @@
 #include "jobwrap/shims.h"
 #include "libjobserver/program/program.h"
 
-#define LAUNCHERS "/launchers"
-#define COMPILERS "/compilers"
-
 int
 shims_prepend_path(const char *directories)
 {
@@ -63,14 +60,19 @@ find_directory(void)
     return holds_programs(SHIMS_DIRECTORY) ? strdup(SHIMS_DIRECTORY) : NULL;
 }
 
-/* The program on PATH that is run by the name of a compiler. */
+/* --- launchers of compile farms --- */
+
+/* Each shim has a directory of its own: where there is no such program, none is to be found. */
+static const char *const launchers[] = {"sccache", "recc", "distcc", "icecc"};
+static const char *const compilers[] = {"clang++", "clang", "g++", "gcc", "c++", "cc"};
+
+/* Is what runs by the name of a compiler a launcher, or a shim of ours that a jobwrap around us has put before one? */
 static bool
-is_launcher(const char *compiler)
+is_link_to_launcher(const char *compiler)
 {
-    static const char *const launchers[] = {"icecc", "distcc", "recc", "sccache"};
     char *found = program_find(compiler), *real = found ? realpath(found, NULL) : NULL;
     const char *slash = real ? strrchr(real, '/') : NULL;
-    bool is_one = false;
+    bool is_one = slash && strcmp(slash + 1, "launcher-shim") == 0;
 
     for (size_t i = 0; slash && i < sizeof(launchers) / sizeof(launchers[0]); i++)
         is_one = is_one || strcmp(slash + 1, launchers[i]) == 0;
@@ -80,26 +82,38 @@ is_launcher(const char *compiler)
 }
 
 static bool
-are_compilers_links(void)
+is_on_path(const char *launcher)
 {
-    static const char *const compilers[] = {"cc", "c++", "gcc", "g++", "clang", "clang++"};
+    char *found = program_find(launcher);
 
-    for (size_t i = 0; i < sizeof(compilers) / sizeof(compilers[0]); i++)
-        if (is_launcher(compilers[i]))
-            return true;
-    return false;
+    free(found);
+    return found;
 }
 
-/* Frees `directory`. */
+/* Before what `all` holds, which is freed. */
+static char *
+add_before(char *all, const char *directory, const char *kind, const char *name)
+{
+    char *longer;
+
+    if (asprintf(&longer, "%s/%s/%s:%s", directory, kind, name, all) < 0)
+        return all;
+    free(all);
+    return longer;
+}
+
 static char *
 add_farm(char *directory)
 {
-    char *all;
-    int length = are_compilers_links() ? asprintf(&all, "%s" COMPILERS ":%s" LAUNCHERS ":%s",
-                                                  directory, directory, directory)
-                                       : asprintf(&all, "%s" LAUNCHERS ":%s", directory, directory);
+    char *all = strdup(directory);
 
-    if (length < 0)
+    for (size_t i = 0; all && i < sizeof(launchers) / sizeof(launchers[0]); i++)
+        if (is_on_path(launchers[i]))
+            all = add_before(all, directory, "launchers", launchers[i]);
+    for (size_t i = 0; all && i < sizeof(compilers) / sizeof(compilers[0]); i++)
+        if (is_link_to_launcher(compilers[i]))
+            all = add_before(all, directory, "compilers", compilers[i]);
+    if (!all)
         return directory;
     free(directory);
     return all;

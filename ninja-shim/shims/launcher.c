@@ -288,5 +288,6 @@ main(int argc, char **argv)
     int status = run(&shim);
     give_back_classes(&shim);
     take_back(&shim, status);
+    free(shim.real);
     return ending_like(status);
 }

@@ -101,7 +101,9 @@ PARENT_OF_REAL='basename "$(readlink /proc/$PPID/exe)"'
     below --class remote=1 -- sh -c 'icecc gcc -c a.c 2>ready & until [ -s ready ]; do sleep 0.01; done
         kill $!; wait $!; echo $?'
     [ "$output" = $'asked\n3' ]
-    run -127 "$JOBWRAP" --parent=none --class remote=1 -- recc gcc -c a.c
+    cp farm/icecc farm/recc
+    below --class remote=1 -- bash -c 'rm farm/recc; recc gcc -c a.c; echo $?'
+    [ "$output" = 127 ]
 }
 
 @test 'only what compiles takes tokens, and only where there are some' {
@@ -148,8 +150,15 @@ PARENT_OF_REAL='basename "$(readlink /proc/$PPID/exe)"'
     [ "${lines[1]}" = "launcher-shim $PWD/links/cc -c a.c" ]
     [ "${lines[2]}" = "bash $PWD/bin/gcc -c a.c" ]
     [ "${lines[3]}" = "bash $PWD/links/g++ a.o" ]
-    below --class remote=1 -- bash -c 'command -v g++'
-    [[ $output != */shims/* ]]
+    # Nothing is found that was not there.
+    PATH=$PWD/links:$PATH below --class remote=1 -- bash -c 'command -v g++ cc gcc sccache icecc'
+    [[ ${lines[0]} == */shims/* && ${lines[1]} == */shims/* && ${lines[2]} != */shims/* ]]
+    rm farm/sccache
+    below --class remote=1 -- bash -c 'command -v icecc g++ sccache'
+    [[ ${lines[0]} == */shims/* && ${lines[1]} != */shims/* && ${lines[2]} != */shims/* ]]
+    # Below a jobwrap that has done it, PATH stays as it is.
+    PATH=$PWD/links:$PATH below --class remote=1 -- bash -c 'echo "$PATH"; exec "$JOBWRAP" -- bash -c "echo \"\$PATH\""'
+    [ "${lines[0]}" = "${lines[1]}" ]
 }
 
 @test 'below a steved with classes, and in a jobwrap in a jobwrap' {
