@@ -87,8 +87,8 @@ usr/libexec/jobwrap/shims/cargo
 usr/libexec/jobwrap/shims/cmake
 usr/libexec/jobwrap/shims/compilers/c++/c++
 usr/libexec/jobwrap/shims/compilers/cc/cc
-usr/libexec/jobwrap/shims/compilers/clang/clang
 usr/libexec/jobwrap/shims/compilers/clang++/clang++
+usr/libexec/jobwrap/shims/compilers/clang/clang
 usr/libexec/jobwrap/shims/compilers/g++/g++
 usr/libexec/jobwrap/shims/compilers/gcc/gcc
 usr/libexec/jobwrap/shims/emerge
