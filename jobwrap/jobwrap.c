@@ -14,6 +14,7 @@
 #include "jobwrap/waiting.h"
 #include "libjobserver/environment.h"
 #include "libjobserver/memory/mode.h"
+#include "libjobserver/program/ending.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/numbers.h"
 #include "libjobserver/program/packet.h"
@@ -142,6 +143,12 @@ count_unexplained(void *argument)
     return relay_count_unexplained(&((struct jobwrap *)argument)->relay);
 }
 
+static void
+on_loan_ended(void *argument)
+{
+    relay_wake(&((struct jobwrap *)argument)->relay);
+}
+
 /* Where they cannot be had, it is as if there were none. */
 static void
 open_classes(struct jobwrap *jobwrap)
@@ -168,6 +175,8 @@ open_control(struct jobwrap *jobwrap)
                                         .first_came = on_first_client,
                                         .settled = on_settled,
                                         .count_unexplained = count_unexplained,
+                                        .loans = &jobwrap->relay.loans,
+                                        .loan_ended = on_loan_ended,
                                         .argument = jobwrap};
     int result = control_open(&jobwrap->control, jobwrap->base);
     if (result < 0)
@@ -190,6 +199,8 @@ start_relay(struct jobwrap *jobwrap)
     relay->has_report = jobwrap->options.wants_report || jobwrap->recorder;
     relay->source = &jobwrap->source;
     relay->arbiter = &jobwrap->control.arbiter;
+    relay->loan_paid = control_tell_paid;
+    loans_init(&relay->loans);
     open_classes(jobwrap);
     open_control(jobwrap);
     if (jobwrap->parent.jobserver.client)
@@ -490,8 +501,8 @@ jobwrap_exit(struct jobwrap *jobwrap)
     if (jobwrap->launch_error)
         return say_launch_error(jobwrap);
     if (jobwrap->end_signal)
-        signals_die(jobwrap->end_signal);
+        ending_by_signal(jobwrap->end_signal);
     if (!jobwrap->command.has_ended)
         return EXIT_OURS;
-    return command_exit_like(&jobwrap->command);
+    return ending_like(jobwrap->command.status);
 }

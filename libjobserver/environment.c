@@ -210,6 +210,19 @@ environment_classes(void)
 }
 
 static const char main_file[] = "jobserver";
+bool
+environment_has_class_gate(void)
+{
+    return getenv("JOBWRAP_CLASS_GATE") != NULL;
+}
+
+int
+environment_set_class_gate(bool has_one)
+{
+    if (has_one)
+        return set("JOBWRAP_CLASS_GATE", "1");
+    return unsetenv("JOBWRAP_CLASS_GATE") < 0 ? -errno : 0;
+}
 
 /* DIR/jobserver: DIR/; a device: what its name begins with. What has no path is named by the environment. */
 char *

@@ -2,9 +2,8 @@
 #pragma once
 
 /*
- * What a process is told of its jobserver: MAKEFLAGS, CARGO_MAKEFLAGS, JOBWRAP_FIFO, JOBWRAP_JOBS, JOBWRAP_CLASSES and
- * JOBWRAP_CLASS_RULES,
- * written and read here alone; and the one order in which a server is looked for. Functions return 0
+ * What a process is told of its jobserver: MAKEFLAGS, CARGO_MAKEFLAGS, JOBWRAP_FIFO, JOBWRAP_JOBS, JOBWRAP_CLASSES,
+ * JOBWRAP_CLASS_RULES and JOBWRAP_CLASS_GATE, written and read here alone; and the one order in which a server is looked for. Functions return 0
  * or a negative errno unless they say otherwise.
  */
 
@@ -72,7 +71,13 @@ void environment_list_classes(const char *prefix, struct steved_classes *classes
 /* The file with the rules of classes, JOBWRAP_CLASS_RULES; NULL: none. The environment's. */
 const char *environment_class_rules(void);
 
+/* Does somebody around us, a gate or a launcher's shim, see to the tokens of classes? JOBWRAP_CLASS_GATE. */
+bool environment_has_class_gate(void);
+
 /* --- telling --- */
+
+/* JOBWRAP_CLASS_GATE, for what runs there; not for what starts jobs of its own there. */
+int environment_set_class_gate(bool has_one);
 
 /* JOBWRAP_CLASS_RULES, as an absolute path. */
 int environment_set_class_rules(const char *path);
