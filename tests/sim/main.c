@@ -105,8 +105,10 @@ show_rest(const struct world *world, double makespan_s)
     printf("server: %.0f reads and %.0f polls a second, at most %" PRIu64 " together\n",
            (double)server->reads / makespan_s, (double)server->polls / makespan_s,
            server->most_in_second);
-    printf("processes at home: at most %u on %u processors\n", world->home.peak,
-           world->options.cpus);
+    printf(
+        "processes at home: at most %u on %u processors, which were busy for %.0f %% of the time\n",
+        world->home.peak, world->options.cpus,
+        part(world->home.work_s, world->options.cpus * makespan_s));
 }
 
 static void

@@ -142,12 +142,12 @@ server_set_remote(struct server *server, unsigned capacity, int64_t back_since_n
     struct pool_status status;
 
     pool_get_status(server->pools[REMOTE], &status);
-    if (back_since_ns < server->back_since_ns)
-        server->back_since_ns = back_since_ns;
     if (capacity == status.capacity)
         return;
-    if (capacity > status.capacity && server->raised_ns == INT64_MAX)
+    if (capacity > status.capacity && server->raised_ns == INT64_MAX) {
         server->raised_ns = server->agenda->now_ns;
+        server->back_since_ns = back_since_ns;
+    }
     if (pool_set_capacity(server->pools[REMOTE], capacity, server->agenda->now_ns) < 0)
         errx(EXIT_FAILURE, "capacity %u is refused", capacity);
     settle(server, REMOTE);
