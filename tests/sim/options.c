@@ -123,6 +123,23 @@ set_option(struct options *options, int option, char **argv)
         set_number(options, option);
 }
 
+/* What is not an option, and what follows from others where nothing is said. */
+static void
+set_rest(struct options *options, int argc, char **argv)
+{
+    if (optind + 1 != argc)
+        refuse("one log of jobs is wanted");
+    options->log = argv[optind];
+    if (options->makes == UINT_MAX)
+        options->makes = options->clients / 2;
+    if (options->makes > options->clients)
+        refuse("--makes: there are fewer clients");
+    if (options->jobs < options->clients)
+        refuse("--jobs: each client has one at least");
+    if (options->preprocessors == 0)
+        options->preprocessors = options->cpus;
+}
+
 void
 options_parse(struct options *options, int argc, char **argv)
 {
@@ -161,15 +178,5 @@ options_parse(struct options *options, int argc, char **argv)
     opterr = 0;
     while ((option = getopt_long(argc, argv, ":", known, NULL)) != -1)
         set_option(options, option, argv);
-    if (optind + 1 != argc)
-        refuse("one log of jobs is wanted");
-    options->log = argv[optind];
-    if (options->makes == UINT_MAX)
-        options->makes = options->clients / 2;
-    if (options->makes > options->clients)
-        refuse("--makes: there are fewer clients");
-    if (options->jobs < options->clients)
-        refuse("--jobs: each client has one at least");
-    if (options->preprocessors == 0)
-        options->preprocessors = options->cpus;
+    set_rest(options, argc, argv);
 }
