@@ -220,10 +220,10 @@ farm_init(struct farm *farm, struct agenda *agenda, const struct farm_plan *plan
 {
     *farm = (struct farm){.agenda = agenda,
                           .plan = *plan,
-                          .random = random,
                           .here = plan->nodes,
                           .seen = plan->nodes,
                           .back_since_ns = INT64_MAX};
+    farm->random = random;
     TAILQ_INIT(&farm->queue);
     farm->nodes = calloc(plan->nodes + 1, sizeof(*farm->nodes));
     if (!farm->nodes)

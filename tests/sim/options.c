@@ -72,7 +72,7 @@ read_number(const struct number_option *option)
 #define COUNT(field, from, to)                                                                     \
     {                                                                                              \
         .name = "--" #field, .wanted = "a number from " #from " to " #to,                          \
-        .number = &options->field, .min = from, .max = to                                          \
+        .number = &options->field, .min = (from), .max = (to)                                      \
     }
 
 static void
@@ -80,7 +80,7 @@ set_number(struct options *options, int option)
 {
     const char *seconds = "a number of seconds up to 100000";
     const struct number_option numbers[] = {
-        [NODES - NODES] = COUNT(nodes, 0, 1000),
+        [0] = COUNT(nodes, 0, 1000),
         [SLOTS - NODES] = COUNT(slots, 1, 60),
         [CLIENTS - NODES] = COUNT(clients, 1, 100),
         [MAKES - NODES] = COUNT(makes, 0, 100),
