@@ -45,7 +45,19 @@ is_shut(struct gate_class *class)
     return client_get_status(class->client, &status) < 0 || status.jobs == 0;
 }
 
-/* A class that is shut, or was empty, may not be any more. */
+static unsigned
+named_by_waiting(const struct gate *gate)
+{
+    const struct job *job;
+    unsigned named = 0;
+
+    TAILQ_FOREACH (job, &gate->queue.waiting, in_queue)
+        named |= job->instead | job->besides;
+    return named;
+}
+
+/* A class that is shut, or was empty, may not be any more; and one that a job needs instead of the cpu, while it waits
+ * for another such class, may be shut by now. */
 static void
 look_at(struct gate *gate, unsigned pools)
 {
@@ -90,7 +102,7 @@ on_look(evutil_socket_t fd, short what, void *argument)
 {
     struct gate *gate = argument;
 
-    look_at(gate, gate->queue.empty | gate->queue.shut);
+    look_at(gate, named_by_waiting(gate));
     gate->classes.on_change(fd, what, gate);
 }
 
@@ -378,17 +390,6 @@ gate_classes_give_back(struct gate *gate, struct gate_job *job)
 }
 
 /* --- waiting --- */
-
-static unsigned
-named_by_waiting(const struct gate *gate)
-{
-    const struct job *job;
-    unsigned named = 0;
-
-    TAILQ_FOREACH (job, &gate->queue.waiting, in_queue)
-        named |= job->instead | job->besides;
-    return named;
-}
 
 /* At a server, who polls stands in its queue. What is known of classes that nobody waits for may be wrong when somebody
  * does. */

@@ -143,6 +143,19 @@ all_back() {
     all_back 2 remote=4
 }
 
+@test 'a class that loses its tokens is noticed by jobs that wait for another besides' {
+    serve --jobs 2 --class fast=1 --class slow=1
+    printf '%s instead tool\n' fast slow >rules
+    lines 3 tool
+    jobs_of_xargs --class-rules=rules
+    wait_for 20 runs tool 1
+    steved_has held 0
+    "$STEVECTL" --server "$SERVER" set slow.jobs=0
+    wait_for 20 runs tool 3
+    let_end 3
+    wait "$spawned"
+}
+
 @test 'whoever is killed, all tokens are back' {
     serve --jobs 3 --class remote=3 --class link=2
     lines 6 icecc 'g++ -c a.cc'

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * test_queue_classes [SEED]: random jobs that need tokens of the cpu and of two classes, in every combination, at three
- * gates with one server: they come, become known, end, are put off and killed, and the capacities change to 0, 1, 2 and 8. Whenever
- * everything has been told, nobody waits who could run, and no pool has lent more than it has.
+ * test_queue_classes [SEED]: random jobs that need tokens of the cpu and of two classes, each instead or besides or not
+ * at all, at three gates with one server: they come, become known, end, are put off and killed, and the capacities change
+ * to 0, 1, 2 and 8. Whenever everything has been told, nobody waits who could run, and no pool has lent more than it has.
  *
  * QUEUE_OPERATIONS says how many; a million takes some seconds.
  */
@@ -26,13 +26,17 @@
 #define TURNS_MAX 10000 /* more is a busy loop */
 #define OPERATIONS 30000u
 
-#define REMOTE (QUEUE_CPU << 1)
-#define LINK (QUEUE_CPU << 2)
+#define CLASSES (QUEUE_CPU << 1 | QUEUE_CPU << 2)
+#define SETS (CLASSES + 1)
+#define CAPACITIES 4
+static const unsigned capacities[CAPACITIES] = {0, 1, 2, 8};
 
 struct gate {
     struct queue queue;
     unsigned awaited; /* pools whose server tells it of tokens */
-    bool is_told;     /* of something: it is served yet */
+    unsigned
+        named; /* by jobs that wait: of these it asks once a second whether they have any tokens at all */
+    bool is_told; /* of something: it is served yet */
 };
 
 /* The server, its gates, and what is their business. */
@@ -41,6 +45,8 @@ struct world {
     unsigned capacity[POOLS], held[POOLS];
     struct gate gates[GATES];
     unsigned ran, runs_on_classes, runs_on_both;
+    unsigned ran_with[SETS][SETS];       /* instead, besides */
+    unsigned resized[POOLS][CAPACITIES]; /* to which capacity */
 };
 
 /* --- tokens --- */
@@ -64,10 +70,12 @@ try_to_take(struct world *world, unsigned pool)
 static void
 tell_gate(const struct world *world, struct gate *gate, unsigned pool)
 {
-    if (!(gate->awaited >> pool & 1))
+    bool is_shut = pool > 0 && world->capacity[pool] == 0;
+
+    if (!((is_shut ? gate->named : gate->awaited) >> pool & 1))
         return;
     gate->awaited &= ~(1u << pool);
-    if (pool > 0 && world->capacity[pool] == 0)
+    if (is_shut)
         queue_set_shut(&gate->queue, 1u << pool);
     else
         queue_set_open(&gate->queue, 1u << pool);
@@ -131,6 +139,7 @@ run(struct world *world, struct gate *gate, struct job *job, enum job_pay pay)
 {
     queue_run(&gate->queue, job, pay);
     world->ran++;
+    world->ran_with[job->instead][job->besides]++;
     world->runs_on_classes += pay == PAY_CLASSES;
     world->runs_on_both += pay != PAY_CLASSES && job->held != 0;
 }
@@ -176,6 +185,13 @@ take_step(struct world *world, struct gate *gate)
     }
 }
 
+/* What it does not know of a class, and asks about. */
+static bool
+is_shut_unknown(const struct world *world, const struct gate *gate, unsigned pool)
+{
+    return pool > 0 && world->capacity[pool] == 0 && !(gate->queue.shut >> pool & 1);
+}
+
 /* Where a token is there already it is told of that at once. What nobody waits for is forgotten. */
 static void
 await(const struct world *world, struct gate *gate)
@@ -186,9 +202,10 @@ await(const struct world *world, struct gate *gate)
     TAILQ_FOREACH (job, &gate->queue.waiting, in_queue)
         named |= job->instead | job->besides | QUEUE_CPU;
     queue_set_open(&gate->queue, ~named);
+    gate->named = named;
     gate->awaited = named & (gate->queue.empty | gate->queue.shut);
     for (unsigned pool = 0; pool < POOLS; pool++)
-        if (has_free(world, pool))
+        if (has_free(world, pool) || is_shut_unknown(world, gate, pool))
             tell_gate(world, gate, pool);
 }
 
@@ -220,19 +237,31 @@ settle(struct world *world)
 
 /* --- what must hold --- */
 
+static bool
+all_have_free(const struct world *world, unsigned classes)
+{
+    for (unsigned pool = 1; pool < POOLS; pool++)
+        if ((classes >> pool & 1) && !has_free(world, pool))
+            return false;
+    return true;
+}
+
 /* By the words of the rules alone. */
 static bool
 could_run(const struct world *world, const struct queue *queue, const struct job *job)
 {
-    bool is_remote = (job->instead & REMOTE) && world->capacity[1] > 0;
-    bool needs_link = (job->besides & LINK) && world->capacity[2] > 0;
     bool has_cpu = has_free(world, 0) || (queue->rules.is_implicit_paid && !queue->implicit);
+    unsigned shut = 0;
 
     if (job->is_unknown)
         return false;
-    if (needs_link && !has_free(world, 2))
+    for (unsigned pool = 1; pool < POOLS; pool++)
+        if (world->capacity[pool] == 0)
+            shut |= 1u << pool;
+    if (!all_have_free(world, job->besides & ~shut))
         return false;
-    return is_remote ? has_free(world, 1) : has_cpu;
+    return job->instead == 0 || (job->instead & shut) ? has_cpu
+                                                      : all_have_free(world, job->instead);
 }
 
 static void
@@ -247,7 +276,7 @@ count_held(const struct queue *queue, unsigned held[POOLS])
         for (unsigned pool = 1; pool < POOLS; pool++)
             held[pool] += job->held >> pool & 1;
         assert_int_not_equal(job->pay, PAY_NOTHING);
-        assert_true(job->pay != PAY_CLASSES || (job->held & REMOTE));
+        assert_true(job->pay != PAY_CLASSES || !(job->instead & ~job->held));
         assert_false(job->is_unknown);
     }
     assert_int_equal(implicit, queue->implicit != NULL);
@@ -293,7 +322,7 @@ open_gate(struct world *world, struct gate *gate)
                                       .failures_allowed = 3};
 
     queue_init(&gate->queue, &rules);
-    gate->awaited = 0;
+    gate->awaited = gate->named = 0;
 }
 
 static void
@@ -303,8 +332,8 @@ come(struct world *world, struct gate *gate)
         return;
     struct job *job = calloc(1, sizeof(*job));
     assert_non_null(job);
-    job->instead = one_in(&world->random, 2) ? REMOTE : 0;
-    job->besides = one_in(&world->random, 3) ? LINK : 0;
+    job->instead = below(&world->random, SETS) & CLASSES;
+    job->besides = below(&world->random, SETS) & CLASSES & ~job->instead;
     job->is_unknown = one_in(&world->random, 4);
     queue_add(&gate->queue, job);
     gate->is_told = true;
@@ -344,12 +373,12 @@ put_off(struct world *world, struct gate *gate, struct job *job)
 static void
 resize(struct world *world)
 {
-    static const unsigned capacities[] = {0, 1, 2, 8};
     unsigned pool = below(&world->random, POOLS);
-
     /* Of the cpu there is one always. */
-    world->capacity[pool] =
-        capacities[pool == 0 ? 1 + below(&world->random, 3) : below(&world->random, 4)];
+    unsigned chosen = pool == 0 ? 1 + below(&world->random, 3) : below(&world->random, 4);
+
+    world->capacity[pool] = capacities[chosen];
+    world->resized[pool][chosen]++;
     tell(world, pool);
 }
 
@@ -405,6 +434,20 @@ operate(struct world *world)
 
 /* --- the test --- */
 
+/* A test that met none of these has tested nothing. */
+static void
+check_coverage(const struct world *world)
+{
+    assert_true(world->runs_on_classes > 0 && world->runs_on_both > 0);
+    for (unsigned instead = 0; instead < SETS; instead++)
+        for (unsigned besides = 0; besides < SETS; besides++)
+            if (!((instead | besides) & ~CLASSES) && !(instead & besides))
+                assert_true(world->ran_with[instead][besides] > 0);
+    for (unsigned pool = 0; pool < POOLS; pool++)
+        for (unsigned i = pool == 0; i < CAPACITIES; i++)
+            assert_true(world->resized[pool][i] > 0);
+}
+
 static void
 test_nobody_waits_who_could_run(void **state)
 {
@@ -431,7 +474,8 @@ test_nobody_waits_who_could_run(void **state)
     printf("# seed %llu: of %u operations %u started jobs, %u on classes alone, %u on both\n",
            (unsigned long long)world->seed, operations, world->ran, world->runs_on_classes,
            world->runs_on_both);
-    assert_true(operations < OPERATIONS || (world->runs_on_classes > 0 && world->runs_on_both > 0));
+    if (operations >= OPERATIONS)
+        check_coverage(world);
 }
 
 int
