@@ -202,6 +202,10 @@ class Farm(ABC):
     def add_node(self, name: str, slots: int) -> None: ...
 
     @abstractmethod
+    def warm(self, name: str, environment: dict[str, str]) -> None:
+        """What a node's first job would wait for; the environment is that of a build."""
+
+    @abstractmethod
     def slots_known(self) -> int:
         """What the engine says."""
 
@@ -244,6 +248,16 @@ class Icecc(Farm):
         environment = {"ICECC_TEST_SOCKET": str(self.work / f"{name}.socket")}
         options = ["-p", str(port), "-m", str(slots)]
         self.nodes[name] = self.start_daemon(name, options, environment)
+
+    def warm(self, name: str, environment: dict[str, str]) -> None:
+        """While a node unpacks the compilers, others get its jobs, and so does the client."""
+        (self.work / "warm.c").write_text("")
+        words = ["icecc", "gcc", "-c", str(self.work / "warm.c"), "-o", str(self.work / "warm.o")]
+        deadline = time.monotonic() + LIMIT_S
+        while not self.stamps(name):
+            if time.monotonic() > deadline:
+                raise Failure(f"{name} compiles nothing")
+            subprocess.run(words, env={**environment, "ICECC_PREFERRED_HOST": name}, check=True)
 
     def kill_all(self) -> None:
         super().kill_all()
@@ -307,6 +321,9 @@ class Distcc(Farm):
         wait_until(lambda: self.slots_of(number), f"{name} answers")
         with open(self.hosts, "a") as hosts:
             hosts.write(f"{ADDRESS}:{self.port + number}/{slots}\n")
+
+    def warm(self, name: str, environment: dict[str, str]) -> None:
+        pass
 
     def slots_of(self, number: int) -> int:
         place = (ADDRESS, self.stats_port + number)
