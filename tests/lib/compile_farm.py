@@ -141,6 +141,7 @@ class Farm(ABC):
     first on PATH there; jobs, the logs of what runs there."""
 
     name = ""
+    preprocessors_max = 0  # at home; 0: it bounds them in ways of its own
 
     def __init__(self, root: Path, work: Path, compilers: Compilers) -> None:
         self.root, self.work, self.compilers = root, work, compilers
@@ -186,6 +187,11 @@ class Farm(ABC):
     def stamps(self, node: str) -> list[Job]:
         """What has been compiled there."""
         return [job for log in self.logs(node) for job in read_log(str(log))]
+
+    def compiled(self, since_ns: int) -> list[Job]:
+        """By all nodes."""
+        jobs = [job for node in self.nodes for job in self.stamps(node)]
+        return [job for job in jobs if job.start_ns > since_ns]
 
     def running(self, node: str) -> int:
         living = 0
@@ -296,6 +302,7 @@ class Icecc(Farm):
 
 class Distcc(Farm):
     name = "distcc"
+    preprocessors_max = 2
     port = 3700
     stats_port = 3800
     nodes_max = 8
@@ -306,7 +313,7 @@ class Distcc(Farm):
         self.start()
 
     def start(self) -> None:
-        self.hosts.write_text("--localslots=2 --localslots_cpp=2\n")
+        self.hosts.write_text(f"--localslots=2 --localslots_cpp={self.preprocessors_max}\n")
 
     def add_node(self, name: str, slots: int) -> None:
         number = len(self.nodes)

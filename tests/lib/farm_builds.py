@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import Callable
 
 from compile_farm import MEET_OPTION, Compilers, Farm, wait_until
 from stamp_log import Job, read_log
@@ -113,11 +114,18 @@ class Home:
     def program(self, name: str, room: str = "") -> str:
         return str(self.programs / (room or name) / name)
 
-    def start(self, *command: str) -> subprocess.Popen[bytes]:
-        """What it says is in the log of its name."""
+    def start(
+        self, *command: str, before: Callable[[], None] | None = None
+    ) -> subprocess.Popen[bytes]:
+        """What it says is in the log of its name; `before` is called in the child."""
         with open(self.work / f"{Path(command[0]).name}.log", "ab") as out:
             return subprocess.Popen(
-                command, env=self.environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out
+                command,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                preexec_fn=before,
             )
 
     def follow(self) -> subprocess.Popen[bytes]:
@@ -128,13 +136,19 @@ class Home:
         command = [self.program("stevectl", "steved"), "--server", str(self.server), "get", name]
         return int(subprocess.check_output(command, env=self.environment, text=True))
 
-    def build(self, builder: str, tree: Tree, jobs: int = 0) -> subprocess.Popen[bytes]:
+    def build(
+        self,
+        builder: str,
+        tree: Tree,
+        jobs: int = 0,
+        before: Callable[[], None] | None = None,
+    ) -> subprocess.Popen[bytes]:
         """With a -j of the user's, and no jobserver; else as many as there are tokens for."""
         command = [*BUILDERS[builder], "-C", str(tree.directory)]
         if jobs:
-            return self.start(*command, f"-j{jobs}")
+            return self.start(*command, f"-j{jobs}", before=before)
         wrapping = [self.program("jobwrap"), f"-j{TOKENS}", f"--parent={self.server}", "--"]
-        return self.start(*wrapping, *command)
+        return self.start(*wrapping, *command, before=before)
 
     def stamps(self, kind: str) -> list[Job]:
         log = self.work / "jobs" / kind
