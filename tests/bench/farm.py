@@ -170,7 +170,8 @@ def bench_engine(bench: Bench, engine: str, work: Path, slowness: float, files: 
             ways = [0, *(FIXED_JOBS if not local else [MIXED_JOBS])]
             compare(bench, place, f"{engine}, {title}", tree, ways)
     finally:
-        farm.kill_all()
+        farm.close()
+        home.close()
         group.close()
 
 
@@ -182,7 +183,6 @@ def bench_farm(bench: Bench, slowness: float, files: int) -> None:
         try:
             bench_engine(bench, engine, work, slowness, files)
         finally:
-            subprocess.run(["umount", "-l", str(work / "steve")], check=False)
             shutil.rmtree(work, ignore_errors=True)
 
 

@@ -141,7 +141,8 @@ class Farm(ABC):
     first on PATH there; jobs, the logs of what runs there."""
 
     name = ""
-    preprocessors_max = 0  # at home; 0: it bounds them in ways of its own
+    # At home, while no node is lost; 0: the engine promises nothing.
+    preprocessors_max = 0
 
     def __init__(self, root: Path, work: Path, compilers: Compilers) -> None:
         self.root, self.work, self.compilers = root, work, compilers
@@ -175,6 +176,9 @@ class Farm(ABC):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         server.wait()
+
+    def close(self) -> None:
+        self.kill_all()
 
     def kill_node(self, name: str) -> None:
         self.kill(self.nodes[name])
@@ -268,6 +272,10 @@ class Icecc(Farm):
     def kill_all(self) -> None:
         super().kill_all()
         self.kill(self.scheduler)
+
+    def close(self) -> None:
+        super().close()
+        self.kill(self.home)
 
     def ask(self) -> list[str]:
         """What the scheduler says of nodes."""

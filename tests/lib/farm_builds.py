@@ -110,6 +110,13 @@ class Home:
         options = ["--config=/dev/null", "--jobs", str(TOKENS), "--class", "remote=0"]
         self.steved = self.start(self.program("steved"), *options, "--mount", str(mount))
         wait_until(self.server.exists, "steved is up")
+        self.follower: subprocess.Popen[bytes] | None = None
+
+    def close(self) -> None:
+        for server in (self.follower, self.steved):
+            if server:
+                server.terminate()
+                server.wait()
 
     def program(self, name: str, room: str = "") -> str:
         return str(self.programs / (room or name) / name)
@@ -128,9 +135,9 @@ class Home:
                 preexec_fn=before,
             )
 
-    def follow(self) -> subprocess.Popen[bytes]:
+    def follow(self) -> None:
         options = ["--server", str(self.server), "--class", "remote", self.farm.followed()]
-        return self.start(self.program("stevefarm"), *options)
+        self.follower = self.start(self.program("stevefarm"), *options)
 
     def get(self, name: str) -> int:
         command = [self.program("stevectl", "steved"), "--server", str(self.server), "get", name]
