@@ -152,7 +152,8 @@ def say_ratio(bench: Bench, title: str, found: dict[int, list[Run]], what: str) 
 
 def bench_engine(bench: Bench, engine: str, work: Path, slowness: float, files: int) -> None:
     root = subprocess.check_output([str(ROOT / "tests/lib/fetch-farm")], text=True).strip()
-    farm = ENGINES[engine](Path(root), work, Compilers(bench.stamp, slowness))
+    # To icecc this home is idle, and would get more jobs than one that is busy.
+    farm = ENGINES[engine](Path(root), work, Compilers(bench.stamp, slowness), home_slots=0)
     home = Home(bench.build, work, farm, slowness)
     group = Processors(TOKENS / slowness)
     try:
@@ -163,7 +164,7 @@ def bench_engine(bench: Bench, engine: str, work: Path, slowness: float, files: 
         wait_until(lambda: home.get("remote.jobs") == NODES * SLOTS, "the farm is followed")
         for name in farm.nodes:
             farm.warm(name, home.environment)
-        for title, local in (("remote jobs alone", 0), ("mixed", files // 2)):
+        for title, local in (("remote jobs alone", 0), ("mixed", files // 3)):
             tree = Tree(work / title.split()[0], engine, "cc")
             tree.preamble = PREAMBLE
             tree.write(files, local=local)
@@ -175,8 +176,8 @@ def bench_engine(bench: Bench, engine: str, work: Path, slowness: float, files: 
         group.close()
 
 
-def bench_farm(bench: Bench, slowness: float, files: int) -> None:
-    for engine in ENGINES:
+def bench_farm(bench: Bench, engines: list[str], slowness: float, files: int) -> None:
+    for engine in engines or ENGINES:
         # The servers, who are nobody, make their directories there.
         work = Path(tempfile.mkdtemp(prefix="bench-farm-", dir="/tmp"))
         work.chmod(0o777)

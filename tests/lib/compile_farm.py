@@ -138,14 +138,16 @@ class Compilers:
 
 class Farm(ABC):
     """An engine with its servers, and what a machine that uses it needs. Below `work`: bin, what is
-    first on PATH there; jobs, the logs of what runs there."""
+    first on PATH there; jobs, the logs of what runs there. Home slots: how many jobs the engine may
+    compile there by itself."""
 
     name = ""
     # At home, while no node is lost; 0: the engine promises nothing.
     preprocessors_max = 0
 
-    def __init__(self, root: Path, work: Path, compilers: Compilers) -> None:
+    def __init__(self, root: Path, work: Path, compilers: Compilers, home_slots: int = 2) -> None:
         self.root, self.work, self.compilers = root, work, compilers
+        self.home_slots = home_slots
         self.nodes: dict[str, subprocess.Popen[bytes]] = {}
         libraries = {str(path.parent) for path in root.rglob("*.so.*")}
         self.libraries = ":".join(sorted(libraries))
@@ -235,12 +237,12 @@ class Icecc(Farm):
     name = "icecc"
     port = 8766
 
-    def __init__(self, root: Path, work: Path, compilers: Compilers) -> None:
-        super().__init__(root, work, compilers)
+    def __init__(self, root: Path, work: Path, compilers: Compilers, home_slots: int = 2) -> None:
+        super().__init__(root, work, compilers, home_slots)
         self.packed = work / "compilers.tar"
         compilers.pack(self.packed)
         self.start()
-        self.home = self.start_daemon("home", ["--no-remote", "-m", "2"], {})
+        self.home = self.start_daemon("home", ["--no-remote", "-m", str(self.home_slots)], {})
 
     def start(self) -> None:
         command = ["usr/sbin/icecc-scheduler", "-n", "test", "-u", "nobody"]
@@ -315,13 +317,15 @@ class Distcc(Farm):
     stats_port = 3800
     nodes_max = 8
 
-    def __init__(self, root: Path, work: Path, compilers: Compilers) -> None:
-        super().__init__(root, work, compilers)
+    def __init__(self, root: Path, work: Path, compilers: Compilers, home_slots: int = 2) -> None:
+        super().__init__(root, work, compilers, home_slots)
         self.hosts = public_directory(work / "state") / "hosts"
         self.start()
 
     def start(self) -> None:
-        self.hosts.write_text(f"--localslots=2 --localslots_cpp={self.preprocessors_max}\n")
+        options = [f"--localslots={self.home_slots or 1}"]
+        options += [f"--localslots_cpp={self.preprocessors_max}"]
+        self.hosts.write_text(f"{' '.join(options)}\n")
 
     def add_node(self, name: str, slots: int) -> None:
         number = len(self.nodes)

@@ -7,6 +7,7 @@ import contextlib
 import os
 import pathlib
 import signal
+import tempfile
 import time
 
 MOUNT = pathlib.Path("/sys/fs/cgroup")
@@ -21,8 +22,8 @@ class ControlGroup:
         if not self.is_version_1:
             (MOUNT / "cgroup.subtree_control").write_text(f"+{controller}")
         mount = MOUNT / controller if self.is_version_1 else MOUNT
-        self.directory = mount / f"steved-rounds.{os.getpid()}"
-        self.directory.mkdir()
+        # Pids are no names: there are namespaces of them.
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="steved-rounds.", dir=mount))
 
     def enter(self) -> None:
         (self.directory / "cgroup.procs").write_text("0")
