@@ -23,7 +23,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
 from build_kinds import Build, Programs, Server
 from observe import count_free
 
-BACK_S = 10.0
+BACK_S = 30.0
+LOOK_PAUSE_S = 0.5
 
 
 @dataclass
@@ -66,20 +67,25 @@ def read_statuses(directory: Path) -> dict[int, int]:
 
 
 def missing_tokens(stevectl: str, fifo: str) -> str:
-    """All but ours lie in the FIFO, or are free until somebody reads there."""
+    """All but ours lie in the FIFO, or are free until somebody reads there.
+
+    It is not open between two looks: a process that has it open may hold any number of tokens,
+    so that none can be known to be lost.
+    """
     deadline = time.monotonic() + BACK_S
-    fd = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     while True:
         jobs, free = (
             int(subprocess.check_output([stevectl, "--server", fifo, "get", name]))
             for name in ("jobs", "free")
         )
+        fd = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         lying = count_free(fd)
+        os.close(fd)
         if lying + free == jobs - 1:
             return ""
         if time.monotonic() > deadline:
             return f"of {jobs} tokens {lying} lie in the FIFO, and {free} are free"
-        time.sleep(0.02)
+        time.sleep(LOOK_PAUSE_S)
 
 
 def main() -> int:

@@ -372,6 +372,7 @@ serve(struct world *world)
             run_first(queue, PAY_IMPLICIT);
             break;
         case QUEUE_USE_NOTHING:
+        case QUEUE_USE_CLASSES:
             fail();
             break;
         case QUEUE_USE_TOKEN:
