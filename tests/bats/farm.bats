@@ -25,14 +25,15 @@ require_farm() {
     directory_for_all
 }
 
-# rounds ENGINE [OPTION...]: with sanitizers only what our programs see of a farm that goes and comes.
+# rounds ENGINE SCENE...
 rounds() {
+    local engine=$1
+    shift
     require_farm
     require ninja g++
-    ! is_sanitized || set -- "$@" --scene gone --scene back
     # A leak checker traces, and jobs are traced.
     without_leak_checker
-    run "$LIB/farm-rounds" --rounds "${FARM_ROUNDS:-1}" "$@" "$FARM_ROOT" "$BUILD" "$OTHER"
+    run "$LIB/farm-rounds" --rounds "${FARM_ROUNDS:-1}" "${@/#/--scene=}" "$engine" "$FARM_ROOT" "$BUILD" "$OTHER"
     echo "$output"
     [ "$status" = 0 ]
 }
@@ -64,12 +65,27 @@ rounds() {
     [[ $output == 'Usage: stevefarm'* ]]
 }
 
-@test 'builds on a farm of icecc' {
-    rounds icecc
+# With sanitizers only what our programs see of a farm that goes and comes.
+builds_alone() {
+    ! is_sanitized || skip 'the builds are run plainly'
 }
 
-@test 'builds on a farm of distcc' {
-    rounds distcc
+@test 'icecc: builds, while a node is killed and another one comes' {
+    builds_alone
+    rounds icecc remote mixed nodes
+}
+
+@test 'icecc: the farm is killed during a build, and comes back during another' {
+    rounds icecc gone back
+}
+
+@test 'distcc: builds, while a host is killed and another one comes' {
+    builds_alone
+    rounds distcc remote mixed nodes
+}
+
+@test 'distcc: the farm is killed during a build, and comes back during another' {
+    rounds distcc gone back
 }
 
 # --- docs/farm.md ---
