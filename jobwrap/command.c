@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "jobwrap/command.h"
-#include "jobwrap/signals.h"
 #include "libjobserver/process.h"
 
 void
@@ -63,12 +61,4 @@ command_continue(struct command *command)
     if (command->has_given_terminal)
         return_terminal(command);
     command_signal(command, SIGCONT);
-}
-
-int
-command_exit_like(const struct command *command)
-{
-    if (WIFSIGNALED(command->status))
-        signals_die(WTERMSIG(command->status));
-    return WEXITSTATUS(command->status);
 }

@@ -18,5 +18,3 @@ void command_signal(const struct command *command, int signal_number);
 void command_stopped(struct command *command);
 /* We are continued: so is it. */
 void command_continue(struct command *command);
-/* What jobwrap exits with; does not return if a signal has ended the command. */
-int command_exit_like(const struct command *command);

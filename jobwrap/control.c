@@ -34,6 +34,7 @@ struct connection {
     struct pool_opening *opening;
     struct memory_party memory;
     struct event_reader reader;
+    struct loan loan;
     struct event *event;
 };
 
@@ -73,6 +74,14 @@ control_tell(void *owner, enum pool_due_kind kind)
         notice(connection->ready_fd);
     else if (kind == POOL_DUE_RECALL)
         notice(connection->recall_fd);
+}
+
+void
+control_tell_paid(struct loan *loan)
+{
+    char *connection = (char *)loan - offsetof(struct connection, loan);
+
+    notice(((struct connection *)(void *)connection)->ready_fd);
 }
 
 /* --- what those may claim that stand beside the FIFO's clients --- */
@@ -217,7 +226,12 @@ open_pipe(int *fd, int *passed)
 static int
 move_to_class(struct connection *connection, struct job_class *job_class)
 {
+    const bool claimed = claims_beside(connection);
+
     leave_pool(connection);
+    connection->is_beside = false;
+    if (claimed)
+        tell_who_may_claim(connection->control);
     connection->job_class = job_class;
     connection->pool = job_class->pool;
     return join_pool(connection);
@@ -365,6 +379,102 @@ claim_of_payers(struct connection *connection, struct steved_claim *claim)
                      payers.count);
 }
 
+/* --- jobs that run elsewhere --- */
+
+/* Is its token one of the FIFO's? Nearer than we are there is a client of the FIFO, or nobody who has an account here. */
+static bool
+is_job_of_fifo(const struct connection *connection)
+{
+    const struct clients *clients = connection->control->clients;
+    struct process_info ancestors[ANCESTORS_MAX];
+    size_t count = process_ancestors(connection->peer.pid, ancestors, ANCESTORS_MAX);
+
+    for (size_t i = 0; i < count; i++) {
+        const pid_t pid = ancestors[i].pid;
+        if (find_by_process(connection, &ancestors[i]))
+            return false;
+        if (pid == getpid() || (pid != clients->keeper && clients_may_hold(clients, pid)))
+            return true;
+    }
+    return false;
+}
+
+/* Each process has one job. */
+static bool
+has_lent_already(const struct connection *connection)
+{
+    const struct connection *other;
+
+    LIST_FOREACH (other, &connection->control->connections, in_control)
+        if (other->loan.state != LOAN_NONE && other->peer.pid == connection->peer.pid &&
+            other->start_ticks == connection->start_ticks)
+            return true;
+    return false;
+}
+
+static bool
+may_lend(const struct connection *connection)
+{
+    if (!connection->control->loans || has_lent_already(connection) || !may_look(connection))
+        return false;
+    int64_t begun_ns = clock_spent_ns();
+    bool is_job = is_job_of_fifo(connection);
+    charge(connection, begun_ns);
+    return is_job;
+}
+
+/* Tokens of the build that are in use, with the implicit slot's. */
+static unsigned
+count_in_use(const struct control *control)
+{
+    unsigned all = source_held_in_all(control->source) + loans_bytes(control->loans),
+             lying = private_fifo_lying(control->fifo);
+
+    return all > lying ? all - lying : 0;
+}
+
+static int
+lend(struct connection *connection)
+{
+    const struct control *control = connection->control;
+    struct loan *paid;
+    bool is_used;
+
+    if (!may_lend(connection) ||
+        !loan_begin(control->loans, &connection->loan, count_in_use(control), &is_used, &paid))
+        return 0;
+    if (!is_used)
+        source_give(control->source);
+    if (paid)
+        control_tell_paid(paid);
+    return 1;
+}
+
+static int
+take_back(struct connection *connection)
+{
+    const struct control *control = connection->control;
+
+    if (connection->loan.state == LOAN_NONE)
+        return -EINVAL;
+    if (loan_take_back(control->loans, &connection->loan))
+        return 1;
+    control->loan_ended(control->argument);
+    return connection->loan.state == LOAN_PAID && loan_take_back(control->loans, &connection->loan);
+}
+
+static void
+end_loan(struct connection *connection)
+{
+    const struct control *control = connection->control;
+
+    if (connection->loan.state == LOAN_NONE)
+        return;
+    loan_end(control->loans, &connection->loan);
+    if (loans_missing(control->loans) > 0)
+        control->loan_ended(control->argument);
+}
+
 static void
 get_status(const struct connection *connection, struct steved_status *status)
 {
@@ -464,7 +574,8 @@ tell_memory(struct connection *connection, struct steved_memory *memory)
 static int
 error_of_class(unsigned operation)
 {
-    if (operation == CONTROL_PAY_IMPLICIT || operation == CONTROL_CLAIM_IMPLICIT)
+    if (operation == CONTROL_PAY_IMPLICIT || operation == CONTROL_CLAIM_IMPLICIT ||
+        operation == CONTROL_LEND || operation == CONTROL_TAKE_BACK)
         return -EINVAL;
     return operation == CONTROL_MEMORY || operation == CONTROL_THROTTLE ? -ENOTTY : 0;
 }
@@ -519,6 +630,10 @@ answer(struct connection *connection, struct control_packet *packet, int *passed
     case CONTROL_CLASSES:
         classes_list(connection->control->classes, &packet->classes);
         return 0;
+    case CONTROL_LEND:
+        return lend(connection);
+    case CONTROL_TAKE_BACK:
+        return take_back(connection);
     }
     return -ENOTTY;
 }
@@ -543,6 +658,7 @@ disconnect(struct connection *connection)
             close(fds[i]);
     LIST_REMOVE(connection, in_control);
     control->connection_count--;
+    end_loan(connection);
     free(connection);
     if (claimed)
         tell_who_may_claim(control);

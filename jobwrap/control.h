@@ -14,6 +14,7 @@
 
 #include "jobwrap/classes.h"
 #include "jobwrap/clients.h"
+#include "jobwrap/loans.h"
 #include "jobwrap/private_fifo.h"
 #include "jobwrap/source.h"
 #include "jobwrap/told.h"
@@ -30,6 +31,8 @@ struct control {
     void (*first_came)(void *argument);            /* the FIFO is not alone any more */
     void (*settled)(void *argument);               /* what somebody has asked for is done */
     unsigned (*count_unexplained)(void *argument); /* tokens: relay_count_unexplained() */
+    struct loans *loans;                           /* of the FIFO's tokens */
+    void (*loan_ended)(void *argument);            /* a token is missing for one of them */
     void *argument;
     int fd;       /* listens; -1: not made */
     int spare_fd; /* given up for a moment where no descriptor is left to refuse somebody with */
@@ -43,8 +46,8 @@ struct control {
     struct told told;         /* of jobs, to the parent */
 };
 
-/* `control` names source and classes (which are open), fifo, clients, first_came, settled, count_unexplained and argument. Makes the
- * socket, which has the FIFO's owner and mode. 0 or a negative errno: without it all below is one account. */
+/* `control` names source and classes (which are open), fifo, clients, first_came, settled, count_unexplained, loans, loan_ended and
+ * argument. Makes the socket, which has the FIFO's owner and mode. 0 or a negative errno: without it all below is one account. */
 int control_open(struct control *control, struct event_base *base);
 /* The server that is above this one is another one now. */
 void control_renew(struct control *control);
@@ -52,3 +55,5 @@ void control_close(struct control *control);
 
 /* For the source: to the connection `owner`. */
 void control_tell(void *owner, enum pool_due_kind kind);
+/* For who pays: to the connection with this loan. */
+void control_tell_paid(struct loan *loan);

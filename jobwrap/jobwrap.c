@@ -12,7 +12,9 @@
 #include "jobwrap/result_file.h"
 #include "jobwrap/tree.h"
 #include "jobwrap/waiting.h"
+#include "libjobserver/environment.h"
 #include "libjobserver/memory/mode.h"
+#include "libjobserver/program/ending.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/numbers.h"
 #include "libjobserver/program/packet.h"
@@ -141,6 +143,12 @@ count_unexplained(void *argument)
     return relay_count_unexplained(&((struct jobwrap *)argument)->relay);
 }
 
+static void
+on_loan_ended(void *argument)
+{
+    relay_wake(&((struct jobwrap *)argument)->relay);
+}
+
 /* Where they cannot be had, it is as if there were none. */
 static void
 open_classes(struct jobwrap *jobwrap)
@@ -167,6 +175,8 @@ open_control(struct jobwrap *jobwrap)
                                         .first_came = on_first_client,
                                         .settled = on_settled,
                                         .count_unexplained = count_unexplained,
+                                        .loans = &jobwrap->relay.loans,
+                                        .loan_ended = on_loan_ended,
                                         .argument = jobwrap};
     int result = control_open(&jobwrap->control, jobwrap->base);
     if (result < 0)
@@ -189,6 +199,8 @@ start_relay(struct jobwrap *jobwrap)
     relay->has_report = jobwrap->options.wants_report || jobwrap->recorder;
     relay->source = &jobwrap->source;
     relay->arbiter = &jobwrap->control.arbiter;
+    relay->loan_paid = control_tell_paid;
+    loans_init(&relay->loans);
     open_classes(jobwrap);
     open_control(jobwrap);
     if (jobwrap->parent.jobserver.client)
@@ -211,15 +223,36 @@ tell_memory(const struct jobwrap *jobwrap)
         private_fifo_tell_memory(&jobwrap->fifo, mode);
 }
 
+/* What jobs are told to be of: by number, those that the command is told of. */
+static void
+list_classes(const struct jobwrap *jobwrap, struct steved_classes *classes)
+{
+    const struct class_specs *own = &jobwrap->options.classes;
+    const struct launch *launch = &jobwrap->launch;
+    const char *prefix = launch->inherits_classes ? environment_classes() : launch->classes;
+
+    *classes = (struct steved_classes){.count = own->count};
+    for (unsigned i = 0; i < own->count; i++) {
+        memcpy(classes->classes[i].name, own->specs[i].name, STEVED_CLASS_NAME_SIZE);
+        classes->classes[i].jobs = own->specs[i].jobs;
+    }
+    if (own->count == 0 && prefix)
+        environment_list_classes(prefix, classes);
+}
+
 static bool
 open_recorder(struct jobwrap *jobwrap)
 {
     const struct options *options = &jobwrap->options;
+    struct recorder_plan plan = {.command = options->command,
+                                 .trace_file = options->trace_file,
+                                 .jobs = jobwrap->jobs,
+                                 .is_pool = !jobwrap->parent.jobserver.client};
 
     if (!options_shows_jobs(options))
         return true;
-    jobwrap->recorder = recorder_open(options->command, options->trace_file, jobwrap->jobs,
-                                      !jobwrap->parent.jobserver.client);
+    list_classes(jobwrap, &plan.classes);
+    jobwrap->recorder = recorder_open(&plan);
     jobwrap->report.recorder = jobwrap->recorder;
     return jobwrap->recorder;
 }
@@ -468,8 +501,8 @@ jobwrap_exit(struct jobwrap *jobwrap)
     if (jobwrap->launch_error)
         return say_launch_error(jobwrap);
     if (jobwrap->end_signal)
-        signals_die(jobwrap->end_signal);
+        ending_by_signal(jobwrap->end_signal);
     if (!jobwrap->command.has_ended)
         return EXIT_OURS;
-    return command_exit_like(&jobwrap->command);
+    return ending_like(jobwrap->command.status);
 }

@@ -50,7 +50,9 @@ prepare(const struct launch *launch, const char *fifo_path)
         return -errno;
     /* cmake makes a -jN of it, by which make leaves its jobserver. */
     unsetenv("CMAKE_BUILD_PARALLEL_LEVEL");
-    int result = name_fifo(launch, fifo_path);
+    int result = environment_set_class_gate(false);
+    if (result == 0)
+        result = name_fifo(launch, fifo_path);
     if (result == 0)
         result = tell_classes(launch, fifo_path);
     if (result == 0 && launch->class_rules)

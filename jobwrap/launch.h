@@ -15,7 +15,7 @@ struct launch {
     bool uses_descriptors; /* R,W instead of fifo:PATH */
     unsigned jobs;
     const char *memory;      /* JOBWRAP_MEMORY; NULL: as it is */
-    char *shims;             /* owned; NULL: leave PATH alone */
+    char *shims;             /* owned; directories, with ':' between them; NULL: leave PATH alone */
     const char *class_rules; /* a file; NULL: as the environment says */
     bool has_own_classes;    /* beside the FIFO */
     bool inherits_classes;   /* those that we are told of are the command's, too */

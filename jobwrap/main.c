@@ -57,6 +57,26 @@ decide_memory(const struct options *options)
     return options_shows_jobs(options) && !is_off ? "on" : options->memory;
 }
 
+/* Will the command have tokens of the class that launchers of compile farms need? */
+static bool
+has_farm(const struct jobwrap *jobwrap)
+{
+    static const char name[] = "remote";
+    const struct class_specs *own = &jobwrap->options.classes;
+    const struct launch *launch = &jobwrap->launch;
+    const char *prefix = launch->inherits_classes ? environment_classes() : launch->classes;
+    struct client *client = NULL;
+    char *error = NULL;
+
+    for (unsigned i = 0; i < own->count; i++)
+        if (strcmp(own->specs[i].name, name) == 0)
+            return true;
+    int result = prefix ? client_open_class(prefix, name, &client, &error) : -ENOENT;
+    free(error);
+    client_close(client);
+    return result == 0;
+}
+
 static void
 plan_launch(struct jobwrap *jobwrap)
 {
@@ -72,7 +92,6 @@ plan_launch(struct jobwrap *jobwrap)
                             (options->style == STYLE_AUTO && make_version_wants_pipe()),
         .jobs = jobwrap->jobs,
         .memory = decide_memory(options),
-        .shims = options->wants_shims ? shims_find() : NULL,
         .class_rules = options->class_rules,
         .has_own_classes = options->classes.count > 0,
         .classes = client ? environment_classes_of(client) : NULL,
@@ -82,6 +101,7 @@ plan_launch(struct jobwrap *jobwrap)
     /* A jobwrap around us hands on its parent's, and a make knows none. */
     bool is_steved = client && client_kind(client) == CLIENT_SERVER && !client_is_jobwrap(client);
     jobwrap->launch.inherits_classes = client && !is_steved && !jobwrap->launch.classes;
+    jobwrap->launch.shims = options->wants_shims ? shims_find(has_farm(jobwrap)) : NULL;
 }
 
 static void

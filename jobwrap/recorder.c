@@ -113,6 +113,41 @@ note_waiting(struct recorder *recorder, enum timeline_reason reason, int64_t tim
         trace_waiting(&recorder->trace, waiting, time_ns);
 }
 
+/* number: of one that is known. */
+static void
+note_class(struct recorder *recorder, unsigned number, unsigned held, int64_t time_ns)
+{
+    struct recorded_class *of = &recorder->of_class[number - 1];
+
+    if (held == of->held)
+        return;
+    of->held = held;
+    series_note(&of->series[RECORDED_CLASS_HELD], held, time_ns);
+    trace_class(&recorder->trace, number, held, time_ns);
+}
+
+/* The pool of a class is our own. */
+static void
+note_pool_of_class(struct recorder *recorder, const struct steved_event *event)
+{
+    const int64_t time_ns = (int64_t)event->time_ns;
+    const unsigned number = event->job_class;
+
+    if (number > recorder->classes.count || event->kind >= STEVED_EVENT_HELD_BACK)
+        return;
+    note_class(recorder, number, event->used, time_ns);
+    if (event->kind == STEVED_EVENT_JOBS)
+        series_note(&recorder->of_class[number - 1].series[RECORDED_CLASS_JOBS], event->count,
+                    time_ns);
+}
+
+static void
+note_running(struct recorder *recorder, unsigned number, int64_t time_ns)
+{
+    if (!recorder->is_pool && number > 0 && number <= recorder->classes.count)
+        note_class(recorder, number, recorder->timeline.running_of[number], time_ns);
+}
+
 static void
 on_change(void *argument, const struct timeline_job *job, enum timeline_change change,
           int64_t time_ns)
@@ -124,6 +159,8 @@ on_change(void *argument, const struct timeline_job *job, enum timeline_change c
         note_waiting(recorder, job->reason, time_ns);
     else if (change == TIMELINE_ENDS)
         summary_add(&recorder->summary, job);
+    else
+        note_running(recorder, job->job_class, time_ns);
 }
 
 static void
@@ -144,9 +181,10 @@ note_event(struct recorder *recorder, const struct steved_event *event)
 {
     const int64_t time_ns = (int64_t)event->time_ns;
 
-    /* Tokens of a class: which job has one is told by the job. */
-    if (event->job_class != 0 && event->kind < STEVED_EVENT_JOB_WAITS)
+    if (event->job_class != 0 && event->kind < STEVED_EVENT_JOB_WAITS) {
+        note_pool_of_class(recorder, event);
         return;
+    }
     timeline_add(&recorder->timeline, event);
     switch (event->kind) {
     case STEVED_EVENT_CAME:
@@ -209,9 +247,25 @@ recorder_note_held(struct recorder *recorder, unsigned held, int64_t now_ns)
 /* --- its life --- */
 
 static void
+begin_class(struct recorder *recorder, unsigned i)
+{
+    struct series *series = recorder->of_class[i].series;
+
+    for (unsigned number = 0; number < RECORDED_CLASS_NUMBERS; number++)
+        series_init(&series[number], recorder->begin_ns);
+    series_note(&series[RECORDED_CLASS_HELD], 0, recorder->begin_ns);
+    if (recorder->is_pool)
+        series_note(&series[RECORDED_CLASS_JOBS], recorder->classes.classes[i].jobs,
+                    recorder->begin_ns);
+}
+
+static void
 begin_series(struct recorder *recorder, unsigned jobs)
 {
     const int64_t begin_ns = recorder->begin_ns;
+
+    for (unsigned i = 0; i < recorder->classes.count; i++)
+        begin_class(recorder, i);
 
     for (enum recorded number = 0; number < RECORDED_NUMBERS; number++)
         series_init(&recorder->series[number], begin_ns);
@@ -220,24 +274,26 @@ begin_series(struct recorder *recorder, unsigned jobs)
 }
 
 struct recorder *
-recorder_open(char *const *command, const char *trace_file, unsigned jobs, bool is_pool)
+recorder_open(const struct recorder_plan *plan)
 {
     struct recorder *recorder = calloc(1, sizeof(*recorder));
     const struct timeline_viewer viewer = {
         .gate_came = on_gate, .changed = on_change, .argument = recorder};
 
-    if (!recorder || !(recorder->command = name_of_command(command))) {
+    if (!recorder || !(recorder->command = name_of_command(plan->command))) {
         message("start: %s", strerror(ENOMEM));
         free(recorder);
         return NULL;
     }
     signal(SIGXFSZ, SIG_IGN); /* it is said what could not be written */
     recorder->begin_ns = clock_now_ns();
-    recorder->is_pool = is_pool;
+    recorder->is_pool = plan->is_pool;
+    recorder->classes = plan->classes;
     recorder->patience_ms = PATIENCE_MS;
     timeline_init(&recorder->timeline, &viewer, recorder->begin_ns);
-    begin_series(recorder, jobs);
-    if (trace_file && trace_open(&recorder->trace, trace_file) < 0) {
+    begin_series(recorder, plan->jobs);
+    if (plan->trace_file &&
+        trace_open(&recorder->trace, plan->trace_file, &recorder->classes) < 0) {
         recorder_close(recorder);
         return NULL;
     }
@@ -257,6 +313,16 @@ recorder_read(struct recorder *recorder, struct event_log *log, struct event_bas
     return event_log_join(log, &recorder->reader, clock_now_ns());
 }
 
+static void
+end_series(struct recorder *recorder, int64_t now_ns)
+{
+    for (enum recorded number = 0; number < RECORDED_NUMBERS; number++)
+        series_end(&recorder->series[number], now_ns);
+    for (unsigned i = 0; i < recorder->classes.count; i++)
+        for (unsigned number = 0; number < RECORDED_CLASS_NUMBERS; number++)
+            series_end(&recorder->of_class[i].series[number], now_ns);
+}
+
 void
 recorder_end(struct recorder *recorder)
 {
@@ -268,8 +334,7 @@ recorder_end(struct recorder *recorder)
     }
     timeline_end(&recorder->timeline, now_ns);
     recorder_note_held(recorder, 0, now_ns);
-    for (enum recorded number = 0; number < RECORDED_NUMBERS; number++)
-        series_end(&recorder->series[number], now_ns);
+    end_series(recorder, now_ns);
     trace_close(&recorder->trace);
     if (recorder->read_event)
         event_free(recorder->read_event);

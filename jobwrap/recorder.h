@@ -24,6 +24,15 @@ enum recorded {
     RECORDED_NUMBERS,
 };
 
+enum recorded_of_class { RECORDED_CLASS_JOBS, RECORDED_CLASS_HELD, RECORDED_CLASS_NUMBERS };
+
+/* Of a class, by those who hold its tokens; where the pool is another's, by jobs at gates alone, and nobody tells how
+ * many there are. */
+struct recorded_class {
+    unsigned held;
+    struct series series[RECORDED_CLASS_NUMBERS];
+};
+
 /* A client that has come: by the time that its jobs are told of it may be gone. */
 #define RECORDER_CLIENTS 64u
 struct recorder_client {
@@ -35,11 +44,13 @@ struct recorder_client {
 struct recorder {
     char *command; /* what jobwrap runs; owned */
     int64_t begin_ns;
-    bool is_pool; /* tokens are its own: as many as jobs at once */
+    bool is_pool; /* tokens are its own: as many as jobs at once; and so are those of classes */
+    struct steved_classes classes;
     struct trace trace;
     struct timeline timeline;
     struct summary summary;
     struct series series[RECORDED_NUMBERS];
+    struct recorded_class of_class[STEVED_CLASSES_MAX];
     unsigned held;                                    /* as was told last */
     uint64_t lost;                                    /* events that were missed */
     struct recorder_client clients[RECORDER_CLIENTS]; /* the last */
@@ -50,9 +61,17 @@ struct recorder {
     struct event *read_event;
 };
 
-/* trace_file: NULL: no trace is wanted; jobs: RECORDED_JOBS at first; is_pool: as above. NULL, with a message. */
-struct recorder *recorder_open(char *const *command, const char *trace_file, unsigned jobs,
-                               bool is_pool);
+/* What there is to be recorded, at first. */
+struct recorder_plan {
+    char *const *command;
+    const char *trace_file;        /* NULL: no trace is wanted */
+    unsigned jobs;                 /* RECORDED_JOBS */
+    bool is_pool;                  /* as above */
+    struct steved_classes classes; /* by their numbers: names and jobs */
+};
+
+/* NULL, with a message. */
+struct recorder *recorder_open(const struct recorder_plan *plan);
 /* The log is there. 0 or a negative errno. */
 int recorder_read(struct recorder *recorder, struct event_log *log, struct event_base *base);
 /* Jobs have so many tokens from now on. */

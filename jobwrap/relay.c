@@ -7,15 +7,26 @@
 #include "jobwrap/relay.h"
 #include "libjobserver/program/clock.h"
 #include "libjobserver/program/message.h"
+#include "libjobserver/program/numbers.h"
 
 /* --- looking --- */
+
+/* The implicit slot's. */
+static unsigned
+minus_one(unsigned tokens)
+{
+    return tokens > 0 ? tokens - 1 : 0;
+}
 
 static void
 look(struct relay *relay)
 {
     struct relay_view *view = &relay->view;
 
-    view->borrowed = source_held(relay->source);
+    view->held = source_held_in_all(relay->source);
+    view->on_loan = loans_bytes(&relay->loans);
+    view->missing = loans_missing(&relay->loans);
+    view->borrowed = minus_one(view->held + view->on_loan);
     view->lying = private_fifo_lying(relay->fifo);
     view->others_wait = source_others_wait(relay->source);
     view->excess = source_excess(relay->source);
@@ -75,7 +86,9 @@ take_home(struct relay *relay, unsigned count)
 static void
 give_claimed(struct relay *relay)
 {
-    unsigned claimed = source_count_claimed(relay->source, relay->view.lying);
+    /* What lies there beyond what was put in was never lent. */
+    unsigned claimed =
+        source_count_claimed(relay->source, lesser(relay->view.lying, relay->view.borrowed));
 
     if (claimed == 0)
         return;
@@ -88,6 +101,42 @@ drop(struct relay *relay, unsigned count)
 {
     while (count-- > 0 && private_fifo_take(relay->fifo))
         relay->report->dropped++;
+}
+
+/* --- jobs that run elsewhere --- */
+
+static void
+pay(struct relay *relay)
+{
+    struct loan *loan = loans_pay(&relay->loans);
+
+    if (loan)
+        relay->loan_paid(loan);
+}
+
+static void
+pay_from_fifo(struct relay *relay, unsigned count)
+{
+    while (count-- > 0 && private_fifo_take(relay->fifo))
+        pay(relay);
+}
+
+static void
+pay_from_parent(struct relay *relay, unsigned count)
+{
+    for (; count > 0; count--) {
+        relay->view.is_parent_empty = source_take(relay->source) == 0;
+        if (relay->view.is_parent_empty)
+            return;
+        pay(relay);
+    }
+}
+
+static void
+void_loans(struct relay *relay, unsigned count)
+{
+    while (count-- > 0 && private_fifo_take(relay->fifo))
+        loans_void(&relay->loans, 1);
 }
 
 static void
@@ -103,6 +152,15 @@ do_step(struct relay *relay, const struct relay_step *step, int64_t now_ns)
     case RELAY_DROP:
         drop(relay, step->count);
         break;
+    case RELAY_PAY:
+        pay_from_fifo(relay, step->count);
+        break;
+    case RELAY_COVER:
+        pay_from_parent(relay, step->count);
+        break;
+    case RELAY_VOID:
+        void_loans(relay, step->count);
+        break;
     case RELAY_ASK:
         relay->view.parent = source_is_needed(relay->source) ? RELAY_NEEDED : RELAY_NOT_NEEDED;
         break;
@@ -116,8 +174,10 @@ note(struct relay *relay, int64_t now_ns)
 {
     bool starved = relay->view.lying == 0 && !relay->policy.is_resting &&
                    !memory_arbiter_has_waiting(relay->arbiter, now_ns);
-    unsigned lent = relay_view_lent(&relay->view) + source_held_by_others(relay->source);
+    unsigned lent = relay_view_lent(&relay->view);
 
+    lent -= lesser(lent, relay->loans.active);
+    lent += source_held_by_others(relay->source);
     report_note(relay->report, lent, starved, now_ns);
 }
 
@@ -155,7 +215,9 @@ static void
 give_up(struct relay *relay, unsigned count)
 {
     while (count-- > 0)
-        if (relay->is_relaying)
+        if (loans_missing(&relay->loans) > 0)
+            pay(relay);
+        else if (relay->is_relaying)
             source_give(relay->source);
         else
             private_fifo_put(relay->fifo);
@@ -266,7 +328,9 @@ on_collected(evutil_socket_t fd, short what, void *argument)
     ask_recalled(relay);
     look(relay);
     bool is_wanted = relay->view.recalled > 0 || relay->view.excess > 0;
-    if (is_wanted && relay->view.borrowed > 0)
+    if (relay->view.missing > 0)
+        pay(relay);
+    else if (is_wanted && lesser(relay->view.borrowed, relay->view.held) > 0)
         source_give(relay->source);
     else
         private_fifo_put(relay->fifo);
@@ -483,5 +547,7 @@ relay_collect(struct relay *relay)
         collected++;
     if (collector_has_got(&relay->collector))
         collected++;
-    return relay->view.borrowed > collected ? relay->view.borrowed - collected : 0;
+    unsigned outstanding = relay->view.borrowed > collected ? relay->view.borrowed - collected : 0;
+    /* Who runs elsewhere uses none. */
+    return lesser(outstanding, source_held(relay->source));
 }

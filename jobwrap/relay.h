@@ -8,6 +8,7 @@
 
 #include "jobwrap/collector.h"
 #include "jobwrap/fifo_watch.h"
+#include "jobwrap/loans.h"
 #include "jobwrap/private_fifo.h"
 #include "jobwrap/reclaim.h"
 #include "jobwrap/relay_policy.h"
@@ -23,6 +24,8 @@ struct relay {
     struct report *report;
     bool has_report;                      /* each move of a token counts for it */
     const struct memory_arbiter *arbiter; /* who waits for memory does not wait for a token */
+    struct loans loans;                   /* of jobs that run elsewhere */
+    void (*loan_paid)(struct loan *loan); /* the job has its token again */
     struct fifo_watch watch;              /* not open: no instance was left */
     struct event *fifo_event, *timer, *moves_timer;
     struct reclaim reclaim;     /* what is lost */
@@ -41,7 +44,7 @@ int relay_fill(struct relay *relay, struct event_base *base);
 void relay_command(struct relay *relay, pid_t command, bool inherits);
 /* Somebody has ended whose parent had died before. */
 void relay_orphan_ended(struct relay *relay);
-/* The FIFO's turn has come, or it is asked for tokens; argument: the struct relay, as an event's callback takes it. */
+/* The FIFO's turn has come, or it is asked for tokens, or one is missing for a loan; argument: the struct relay, as an event's callback takes it. */
 void relay_wake(void *argument);
 /* Other accounts have taken tokens, or given some back: the report is to know. */
 void relay_note(struct relay *relay);

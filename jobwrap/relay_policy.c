@@ -118,7 +118,9 @@ static bool
 decide_borrowing(const struct relay_policy *policy, const struct relay_view *view, int64_t now_ns,
                  struct relay_step *step)
 {
-    if (view->lying >= floating(policy) || view->borrowed >= policy->config.cap)
+    const unsigned tokens = view->borrowed > view->on_loan ? view->borrowed - view->on_loan : 0;
+
+    if (view->lying >= floating(policy) || tokens >= policy->config.cap)
         return false;
     if (policy->is_resting && now_ns < policy->probe_at_ns) {
         step->deadline_ns = min_ns(step->deadline_ns, policy->probe_at_ns);
@@ -129,7 +131,7 @@ decide_borrowing(const struct relay_policy *policy, const struct relay_view *vie
         return false;
     }
     unsigned missing = floating(policy) - view->lying;
-    unsigned allowed = policy->config.cap - view->borrowed;
+    unsigned allowed = policy->config.cap - tokens;
     step->action = RELAY_BORROW;
     step->count = missing < allowed ? missing : allowed;
     return true;
@@ -175,6 +177,36 @@ decide_idle(struct relay_policy *policy, const struct relay_view *view, int64_t 
     decide_borrowing(policy, view, now_ns, step);
 }
 
+/* A job that has run elsewhere goes on, or was killed. Who would start another one is served after it. */
+static bool
+decide_missing(const struct relay_view *view, struct relay_step *step)
+{
+    if (view->missing == 0)
+        return false;
+    if (view->lying > 0) {
+        step->action = RELAY_PAY;
+        step->count = view->lying < view->missing ? view->lying : view->missing;
+        return true;
+    }
+    if (!view->is_parent_empty) {
+        step->action = RELAY_COVER;
+        step->count = view->missing;
+        return true;
+    }
+    step->watches_parent = step->watches_fifo = true;
+    return false;
+}
+
+static bool
+decide_void(const struct relay_view *view, struct relay_step *step)
+{
+    if (view->on_loan == 0 || view->lying <= view->held)
+        return false;
+    step->action = RELAY_VOID;
+    step->count = view->lying - view->held;
+    return true;
+}
+
 struct relay_step
 relay_policy_next(struct relay_policy *policy, const struct relay_view *view, int64_t now_ns)
 {
@@ -186,7 +218,8 @@ relay_policy_next(struct relay_policy *policy, const struct relay_view *view, in
         step.count = view->lying - view->borrowed;
         return step;
     }
-    if (decide_return(view, &step) || decide_surplus(policy, view, now_ns, &step) ||
+    if (decide_missing(view, &step) || decide_void(view, &step) || decide_return(view, &step) ||
+        decide_surplus(policy, view, now_ns, &step) ||
         decide_borrowing(policy, view, now_ns, &step))
         return step;
     decide_idle(policy, view, now_ns, &step);

@@ -33,8 +33,12 @@ enum relay_need { RELAY_NEED_UNKNOWN, RELAY_NEEDED, RELAY_NOT_NEEDED };
 /* What is seen. */
 struct relay_view {
     unsigned lying;    /* tokens in the FIFO */
-    unsigned borrowed; /* from the parent for the build; the implicit slot's is not counted */
-    bool is_touched;   /* a client has read or written since the last time */
+    unsigned borrowed; /* that go round in the build; the implicit slot's is not counted */
+    unsigned held;     /* by the FIFO's account: what lies there beyond this is nobody's */
+    unsigned
+        on_loan; /* of what goes round: for jobs that run elsewhere, whose tokens others have (loans.h) */
+    unsigned missing; /* tokens that must be got back for such jobs */
+    bool is_touched;  /* a client has read or written since the last time */
     /* borrowing was tried in vain, and the parent has not become readable since */
     bool is_parent_empty;
     enum relay_need parent; /* does somebody at the parent need tokens? */
@@ -48,6 +52,9 @@ enum relay_action {
     RELAY_BORROW,    /* `count` tokens, and put them into the FIFO; see relay_policy_laid() */
     RELAY_TAKE_HOME, /* `count` tokens from the FIFO, and back to the parent */
     RELAY_DROP,      /* `count` bytes from the FIFO that were never lent */
+    RELAY_PAY,       /* `count` tokens from the FIFO, for jobs that have run elsewhere */
+    RELAY_COVER,     /* the same, but from the parent */
+    RELAY_VOID,      /* `count` bytes from the FIFO that their jobs have lent, and put back */
     RELAY_ASK,       /* whether the parent needs tokens */
 };
 

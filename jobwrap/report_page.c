@@ -183,6 +183,36 @@ write_tokens(FILE *out, const struct recorder *recorder, const struct report *re
     write_chart(out, "Tokens", &chart);
 }
 
+/* Whose pool it is tells how many there are. */
+static void
+write_class(FILE *out, const struct recorder *recorder, const struct report *report, unsigned i)
+{
+    const struct series *held = &recorder->of_class[i].series[RECORDED_CLASS_HELD],
+                        *jobs = &recorder->of_class[i].series[RECORDED_CLASS_JOBS];
+    const char *name = recorder->classes.classes[i].name;
+    const struct chart_line lines[] = {
+        {held, "Tokens in use", "one", CHART_AREA, CHART_MEAN},
+        {jobs, "Tokens of the class", "limit", CHART_LINE, CHART_MOST},
+    };
+    char id[40], heading[80], title[sizeof(heading) + 20], description[80];
+
+    if (series_highest(held) == 0)
+        return;
+    snprintf(id, sizeof(id), "class-%s", name);
+    snprintf(heading, sizeof(heading), "Tokens of class %s", name);
+    snprintf(title, sizeof(title), "%s over time", heading);
+    snprintf(description, sizeof(description), "%.0f tokens at most.", series_highest(held));
+    const struct chart chart = {.id = id,
+                                .title = title,
+                                .description = description,
+                                .unit = "",
+                                .divisor = 1,
+                                .length_ns = length_of(recorder, report),
+                                .line_count = jobs->has_value ? 2 : 1,
+                                .lines = lines};
+    write_chart(out, heading, &chart);
+}
+
 static void
 write_waiting(FILE *out, const struct recorder *recorder, const struct report *report)
 {
@@ -287,6 +317,14 @@ put_notes_cell(FILE *out, const struct summary_job *job)
 }
 
 static void
+put_class_cell(FILE *out, const struct recorder *recorder, unsigned job_class)
+{
+    const bool is_known = job_class > 0 && job_class <= recorder->classes.count;
+
+    fprintf(out, "<td>%s</td>", is_known ? recorder->classes.classes[job_class - 1].name : "");
+}
+
+static void
 write_job(FILE *out, const struct recorder *recorder, const struct summary_job *job)
 {
     fputs("<tr><th scope=\"row\">", out);
@@ -299,6 +337,8 @@ write_job(FILE *out, const struct recorder *recorder, const struct summary_job *
     put_time_cell(out, job->waited_ns[TIMELINE_FOR_MEMORY]);
     put_time_cell(out, job->began_ns > 0 ? job->began_ns - recorder->begin_ns : 0);
     fprintf(out, "<td>%u</td>", job->gate);
+    if (recorder->classes.count > 0)
+        put_class_cell(out, recorder, job->job_class);
     put_notes_cell(out, job);
     fputs("</tr>\n", out);
 }
@@ -309,6 +349,17 @@ write_jobs(FILE *out, const struct recorder *recorder, enum summary_list list)
     static const char *const columns[] = {
         "<Job",        "Ran",   "Memory", "Expected", "Waited for a token", "Waited for memory",
         "Began after", "Build", "Notes",  NULL};
+    static const char *const columns_with_class[] = {"<Job",
+                                                     "Ran",
+                                                     "Memory",
+                                                     "Expected",
+                                                     "Waited for a token",
+                                                     "Waited for memory",
+                                                     "Began after",
+                                                     "Build",
+                                                     "Class",
+                                                     "Notes",
+                                                     NULL};
     static const char *const ids[] = {"longest", "heaviest", "waited"};
     static const char *const titles[] = {"Longest jobs", "Heaviest jobs",
                                          "Jobs that waited longest"};
@@ -320,7 +371,8 @@ write_jobs(FILE *out, const struct recorder *recorder, enum summary_list list)
 
     if (count == 0)
         return;
-    begin_table(out, ids[list], titles[list], captions[list], columns);
+    begin_table(out, ids[list], titles[list], captions[list],
+                recorder->classes.count > 0 ? columns_with_class : columns);
     for (size_t i = 0; i < count; i++)
         write_job(out, recorder, &recorder->summary.lists[list].jobs[i]);
     end_table(out);
@@ -432,6 +484,8 @@ report_page(const struct recorder *recorder, const struct report *report, unsign
         put_memory_figures(out, memory);
     fputs("</dl>\n", out);
     write_tokens(out, recorder, report);
+    for (unsigned i = 0; i < recorder->classes.count; i++)
+        write_class(out, recorder, report, i);
     write_waiting(out, recorder, report);
     write_memory(out, recorder, report);
     write_gates(out, &recorder->timeline);

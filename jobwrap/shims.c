@@ -12,16 +12,17 @@
 #include "libjobserver/program/program.h"
 
 int
-shims_prepend_path(const char *directory)
+shims_prepend_path(const char *directories)
 {
     const char *old = getenv("PATH");
-    size_t length = strlen(directory);
+    size_t length = strlen(directories);
     char *path;
 
     /* A jobwrap around us has done it. */
-    if (old && strncmp(old, directory, length) == 0 && (old[length] == ':' || old[length] == '\0'))
+    if (old && strncmp(old, directories, length) == 0 &&
+        (old[length] == ':' || old[length] == '\0'))
         return 0;
-    if (asprintf(&path, "%s:%s", directory, old ? old : _PATH_DEFPATH) < 0)
+    if (asprintf(&path, "%s:%s", directories, old ? old : _PATH_DEFPATH) < 0)
         return -ENOMEM;
     int result = setenv("PATH", path, 1) < 0 ? -errno : 0;
     free(path);
@@ -45,8 +46,8 @@ holds_programs(const char *directory)
     return found;
 }
 
-char *
-shims_find(void)
+static char *
+find_directory(void)
 {
     char *program = program_directory(), *beside = NULL;
 
@@ -57,4 +58,71 @@ shims_find(void)
         return beside;
     free(beside);
     return holds_programs(SHIMS_DIRECTORY) ? strdup(SHIMS_DIRECTORY) : NULL;
+}
+
+/* --- launchers of compile farms --- */
+
+/* Each shim has a directory of its own: where there is no such program, none is to be found. */
+static const char *const launchers[] = {"sccache", "recc", "distcc", "icecc"};
+static const char *const compilers[] = {"clang++", "clang", "g++", "gcc", "c++", "cc"};
+
+/* Is what runs by the name of a compiler a launcher, or a shim of ours that a jobwrap around us has put before one? */
+static bool
+is_link_to_launcher(const char *compiler)
+{
+    char *found = program_find(compiler), *real = found ? realpath(found, NULL) : NULL;
+    const char *slash = real ? strrchr(real, '/') : NULL;
+    bool is_one = slash && strcmp(slash + 1, "launcher-shim") == 0;
+
+    for (size_t i = 0; slash && i < sizeof(launchers) / sizeof(launchers[0]); i++)
+        is_one = is_one || strcmp(slash + 1, launchers[i]) == 0;
+    free(found);
+    free(real);
+    return is_one;
+}
+
+static bool
+is_on_path(const char *launcher)
+{
+    char *found = program_find(launcher);
+
+    free(found);
+    return found;
+}
+
+/* Before what `all` holds, which is freed. */
+static char *
+add_before(char *all, const char *directory, const char *kind, const char *name)
+{
+    char *longer;
+
+    if (asprintf(&longer, "%s/%s/%s:%s", directory, kind, name, all) < 0)
+        return all;
+    free(all);
+    return longer;
+}
+
+static char *
+add_farm(char *directory)
+{
+    char *all = strdup(directory);
+
+    for (size_t i = 0; all && i < sizeof(launchers) / sizeof(launchers[0]); i++)
+        if (is_on_path(launchers[i]))
+            all = add_before(all, directory, "launchers", launchers[i]);
+    for (size_t i = 0; all && i < sizeof(compilers) / sizeof(compilers[0]); i++)
+        if (is_link_to_launcher(compilers[i]))
+            all = add_before(all, directory, "compilers", compilers[i]);
+    if (!all)
+        return directory;
+    free(directory);
+    return all;
+}
+
+char *
+shims_find(bool has_farm)
+{
+    char *directory = find_directory();
+
+    return directory && has_farm ? add_farm(directory) : directory;
 }

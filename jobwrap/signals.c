@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <stddef.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -57,18 +56,4 @@ signals_give_back(const struct signals *signals)
     if (signals->is_child_ignored)
         signal(SIGCHLD, SIG_IGN);
     sigprocmask(SIG_SETMASK, &signals->original, NULL);
-}
-
-_Noreturn void
-signals_die(int signal_number)
-{
-    sigset_t only;
-
-    prctl(PR_SET_DUMPABLE, 0);
-    signal(signal_number, SIG_DFL);
-    sigemptyset(&only);
-    sigaddset(&only, signal_number);
-    sigprocmask(SIG_UNBLOCK, &only, NULL);
-    raise(signal_number);
-    _exit(128 + signal_number);
 }

@@ -22,5 +22,3 @@ int signals_take(struct signals *signals);
 int signals_open_children(void);
 /* In the child that becomes the command. */
 void signals_give_back(const struct signals *signals);
-/* Ends the process by the signal, with no core dump of ours. */
-_Noreturn void signals_die(int signal_number);

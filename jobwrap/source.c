@@ -320,10 +320,12 @@ source_take(struct source *source)
 {
     struct pool_waiter *none;
 
-    if (source_await(source) && pool_read(source->pool, source->opening, source->process, true,
-                                          NULL, &none, clock_now_ns()) == POOL_GRANTED)
-        return 1;
-    return 0;
+    if (!source_await(source) || pool_read(source->pool, source->opening, source->process, true,
+                                           NULL, &none, clock_now_ns()) != POOL_GRANTED)
+        return 0;
+    if (source_held_in_all(source) == 1)
+        pool_pay_implicit(source->pool, source->opening, source->process, clock_now_ns());
+    return 1;
 }
 
 void
@@ -341,9 +343,15 @@ source_give(struct source *source)
 }
 
 unsigned
+source_held_in_all(const struct source *source)
+{
+    return pool_held(source->opening);
+}
+
+unsigned
 source_held(const struct source *source)
 {
-    unsigned held = pool_held(source->opening);
+    unsigned held = source_held_in_all(source);
 
     return held > 0 ? held - 1 : 0;
 }
@@ -373,9 +381,8 @@ source_set_idle(struct source *source, unsigned lying)
 unsigned
 source_count_claimed(const struct source *source, unsigned lying)
 {
-    /* What lies there beyond what was put in was never lent. */
-    unsigned idle = lying < source_held(source) ? lying : source_held(source);
-    unsigned taken = pool_claims(source->opening) + idle, held = pool_held(source->opening);
+    unsigned held = source_held_in_all(source), idle = lying < held ? lying : held;
+    unsigned taken = pool_claims(source->opening) + idle;
     unsigned claimed = taken > held ? taken - held : 0;
 
     return claimed < idle ? claimed : idle;

@@ -67,6 +67,9 @@ void source_give(struct source *source);
 unsigned source_borrowed(const struct source *source);
 /* Tokens that it holds besides the implicit slot's. */
 unsigned source_held(const struct source *source);
+/* The same, with the implicit slot's. That may have been given back, too, by a job that runs elsewhere; the next token is
+ * the slot's again. */
+unsigned source_held_in_all(const struct source *source);
 /* Tokens that other accounts hold. */
 unsigned source_held_by_others(const struct source *source);
 /* Tokens that it is asked for. */

@@ -45,6 +45,7 @@ summary_add(struct summary *summary, const struct timeline_job *job)
         .bytes = job->bytes,
         .expected_bytes = job->expected_bytes,
         .runs = job->runs_begun,
+        .job_class = job->job_class,
         .status = job->status,
     };
 

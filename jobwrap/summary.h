@@ -17,6 +17,7 @@ struct summary_job {
     int64_t waited_ns[TIMELINE_REASONS];
     uint64_t bytes, expected_bytes;
     unsigned runs;
+    unsigned job_class; /* as of struct timeline_job */
     int status;
 };
 

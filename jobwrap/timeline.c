@@ -44,7 +44,8 @@ destroy_gate(struct timeline *timeline, struct timeline_gate *gate)
 {
     TAILQ_REMOVE(&timeline->gates, gate, in_timeline);
     timeline->gate_count--;
-    free(gate->slots);
+    for (unsigned i = 0; i < TIMELINE_CLASSES; i++)
+        free(gate->slots[i].slots);
     free(gate->name);
     free(gate);
 }
@@ -140,31 +141,31 @@ take_memory(struct timeline_job *job, const struct steved_event *event)
 
 /* false: there are none for it: the run is left out. */
 static bool
-add_slots(struct timeline_gate *gate)
+add_slots(struct timeline_slots *of)
 {
-    unsigned count = gate->slot_count > 0 ? 2 * gate->slot_count : SLOTS_FIRST;
+    unsigned count = of->count > 0 ? 2 * of->count : SLOTS_FIRST;
     struct timeline_slot *slots =
-        count <= TIMELINE_SLOTS_MAX ? reallocarray(gate->slots, count, sizeof(*slots)) : NULL;
+        count <= TIMELINE_SLOTS_MAX ? reallocarray(of->slots, count, sizeof(*slots)) : NULL;
 
     if (!slots)
         return false;
-    memset(slots + gate->slot_count, 0, (count - gate->slot_count) * sizeof(*slots));
-    gate->slots = slots;
-    gate->slot_count = count;
+    memset(slots + of->count, 0, (count - of->count) * sizeof(*slots));
+    of->slots = slots;
+    of->count = count;
     return true;
 }
 
 /* The lowest that has been free since then. */
 static bool
-take_slot(struct timeline_gate *gate, int64_t since_ns, unsigned *slot)
+take_slot(struct timeline_slots *of, int64_t since_ns, unsigned *slot)
 {
     unsigned i = 0;
 
-    while (i < gate->slot_count && (gate->slots[i].is_taken || gate->slots[i].free_ns > since_ns))
+    while (i < of->count && (of->slots[i].is_taken || of->slots[i].free_ns > since_ns))
         i++;
-    if (i == gate->slot_count && !add_slots(gate))
+    if (i == of->count && !add_slots(of))
         return false;
-    gate->slots[i].is_taken = true;
+    of->slots[i].is_taken = true;
     *slot = i;
     return true;
 }
@@ -208,8 +209,9 @@ end_run(struct timeline *timeline, struct timeline_job *job, enum timeline_chang
     job->gate->counts.ran_ns += time_ns - job->run_ns;
     timeline->counts.ran_ns += time_ns - job->run_ns;
     timeline->running--;
+    timeline->running_of[job->job_class]--;
     tell(timeline, job, change, time_ns);
-    job->gate->slots[job->slot] = (struct timeline_slot){.free_ns = time_ns};
+    job->gate->slots[job->slot_class].slots[job->slot] = (struct timeline_slot){.free_ns = time_ns};
 }
 
 static void
@@ -229,11 +231,17 @@ begin_wait(struct timeline *timeline, struct timeline_job *job, const struct ste
 }
 
 static void
-begin_run(struct timeline *timeline, struct timeline_job *job, int64_t time_ns)
+begin_run(struct timeline *timeline, struct timeline_job *job, const struct steved_event *event,
+          int64_t time_ns)
 {
+    const bool is_known = event->job_class < TIMELINE_CLASSES;
+
     end_run(timeline, job, TIMELINE_RUN_ENDS, time_ns);
     end_wait(timeline, job, time_ns);
-    if (!take_slot(job->gate, time_ns, &job->slot))
+    job->job_class = is_known ? event->job_class : 0;
+    job->slot_class = event->count == STEVED_RUNS_ON_CLASSES ? job->job_class : 0;
+    struct timeline_slots *slots = &job->gate->slots[job->slot_class];
+    if (!take_slot(slots, time_ns, &job->slot))
         return;
     job->runs = true;
     job->has_begun_named = job->name[0];
@@ -241,9 +249,10 @@ begin_run(struct timeline *timeline, struct timeline_job *job, int64_t time_ns)
     if (job->runs_begun++ == 0)
         job->began_ns = time_ns;
     timeline->running++;
+    timeline->running_of[job->job_class]++;
     tell(timeline, job, TIMELINE_RUN_BEGINS, time_ns);
-    if (job->slot >= job->gate->slots_seen)
-        job->gate->slots_seen = job->slot + 1;
+    if (job->slot >= slots->seen)
+        slots->seen = job->slot + 1;
 }
 
 static void
@@ -299,7 +308,7 @@ end_unseen(struct timeline *timeline, struct timeline_job *job, const struct ste
         return;
     const int64_t ran_ns =
         event->duration_ns < (uint64_t)most_ns ? (int64_t)event->duration_ns : most_ns;
-    begin_run(timeline, job, end_ns - ran_ns);
+    begin_run(timeline, job, event, end_ns - ran_ns);
 }
 
 static void
@@ -357,7 +366,7 @@ timeline_add(struct timeline *timeline, const struct steved_event *event)
         begin_wait(timeline, job, event);
         break;
     case STEVED_EVENT_JOB_STARTED:
-        begin_run(timeline, job, time_ns);
+        begin_run(timeline, job, event, time_ns);
         break;
     case STEVED_EVENT_JOB_ENDED:
         end_job(timeline, job, event);

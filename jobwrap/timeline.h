@@ -3,8 +3,8 @@
 
 /*
  * What gates tell of jobs (STEVED_EVENT_JOB_* of protocol.h), put together: which job has run when, in which slot of
- * its gate (the lowest that is free), and how long it has waited for what. Pure; times are nanoseconds of the clock
- * that the events have.
+ * its gate (the lowest that is free), and how long it has waited for what. Jobs that run on tokens of a class instead of
+ * the cpu's have slots of their own. Pure; times are nanoseconds of the clock that the events have.
  *
  * What is told is anybody's: it is bounded, and what makes no sense is left out. One whose beginning nobody has told
  * is put where it must have run when its end is told.
@@ -34,7 +34,16 @@ struct timeline_counts {
     uint64_t most_bytes; /* of one job */
 };
 
+/* By the number of the class, 0 for the cpu. */
+#define TIMELINE_CLASSES (STEVED_CLASSES_MAX + 1u)
+
 struct timeline_slot;
+
+struct timeline_slots {
+    struct timeline_slot *slots;
+    unsigned count;
+    unsigned seen; /* so many have been taken by now, but by what begins just now */
+};
 
 /* A gate, which stands for one ninja, make or cargo with all that it starts. */
 struct timeline_gate {
@@ -44,9 +53,7 @@ struct timeline_gate {
     char *name;      /* gate_came() may set it to what is to be freed; NULL: it has none */
     unsigned number; /* 1 is the first that has come */
     bool is_gone;
-    struct timeline_slot *slots;
-    unsigned slot_count;
-    unsigned slots_seen; /* so many have been taken by now, but by what begins just now */
+    struct timeline_slots slots[TIMELINE_CLASSES];
     struct timeline_counts counts;
     LIST_HEAD(, timeline_job) open;
 };
@@ -64,7 +71,9 @@ struct timeline_job {
     int64_t waited_ns[TIMELINE_REASONS];
     int64_t began_ns; /* when it ran first; and when this run has begun, for as long as all took: */
     int64_t run_ns, ran_ns;
-    unsigned slot; /* while it runs; 0 is the first */
+    unsigned slot;       /* while it runs; 0 is the first */
+    unsigned slot_class; /* of whose slots it is one */
+    unsigned job_class;  /* of whose tokens it has one, as was told last */
     unsigned runs_begun;
     uint64_t bytes,
         expected_bytes; /* the most that it had, as far as it is known; 0: nobody knows */
@@ -100,6 +109,7 @@ struct timeline {
     uint64_t jobs_seen;
     struct timeline_counts counts;               /* of all that there have been */
     unsigned waiting[TIMELINE_REASONS], running; /* now */
+    unsigned running_of[TIMELINE_CLASSES];       /* by job_class */
 };
 
 void timeline_init(struct timeline *timeline, const struct timeline_viewer *viewer,

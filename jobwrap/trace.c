@@ -20,6 +20,7 @@
  * that name them by it. */
 #define SLOTS 5000u
 _Static_assert(TIMELINE_SLOTS_MAX < SLOTS, "slots of two gates have one number");
+#define LANE_SIZE (STEVED_CLASS_NAME_SIZE + sizeof(" 4294967295"))
 
 /* --- its life --- */
 
@@ -43,12 +44,12 @@ take(int fd)
 }
 
 int
-trace_open(struct trace *trace, const char *file)
+trace_open(struct trace *trace, const char *file, const struct steved_classes *classes)
 {
     int fd = open(file, O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666);
     int error = fd < 0 ? -errno : take(fd);
 
-    *trace = (struct trace){.file = file};
+    *trace = (struct trace){.file = file, .classes = classes};
     if (error == 0 && !(trace->out = fdopen(fd, "w")))
         error = -errno;
     if (error < 0) {
@@ -179,24 +180,42 @@ trace_gate(struct trace *trace, const struct timeline_gate *gate)
             ",\"args\":{\"sort_index\":%u}}", gate->number);
 }
 
+/* The cpu's slots come first, and then those of each class. */
+static unsigned
+place_of(const struct timeline_job *job)
+{
+    return SLOTS * job->slot_class + job->slot + 1;
+}
+
 static unsigned
 thread_of(const struct timeline_job *job)
 {
-    return SLOTS * number_of(job->gate) + job->slot + 1;
+    return SLOTS * TIMELINE_CLASSES * number_of(job->gate) + place_of(job);
+}
+
+/* "": it is none. */
+static const char *
+name_of_class(const struct trace *trace, unsigned job_class)
+{
+    if (job_class == 0)
+        return "";
+    return job_class <= trace->classes->count ? trace->classes->classes[job_class - 1].name
+                                              : "a class";
 }
 
 static void
 name_slot(struct trace *trace, const struct timeline_job *job)
 {
-    char name[sizeof("slot 4294967295")];
-    const unsigned pid = number_of(job->gate), slot = job->slot + 1, tid = thread_of(job);
+    char name[LANE_SIZE];
+    const unsigned pid = number_of(job->gate), tid = thread_of(job);
 
-    if (job->slot < job->gate->slots_seen)
+    if (job->slot < job->gate->slots[job->slot_class].seen)
         return;
-    snprintf(name, sizeof(name), "slot %u", slot);
+    snprintf(name, sizeof(name), "%s %u",
+             job->slot_class ? name_of_class(trace, job->slot_class) : "slot", job->slot + 1);
     put_metadata(trace, "thread_name", "name", pid, tid, name);
     fprintf(begin_event(trace, "M", "thread_sort_index", pid, tid),
-            ",\"args\":{\"sort_index\":%u}}", slot);
+            ",\"args\":{\"sort_index\":%u}}", place_of(job));
 }
 
 /* --- jobs --- */
@@ -223,11 +242,24 @@ put_wait(struct trace *trace, const struct timeline_job *job, const char *phase,
 }
 
 static void
-put_outcome(FILE *out, const struct timeline_job *job, enum timeline_change change)
+put_class(const struct trace *trace, const struct timeline_job *job)
 {
+    if (job->job_class == 0)
+        return;
+    fputs(",\"class\":", trace->out);
+    put_string(trace->out, name_of_class(trace, job->job_class));
+}
+
+static void
+put_outcome(struct trace *trace, const struct timeline_job *job, enum timeline_change change)
+{
+    FILE *out = trace->out;
+
     const bool is_known = job->status != -1, is_put_off = change == TIMELINE_PUT_OFF;
 
     fprintf(out, ",\"args\":{\"put_off\":%s", is_put_off ? "true" : "false");
+    if (!job->has_begun_named)
+        put_class(trace, job);
     if (is_known && WIFSIGNALED(job->status))
         fprintf(out, ",\"signal\":%d", WTERMSIG(job->status));
     else if (is_known)
@@ -250,6 +282,7 @@ begin_run(struct trace *trace, const struct timeline_job *job, int64_t time_ns)
         fprintf(out, ",\"expected_bytes\":%" PRIu64, job->expected_bytes);
     if (job->runs_begun > 1)
         fprintf(out, ",\"run\":%u", job->runs_begun);
+    put_class(trace, job);
     fputs("}}", out);
 }
 
@@ -270,7 +303,7 @@ end_run(struct trace *trace, const struct timeline_job *job, enum timeline_chang
         put_time(out, "dur", time_ns - job->run_ns);
     }
     fputs(",\"cat\":\"job\"", out);
-    put_outcome(out, job, change);
+    put_outcome(trace, job, change);
 }
 
 static void
@@ -318,11 +351,12 @@ trace_changed(struct trace *trace, const struct timeline_job *job, enum timeline
 /* --- the rest --- */
 
 static void
-put_tokens(struct trace *trace, const char *what, unsigned count, int64_t time_ns)
+put_tokens(struct trace *trace, const char *counter, const char *what, unsigned count,
+           int64_t time_ns)
 {
     if (!trace->out)
         return;
-    FILE *out = begin_event(trace, "C", "tokens", OURS, OURS);
+    FILE *out = begin_event(trace, "C", counter, OURS, OURS);
     put_time(out, "ts", time_ns);
     fprintf(out, ",\"args\":{\"%s\":%u}}", what, count);
 }
@@ -330,13 +364,22 @@ put_tokens(struct trace *trace, const char *what, unsigned count, int64_t time_n
 void
 trace_held(struct trace *trace, unsigned held, int64_t time_ns)
 {
-    put_tokens(trace, "held", held, time_ns);
+    put_tokens(trace, "tokens", "held", held, time_ns);
 }
 
 void
 trace_waiting(struct trace *trace, unsigned waiting, int64_t time_ns)
 {
-    put_tokens(trace, "waiting", waiting, time_ns);
+    put_tokens(trace, "tokens", "waiting", waiting, time_ns);
+}
+
+void
+trace_class(struct trace *trace, unsigned job_class, unsigned held, int64_t time_ns)
+{
+    char counter[sizeof("tokens of ") + STEVED_CLASS_NAME_SIZE];
+
+    snprintf(counter, sizeof(counter), "tokens of %s", name_of_class(trace, job_class));
+    put_tokens(trace, counter, "held", held, time_ns);
 }
 
 void

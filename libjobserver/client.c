@@ -513,21 +513,22 @@ drain(int notices_fd)
 
 /* What the pipe said is old: the answer is the truth, and what comes after it will be told. */
 static int
-acquire_by_control(struct client *client, char *token)
+ask_for_token(struct client *client, enum control_operation operation)
 {
     struct control_packet packet;
 
-    control_begin(&packet, CONTROL_ACQUIRE);
+    control_begin(&packet, operation);
     drain(client->ready_fd);
-    *token = '+';
     return control_ask(client->control_fd, &packet, NULL);
 }
 
 int
 client_try_acquire(struct client *client, char *token)
 {
-    if (client->control_fd >= 0)
-        return acquire_by_control(client, token);
+    if (client->control_fd >= 0) {
+        *token = '+';
+        return ask_for_token(client, CONTROL_ACQUIRE);
+    }
     if (client->own)
         return read_one(client->read_fd, token);
     int moved = splice_one(client->read_fd, client->transit[1]);
@@ -538,13 +539,15 @@ client_try_acquire(struct client *client, char *token)
     return read_one(client->transit[0], token);
 }
 
-int
-client_acquire(struct client *client, int timeout_ms, char *token)
+/* Tries until there is one, or an error. */
+static int
+await(struct client *client, int timeout_ms, int (*try)(struct client *client, char *token),
+      char *token)
 {
     int64_t deadline_ns = deadline_in_ms(timeout_ms);
 
     for (;;) {
-        int got = client_try_acquire(client, token);
+        int got = try(client, token);
         if (got != 0)
             return got;
         int events = wait_for(client_fd(client), POLLIN, deadline_ns);
@@ -553,10 +556,28 @@ client_acquire(struct client *client, int timeout_ms, char *token)
         /* POLLIN: one was there, but somebody may be faster. An error shows in the next read; if
          * it does not, to poll again would be a busy loop. */
         if (!(events & POLLIN)) {
-            got = client_try_acquire(client, token);
+            got = try(client, token);
             return got ? got : -EIO;
         }
     }
+}
+
+int
+client_acquire(struct client *client, int timeout_ms, char *token)
+{
+    return await(client, timeout_ms, client_try_acquire, token);
+}
+
+static int
+try_take_back(struct client *client, char *token)
+{
+    return ask_for_token(client, CONTROL_TAKE_BACK);
+}
+
+int
+client_take_back(struct client *client, int timeout_ms)
+{
+    return client->control_fd < 0 ? -ENOTTY : await(client, timeout_ms, try_take_back, NULL);
 }
 
 /* --- giving back --- */
@@ -777,6 +798,17 @@ ask(struct client *client, unsigned long request, enum control_operation operati
 }
 
 int
+client_lend(struct client *client)
+{
+    struct control_packet packet;
+
+    if (client->control_fd < 0 || !knows(client, CONTROL_LEND))
+        return -ENOTTY;
+    control_begin(&packet, CONTROL_LEND);
+    return control_ask(client->control_fd, &packet, NULL);
+}
+
+int
 client_count_free(struct client *client, unsigned *tokens_free)
 {
     struct steved_status status;
@@ -845,8 +877,11 @@ client_get_classes(struct client *client, struct steved_classes *classes)
         return result;
     if (classes->count > STEVED_CLASSES_MAX)
         return -EIO;
-    for (unsigned i = 0; i < classes->count; i++)
+    for (unsigned i = 0; i < classes->count; i++) {
         classes->classes[i].name[STEVED_CLASS_NAME_SIZE - 1] = '\0';
+        if (!class_name_is_valid(classes->classes[i].name))
+            return -EIO;
+    }
     return 0;
 }
 

@@ -38,6 +38,9 @@ enum control_operation {
     CONTROL_TELL,
     CONTROL_ACCOUNT,
     CONTROL_CLASSES,
+    CONTROL_LEND, /* the caller's job, a client's of the FIFO, runs elsewhere and needs its token no more: 1; 0: it has
+                        * none that could be lent. Until it is taken back, or the connection ends */
+    CONTROL_TAKE_BACK, /* the job has its token again: 1; or 0: the pipe of CONTROL_HELLO tells when to ask again */
     CONTROL_OPERATIONS,
 };
 

@@ -209,11 +209,26 @@ environment_classes(void)
     return prefix && prefix[0] == '/' ? prefix : NULL;
 }
 
+static const char main_file[] = "jobserver";
+bool
+environment_has_class_gate(void)
+{
+    return getenv("JOBWRAP_CLASS_GATE") != NULL;
+}
+
+int
+environment_set_class_gate(bool has_one)
+{
+    if (has_one)
+        return set("JOBWRAP_CLASS_GATE", "1");
+    return unsetenv("JOBWRAP_CLASS_GATE") < 0 ? -errno : 0;
+}
+
 /* DIR/jobserver: DIR/; a device: what its name begins with. What has no path is named by the environment. */
 char *
 environment_classes_of(struct client *server)
 {
-    static const char scheme[] = "fifo:", file[] = "jobserver";
+    static const char scheme[] = "fifo:";
     const char *name = client_name(server), *told = environment_classes();
     struct steved_classes classes;
     char *prefix = NULL;
@@ -226,12 +241,38 @@ environment_classes_of(struct client *server)
     const char *last = path ? strrchr(path, '/') + 1 : "";
     if (!path)
         return NULL;
-    if (strcmp(last, file) == 0)
+    if (strcmp(last, main_file) == 0)
         prefix = strndup(path, (size_t)(last - path));
     else if (asprintf(&prefix, "%s-", path) < 0)
         prefix = NULL;
     free(path);
     return prefix;
+}
+
+/* The way back. To be freed. */
+static char *
+server_at(const char *prefix)
+{
+    const size_t length = strlen(prefix);
+    char *path;
+
+    if (length > 0 && prefix[length - 1] == '-')
+        return strndup(prefix, length - 1);
+    return asprintf(&path, "%s%s", prefix, main_file) < 0 ? NULL : path;
+}
+
+void
+environment_list_classes(const char *prefix, struct steved_classes *classes)
+{
+    char *path = server_at(prefix), *error = NULL;
+    struct client *server = NULL;
+
+    if (!path || client_open_path(path, &server, &error) < 0 ||
+        client_get_classes(server, classes) < 0)
+        classes->count = 0;
+    client_close(server);
+    free(error);
+    free(path);
 }
 
 int

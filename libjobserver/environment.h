@@ -2,9 +2,8 @@
 #pragma once
 
 /*
- * What a process is told of its jobserver: MAKEFLAGS, CARGO_MAKEFLAGS, JOBWRAP_FIFO, JOBWRAP_JOBS, JOBWRAP_CLASSES and
- * JOBWRAP_CLASS_RULES,
- * written and read here alone; and the one order in which a server is looked for. Functions return 0
+ * What a process is told of its jobserver: MAKEFLAGS, CARGO_MAKEFLAGS, JOBWRAP_FIFO, JOBWRAP_JOBS, JOBWRAP_CLASSES,
+ * JOBWRAP_CLASS_RULES and JOBWRAP_CLASS_GATE, written and read here alone; and the one order in which a server is looked for. Functions return 0
  * or a negative errno unless they say otherwise.
  */
 
@@ -66,10 +65,19 @@ const char *environment_classes(void);
 /* The same of this server, if it has classes; else NULL. To be freed. */
 char *environment_classes_of(struct client *server);
 
+/* The classes that whoever serves them at this prefix has, by their numbers; none, if it cannot be asked. */
+void environment_list_classes(const char *prefix, struct steved_classes *classes);
+
 /* The file with the rules of classes, JOBWRAP_CLASS_RULES; NULL: none. The environment's. */
 const char *environment_class_rules(void);
 
+/* Does somebody around us, a gate or a launcher's shim, see to the tokens of classes? JOBWRAP_CLASS_GATE. */
+bool environment_has_class_gate(void);
+
 /* --- telling --- */
+
+/* JOBWRAP_CLASS_GATE, for what runs there; not for what starts jobs of its own there. */
+int environment_set_class_gate(bool has_one);
 
 /* JOBWRAP_CLASS_RULES, as an absolute path. */
 int environment_set_class_rules(const char *path);

@@ -4,7 +4,7 @@
 
 /*
  * What steved understands on its file (/dev/steve, or DIR/jobserver of a FUSE mount), and on the file of each
- * of its classes (DIR/NAME), besides read, write and poll: see docs/protocol.md. Installed as <steved/protocol.h>. Every structure has the
+ * of its classes (/dev/steve-NAME, DIR/NAME), besides read, write and poll: see docs/protocol.md. Installed as <steved/protocol.h>. Every structure has the
  * same layout for 32 and 64 bit callers. Reserved members are 0.
  *
  * Errors common to all: ENOTTY (unknown to this server, or the file is another server's), EINVAL (a
@@ -285,12 +285,13 @@ enum steved_event_kind {
     STEVED_EVENT_MEMORY,
 
     /* The rest is reported by gates. `pid` is the process of the gate, and `job` the gate's number for the job. */
-    STEVED_EVENT_JOB_WAITS, /* `status`: what it waits for, STEVED_WAITS_FOR_* */
-    /* `name`; duration_ns: for how long it waited; expected_bytes; `count`: 1 if a token pays for it; 0 if it uses
-     * the implicit slot, or the program that started it takes tokens itself. */
+    /* `status`: what it waits for, STEVED_WAITS_FOR_*; job_class: the class of which a token is missing. */
+    STEVED_EVENT_JOB_WAITS,
+    /* `name`; duration_ns: for how long it waited; expected_bytes; job_class: the first of the classes of which it has
+     * a token; `count`: STEVED_RUNS_ON_*. */
     STEVED_EVENT_JOB_STARTED,
     /* `name`; `status`: as from waitpid(2), -1: unknown; duration_ns: for how long it ran, 0: it never did; bytes:
-     * the most memory that it used, 0: unknown; expected_bytes. */
+     * the most memory that it used, 0: unknown; expected_bytes; job_class and `count`: as when it started. */
     STEVED_EVENT_JOB_ENDED,
     STEVED_EVENT_JOB_PUT_OFF, /* it was killed or never continued, and will be run again; bytes: what it used */
     STEVED_EVENT_JOB_STOPPED, /* it was stopped by SIGSTOP because memory is short; bytes: what it uses */
@@ -305,6 +306,10 @@ enum steved_event_kind {
 #define STEVED_RETURN_PASSED_ON 2   /* to the client that had claimed it: STEVED_GRANT_PASSED_ON */
 #define STEVED_WAITS_FOR_TOKEN 1
 #define STEVED_WAITS_FOR_MEMORY 2
+#define STEVED_RUNS_ON_SLOT                                                                        \
+    0 /* the implicit slot, or the program that started it takes tokens itself */
+#define STEVED_RUNS_ON_TOKEN 1
+#define STEVED_RUNS_ON_CLASSES 2 /* tokens of classes, and none of the server's own pool */
 #define STEVED_EVENT_NAME_SIZE 64
 struct steved_event {
     __u64 time_ns; /* CLOCK_MONOTONIC, when the server noticed; for jobs see STEVED_IOC_TELL */

@@ -384,7 +384,7 @@ collect(struct top *top)
 static void
 find_selected(struct top *top)
 {
-    const size_t room = top_screen_rows();
+    const size_t room = top_screen_rows(&top->snapshot.classes);
 
     for (size_t i = 0; i < top->count; i++)
         if (top->builds[i].account == top->account && top->builds[i].uid == top->uid)
@@ -406,9 +406,10 @@ static void
 describe_rows(struct top *top)
 {
     const int64_t now_ns = clock_now_ns();
+    const size_t end = top->first + top_screen_rows(&top->snapshot.classes);
     int patience_ms = PATIENCE_MS;
 
-    for (size_t i = top->first; i < top->count && i < top->first + top_screen_rows(); i++) {
+    for (size_t i = top->first; i < top->count && i < end; i++) {
         struct top_row *row = &top->rows[i];
         const struct steved_client *client = row->build->first;
         struct process_info info;

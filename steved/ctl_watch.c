@@ -258,6 +258,24 @@ print_json(struct watch *watch, const struct steved_event *event)
     return print_object(object);
 }
 
+static struct json_object *
+classes_to_json(const struct steved_classes *classes)
+{
+    struct json_object *list = json_object_new_array();
+
+    for (unsigned i = 0; i < classes->count; i++) {
+        const struct steved_class *of = &classes->classes[i];
+        struct json_object *object = json_object_new_object();
+        add_text(object, "name", of->name);
+        add_number(object, "jobs", of->jobs);
+        add_number(object, "held", of->held);
+        add_number(object, "used", of->held + of->reserved);
+        add_number(object, "waiting", of->waiting);
+        json_object_array_add(list, object);
+    }
+    return list;
+}
+
 static int
 print_begin_json(const struct watch *watch, const struct steved_status *status)
 {
@@ -270,6 +288,7 @@ print_begin_json(const struct watch *watch, const struct steved_status *status)
     add_number(object, "held", status->held);
     add_number(object, "used", status->held + status->reserved);
     add_number(object, "waiting", status->waiting);
+    json_object_object_add(object, "classes", classes_to_json(&watch->classes));
     return print_object(object);
 }
 
@@ -452,9 +471,14 @@ print_line(struct watch *watch, const struct steved_event *event)
 static int
 print_begin(const struct watch *watch, const struct steved_status *status)
 {
+    const struct steved_classes *classes = &watch->classes;
+
     print_time(clock_now_ns());
-    printf("%-13s %s, %u jobs; %u used, %u waiting\n", "watching", client_name(watch->client),
+    printf("%-13s %s, %u jobs; %u used, %u waiting", "watching", client_name(watch->client),
            status->jobs, status->held + status->reserved, status->waiting);
+    for (unsigned i = 0; i < classes->count; i++)
+        printf("; class %s, %u jobs", classes->classes[i].name, classes->classes[i].jobs);
+    putchar('\n');
     return 0;
 }
 

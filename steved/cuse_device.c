@@ -19,7 +19,7 @@ on_open(fuse_req_t request, struct fuse_file_info *fi)
 {
     struct session *session = fuse_req_userdata(request);
 
-    if (session_open(request, 0, &fi->fh) < 0) {
+    if (session_open(request, session->number, &fi->fh) < 0) {
         fuse_reply_err(request, ENOMEM);
         return;
     }
@@ -70,10 +70,29 @@ static const struct cuse_lowlevel_ops operations = {
     .ioctl = session_ioctl,
 };
 
+/* Of its device, below /dev. */
 static void
-node_path(const char *device, char path[PATH_SIZE])
+name_of(const struct file *file, char name[PATH_SIZE])
 {
-    snprintf(path, PATH_SIZE, "/dev/%s", device);
+    const bool is_class = file_is_class(file);
+
+    snprintf(name, PATH_SIZE, "%s%s%s", file->server->options.device, is_class ? "-" : "",
+             is_class ? file->spec.name : "");
+}
+
+static void
+node_path(const struct file *file, char path[PATH_SIZE])
+{
+    char name[PATH_SIZE];
+
+    name_of(file, name);
+    snprintf(path, PATH_SIZE, "/dev/%.*s", PATH_SIZE - 6, name);
+}
+
+static const struct file *
+file_of(const struct session *session)
+{
+    return &session->server->files[session->number];
 }
 
 static int
@@ -93,15 +112,16 @@ open_cuse(void)
 }
 
 static int
-create_session(struct session *session, const char *device)
+create_session(struct session *session)
 {
-    char name[PATH_SIZE];
+    char device[PATH_SIZE], name[sizeof("DEVNAME=") + PATH_SIZE];
     const char *arguments[] = {name};
     const struct cuse_info info = {
         .dev_info_argc = 1, .dev_info_argv = arguments, .flags = CUSE_UNRESTRICTED_IOCTL};
     char program[] = "steved", *argv[] = {program, NULL};
     struct fuse_args fuse_arguments = FUSE_ARGS_INIT(1, argv);
 
+    name_of(file_of(session), device);
     snprintf(name, sizeof(name), "DEVNAME=%s", device);
     session->fuse = cuse_lowlevel_new(&fuse_arguments, &info, &operations, session);
     if (session->fuse)
@@ -111,28 +131,34 @@ create_session(struct session *session, const char *device)
 }
 
 int
-cuse_device_serve(struct session *session, const char *device, int fd)
+cuse_device_serve(struct session *session, int fd)
 {
-    int error = create_session(session, device);
+    int error = create_session(session);
 
     return error < 0 ? error : session_attach(session, fd);
 }
 
 int
-cuse_device_open(struct session *session, const char *device)
+cuse_device_check(const struct file *file)
 {
     char path[PATH_SIZE];
     struct stat attributes;
 
-    node_path(device, path);
-    if (lstat(path, &attributes) == 0) {
-        message("serve %s: it exists already, another server may own it", path);
-        return -EEXIST;
-    }
+    node_path(file, path);
+    if (lstat(path, &attributes) < 0)
+        return 0;
+    message("serve %s: it exists already, another server may own it", path);
+    return -EEXIST;
+}
+
+int
+cuse_device_open(struct session *session)
+{
     int cuse_fd = open_cuse();
+
     if (cuse_fd < 0)
         return cuse_fd;
-    int error = cuse_device_serve(session, device, cuse_fd);
+    int error = cuse_device_serve(session, cuse_fd);
     if (error < 0)
         close(cuse_fd);
     return error;
@@ -141,12 +167,13 @@ cuse_device_open(struct session *session, const char *device)
 /* devtmpfs makes the node before the kernel's greeting ends; udev, if there is one, may have rules of
  * its own and comes later. */
 int
-cuse_device_give(const struct server *server)
+cuse_device_give(const struct session *session)
 {
+    const struct server *server = session->server;
     char path[PATH_SIZE];
     struct stat attributes;
 
-    node_path(server->options.device, path);
+    node_path(file_of(session), path);
     if (lstat(path, &attributes) < 0 || !S_ISCHR(attributes.st_mode)) {
         message("serve %s: the node has not appeared", path);
         return -ENODEV;

@@ -8,6 +8,15 @@
 #include <string.h>
 #include <unistd.h>
 
+void
+fd_store_name_device(char name[FD_NAME_SIZE], unsigned file)
+{
+    if (file == 0)
+        snprintf(name, FD_NAME_SIZE, FD_NAME_DEVICE);
+    else
+        snprintf(name, FD_NAME_SIZE, FD_NAME_DEVICE "-%u", file);
+}
+
 bool
 fd_store_is_name(const char *name)
 {

@@ -7,7 +7,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define FD_STORE_MAX 8
+#include "steved/state.h"
+
+/* A device for each file, and the state. */
+#define FD_STORE_MAX (STATE_FILES_MAX + 1)
 /* Of a name with its NUL. */
 #define FD_NAME_SIZE 32
 /* In the started process they have the numbers from this one on. */
@@ -15,8 +18,8 @@
 /* None of them comes as high. */
 #define FD_PASSED_END (FD_PASSED_FIRST + FD_STORE_MAX + 1)
 
-/* What a server needs to go on where the last one has ended: /dev/fuse or /dev/cuse, and what it has
- * recorded. */
+/* What a server needs to go on where the last one has ended: /dev/fuse or /dev/cuse, that of each class by its
+ * number besides, and what it has recorded. */
 #define FD_NAME_DEVICE "device"
 #define FD_NAME_STATE "state"
 
@@ -28,6 +31,8 @@ struct fd_store {
     size_t count;
 };
 
+/* "device" for the first file's, else "device-N". */
+void fd_store_name_device(char name[FD_NAME_SIZE], unsigned file);
 /* A name as sd_notify(3) allows it, and short enough? */
 bool fd_store_is_name(const char *name);
 /* Owns the descriptor from now on. One of the same name is closed; false: there are too many, and this one

@@ -23,12 +23,24 @@ is_for_us(void)
     return pid && atoll(pid) == getpid();
 }
 
+/* NULL: for what has no such name. */
+static int *
+place_of(struct inherited *inherited, const char *name)
+{
+    char device[FD_NAME_SIZE];
+
+    for (unsigned i = 0; i < STATE_FILES_MAX; i++) {
+        fd_store_name_device(device, i);
+        if (strcmp(name, device) == 0)
+            return &inherited->device_fds[i];
+    }
+    return strcmp(name, FD_NAME_STATE) == 0 ? &inherited->state_fd : NULL;
+}
+
 static int
 take(struct inherited *inherited, int fd, const char *name)
 {
-    int *place = strcmp(name, FD_NAME_DEVICE) == 0  ? &inherited->device_fd
-                 : strcmp(name, FD_NAME_STATE) == 0 ? &inherited->state_fd
-                                                    : NULL;
+    int *place = place_of(inherited, name);
 
     if (!place) {
         close(fd);
@@ -73,12 +85,39 @@ take_named(struct inherited *inherited, const char *text, const char *names)
     return error;
 }
 
+bool
+inherited_is_any(const struct inherited *inherited)
+{
+    for (unsigned i = 0; i < STATE_FILES_MAX; i++)
+        if (inherited->device_fds[i] >= 0)
+            return true;
+    return inherited->state_fd >= 0;
+}
+
+static void
+close_one(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+void
+inherited_close(struct inherited *inherited)
+{
+    close_one(&inherited->state_fd);
+    for (unsigned i = 0; i < STATE_FILES_MAX; i++)
+        close_one(&inherited->device_fds[i]);
+}
+
 int
 inherited_take(struct inherited *inherited)
 {
     const char *count = getenv("LISTEN_FDS"), *names = getenv("LISTEN_FDNAMES");
 
-    *inherited = (struct inherited){-1, -1};
+    inherited->state_fd = -1;
+    for (unsigned i = 0; i < STATE_FILES_MAX; i++)
+        inherited->device_fds[i] = -1;
     int error = is_for_us() && count ? take_named(inherited, count, names ? names : "") : 0;
     unsetenv("LISTEN_PID");
     unsetenv("LISTEN_FDS");

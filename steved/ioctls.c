@@ -448,7 +448,7 @@ void
 request_ioctl(struct opening *opening, const struct request *request, const struct ioctl_call *call)
 {
     const struct handler *handler = find_handler(call->command);
-    union argument data = {0};
+    union argument data;
 
     if (!handler) {
         answer_error(request, ENOTTY);
@@ -461,6 +461,8 @@ request_ioctl(struct opening *opening, const struct request *request, const stru
             answer_error(request, EINVAL);
         return;
     }
+    /* All of it: `= {0}` need not reach behind the first member, and the rest would show a client our memory. */
+    memset(&data, 0, sizeof(data));
     if (handler->in_size)
         memcpy(&data, call->in, handler->in_size);
     int error = file_is_class(opening->file) ? handler->error_of_class : 0;

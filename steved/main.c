@@ -11,9 +11,7 @@
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/usage.h"
 #include "steved/clients.h"
-#include "steved/cuse_device.h"
 #include "steved/daemon.h"
-#include "steved/fuse_mount.h"
 #include "steved/guardian.h"
 #include "steved/identity.h"
 #include "steved/inherited.h"
@@ -24,7 +22,7 @@
 #include "steved/requests.h"
 #include "steved/restore.h"
 #include "steved/server.h"
-#include "steved/session.h"
+#include "steved/sessions.h"
 #include "steved/watchdog.h"
 
 /* What the server before has left is not for us. */
@@ -33,7 +31,7 @@
 /* The state of the program. */
 struct program {
     struct server server;
-    struct session session;
+    struct session sessions[STATE_FILES_MAX];
     struct identity identity;
     struct daemon_start daemon;
     struct notify notify;
@@ -67,20 +65,6 @@ can_be_kept(const struct program *program)
     return notify_has_store(&program->notify) && state_fd(program->server.state) >= 0;
 }
 
-/* The file appears, and the kernel has greeted us: clients wait for their first answer. */
-static bool
-open_file(struct program *program)
-{
-    const struct server *server = &program->server;
-    const struct options *options = &server->options;
-    struct session *session = &program->session;
-
-    if (!options->mount_dir)
-        return cuse_device_open(session, options->device) == 0 && session_greet(session) == 0 &&
-               cuse_device_give(server) == 0;
-    return fuse_mount_open(session, options->mount_dir) == 0 && session_greet(session) == 0;
-}
-
 /* Where only root comes, nobody misses it. */
 static void
 say_missing_group(const struct server *server)
@@ -102,11 +86,10 @@ static bool
 store(struct program *program)
 {
     const struct notify *notify = &program->notify;
-    int device_fd = program->session.channel.fd;
 
     if (!can_be_kept(program))
         return true;
-    program->is_kept = notify_store(notify, FD_NAME_DEVICE, device_fd) == 0 &&
+    program->is_kept = sessions_store(program->sessions, notify) == 0 &&
                        notify_store(notify, FD_NAME_STATE, state_fd(program->server.state)) == 0;
     return program->is_kept;
 }
@@ -114,7 +97,7 @@ store(struct program *program)
 static void
 forget_stored(struct program *program)
 {
-    notify_unstore(&program->notify, FD_NAME_DEVICE);
+    sessions_unstore(program->sessions, program->inherited.device_fds, &program->notify);
     notify_unstore(&program->notify, FD_NAME_STATE);
     program->is_kept = false;
 }
@@ -154,7 +137,7 @@ start_guardian(struct program *program, char **argv)
     return error < 0 ? error : notify_open(&program->notify);
 }
 
-/* From here to open_file() no other server starts there. */
+/* From here to sessions_open() no other server starts there. */
 static bool
 prepare_mount(struct program *program)
 {
@@ -177,7 +160,7 @@ begin(struct program *program, char **argv)
     bool is_open =
         prepare_mount(program) && daemon_start(&program->daemon, server->options.is_daemon) == 0 &&
         start_guardian(program, argv) == 0 && server_init(server, requests_answer) == 0 &&
-        server_begin(server) == 0 && open_file(program);
+        server_begin(server) == 0 && sessions_open(program->sessions) == 0;
     mount_point_unlock(program->mount_lock);
     return is_open && store(program);
 }
@@ -201,41 +184,38 @@ open_state(struct program *program)
 static bool
 take_over(struct program *program)
 {
-    struct session *session = &program->session;
     struct server *server = &program->server;
-    const struct options *options = &server->options;
 
     program->is_kept = true;
     if (!open_state(program) || server_init(server, requests_answer) < 0)
         return false;
-    int fd = program->inherited.device_fd, error = restore(server);
+    int error = restore(server);
     if (error == 0)
-        error = options->mount_dir ? fuse_mount_serve(session, fd)
-                                   : cuse_device_serve(session, options->device, fd);
-    if (error == 0)
-        error = replay_greeting(session);
+        error = sessions_take_over(program->sessions, program->inherited.device_fds);
     program->is_refused = error == -EINVAL;
+    if (error == 0 && can_be_kept(program))
+        error = sessions_store(program->sessions, &program->notify);
     return error == 0;
 }
 
 static bool
 is_taking_over(const struct inherited *inherited)
 {
-    return inherited->device_fd >= 0 && inherited->state_fd >= 0;
+    return inherited->device_fds[0] >= 0 && inherited->state_fd >= 0;
 }
 
 /* Of the two one alone is good for nothing. */
 static void
 forget_one_alone(struct program *program)
 {
-    const struct inherited *inherited = &program->inherited;
+    struct inherited *inherited = &program->inherited;
 
-    if (inherited->device_fd < 0 && inherited->state_fd < 0)
+    if (!inherited_is_any(inherited))
         return;
     message("start anew: only the %s of the last server has been kept",
-            inherited->device_fd < 0 ? FD_NAME_STATE : FD_NAME_DEVICE);
-    close(inherited->device_fd < 0 ? inherited->state_fd : inherited->device_fd);
+            inherited->state_fd >= 0 ? FD_NAME_STATE : FD_NAME_DEVICE);
     forget_stored(program);
+    inherited_close(inherited);
 }
 
 static bool
@@ -246,7 +226,7 @@ start(struct program *program, char **argv)
 
     if (!has_pidfds() || notify_open(&program->notify) < 0)
         return false;
-    session_init(&program->session, server, &calls);
+    sessions_init(program->sessions, server, &calls);
     if (is_new)
         forget_one_alone(program);
     if (!(is_new ? begin(program, argv) : take_over(program)))
@@ -260,7 +240,7 @@ start(struct program *program, char **argv)
     if (is_new)
         say_missing_group(server);
     else
-        replay_requests(&program->session, restore_settle);
+        replay_requests(program->sessions, restore_settle);
     daemon_ready(&program->daemon);
     notify_ready(&program->notify, &server->options);
     return true;
@@ -282,7 +262,7 @@ serve(struct program *program)
     server->tell_unused = tell_unused;
     server->argument = program;
     return watchdog_start(&program->watchdog, server->base, &program->notify) == 0 &&
-           session_serve(&program->session, server->base) == 0 && server_run(server) == 0;
+           sessions_serve(program->sessions, server->base) == 0 && server_run(server) == 0;
 }
 
 /* Who waits gets an error before the kernel hears that nobody serves any more; or waits for the server that takes
@@ -293,7 +273,7 @@ end(struct program *program)
     struct server *server = &program->server;
 
     notify_stopping(&program->notify);
-    if (program->is_refused || program->session.has_ended)
+    if (program->is_refused || sessions_have_ended(program->sessions))
         forget_stored(program);
     if (program->is_kept)
         return;
@@ -301,7 +281,7 @@ end(struct program *program)
     if (!program->is_refused) {
         server_stop(server);
         requests_end(server);
-        session_end(&program->session);
+        sessions_end(program->sessions);
         for (unsigned i = 0; i < server->file_count; i++)
             clients_end(&server->files[i]);
         server_end(server);
@@ -326,7 +306,7 @@ int
 main(int argc, char **argv)
 {
     static struct program program = {
-        .daemon = {.ready_fd = -1}, .notify = {.fd = -1}, .inherited = {-1, -1}, .mount_lock = -1};
+        .daemon = {.ready_fd = -1}, .notify = {.fd = -1}, .mount_lock = -1};
 
     descriptors_guard_standard();
     /* Of this process: a daemon is another one. */

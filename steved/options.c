@@ -19,8 +19,6 @@
 #define DEFAULT_DEVICE "steve"
 #define DEFAULT_GROUP "jobserver"
 #define MACHINE_CONFIG "/etc/steved.conf"
-/* As much as fits into a directory entry of devtmpfs and a kernel object's name. */
-#define DEVICE_NAME_MAX 64
 #define IDLE_TIMEOUT_MIN_MS 100u
 #define IDLE_TIMEOUT_MAX_MS 86400000u
 /* In the environment of servers that root has started, though they may be another user by now. */
@@ -39,7 +37,8 @@ static const char usage[] =
     "      --min-memory-avail=N     grant no more while less memory is available: MiB, or N%\n"
     "      --load-average=N         grant no more while the load average is N or more\n"
     "      --load-recheck-timeout=S believe a load average for S seconds (default: 5)\n"
-    "      --class=NAME=N           also serve N tokens of a class at DIR/NAME; with --mount only\n"
+    "      --class=NAME=N           also serve N tokens of a class, at /dev/steve-NAME or "
+    "DIR/NAME\n"
     "  -g, --group=GROUP            the group that may use it (default: " DEFAULT_GROUP ")\n"
     "  -u, --user=USER              become USER once the file is served\n"
     "      --idle-timeout=S         end when nobody has used it for S seconds; with --mount only\n"
@@ -100,18 +99,26 @@ set_number(unsigned *number, const char *text, unsigned min)
     return min > 0 ? "a number from 1 to 65536" : "a number from 0 to 65536";
 }
 
-static const char *
-set_device(const char **device, const char *text)
+/* With a class behind it, it fits into a directory entry of devtmpfs and a kernel object's name. */
+bool
+options_is_device(const char *name)
 {
     static const char allowed[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-    const char *name = strncmp(text, "/dev/", 5) == 0 ? text + 5 : text;
-    size_t length = strlen(name);
+    const size_t length = strlen(name);
 
-    if (length == 0 || length > DEVICE_NAME_MAX || name[0] == '.')
-        return "a name below /dev";
+    return length > 0 && length <= OPTIONS_DEVICE_MAX && name[0] != '.' &&
+           strspn(name, allowed) == length;
+}
+
+static const char *
+set_device(const char **device, const char *text)
+{
+    const char *name = strncmp(text, "/dev/", 5) == 0 ? text + 5 : text;
+
     *device = name;
-    return name[strspn(name, allowed)] ? "a name of letters, digits, '.', '_' and '-'" : NULL;
+    return options_is_device(name) ? NULL
+                                   : "a name below /dev of letters, digits, '.', '_' and '-'";
 }
 
 static const char *
@@ -372,9 +379,6 @@ check_together(const struct options *options)
         message("--min-jobs '%u' is more than --jobs '%u'", options->min_jobs, options->jobs);
     else if (options->idle_timeout_ms > 0 && !options->mount_dir)
         message("--idle-timeout '%g': that is for --mount only", options->idle_timeout_ms / 1000.0);
-    else if (options->classes.count > 0 && !options->mount_dir)
-        message("--class '%s=%u': that is for --mount only", options->classes.specs[0].name,
-                options->classes.specs[0].jobs);
     else
         return;
     exit(EXIT_USAGE);

@@ -25,6 +25,10 @@ struct options {
     bool is_verbose;
 };
 
+/* As a name below /dev: of letters, digits, '.', '_' and '-', at most OPTIONS_DEVICE_MAX of them. */
+#define OPTIONS_DEVICE_MAX 64
+bool options_is_device(const char *name);
+
 /* From the command line, and from the configuration files that it overrides: --config, or the machine's and
  * the user's. Ends the program for --help, --version and bad usage. A program that is executed later with the same argv
  * and environment reads the same, whoever we are and wherever we work by then. */

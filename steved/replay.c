@@ -18,12 +18,14 @@
 int
 replay_greeting(struct session *session)
 {
-    const struct state_greeting *greeting = state_greeting(session->server->state);
+    const struct state_greeting *greeting = state_greeting(session->server->state, session->number);
 
     session->is_taking_over = true;
-    session_process(session, greeting->request);
+    if (greeting->answer_size > 0)
+        session_process(session, greeting->request);
     session->is_taking_over = false;
-    if (!session->is_refused && session->is_initialised)
+    session->is_inherited = !session->is_refused && session->is_initialised;
+    if (session->is_inherited)
         return 0;
     message("take over: this version would negotiate other features with the kernel than the last "
             "server did");
@@ -36,7 +38,8 @@ replay_greeting(struct session *session)
 static void
 answer_again(const struct session *session, const void *answer, size_t size)
 {
-    if (size > 0 && write(session->channel.fd, answer, size) < 0 && errno != ENOENT)
+    if (size > 0 && session->is_inherited && write(session->channel.fd, answer, size) < 0 &&
+        errno != ENOENT)
         message_errno(errno, "take over: answer");
 }
 
@@ -68,20 +71,20 @@ answer_waiter(const struct session *session, const struct state_waiter *waiter)
 
 /* Those whose answer was recorded. */
 static void
-answer_waiters(const struct session *session)
+answer_waiters(const struct session sessions[STATE_FILES_MAX])
 {
-    struct state *state = session->server->state;
+    struct state *state = sessions->server->state;
     uint32_t count = state_rows(state, STATE_WAITER);
 
     for (uint32_t number = 0; number < count; number++) {
         const struct state_waiter *waiter = state_row(state, STATE_WAITER, number);
         if (waiter->state != STATE_WAITER_IS_ANSWERED)
             continue;
-        answer_waiter(session, waiter);
+        answer_waiter(&sessions[waiter->session], waiter);
         state_waiter_end(state, number);
         steps_count();
     }
-    session->calls->served(session->server);
+    sessions->calls->served(sessions->server);
 }
 
 /* --- what was not --- */
@@ -100,11 +103,12 @@ may_be_tried(const struct session *session, const struct fuse_in_header *request
 }
 
 static void
-replay(struct session *session, const void *request, uint32_t number)
+replay(struct session sessions[STATE_FILES_MAX], const void *request, uint32_t number)
 {
-    struct server *server = session->server;
+    struct server *server = sessions->server;
+    struct session *session = &sessions[state_session(server->state)];
 
-    if (may_be_tried(session, request, state_try(server->state, number)))
+    if (session->is_inherited && may_be_tried(session, request, state_try(server->state, number)))
         session_process(session, request);
     else
         state_request_done(server->state);
@@ -126,11 +130,11 @@ by_time(const void *a, const void *b)
     return (first->unique > second->unique) - (first->unique < second->unique);
 }
 
-/* In the order in which they came, which is that of their numbers at the kernel. */
+/* In the order in which they came, which is that of their numbers at the kernel: of a pool all came by one session. */
 static void
-replay_waiters(struct session *session)
+replay_waiters(struct session sessions[STATE_FILES_MAX])
 {
-    struct state *state = session->server->state;
+    struct state *state = sessions->server->state;
     uint32_t rows = state_rows(state, STATE_WAITER), count = 0;
     struct asked *asked = calloc(rows + 1, sizeof(*asked));
 
@@ -144,11 +148,11 @@ replay_waiters(struct session *session)
         if (waiter->state != STATE_WAITER_WAITS)
             continue;
         asked[count++] = (struct asked){request->unique, number};
-        clients_remember_thread(session->server, (pid_t)request->pid, waiter->pid);
+        clients_remember_thread(sessions->server, (pid_t)request->pid, waiter->pid);
     }
     qsort(asked, count, sizeof(*asked), by_time);
     for (uint32_t i = 0; i < count; i++)
-        replay(session, state_serve_waiter(state, asked[i].number), asked[i].number);
+        replay(sessions, state_serve_waiter(state, asked[i].number), asked[i].number);
     free(asked);
 }
 
@@ -173,20 +177,20 @@ notify_pollers(const struct session *session, const struct file *file)
 }
 
 void
-replay_requests(struct session *session, void (*settle)(struct server *server))
+replay_requests(struct session sessions[STATE_FILES_MAX], void (*settle)(struct server *server))
 {
-    struct state *state = session->server->state;
+    struct server *server = sessions->server;
+    struct state *state = server->state;
+    unsigned session;
     size_t size;
-    const void *answer = state_last_answer(state, &size);
+    const void *answer = state_last_answer(state, &size, &session);
 
-    answer_again(session, answer, size);
-    answer_waiters(session);
-    replay_waiters(session);
-    settle(session->server);
-    if (state_has_request(state)) {
-        state_serve_request(state);
-        replay(session, state_request(state), STATE_NONE);
-    }
-    for (unsigned i = 0; i < session->server->file_count; i++)
-        notify_pollers(session, &session->server->files[i]);
+    answer_again(&sessions[session], answer, size);
+    answer_waiters(sessions);
+    replay_waiters(sessions);
+    settle(server);
+    if (state_has_request(state))
+        replay(sessions, state_serve_request(state), STATE_NONE);
+    for (unsigned i = 0; i < server->file_count; i++)
+        notify_pollers(&sessions[server->options.mount_dir ? 0 : i], &server->files[i]);
 }

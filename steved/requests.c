@@ -21,13 +21,19 @@ struct reader {
 };
 
 void
-requests_end(struct server *server)
+requests_end_file(struct file *file)
 {
     struct opening *opening;
 
+    while ((opening = LIST_FIRST(&file->openings)))
+        opening_release(opening);
+}
+
+void
+requests_end(struct server *server)
+{
     for (unsigned i = 0; i < server->file_count; i++)
-        while ((opening = LIST_FIRST(&server->files[i].openings)))
-            opening_release(opening);
+        requests_end_file(&server->files[i]);
     /* A start that was refused has none. */
     if (server->files[0].pool)
         requests_answer(server);
@@ -323,7 +329,7 @@ notify(struct opening *opening)
 {
     if (!opening->pollhandle)
         return;
-    answer_notify(opening->file->server->channel, opening->pollhandle);
+    answer_notify(opening->file->channel, opening->pollhandle);
     opening->pollhandle = NULL;
     opening->poller = NULL;
 }

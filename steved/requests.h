@@ -19,6 +19,8 @@ void request_wake_reader(void *opening);
 
 /* The server ends: who waits gets an error, and no description is left. */
 void requests_end(struct server *server);
+/* The kernel knows no description of this file any more, nor who waits. */
+void requests_end_file(struct file *file);
 
 /* What has changed is collected for the next state_commit(), and with it the answers that this has made due to
  * others: before any of them, or that of who asks, is given (rule 12). */

@@ -85,26 +85,8 @@ restore_class(struct server *server, const struct state_file *row)
         file->has_lease = false;
         error = pool_set_capacity(file->pool, spec.jobs, clock_now_ns());
     }
+    server_end_lease(file, clock_now_ns());
     server_record_file(file);
-    return error;
-}
-
-static int
-restore_classes(struct server *server)
-{
-    int error = 0;
-
-    for (unsigned i = 1; i < STATE_FILES_MAX && error == 0; i++) {
-        const enum state_table table = state_table_of(i, STATE_FILE);
-        const struct state_file *row = state_row(server->state, table, 0);
-        if (state_rows(server->state, table) == 0)
-            break;
-        if (!memchr(row->name, 0, sizeof(row->name)) || !class_name_is_valid(row->name)) {
-            message("take over: class %u of the state has no name", i);
-            return -EINVAL;
-        }
-        error = restore_class(server, row);
-    }
     return error;
 }
 
@@ -115,6 +97,52 @@ has_class(const struct server *server, const char *name)
         if (strcmp(server->files[i].spec.name, name) == 0)
             return true;
     return false;
+}
+
+/* One that was being added when the server ended has none, and is added anew. */
+static bool
+has_rows(const struct state *state, unsigned file)
+{
+    for (unsigned table = 0; table < STATE_FILE_TABLES; table++)
+        if (state_has_rows(state, state_table_of(file, table)))
+            return true;
+    return false;
+}
+
+/* NULL, or what is wrong with it. */
+static const char *
+look_at_class(const struct server *server, unsigned number, const struct state_file *row)
+{
+    const int64_t longest_ns = STEVED_LEASE_MAX_MS * NS_PER_MS;
+
+    if (number != server->file_count)
+        return "the one before it is not there";
+    if (!memchr(row->name, 0, sizeof(row->name)) || !class_name_is_valid(row->name))
+        return "it has no name";
+    if (has_class(server, row->name))
+        return "another has its name";
+    return row->has_lease && row->lease_ends_ns > clock_now_ns() + longest_ns
+               ? "its lease is too long"
+               : NULL;
+}
+
+static int
+restore_classes(struct server *server)
+{
+    int error = 0;
+
+    for (unsigned i = 1; i < STATE_FILES_MAX && error == 0; i++) {
+        if (!has_rows(server->state, i))
+            continue;
+        const struct state_file *row = state_row(server->state, state_table_of(i, STATE_FILE), 0);
+        const char *what = look_at_class(server, i, row);
+        if (what) {
+            message("take over: class %u of the state: %s", i, what);
+            return -EINVAL;
+        }
+        error = restore_class(server, row);
+    }
+    return error;
 }
 
 /* Those that the server before did not have. */
@@ -189,7 +217,8 @@ restore_server(struct server *server)
     const struct state_serial *serial = state_row(server->state, STATE_SERIAL, 0);
     struct options *options = &server->options;
 
-    if (state_rows(server->state, STATE_SERVER) == 0 || !memchr(row->name, 0, sizeof(row->name))) {
+    if (state_rows(server->state, STATE_SERVER) == 0 || !memchr(row->name, 0, sizeof(row->name)) ||
+        (!row->is_mount && !options_is_device(row->name))) {
         message("take over: the state does not say what is served");
         return -EINVAL;
     }

@@ -31,8 +31,8 @@ server_look(struct server *server)
 }
 
 /* Who holds it has not said lately that there are as many still. */
-static void
-end_lease(struct file *file, int64_t now_ns)
+void
+server_end_lease(struct file *file, int64_t now_ns)
 {
     if (!file->has_lease || now_ns < file->lease_ends_ns)
         return;
@@ -50,7 +50,7 @@ on_deadline(evutil_socket_t none, short what, void *data)
     server->armed_ns = POOL_NO_DEADLINE;
     server_look(server);
     for (unsigned i = 0; i < server->file_count; i++) {
-        end_lease(&server->files[i], clock_now_ns());
+        server_end_lease(&server->files[i], clock_now_ns());
         pool_expire(server->files[i].pool, clock_now_ns());
     }
     server_settle(server);
@@ -234,6 +234,16 @@ server_record_file(const struct file *file)
     snprintf(named.name, sizeof(named.name), "%s", file->spec.name);
     state_put(file->server->state, state_table_of(file->number, STATE_FILE), 0, &named,
               sizeof(named));
+}
+
+void
+server_withdraw_file(struct file *file)
+{
+    file->spec.jobs = 0;
+    file->has_lease = false;
+    pool_set_capacity(file->pool, 0, clock_now_ns());
+    server_record_file(file);
+    message("class %s: it cannot be served, and has no jobs", file->spec.name);
 }
 
 /* --- begin and end --- */

@@ -33,7 +33,8 @@ LIST_HEAD(openings, opening);
 struct file {
     struct server *server;
     unsigned number;
-    struct class_spec spec; /* of a class: its name, and what the command line says */
+    struct class_spec spec;  /* of a class: its name, and what the command line says */
+    struct channel *channel; /* to the kernel; of a mount all have the same */
     struct pool *pool;
     struct openings openings;
     struct client_bucket clients[CLIENT_BUCKETS];
@@ -60,7 +61,6 @@ struct server {
     mode_t file_mode;
 
     struct state *state; /* what a server that comes after this one has to know */
-    struct channel *channel; /* to the kernel */
     struct file files[STATE_FILES_MAX];
     unsigned file_count;
     struct memory_arbiter arbiter;
@@ -97,6 +97,10 @@ struct file *server_add_file(struct server *server, const struct class_spec *spe
 void server_follow(struct file *file);
 /* Of a class: what is set is not what it was. */
 void server_record_file(const struct file *file);
+/* It has no jobs any more if its lease is over. */
+void server_end_lease(struct file *file, int64_t now_ns);
+/* Of a class that cannot be served: it has no jobs, but what is given counts again for the next server. */
+void server_withdraw_file(struct file *file);
 /* Serves until a signal or server_leave() ends it: 0, or a negative errno after having said it. */
 int server_run(struct server *server);
 void server_leave(struct server *server);

@@ -157,10 +157,11 @@ is_greeting(const struct fuse_in_header *request)
 static void
 keep_greeting(struct session *session, const struct fuse_out_header *answer, size_t size)
 {
-    struct state_greeting *greeting = state_greeting(session->server->state);
+    struct state_greeting *greeting = state_greeting(session->server->state, session->number);
 
     if (session->request->len > sizeof(greeting->request) || size > sizeof(greeting->answer))
         return;
+    greeting->answer_size = 0;
     memcpy(greeting->request, session->request, session->request->len);
     greeting->request_size = session->request->len;
     memcpy(greeting->answer, answer, size);
@@ -169,16 +170,17 @@ keep_greeting(struct session *session, const struct fuse_out_header *answer, siz
 }
 
 /* Rule 12: together with what has changed. Others than that of the request which is being served are recorded
- * by who makes them due. */
+ * by who makes them due; each session has numbers of its own. */
 static void
 record_answer(struct session *session, const struct fuse_out_header *answer, size_t size)
 {
+    const bool is_served = session->request && answer->unique == session->request->unique;
     struct state *state = session->server->state;
 
-    if (is_greeting(session->request))
-        keep_greeting(session, answer, size);
     session->calls->record(session->server);
-    if (answer->unique == session->request->unique)
+    if (is_served && is_greeting(session->request))
+        keep_greeting(session, answer, size);
+    else if (is_served)
         state_answered(state, size);
     state_commit(state);
 }
@@ -211,7 +213,8 @@ on_answer(int fd, struct iovec *parts, int count, void *userdata)
         return -1;
     }
     if (session->is_taking_over) {
-        session->is_refused = !is_same_greeting(state_greeting(state), answer, size);
+        session->is_refused =
+            !is_same_greeting(state_greeting(state, session->number), answer, size);
         return (ssize_t)size;
     }
     /* Notices have no number: one more than there is need for does no harm. */
@@ -234,6 +237,7 @@ session_process(struct session *session, const void *request)
     channel_begin(&session->channel, session->request->unique);
     fuse_session_process_buf(session->fuse, &buffer);
     channel_end(&session->channel);
+    session->request = NULL;
 }
 
 /* 1: one has been answered, or put off; 0: there is none; -1: the session has ended. */
@@ -241,7 +245,7 @@ static int
 serve_one(struct session *session)
 {
     struct state *state = session->server->state;
-    void *request = state_request(state);
+    void *request = state_request(state, session->number);
     ssize_t size = read(session->channel.fd, request, STATE_REQUEST_SIZE);
 
     steps_count();
@@ -286,12 +290,12 @@ on_readable(evutil_socket_t fd, short what, void *data)
 }
 
 void
-session_init(struct session *session, struct server *server, const struct session_calls *calls)
+session_init(struct session *session, unsigned number, struct server *server,
+             const struct session_calls *calls)
 {
     _Static_assert(offsetof(struct session, channel) == 0, "answers.c finds it there");
-    *session = (struct session){.server = server, .calls = calls, .burst = 1};
+    *session = (struct session){.server = server, .number = number, .calls = calls, .burst = 1};
     channel_init(&session->channel, on_answer);
-    server->channel = &session->channel;
 }
 
 int
@@ -300,18 +304,21 @@ session_attach(struct session *session, int fd)
     return channel_open(&session->channel, session->fuse, fd);
 }
 
+/* Into memory of its own: the state may have a request that another server has left. */
 int
 session_greet(struct session *session)
 {
-    int served = 0;
+    _Alignas(struct fuse_in_header) unsigned char request[FUSE_MIN_READ_BUFFER];
+    ssize_t size;
 
-    while (served == 0)
-        served = serve_one(session);
-    if (served < 0) {
+    do
+        size = read(session->channel.fd, request, sizeof(request));
+    while (size < 0 && errno == EINTR);
+    if (size < (ssize_t)sizeof(struct fuse_in_header)) {
         message("start: the kernel has closed the session");
         return -ENODEV;
     }
-    session->calls->served(session->server);
+    session_process(session, request);
     if (session->is_initialised)
         return 0;
     /* It greets once, and nothing else would ever come. */

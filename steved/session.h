@@ -29,13 +29,15 @@ struct session_calls {
 };
 
 struct session {
-    struct channel channel;               /* first, for answers.c */
-    struct server *server;                /* for requests.h */
+    struct channel channel; /* first, for answers.c */
+    struct server *server;  /* for requests.h */
+    unsigned number; /* of the file whose device it is; a mount's is that of all, and has 0 */
     struct fuse_session *fuse;            /* also of a CUSE device; NULL: none yet */
-    const struct fuse_in_header *request; /* the one that is being served */
+    const struct fuse_in_header *request; /* the one that is being served; NULL: none is */
     bool is_initialised;                  /* the kernel has greeted us */
     bool is_taking_over; /* its greeting is repeated, and what we say is compared */
     bool is_refused;     /* and is not what it was */
+    bool is_inherited;   /* and is: another server has begun it */
     bool has_ended;      /* by the kernel: unmounted, or the like */
     int burst;           /* how many requests are read in a row */
     struct event *readable;
@@ -55,13 +57,13 @@ void session_poll(fuse_req_t request, struct fuse_file_info *fi,
 void session_ioctl(fuse_req_t request, int command, void *argument, struct fuse_file_info *fi,
                    unsigned flags, const void *in, size_t in_size, size_t out_size);
 
-void session_init(struct session *session, struct server *server,
+void session_init(struct session *session, unsigned number, struct server *server,
                   const struct session_calls *calls);
 /* Serves the session that the kernel knows by this descriptor, by what session->fuse was made for. 0, or a
  * negative errno after having said it. */
 int session_attach(struct session *session, int fd);
 /* Answers the kernel's greeting, which comes first on every session: 0, or a negative errno after having
- * said it. */
+ * said it. What the state has of requests stays as it is. */
 int session_greet(struct session *session);
 /* Hands on one request, as the kernel has sent it. */
 void session_process(struct session *session, const void *request);

@@ -50,10 +50,11 @@ struct head {
     uint32_t file_size;
     uint32_t log_size; /* 0: nothing is to be applied */
     uint32_t answer;   /* which of the two is the last */
-    uint32_t answer_sizes[2];
+    uint32_t answer_sizes[2], answer_sessions[2];
+    uint32_t request_session;
     uint32_t request_tries;
     uint32_t rows[STATE_TABLES]; /* see state_rows() */
-    struct state_greeting greeting;
+    struct state_greeting greetings[STATE_FILES_MAX];
 };
 
 /* --- the layout --- */
@@ -85,7 +86,7 @@ static const struct table file_tables[STATE_FILE_TABLES] = {
 };
 
 static const struct table server_tables[STATE_TABLES - STATE_SERVER] = {
-    [STATE_SERVER - STATE_SERVER] = {sizeof(struct state_server), 1},
+    [0] = {sizeof(struct state_server), 1},
     [STATE_SERIAL - STATE_SERVER] = {sizeof(struct state_serial), 1},
     [STATE_WAITER - STATE_SERVER] = {sizeof(struct state_waiter), OPENINGS_MAX},
 };
@@ -103,7 +104,7 @@ table_of(enum state_table number)
 
 static_assert(STATE_CLIENT == STATE_POOL_ROWS + POOL_ROW_KINDS, "a table for each kind of row");
 static_assert(sizeof(struct state_client) == 32 && sizeof(struct state_opening) == 40 &&
-                  sizeof(struct state_waiter) == 96 && sizeof(struct state_settings) == 32 &&
+                  sizeof(struct state_waiter) == 104 && sizeof(struct state_settings) == 32 &&
                   sizeof(struct state_file) == 48,
               "padding in a row");
 
@@ -296,6 +297,25 @@ size_of_request(const unsigned char *request)
     return size;
 }
 
+static bool
+is_damaged(const struct state_greeting *greeting)
+{
+    return greeting->request_size > STATE_GREETING_SIZE ||
+           greeting->answer_size > STATE_GREETING_SIZE ||
+           size_of_request(greeting->request) != greeting->request_size;
+}
+
+static const char *
+look_at_greetings(const struct head *head)
+{
+    if (head->greetings[0].answer_size == 0)
+        return "the server that has left it had not begun to serve";
+    for (size_t i = 0; i < STATE_FILES_MAX; i++)
+        if (head->greetings[i].answer_size > 0 && is_damaged(&head->greetings[i]))
+            return "its greeting is damaged";
+    return NULL;
+}
+
 /* What is looked at before the rows are. */
 static const char *
 look_at_head(const struct state *state)
@@ -304,30 +324,26 @@ look_at_head(const struct state *state)
 
     if (head->log_size > state->file_size - state->log_at)
         return "its log is damaged";
-    if (head->answer > 1 || head->answer_sizes[head->answer] > STATE_ANSWER_SIZE)
+    if (head->answer > 1 || head->answer_sizes[head->answer] > STATE_ANSWER_SIZE ||
+        head->answer_sessions[head->answer] >= STATE_FILES_MAX)
         return "its last answer is damaged";
     for (size_t i = 0; i < STATE_TABLES; i++)
         if (head->rows[i] > table_of((enum state_table)i).count)
             return "one of its tables is damaged";
-    const struct state_greeting *greeting = &head->greeting;
-    if (greeting->answer_size == 0)
-        return "the server that has left it had not begun to serve";
-    if (greeting->request_size > STATE_GREETING_SIZE ||
-        greeting->answer_size > STATE_GREETING_SIZE ||
-        size_of_request(greeting->request) != greeting->request_size)
-        return "its greeting is damaged";
-    return NULL;
+    return look_at_greetings(head);
 }
 
 /* What will be handed on as long as its first word says. */
 static const char *
 look_at_requests(const struct state *state)
 {
-    if (*request_size(state) > STATE_REQUEST_SIZE)
+    if (*request_size(state) > STATE_REQUEST_SIZE ||
+        head_of(state)->request_session >= STATE_FILES_MAX)
         return "the request that was being served is damaged";
     for (uint32_t i = 0; i < state_rows(state, STATE_WAITER); i++) {
         const struct state_waiter *waiter = waiter_of(state, i);
-        if (waiter->state != 0 && size_of_request(waiter->request) > STATE_WAITER_SIZE)
+        if (waiter->state != 0 && (size_of_request(waiter->request) > STATE_WAITER_SIZE ||
+                                   waiter->session >= STATE_FILES_MAX))
             return "a request that waits is damaged";
     }
     return NULL;
@@ -420,8 +436,10 @@ state_put(struct state *state, enum state_table table, uint32_t number, const vo
 void
 state_drop(struct state *state, enum state_table table, uint32_t number)
 {
-    static const unsigned char zeros[sizeof(struct pool_row)];
+    static const unsigned char zeros[sizeof(struct state_waiter)];
 
+    static_assert(sizeof(struct pool_row) <= sizeof(zeros), "the largest rows that end");
+    assert(table_of(table).size <= sizeof(zeros));
     state_put(state, table, number, zeros, table_of(table).size);
 }
 
@@ -437,11 +455,25 @@ state_rows(const struct state *state, enum state_table table)
     return head_of(state)->rows[table];
 }
 
+bool
+state_has_rows(const struct state *state, enum state_table table)
+{
+    const unsigned char *rows = place_of(state, table, 0);
+    const size_t size = (size_t)state_rows(state, table) * table_of(table).size;
+
+    for (size_t i = 0; i < size; i++)
+        if (rows[i])
+            return true;
+    return false;
+}
+
 /* --- the request that is being served --- */
 
+/* Whose it is must be known as soon as it is there. */
 void *
-state_request(struct state *state)
+state_request(struct state *state, unsigned session)
 {
+    head_of(state)->request_session = session;
     return request_size(state);
 }
 
@@ -451,10 +483,11 @@ state_has_request(const struct state *state)
     return *request_size(state) > 0;
 }
 
-void
+const void *
 state_serve_request(struct state *state)
 {
     state->serving = REQUEST;
+    return request_size(state);
 }
 
 const void *
@@ -463,6 +496,13 @@ state_serve_waiter(struct state *state, uint32_t number)
     state->serving = WAITER;
     state->waiter = number;
     return waiter_of(state, number)->request;
+}
+
+unsigned
+state_session(const struct state *state)
+{
+    return state->serving == WAITER ? waiter_of(state, state->waiter)->session
+                                    : head_of(state)->request_session;
 }
 
 /* Without memory a number stays unused until there is a new server. */
@@ -502,7 +542,8 @@ consume_request(struct state *state)
 uint32_t
 state_wait(struct state *state, pid_t pid)
 {
-    struct state_waiter row = {.state = STATE_WAITER_WAITS, .pid = pid};
+    struct state_waiter row = {
+        .state = STATE_WAITER_WAITS, .pid = pid, .session = head_of(state)->request_session};
     uint32_t number = state->waiter;
 
     if (state->serving == REQUEST) {
@@ -582,23 +623,25 @@ state_answered(struct state *state, size_t size)
 
     /* Nobody looks at it before it is the last one. */
     head->answer_sizes[which] = (uint32_t)size;
+    head->answer_sessions[which] = state_session(state);
     log_add(state, &head->answer, &which, sizeof(which));
     state_request_done(state);
 }
 
 const void *
-state_last_answer(const struct state *state, size_t *size)
+state_last_answer(const struct state *state, size_t *size, unsigned *session)
 {
     const struct head *head = head_of(state);
 
     *size = head->answer_sizes[head->answer];
+    *session = head->answer_sessions[head->answer];
     return answer_place(state, head->answer);
 }
 
 struct state_greeting *
-state_greeting(struct state *state)
+state_greeting(struct state *state, unsigned session)
 {
-    return &head_of(state)->greeting;
+    return &head_of(state)->greetings[session];
 }
 
 /* --- the one that another server has left --- */

@@ -19,7 +19,7 @@
 #include "libjobserver/protocol.h"
 
 /* Of the layout, and of what the rows mean: a server takes over from one that has the same. */
-#define STATE_VERSION 2u
+#define STATE_VERSION 3u
 
 #define STATE_NONE UINT32_MAX /* instead of a number: there is none */
 #define STATE_NAME_SIZE 4096
@@ -30,7 +30,8 @@
 /* A blocked read as the kernel sends it. */
 #define STATE_WAITER_SIZE 80u
 
-/* Files that are served, each with a pool. */
+/* Files that are served, each with a pool; and sessions with the kernel: a device is one of its own, and a mount is one
+ * for all files. */
 #define STATE_FILES_MAX (1 + STEVED_CLASSES_MAX)
 
 /* Rows of zeros are none. The numbers of those of a pool are its own (pool/rows.h), and so are those of
@@ -125,6 +126,8 @@ struct state_waiter {
     int32_t error;  /* of the answer; 0: a token */
     uint32_t tries; /* see state_try() */
     int32_t pid;    /* whose thread has asked; 0: it could not be told */
+    uint32_t session;
+    uint32_t spare;
     _Alignas(8) unsigned char request[STATE_WAITER_SIZE];
 };
 
@@ -165,18 +168,23 @@ bool state_has_room(enum state_table table, uint32_t number);
 const void *state_row(const struct state *state, enum state_table table, uint32_t number);
 /* No row has this number or a higher one. */
 uint32_t state_rows(const struct state *state, enum state_table table);
+/* Is there any? */
+bool state_has_rows(const struct state *state, enum state_table table);
 
 /* --- the request that is being served --- */
 
-/* Where the next is to be read into; its first four bytes are not 0 then, and they are what tells that it is
- * there. The memory is there, and stays: the kernel ends a request with an error if it has to wait for a page
+/* Where the next of this session is to be read into; its first four bytes are not 0 then, and they are what tells that
+ * it is there. The memory is there, and stays: the kernel ends a request with an error if it has to wait for a page
  * while we are being killed. */
-void *state_request(struct state *state);
-/* The one that was read is being served, or was when the last server ended. */
+void *state_request(struct state *state, unsigned session);
+/* One was read, and is not done with. */
 bool state_has_request(const struct state *state);
-void state_serve_request(struct state *state);
+/* It is being served, perhaps anew. */
+const void *state_serve_request(struct state *state);
 /* A read that has waited is being served anew, for a new server: its request. */
 const void *state_serve_waiter(struct state *state, uint32_t number);
+/* Which one's is what is being served? */
+unsigned state_session(const struct state *state);
 /* It waits: under this number. pid: as in struct state_waiter. STATE_NONE: there is no room. */
 uint32_t state_wait(struct state *state, pid_t pid);
 /* It is done with, or waits. */
@@ -198,8 +206,8 @@ void state_waiter_end(struct state *state, uint32_t number);
 void *state_answer(struct state *state);
 /* It is to the request that is being served, which is done with: state_commit(), and it may be given. */
 void state_answered(struct state *state, size_t size);
-/* The last such, which may not have been given; size 0: there is none. */
-const void *state_last_answer(const struct state *state, size_t *size);
+/* The last such, which may not have been given to its session; size 0: there is none. */
+const void *state_last_answer(const struct state *state, size_t *size, unsigned *session);
 
 /* Of this session. Not part of a transaction: it counts once its answer_size is set. */
-struct state_greeting *state_greeting(struct state *state);
+struct state_greeting *state_greeting(struct state *state, unsigned session);

@@ -22,6 +22,8 @@
 #define MIB_MAX UINT64_C(999999)
 #define HEADER_ROWS 3
 #define LEAST_ROWS 6
+/* Of all but the foot and the headings that part may be classes, and half of what is left is history. */
+#define CLASSES_PART 3
 #define LEAST_COLUMNS 24
 
 enum color { COLOR_PLAIN, COLOR_USED, COLOR_WAITING, COLOR_ALARM };
@@ -208,9 +210,6 @@ draw_totals(const struct top_view *view)
         append(&line, ", %u owed", status->debt);
     if (status->unpaid)
         append(&line, ", %u unpaid", status->unpaid);
-    for (unsigned i = 0; i < view->classes->count; i++)
-        append(&line, "; %s %u/%u", view->classes->classes[i].name, view->classes->classes[i].held,
-               view->classes->classes[i].jobs);
     append(&line, "  %s", view->server);
     print_line(0, view->is_gone || view->is_silent ? A_NORMAL : A_BOLD, "%s", line.text);
 }
@@ -224,6 +223,49 @@ append_throttle(struct line *line, const struct steved_throttle *throttle)
     if (throttle->limits.load_centi)
         append(line, ", load %.2f (is %.2f)", throttle->limits.load_centi / 100.0,
                throttle->load_centi / 100.0);
+}
+
+/* As many as there is room for, from *next on, but one at least. */
+static void
+append_classes(struct line *line, const struct steved_classes *classes, unsigned *next)
+{
+    do {
+        const struct steved_class *shown = &classes->classes[*next];
+        struct line item = {.length = 0};
+        append(&item, "%s%s: %u job%s, %u held, %u waiting", line->length > 0 ? "; " : "",
+               shown->name, shown->jobs, shown->jobs == 1 ? "" : "s", shown->held, shown->waiting);
+        if (line->length > 0 && line->length + item.length > (size_t)COLS)
+            return;
+        append(line, "%s", item.text);
+    } while (++*next < classes->count);
+}
+
+static int
+class_rows(const struct steved_classes *classes)
+{
+    const int most = (LINES - HEADER_ROWS - 2) / CLASSES_PART;
+    int rows = 0;
+
+    for (unsigned next = 0; next < classes->count && rows < most; rows++) {
+        struct line line = {.length = 0};
+        append_classes(&line, classes, &next);
+    }
+    return rows;
+}
+
+static void
+draw_classes(const struct top_view *view)
+{
+    const int rows = class_rows(view->classes);
+    unsigned next = 0;
+
+    for (int row = 1; row <= rows; row++) {
+        struct line line = {.length = 0};
+        append_classes(&line, view->classes, &next);
+        if (row == rows && next < view->classes->count)
+            append(&line, "; ...");
+        print_line(row, A_NORMAL, "%s", line.text);
+    }
 }
 
 /* What holds grants back comes first: the rest may be cut. */
@@ -248,20 +290,22 @@ draw_limits(const struct top_view *view)
         append(&line, ", %u a client", status->per_process_limit);
     if (status->per_user_limit)
         append(&line, ", %u a user", status->per_user_limit);
-    print_line(1, by ? A_BOLD | color(COLOR_ALARM) : A_NORMAL, "%s", line.text);
+    print_line(class_rows(view->classes) + 1, by ? A_BOLD | color(COLOR_ALARM) : A_NORMAL, "%s",
+               line.text);
 }
 
 static void
 draw_memory(const struct top_view *view)
 {
     const struct steved_status *status = view->status;
+    const int row = class_rows(view->classes) + 2;
 
     if (view->is_gone)
-        print_line(2, A_BOLD | color(COLOR_ALARM), "the server has ended; waiting for the next");
+        print_line(row, A_BOLD | color(COLOR_ALARM), "the server has ended; waiting for the next");
     else if (view->is_silent)
-        print_line(2, A_BOLD | color(COLOR_ALARM), "the server does not answer; q quits");
+        print_line(row, A_BOLD | color(COLOR_ALARM), "the server does not answer; q quits");
     else if (status->memory_available_bytes)
-        print_line(2, A_NORMAL,
+        print_line(row, A_NORMAL,
                    "memory: %" PRIu64 " MiB available, %" PRIu64 " to stay free, %" PRIu64
                    " expected; %u jobs wait",
                    MIB(status->memory_available_bytes), MIB(status->memory_floor_bytes),
@@ -317,26 +361,34 @@ draw_bars(const struct top_history *history, const struct bars *bars)
     attrset(A_NORMAL);
 }
 
+static int
+head_rows(const struct steved_classes *classes)
+{
+    return HEADER_ROWS + class_rows(classes);
+}
+
 /* Half of what there is between head and foot is history: a heading and bars of tokens, and where there is room the
  * same of those who wait. */
 static int
-history_rows(void)
+history_rows(const struct steved_classes *classes)
 {
-    int rows = (LINES - HEADER_ROWS - 2) / 2;
+    int rows = (LINES - head_rows(classes) - 2) / 2;
 
     return rows < 3 ? 0 : rows > HISTORY_ROWS_MAX ? HISTORY_ROWS_MAX : rows;
 }
 
 static int
-waiting_rows(void)
+waiting_rows(const struct steved_classes *classes)
 {
-    return history_rows() > 6 ? 2 : 0;
+    return history_rows(classes) > 6 ? 2 : 0;
 }
 
 static int
-used_rows(void)
+used_rows(const struct steved_classes *classes)
 {
-    return history_rows() ? history_rows() - 1 - (waiting_rows() ? 1 + waiting_rows() : 0) : 0;
+    const int all = history_rows(classes), waiting = waiting_rows(classes);
+
+    return all ? all - 1 - (waiting ? 1 + waiting : 0) : 0;
 }
 
 static unsigned
@@ -355,17 +407,18 @@ static void
 draw_history(const struct top_view *view)
 {
     unsigned most = top_history_most(view->history), waiting = most_waiting(view->history);
-    struct bars used = {.top = HEADER_ROWS + 1, .rows = used_rows()};
+    const int head = head_rows(view->classes);
+    struct bars used = {.top = head + 1, .rows = used_rows(view->classes)};
 
     if (used.rows == 0)
         return;
     used.scale = most > view->status->jobs ? most : view->status->jobs;
-    print_line(HEADER_ROWS, A_DIM, "the last minute: tokens used, of %.0f", used.scale);
+    print_line(head, A_DIM, "the last minute: tokens used, of %.0f", used.scale);
     draw_bars(view->history, &used);
-    if (waiting_rows() == 0)
+    if (waiting_rows(view->classes) == 0)
         return;
     struct bars waits = {.top = used.top + used.rows + 1,
-                         .rows = waiting_rows(),
+                         .rows = waiting_rows(view->classes),
                          .scale = waiting,
                          .is_waiting = true};
     print_line(waits.top - 1, A_DIM, "waiting, up to %u", waiting);
@@ -375,15 +428,15 @@ draw_history(const struct top_view *view)
 /* --- builds --- */
 
 static int
-table_row(void)
+table_row(const struct steved_classes *classes)
 {
-    return HEADER_ROWS + history_rows();
+    return head_rows(classes) + history_rows(classes);
 }
 
 size_t
-top_screen_rows(void)
+top_screen_rows(const struct steved_classes *classes)
 {
-    int rows = LINES - table_row() - 2;
+    int rows = LINES - table_row(classes) - 2;
 
     return rows > 0 ? (size_t)rows : 0;
 }
@@ -449,12 +502,13 @@ draw_row(const struct top_view *view, size_t index, int at)
 static void
 draw_builds(const struct top_view *view)
 {
-    int at = table_row();
+    const size_t end = view->first + top_screen_rows(view->classes);
+    int at = table_row(view->classes);
 
     print_line(at, A_BOLD, "%8s %5s %5s %6s %6s%s%s  %s", "PID", "HELD", "WAIT", "SHARE", "WEIGHT",
                has_room_for_memory() ? "    MiB EXPECT" : "", has_room_for_users() ? "   USER" : "",
                "BUILD");
-    for (size_t i = view->first; i < view->row_count && i < view->first + top_screen_rows(); i++)
+    for (size_t i = view->first; i < view->row_count && i < end; i++)
         draw_row(view, i, ++at);
     if (view->row_count == 0)
         print_line(at + 1, A_DIM, "         nobody uses it");
@@ -512,6 +566,7 @@ top_screen_draw(const struct top_view *view)
         draw_memory(view);
     } else {
         draw_totals(view);
+        draw_classes(view);
         draw_limits(view);
         draw_memory(view);
         draw_history(view);

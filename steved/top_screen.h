@@ -60,8 +60,8 @@ bool top_screen_open(void);
 void top_screen_close(void);
 /* It may have another size. */
 void top_screen_resize(void);
-/* How many rows of builds a screen of this size has room for. */
-size_t top_screen_rows(void);
+/* How many rows of builds a screen of this size has room for, beside those of the classes. */
+size_t top_screen_rows(const struct steved_classes *classes);
 void top_screen_draw(const struct top_view *view);
 /* The next that was typed. */
 enum top_key top_screen_key(void);

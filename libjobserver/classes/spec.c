@@ -7,6 +7,8 @@
 #include "libjobserver/pool/pool.h"
 #include "libjobserver/program/usage.h"
 
+#define QUOTE(text) #text
+#define TEXT_OF(macro) QUOTE(macro)
 #define LETTERS "abcdefghijklmnopqrstuvwxyz"
 
 bool
@@ -48,7 +50,7 @@ class_specs_add(struct class_specs *specs, const char *text)
         return "NAME=N, with a number N from 0 to 65536";
     struct class_spec *spec = find(specs, parsed.name);
     if (!spec)
-        return "one of at most 8 classes";
+        return "allowed: a server has at most " TEXT_OF(STEVED_CLASSES_MAX) " classes";
     *spec = parsed;
     return NULL;
 }

@@ -20,5 +20,5 @@ struct class_specs {
 /* A lower-case letter, and then a-z, 0-9, '_' and '-', 31 in all at most; and none of the names that a server's
  * directory has for something else. */
 bool class_name_is_valid(const char *name);
-/* Adds "NAME=N", or sets what NAME had before. NULL, or what the text should have been. */
+/* Adds "NAME=N", or sets what NAME had before. NULL, or what the text is not. */
 const char *class_specs_add(struct class_specs *specs, const char *text);

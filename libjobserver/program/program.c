@@ -211,6 +211,15 @@ program_directory(void)
     return path;
 }
 
+const char *
+program_executed_name(void)
+{
+    const char *executed = (const char *)getauxval(AT_EXECFN);
+    const char *slash = executed ? strrchr(executed, '/') : NULL;
+
+    return slash ? slash + 1 : executed ? executed : program_invocation_short_name;
+}
+
 char *
 program_find(const char *name)
 {
@@ -387,7 +396,7 @@ search_behind(const char *name, char **path, char **error)
 int
 program_find_real(const char *name, const char *variable, char **path, char **error)
 {
-    const char *named = getenv(variable);
+    const char *named = variable ? getenv(variable) : NULL;
 
     *error = NULL;
     if (program_shim_hops() > SHIM_HOPS_MAX)

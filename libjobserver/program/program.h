@@ -37,10 +37,13 @@ int program_open(void);
 /* The directory that the running program lies in, without links. To be freed; NULL: nobody knows. */
 char *program_directory(void);
 
+/* The name that we were executed by, without its directory: of a link, the link's. Valid for ever. */
+const char *program_executed_name(void);
+
 /* The first executable file of that name on PATH. To be freed; NULL: there is none. */
 char *program_find(const char *name);
 
-/* The program that a shim called `name` stands before. Where the environment variable `variable` is
+/* The program that a shim called `name` stands before. Where the environment variable `variable` (NULL: none) is
  * set and not empty, it is the path that it holds. Otherwise the first on PATH behind the place by
  * which the running program was executed; if there is none, the first on PATH that is not the running program. 0 and
  * *path, to be freed; or a negative errno, and *error, to be freed (NULL: out of memory), says why. */

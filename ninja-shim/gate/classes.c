@@ -63,9 +63,12 @@ look_at(struct gate *gate, unsigned pools)
 
 /* One that is no more does not limit any job. */
 static void
-lose(struct gate *gate, unsigned i)
+lose(struct gate *gate, unsigned i, int error)
 {
-    await_class(&gate->classes.list[i], false);
+    struct gate_class *class = &gate->classes.list[i];
+
+    await_class(class, false);
+    class->is_gone = client_is_gone(error);
     gate->classes.there &= ~bit_of(i);
     queue_set_shut(&gate->queue, bit_of(i));
 }
@@ -104,19 +107,14 @@ find_prefix(const struct gate_plan *plan)
     return plan->client ? environment_classes_of(plan->client) : NULL;
 }
 
-/* NULL: there is none. */
+/* NULL: there is none; *error, to be freed, says why, if that is not what is to be expected. */
 static struct client *
-open_client(const char *prefix, const char *name)
+open_client(const char *prefix, const char *name, char **error)
 {
     struct client *client = NULL;
-    char *error = NULL;
 
-    if (client_open_class(prefix, name, &client, &error) < 0) {
-        if (error)
-            message("%s; its jobs do not wait for class %s", error, name);
-        free(error);
+    if (client_open_class(prefix, name, &client, error) < 0)
         return NULL;
-    }
     if (client_join_group(client) == 0)
         return client;
     client_close(client);
@@ -178,23 +176,36 @@ open_event(struct gate_class *class)
     return class->event ? 0 : -ENOMEM;
 }
 
+static int
+open_ledger(struct gate *gate, unsigned i)
+{
+    struct gate_class *class = &gate->classes.list[i];
+
+    gate->ledgers[i + 1] = &class->ledger;
+    return ledger_open(&class->ledger, class->client, LEDGER_ROOM);
+}
+
 /* 0 too where there is no such class. */
 static int
 open_class(struct gate *gate, unsigned i, const char *prefix)
 {
     struct gate_class *class = &gate->classes.list[i];
     const char *name = class_rules_name(gate->plan->class_rules, i);
+    char *error;
 
-    class->gate = gate;
-    class->client = open_client(prefix, name);
-    if (!class->client)
+    class->client = open_client(prefix, name, &error);
+    if (!class->client) {
+        if (error)
+            message("%s; its jobs do not wait for class %s", error, name);
+        free(error);
         return 0;
+    }
     class->number = number_of(class->client, name);
-    int result = ledger_open(&class->ledger, class->client, LEDGER_ROOM);
+    int result = open_ledger(gate, i);
     if (result < 0)
         return result;
     gate->classes.there |= bit_of(i);
-    gate->ledgers[i + 1] = &class->ledger;
+    queue_set_open(&gate->queue, bit_of(i));
     return open_event(class);
 }
 
@@ -206,16 +217,20 @@ gate_classes_open(struct gate *gate, event_callback_fn on_change)
     int result = 0;
 
     classes->on_change = on_change;
-    char *prefix = plan->class_rules && !plan->rules.needs_no_tokens ? find_prefix(plan) : NULL;
-    if (!prefix)
+    if (plan->rules.needs_no_tokens)
         return 0;
-    for (unsigned i = 0; result == 0 && i < class_rules_count(plan->class_rules); i++)
+    classes->look_event = evtimer_new(gate->base, on_look, gate);
+    if (!classes->look_event)
+        return -ENOMEM;
+    char *prefix = plan->class_rules ? find_prefix(plan) : NULL;
+    for (unsigned i = 0; i < CLASS_RULES_CLASSES_MAX; i++) {
+        classes->list[i].gate = gate;
+        queue_set_shut(&gate->queue, bit_of(i));
+    }
+    for (unsigned i = 0; prefix && result == 0 && i < class_rules_count(plan->class_rules); i++)
         result = open_class(gate, i, prefix);
     free(prefix);
-    if (result < 0 || !classes->there)
-        return result;
-    classes->look_event = evtimer_new(gate->base, on_look, gate);
-    return classes->look_event ? 0 : -ENOMEM;
+    return result;
 }
 
 void
@@ -248,23 +263,64 @@ has_room_for_words(struct gate_classes *classes)
     return classes->text && classes->words;
 }
 
-/* Until a process has executed, its command line is its parent's. */
 void
-gate_classes_look_up(struct gate *gate, struct gate_job *job, pid_t pid)
+gate_classes_sum_up(const struct gate *gate, struct gate_job *job)
+{
+    const struct gate_process *process;
+    struct class_needs needs = {.instead = ~0u};
+
+    job->job.is_unknown = false;
+    TAILQ_FOREACH (process, &job->processes, in_job) {
+        /* All that are joined by a pipe run where one of them must. */
+        needs.instead &= process->needs.instead;
+        needs.besides |= process->needs.besides;
+        if (gate->classes.there && !process->is_looked_up && process->pidfd >= 0)
+            job->job.is_unknown = true;
+    }
+    job->job.instead = needs.instead << 1;
+    job->job.besides = needs.besides << 1;
+}
+
+/* false: it has no command line. */
+static bool
+read_needs(struct gate *gate, struct gate_process *process)
 {
     struct gate_classes *classes = &gate->classes;
+
+    if (!has_room_for_words(classes))
+        return true;
+    ssize_t words =
+        process_arguments(process->pid, classes->text, COMMAND_SIZE, classes->words, WORDS_MAX);
+    if (words > 0)
+        process->needs = class_rules_needs(gate->plan->class_rules, classes->words);
+    return words != 0;
+}
+
+/* Until a process has executed, its command line is its parent's; while it does so, there is none for a moment. What
+ * stands still has done so, and before Linux 5.18 it may really have none. */
+static bool
+try_to_read_needs(struct gate *gate, struct gate_process *process)
+{
     struct process_info info;
 
-    if (!classes->there || process_info(pid, &info) < 0 || !info.has_executed ||
-        !has_room_for_words(classes) ||
-        process_arguments(pid, classes->text, COMMAND_SIZE, classes->words, WORDS_MAX) <= 0)
-        return;
-    struct class_needs needs = class_rules_needs(gate->plan->class_rules, classes->words);
-    /* All that are joined by a pipe run where one of them must. */
-    bool is_first = TAILQ_EMPTY(&job->processes);
-    unsigned instead = (needs.instead << 1) & classes->there;
-    job->job.besides |= (needs.besides << 1) & classes->there;
-    job->job.instead = is_first ? instead : job->job.instead & instead;
+    if (process_info(process->pid, &info) < 0)
+        return true;
+    return info.has_executed &&
+           (read_needs(gate, process) || info.state == 'T' || info.state == 't');
+}
+
+bool
+gate_classes_look_up(struct gate *gate, struct gate_process *process)
+{
+    struct gate_job *job = process->job;
+    const bool was_unknown = job->job.is_unknown;
+
+    if (process->is_looked_up || job->job.state != JOB_WAITING ||
+        (!gate->classes.there && !was_unknown))
+        return false;
+    process->is_looked_up = try_to_read_needs(gate, process);
+    gate_classes_sum_up(gate, job);
+    return was_unknown && !job->job.is_unknown;
 }
 
 /* --- tokens --- */
@@ -279,7 +335,7 @@ take(struct gate *gate, unsigned i)
         return true;
     class->is_ledger_full = result == -ENOSPC;
     if (result < 0 && !class->is_ledger_full)
-        lose(gate, i);
+        lose(gate, i, result);
     else if (is_shut(class))
         queue_set_shut(&gate->queue, bit_of(i));
     else
@@ -358,46 +414,110 @@ gate_classes_await(struct gate *gate)
 
 /* --- another server --- */
 
+/* What answers has tokens of ours. */
+static bool
+is_alive(struct gate_class *class)
+{
+    struct steved_status status;
+
+    return class->client && client_get_status(class->client, &status) == 0;
+}
+
+/* No token may be taken before the keeper has joined. */
 static void
-replace(struct gate *gate, unsigned i, const char *prefix)
+join(struct gate *gate, unsigned i, struct client *found)
 {
     struct gate_class *class = &gate->classes.list[i];
-    struct client *found = NULL;
 
-    lose(gate, i);
+    lose(gate, i, 0);
     if (class->event)
         event_free(class->event);
     class->event = NULL;
-    if (prefix)
-        found = open_client(prefix, class_rules_name(gate->plan->class_rules, i));
-    if (!found)
-        return;
-    client_replace(class->client, found);
-    gate->classes.there |= bit_of(i);
+    class->number = number_of(found, class_rules_name(gate->plan->class_rules, i));
+    if (class->client) {
+        client_replace(class->client, found);
+    } else {
+        class->client = found;
+        if (open_ledger(gate, i) < 0)
+            return;
+    }
+    class->is_joining = true;
 }
 
-void
-gate_classes_replace(struct gate *gate)
+bool
+gate_classes_look_for(struct gate *gate)
 {
-    char *prefix = gate->plan->class_rules ? find_prefix(gate->plan) : NULL;
+    const struct class_rules *rules = gate->plan->class_rules;
+    char *prefix = rules ? find_prefix(gate->plan) : NULL, *error = NULL;
+    bool has_found = false;
 
-    for (unsigned i = 0; i < CLASS_RULES_CLASSES_MAX; i++)
-        if (gate->classes.list[i].client)
-            replace(gate, i, prefix);
+    for (unsigned i = 0; prefix && i < class_rules_count(rules); i++) {
+        if (is_alive(&gate->classes.list[i]))
+            continue;
+        struct client *found = open_client(prefix, class_rules_name(rules, i), &error);
+        free(error);
+        if (found)
+            join(gate, i, found);
+        has_found = has_found || gate->classes.list[i].is_joining;
+    }
     free(prefix);
+    return has_found;
 }
 
-/* What runs without its token there runs on. */
-void
+bool
+gate_classes_are_gone(const struct gate *gate)
+{
+    for (unsigned i = 0; i < CLASS_RULES_CLASSES_MAX; i++)
+        if (gate->classes.list[i].is_gone)
+            return true;
+    return false;
+}
+
+/* Jobs that have got no token there run on, and have none to give back. */
+static void
+drop_held(struct gate *gate, unsigned i, unsigned noted)
+{
+    struct job *job;
+
+    TAILQ_FOREACH (job, &gate->queue.running, in_queue) {
+        if (!(job->held & bit_of(i)))
+            continue;
+        if (noted == 0)
+            job->held &= ~bit_of(i);
+        else
+            noted--;
+    }
+}
+
+static void
+renew(struct gate *gate, unsigned i)
+{
+    struct gate_class *class = &gate->classes.list[i];
+    int noted = ledger_renew(&class->ledger);
+
+    class->is_joining = false;
+    if (noted < 0 || open_event(class) < 0) {
+        lose(gate, i, noted < 0 ? noted : -ENOMEM);
+        return;
+    }
+    drop_held(gate, i, (unsigned)noted);
+    gate->classes.there |= bit_of(i);
+    queue_set_open(&gate->queue, bit_of(i));
+}
+
+bool
 gate_classes_renew(struct gate *gate)
 {
+    struct gate_process *process, *next;
+    bool has_any = false;
+
     for (unsigned i = 0; i < CLASS_RULES_CLASSES_MAX; i++) {
-        struct gate_class *class = &gate->classes.list[i];
-        if (!(gate->classes.there & bit_of(i)))
+        if (!gate->classes.list[i].is_joining)
             continue;
-        if (ledger_renew(&class->ledger) < 0 || open_event(class) < 0)
-            lose(gate, i);
-        else
-            queue_set_open(&gate->queue, bit_of(i));
+        has_any = true;
+        renew(gate, i);
     }
+    HASH_ITER (hh, gate->processes, process, next)
+        gate_classes_look_up(gate, process);
+    return has_any;
 }

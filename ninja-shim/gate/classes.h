@@ -20,8 +20,11 @@ int gate_classes_open(struct gate *gate, event_callback_fn on_change);
 /* Returns whatever is held. */
 void gate_classes_close(struct gate *gate);
 
-/* A process of a job that waits has come. */
-void gate_classes_look_up(struct gate *gate, struct gate_job *job, pid_t pid);
+/* What a job needs is known by the command lines of its processes. For each that is one of a job by now, when it comes; and
+ * where it had not executed then, now and then until this returns true: it is known now, and the gate is to be served. */
+bool gate_classes_look_up(struct gate *gate, struct gate_process *process);
+/* One of its processes has ended. */
+void gate_classes_sum_up(const struct gate *gate, struct gate_job *job);
 
 /* Takes the tokens of classes that the job needs now. false: one is missing, none is taken, and the queue knows. */
 bool gate_classes_take(struct gate *gate, struct gate_job *job);
@@ -31,7 +34,9 @@ void gate_classes_give_back(struct gate *gate, struct gate_job *job);
 /* The turn is over: from now on wakes up for what jobs wait for. */
 void gate_classes_await(struct gate *gate);
 
-/* There is another server: its classes take the place of those of the old one. The keeper must be started anew. */
-void gate_classes_replace(struct gate *gate);
-/* The keeper has been: acquires anew what jobs hold. */
-void gate_classes_renew(struct gate *gate);
+/* A class that there was is no more; it may come back. */
+bool gate_classes_are_gone(const struct gate *gate);
+/* Opens those that are not there, if they are by now. true: the keeper must be started anew, which joins them. */
+bool gate_classes_look_for(struct gate *gate);
+/* It has been: acquires anew what jobs hold of them. false: there are none to be joined. */
+bool gate_classes_renew(struct gate *gate);

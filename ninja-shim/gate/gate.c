@@ -478,6 +478,8 @@ gate_serve(struct gate *gate)
     bool wants_token = step == QUEUE_USE_TOKEN || (gate->queue.empty & QUEUE_CPU);
     await_token(gate, wants_token && !gate->is_server_gone && !gate->is_ledger_full);
     gate_classes_await(gate);
+    if (!gate->next_event && gate_classes_are_gone(gate))
+        next_server_await(gate);
     gate_memory_schedule(gate);
 }
 
@@ -499,8 +501,6 @@ gate_admit(struct gate *gate, pid_t pid, pid_t lazy)
     else if ((job = create_job(gate, lazy)))
         gate_memory_add(gate, job, process);
     process->job = job;
-    if (job && job->job.state == JOB_WAITING)
-        gate_classes_look_up(gate, job, pid);
     if (!job) {
         holdings_remove(gate->holdings, process->holding);
         close(process->pidfd);
@@ -510,6 +510,7 @@ gate_admit(struct gate *gate, pid_t pid, pid_t lazy)
     HASH_ADD_INT(gate->processes, pid, process);
     TAILQ_INSERT_TAIL(&job->processes, process, in_job);
     job->living++;
+    gate_classes_look_up(gate, process);
     if (job->job.state == JOB_RUNNING)
         run_process(gate, process);
     else if (job->job.state == JOB_ENDING)
@@ -555,6 +556,7 @@ collect(struct gate *gate, struct gate_process *process)
             tokens_give_back(gate);
     }
     forget_process(gate, process);
+    gate_classes_sum_up(gate, job);
     if (job->living > 0)
         return;
     gate_memory_remove(gate, job);
@@ -686,18 +688,19 @@ open_tokens(struct gate *gate)
 void
 gate_keeper_renewed(struct gate *gate)
 {
-    if (!gate->is_joining)
+    bool has_classes = gate_classes_renew(gate), has_server = gate->is_joining;
+    int result = has_server ? ledger_renew(&gate->ledger) : 0;
+
+    if (!has_classes && !has_server)
         return;
     gate->is_joining = false;
-    int result = ledger_renew(&gate->ledger);
     if (result < 0)
         next_server_await(gate); /* it has ended, too */
-    else if (open_token_event(gate) < 0)
+    else if (has_server && open_token_event(gate) < 0)
         return;
-    else {
-        gate_classes_renew(gate);
+    else if (has_server)
         tokens_renew(gate, (unsigned)result);
-    }
+    tokens_note_all(gate);
     gate_serve(gate);
 }
 

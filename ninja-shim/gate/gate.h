@@ -34,7 +34,7 @@ void gate_settle_unknown(struct gate *gate);
 void gate_interrupt(struct gate *gate);
 void gate_lazy_ended(struct gate *gate, pid_t lazy);
 
-/* The keeper has been started anew: if that was for another server, the gate goes on with it. */
+/* The keeper has been started anew, just now: if that was for another server or its classes, the gate goes on with it. */
 void gate_keeper_renewed(struct gate *gate);
 
 /* Does something run, or wait? */

@@ -89,7 +89,7 @@ queue_is_held_up(const struct queue *queue, const struct job *job)
 
     if (queue->is_serial || queue->rules.needs_no_tokens)
         return false;
-    return (queue_needs(queue, job) & empty) != 0;
+    return job->is_unknown || (queue_needs(queue, job) & empty) != 0;
 }
 
 void

@@ -37,7 +37,9 @@ struct job {
     enum job_state state;
     enum job_pay pay;
     unsigned instead, besides; /* classes whose tokens it needs; the caller's, until it runs */
-    unsigned held;             /* classes of which it has a token; the caller's */
+    bool
+        is_unknown; /* nobody knows yet which those are; the caller's: it waits until somebody does */
+    unsigned held; /* classes of which it has a token; the caller's */
 };
 
 TAILQ_HEAD(job_list, job);
@@ -74,7 +76,7 @@ void queue_add(struct queue *queue, struct job *job);
 
 /* The pools whose tokens it needs. */
 unsigned queue_needs(const struct queue *queue, const struct job *job);
-/* It waits for a pool that is empty. */
+/* It waits for a pool that is empty, or until it is known what it needs. */
 bool queue_is_held_up(const struct queue *queue, const struct job *job);
 /* What is known of these pools has changed. A pool that is empty, or shut, is no longer the other. */
 void queue_set_empty(struct queue *queue, unsigned pools);

@@ -80,9 +80,7 @@ on_children(evutil_socket_t fd, short what, void *argument)
     gate->kind->serve(gate);
     gate_tell_now(gate);
     /* If that fails, it is tried again when something else happens. */
-    if (gate->keeper <= 0)
-        gate_keeper_start(&sidecar->duties, &sidecar->gate.keeper);
-    if (gate->keeper > 0)
+    if (gate->keeper <= 0 && gate_keeper_start(&sidecar->duties, &sidecar->gate.keeper) == 0)
         gate_keeper_renewed(gate);
 }
 

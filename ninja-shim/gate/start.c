@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "libjobserver/environment.h"
 #include "libjobserver/process.h"
 #include "libjobserver/program/packet.h"
 #include "ninja-shim/gate/kinds.h"
@@ -196,6 +197,8 @@ gate_start(const struct gate_plan *plan, const struct gate_kind **kind, char **w
     if (result == 0) {
         free(*why_not);
         *why_not = NULL;
+        if (plan->class_rules && !plan->rules.needs_no_tokens)
+            result = environment_set_class_gate(true);
     }
     return result;
 }

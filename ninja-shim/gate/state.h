@@ -75,6 +75,8 @@ struct gate_process {
     int holding;
     struct gate_job *job;
     uint64_t pipes[PIPES_STANDARD];
+    struct class_needs needs; /* what of the job's needs is its own, if it is looked up */
+    bool is_looked_up;
     bool is_reported; /* how it ended is known before it is collected */
     int wait_status;  /* if reported */
     pid_t copy;       /* what runs of it is this, a child of it; 0: itself */
@@ -89,20 +91,22 @@ struct gate_process {
 
 struct gate_memory;
 
-/* A class that rules name. Without a client the server has none of this name. */
+/* A class that rules name. */
 struct gate_class {
     struct gate *gate;
-    struct client *client; /* owned */
+    struct client *client; /* owned; NULL: no server has had it yet */
     struct ledger ledger;
     struct event *event; /* a token may be there */
     bool is_awaited;
     bool is_ledger_full; /* until a token goes back */
+    bool is_gone;        /* its server has ended, and whether it comes back is not known */
+    bool is_joining;     /* it has, and the keeper is to join */
     unsigned number;     /* as job_class of struct steved_event */
 };
 
 /* See classes.h. */
 struct gate_classes {
-    unsigned there; /* a set of pools, as queue.h has them */
+    unsigned there; /* a set of pools, as queue.h has them: those whose tokens can be had */
     struct gate_class list[CLASS_RULES_CLASSES_MAX];
     event_callback_fn on_change;
     struct event *look_event;

@@ -116,12 +116,21 @@ add(struct gate *gate, struct gate_job *job, enum steved_event_kind kind)
 
 /* Of several the first. */
 static unsigned
-class_of(const struct gate *gate, const struct gate_job *job)
+class_in(const struct gate *gate, unsigned pools)
 {
     for (unsigned i = 0; i < CLASS_RULES_CLASSES_MAX; i++)
-        if (job->job.held >> (i + 1) & 1)
+        if (pools >> (i + 1) & 1)
             return gate->classes.list[i].number;
     return 0;
+}
+
+static void
+tell_what_it_runs_on(const struct gate *gate, const struct job *job, struct steved_event *event)
+{
+    event->job_class = class_in(gate, job->held);
+    event->count = job->pay == PAY_TOKEN     ? STEVED_RUNS_ON_TOKEN
+                   : job->pay == PAY_CLASSES ? STEVED_RUNS_ON_CLASSES
+                                             : STEVED_RUNS_ON_SLOT;
 }
 
 void
@@ -141,8 +150,7 @@ gate_tell_started(struct gate *gate, struct gate_job *job)
         return;
     event->duration_ns = (uint64_t)(job->began_ns - job->came_ns);
     event->expected_bytes = job->memory.job.expected_bytes;
-    event->count = job->job.pay == PAY_TOKEN;
-    event->job_class = class_of(gate, job);
+    tell_what_it_runs_on(gate, &job->job, event);
     name_job(job, event->name);
 }
 
@@ -156,7 +164,7 @@ gate_tell_ended(struct gate *gate, struct gate_job *job)
     if (job->job.state == JOB_RUNNING)
         event->duration_ns = (uint64_t)(clock_now_ns() - job->began_ns);
     event->status = job->wait_status;
-    event->job_class = class_of(gate, job);
+    tell_what_it_runs_on(gate, &job->job, event);
     event->bytes = job->memory.job.peak_bytes;
     event->expected_bytes = job->memory.job.expected_bytes;
     name_job(job, event->name);
@@ -197,11 +205,14 @@ gate_tell_turn_over(struct gate *gate, bool is_for_memory)
         struct gate_job *job = (struct gate_job *)waiting;
         if (!gate->telling.readers.is_there)
             break;
-        if (job->told_waiting_for == reason)
+        if (job->told_waiting_for == reason || waiting->is_unknown)
             continue;
         struct steved_event *event = add(gate, job, STEVED_EVENT_JOB_WAITS);
-        if (event)
+        if (event) {
             event->status = reason;
+            event->job_class =
+                class_in(gate, queue_needs(&gate->queue, waiting) & gate->queue.empty);
+        }
         job->told_waiting_for = reason;
     }
     gate_tell_now(gate);

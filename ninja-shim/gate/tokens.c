@@ -143,13 +143,8 @@ tokens_pay_for_unpaid(struct gate *gate)
 }
 
 void
-tokens_renew(struct gate *gate, unsigned tokens)
+tokens_note_all(struct gate *gate)
 {
-    const struct client *client = gate->plan->client;
-    bool is_paid = gate->plan->may_be_paid_later
-                       ? implicit_is_paid(gate->plan->client, IMPLICIT_AUTO, false)
-                       : gate->plan->rules.is_implicit_paid;
-    unsigned unused = queue_renew(&gate->queue, is_paid, tokens);
     struct job *job;
 
     TAILQ_FOREACH (job, &gate->queue.running, in_queue) {
@@ -157,6 +152,17 @@ tokens_renew(struct gate *gate, unsigned tokens)
         tokens_number(gate, running);
         note_token(gate, running);
     }
+}
+
+void
+tokens_renew(struct gate *gate, unsigned tokens)
+{
+    const struct client *client = gate->plan->client;
+    bool is_paid = gate->plan->may_be_paid_later
+                       ? implicit_is_paid(gate->plan->client, IMPLICIT_AUTO, false)
+                       : gate->plan->rules.is_implicit_paid;
+    unsigned unused = queue_renew(&gate->queue, is_paid, tokens);
+
     gate->is_server_gone = gate->is_claim_awaited = false;
     message("tokens come from %s now", client_name(client));
     while (unused-- > 0 && !gate->is_server_gone)

@@ -28,3 +28,5 @@ void tokens_note(struct gate *gate, int holding, const struct gate_job *job);
 /* The ledger has come to another server, which has let it have `tokens` of those that it held: jobs that run are paid
  * from these, what is left over goes back, and what is missing is borrowed. */
 void tokens_renew(struct gate *gate, unsigned tokens);
+/* What jobs run on is other than what was noted: all of it is noted anew. */
+void tokens_note_all(struct gate *gate);

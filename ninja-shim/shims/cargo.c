@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libjobserver/environment.h"
 #include "libjobserver/program/cpus.h"
 #include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
@@ -74,6 +75,8 @@ main(int argc, char **argv)
     if (program_shim_hops() > 0 || program_is_asked())
         become_real(real, argv);
     cargo_options_read(&options, argv);
+    /* The gate below which it is knows nothing of its jobs. */
+    environment_set_class_gate(false);
     if (options.builds)
         become_gated(&options, real, argv);
     become_real(real, argv);

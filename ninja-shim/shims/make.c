@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "libjobserver/auth.h"
+#include "libjobserver/environment.h"
 #include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/program.h"
@@ -167,6 +168,8 @@ main(int argc, char **argv)
     find_real(&shim);
     if (program_shim_hops() > 0 || program_is_asked() || only_informs(argc, argv))
         become_real(&shim, argv);
+    /* The gate below which it is knows nothing of its jobs. */
+    environment_set_class_gate(false);
     if (make_jobserver_find(&shim.jobserver)) {
         argv = cap(&shim.jobserver, argv);
         make_jobserver_adapt(&shim.jobserver, shim.real);

@@ -11,6 +11,7 @@ load ../lib/bash/steved
 setup() {
     common_setup
     : "${JOBGATE:=$BUILD/ninja-shim/jobgate}" "${NINJA_SHIM:=$BUILD/ninja-shim/ninja}"
+    export NINJA_SHIM
     cd "$BATS_TEST_TMPDIR" || return
     # LeakSanitizer does not work in what is traced: the command, and what starts the jobs.
     export ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 JOBWRAP_MEMORY=off JOBGATE CLASSES_TEST=$BATS_TEST_TMPDIR
@@ -146,13 +147,13 @@ all_back() {
     serve --jobs 3 --class remote=3 --class link=2
     lines 6 icecc 'g++ -c a.cc'
     lines 6 ld a.o
-    for killed in sidecar xargs job; do
+    for killed in sidecar xargs job sidecar-of-seccomp; do
         rm -f ./*.log
-        jobs_of_xargs
+        [ $killed = sidecar-of-seccomp ] && jobs_of_xargs --gate=seccomp || jobs_of_xargs
         wait_for 20 runs icecc 3
         wait_for 20 runs ld 2
         case $killed in
-        sidecar) pid=$(sidecar) ;;
+        sidecar*) pid=$(sidecar) ;;
         xargs) pid=$(awk '$1 == "start" { print $3; exit }' ld.log) pid=$(ps -o ppid= -p "$pid") ;;
         job) pid=$(awk '$1 == "start" { print $3; exit }' icecc.log) ;;
         esac
@@ -165,6 +166,185 @@ all_back() {
             read -r -u "$gate"
         done
     done
+}
+
+@test 'the seccomp gate, whose jobs are looked at when they have executed' {
+    serve --jobs 3 --class remote=2 --class link=1
+    lines 3 ld a.o
+    lines 5 icecc 'g++ -c a.cc'
+    lines 2 tool
+    jobs_of_xargs --gate=seccomp
+    wait_for 20 runs ld 1
+    wait_for 20 runs tool 2
+    wait_for 20 runs icecc 2
+    steved_has held 3
+    set_remote 0
+    "$STEVECTL" --server "$SERVER" set jobs=4
+    wait_for 20 runs icecc 3
+    let_end 10
+    wait "$spawned"
+    LOG=tool.log exactly 2 2
+    LOG=ld.log exactly 1 3
+    all_back 4 link=1
+}
+
+@test 'the seccomp gate within another, which stops the jobs of both' {
+    serve --jobs 2 --class remote=3
+    lines 4 tool
+    lines 5 icecc 'g++ -c a.cc'
+    # The outer one's program must not become the inner one itself.
+    printf '"$JOBGATE" --gate=seccomp --implicit=acquire --jobs-of=xargs -- xargs -P32 -I{} sh -c "{}" <lines\nexit\n' >inner
+    spawn bash -c "exec $gate>&-"' && exec "$JOBGATE" --gate=seccomp --jobs-of=nobody -- sh inner'
+    wait_for 20 runs tool 2
+    wait_for 20 runs icecc 3
+    steved_has remote.held 3
+    let_end 9
+    wait "$spawned"
+    LOG=icecc.log exactly 3 5
+    all_back 2 remote=3
+}
+
+@test 'a gate finds a steved with classes by itself, or is told which one' {
+    serve --jobs 2 --class link=3
+    unset MAKEFLAGS
+    lines 5 ld a.o
+    jobs_of_xargs --jobserver="$SERVER"
+    wait_for 20 runs ld 2
+    steved_has link.held 2
+    let_end 5
+    wait "$spawned"
+    all_back 2 link=3
+    rm ld.log
+    next_steved --jobs 5 --class link=1
+    jobs_of_xargs
+    wait_for 20 runs ld 1
+    steved_has link.held 1
+    let_end 5
+    wait "$spawned"
+    LOG=ld.log exactly 1 5
+    all_back 5 link=1
+}
+
+# next_steved OPTION...: at the user's place, where nobody serves any more.
+next_steved() {
+    require_fuse
+    SERVER=$XDG_RUNTIME_DIR/steve/jobserver
+    spawn "$STEVED" --mount "${SERVER%/*}" "$@" 2>>"$BATS_TEST_TMPDIR/steved.log"
+    STEVED_PID=$spawned
+    wait_for 10 is_served_below "$STEVED_PID" 2>/dev/null
+}
+
+# ninja_of N TOOL [ARGUMENT...]: a build of so many jobs, at the user's steved, in the background; sets `build`.
+ninja_of() {
+    local i count=$1
+    shift
+    { printf 'rule job\n  command = ./%s $out %s\n' "$1" "${*:2}"
+        for ((i = 1; i <= count; i++)); do
+            echo "build $1$i: job"
+        done; } >build.ninja
+    MAKEFLAGS=" -j8 --jobserver-auth=fifo:$SERVER" NINJA_SHIM_REAL=$(command -v ninja) \
+        spawn bash -c "exec $gate>&-"' && exec "$NINJA_SHIM" -j32' >said 2>&1
+    build=$spawned
+}
+
+# ends_down_to N TOOL: for wait_for. One of them ends, when the one before has.
+ends_down_to() {
+    runs "$2" "$1" || {
+        local stamps
+        stamps=$(grep -c . "$2.log")
+        [ "$stamps" = "${ended-}" ] || { ended=$stamps && let_end 1; }
+        false
+    }
+}
+
+@test 'the server ends for good while jobs hold class tokens: the next one counts them' {
+    require ninja
+    next_steved --jobs 1 --class remote=3
+    ninja_of 16 icecc g++ -c a.cc
+    wait_for 20 runs icecc 3
+    steved_has held 0
+    kill_steved
+    # Only then it is noticed.
+    let_end 1
+    wait_for 10 grep -q 'going on with one job at a time' said
+    wait_for 10 runs icecc 2
+    next_steved --jobs 1 --class remote=1
+    wait_for 10 grep -q "tokens come from fifo:$SERVER now" said
+    wait_for 10 steved_has remote.held 1
+    # One has no token there. It runs on, and nothing follows it.
+    wait_for 20 ends_down_to 1 icecc
+    steved_has remote.held 1
+    steved_has held 0
+    set_remote 4
+    wait_for 20 runs icecc 4
+    steved_has remote.held 4
+    # The keeper has them, too.
+    kill -KILL "$(sidecar)"
+    status_of "$build"
+    [ "$status" != 0 ]
+    runs icecc 4
+    steved_has remote.held 4
+    let_end 3
+    wait_for 10 steved_has remote.held 1
+    let_end 1
+    all_back 1 remote=4
+    [ "$(steved_get remote.dropped)" = 0 ]
+}
+
+@test 'a server without classes, and then one that has some: jobs that wait already have them' {
+    require ninja
+    local kind
+    for kind in ptrace seccomp; do
+        rm -f icecc.log
+        next_steved --jobs 2
+        NINJA_SHIM_GATE=$kind ninja_of 16 icecc g++ -c a.cc
+        wait_for 20 runs icecc 2
+        kill_steved
+        let_end 1
+        wait_for 10 grep -q 'going on with one job at a time' said
+        next_steved --jobs 2 --class remote=3
+        wait_for 20 steved_has remote.held 3
+        # One is of the cpu, as it was.
+        wait_for 20 runs icecc 4
+        steved_has held 1
+        # And a server without any again.
+        kill_steved
+        let_end 1
+        wait_for 10 eval '[ "$(grep -c "going on with one job at a time" said)" = 2 ]'
+        next_steved --jobs 5
+        wait_for 20 ends_down_to 5 icecc
+        steved_has held 5
+        let_end 16
+        status_of "$build"
+        [ "$status" = 0 ]
+        all_back 5
+        stop "$STEVED_PID"
+        while read -r -t 0 -u "$gate"; do
+            read -r -u "$gate"
+        done
+    done
+}
+
+@test 'below a jobwrap the classes belong to another server: they go, and come back' {
+    next_steved --jobs 2 --class remote=3
+    lines 20 icecc 'g++ -c a.cc'
+    spawn bash -c "exec $gate>&-"' && exec "$0" -- "$1" --jobs-of=xargs -- xargs -P32 -I{} sh -c "{}" <lines' \
+        "$JOBWRAP" "$JOBGATE" 2>said
+    build=$spawned
+    wait_for 20 runs icecc 3
+    steved_has remote.held 3
+    kill_steved
+    let_end 1
+    # What is left of the class, and what jobwrap has.
+    wait_for 20 eval 'runs icecc 3 || runs icecc 4'
+    next_steved --jobs 2 --class remote=5
+    wait_for 20 steved_has remote.held 5
+    [ "$(steved_get held)" -le 2 ]
+    let_end 20
+    status_of "$build"
+    [ "$status" = 0 ]
+    all_back 2 remote=5
+    [ "$(steved_get remote.dropped)" = 0 ]
 }
 
 @test 'a file of rules' {

@@ -85,8 +85,19 @@ usr/libexec/jobwrap/portage/jobserver_client.py
 usr/libexec/jobwrap/portage/sitecustomize.py
 usr/libexec/jobwrap/shims/cargo
 usr/libexec/jobwrap/shims/cmake
+usr/libexec/jobwrap/shims/compilers/c++/c++
+usr/libexec/jobwrap/shims/compilers/cc/cc
+usr/libexec/jobwrap/shims/compilers/clang++/clang++
+usr/libexec/jobwrap/shims/compilers/clang/clang
+usr/libexec/jobwrap/shims/compilers/g++/g++
+usr/libexec/jobwrap/shims/compilers/gcc/gcc
 usr/libexec/jobwrap/shims/emerge
 usr/libexec/jobwrap/shims/gmake
+usr/libexec/jobwrap/shims/launchers/distcc/distcc
+usr/libexec/jobwrap/shims/launchers/icecc/icecc
+usr/libexec/jobwrap/shims/launchers/launcher-shim
+usr/libexec/jobwrap/shims/launchers/recc/recc
+usr/libexec/jobwrap/shims/launchers/sccache/sccache
 usr/libexec/jobwrap/shims/make
 usr/libexec/jobwrap/shims/ninja
 usr/libexec/jobwrap/shims/ninja-build
@@ -145,7 +156,7 @@ staged() {
     staged "$root"
     would_install "$BATS_FILE_TMPDIR/build" | sort >"$BATS_TEST_TMPDIR/expected"
     # Units of Debian 12 are in /lib, which is /usr/lib.
-    (cd "$root" && find . -type f -printf '%P\n' | sed 's|^lib/|usr/lib/|' | sort) >"$BATS_TEST_TMPDIR/found"
+    (cd "$root" && find . ! -type d -printf '%P\n' | sed 's|^lib/|usr/lib/|' | sort) >"$BATS_TEST_TMPDIR/found"
     diff "$BATS_TEST_TMPDIR/expected" "$BATS_TEST_TMPDIR/found"
     for file in usr/bin/steved usr/bin/jobwrap usr/libexec/jobwrap/shims/ninja etc/init.d/steved; do
         [ -x "$root/$file" ]
@@ -184,15 +195,17 @@ builds_without() {
             return 1
         fi
     done
-    # The others are all there: without those for Portage, shells, readers and service managers they are sixteen.
+    # The others are all there: without those for Portage, shells, readers and service managers they are twenty-seven.
     echo "$files"
-    [ "$(wc -l <<<"$files")" = $((16 - $#)) ]
+    [ "$(wc -l <<<"$files")" = $((27 - $#)) ]
 }
 
 @test 'each part can be left out, and the rest builds' {
     builds_without steved usr/bin/steved usr/bin/stevectl usr/bin/stevefarm
     builds_without jobwrap usr/bin/jobwrap usr/libexec/jobwrap/jobwrap-memory-history
-    builds_without ninja-shim usr/bin/jobgate usr/libexec/jobwrap/shims/{ninja,ninja-build,samu,make,gmake,remake,cargo,cmake}
+    builds_without ninja-shim usr/bin/jobgate usr/libexec/jobwrap/shims/{ninja,ninja-build,samu,make,gmake,remake,cargo,cmake} \
+        usr/libexec/jobwrap/shims/launchers/{launcher-shim,{icecc/icecc,distcc/distcc,recc/recc,sccache/sccache}} \
+        usr/libexec/jobwrap/shims/compilers/{cc/cc,c++/c++,gcc/gcc,g++/g++,clang/clang,clang++/clang++}
 }
 
 # configure_by_ebuild USE: what the ebuild has meson do, with the functions of its eclasses pretended.
@@ -272,7 +285,7 @@ configure_by_ebuild() {
     # What the sandbox's parser takes: assignments of a quoted value, nothing else.
     run ! grep -vE '^(#.*|SANDBOX_WRITE="[^"]+")$' "$INSTALLED/etc/sandbox.d/90steve"
     [ "$(sed -n 's/^SANDBOX_WRITE=//p' "$INSTALLED/etc/sandbox.d/90steve" | tr '\n' ' ')" = \
-        '"/dev/steve" "/run/jobwrap" "/var/cache/jobwrap" "${JOBWRAP_FIFO}" ' ]
+        '"/dev/steve" "/dev/steve-remote" "/dev/steve-link" "/run/jobwrap" "/var/cache/jobwrap" "${JOBWRAP_FIFO}" ' ]
 }
 
 # units FOLDER: those of systemd, with the steved that was built.

@@ -62,7 +62,7 @@ limits_json() {
     wait_for 10 steved_has waiting 1
     run -0 "$STEVECTL" --server "$SERVER" status
     [[ $output =~ limit\ +[0-9]+\ +MiB\ of\ memory\ wanted,\ [0-9]+\ available\;\ nothing\ is\ granted\ above\ 1,\ for\ [0-9]+\ s ]]
-    [[ $output =~ limit\ +1000.00\ +of\ load,\ and\ it\ is\ [0-9.]+$'\n' ]]
+    [[ $output =~ limit\ +1000.00\ +of\ load,\ which\ is\ now\ [0-9.]+$'\n' ]]
     [ "$(limits_json 'held_back_by, min_memory_avail, load_average, load_recheck')" = \
         "(['memory'], '100%', 1000.0, 1.5)" ]
     [ "$(limits_json '0 < available_mib < wanted_mib, held_back_s > 0, load >= 0')" = '(True, True, True)' ]

@@ -255,7 +255,7 @@ crates() {
     cat >sccache <<'END'
 #!/bin/sh
 case " $* " in
-*" --crate-name heavy"*) "$CC" -DMIB=150 -DMS=500 -DHOLD_MS=600 -c "$3.rs" -o "$3" || exit ;;
+*" --crate-name heavy"*) "$CC" -DMIB=150 -DMS=1000 -DHOLD_MS=2500 -c "$3.rs" -o "$3" || exit ;;
 esac
 exec "$@"
 END
@@ -296,7 +296,7 @@ END
     cat >sccache <<'END'
 #!/bin/sh
 case " $* " in
-*" --crate-name heavy"*) "$@" && exec "$CC" -DMIB=150 -DMS=500 -DHOLD_MS=600 -c "$3.rs" -o "$TMPDIR/$3" ;;
+*" --crate-name heavy"*) "$@" && exec "$CC" -DMIB=150 -DMS=1000 -DHOLD_MS=2500 -c "$3.rs" -o "$TMPDIR/$3" ;;
 esac
 exec "$@"
 END

@@ -77,6 +77,40 @@ hold() {
     shows '^q quit .* sort \(by held\)'
 }
 
+@test 'classes have lines of their own, as many as there is room for' {
+    local class lines=()
+    start_steved --jobs 4 --class remote=40 --class link=1
+    hold
+    JOBWRAP_CLASSES=$(mount_of)/ spawn setsid "$BUILD/tests/lib/with-class" link sleep 1000
+    wait_for 10 steved_has link.held 1
+    JOBWRAP_CLASSES=$(mount_of)/ spawn setsid "$BUILD/tests/lib/with-class" link sleep 1000
+    start_top 80 24 NO_COLOR=1
+    wait_for 10 shows '^remote: 40 jobs, 0 held, 0 waiting; link: 1 job, 1 held, 1 waiting$'
+    [[ $(screen | sed -n 1p) == '4 jobs: 1 held, '* ]]
+    [[ $(screen | sed -n 3p) == 'limits: min-jobs '* ]]
+    shows "^ +$BASHPID +1 "
+    shows '^the last minute: tokens used, of 4$'
+    [ "$(screen | wc -l)" = 24 ]
+    "$STEVECTL" --server "$SERVER" set remote.jobs=0
+    wait_for 10 shows '^remote: 0 jobs, 0 held, 0 waiting; link'
+    in_tmux kill-session -t top
+    for class in {a..h}; do
+        lines+=(--class "$(printf "$class%.0s" {1..31})=65536")
+    done
+    start_steved --jobs 4 "${lines[@]}"
+    start_top 80 24
+    wait_for 10 shows '^f+: 65536 jobs, 0 held, 0 waiting; ...$'
+    shows '^a+: 65536 jobs, 0 held, 0 waiting$'
+    shows '^limits: min-jobs '
+    shows '^ +nobody uses it'
+    in_tmux resize-window -t top -x 24 -y 6
+    wait_for 10 shows '^ +PID  HELD'
+    run ! shows '^a+:'
+    in_tmux resize-window -t top -x 200 -y 24
+    wait_for 10 shows '^a+: .*; b+: .*waiting$'
+    wait_for 10 shows '^g+: .*; h+: .*waiting$'
+}
+
 @test 'a peak is seen, however short, and does not look like work' {
     start_steved --jobs 4
     exec {fd}<>"$SERVER"

@@ -64,6 +64,31 @@ END
     grep -qE "^[0-9:]{8}\.[0-9]{3} reclaimed +$spawned dd; has 0; 0 used, 0 waiting\$" text
 }
 
+@test 'classes: whose tokens they are, and jobs that have one, or wait for one' {
+    : "${JOBGATE:=$BUILD/ninja-shim/jobgate}"
+    # LeakSanitizer does not work in what is traced.
+    export ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0
+    start_steved --jobs 2 --class link=1 --class remote=1
+    watch json "$SERVER" --json
+    watch text "$SERVER"
+    grep -q '; 0 used, 0 waiting; class link, 1 jobs; class remote, 1 jobs$' text
+    printf '#!/bin/sh\nexec sleep 0.1\n' | tee icecc >ld
+    chmod +x icecc ld
+    printf '%s\n' './icecc -c a.cc' './icecc -c b.cc' './ld a.o' |
+        MAKEFLAGS=" -j2 --jobserver-auth=fifo:$SERVER" JOBWRAP_MEMORY=off \
+            "$JOBGATE" --implicit=acquire --jobs-of=xargs -- xargs -P4 -I{} sh -c 'exec {}'
+    "$STEVECTL" --server "$SERVER" set link.jobs=3
+    wait_for 20 grep -q ' jobs  *3;.*; class link' text
+    seen json 'e["event"] == "watching" and [(c["name"], c["jobs"], c["held"]) for c in e["classes"]] == [
+            ("link", 1, 0), ("remote", 1, 0)]' \
+        'e["event"] == "granted" and e.get("class") == "remote" and e["used"] == 1' \
+        'e["event"] == "job-started" and e.get("class") == "remote" and e["count"] == 2' \
+        'e["event"] == "job-ended" and e.get("class") == "remote"'
+    seen json 'e["event"] == "job-waits" and e.get("class") == "remote"'
+    seen json 'e["event"] == "job-started" and e.get("class") == "link" and e["count"] == 1'
+    seen json 'e["event"] == "jobs" and e.get("class") == "link" and e["count"] == 3'
+}
+
 @test 'a build that is paused, goes on, and has another weight is named by a process of it' {
     start_steved --jobs 1
     exec {fd}<>"$SERVER"

@@ -212,7 +212,13 @@ is_another() {
     [ "$(steved_get link.jobs)" = 0 ]
 }
 
-@test 'what is no class is refused in one line, and so is a class of a device' {
+@test 'ioctls with garbage at the file of a class' {
+    serve --jobs 2 --class link=1 --class remote=3
+    python3 "$LIB/steved_client.py" bad_ioctls_of_class "$(mount_of)/remote" remote
+    [ "$(steved_get free) $(steved_get remote.free)" = '2 3' ]
+}
+
+@test 'what is no class is refused in one line' {
     local class
     for class in remote =3 cpu=3 jobserver=3 control=3 Remote=3 9x=3 ../x=3 r.x=3 remote=-1 remote=x remote= \
         remote=65537 "$(printf 'r%.0s' {1..32})=1" $'a\nb=1'; do
@@ -223,9 +229,14 @@ is_another() {
     done
     refuses 2 "$STEVED" --mount "$BATS_TEST_TMPDIR/none" --class a=1 --class b=1 --class c=1 --class d=1 \
         --class e=1 --class f=1 --class g=1 --class h=1 --class i=1
-    [ "$stderr" = "steved: --class: 'i=1' is not one of at most 8 classes" ]
-    refuses 2 "$STEVED" --device none --class remote=4
-    [ "$stderr" = "steved: --class 'remote=4': that is for --mount only" ]
+    [ "$stderr" = "steved: --class: 'i=1' is not allowed: a server has at most 8 classes" ]
+    refuses 2 "$JOBWRAP" --class a=1 --class b=1 --class c=1 --class d=1 --class e=1 --class f=1 --class g=1 \
+        --class h=1 --class a=2 --class i=1 touch run
+    [ "$stderr" = "jobwrap: --class: 'i=1' is not allowed: a server has at most 8 classes" ]
+    printf 'class = %s=1\n' {a..i} >"$BATS_TEST_TMPDIR/conf"
+    refuses 2 "$STEVED" --config "$BATS_TEST_TMPDIR/conf" --mount "$BATS_TEST_TMPDIR/none"
+    [[ $stderr == *"'i=1' is not allowed: a server has at most 8 classes" ]]
+    [ ! -e run ]
     [ ! -e "$BATS_TEST_TMPDIR/none" ]
 }
 

@@ -256,16 +256,21 @@ has_capabilities() {
     serves_not "$(mount_of)"
 }
 
+# of_the_group SCENARIO FILE
+of_the_group() {
+    setpriv --reuid nobody --regid nogroup --clear-groups -- /usr/bin/python3 - "$@" <"$LIB/steved_client.py"
+}
+
 @test 'a group may use it, and may not set' {
     require_root
     require setpriv
     chmod 755 "$BATS_TEST_TMPDIR" "$BATS_FILE_TMPDIR" "$BATS_RUN_TMPDIR" "$BATS_SUITE_TMPDIR" || true
-    start_steved --group nogroup --jobs 4
-    [ "$(stat -c '%a %U %G' "$SERVER")" = '660 root nogroup' ]
-    for scenario in may_not_set blocking; do
-        setpriv --reuid nobody --regid nogroup --clear-groups -- \
-            /usr/bin/python3 - "$scenario" "$SERVER" <"$LIB/steved_client.py"
-    done
+    start_steved --group nogroup --jobs 4 --class remote=4
+    local remote=${SERVER%jobserver}remote
+    [ "$(stat -c '%a %U %G' "$SERVER" "$remote" | uniq)" = '660 root nogroup' ]
+    of_the_group may_not_set "$SERVER"
+    of_the_group may_not_set "$remote"
+    of_the_group blocking "$SERVER"
     run -1 --separate-stderr setpriv --reuid nobody --regid daemon --clear-groups -- \
         dd if="$SERVER" bs=1 count=1
     [[ $stderr == *'Permission denied'* ]]

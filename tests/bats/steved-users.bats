@@ -112,7 +112,7 @@ as() {
     done
     as 0 pause "$pid"
     run -1 as 65534 continue "$pid"
-    [[ $output == *'may not continue'* ]]
+    [[ $output == *'may continue a build that one of them has paused'* ]]
     as 65534 weight "$pid" 50
     run -1 as 65534 weight "$pid" 101
     as 0 weight "$pid" 300

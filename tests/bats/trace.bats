@@ -63,6 +63,58 @@ check() {
     check t.json --spans 5 --at-most 2
 }
 
+# tree_of_classes: three jobs of each kind that the gate knows, and three that are none.
+tree_of_classes() {
+    local i tool
+    for tool in icecc ld; do
+        printf '#!/bin/sh\nexec "%s" "%s" "$1" -- sleep 0.05\n' "$STAMP" "$LOG.$tool" >$tool
+        chmod +x $tool
+    done
+    ninja_tree n 3 0.05
+    for i in 1 2 3; do
+        printf 'build r%d.o: job\n  command = ../icecc r%d.o g++ -c r.cc -o r%d.o\n' $i $i $i
+        printf 'build l%d: job\n  command = ../ld l%d a.o -o l%d\n' $i $i $i
+    done >>n/build.ninja
+}
+
+@test 'classes: jobs that run instead of on the cpu have lanes of their own, and each class a counter and a chart' {
+    require ninja
+    tree_of_classes
+    "$JOBWRAP" -j2 --parent=none --class remote=3 --class link=1 --class idle=4 --trace=t.json --report=r.html \
+        ninja -C n -j16
+    run -0 check t.json --spans 9
+    check t.json --in slot --spans 6 --at-most 2
+    check t.json --in remote --spans 3 --at-most 3 --log "$LOG.icecc"
+    grep -q '"ph":"B".*"name":"r1.o".*"class":"remote"' t.json
+    grep -q '"ph":"B".*"name":"l1".*"class":"link"' t.json
+    run ! grep -q '"name":"n1.o".*"class"' t.json
+    grep -q '"ph":"C".*"tokens of remote".*"held":[1-3]}' t.json
+    grep -q '"ph":"C".*"tokens of link".*"held":1}' t.json
+    run ! grep -qE '"tokens of link".*"held":[2-9]|"tokens of remote".*"held":[4-9]' t.json
+    run -0 page r.html
+    for what in 'Tokens of class remote over time' 'Tokens of class link over time' 'Tokens of the class' \
+        'Waited for memoryBegan afterBuildClassNotes'; do
+        [[ $output == *"$what"* ]] || { echo "no '$what'"; false; }
+    done
+    [[ $output != *'of class idle'* ]]
+    grep -q '>r1.o</th>.*<td>remote</td><td></td></tr>' r.html
+    grep -q '>n1.o</th>.*<td></td><td></td></tr>' r.html
+}
+
+@test 'classes of the server around: what is seen of them is jobs of this build' {
+    require ninja
+    require_fuse
+    tree_of_classes
+    start_steved --jobs 2 --class link=1 --class remote=3
+    "$JOBWRAP" --parent "$SERVER" -- "$JOBWRAP" --trace=t.json --report=r.html ninja -C n -j16
+    check t.json --spans 9
+    check t.json --in remote --spans 3 --at-most 3
+    grep -q '"ph":"C".*"tokens of link".*"held":1}' t.json
+    grep -q '"ph":"C".*"tokens of remote".*"held":0}' t.json
+    run -0 page r.html
+    [[ $output == *'Tokens of class link over time'* && $output != *'Tokens of the class'* ]]
+}
+
 @test "make, whose shim puts up a gate to show its jobs, and a sub-make's are its own" {
     make_tree m 6 0.05
     make_tree sub 3 0.05

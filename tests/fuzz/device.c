@@ -257,7 +257,8 @@ ask_poll(struct opening *opening, const struct request *request, struct input *i
 static void
 arrive(const struct request *request, uint64_t opening)
 {
-    struct device_read *read = state_request(world.server.state);
+    const unsigned session = opening == CLOSED ? 0 : (unsigned)(opening >> 32);
+    struct device_read *read = state_request(world.server.state, session);
 
     *read = (struct device_read){
         .header = {.len = sizeof(*read),

@@ -25,6 +25,7 @@ static struct world {
     struct source source;
     struct classes classes;
     struct control control;
+    struct loans loans;
     int peers[PEERS];
 } world;
 
@@ -33,6 +34,17 @@ static struct world {
 static void
 ignore(void *argument)
 {
+}
+
+static void
+pay_loans(void *argument)
+{
+    while (loans_missing(&world.loans) > 0 && source_take(&world.source) == 1) {
+        struct loan *loan = loans_pay(&world.loans);
+        if (loan)
+            control_tell_paid(loan);
+    }
+    source_leave(&world.source);
 }
 
 static void
@@ -168,7 +180,10 @@ begin(void)
                                      .fifo = &world.fifo,
                                      .clients = &world.clients,
                                      .first_came = ignore,
-                                     .settled = ignore};
+                                     .settled = ignore,
+                                     .loans = &world.loans,
+                                     .loan_ended = pay_loans};
+    loans_init(&world.loans);
     ALWAYS(control_open(&world.control, world.base) == 0);
 }
 

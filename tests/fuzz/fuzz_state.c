@@ -135,13 +135,13 @@ spoil(int fd, const struct chunks *chunks, struct input *input)
 
 /* --- two servers, one after the other --- */
 
-/* 0, or a negative errno: it was refused. */
+/* 0, or a negative errno: it was refused. has_lost_classes: nobody has kept their devices. */
 static int
-take_over(struct server *server, int fd)
+take_over(struct server *server, int fd, bool has_lost_classes)
 {
     static const struct session_calls calls = {server_look, requests_record, server_settle,
                                                server_leave};
-    struct session session = {.channel.fd = device_fd(), .server = server, .calls = &calls};
+    struct session sessions[STATE_FILES_MAX];
     const char *what = NULL;
 
     server->state = state_open(fd, &what);
@@ -151,9 +151,18 @@ take_over(struct server *server, int fd)
         return -EINVAL;
     }
     int error = restore(server);
-    if (error == 0)
-        replay_requests(&session, restore_settle);
-    return error;
+    if (error < 0)
+        return error;
+    for (unsigned i = 0; i < STATE_FILES_MAX; i++)
+        sessions[i] = (struct session){.channel.fd = device_fd(),
+                                       .server = server,
+                                       .number = i,
+                                       .calls = &calls,
+                                       .is_inherited = i == 0 || !has_lost_classes};
+    for (unsigned i = 1; i < server->file_count && has_lost_classes; i++)
+        requests_end_file(&server->files[i]);
+    replay_requests(sessions, restore_settle);
+    return 0;
 }
 
 /* A request begins with its size. */
@@ -170,7 +179,7 @@ begin(const struct options *options, struct input *input)
     struct server *server = device_create(options);
 
     ALWAYS(server_begin(server) == 0);
-    greet(state_greeting(server->state));
+    greet(state_greeting(server->state, 0));
     device_steps(input, input_below(input, STEPS_MAX + 1));
     server_settle(server);
     if (input_below(input, 2))
@@ -193,7 +202,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int fd = copy_state(begin(&options, &input), &chunks);
     device_end();
     bool is_spoilt = spoil(fd, &chunks, &input);
-    if (take_over(device_succeed(&options), fd) == 0) {
+    bool has_lost_classes = input_below(&input, 4) == 3;
+    if (take_over(device_succeed(&options), fd, has_lost_classes) == 0) {
         device_check();
         device_steps(&input, UINT32_MAX);
     } else {

@@ -4,8 +4,8 @@
 
 A client of the control socket beside $JOBWRAP_FIFO that breaks its rules: packets of every size and
 of no known kind, tokens returned that were never acquired, many connections that are left at once,
-any numbers about memory, and more looks at processes than anybody may have. Prints what the server
-holds after all that.
+any numbers about memory, and more looks at processes than anybody may have; and one that claims the
+slot of its command and then turns to the class remote. Prints what the server holds after all that.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import select
 import socket
 import struct
 import subprocess
@@ -108,8 +109,35 @@ def ask_for_too_much() -> None:
         ask_until(client, Operation.ACQUIRE, 1, before=0)
 
 
+def claim(client: socket.socket) -> bool:
+    client.send(question(Operation.CLAIM_IMPLICIT))
+    packet = client.recv(6000)
+    assert CONTROL_HEADER.unpack_from(packet)[1] == 0
+    return bool(packet[CONTROL_HEADER.size])
+
+
+def hello(client: socket.socket, device: int, inode: int) -> int:
+    client.send(question(Operation.HELLO) + struct.pack("=IIQQ", 1, 18, device, inode))
+    _, fds, _, _ = socket.recv_fds(client, 6000, 1)
+    return fds[0]
+
+
+def claim_and_leave_for_a_class() -> None:
+    """Who waits for that claim is told."""
+    file = os.stat(os.environ["JOBWRAP_CLASSES"] + "remote")
+    with connect() as first, connect() as second:
+        ready_fd = hello(second, 0, 0)
+        assert claim(first)
+        assert not claim(second)
+        os.close(hello(first, file.st_dev, file.st_ino))
+        assert select.select([ready_fd], [], [], 10)[0]
+        assert claim(second)
+        os.close(ready_fd)
+
+
 def main() -> None:
     dice = random.Random(1)
+    claim_and_leave_for_a_class()
     assert greet(0) == 0
     assert greet(1) > CONTROL_MEMORY
     tell_anything(dice)

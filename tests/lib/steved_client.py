@@ -36,6 +36,8 @@ CLIENTS_SIZE = CLIENTS.size + 32 * CLIENT.size
 SETTINGS = struct.Struct("=IIII48x")
 LIMITS = struct.Struct("=I12xIIII32x")  # the same, other members
 USER_LIMIT = struct.Struct("=I28xI28x")
+LEASE = struct.Struct("=II28xI24x")  # of a class
+CLASSES_SIZE = 8 + 8 * 96
 CLAIM = struct.Struct("=Ii24x")
 WEIGHT = struct.Struct("=I28x")
 
@@ -54,6 +56,9 @@ IOC_JOIN_GROUP = ioc(0, 0x53, 0)
 IOC_PAY_IMPLICIT = ioc(0, 0x54, 0)
 IOC_CLAIM_IMPLICIT = ioc(2, 0x55, CLAIM.size)
 IOC_WEIGHT = ioc(1, 0x57, WEIGHT.size)
+IOC_MEMORY = ioc(3, 0x58, 224)
+IOC_THROTTLE = ioc(2, 0x59, 72)
+IOC_CLASSES = ioc(2, 0x5D, CLASSES_SIZE)
 
 
 def status(fd: int) -> dict[str, int]:
@@ -1000,10 +1005,58 @@ def hold_until_killed(path: str) -> None:
 
 
 def may_not_set(path: str) -> None:
-    expect_errno(errno.EPERM, lambda: set_jobs(open_file(path), 1))
+    fd = open_file(path)
+    expect_errno(errno.EPERM, lambda: set_jobs(fd, 1))
+    expect_errno(errno.EPERM, lambda: fcntl.ioctl(fd, IOC_SET, LEASE.pack(129, 1, 1000)))
 
 
 # --- ioctls ---
+
+
+def list_classes(fd: int) -> dict[str, tuple[int, ...]]:
+    """By their names; what is behind them is 0."""
+    answer = fcntl.ioctl(fd, IOC_CLASSES, b"\xff" * CLASSES_SIZE)
+    count, spare = struct.unpack_from("=II", answer)
+    assert spare == 0 and answer[8 + count * 96 :] == bytes((8 - count) * 96)
+    rows = [struct.unpack_from("=32s8I32s", answer, 8 + i * 96) for i in range(count)]
+    assert all(row[-1] == bytes(32) for row in rows)
+    return {row[0].rstrip(b"\0").decode(): row[1:-1] for row in rows}
+
+
+def bad_ioctls_of_class(path: str, name: str) -> None:
+    """On the file of a class: it is refused, and changes nothing."""
+    fd = open_file(path)
+    before, classes = status(fd), list_classes(fd)
+    assert classes[name][0] == before["jobs"]
+    settings = [
+        (0, 3, 0),
+        (2, 3, 0),
+        (3, 3, 0),
+        (0xFFFFFFFF, 3, 1000),
+        (1, 65537, 0),
+        (1, 0xFFFFFFFF, 0),
+        (1, 3, 1000),
+        (128, 3, 1000),
+        (129, 3, 0),
+        (129, 3, 86400001),
+        (129, 3, 0xFFFFFFFF),
+        (129, 65537, 1000),
+    ]
+    for values in settings:
+        expect_errno(errno.EINVAL, lambda v=values: fcntl.ioctl(fd, IOC_SET, LEASE.pack(*v)))
+    spare = bytearray(LEASE.pack(129, 3, 1000))
+    spare[-1] = 1
+    expect_errno(errno.EINVAL, lambda: fcntl.ioctl(fd, IOC_SET, bytes(spare)))
+    for command in (ioc(2, 0x5D, CLASSES_SIZE - 96), ioc(2, 0x5D, 0), ioc(3, 0x5D, CLASSES_SIZE)):
+        expect_errno(errno.ENOTTY, lambda c=command: raw_ioctl(fd, c))
+    expect_errno(errno.EFAULT, lambda: bad_address(fd, IOC_CLASSES))
+    expect_errno(errno.EINVAL, lambda: fcntl.ioctl(fd, IOC_PAY_IMPLICIT))
+    expect_errno(errno.EINVAL, lambda: fcntl.ioctl(fd, IOC_CLAIM_IMPLICIT, bytes(CLAIM.size)))
+    expect_errno(errno.ENOTTY, lambda: fcntl.ioctl(fd, IOC_MEMORY, bytes(224)))
+    expect_errno(errno.ENOTTY, lambda: fcntl.ioctl(fd, IOC_THROTTLE, bytes(72)))
+    os.write(fd, b"+" * 100)
+    assert status(fd) == {**before, "dropped": before["dropped"] + 100}, (status(fd), before)
+    assert list_classes(fd) == classes
 
 
 def bad_ioctls(path: str) -> None:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * test_queue_classes [SEED]: random jobs that need tokens of the cpu and of two classes, in every combination, at three
- * gates with one server: they come, end, are put off and killed, and the capacities change to 0, 1, 2 and 8. Whenever
+ * gates with one server: they come, become known, end, are put off and killed, and the capacities change to 0, 1, 2 and 8. Whenever
  * everything has been told, nobody waits who could run, and no pool has lent more than it has.
  *
  * QUEUE_OPERATIONS says how many; a million takes some seconds.
@@ -228,6 +228,8 @@ could_run(const struct world *world, const struct queue *queue, const struct job
     bool needs_link = (job->besides & LINK) && world->capacity[2] > 0;
     bool has_cpu = has_free(world, 0) || (queue->rules.is_implicit_paid && !queue->implicit);
 
+    if (job->is_unknown)
+        return false;
     if (needs_link && !has_free(world, 2))
         return false;
     return is_remote ? has_free(world, 1) : has_cpu;
@@ -246,6 +248,7 @@ count_held(const struct queue *queue, unsigned held[POOLS])
             held[pool] += job->held >> pool & 1;
         assert_int_not_equal(job->pay, PAY_NOTHING);
         assert_true(job->pay != PAY_CLASSES || (job->held & REMOTE));
+        assert_false(job->is_unknown);
     }
     assert_int_equal(implicit, queue->implicit != NULL);
     TAILQ_FOREACH (job, &queue->waiting, in_queue)
@@ -302,8 +305,17 @@ come(struct world *world, struct gate *gate)
     assert_non_null(job);
     job->instead = one_in(&world->random, 2) ? REMOTE : 0;
     job->besides = one_in(&world->random, 3) ? LINK : 0;
+    job->is_unknown = one_in(&world->random, 4);
     queue_add(&gate->queue, job);
     gate->is_told = true;
+}
+
+/* What it needs has been found out. */
+static void
+learn(struct gate *gate, struct job *job)
+{
+    gate->is_told = gate->is_told || job->is_unknown;
+    job->is_unknown = false;
 }
 
 static void
@@ -377,8 +389,10 @@ operate(struct world *world)
 
     if (chance < 48)
         come(world, gate);
-    else if (chance < 85 && running)
+    else if (chance < 77 && running)
         leave(world, gate, running);
+    else if (chance < 85 && waiting)
+        learn(gate, waiting);
     else if (chance < 89 && waiting)
         leave(world, gate, waiting);
     else if (chance < 94 && running)

@@ -30,7 +30,8 @@ init(struct world *world, unsigned parent_free, unsigned cap)
 {
     struct relay_config config = relay_config_default;
 
-    *world = (struct world){.parent_free = parent_free, .most = UINT_MAX, .now_ns = 1000 * MS};
+    *world = (struct world){
+        .view.held = 1, .parent_free = parent_free, .most = UINT_MAX, .now_ns = 1000 * MS};
     config.cap = cap;
     relay_policy_init(&world->policy, &config, world->now_ns);
 }
@@ -45,6 +46,7 @@ borrow(struct world *world, unsigned count)
             return;
         world->parent_free--;
         world->view.borrowed++;
+        world->view.held++;
         world->view.lying++;
         world->borrowings++;
         relay_policy_laid(&world->policy, world->now_ns);
@@ -56,8 +58,30 @@ give_back(struct world *world, unsigned count)
 {
     assert_true(count <= world->view.borrowed);
     world->view.borrowed -= count;
+    world->view.held -= count;
     world->parent_free += count;
     world->returns += count;
+}
+
+static void
+end_loans(struct world *world, unsigned count)
+{
+    assert_true(count <= world->view.missing && count <= world->view.on_loan);
+    world->view.missing -= count;
+    world->view.on_loan -= count;
+}
+
+static void
+cover(struct world *world, unsigned count)
+{
+    for (; count > 0; count--) {
+        world->view.is_parent_empty = world->parent_free == 0;
+        if (world->view.is_parent_empty)
+            return;
+        world->parent_free--;
+        world->view.held++;
+        end_loans(world, 1);
+    }
 }
 
 static void
@@ -65,7 +89,8 @@ do_step(struct world *world, const struct relay_step *step)
 {
     switch (step->action) {
     case RELAY_BORROW:
-        assert_true(world->view.borrowed + step->count <= world->policy.config.cap);
+        assert_true(world->view.borrowed + step->count - world->view.on_loan <=
+                    world->policy.config.cap);
         borrow(world, step->count);
         break;
     case RELAY_TAKE_HOME:
@@ -76,6 +101,20 @@ do_step(struct world *world, const struct relay_step *step)
     case RELAY_DROP:
         world->view.lying -= step->count;
         world->dropped += step->count;
+        break;
+    case RELAY_PAY:
+        assert_true(step->count <= world->view.lying);
+        world->view.lying -= step->count;
+        world->view.borrowed -= step->count;
+        end_loans(world, step->count);
+        break;
+    case RELAY_COVER:
+        cover(world, step->count);
+        break;
+    case RELAY_VOID:
+        world->view.lying -= step->count;
+        world->view.borrowed -= step->count;
+        world->view.on_loan -= step->count;
         break;
     case RELAY_ASK:
         world->asked++;
@@ -400,6 +439,104 @@ test_what_lies_goes_home_while_a_limit_is_on(void **state)
     assert_int_equal(world.view.lying, 6);
 }
 
+/* --- jobs that run elsewhere --- */
+
+/* A job that has a token runs elsewhere: `world` is not woken yet. */
+static void
+lend(struct world *world)
+{
+    world->view.held--;
+    world->view.on_loan++;
+    world->parent_free++;
+    world->view.is_parent_empty = false;
+}
+
+static void
+test_what_is_lent_is_borrowed_anew(void **state)
+{
+    struct world world;
+
+    init(&world, 2, 2);
+    world.policy.config.floating = 2;
+    wake(&world);
+    assert_true(take(&world));
+    assert_true(take(&world));
+    assert_int_equal(world.view.lying, 0);
+    for (unsigned i = 1; i <= 3; i++) {
+        lend(&world);
+        wake(&world);
+        assert_int_equal(world.view.lying, 1);
+        assert_true(take(&world));
+    }
+    assert_int_equal(world.view.held, 3);
+    assert_int_equal(world.parent_free, 0);
+}
+
+static void
+test_who_goes_on_has_what_lies_there_first(void **state)
+{
+    struct world world;
+
+    init(&world, 2, UINT_MAX);
+    world.policy.config.floating = 2;
+    wake(&world);
+    assert_true(take(&world));
+    lend(&world);
+    wake(&world);
+    assert_int_equal(world.view.lying, 2);
+    world.view.missing = 1;
+    wake(&world);
+    assert_int_equal(world.view.missing, 0);
+    assert_int_equal(world.view.lying, 1);
+    assert_int_equal(world.view.on_loan, 0);
+    assert_int_equal(world.view.borrowed, 2);
+}
+
+static void
+test_who_goes_on_waits_at_the_fifo_and_at_the_parent(void **state)
+{
+    struct world world;
+
+    for (int is_at_parent = 0; is_at_parent < 2; is_at_parent++) {
+        init(&world, 1, UINT_MAX);
+        wake(&world);
+        assert_true(take(&world));
+        lend(&world);
+        wake(&world);
+        assert_true(take(&world));
+        world.view.missing = 1;
+        wake(&world);
+        assert_int_equal(world.view.missing, 1);
+        assert_true(world.watches_parent && world.watches_fifo);
+        if (is_at_parent)
+            parent_gets(&world, 1);
+        else
+            put(&world);
+        assert_int_equal(world.view.missing, 0);
+        assert_int_equal(world.view.lying, 0);
+        assert_int_equal(world.view.borrowed, is_at_parent ? 2 : 1);
+    }
+}
+
+static void
+test_a_token_that_is_lent_and_comes_back_is_nobodys(void **state)
+{
+    struct world world;
+
+    init(&world, 1, UINT_MAX);
+    world.policy.config.floating = 4;
+    wake(&world);
+    assert_true(take(&world));
+    lend(&world);
+    lend(&world);
+    wake(&world);
+    assert_int_equal(world.view.lying, 2);
+    put(&world);
+    assert_int_equal(world.view.lying, 2);
+    assert_int_equal(world.view.on_loan, 1);
+    assert_int_equal(world.view.held, 2);
+}
+
 /* Whatever the build does: never more lies there than is borrowed, and no token is made or lost. */
 static void
 test_random_builds_conserve_tokens(void **state)
@@ -452,6 +589,10 @@ main(void)
         cmocka_unit_test(test_a_token_that_returns_is_not_taken_for_demand),
         cmocka_unit_test(test_what_was_never_lent_is_dropped),
         cmocka_unit_test(test_what_lies_goes_home_while_a_limit_is_on),
+        cmocka_unit_test(test_what_is_lent_is_borrowed_anew),
+        cmocka_unit_test(test_who_goes_on_has_what_lies_there_first),
+        cmocka_unit_test(test_who_goes_on_waits_at_the_fifo_and_at_the_parent),
+        cmocka_unit_test(test_a_token_that_is_lent_and_comes_back_is_nobodys),
         cmocka_unit_test(test_random_builds_conserve_tokens),
     };
 

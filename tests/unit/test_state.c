@@ -24,6 +24,7 @@
 
 #define TRANSACTIONS 12u
 #define ROWS 40u
+#define SESSIONS 4u
 #define CHILD_DIED 9
 #define STEPS_MAX 10000u
 
@@ -49,7 +50,7 @@ create(void)
 
     assert_non_null(state);
     assert_true(state_fd(state) >= 0);
-    struct state_greeting *greeting = state_greeting(state);
+    struct state_greeting *greeting = state_greeting(state, 0);
     greeting->request_size = greeting->answer_size = 8;
     memcpy(greeting->request, &greeting->request_size, sizeof(greeting->request_size));
     return state;
@@ -114,7 +115,7 @@ arrive(struct state *state, uint32_t number)
 {
     const uint32_t request[4] = {sizeof(request), number};
 
-    memcpy(state_request(state), request, sizeof(request));
+    memcpy(state_request(state, number % SESSIONS), request, sizeof(request));
     state_serve_request(state);
 }
 
@@ -162,28 +163,35 @@ check_waiter(const struct state *state, uint32_t last)
         assert_int_equal(waiter->state, STATE_WAITER_IS_ANSWERED);
         assert_int_equal(waiter->error, last);
     }
-    if (waiter->state)
+    if (waiter->state) {
         assert_int_equal(number_of(waiter->request), last - last % 3);
+        assert_int_equal(waiter->session, (last - last % 3) % SESSIONS);
+    }
 }
 
 static void
 check(struct state *state)
 {
     uint64_t last = client(state, 0)->serial;
+    unsigned session;
     size_t size;
 
     assert_true(last == shared->begun || last == shared->ended);
     for (uint32_t i = 0; i < ROWS; i++)
         assert_int_equal(client(state, i)->serial, last);
     check_waiter(state, (uint32_t)last);
-    const uint32_t *answer = state_last_answer(state, &size);
+    const uint32_t *answer = state_last_answer(state, &size, &session);
     uint32_t answered = (uint32_t)(last % 3 == 0 && last > 0 ? last - 1 : last);
     assert_int_equal(size, answered ? sizeof(*answer) : 0);
-    if (answered)
+    if (answered) {
         assert_int_equal(*answer, answered);
+        assert_int_equal(session, answered % SESSIONS);
+    }
     /* What was read and not done with is there yet. */
-    if (state_has_request(state))
-        assert_int_equal(number_of(state_request(state)), last + 1);
+    if (state_has_request(state)) {
+        assert_int_equal(number_of(state_serve_request(state)), last + 1);
+        assert_int_equal(state_session(state), (last + 1) % SESSIONS);
+    }
 }
 
 /* The child's part; it may die anywhere. */
@@ -255,7 +263,9 @@ test_is_seen_when_committed(void **unused)
 
     put_client(state, 3, 77);
     assert_int_equal(client(state, 3)->serial, 0);
+    assert_false(state_has_rows(state, STATE_CLIENT));
     state_commit(state);
+    assert_true(state_has_rows(state, STATE_CLIENT));
     assert_int_equal(client(state, 3)->serial, 77);
     assert_int_equal(state_rows(state, STATE_CLIENT), 4);
     put_client(state, 3, 78);
@@ -265,6 +275,7 @@ test_is_seen_when_committed(void **unused)
     state_drop(state, STATE_CLIENT, 3);
     state_commit(state);
     assert_int_equal(client(state, 3)->flags, 0);
+    assert_false(state_has_rows(state, STATE_CLIENT));
     state_close(state);
 }
 
@@ -277,7 +288,8 @@ test_request_is_there_until_it_is_done(void **unused)
     arrive(state, 5);
     struct state *found = find_good(state);
     assert_true(state_has_request(found));
-    assert_int_equal(number_of(state_request(found)), 5);
+    assert_int_equal(number_of(state_serve_request(found)), 5);
+    assert_int_equal(state_session(found), 5 % SESSIONS);
     state_close(found);
     state_request_done(state);
     assert_true(state_has_request(state));
@@ -301,6 +313,7 @@ test_waiters(void **unused)
     state_commit(state);
     struct state *found = find_good(state);
     assert_int_equal(number_of(state_serve_waiter(found, 2)), 2);
+    assert_int_equal(state_session(found), 2);
     assert_int_equal(state_wait(found, 100), 2);
     state_request_done(found);
     assert_int_equal(number_of(state_serve_waiter(found, 3)), 3);
@@ -342,7 +355,7 @@ test_too_long_to_wait(void **unused)
     struct state *state = create();
 
     arrive(state, 1);
-    *(uint32_t *)state_request(state) = STATE_WAITER_SIZE + 1;
+    *(uint32_t *)state_request(state, 0) = STATE_WAITER_SIZE + 1;
     assert_int_equal(state_wait(state, 100), STATE_NONE);
     state_close(state);
 }
@@ -378,29 +391,38 @@ test_unknown_states_are_refused(void **unused)
     close(ends[1]);
 
     state = create();
-    state_greeting(state)->answer_size = 0;
+    state_greeting(state, 0)->answer_size = 0;
     refuses(state, "had not begun");
     state_close(state);
 }
 
-/* Each would be handed on as long as its first word says. */
+/* Each would be handed on as long as its first word says, by a session that it names. */
 static void
-test_requests_that_are_too_long_are_refused(void **unused)
+test_requests_that_make_no_sense_are_refused(void **unused)
 {
     struct state *state = create();
     struct state_waiter waiter = {.state = STATE_WAITER_WAITS};
     const uint32_t size = STATE_WAITER_SIZE + 1;
 
-    *(uint32_t *)state_request(state) = STATE_REQUEST_SIZE + 1;
+    *(uint32_t *)state_request(state, 0) = STATE_REQUEST_SIZE + 1;
     refuses(state, "being served is damaged");
-    *(uint32_t *)state_request(state) = 0;
+    *(uint32_t *)state_request(state, STATE_FILES_MAX) = 0;
+    refuses(state, "being served is damaged");
+    *(uint32_t *)state_request(state, 0) = 0;
     memcpy(waiter.request, &size, sizeof(size));
+    state_put(state, STATE_WAITER, 0, &waiter, sizeof(waiter));
+    state_commit(state);
+    refuses(state, "waits is damaged");
+    waiter = (struct state_waiter){.state = STATE_WAITER_WAITS, .session = STATE_FILES_MAX};
     state_put(state, STATE_WAITER, 0, &waiter, sizeof(waiter));
     state_commit(state);
     refuses(state, "waits is damaged");
     state_drop(state, STATE_WAITER, 0);
     state_commit(state);
-    *(uint32_t *)state_greeting(state)->request = STATE_GREETING_SIZE + 1;
+    state_greeting(state, 3)->answer_size = STATE_GREETING_SIZE + 1;
+    refuses(state, "greeting is damaged");
+    state_greeting(state, 3)->answer_size = 0;
+    *(uint32_t *)state_greeting(state, 0)->request = STATE_GREETING_SIZE + 1;
     refuses(state, "greeting is damaged");
     state_close(state);
 }
@@ -459,7 +481,7 @@ main(void)
         cmocka_unit_test(test_tries_are_counted),
         cmocka_unit_test(test_too_long_to_wait),
         cmocka_unit_test(test_unknown_states_are_refused),
-        cmocka_unit_test(test_requests_that_are_too_long_are_refused),
+        cmocka_unit_test(test_requests_that_make_no_sense_are_refused),
         cmocka_unit_test(test_one_server_at_a_time),
         cmocka_unit_test(test_damage),
     };

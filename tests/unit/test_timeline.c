@@ -16,7 +16,7 @@
 #define GATE 100
 #define SAID_SIZE 4096
 
-/* What the viewer has been told: "+name/slot" a run begins, "-name" it ends, "!name" put off, "w" and "W" a wait
+/* What the viewer has been told: "+name/slot" a run begins ("+name/slot:class" in a slot of that class), "-name" it ends, "!name" put off, "w" and "W" a wait
  * begins and ends, "s" and "c" stopped and continued, "." over. */
 struct seen {
     struct timeline timeline;
@@ -55,7 +55,8 @@ on_change(void *argument, const struct timeline_job *job, enum timeline_change c
     if (change == TIMELINE_ENDS)
         summary_add(&seen->summary, job);
     if (change == TIMELINE_RUN_BEGINS)
-        snprintf(text, sizeof(text), "%s/%u", job->name, job->slot);
+        snprintf(text, sizeof(text), job->slot_class ? "%s/%u:%u" : "%s/%u", job->name, job->slot,
+                 job->slot_class);
     else
         snprintf(text, sizeof(text), "%s", job->name);
     say(seen, signs[change], text);
@@ -262,6 +263,46 @@ test_there_is_room_for_so_many_and_no_more(void **state)
 }
 
 static void
+starts_on(struct seen *seen, uint64_t job, unsigned job_class, unsigned count)
+{
+    tell(seen, STEVED_EVENT_JOB_STARTED, GATE, job,
+         (struct steved_event){.job_class = job_class, .count = count});
+}
+
+static void
+test_jobs_instead_of_on_the_cpu_have_slots_of_their_class(void **state)
+{
+    struct seen *seen = begin();
+    const unsigned *running_of = seen->timeline.running_of;
+
+    starts_on(seen, 1, 1, STEVED_RUNS_ON_CLASSES);
+    starts_on(seen, 2, 0, STEVED_RUNS_ON_TOKEN);
+    starts_on(seen, 3, 1, STEVED_RUNS_ON_CLASSES);
+    starts_on(seen, 4, 2, STEVED_RUNS_ON_TOKEN);
+    starts_on(seen, 5, 2, STEVED_RUNS_ON_SLOT);
+    starts_on(seen, 6, STEVED_CLASSES_MAX, STEVED_RUNS_ON_CLASSES);
+    /* There is no such class. */
+    starts_on(seen, 7, STEVED_CLASSES_MAX + 1, STEVED_RUNS_ON_CLASSES);
+    starts_on(seen, 8, UINT32_MAX, STEVED_RUNS_ON_CLASSES);
+    assert_int_equal(seen->timeline.running, 8);
+    assert_int_equal(running_of[0], 3);
+    assert_int_equal(running_of[1], 2);
+    assert_int_equal(running_of[2], 2);
+    assert_int_equal(running_of[STEVED_CLASSES_MAX], 1);
+    /* It runs again, where the class has no tokens any more. */
+    starts_on(seen, 1, 0, STEVED_RUNS_ON_TOKEN);
+    assert_int_equal(running_of[1], 1);
+    ends(seen, 4, 0);
+    assert_int_equal(running_of[2], 1);
+    assert_int_equal(seen->summary.lists[SUMMARY_LONGEST].jobs[0].job_class, 2);
+    /* Nobody has told that it had begun. */
+    tell(seen, STEVED_EVENT_JOB_ENDED, GATE, 9,
+         (struct steved_event){.duration_ns = 1, .job_class = 1, .count = STEVED_RUNS_ON_CLASSES});
+    assert_int_equal(running_of[1], 1);
+    finish(seen, "+a/0:1 +b/0 +c/1:1 +d/1 +e/2 +f/0:8 +g/3 +h/4 -a +a/5 -d .d +i/0:1 -i .i");
+}
+
+static void
 test_there_are_so_many_slots_and_no_more(void **state)
 {
     struct seen *seen = begin();
@@ -271,7 +312,7 @@ test_there_are_so_many_slots_and_no_more(void **state)
     for (unsigned i = 0; i < count; i++)
         tell(seen, STEVED_EVENT_JOB_ENDED, GATE, i + 1,
              (struct steved_event){.duration_ns = UINT64_MAX});
-    assert_int_equal(TAILQ_FIRST(&seen->timeline.gates)->slot_count, TIMELINE_SLOTS_MAX);
+    assert_int_equal(TAILQ_FIRST(&seen->timeline.gates)->slots[0].count, TIMELINE_SLOTS_MAX);
     assert_int_equal(seen->timeline.counts.jobs, TIMELINE_SLOTS_MAX);
     assert_int_equal(seen->timeline.running, 0);
     finish(seen, NULL);
@@ -309,6 +350,7 @@ main(void)
         cmocka_unit_test(test_nonsense_is_left_out),
         cmocka_unit_test(test_there_is_room_for_so_many_and_no_more),
         cmocka_unit_test(test_there_are_so_many_slots_and_no_more),
+        cmocka_unit_test(test_jobs_instead_of_on_the_cpu_have_slots_of_their_class),
         cmocka_unit_test(test_the_summary_has_the_first_of_many),
     };
 

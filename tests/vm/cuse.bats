@@ -173,8 +173,9 @@ assert poll.poll(0) == []' "$DEVICE"
 }
 
 @test 'ioctls of wrong sizes and with garbage' {
-    start_device --jobs 3
+    start_device --jobs 3 --class remote=3
     /usr/bin/python3 "$CLIENT" bad_ioctls "$DEVICE"
+    /usr/bin/python3 "$CLIENT" bad_ioctls_of_class "$DEVICE-remote" remote
     nothing_is_held
 }
 
@@ -404,7 +405,7 @@ twelve_on_three() {
 @test 'replaced, and killed between any two steps: clients go on, and a token stays where it is' {
     local notes=$BATS_TEST_TMPDIR/notes
     spawn env STEVED_STEPS=300 python3 "$LIB/keeper.py" "$BUILD/tests/lib/steved-steps" \
-        --device steve --jobs 3 >"$notes" 2>>"$BATS_TEST_TMPDIR/steved.log"
+        --device steve --jobs 3 --class remote=3 >"$notes" 2>>"$BATS_TEST_TMPDIR/steved.log"
     local keeper=$spawned
     SERVER=$DEVICE
     wait_for 90 grep -q ready "$notes" || {
@@ -413,9 +414,16 @@ twelve_on_three() {
     }
     exec {fd}<>"$DEVICE"
     read -r -N 1 -u "$fd"
+    exec {remote}<>"$DEVICE-remote"
+    read -r -N 1 -u "$remote"
+    spawn timeout 120 python3 "$LIB/restart_storm.py" "$DEVICE-remote" "$keeper" none 30 2 1 1
     timeout 120 python3 "$LIB/restart_storm.py" "$DEVICE" "$keeper" restart 4 3 2 1
-    [ "$(stat -c '%U %G %a' "$DEVICE")" = 'root jobserver 660' ]
+    status_of "$spawned" 60
+    [ "$status" = 0 ]
+    [ "$(stat -c '%U %G %a' "$DEVICE" "$DEVICE-remote" | uniq)" = 'root jobserver 660' ]
     steved_has held 1
+    steved_has remote.held 1
+    steved_has remote.dropped 0
     printf + >&"$fd"
     nothing_is_held
 }
@@ -438,6 +446,71 @@ twelve_on_three() {
     status_of "$wrapped"
     [ "$status" = 0 ]
     nothing_is_held
+}
+
+# --- classes ---
+
+# takes CLASS: a process that has a token of the class until it is ended.
+takes() {
+    spawn "$BUILD/tests/lib/with-class" "$1" sleep 1000
+    wait_for 10 steved_has "$1.held" 1
+}
+
+@test 'classes: a device each, with its own jobs, lease, holders and waiters, whatever becomes of the server' {
+    local server holder waiter
+    export JOBWRAP_CLASSES=$DEVICE-
+    start_device --jobs 2 --class remote=1 --class link=0
+    [ "$(stat -c '%F %U %G %a' "$DEVICE-remote" "$DEVICE-link" | uniq)" = 'character special file root jobserver 660' ]
+    run -1 "$STEVED" --device steve-link
+    [[ $output == *"$DEVICE-link: it exists already"* ]]
+    takes remote
+    holder=$spawned
+    spawn "$BUILD/tests/lib/with-class" link touch "$BATS_TEST_TMPDIR/linked" && waiter=$spawned
+    wait_for 10 steved_has link.waiting 1
+    "$STEVECTL" --server "$DEVICE" set remote.jobs=5 remote.lease=1000
+    server=$(steved_get pid)
+    kill -s KILL "$server"
+    wait_for 20 is_other_than "$server"
+    wait_for 10 steved_has link.waiting 1
+    [ "$(steved_get remote.held) $(steved_get remote.jobs) $(steved_get free)" = '1 5 2' ]
+    [[ $(steved_get remote.lease) == 9[0-9][0-9].* ]]
+    "$STEVECTL" --server "$DEVICE" set link.jobs=1
+    status_of "$waiter"
+    [ -e "$BATS_TEST_TMPDIR/linked" ]
+    kill -s KILL "$(pgrep -P "$holder")" "$holder"
+    wait_for 10 steved_has remote.free 5
+    unset JOBWRAP_CLASSES
+    run -0 --separate-stderr "$JOBWRAP" -- "$BUILD/tests/lib/with-class" remote sh -c 'echo "$JOBWRAP_CLASSES"'
+    [ "$output" = "$DEVICE-" ]
+    stop "$STEVED_PID"
+    wait_for 10 is_gone "$DEVICE-remote"
+    wait_for 10 is_gone "$DEVICE-link"
+}
+
+# The guardian has privileges no more; who begins as root has them, as by systemd.
+@test 'a class that the server before did not have: a device for it is made by root alone' {
+    local notes=$BATS_TEST_TMPDIR/notes
+    echo 'class = remote=1' >"/run/classes.conf"
+    start_device --config "/run/classes.conf" --user nobody
+    echo 'class = link=2' >>"/run/classes.conf"
+    kill -s HUP "$STEVED_PID"
+    wait_for 20 grep -q 'class link: it cannot be served, and has no jobs' "$BATS_TEST_TMPDIR/steved.log"
+    wait_for 20 steved_has remote.free 1
+    is_gone "$DEVICE-link"
+    stop "$STEVED_PID"
+    wait_for 10 is_gone "$DEVICE-remote"
+
+    spawn python3 "$LIB/keeper.py" "$STEVED" --config "/run/classes.conf" --device steve >"$notes" \
+        2>>"$BATS_TEST_TMPDIR/steved.log"
+    wait_for 20 grep -qx ready "$notes"
+    echo 'class = heavy=3' >>"/run/classes.conf"
+    kill -s HUP "$spawned"
+    wait_for 20 grep -qx 'kept device-3' "$notes"
+    wait_for 20 steved_has heavy.jobs 3
+    exec {heavy}<>"$DEVICE-heavy"
+    read -r -N 2 -u "$heavy"
+    kill -s KILL "$(steved_get pid)"
+    [ "$(steved_get heavy.held) $(steved_get link.free)" = '2 2' ]
 }
 
 # --- the examples of manual pages that need the device; all others are in tests/bats/manual.bats ---

@@ -29,7 +29,7 @@ serves() {
     shift
     cp "$@" "$UNITS"
     ! [ -e "$UNITS/steved-user.service" ] || mv "$UNITS/steved-user.service" "$UNITS/steved.service"
-    sed -i '/^ExecStart=.*steved/s/$/ --jobs 2/; s/^StartLimitBurst=.*/StartLimitBurst=5/' \
+    sed -i '/^ExecStart=.*steved/s/$/ --jobs 2 --class remote=9/; s/^StartLimitBurst=.*/StartLimitBurst=5/' \
         "$UNITS/steved.service"
     systemctl daemon-reload
     systemctl start steved.service
@@ -42,15 +42,24 @@ is_another() {
     pid=$(steved_get pid) && [ "$pid" != "$PID" ] && PID=$pid
 }
 
+# class_file: of the class remote.
+class_file() {
+    case $SERVER in
+    */jobserver) echo "${SERVER%jobserver}remote" ;;
+    *) echo "$SERVER-remote" ;;
+    esac
+}
+
 hold_and_wait() {
-    exec {fd}<>"$SERVER"
+    exec {fd}<>"$SERVER" {remote}<>"$(class_file)"
     read -r -N 2 -u "$fd"
+    read -r -N 1 -u "$remote"
     spawn dd if="$SERVER" of="$BATS_TEST_TMPDIR/token" bs=1 count=1 2>"$BATS_TEST_TMPDIR/error"
     wait_for 10 steved_has waiting 1
 }
 
 goes_on() {
-    [ "$(steved_get held) $(steved_get waiting) $(steved_get reclaimed)" = '2 1 0' ]
+    [ "$(steved_get held) $(steved_get waiting) $(steved_get reclaimed) $(steved_get remote.held)" = '2 1 0 1' ]
 }
 
 gives_an_error() {
@@ -76,7 +85,7 @@ gives_an_error() {
     hold_and_wait
     systemctl stop steved.service
     gives_an_error
-    [ ! -e /dev/steve ]
+    [ ! -e /dev/steve ] && [ ! -e /dev/steve-remote ]
 }
 
 @test 'enabled for all users of the group, as steved(8) says' {
@@ -188,10 +197,10 @@ is_not_mounted() {
     systemctl daemon-reload
     systemctl start systemd-udevd.service
     # The node is given away by the rule alone here.
-    spawn "$STEVED" --device steve --jobs 2 --group root
+    spawn "$STEVED" --device steve --jobs 2 --class remote=1 --group root
     wait_for 10 test -c /dev/steve
     udevadm settle
-    [ "$(stat -c '%U %G %a' /dev/steve)" = 'root jobserver 660' ]
+    [ "$(stat -c '%U %G %a' /dev/steve /dev/steve-remote | uniq)" = 'root jobserver 660' ]
     udevadm info --query=property --name=/dev/steve | grep -x 'TAGS=:systemd:'
     stop "$spawned"
     systemctl stop systemd-udevd.service 'systemd-udevd*.socket'

@@ -10,6 +10,7 @@
 
 #include "libjobserver/process.h"
 #include "libjobserver/program/message.h"
+#include "ninja-shim/gate/classes.h"
 #include "ninja-shim/gate/part.h"
 #include "ninja-shim/gate/seccomp/exit.h"
 #include "ninja-shim/gate/seccomp/stops.h"
@@ -260,6 +261,7 @@ seccomp_arrivals_on_timer(evutil_socket_t fd, short what, void *argument)
     struct seccomp_gate *of = argument;
     struct gate_process *process, *next;
     unsigned waiting = 0;
+    bool has_learnt = false;
 
     HASH_ITER (hh, of->gate->processes, process, next) {
         bool ending =
@@ -268,6 +270,8 @@ seccomp_arrivals_on_timer(evutil_socket_t fd, short what, void *argument)
             continue;
         if (!ending)
             look_at(of, process);
+        if (gate_classes_look_up(of->gate, process))
+            has_learnt = true;
         waiting++;
     }
     unsigned wait_ms = 2 * of->watch_ms < WATCH_MS_MAX ? 2 * of->watch_ms : WATCH_MS_MAX;
@@ -275,4 +279,6 @@ seccomp_arrivals_on_timer(evutil_socket_t fd, short what, void *argument)
         wait_ms = waiting / WATCH_PER_MS;
     if (waiting > 0)
         start_watch(of, wait_ms);
+    if (has_learnt)
+        gate_serve(of->gate);
 }

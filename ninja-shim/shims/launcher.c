@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * icecc, distcc, recc, sccache: what stands before the real ones on PATH where a build has tokens of a compile farm; and
+ * cc, c++, gcc, g++, clang, clang++ where the real ones are links to one of these. What runs it, a job of make or cargo,
+ * has a token of the cpu already. The shim takes one of the farm, lends the first to the build while the real program
+ * runs, and in the end waits until it has one again, holding none of the farm. So farm and machine are both busy,
+ * and no more jobs run here than there are tokens. Whoever is killed, the servers see to what it held.
+ *
+ * For calls that compile nothing, and where nobody has tokens of the farm, it becomes the real program at once.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "libjobserver/classes/rules_file.h"
+#include "libjobserver/client.h"
+#include "libjobserver/environment.h"
+#include "libjobserver/program/descriptors.h"
+#include "libjobserver/program/ending.h"
+#include "libjobserver/program/message.h"
+#include "libjobserver/program/program.h"
+#include "libjobserver/program/usage.h"
+#include "ninja-shim/shims/launcher_command.h"
+
+/* Of a class that has lost all its jobs, its file does not always tell. */
+#define LOOK_MS 1000
+
+struct held {
+    struct client *client;
+    char token;
+};
+
+/* The state of the program. */
+struct shim {
+    char **argv;
+    char *real; /* the path of what it runs or becomes */
+    struct held held[CLASS_RULES_CLASSES_MAX];
+    unsigned held_count;
+    struct jobserver jobserver;
+    bool has_lent;
+    sigset_t original; /* the signals that were blocked when we began */
+    bool is_child_ignored;
+    bool is_interrupted; /* somebody wants us to end */
+};
+
+static _Noreturn void
+become_real(const struct shim *shim)
+{
+    int result = program_exec_real(shim->real, shim->argv);
+
+    message("run %s: %s", shim->real, strerror(-result));
+    exit(usage_exec_status(result));
+}
+
+static void
+find_real(struct shim *shim)
+{
+    char *error;
+    int result = program_find_real(program_executed_name(), NULL, &shim->real, &error);
+
+    if (result == 0)
+        return;
+    message("%s", error ? error : strerror(-result));
+    exit(usage_exec_status(result));
+}
+
+/* --- which classes --- */
+
+/* The command line, behind the path of what really runs. To be freed; NULL: no memory. */
+static char **
+command_of(const struct shim *shim, char *path)
+{
+    size_t count = 0;
+
+    while (shim->argv[count])
+        count++;
+    char **command = calloc(count + 3, sizeof(*command));
+    if (!command)
+        return NULL;
+    command[0] = path;
+    command[1] = strdup(program_executed_name());
+    for (size_t i = 1; i < count; i++)
+        command[i + 1] = shim->argv[i];
+    return command;
+}
+
+/* Either our name is a launcher's, or that of a compiler which is a link to one. */
+static unsigned
+classes_of(const struct shim *shim, const struct class_rules *rules)
+{
+    char *path = realpath(shim->real, NULL), **command = command_of(shim, path);
+    unsigned classes = 0;
+
+    if (command && command[1])
+        classes = class_rules_needs(rules, command + 1).instead;
+    if (command && command[1] && classes == 0 && path)
+        classes = class_rules_needs(rules, command).instead;
+    if (command)
+        free(command[1]);
+    free(command);
+    free(path);
+    return classes;
+}
+
+/* --- their tokens --- */
+
+/* false: it has no jobs, or no server any more. */
+static bool
+acquire(struct held *held)
+{
+    struct steved_status status;
+    int got = client_try_acquire(held->client, &held->token);
+
+    while (got == 0 || got == -EINTR) {
+        if (client_get_status(held->client, &status) < 0 || status.jobs == 0)
+            return false;
+        got = client_acquire(held->client, LOOK_MS, &held->token);
+    }
+    return got == 1;
+}
+
+static void
+give_back_classes(struct shim *shim)
+{
+    while (shim->held_count > 0) {
+        struct held *held = &shim->held[--shim->held_count];
+        client_release(held->client, held->token);
+        client_close(held->client);
+    }
+}
+
+/* false: it cannot be had, and the job is one of the cpu. A class that does not exist is not needed. */
+static bool
+take_class(struct shim *shim, const char *prefix, const char *name)
+{
+    struct held *held = &shim->held[shim->held_count];
+    char *error = NULL;
+    int result = client_open_class(prefix, name, &held->client, &error);
+
+    free(error);
+    if (result < 0)
+        return true;
+    if (acquire(held)) {
+        shim->held_count++;
+        return true;
+    }
+    client_close(held->client);
+    return false;
+}
+
+/* All of them, in the same order everywhere. */
+static void
+take_classes(struct shim *shim)
+{
+    const char *prefix = environment_classes();
+    struct class_rules *rules = class_rules_read(NULL);
+    unsigned classes = classes_of(shim, rules);
+    bool has_all = true;
+
+    for (unsigned i = 0; i < class_rules_count(rules) && has_all; i++)
+        if (classes & 1u << i)
+            has_all = take_class(shim, prefix, class_rules_name(rules, i));
+    class_rules_free(rules);
+    if (!has_all)
+        give_back_classes(shim);
+}
+
+/* --- the token of the cpu --- */
+
+static void
+lend(struct shim *shim)
+{
+    char *error = NULL;
+
+    if (environment_find_inherited(&shim->jobserver, &error) == 1)
+        shim->has_lent = client_lend(shim->jobserver.client) == 1;
+    free(error);
+}
+
+/* Who is to end does not wait: then the server is owed one. */
+static void
+take_back(struct shim *shim, int wait_status)
+{
+    if (shim->has_lent && !shim->is_interrupted && WIFEXITED(wait_status))
+        while (client_take_back(shim->jobserver.client, -1) == -EINTR)
+            continue;
+    environment_close(&shim->jobserver);
+}
+
+/* --- the real program --- */
+
+static const int forwarded[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM};
+
+static void
+take_signals(struct shim *shim, sigset_t *taken)
+{
+    struct sigaction action;
+
+    sigemptyset(taken);
+    sigaddset(taken, SIGCHLD);
+    for (size_t i = 0; i < sizeof(forwarded) / sizeof(forwarded[0]); i++)
+        sigaddset(taken, forwarded[i]);
+    shim->is_child_ignored = sigaction(SIGCHLD, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+    signal(SIGCHLD, SIG_DFL);
+    sigprocmask(SIG_BLOCK, taken, &shim->original);
+}
+
+static void
+give_back_signals(const struct shim *shim)
+{
+    if (shim->is_child_ignored)
+        signal(SIGCHLD, SIG_IGN);
+    sigprocmask(SIG_SETMASK, &shim->original, NULL);
+}
+
+/* If we are killed it would go on, on tokens that others have by then. */
+static _Noreturn void
+become_child(const struct shim *shim, pid_t parent)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        raise(SIGKILL);
+    give_back_signals(shim);
+    /* It may run a compiler on PATH, before which we stand, too. */
+    environment_set_class_gate(true);
+    become_real(shim);
+}
+
+/* What comes from the terminal comes to the child as well. */
+static int
+wait_for(struct shim *shim, pid_t child, const sigset_t *taken)
+{
+    siginfo_t signal_info;
+    int status;
+
+    while (waitpid(child, &status, WNOHANG) != child) {
+        int number = sigwaitinfo(taken, &signal_info);
+        if (number <= 0 || number == SIGCHLD)
+            continue;
+        shim->is_interrupted = shim->is_interrupted || number == SIGHUP || number == SIGINT ||
+                               number == SIGQUIT || number == SIGTERM;
+        if (signal_info.si_code <= 0)
+            kill(child, number);
+    }
+    return status;
+}
+
+static int
+run(struct shim *shim)
+{
+    const pid_t self = getpid();
+    sigset_t taken;
+
+    take_signals(shim, &taken);
+    pid_t child = fork();
+    if (child == 0)
+        become_child(shim, self);
+    if (child < 0) { /* then it runs as a job of the cpu */
+        give_back_signals(shim);
+        give_back_classes(shim);
+        take_back(shim, 0);
+        become_real(shim);
+    }
+    int status = wait_for(shim, child, &taken);
+    give_back_signals(shim);
+    return status;
+}
+
+int
+main(int argc, char **argv)
+{
+    struct shim shim = {.argv = argv};
+
+    program_invocation_short_name = (char[]){"launcher-shim"};
+    descriptors_guard_standard();
+    find_real(&shim);
+    if (program_shim_hops() > 0 || program_is_asked() || !environment_classes() ||
+        environment_has_class_gate() || !launcher_compiles(argv))
+        become_real(&shim);
+    take_classes(&shim);
+    if (shim.held_count == 0)
+        become_real(&shim);
+    lend(&shim);
+    int status = run(&shim);
+    give_back_classes(&shim);
+    take_back(&shim, status);
+    free(shim.real);
+    return ending_like(status);
+}
