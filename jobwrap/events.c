@@ -55,7 +55,7 @@ look_at_keeper(struct jobwrap *jobwrap)
         return;
     kill(keeper, SIGCONT);
     if (!jobwrap->has_continued_keeper && WSTOPSIG(status) == SIGSTOP)
-        message("the keeper (pid %d) has been stopped, and is continued", keeper);
+        message("the keeper (pid %d) was stopped; continuing it", keeper);
     jobwrap->has_continued_keeper |= WSTOPSIG(status) == SIGSTOP;
 }
 
@@ -79,7 +79,7 @@ on_keeper_gone(struct jobwrap *jobwrap)
     jobwrap->keeper_event = NULL;
     close(jobwrap->keeper.socket);
     if (jobwrap->command.pid && !jobwrap->command.has_ended)
-        message("the keeper (pid %d) has been killed; going on without it", jobwrap->keeper.pid);
+        message("the keeper (pid %d) was killed; going on without it", jobwrap->keeper.pid);
     next_parent_joined(&jobwrap->next_parent, 0);
     reap_tree(jobwrap);
 }

@@ -15,7 +15,7 @@ static void
 withhold(struct parent *parent, const struct options *options, const char *why)
 {
     parent->is_withheld = true;
-    message("%s; no parent jobserver, %s", why ? why : "the jobserver in MAKEFLAGS is not for us",
+    message("%s; no parent jobserver, %s", why ? why : ENVIRONMENT_WITHHELD,
             options->jobs ? "so -j is the number of jobs" : "using -j1");
 }
 
@@ -85,8 +85,8 @@ parent_set_weight(const struct parent *parent, unsigned weight)
         return;
     int result = client_set_weight(client, weight);
     if (result == -EPERM)
-        message("--weight=%u at %s: more than %u is for root and the server's own user", weight,
-                client_name(client), STEVED_WEIGHT_DEFAULT);
+        message("--weight=%u at %s: only root and the server's own user may set more than %u",
+                weight, client_name(client), STEVED_WEIGHT_DEFAULT);
     else if (result < 0)
         message("--weight=%u at %s: %s", weight, client_name(client),
                 result == -ENOTTY  ? "it does not support weights"

@@ -41,8 +41,8 @@ print(FILE *out, const struct steved_client *other, const char *what, int *patie
     if (text)
         fprintf(
             out,
-            "; %s (pid %d) has the slot of this pipeline, and %s: if it waits for that, neither "
-            "goes on before a token is free",
+            "; %s (pid %d) uses the slot of this pipeline and %s: if it waits for that, neither "
+            "continues until a token is free",
             text, (int)other->pid, what);
     free(text);
     process_label_clear(&label);
@@ -52,9 +52,9 @@ static const char *
 how_it_is_joined(pid_t other)
 {
     if (reads_what_is_written_by(other, getpid()))
-        return "reads what is written here";
+        return "reads what this command will write";
     if (reads_what_is_written_by(getpid(), other) && is_input_full())
-        return "has filled the pipe that is read here";
+        return "has filled the pipe that this command will read";
     return NULL;
 }
 

@@ -161,7 +161,8 @@ note_event(struct recorder *recorder, const struct steved_event *event)
             note(recorder, RECORDED_JOBS, event->count, time_ns);
         break;
     case STEVED_EVENT_RECLAIMED:
-        trace_moment(&recorder->trace, "tokens taken back from the dead", event->count, time_ns);
+        trace_moment(&recorder->trace, "tokens taken back from dead processes", event->count,
+                     time_ns);
         break;
     case STEVED_EVENT_RECALLED:
         trace_moment(&recorder->trace, "tokens asked for", event->count, time_ns);

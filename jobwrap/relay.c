@@ -417,7 +417,7 @@ relay_fill(struct relay *relay, struct event_base *base)
     if (why == 0)
         return watch_own(relay, base);
     message("inotify: %s; lost and surplus tokens are found late%s", strerror(-why),
-            relay->has_report ? ", and the report knows nothing of jobs" : "");
+            relay->has_report ? ", and the report says nothing about jobs" : "");
     return 0;
 }
 

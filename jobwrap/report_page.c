@@ -313,7 +313,8 @@ write_jobs(FILE *out, const struct recorder *recorder, enum summary_list list)
     static const char *const titles[] = {"Longest jobs", "Heaviest jobs",
                                          "Jobs that waited longest"};
     static const char *const captions[] = {
-        "The twenty that ran longest.", "The twenty that had most memory, where that is known.",
+        "The twenty that ran longest.",
+        "The twenty that used the most memory, as far as that is known.",
         "The twenty that waited longest, for a token or for memory."};
     const size_t count = recorder->summary.lists[list].count;
 
@@ -437,7 +438,7 @@ report_page(const struct recorder *recorder, const struct report *report, unsign
     for (enum summary_list list = 0; list < SUMMARY_LISTS; list++)
         write_jobs(out, recorder, list);
     if (recorder->timeline.jobs_seen == 0)
-        fputs("<p>No job stood at a gate.</p>\n", out);
+        fputs("<p>No gate has reported jobs.</p>\n", out);
     fputs("</main>\n</body>\n</html>\n", out);
     if (fclose(out) == 0)
         return text;

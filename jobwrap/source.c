@@ -55,8 +55,8 @@ lose_parent(struct source *source, const char *what, int error)
 {
     if (source->is_parent_gone)
         return;
-    message_errno(error, "%s %s, going on with what was lent", what,
-                  client_name(source->parent->jobserver.client));
+    message("%s %s: %s; going on with the tokens borrowed so far", what,
+            client_name(source->parent->jobserver.client), strerror(-error));
     source->is_parent_gone = true;
     source->asked = 0;
     if (source->lost)

@@ -39,7 +39,7 @@ judge_directory(void)
     if (stat(runtime, &status) < 0 || !S_ISDIR(status.st_mode))
         return "XDG_RUNTIME_DIR is not a directory";
     if (status.st_uid != geteuid() || status.st_mode & (S_IWGRP | S_IWOTH))
-        return "XDG_RUNTIME_DIR is not this user's alone";
+        return "XDG_RUNTIME_DIR does not belong to this user alone";
     return NULL;
 }
 
@@ -166,6 +166,6 @@ start_steved(bool is_verbose)
     if (!why_not)
         why_not = run(is_verbose);
     if (why_not && is_verbose)
-        message("no steved is started: %s", why_not);
+        message("not starting a steved: %s", why_not);
     return !why_not;
 }

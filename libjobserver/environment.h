@@ -21,6 +21,10 @@ struct jobserver {
     bool is_from_environment; /* MAKEFLAGS names one: a client of it has started us */
 };
 
+/* For messages, where the functions below return an error and no text. */
+#define ENVIRONMENT_WITHHELD                                                                       \
+    "make did not pass on the jobserver in MAKEFLAGS (it does for recipes with a '+')"
+
 /* The one that the user names ("fifo:PATH", "R,W", a path); where `named` is NULL, the one in the
  * environment, the user's steved, /dev/steve; the first that there is. What MAKEFLAGS names and is gone
  * (its path, or the two descriptors) gives way to the next.

@@ -14,7 +14,7 @@ from typing import Any
 
 import jobserver_client
 from emerge_tokens import Tokens
-from jobserver_client import Client, JobserverError
+from jobserver_client import Client, JobserverError, PauseNotice
 
 NEEDED_OF_CLASS = ("_main_loop", "_choose_pkg", "_task", "_schedule", "terminate")
 NEEDED_OF_OBJECT = ("settings", "_sched_iface", "_pkg_queue", "_running_tasks", "_task_queues")
@@ -24,6 +24,7 @@ STATUS_STRICT = 1
 
 Scheduler = Any  # Portage's, and what belongs to it
 SchedulerClass = Any
+TimerHandle = Any
 Task = Any
 Package = Any
 
@@ -67,6 +68,8 @@ class Jobs:
         self.merges: set[int] = set()
         self.is_waiting = False
         self.is_stopped = False
+        self.pause_notice = PauseNotice(tokens.client, say)
+        self.look: TimerHandle | None = None  # for a pause, while it waits
         self.merges_at_most = scheduler._task_queues.merge.max_jobs
 
     # --- taking and giving ---
@@ -74,6 +77,7 @@ class Jobs:
     def fail(self, error: JobserverError) -> None:
         """Nothing can be returned to a server that has gone."""
         self.stop_waiting()
+        self.stop_looking()
         if self.tokens is not None:
             self.tokens.close()
         self.tokens = None
@@ -113,11 +117,31 @@ class Jobs:
             fd = self.tokens.client.fileno()
             self.scheduler._sched_iface.add_reader(fd, self.schedule_again)
             self.is_waiting = True
+            if self.look is None:
+                self.pause_notice.begin()
+                self.look_later()
 
     def stop_waiting(self) -> None:
         if self.tokens is not None and self.is_waiting:
             self.scheduler._sched_iface.remove_reader(self.tokens.client.fileno())
         self.is_waiting = False
+
+    def look_later(self) -> None:
+        left_s = self.pause_notice.left_s()
+        if left_s is not None:
+            self.look = self.scheduler._sched_iface.call_later(left_s, self.look_for_pause)
+
+    def look_for_pause(self) -> None:
+        self.look = None
+        if self.is_waiting:
+            self.pause_notice.look()
+            self.look_later()
+
+    def stop_looking(self) -> None:
+        if self.look is not None:
+            self.look.cancel()
+            self.look = None
+            self.pause_notice.end()
 
     def schedule_again(self) -> None:
         self.stop_waiting()
@@ -131,6 +155,8 @@ class Jobs:
             self.reserved = self.take()
         if self.reserved is None:
             self.wait()
+        else:
+            self.stop_looking()
         return not self.is_stopped and (self.tokens is None or self.reserved is not None)
 
     def started(self, task: Task) -> None:
@@ -177,6 +203,7 @@ class Jobs:
 
     def close(self) -> None:
         self.stop_waiting()
+        self.stop_looking()
         left = [*self.building.values(), *self.ended]
         if self.reserved is not None:
             left.append(self.reserved)
@@ -203,8 +230,8 @@ def open_tokens(scheduler: Scheduler, choice: Choice) -> Tokens | None:
     if named is None:
         return None
     if in_flags.path is None:
-        say(f"builds cannot use the jobserver {named}: only its path would reach them"
-            " (jobwrap --style=fifo)")
+        say(f"builds cannot use the jobserver {named}: Portage does not pass descriptors on to them"
+            " (use jobwrap --style=fifo)")
     client = Client.open(named)
     paid = jobserver_client.implicit_is_paid(client, choice.implicit, "MAKEFLAGS" in os.environ)
     # At steved an emerge is one account, as a jobwrap is, and runs as many jobs as it has tokens.
@@ -219,7 +246,7 @@ def names_missing(thing: object, names: tuple[str, ...]) -> list[str]:
 
 
 def describe(missing: list[str]) -> str:
-    return f"this Portage ({portage_version()}) is not known to it: no {', '.join(missing)}"
+    return f"this Portage ({portage_version()}) is not supported: it has no {', '.join(missing)}"
 
 
 def portage_version() -> str:

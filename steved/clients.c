@@ -341,8 +341,8 @@ introduce(struct server *server, pid_t pid, uid_t uid)
         /* A hidden thread that is not its process' first looks like a process, too. */
         bool is_there = pidfd != -ESRCH && pidfd != -EINVAL && pidfd != -ENOENT;
         if (is_there && !server->is_short_of_pidfds)
-            message_errno(-pidfd, "watch process %d: its tokens belong to its descriptor",
-                          (int)pid);
+            message("watch process %d: %s; its tokens belong to the open file description instead",
+                    (int)pid, strerror(-pidfd));
         server->is_short_of_pidfds |= is_there;
         return NULL;
     }

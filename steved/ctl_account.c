@@ -44,9 +44,10 @@ reason_of(int error, const struct steved_account *wanted)
     switch (error) {
     case -EPERM:
         return wanted->named & STEVED_ACCOUNT_SET_WEIGHT
-                   ? "only root and the server's own user may; up to 100, the build's own user too"
-                   : "only root, the server's own user and the build's may, and what one of the "
-                     "first two has paused the build's user may not continue";
+                   ? "only root and the server's own user may; the build's user may set up to 100"
+                   : "only root, the server's own user and the build's user may do this, and only "
+                     "the "
+                     "first two may continue a build that one of them has paused";
     case -ENOENT:
         return "it has ended";
     case -ENOTTY:

@@ -46,7 +46,7 @@ print_decimal(const char *name, const char *help, double value)
 static void
 print_tokens(const struct steved_status *status)
 {
-    begin("tokens", "gauge", "Tokens by what they are: the sum is the jobs and the debt.");
+    begin("tokens", "gauge", "Tokens by state; the sum is jobs plus debt.");
     printf("jobserver_tokens{state=\"free\"} %u\n"
            "jobserver_tokens{state=\"held\"} %u\n"
            "jobserver_tokens{state=\"reserved\"} %u\n",
@@ -64,13 +64,11 @@ print_pool(const struct steved_status *status)
         {"min_jobs", "gauge", "Tokens that limits never hold back.", status->min_jobs},
         {"debt_tokens", "gauge", "Tokens that must be returned before one is granted again.",
          status->debt},
-        {"waiting_clients", "gauge", "Readers and pollers whose turn has not come.",
-         status->waiting},
-        {"paused_clients", "gauge", "Of those waiting, the ones whose build is paused.",
-         status->paused},
+        {"waiting_clients", "gauge", "Clients that wait for a token.", status->waiting},
+        {"paused_clients", "gauge", "Waiting clients whose build is paused.", status->paused},
         {"unpaid_slots", "gauge", "Jobs that run without a token, in implicit slots.",
          status->unpaid},
-        {"accounts", "gauge", "Builds and sessions that shares are counted by.", status->accounts},
+        {"accounts", "gauge", "Builds and sessions that share the tokens.", status->accounts},
         {"tokens_granted_total", "counter", "Tokens granted.", status->granted},
         {"tokens_returned_total", "counter", "Tokens returned by clients.", status->returned},
         {"tokens_reclaimed_total", "counter", "Tokens taken back from dead clients.",
@@ -96,11 +94,12 @@ print_memory(const struct steved_status *status)
 {
     if (!status->memory_available_bytes)
         return;
-    print_number("memory_available_bytes", "gauge", "Memory available, where builds see least.",
+    print_number("memory_available_bytes", "gauge", "Memory available to the build that has least.",
                  status->memory_available_bytes);
-    print_number("memory_floor_bytes", "gauge", "Memory that must stay free of that.",
+    print_number("memory_floor_bytes", "gauge", "The part of that memory that must stay free.",
                  status->memory_floor_bytes);
-    print_number("memory_growth_bytes", "gauge", "Memory that running jobs are expected to need.",
+    print_number("memory_growth_bytes", "gauge",
+                 "Memory that running jobs are still expected to need.",
                  status->memory_growth_bytes);
     print_number("memory_running_jobs", "gauge", "Running jobs of builds that report memory.",
                  status->memory_running);
@@ -197,7 +196,7 @@ print_users(const struct snapshot *snapshot)
                    offsetof(struct user, held));
     print_of_users(users, count, "user_reserved_tokens", "Tokens set aside for them.",
                    offsetof(struct user, reserved));
-    print_of_users(users, count, "user_waiting_clients", "Readers and pollers of a user.",
+    print_of_users(users, count, "user_waiting_clients", "Clients of a user that wait for a token.",
                    offsetof(struct user, waiting));
     print_of_users(users, count, "user_clients", "Clients of a user that use tokens.",
                    offsetof(struct user, clients));

@@ -49,7 +49,7 @@ print_totals(const struct steved_status *status)
     if (status->per_user_limit)
         printf(", at most %u by one user", status->per_user_limit);
     printf("\nfree       %6u\nheld       %6u\nreserved   %6u   set aside for clients that polled\n"
-           "waiting    %6u   readers and pollers whose turn has not come\n",
+           "waiting    %6u   clients that wait for a token\n",
            status->free, status->held, status->reserved, status->waiting);
     if (status->paused)
         printf("paused     %6u   of these wait because their build is paused\n", status->paused);
@@ -91,7 +91,7 @@ print_limits(const struct snapshot *snapshot)
         print_held_back(snapshot, STEVED_HELD_BACK_BY_MEMORY);
     }
     if (throttle->limits.load_centi > 0) {
-        printf("limit      %6.2f   of load, and it is %.2f", throttle->limits.load_centi / 100.0,
+        printf("limit      %6.2f   of load, which is now %.2f", throttle->limits.load_centi / 100.0,
                throttle->load_centi / 100.0);
         print_held_back(snapshot, STEVED_HELD_BACK_BY_LOAD);
     }

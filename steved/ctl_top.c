@@ -10,11 +10,14 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "libjobserver/environment.h"
@@ -24,6 +27,7 @@
 #include "libjobserver/program/usage.h"
 #include "libjobserver/server_events.h"
 #include "steved/snapshot.h"
+#include "steved/top_asker.h"
 #include "steved/top_labels.h"
 #include "steved/top_screen.h"
 
@@ -31,15 +35,15 @@
 #define TICK_S 1
 /* For clients whose memory is locked, at each drawing. */
 #define PATIENCE_MS 100
+/* For an answer of the server, before it is said that there is none. */
+#define ANSWER_PATIENCE_MS 1000
 /* Of events, before keys are looked at again. */
 #define PAGES_AT_ONCE 64
-
-static const int end_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
-#define END_SIGNALS (sizeof(end_signals) / sizeof(end_signals[0]))
 
 struct top {
     struct ctl_server *server;
     bool is_named; /* by the user */
+    struct top_asker asker;
     struct snapshot snapshot;
     struct top_build *builds;
     struct top_row *rows;
@@ -57,16 +61,18 @@ struct top {
     char message[200];
     int64_t drawn_ns;
 
-    bool is_gone; /* the server, which is looked for by `next` */
+    bool is_silent; /* the server, which has not answered yet */
+    bool is_gone;   /* the server, which is looked for by `next` */
     struct server_events next;
-    int error; /* what has ended us, or 0 */
+    int error;      /* what has ended us, or 0 */
+    int signals_fd; /* signalfd(2): what ends us */
     int ended_by;
 
     struct event_base *base;
-    struct event *input, *tick, *redraw, *events, *next_event, *resized;
-    struct event *ends[END_SIGNALS];
+    struct event *input, *tick, *redraw, *events, *next_event, *resized, *ending;
 };
 
+static void draw(struct top *top);
 static void refresh_all(struct top *top);
 
 static void
@@ -83,6 +89,124 @@ static void __attribute__((format(printf, 2, 3))) say(struct top *top, const cha
     va_start(arguments, format);
     vsnprintf(top->message, sizeof(top->message), format, arguments);
     va_end(arguments);
+}
+
+/* --- asking the server --- */
+
+static void
+die_by(int signal_number)
+{
+    sigset_t set;
+
+    signal(signal_number, SIG_DFL);
+    sigemptyset(&set);
+    sigaddset(&set, signal_number);
+    raise(signal_number);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
+/* What the thread has cannot be taken from it, so that nothing is left to be done. */
+static _Noreturn void
+leave(const struct top *top)
+{
+    top_screen_close();
+    if (top->ended_by)
+        die_by(top->ended_by);
+    _exit(EXIT_SUCCESS);
+}
+
+static int
+read_signal(const struct top *top)
+{
+    struct signalfd_siginfo info;
+
+    return read(top->signals_fd, &info, sizeof(info)) == sizeof(info) ? (int)info.ssi_signo : 0;
+}
+
+static void
+press_meanwhile(struct top *top)
+{
+    enum top_key key;
+
+    while ((key = top_screen_key()) != TOP_KEY_NONE) {
+        if (key == TOP_KEY_QUIT || key == TOP_KEY_END)
+            leave(top);
+        top->shows_help ^= key == TOP_KEY_HELP;
+    }
+    draw(top);
+}
+
+static void
+wait_for_answer(struct top *top)
+{
+    struct pollfd polled[] = {{.fd = top->asker.answer_fd, .events = POLLIN},
+                              {.fd = top->signals_fd, .events = POLLIN},
+                              {.fd = STDIN_FILENO, .events = POLLIN}};
+
+    if (poll(polled, 1, ANSWER_PATIENCE_MS) == 1)
+        return;
+    top->is_silent = true;
+    draw(top);
+    while (poll(polled, 3, -1) < 0 || !polled[0].revents) {
+        top->ended_by = read_signal(top);
+        if (top->ended_by)
+            leave(top);
+        press_meanwhile(top);
+    }
+    top->is_silent = false;
+}
+
+/* Until it answers, the user may do nothing but leave. */
+static int
+ask_server(struct top *top, top_question question, void *argument)
+{
+    top_asker_begin(&top->asker, question, top->server->client, argument, top->events != NULL);
+    wait_for_answer(top);
+    return top_asker_end(&top->asker);
+}
+
+static int
+begin_to_watch(struct client *client, void *argument)
+{
+    return client_watch(client);
+}
+
+static int
+take_events(struct client *client, void *page)
+{
+    return client_next_events(client, page);
+}
+
+static int
+take_snapshot(struct client *client, void *snapshot)
+{
+    return snapshot_take(client, snapshot);
+}
+
+static int
+ask_account(struct client *client, void *account)
+{
+    return client_account(client, account);
+}
+
+static int
+set_settings(struct client *client, void *settings)
+{
+    return client_set(client, settings);
+}
+
+struct search {
+    bool is_named;
+    struct client *found; /* NULL: none */
+};
+
+static int
+find_next(struct client *client, void *argument)
+{
+    struct search *search = argument;
+
+    search->found = environment_find_next(client_name(client), search->is_named);
+    return 0;
 }
 
 /* --- events of the server --- */
@@ -133,8 +257,9 @@ on_events(evutil_socket_t fd, short what, void *argument)
     struct client_events page;
     int more = 1;
 
+    eventfd_read(fd, &(eventfd_t){0});
     for (unsigned i = 0; i < PAGES_AT_ONCE && more == 1; i++) {
-        more = client_next_events(top->server->client, &page);
+        more = ask_server(top, take_events, &page);
         if (more >= 0)
             note_events(top, &page);
     }
@@ -156,10 +281,9 @@ free_event(struct event **event)
 static int
 watch_server(struct top *top)
 {
-    if (client_watch(top->server->client) < 0)
+    if (ask_server(top, begin_to_watch, NULL) < 0)
         return 0;
-    top->events = event_new(top->base, client_watch_fd(top->server->client), EV_READ | EV_PERSIST,
-                            on_events, top);
+    top->events = event_new(top->base, top->asker.events_fd, EV_READ | EV_PERSIST, on_events, top);
     return top->events && event_add(top->events, NULL) == 0 ? 0 : -ENOMEM;
 }
 
@@ -179,13 +303,15 @@ on_next(evutil_socket_t fd, short what, void *argument)
 {
     struct top *top = argument;
 
+    struct search search = {.is_named = top->is_named};
+
     server_events_drain(&top->next);
-    struct client *found = environment_find_next(client_name(top->server->client), top->is_named);
-    if (!found)
+    ask_server(top, find_next, &search);
+    if (!search.found)
         return;
     stop_search(top);
     client_close(top->server->client);
-    top->server->client = found;
+    top->server->client = search.found;
     top->is_gone = false;
     if (watch_server(top) < 0)
         fail(top, -ENOMEM);
@@ -289,9 +415,10 @@ describe_rows(struct top *top)
         row->text = text ? text : "";
         row->is_stopped = client->start_ticks != 0 && process_info(client->pid, &info) == 0 &&
                           info.start_ticks == client->start_ticks && info.state == 'T';
-        row->account = (struct steved_account){.account = client->account, .uid = client->uid};
-        row->has_memory = client_account(top->server->client, &row->account) == 0 &&
-                          row->account.flags & STEVED_ACCOUNT_HAS_MEMORY;
+        struct steved_account account = {.account = client->account, .uid = client->uid};
+        row->has_memory = ask_server(top, ask_account, &account) == 0 &&
+                          account.flags & STEVED_ACCOUNT_HAS_MEMORY;
+        row->account = account;
     }
     top_labels_sweep(&top->labels);
 }
@@ -318,6 +445,7 @@ draw(struct top *top)
         .first = top->first,
         .order = top->order,
         .shows_help = top->shows_help,
+        .is_silent = top->is_silent,
         .is_gone = top->is_gone,
         .message = top->message,
     };
@@ -331,7 +459,7 @@ static int
 ask(struct top *top)
 {
     struct snapshot now = {0};
-    int error = snapshot_take(top->server->client, &now);
+    int error = ask_server(top, take_snapshot, &now);
 
     if (error < 0) {
         snapshot_clear(&now);
@@ -375,14 +503,14 @@ tell_result(struct top *top, const char *what, int error)
 static void
 change_jobs(struct top *top, int by)
 {
-    const struct steved_settings wanted = {.named = STEVED_SET_JOBS,
-                                           .jobs = top->snapshot.status.jobs + (unsigned)by};
-    int error = client_set(top->server->client, &wanted);
+    struct steved_settings wanted = {.named = STEVED_SET_JOBS,
+                                     .jobs = top->snapshot.status.jobs + (unsigned)by};
+    int error = ask_server(top, set_settings, &wanted);
 
     if (error == 0)
         top->snapshot.status.jobs = wanted.jobs; /* the next key may have been typed already */
     else if (error == -EINVAL)
-        say(top, "set jobs=%u: out of its range", wanted.jobs);
+        say(top, "set jobs=%u: out of range", wanted.jobs);
     else
         tell_result(top, "set jobs", error);
 }
@@ -394,14 +522,12 @@ change_account(struct top *top, const char *what, struct steved_account wanted)
 
     wanted.account = top->account;
     wanted.uid = top->uid;
-    int error = client_account(top->server->client, &wanted);
+    int error = ask_server(top, ask_account, &wanted);
     if (error == 0) {
         build->weight = wanted.weight;
         build->is_paused = wanted.paused;
     } else if (error == -EPERM && wanted.named == STEVED_ACCOUNT_SET_PAUSE) {
-        say(top,
-            "%s: only root, the server's own user and (if it paused the build) the build's may",
-            what);
+        say(top, "%s: only root, the server's user and the build's (for its own pauses) may", what);
     } else {
         tell_result(top, what, error);
     }
@@ -511,12 +637,27 @@ on_resize(evutil_socket_t fd, short what, void *argument)
 }
 
 static void
-on_end(evutil_socket_t signal_number, short what, void *argument)
+on_end(evutil_socket_t fd, short what, void *argument)
 {
     struct top *top = argument;
 
-    top->ended_by = (int)signal_number;
+    top->ended_by = read_signal(top);
     event_base_loopbreak(top->base);
+}
+
+/* They come by a descriptor, which can be looked at while the server is asked. */
+static int
+open_signals(struct top *top)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    sigset_t set;
+
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+        sigaddset(&set, signals[i]);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    top->signals_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return top->signals_fd < 0 ? -errno : 0;
 }
 
 /* Before the screen is opened: ncurses leaves alone what is handled. */
@@ -524,22 +665,22 @@ static int
 open_events(struct top *top)
 {
     const struct timeval second = {.tv_sec = TICK_S};
-    bool is_ok = (top->base = event_base_new()) != NULL;
+    int error = open_signals(top);
 
-    if (!is_ok)
+    if (error < 0)
+        return error;
+    top->base = event_base_new();
+    if (!top->base)
         return -ENOMEM;
     top->tick = event_new(top->base, -1, EV_PERSIST, on_tick, top);
     top->redraw = evtimer_new(top->base, on_tick, top);
     top->input = event_new(top->base, STDIN_FILENO, EV_READ | EV_PERSIST, on_input, top);
     top->resized = evsignal_new(top->base, SIGWINCH, on_resize, top);
-    is_ok = top->tick && top->redraw && top->input && top->resized &&
-            event_add(top->tick, &second) == 0 && event_add(top->input, NULL) == 0 &&
-            event_add(top->resized, NULL) == 0;
-    for (size_t i = 0; i < END_SIGNALS && is_ok; i++) {
-        top->ends[i] = evsignal_new(top->base, end_signals[i], on_end, top);
-        is_ok = top->ends[i] && event_add(top->ends[i], NULL) == 0;
-    }
-    return is_ok ? watch_server(top) : -ENOMEM;
+    top->ending = event_new(top->base, top->signals_fd, EV_READ, on_end, top);
+    bool is_ok = top->tick && top->redraw && top->input && top->resized && top->ending &&
+                 event_add(top->tick, &second) == 0 && event_add(top->input, NULL) == 0 &&
+                 event_add(top->resized, NULL) == 0 && event_add(top->ending, NULL) == 0;
+    return is_ok ? 0 : -ENOMEM;
 }
 
 static void
@@ -551,14 +692,28 @@ close_events(struct top *top)
     free_event(&top->redraw);
     free_event(&top->input);
     free_event(&top->resized);
-    for (size_t i = 0; i < END_SIGNALS; i++)
-        free_event(&top->ends[i]);
+    free_event(&top->ending);
     if (top->base)
         event_base_free(top->base);
+    if (top->signals_fd >= 0)
+        close(top->signals_fd);
     snapshot_clear(&top->snapshot);
     top_labels_clear(&top->labels);
     free(top->builds);
     free(top->rows);
+}
+
+static void
+run(struct top *top)
+{
+    if (watch_server(top) < 0)
+        top->error = -ENOMEM;
+    else
+        refresh_all(top);
+    if (top->error == 0)
+        event_base_dispatch(top->base);
+    if (!top_asker_stop(&top->asker, ANSWER_PATIENCE_MS))
+        leave(top);
 }
 
 static int
@@ -568,9 +723,13 @@ show(struct top *top)
         message("top: the terminal cannot be used");
         return EXIT_FAILURE;
     }
-    refresh_all(top);
-    if (top->error == 0)
-        event_base_dispatch(top->base);
+    int error = top_asker_start(&top->asker);
+    if (error < 0) {
+        top_screen_close();
+        message("top: start a thread: %s", strerror(-error));
+        return EXIT_FAILURE;
+    }
+    run(top);
     top_screen_close();
     if (top->is_gone && client_is_jobwrap(top->server->client))
         message("top: %s has ended", client_name(top->server->client));
@@ -582,7 +741,8 @@ show(struct top *top)
 int
 ctl_top(struct ctl_server *server, int argc, char **argv)
 {
-    struct top top = {.server = server, .is_named = server->path != NULL, .next = {-1, -1, -1}};
+    struct top top = {
+        .server = server, .is_named = server->path != NULL, .next = {-1, -1, -1}, .signals_fd = -1};
 
     if (argc > 0) {
         message("top takes no argument, not '%s'", argv[argc - 1]);
@@ -601,9 +761,7 @@ ctl_top(struct ctl_server *server, int argc, char **argv)
     else
         message("top: %s", strerror(-error));
     close_events(&top);
-    if (top.ended_by) {
-        signal(top.ended_by, SIG_DFL);
-        raise(top.ended_by);
-    }
+    if (top.ended_by)
+        die_by(top.ended_by);
     return status;
 }

@@ -284,9 +284,9 @@ seconds_of(const struct steved_event *event)
 static void
 print_tokens(const struct steved_event *event)
 {
-    static const char *const granted[] = {"", "", ", which another has returned"};
-    static const char *const returned[] = {"", ", which has not reached it",
-                                           ", which another goes on with"};
+    static const char *const granted[] = {"", "", ", passed on by the client that held it"};
+    static const char *const returned[] = {"", ", because it was not delivered",
+                                           ", passed on to the client that had claimed it"};
     const unsigned status = (unsigned)event->status < 3 ? (unsigned)event->status : 0;
 
     if (event->count > 1)

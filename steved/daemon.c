@@ -82,7 +82,7 @@ daemon_prepare(struct daemon_start *daemon)
         return -errno;
     }
     if (chdir("/") < 0) {
-        message_errno(errno, "start: go to /");
+        message_errno(errno, "start: change to directory /");
         return -errno;
     }
     message_open_syslog();

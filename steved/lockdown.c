@@ -188,7 +188,7 @@ filter_system_calls(void)
     seccomp_release(filter);
     /* A kernel may be built without seccomp (User Mode Linux); the rest still holds. */
     if (error == -EINVAL || error == -ENOSYS || error == -EOPNOTSUPP) {
-        message("this kernel filters no system calls: serving without a filter");
+        message("this kernel cannot filter system calls: serving without a filter");
         return 0;
     }
     if (error < 0)

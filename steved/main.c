@@ -128,8 +128,8 @@ can_read_again(const struct program *program)
     if (!options->config || !program->identity.changes || geteuid() != 0 ||
         identity_can_read(&program->identity, options->config))
         return true;
-    message("--user '%s': this user cannot read %s, but must when a server has died", options->user,
-            options->config);
+    message("--user '%s': this user cannot read %s, which is read again if the server dies",
+            options->user, options->config);
     return false;
 }
 
@@ -317,7 +317,7 @@ check(const struct inherited *inherited)
 
     if (!what)
         return EXIT_SUCCESS;
-    message("check the state of the server that serves: %s", what);
+    message("check the state of the running server: %s", what);
     return EXIT_REFUSED;
 }
 

@@ -25,7 +25,7 @@ replay_greeting(struct session *session)
     session->is_taking_over = false;
     if (!session->is_refused && session->is_initialised)
         return 0;
-    message("take over: this version would agree with the kernel on other terms than the last "
+    message("take over: this version would negotiate other features with the kernel than the last "
             "server did");
     return -EINVAL;
 }
@@ -92,7 +92,8 @@ may_be_tried(const struct session *session, const struct fuse_in_header *request
 {
     if (tries <= TRIES_MAX)
         return true;
-    message("take over: %d servers have ended at the same request of process %d: it gets an error",
+    message("take over: %d servers have ended at the same request of process %d: that request gets "
+            "an error",
             (int)tries, (int)request->pid);
     answer_error_to(session, request, EIO);
     return false;

@@ -260,7 +260,7 @@ look_at_file(int fd, uint32_t file_size)
     if (head.version != STATE_VERSION)
         return "it was written by another version, whose states this one does not know";
     if (head.file_size != file_size || status.st_size != file_size)
-        return "it is not of the size that it should be";
+        return "it has the wrong size";
     return NULL;
 }
 
@@ -615,7 +615,7 @@ state_open(int fd, const char **what)
     *what = look_at_file(fd, state->file_size);
     bool is_in_use = !*what && !lock(fd);
     if (is_in_use)
-        *what = "a server that lives goes on with it";
+        *what = "a server that is still alive uses it";
     if (!*what && map(state) < 0)
         *what = "out of memory";
     if (!*what)

@@ -209,7 +209,7 @@ draw_totals(const struct top_view *view)
     if (status->unpaid)
         append(&line, ", %u unpaid", status->unpaid);
     append(&line, "  %s", view->server);
-    print_line(0, view->is_gone ? A_NORMAL : A_BOLD, "%s", line.text);
+    print_line(0, view->is_gone || view->is_silent ? A_NORMAL : A_BOLD, "%s", line.text);
 }
 
 static void
@@ -255,6 +255,8 @@ draw_memory(const struct top_view *view)
 
     if (view->is_gone)
         print_line(2, A_BOLD | color(COLOR_ALARM), "the server has ended; waiting for the next");
+    else if (view->is_silent)
+        print_line(2, A_BOLD | color(COLOR_ALARM), "the server does not answer; q quits");
     else if (status->memory_available_bytes)
         print_line(2, A_NORMAL,
                    "memory: %" PRIu64 " MiB available, %" PRIu64 " to stay free, %" PRIu64
@@ -503,6 +505,8 @@ top_screen_draw(const struct top_view *view)
     } else if (view->shows_help) {
         draw_help();
         draw_foot(view);
+    } else if (view->status->version == 0) { /* nothing has been told yet */
+        draw_memory(view);
     } else {
         draw_totals(view);
         draw_limits(view);

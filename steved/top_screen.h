@@ -29,7 +29,8 @@ struct top_view {
     size_t row_count, selected, first; /* first: that is shown; see top_screen_rows() */
     enum top_order order;
     bool shows_help;
-    bool is_gone;        /* what is shown is what was */
+    bool is_silent;      /* what is shown is what was: the server does not answer */
+    bool is_gone;        /* likewise: it has ended */
     const char *message; /* "": none */
 };
 

@@ -490,7 +490,7 @@ claim(struct restore *restore, struct pool_row *row)
     struct pool_holder *claimer = holder_of_row(restore, row);
     struct pool_holder *holder = find_holder(restore, &told->claimed_from);
     if (!holder)
-        return refuse(restore, row, "whose token it has claimed is missing");
+        return refuse(restore, row, "the holder of the token that it has claimed is missing");
     if (told->claim_ordinal == 0 || told->claim_ordinal > restore->told.next_ordinal)
         return refuse(restore, row, "the ordinal of its claim is out of range");
     if (pool_claim_is_circle(claimer, holder))

@@ -262,7 +262,9 @@ def _find_in_makeflags(variable: str, flags: str, wrapper_fifo: str) -> Named | 
         if named is None:
             return None
         if named.is_withheld:
-            raise JobserverError(f"the jobserver in {variable} is not for us")
+            raise JobserverError(
+                f"make did not pass on the jobserver in {variable} (it does for recipes with a '+')"
+            )
         if named.path is None:
             _check_inherited(named)
         return named
@@ -300,7 +302,8 @@ class Kind(enum.Enum):
 FIFO, SERVER, DEVICE = Kind.FIFO, Kind.SERVER, Kind.DEVICE
 
 PROTOCOL_VERSION = 1
-_STATUS = struct.Struct("=IiIIIIIIIIII6QI60x")
+_STATUS = struct.Struct("=IiIIIIIIIIII6QI40xI16x")
+STATUS_IS_PAUSED = 1
 _CLAIM = struct.Struct("=Ii24x")
 _IOC_READ = 2 << 30
 
@@ -337,6 +340,7 @@ class Status(NamedTuple):
     reclaimed: int
     lapsed: int
     recalled: int
+    flags: int  # STATUS_*
 
 
 def _ioctl(fd: int, request: int, size: int) -> bytes:
@@ -948,6 +952,11 @@ class Client:
         status = self.status()
         return None if status is None else max(status.waiting, status.recalled)
 
+    def is_paused(self) -> bool:
+        """Does it grant us nothing because our build is paused, here or at a server further up?"""
+        status = self.status()
+        return status is not None and status.flags & STATUS_IS_PAUSED != 0
+
     def _ask(self, request: int, operation: Operation, size: int) -> bytes:
         """The same of both kinds of server. OSError: it refuses, or has gone."""
         if self._control is not None:
@@ -1023,3 +1032,69 @@ def implicit_may_come(client: Client, policy: str) -> bool:
     as well: the client is readable when either has come. Ask client.claim_implicit() again before a
     token is tried for. See implicit.h."""
     return policy == "auto" and client.kind is SERVER
+
+
+# --- a build that is paused ---
+
+# As jobwrap does while it waits for its first token: most waits are short, and nobody is woken when
+# a pause begins.
+PAUSE_PATIENCE_S = 1.0
+PAUSE_LOOK_AGAIN_S = 5.0
+
+
+class PauseNotice:
+    """Tells the user of a program that waits for tokens that its build is paused: once a pause.
+    While it waits, it calls look() again when left_s() have passed.
+
+    Where several processes of one build wait, the one tells that has the lock (flock(2)) of
+    `lock_fd`, which each of them has opened for itself."""
+
+    def __init__(self, client: Client, say: Callable[[str], None], lock_fd: int = -1) -> None:
+        self.client = client
+        self.say = say
+        self.lock_fd = lock_fd
+        self.has_told = False
+        self.look_at = 0.0
+
+    def begin(self) -> None:
+        """A wait begins."""
+        self._forget_what_is_over()
+        self.look_at = time.monotonic() + PAUSE_PATIENCE_S
+
+    def left_s(self) -> float | None:
+        """None: this jobserver pauses no build."""
+        if self.client.kind is not SERVER:
+            return None
+        return max(0.0, self.look_at - time.monotonic())
+
+    def look(self) -> None:
+        if time.monotonic() < self.look_at:
+            return
+        self.look_at = time.monotonic() + PAUSE_LOOK_AGAIN_S
+        self._forget_what_is_over()
+        if not self.has_told and self.client.is_paused() and self._is_ours_to_tell():
+            self.has_told = True
+            self.say(
+                f"waiting for a token from {self.client.name}, which grants none because this build"
+                " is paused (see stevectl continue)"
+            )
+
+    def end(self) -> None:
+        """What was waited for has come, in a pause as well: then it is the implicit slot."""
+        self._forget_what_is_over()
+
+    def _is_ours_to_tell(self) -> bool:
+        if self.lock_fd < 0:
+            return True
+        try:
+            fcntl.flock(self.lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+    def _forget_what_is_over(self) -> None:
+        if not self.has_told or self.client.is_paused():
+            return
+        self.has_told = False
+        if self.lock_fd >= 0:
+            fcntl.flock(self.lock_fd, fcntl.LOCK_UN)

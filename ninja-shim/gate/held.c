@@ -27,7 +27,7 @@ on_timer(evutil_socket_t fd, short what, void *argument)
     pid_t pid = find_holder(gate);
 
     if (pid > 0 && process_command(pid, command, sizeof(command)) == 0)
-        message("the gate stays open as long as '%s' (pid %d) runs", command, (int)pid);
+        message("the gate keeps running as long as '%s' (pid %d) runs", command, (int)pid);
     message_end();
 }
 

@@ -75,7 +75,7 @@ find_jobserver(struct jobgate *jobgate)
     }
     const char *reason = error ? error : strerror(-result);
     if (!error && result != -ENOMEM && jobgate->jobserver.is_from_environment)
-        reason = "the jobserver in MAKEFLAGS is not for us";
+        reason = ENVIRONMENT_WITHHELD;
     message("%s; nothing is run", reason);
     exit(EXIT_OURS);
 }

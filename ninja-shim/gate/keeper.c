@@ -154,7 +154,7 @@ await_end(int sidecar_pidfd)
     while ((ready = poll(&polled, 1, LOOK_MS)) == 0 || (ready < 0 && errno == EINTR)) {
         if (!continue_sidecar(sidecar) || is_said)
             continue;
-        message("the gate (pid %d) has been stopped, and is continued", (int)sidecar);
+        message("the gate (pid %d) was stopped; continuing it", (int)sidecar);
         is_said = true;
     }
 }

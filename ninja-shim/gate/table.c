@@ -9,7 +9,7 @@
 _Noreturn void
 table_out_of_memory(void)
 {
-    message("hold jobs back: out of memory; all are ended");
+    message("hold jobs back: out of memory; ending all of them");
     _exit(EXIT_FAILURE);
 }
 

@@ -214,7 +214,7 @@ become_building(struct shim *shim)
         become_real(shim, shim->argv);
     int result = environment_find_inherited(&jobserver, &error);
     if (result < 0 && !shim->build.has_jobs) {
-        message("%s; using -j1", error ? error : "the jobserver in MAKEFLAGS is not for us");
+        message("%s; using -j1", error ? error : ENVIRONMENT_WITHHELD);
         become_real(shim, with_jobs(shim, 1));
     }
     free(error);

@@ -126,10 +126,7 @@ open_jobserver(struct shim *shim)
     int result = environment_find_inherited(&shim->jobserver, &error);
 
     if (result < 0 && !shim->options.has_jobs) {
-        const char *why = result == -ENOMEM
-                              ? strerror(ENOMEM)
-                              : "the jobserver in MAKEFLAGS is not for us (make gives it to "
-                                "recipes with a '+')";
+        const char *why = result == -ENOMEM ? strerror(ENOMEM) : ENVIRONMENT_WITHHELD;
         message("%s; using -j1", error ? error : why);
         become_real_with_jobs(shim, 1);
     }

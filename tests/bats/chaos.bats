@@ -17,7 +17,7 @@ load ../lib/bash/pytest
     export VENV_NEWEST
     # A leak checker is a process of its own; who has started one that is killed spins for ever.
     without_leak_checker
-    for seed in 125230 196367 224613 314426 369317 410895 419834 534646 549904; do
+    for seed in 125230 196367 224613 314426 369317 410895 419834 534646 549904 944372; do
         seeds+=(--seed "$seed")
     done
     timeout 150 "$LIB/../chaos/chaos" --verbose "${seeds[@]}" --seconds "${CHAOS_SECONDS:-25}"

@@ -174,7 +174,7 @@ joined() {
     joined 'until [ -e began ]; do sleep 0.01; done; "$JOBWRAP" -- echo done' \
         '"$JOBWRAP" -- sh -c ": >began; cat"'
     [ "$(grep -c jobwrap: said)" = 1 ]
-    grep -qE ' sh -c : >began; cat .*\(pid [0-9]+\) has the slot of this pipeline, and reads what is written here: if it waits for that, neither goes on before a token is free$' said
+    grep -qE ' sh -c : >began; cat .*\(pid [0-9]+\) uses the slot of this pipeline and reads what this command will write: if it waits for that, neither continues until a token is free$' said
     "$STEVECTL" --server "$SERVER" set jobs=2
     status_of "$spawned"
     [ "$status" = 0 ]
@@ -184,7 +184,7 @@ joined() {
 @test 'A of A | B has the only claim, and has filled the pipe: B says so' {
     joined '"$JOBWRAP" -- sh -c ": >began; head -c 100000 /dev/zero"' \
         'until [ -e began ]; do sleep 0.01; done; "$JOBWRAP" -- wc -c'
-    grep -qE '\(pid [0-9]+\) has the slot of this pipeline, and has filled the pipe that is read here: if it' said
+    grep -qE '\(pid [0-9]+\) uses the slot of this pipeline and has filled the pipe that this command will read: if it' said
     "$STEVECTL" --server "$SERVER" set jobs=2
     status_of "$spawned"
     [ "$status" = 0 ]

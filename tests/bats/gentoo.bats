@@ -536,7 +536,7 @@ END
     run -0 phase setup 'EBUILD_PHASE=compile; source "$HOOK"; echo "[${MAKEFLAGS-none}]"' \
         MERGE_TYPE=source MAKEFLAGS='-j4 --jobserver-auth=fifo:/nowhere/fifo'
     [ "$output" = 'ewarn: jobserver /nowhere/fifo: there is no such file;
-ewarn: the package is built without.
+ewarn: the package is built without it.
 []' ]
     run -0 phase setup 'echo "[${MAKEFLAGS-none}]"' MERGE_TYPE=binary \
         MAKEFLAGS='--jobserver-auth=fifo:/nowhere/fifo'

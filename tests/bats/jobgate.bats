@@ -462,13 +462,13 @@ forking_and_killed() {
     for gate in ptrace seccomp; do
         said=$("$JOBGATE" --gate=$gate --jobs-of=waf -- \
             sh -c 'setsid sleep 60 <&- >&- 2>&- & echo $! >daemon' 2>&1)
-        [ "$said" = "jobgate: the gate stays open as long as 'sleep 60' (pid $(cat daemon)) runs" ]
+        [ "$said" = "jobgate: the gate keeps running as long as 'sleep 60' (pid $(cat daemon)) runs" ]
         kill "$(cat daemon)"
         all_is_well
         # A job that it has left behind.
         said=$("$JOBGATE" --gate=$gate --jobs-of=bash -- \
             bash -c 'sleep 60 <&- >&- 2>&- & echo $! >daemon' 2>&1)
-        [ "$said" = "jobgate: the gate stays open as long as 'sleep 60' (pid $(cat daemon)) runs" ]
+        [ "$said" = "jobgate: the gate keeps running as long as 'sleep 60' (pid $(cat daemon)) runs" ]
         kill "$(cat daemon)"
         all_is_well
         # Nothing does.
@@ -565,7 +565,7 @@ ended_with() {
     timeout 10 sh -c 'echo >go'
     status_of "$spawned"
     [ "$status" = 0 ]
-    [ "$(cat said)" = "jobgate: the gate (pid $gate) has been stopped, and is continued" ]
+    [ "$(cat said)" = "jobgate: the gate (pid $gate) was stopped; continuing it" ]
     all_is_well
 }
 

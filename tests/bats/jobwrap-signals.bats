@@ -144,7 +144,7 @@ is_stopped() {
     timeout 30 sh -c 'echo >go'
     status_of "$spawned"
     [ "$status" = 4 ]
-    [ "$(cat said)" = "jobwrap: the keeper (pid $keeper) has been stopped, and is continued" ]
+    [ "$(cat said)" = "jobwrap: the keeper (pid $keeper) was stopped; continuing it" ]
     wait_for 10 fifo_has "$PARENT" 3
 }
 

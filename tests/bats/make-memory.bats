@@ -150,7 +150,7 @@ END
 
 # heavy_pair MS: the first is the oldest for certain; the second is put off.
 heavy_pair() {
-    jobs Makefile begun '-DMS=200' first "-DMIB=150 -DMS=500 -DHOLD_MS=$1" second "-DMIB=150 -DMS=800 -DHOLD_MS=$1"
+    jobs Makefile begun '-DMS=200' first "-DMIB=150 -DMS=1000 -DHOLD_MS=$1" second "-DMIB=150 -DMS=1600 -DHOLD_MS=$1"
     echo 'second.o: begun.o' >>Makefile
 }
 
@@ -166,6 +166,7 @@ heavy_pair() {
         [ "$signal" = INT ] || kill -TERM "$make"
         [ "$signal" = TERM ] || kill -INT -- "-$make"
         status_of "$spawned"
+        echo "$signal: status $status: $(cat said)"
         [ "$status" = "$code" ]
         [ "$(grep -c "^make: .*first.o\] $word" said)" = 1 ]
         [ "$(grep -c "^make: .*second.o\] $word" said)" = 1 ]

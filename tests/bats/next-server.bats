@@ -52,7 +52,7 @@ lives() {
     build=$spawned
     wait_for 10 lives 3 one
     kill_steved
-    wait_for 10 says 'going on with what was lent'
+    wait_for 10 says 'going on with the tokens borrowed so far'
     # A job that ends is followed by another.
     let_end 1
     wait_for 10 has_stamps 5
@@ -139,7 +139,7 @@ come_to_share() {
         build=$spawned
         wait_for 10 lives 2 one
         stop "$STEVED_PID"
-        wait_for 10 says 'going on with what was lent'
+        wait_for 10 says 'going on with the tokens borrowed so far'
         serve --jobs 2
         wait_for 10 steved_has held 2
         [ $victim = jobwrap ] && pid=$build || pid=$(pgrep -P "$build" -x jobwrap-keeper)
@@ -167,7 +167,7 @@ come_to_share() {
     kill -s KILL "$(pgrep -P "$build" -x jobwrap-keeper)"
     wait_for 10 says 'going on without it'
     stop "$STEVED_PID"
-    wait_for 10 says 'going on with what was lent'
+    wait_for 10 says 'going on with the tokens borrowed so far'
     serve --jobs 2
     wait_for 10 steved_has held 2
     let_end 60
@@ -182,7 +182,7 @@ come_to_share() {
     build=$spawned
     wait_for 10 lives 2 one
     stop "$STEVED_PID"
-    wait_for 10 says 'going on with what was lent'
+    wait_for 10 says 'going on with the tokens borrowed so far'
     SERVER=$MOUNT/jobserver
     serve --jobs 2
     spawn "$STEVED" --mount "${named%/*}" --jobs 2

@@ -318,7 +318,7 @@ EOF
         jobserver 1
         run -1 sh -c 'ulimit -n "$1"; exec 3>&-; exec timeout 60 "$2" -C "$3" -j16 -k0' sh \
             "$limit" "$SHIM" "$WORK/build"
-        [[ $output == *'ninja-shim: hold back process '*': Too many open files; it is ended'* ]]
+        [[ $output == *'ninja-shim: hold back process '*': Too many open files; killing it'* ]]
         [ ! -e log ] || "$CONCURRENCY" --expect-max 2 log
         wait_for 10 tokens_are 1
     done

@@ -105,6 +105,26 @@ all_at_once() {
     wait_for 10 steved_has free 2
 }
 
+@test 'a pause is told to the user of an emerge that waits, once, and it goes on' {
+    start_steved --jobs 1
+    # Not this shell: it would pay for the job of what it starts.
+    spawn bash -c 'exec 3<>"$0"; read -r -N 1 -u 3; exec sleep 60' "$SERVER"
+    local holder=$spawned
+    wait_for 10 steved_has held 1
+    MAKEFLAGS="--jobserver-auth=fifo:$SERVER" STANDIN_SECONDS=0.1 spawn "$SHIM" --jobs=2 p01 p02 2>said
+    wait_for 20 steved_has waiting 1
+    "$STEVECTL" --server "$SERVER" pause "$spawned"
+    wait_for 20 grep -q paused said
+    stop "$holder"
+    wait_for 10 steved_has free 1
+    [ ! -e "$LOG" ]
+    "$STEVECTL" --server "$SERVER" continue "$spawned"
+    status_of "$spawned"
+    [ "$status" = 0 ]
+    exactly 1 4
+    [ "$(cat said)" = "emerge-shim: waiting for a token from fifo:$SERVER, which grants none because this build is paused (see stevectl continue)" ]
+}
+
 @test 'below jobwrap a plain emerge is the shim; one job uses its slot, with the others never above' {
     "$JOBWRAP" -j 3 --style=fifo -- emerge --jobs=8 p01 p02 p03 p04 p05 p06 3>&-
     exactly 3 12
@@ -155,7 +175,7 @@ by_descriptors() {
     for make in make "$MAKE441"; do
         # shellcheck disable=SC2046 # one word or none
         run -0 --separate-stderr "$make" -j3 $(by_descriptors "$make" | tr -d '\n') -f recipe.mk
-        [[ $stderr == 'emerge-shim: builds cannot use the jobserver '+([0-9]),+([0-9])': only its path '* ]]
+        [[ $stderr == 'emerge-shim: builds cannot use the jobserver '+([0-9]),+([0-9])': Portage does not pass descriptors on '* ]]
         [ "${#stderr_lines[@]}" = 1 ]
         exactly 3 12
         rm "$LOG"
@@ -249,7 +269,7 @@ by_descriptors() {
     configured_fifo 3
     export STANDIN_LACKS=terminate
     STANDIN_SECONDS=1 run -0 --separate-stderr emerge_all
-    [[ $stderr == 'emerge-shim: this Portage (0.stand-in) is not known to it: no terminate; continuing'* ]]
+    [[ $stderr == 'emerge-shim: this Portage (0.stand-in) is not supported: it has no terminate; continuing'* ]]
     all_at_once
     rm "$LOG"
     run -1 --separate-stderr "$JOBSERVER_EMERGE" --strict --jobs=8 p01

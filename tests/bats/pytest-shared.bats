@@ -98,6 +98,50 @@ wrapped_run() {
     steved_is_whole
 }
 
+# --- a build that is paused ---
+
+BECAUSE_OF_A_PAUSE='which grants none because this build is paused (see stevectl continue)'
+
+@test 'steved: a pause is told to the user of a run that waits' {
+    suite many
+    below_steved 1
+    # Not this shell: it would pay for the job of what it starts.
+    spawn bash -c 'exec 3<>"$0"; read -r -N 1 -u 3; exec sleep 60' "$SERVER"
+    local holder=$spawned
+    wait_for 10 steved_has held 1
+    pytest_spawn
+    wait_for 20 steved_has waiting 1
+    "$STEVECTL" --server "$SERVER" pause "$(pgrep -g "$spawned" -x pytest)"
+    wait_for 20 grep -q paused said
+    "$STEVECTL" --server "$SERVER" continue "$(pgrep -g "$spawned" -x pytest)"
+    kill "$holder"
+    spawned_status
+    [ "$status" = 0 ]
+    [ "$(grep -cxF "jobserver: waiting for a token from fifo:$SERVER, $BECAUSE_OF_A_PAUSE" said)" = 1 ]
+}
+
+@test 'below a jobwrap that is paused: of all workers that wait one says so' {
+    suite many {a..d}
+    start_steved --jobs 6
+    local pool=$SERVER
+    mkfifo start
+    # In its own session: it is no part of what starts it.
+    spawn setsid "$JOBWRAP" --parent="$SERVER" --style=fifo -- sh -c ': >begun; read -r _ <start
+        HANG="a.0 b.0 c.0 d.0" exec "$0" -p no:cacheprovider -n 4' "$PYTEST" >said 2>&1
+    wait_for 20 test -e begun
+    "$STEVECTL" --server "$pool" pause "$spawned"
+    # That of its implicit slot.
+    wait_for 20 steved_has held 1
+    echo >start
+    wait_for 30 grep -q paused said
+    "$STEVECTL" --server "$pool" continue "$spawned"
+    : >go
+    status_of "$spawned" 60
+    cat said
+    [ "$status" = 0 ]
+    [ "$(grep -c "^jobserver: waiting for a token from fifo:.*, $BECAUSE_OF_A_PAUSE\$" said)" = 1 ]
+}
+
 # shares LOG...: of the jobs' time, from when all of these builds run until the first has ended, in percent.
 shares() {
     python3 - "$@" <<'END'

@@ -87,7 +87,7 @@ says_why() {
     [[ $output == *-j3* && $stderr = '' ]]
     run -0 --separate-stderr "$@" jobwrap -v -j3 -- true
     echo "$stderr"
-    [[ $stderr == *"jobwrap: no steved is started: $reason"* || $reason == - ]]
+    [[ $stderr == *"jobwrap: not starting a steved: $reason"* || $reason == - ]]
     [[ $stderr == *'this is a pool of its own, for 3 jobs' ]]
     [ "$(mounts)" = 0 ]
 }
@@ -252,9 +252,9 @@ with_idle_timeout() {
     says_why 'XDG_RUNTIME_DIR is not set' as_user $FIRST env -u XDG_RUNTIME_DIR
     says_why 'XDG_RUNTIME_DIR is not set' as_user $FIRST env XDG_RUNTIME_DIR=run
     says_why 'XDG_RUNTIME_DIR is not a directory' as_user $FIRST env XDG_RUNTIME_DIR="$OTHER/missing"
-    says_why 'XDG_RUNTIME_DIR is not this user'\''s alone' as_user $FIRST env XDG_RUNTIME_DIR=/tmp
+    says_why 'XDG_RUNTIME_DIR does not belong to this user alone' as_user $FIRST env XDG_RUNTIME_DIR=/tmp
     as_user $FIRST chmod 770 "$OTHER/run-$FIRST"
-    says_why 'XDG_RUNTIME_DIR is not this user'\''s alone' as_user $FIRST
+    says_why 'XDG_RUNTIME_DIR does not belong to this user alone' as_user $FIRST
     as_user $FIRST chmod 500 "$OTHER/run-$FIRST"
     says_why - as_user $FIRST
     [[ $stderr == *"steved: mount $OTHER/run-$FIRST/steve: Permission denied"* ]]
@@ -303,5 +303,5 @@ with_mount() {
     printf '#!/bin/sh\nexec sleep 100\n' >"$OTHER/bin/steved"
     chmod 755 "$OTHER/bin/steved"
     run -0 --separate-stderr as_user $FIRST jobwrap -v -- true
-    [[ $stderr == *'no steved is started: it was not ready in time'* ]]
+    [[ $stderr == *'not starting a steved: it was not ready in time'* ]]
 }

@@ -25,12 +25,13 @@ in_tmux() {
 }
 
 # on_screen COLUMNS ROWS COMMAND...: its status and whether the terminal is what it was before are shown after it.
+# ^C ends only the command.
 on_screen() {
     local columns=$1 rows=$2
     shift 2
     in_tmux new-session -d -s top -x "$columns" -y "$rows" \
-        bash -c 'before=$(stty -g); echo before; "$@"; echo "status $?"
-        [ "$before" = "$(stty -g)" ] && echo sane; exec sleep 60' - "$@"
+        bash -c 'trap : INT; before=$(stty -g); echo before; "$@"; status=$?
+        [ "$before" != "$(stty -g)" ] || echo sane; echo "status $status"; exec sleep 60' - "$@"
 }
 
 # start_top COLUMNS ROWS [VARIABLE=VALUE...]
@@ -132,7 +133,7 @@ hold() {
     wait_for 10 shows 'sort \(by waiting\)'
     # What cannot be is said, and nothing has changed.
     for _ in 1 2 3 4 5; do press -; done
-    wait_for 10 shows '^set jobs=0: out of its range'
+    wait_for 10 shows '^set jobs=0: out of range'
     [ "$(steved_get jobs)" = 1 ]
     press q
     wait_for 10 shows '^status 0'
@@ -227,6 +228,51 @@ hold() {
     wait_for 10 steved_has held 1
     hold
     wait_for 10 shows "^ +$BASHPID +2 "
+}
+
+# is_left_silent SERVER_PID KEY STATUS: of what start_top has begun.
+is_left_silent() {
+    wait_for 20 shows '^4 jobs'
+    kill -s STOP "$1"
+    wait_for 20 shows '^the server does not answer; q quits'
+    press "$2"
+    wait_for 20 shows "^status $3"
+    shows '^sane'
+    kill -s CONT "$1"
+    in_tmux kill-session -t top
+}
+
+@test 'a server that is stopped: top says so, goes on with it, and can be left at any time' {
+    local server
+    start_steved --jobs 4
+    hold
+    server=$(steved_get pid)
+    start_top 80 24
+    wait_for 20 shows "^ +$BASHPID +1 "
+    kill -s STOP "$server"
+    wait_for 20 shows '^the server does not answer'
+    press '?'
+    wait_for 20 shows 'pause it, or continue it'
+    press h
+    shows "^ +$BASHPID +1 "
+    kill -s CONT "$server"
+    hold
+    wait_for 20 shows "^ +$BASHPID +2 "
+    run ! shows 'does not answer'
+    is_left_silent "$server" q 0
+    start_top 80 24
+    is_left_silent "$server" C-c 130
+}
+
+@test 'a jobwrap that is stopped: likewise' {
+    local SERVER
+    spawn "$JOBWRAP" -j4 --parent=none --style=fifo -- sh -c 'echo "$JOBWRAP_FIFO" >server.new; mv server.new server; exec sleep 60'
+    wait_for 10 test -e server
+    SERVER=$(cat server)
+    start_top 80 24
+    is_left_silent "$spawned" q 0
+    start_top 80 24
+    is_left_silent "$spawned" C-c 130
 }
 
 @test 'at a jobwrap: its builds, and it ends with it' {

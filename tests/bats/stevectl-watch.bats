@@ -130,6 +130,27 @@ END
     [ "$status" = 143 ]
 }
 
+@test 'a signal ends all that asks, while the server is stopped, too' {
+    local command pid server
+    start_steved --jobs 1
+    server=$(steved_get pid)
+    watch json "$SERVER" --json
+    spawn "$STEVECTL" --server "$SERVER" status -w >table
+    wait_for 20 test -s table
+    kill -s STOP "$server"
+    for command in status metrics 'get jobs' 'weight 1 50'; do
+        # shellcheck disable=SC2086 # words
+        spawn "$STEVECTL" --server "$SERVER" $command
+        wait_for 20 grep -q stevectl "/proc/$spawned/comm"
+    done
+    for pid in "${SPAWNED[@]: -6}"; do
+        kill -s TERM "$pid"
+        status_of "$pid"
+        [ "$status" = 143 ]
+    done
+    kill -s CONT "$server"
+}
+
 @test 'a jobwrap: who holds its tokens, and its end' {
     mkfifo gate
     spawn "$JOBWRAP" -j 2 --parent=none -- bash -c 'echo "$JOBWRAP_FIFO" >fifo && read -r _ <gate &&

@@ -27,7 +27,7 @@ load ../lib/bash/steved
             "$BATS_TEST_TMPDIR/hold"
     done
     wait_for 20 steved_has held 30
-    [ "$(steved_log)" = "$(steved_log | grep 'watch process [0-9]*: its tokens belong to its descriptor: Too many open files$')" ]
+    [ "$(steved_log)" = "$(steved_log | grep 'watch process [0-9]*: Too many open files; its tokens belong to the open file description instead$')" ]
     # By its own death, or by the last close of what it has opened.
     kill -KILL "${SPAWNED[@]:1}"
     wait_for 10 steved_has free 30

@@ -199,7 +199,7 @@ END
     # Nothing to show.
     "$JOBWRAP" -j2 --parent=none --report=r.html true
     run -0 page r.html
-    [[ $output == *'No job stood at a gate.'* && $output == *'No gate has reported memory.'* ]]
+    [[ $output == *'No gate has reported jobs.'* && $output == *'No gate has reported memory.'* ]]
 }
 
 @test 'hostile names are text, in the page and in the trace' {

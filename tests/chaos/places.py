@@ -42,6 +42,11 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.002)
 
 
+def has_ended(pid: int) -> bool:
+    process = read_process(pid)
+    return process is None or process.state == "Z"
+
+
 def set_at(place: Steved | Jobwrap, server: str, setting: str) -> None:
     command = [place.programs.stevectl, "--server", server, "set", setting]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
@@ -72,14 +77,12 @@ class Steved:
         self.mount.mkdir()
         command = [self.programs.steved, "--mount", str(self.mount), "--jobs", str(self.jobs)]
         self.guardian = start(command, self.said)
-        wait_until(lambda: os.path.exists(self.file) or self.has_ended(), "steved starts")
-        if self.has_ended():
+        wait_until(
+            lambda: os.path.exists(self.file) or has_ended(self.guardian), "steved starts"
+        )
+        if has_ended(self.guardian):
             raise Failure("steved does not start")
         self.fd = open_file(self.file)
-
-    def has_ended(self) -> bool:
-        process = read_process(self.guardian)
-        return process is None or process.state == "Z"
 
     def launch(self, launch: Launch) -> int:
         launch.file = self.file
@@ -159,8 +162,13 @@ class Jobwrap:
 
     def set(self, setting: str) -> None:
         is_steveds = setting.startswith(("per-process-limit", "per-user-limit"))
-        if (self.directory / "fifo").exists() and not is_steveds:
+        if not (self.directory / "fifo").exists() or is_steveds:
+            return
+        try:
             set_at(self, (self.directory / "fifo").read_text(), setting)
+        except Failure as failure:
+            # It ends with its builds, at any moment.
+            wait_until(lambda: has_ended(self.pid), f"{failure}; jobwrap ends")
 
     def check_whole(self) -> None:
         missing = self.directory / "missing"

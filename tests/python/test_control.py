@@ -100,7 +100,7 @@ class Server:
             self.tokens -= granted
             return granted, b""
         if operation == Operation.STATUS:
-            return 0, STATUS.pack(1, 0, 7, self.tokens, *[0] * 15)
+            return 0, STATUS.pack(1, 0, 7, self.tokens, *[0] * 16)
         if operation == Operation.CLAIM_IMPLICIT:
             return 0, CLAIM.pack(self.is_paid, 0)
         return -22, b""

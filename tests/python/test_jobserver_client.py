@@ -9,14 +9,16 @@ import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jobserver_client
 import pytest
 from jobserver_client import (
     Client,
     JobserverError,
+    Kind,
     Named,
+    PauseNotice,
     find,
     implicit_is_paid,
     jobs_in_makeflags,
@@ -168,7 +170,7 @@ def test_descriptors_of_something_else(pipe: tuple[int, int]) -> None:
 
 def test_withheld() -> None:
     flags = {"MAKEFLAGS": " -j4 --jobserver-auth=3,4 --jobserver-auth=-2,-2"}
-    with pytest.raises(JobserverError, match="the jobserver in MAKEFLAGS is not for us"):
+    with pytest.raises(JobserverError, match="did not pass on the jobserver in MAKEFLAGS"):
         find(flags)
     assert find({**flags, "JOBWRAP_FIFO": "/w"}) == Named("/w", from_environment=True)
 
@@ -308,3 +310,105 @@ def test_implicit(fifo: Path) -> None:
     with pytest.raises(ValueError, match="'maybe' is not auto, inherit or acquire"):
         implicit_is_paid(client, "maybe", from_environment=True)
     client.close()
+
+
+# --- a build that is paused ---
+
+
+class PausingClient:
+    name = "it"
+    kind = Kind.SERVER
+
+    def __init__(self) -> None:
+        self.paused = False
+        self.asked = 0
+
+    def is_paused(self) -> bool:
+        self.asked += 1
+        return self.paused
+
+
+class Waiting:
+    """Processes of one build, and a clock that stands."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.client = PausingClient()
+        self.said: list[str] = []
+        self.now = 100.0
+        monkeypatch.setattr("time.monotonic", lambda: self.now)
+
+    def process(self, lock_fd: int = -1) -> PauseNotice:
+        notice = PauseNotice(cast("Client", cast("Any", self.client)), self.said.append, lock_fd)
+        notice.begin()
+        return notice
+
+    def look(self, *notices: PauseNotice) -> int:
+        """As soon as it is due: how often it has been said by then."""
+        self.now += max(notice.left_s() or 0 for notice in notices)
+        for notice in notices:
+            notice.look()
+        return len(self.said)
+
+
+@pytest.fixture
+def waiting(monkeypatch: pytest.MonkeyPatch) -> Waiting:
+    return Waiting(monkeypatch)
+
+
+def test_a_pause_is_told_once_and_the_next_one_again(waiting: Waiting) -> None:
+    notice = waiting.process()
+    assert waiting.look(notice) == 0
+    waiting.client.paused = True
+    assert [waiting.look(notice) for _ in range(3)] == [1, 1, 1]
+    assert waiting.said[0] == (
+        "waiting for a token from it, which grants none because this build is paused"
+        " (see stevectl continue)"
+    )
+    waiting.client.paused = False
+    assert waiting.look(notice) == 1
+    waiting.client.paused = True
+    assert waiting.look(notice) == 2
+
+
+def test_a_pause_that_begins_after_a_token_is_another_one(waiting: Waiting) -> None:
+    notice = waiting.process()
+    waiting.client.paused = True
+    assert waiting.look(notice) == 1
+    # What came was the implicit slot.
+    notice.end()
+    notice.begin()
+    assert waiting.look(notice) == 1
+    waiting.client.paused = False
+    notice.end()
+    waiting.client.paused = True
+    notice.begin()
+    assert waiting.look(notice) == 2
+
+
+def test_of_a_short_wait_nothing_is_asked(waiting: Waiting) -> None:
+    notice = waiting.process()
+    waiting.client.paused = True
+    waiting.now += 0.9
+    notice.look()
+    notice.end()
+    assert (waiting.client.asked, waiting.said) == (0, [])
+
+
+def test_of_several_processes_one_tells(waiting: Waiting, fifo: Path) -> None:
+    fds = [os.open(fifo, os.O_RDWR) for _ in range(2)]
+    first, second = (waiting.process(fd) for fd in fds)
+    waiting.client.paused = True
+    assert [waiting.look(first, second) for _ in range(2)] == [1, 1]
+    waiting.client.paused = False
+    first.end()
+    assert waiting.look(second) == 1
+    waiting.client.paused = True
+    # The first does not wait any more.
+    assert [waiting.look(second) for _ in range(2)] == [2, 2]
+    for fd in fds:
+        os.close(fd)
+
+
+def test_only_a_server_pauses(waiting: Waiting) -> None:
+    waiting.client.kind = Kind.FIFO
+    assert waiting.process().left_s() is None

@@ -52,7 +52,7 @@ def node_called(name: str, popen: bool = True, via: str | None = None) -> Any:  
 def start_worker(run: Controller, name: str) -> Holder:
     node = node_called(name)
     run.pytest_configure_node(node)
-    return open_holder_of_worker(node.workerinput["jobserver"])
+    return open_holder_of_worker(node.workerinput["jobserver"], print)
 
 
 def dies(run: Controller, name: str, error: object | None = "crashed") -> None:
@@ -181,7 +181,7 @@ def test_a_dead_worker_counts_until_it_was_seen_to_be_dead(f: Fixture) -> None:
 def test_alone_it_runs_on_the_slot_that_is_paid_for(f: Fixture, is_paid: bool, left: int) -> None:
     f.fifo.put(b"+")
     run = Run(f.client(), f.named, is_paid)
-    holder = open_holder_alone(run)
+    holder = open_holder_alone(run, print)
     holder.hold()
     assert f.free() == left
     assert run.add_up().highest == 1

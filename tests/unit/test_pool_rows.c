@@ -722,7 +722,7 @@ test_claim_that_is_wrong_is_refused(void **state)
     uint32_t make = pool_process_row(w->make), below = pool_process_row(w->below),
              deeper = pool_process_row(w->deeper);
     change_process(w, w->below)->holding.claimed_from.number = 50;
-    assert_refused(w, "process", below, "whose token it has claimed is missing");
+    assert_refused(w, "process", below, "the holder of the token that it has claimed is missing");
     change_process(w, w->below)->holding.claim_ordinal = 0;
     assert_refused(w, "process", below, "the ordinal of its claim is out of range");
     struct pool_row_holding *holding = &change_process(w, w->make)->holding;

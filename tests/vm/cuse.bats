@@ -429,7 +429,7 @@ twelve_on_three() {
     wrapped=$spawned
     wait_for 20 lives_jobs 2
     stop "$STEVED_PID"
-    wait_for 20 grep -q 'going on with what was lent' said
+    wait_for 20 grep -q 'going on with the tokens borrowed so far' said
     wait_for 10 is_gone "$DEVICE"
     start_device --jobs 2
     wait_for 20 steved_has held 2

@@ -209,7 +209,7 @@ stand_at_gate(struct gate *gate, struct tracee *tracee)
     int result = gate_admit(gate, pid, tracee->lazy);
     if (result == 0)
         return;
-    message("hold back process %d: %s; it is ended", (int)pid, strerror(-result));
+    message("hold back process %d: %s; killing it", (int)pid, strerror(-result));
     kill(pid, SIGKILL);
     let_go(gate, tracee);
 }

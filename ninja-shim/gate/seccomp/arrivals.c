@@ -132,7 +132,7 @@ seccomp_arrivals_end(struct gate *gate, struct gate_process *process, int status
 static void
 refuse(pid_t pid, int error)
 {
-    message("hold back process %d: %s; it is ended", (int)pid, strerror(-error));
+    message("hold back process %d: %s; killing it", (int)pid, strerror(-error));
     kill(pid, SIGKILL);
 }
 

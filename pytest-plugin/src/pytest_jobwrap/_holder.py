@@ -6,8 +6,8 @@ from __future__ import annotations
 import os
 import time
 
-from pytest_jobwrap._client import SERVER, Client, JobserverError
-from pytest_jobwrap._source import Source, wait_for_any
+from pytest_jobwrap._client import SERVER, Client, JobserverError, PauseNotice
+from pytest_jobwrap._source import Source, wait_until
 from pytest_jobwrap._stamps import GIVEN_BACK, SLOT, TOKEN, Stamps
 
 # How long a token is kept from one test to the next before we look whether somebody else wants it.
@@ -23,7 +23,7 @@ COURTESY_S = 0.001
 
 class Holder:
     """`slot` is preferred; `claim` may become the slot. Without a source there is nothing to wait
-    for."""
+    for. `pause_notice` is of the jobserver."""
 
     def __init__(
         self,
@@ -31,11 +31,13 @@ class Holder:
         jobserver: Source | None,
         stamps: Stamps,
         claim: Source | None = None,
+        pause_notice: PauseNotice | None = None,
     ) -> None:
         self.slot = slot
         self.claim = claim
         self.jobserver = jobserver
         self.stamps = stamps
+        self.pause_notice = pause_notice
         self.held: Source | None = None
         self.look_again_at = 0.0
         self.error: str | None = None
@@ -86,8 +88,8 @@ class Holder:
             return
         began_ns = time.monotonic_ns()
         waited_ns = 0
-        while not self._take_any():
-            wait_for_any(self._sources())
+        if not self._take_any():
+            wait_until(self._take_any, self._sources(), self.pause_notice)
             waited_ns = time.monotonic_ns() - began_ns
         self._note_taken(waited_ns)
 

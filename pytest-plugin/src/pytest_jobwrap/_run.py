@@ -7,12 +7,12 @@ for together with the jobserver, and is noted in a ledger as a token is.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 
 from pytest_jobwrap._claim import Claim, ClaimThread
-from pytest_jobwrap._client import FIFO, Client, JobserverError, Named
+from pytest_jobwrap._client import FIFO, Client, JobserverError, Named, PauseNotice
 from pytest_jobwrap._holder import Holder
 from pytest_jobwrap._nameless import NamelessFifo, NamelessFile
 from pytest_jobwrap._source import Direct, Noted, Source, open_source
@@ -53,12 +53,13 @@ class Run:
 run_key = pytest.StashKey[Run]()
 
 
-def open_holder_alone(run: Run) -> Holder:
+def open_holder_alone(run: Run, say: Callable[[str], None]) -> Holder:
     """A slot that is paid for is all that a process by itself needs."""
     stamps = Stamps(run.add_stamps().path)
     source = Direct(run.client, pays_implicit=not run.slot_is_paid)
     claim = Claim(run.client) if run.slot_may_come else None
-    return Holder(PaidSlot() if run.slot_is_paid else None, source, stamps, claim)
+    slot = PaidSlot() if run.slot_is_paid else None
+    return Holder(slot, source, stamps, claim, PauseNotice(run.client, say))
 
 
 class PaidSlot:
@@ -116,6 +117,9 @@ class Controller(Run):
             self.slot_may_come and self.client.claim_implicit()
         )
         return self.slot_is_paid
+
+    def claims_or_takes(self) -> bool:
+        return self.claim_slot() or self.own.take()
 
     def await_slot(self) -> None:
         if self.slot_may_come and not self.slot_is_paid and not self.own.tokens:
@@ -187,9 +191,10 @@ class Controller(Run):
         super().close()
 
 
-def open_holder_of_worker(workerinput: dict[str, Any]) -> Holder:
+def open_holder_of_worker(workerinput: dict[str, Any], say: Callable[[str], None]) -> Holder:
     slot_ledger, *token_ledger = workerinput["ledgers"]
     slot = open_source(workerinput["slot"], slot_ledger)
     path = workerinput["path"]
     source = open_source(path, *token_ledger) if path is not None else None
-    return Holder(slot, source, Stamps(workerinput["stamps"]))
+    notice = PauseNotice(source.client, say, slot.fileno()) if source is not None else None
+    return Holder(slot, source, Stamps(workerinput["stamps"]), pause_notice=notice)

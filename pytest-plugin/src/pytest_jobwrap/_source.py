@@ -14,9 +14,9 @@ import os
 import select
 import signal
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Callable, Protocol
 
-from pytest_jobwrap._client import FIFO, Client, JobserverError, Named
+from pytest_jobwrap._client import FIFO, Client, JobserverError, Named, PauseNotice
 
 
 class Source(Protocol):
@@ -115,7 +115,7 @@ class Noted:
         os.close(self.ledger)
 
 
-def open_source(path: str, ledger_path: str | None = None) -> Source:
+def open_source(path: str, ledger_path: str | None = None) -> Direct | Noted:
     """At a FIFO a ledger is needed."""
     client = Client.open(Named(path))
     if client.kind is not FIFO or ledger_path is None:
@@ -136,3 +136,19 @@ def wait_for_any(sources: list[Source], timeout_s: float | None = None) -> None:
     for fd, events in poll.poll(None if timeout_s is None else timeout_s * 1000):
         if not events & select.POLLIN:
             raise JobserverError(f"poll {names[fd]}: it has gone")
+
+
+def wait_until(
+    take: Callable[[], bool], sources: list[Source], pause_notice: PauseNotice | None
+) -> None:
+    """Until `take`, which has just failed, has had one of them."""
+    if pause_notice is not None:
+        pause_notice.begin()
+    while True:
+        wait_for_any(sources, pause_notice and pause_notice.left_s())
+        if take():
+            break
+        if pause_notice is not None:
+            pause_notice.look()
+    if pause_notice is not None:
+        pause_notice.end()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from pytest_jobwrap._client import (
     Client,
     JobserverError,
     Named,
+    PauseNotice,
     find,
     implicit_is_paid,
     implicit_may_come,
@@ -25,7 +27,7 @@ from pytest_jobwrap._client import (
 )
 from pytest_jobwrap._fixture import Jobserver
 from pytest_jobwrap._process import Process, Worker
-from pytest_jobwrap._source import wait_for_any
+from pytest_jobwrap._source import wait_until
 
 WITHOUT = "the run goes on without it"
 
@@ -123,6 +125,12 @@ def say(config: pytest.Config, line: str) -> None:
         print(f"jobserver: {line}", file=sys.stderr)
 
 
+def say_in_worker(line: str) -> None:
+    """A worker has no terminal, but the controller's stderr, where the cursor may stand behind the
+    dots of tests."""
+    print(f"\njobserver: {line}", file=sys.stderr, flush=True)
+
+
 # --- starting and ending ---
 
 
@@ -145,8 +153,9 @@ def start_controller(config: pytest.Config, run: _run.Controller) -> None:
             f"the workers do not inherit the descriptors {run.named}, so they share one job"
             " slot; name a fifo by --jobserver, or use jobwrap --style=fifo",
         )
-        while not run.claim_slot() and not run.own.take():
-            wait_for_any([run.own])
+        if not run.claims_or_takes():
+            notice = PauseNotice(run.client, functools.partial(say, config))
+            wait_until(run.claims_or_takes, [run.own], notice)
     if run.slot_is_paid or run.own.tokens:
         run.lend_slot()
     run.await_slot()
@@ -156,7 +165,8 @@ def start_controller(config: pytest.Config, run: _run.Controller) -> None:
 
 def start_alone(config: pytest.Config, run: _run.Run) -> None:
     config.stash[_run.run_key] = run
-    process = Process(_run.open_holder_alone(run), run.named, is_limited=False)
+    holder = _run.open_holder_alone(run, functools.partial(say, config))
+    process = Process(holder, run.named, is_limited=False)
     config.stash[_process_key] = process
     config.pluginmanager.register(run, "jobserver-run")
     config.pluginmanager.register(Report(run), "jobserver-report")
@@ -164,7 +174,7 @@ def start_alone(config: pytest.Config, run: _run.Run) -> None:
 
 
 def start_worker(config: pytest.Config, workerinput: dict[str, Any]) -> None:
-    holder = _run.open_holder_of_worker(workerinput)
+    holder = _run.open_holder_of_worker(workerinput, say_in_worker)
     path = workerinput["path"]
     process = Worker(holder, Named(path) if path else None, is_limited=path is None)
     config.stash[_process_key] = process
