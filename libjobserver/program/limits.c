@@ -99,12 +99,13 @@ static unsigned
 count_own(void)
 {
     struct process_info *processes;
-    ssize_t n = process_descendants(1, &processes);
+    ssize_t n = process_all(&processes);
     unsigned count = 0;
     uid_t uid;
 
+    /* Not by their parents: what has entered a container has none in it. */
     for (ssize_t i = 0; i < n; i++)
-        if (process_owner(processes[i].pid, &uid) == 0 && uid == getuid())
+        if (processes[i].pid != 1 && process_owner(processes[i].pid, &uid) == 0 && uid == getuid())
             count += processes[i].threads;
     if (n >= 0)
         free(processes);

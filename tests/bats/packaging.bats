@@ -63,6 +63,17 @@ version() {
     refused '--from is for deb and rpm' --from="$RELEASE" tarball out
 }
 
+@test 'without what it needs it says what is missing, and where it says how to install that' {
+    local name
+    mkdir "$BATS_TEST_TMPDIR/bin"
+    for name in bash dirname mkdir mktemp rm id; do
+        ln -s "$(command -v $name)" "$BATS_TEST_TMPDIR/bin"
+    done
+    run -1 --separate-stderr env PATH="$BATS_TEST_TMPDIR/bin" "$ROOT/packaging/build" deb "$BATS_TEST_TMPDIR/out"
+    [ "$stderr" = 'build: there is no meson (see --help)' ]
+    "$ROOT/packaging/build" --help | grep -q "'apt build-dep ./packaging'"
+}
+
 @test 'a program is compiled against the installed header, and steved answers it' {
     require pkg-config cc
     DESTDIR=$BATS_TEST_TMPDIR/root meson install -C "$BUILD" --no-rebuild --tags devel

@@ -10,9 +10,13 @@
 
 #include <cmocka.h>
 
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -21,6 +25,8 @@
 #include "libjobserver/program/limits.h"
 #include "tests/unit/file_tree.h"
 #include "tests/unit/remove_tree.h"
+
+#define NOT_ALLOWED 2
 
 #define MOUNT_1                                                                                    \
     "35 24 0:32 / /sys/fs/cgroup/cpu,pids rw,relatime - cgroup cgroup rw,cpu,pids\n"               \
@@ -141,16 +147,68 @@ check_user(void)
     return n > 99 || (getuid() == 4242 && n != 99);
 }
 
-static void
-test_user(void **state)
+static int
+run_in_child(int (*function)(void))
 {
     int status;
     pid_t child = fork();
 
     if (child == 0)
-        _exit(check_user());
+        _exit(function());
     assert_int_equal(waitpid(child, &status, 0), child);
-    assert_int_equal(status, 0);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void
+test_user(void **state)
+{
+    assert_int_equal(run_in_child(check_user), 0);
+}
+
+/* The first process of the namespace; what is forked beside it has no parent there. */
+static int
+mount_proc_and_wait(int ready)
+{
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || mount("proc", "/proc", "proc", 0, NULL) < 0)
+        return 1;
+    close(ready);
+    pause();
+    return 0;
+}
+
+static int
+check_user_in_container(void)
+{
+    int ready[2];
+    char byte;
+
+    if (unshare(CLONE_NEWPID | CLONE_NEWNS) < 0 ||
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return NOT_ALLOWED;
+    if (pipe(ready) < 0)
+        return 1;
+    pid_t first = fork();
+    if (first == 0)
+        _exit(mount_proc_and_wait(ready[1]));
+    close(ready[1]);
+    if (read(ready[0], &byte, 1) != 0 || waitpid(first, NULL, WNOHANG) != 0)
+        return NOT_ALLOWED;
+    int result = run_in_child(check_user);
+    kill(first, SIGKILL);
+    waitpid(first, NULL, 0);
+    return result;
+}
+
+/* As by docker exec. */
+static void
+test_user_who_enters_a_container(void **state)
+{
+    int result = run_in_child(check_user_in_container);
+
+    if (result == NOT_ALLOWED)
+        skip();
+    assert_int_equal(result, 0);
 }
 
 int
@@ -163,6 +221,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_nonsense, make_root, remove_root),
         cmocka_unit_test(test_descriptors),
         cmocka_unit_test(test_user),
+        cmocka_unit_test(test_user_who_enters_a_container),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -81,9 +81,11 @@ find_holder(const struct gate *gate)
     if (seccomp_gate_of(gate)->is_inner ||
         process_status_number(getpid(), "Seccomp_filters", &own) < 0)
         return 0;
-    ssize_t n = process_descendants(1, &all);
+    ssize_t n = process_all(&all);
+    /* Not by their parents: what has entered a container has none in it. */
     for (ssize_t i = 0; i < n && !found; i++)
-        if (process_status_number(all[i].pid, "Seccomp_filters", &filters) == 0 && filters > own &&
+        if (process_info_is_alive(&all[i]) &&
+            process_status_number(all[i].pid, "Seccomp_filters", &filters) == 0 && filters > own &&
             all[i].start_ticks >= seccomp_gate_of(gate)->start_ticks)
             found = all[i].pid;
     if (n >= 0)
