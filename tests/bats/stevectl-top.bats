@@ -11,6 +11,8 @@ load ../lib/bash/steved
 setup() {
     common_setup
     require tmux
+    # When a session ends, so does the checker of a top that ends with it, and top waits for that without end.
+    without_leak_checker
     cd "$BATS_TEST_TMPDIR" || return
     unset NO_COLOR TMUX
 }
