@@ -144,7 +144,7 @@ note_pool_of_class(struct recorder *recorder, const struct steved_event *event)
 static void
 note_running(struct recorder *recorder, unsigned number, int64_t time_ns)
 {
-    if (!recorder->is_pool && number > 0 && number <= recorder->classes.count)
+    if (!recorder->is_pool && number != 0 && number <= recorder->classes.count)
         note_class(recorder, number, recorder->timeline.running_of[number], time_ns);
 }
 

@@ -85,9 +85,10 @@ static bool
 is_on_path(const char *launcher)
 {
     char *found = program_find(launcher);
+    bool is_there = found;
 
     free(found);
-    return found;
+    return is_there;
 }
 
 /* Before what `all` holds, which is freed. */

@@ -146,6 +146,16 @@ stands_in() {
     ran_within 2 6
 }
 
+@test 'jobgate(1): rules for classes, and that these are built in' {
+    page jobgate.1
+    block 'remote instead icecc distcc recc rewrapper gomacc sccache' >rules
+    [ "$(wc -l <rules)" = 2 ]
+    while read -r rule; do
+        grep -qF "\"$rule\\n\"" "$ROOT/libjobserver/classes/rules.c"
+    done <rules
+    run -0 "$JOBWRAP" -j2 --parent=none --class-rules=rules -- true
+}
+
 @test 'jobgate(1): GNU parallel' {
     require parallel
     touch {1..6}.log

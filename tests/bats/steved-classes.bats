@@ -166,6 +166,7 @@ holder() {
     holder remote
     holder link
     local link=$spawned
+    wait_for 10 steved_has link.held 1
     spawn "$WITH" link touch "$BATS_TEST_TMPDIR/linked"
     local waiting=$spawned before
     wait_for 10 steved_has link.waiting 1

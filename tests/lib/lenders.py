@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """lenders.py
 
-The command of a jobwrap with two tokens, whose jobs lend what they have, and what they have not: by its control socket,
-as launchers of compile farms do. Fails if more is lent than there is, or if not all is as before in the end.
+The command of a jobwrap with two tokens, whose jobs lend what they have, and what they have not, by
+its control socket, as launchers of compile farms do. Fails if more is lent than there is, or if not
+all is as before in the end.
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ def lend_the_only_slot(fifo: int) -> None:
     assert lender.ask(LEND) == 1
     wait_for_bytes(fifo, 2)
     assert lender.ask(LEND) == 0
-    # Neither by another connection of the same process, nor by another process: nothing else is in use.
+    # Neither by another connection of the same process, nor by another process: nothing else is
+    # in use.
     other = Lender()
     assert other.ask(LEND) == 0
     child = Child()

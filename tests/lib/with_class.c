@@ -43,6 +43,7 @@ ask_for_slots(struct client *client)
     int taken = client_try_acquire(client, &token);
     printf("claim: %s\n", strerror(-claimed));
     printf("pay, with %d: %s\n", taken, strerror(-client_pay_implicit(client)));
+    client_close(client);
     return EXIT_SUCCESS;
 }
 

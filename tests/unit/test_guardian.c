@@ -93,7 +93,7 @@ serve_what_was_left(void)
     snprintf(pid, sizeof(pid), "%d", (int)getpid());
     EXPECT(is_set("LISTEN_PID", pid) && is_set("LISTEN_FDS", "2"));
     EXPECT(is_set("LISTEN_FDNAMES", FD_NAME_DEVICE ":" FD_NAME_STATE));
-    EXPECT(is_set("FDSTORE", "8") && FD_STORE_MAX == 8);
+    EXPECT(is_set("FDSTORE", "10") && FD_STORE_MAX == 10);
     EXPECT(state && notify_open(&notify) == 0);
     EXPECT(fcntl(notify.fd + 1, F_GETFD) < 0);
     EXPECT(getenv("WATCHDOG_USEC") && !getenv("WATCHDOG_PID"));
