@@ -12,11 +12,14 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1
+PR_SET_NAME = 15
 
 
 def main() -> None:
     # Somebody may have stopped us when emerge dies.
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGCONT))
+    libc = ctypes.CDLL(None)
+    libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGCONT))
+    libc.prctl(PR_SET_NAME, b"emerge-keeper")
     pidfd, ledger, fifo = (int(number) for number in sys.argv[1:])
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)

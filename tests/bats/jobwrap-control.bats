@@ -189,7 +189,7 @@ END
 
 @test 'stevectl inside: who holds what, and another number of jobs from now on' {
     run -0 --separate-stderr "$JOBWRAP" -j3 --parent=none sh -c '
-        "$0" get jobs; "$0" set jobs=5; "$0" get jobs; "$0" get held; "$0" status' "$STEVECTL"
+        "$0" get jobs; "$0" set jobs=5; "$0" get jobs; "$0" get held; "$0" status; true' "$STEVECTL"
     [ "${lines[0]} ${lines[1]} ${lines[2]}" = '3 5 5' ]
     [[ $output == *'sh -c'* ]]
 }

@@ -208,6 +208,7 @@ by_descriptors() {
     STANDIN_SECONDS=60 spawn "$SHIM" --jobs=8 $PACKAGES
     wait_for 20 fifo_has fifo 0
     keeper=$(pgrep -P "$spawned" -f emerge_keeper.py)
+    wait_for 10 grep -qx emerge-keeper "/proc/$keeper/comm"
     kill -s STOP "$keeper"
     wait_for 10 grep -q 'State:.T' "/proc/$keeper/status"
     kill -s KILL "$spawned"

@@ -1314,6 +1314,8 @@ def claim(path: str) -> None:
     first.wait()
     second.kill()
     second.wait()
+    # The server hears of their deaths when it comes to that.
+    wait_until(lambda: len(list_clients(fd)) == 1, "both have gone")
     third = Child(below)
     assert CLAIM.unpack(os.read(ready, CLAIM.size)) == (1, os.getpid())
     os.write(go, b"g")
