@@ -115,7 +115,10 @@ parent_floating(const struct parent *parent)
 {
     struct steved_status status;
 
-    return client_get_status(parent->jobserver.client, &status) == 0 ? status.jobs : 1;
+    /* A jobwrap whose jobs all run elsewhere has none, for now. */
+    return client_get_status(parent->jobserver.client, &status) == 0 && status.jobs > 0
+               ? status.jobs
+               : 1;
 }
 
 bool

@@ -27,14 +27,23 @@ count_all(const struct source *source)
     return source->own + source_borrowed(source);
 }
 
-/* As many as there are, less those that are to go home. The first job runs on in any case. */
+/* Does one job run on without a token? One that ran when the parent was lost does; and without a parent nobody would
+ * ever get one. */
+static bool
+has_one_for_nothing(const struct source *source)
+{
+    return count_all(source) == 0 && (source->is_parent_gone || pool_used(source->pool) > 0);
+}
+
+/* As many as there are, less those that are to go home: but the first job runs on in any case. None, if all jobs run
+ * elsewhere and the parent has got back what they had. */
 static unsigned
 wanted_capacity(const struct source *source)
 {
-    unsigned all = count_all(source) > 0 ? count_all(source) : 1;
-    unsigned asked = source->asked < all ? source->asked : all - 1;
+    unsigned all = has_one_for_nothing(source) ? 1 : count_all(source);
 
-    all -= asked;
+    if (source->asked > 0 && all > 0)
+        all -= source->asked < all ? source->asked : all - 1;
     return source->limit > 0 && source->limit < all ? source->limit : all;
 }
 

@@ -49,6 +49,11 @@ below() {
     run --separate-stderr "$JOBWRAP" --parent=none "$@"
 }
 
+# child_sleeps PID: for wait_for.
+child_sleeps() {
+    [ "$(ps -o s= --ppid "$1")" = S ]
+}
+
 PARENT_OF_REAL='basename "$(readlink /proc/$PPID/exe)"'
 
 @test 'the farm is full, and no more jobs run here than there are tokens' {
@@ -188,6 +193,29 @@ PARENT_OF_REAL='basename "$(readlink /proc/$PPID/exe)"'
     let_end 1
     status_of "$spawned" 120
     [ "$status" = 0 ]
+    wait_for 30 steved_has free 1
+}
+
+@test 'who goes on here waits for a token, though all that its build had went home' {
+    mkfifo farm-gate
+    exec {farm_gate}<>farm-gate
+    farm_says 'read -r _ <farm-gate'
+    start_steved --jobs 1 --class remote=1
+    spawn bash -c "exec $gate>&- $farm_gate>&-"' && exec "$@"' - "$JOBWRAP" --parent "$SERVER" -- \
+        sh -c 'echo $$ >build; icecc g++ -c r1.cc; exec ./tool l1'
+    first=$spawned
+    wait_for 60 steved_has remote.held 1
+    spawn bash -c "exec $gate>&-"' && exec "$@"' - "$JOBWRAP" --parent "$SERVER" -- ./tool l2
+    wait_for 60 runs tool 1
+    echo >&"$farm_gate"
+    wait_for 60 steved_has remote.held 0
+    wait_for 60 child_sleeps "$(<build)"
+    let_end 2
+    for pid in "$spawned" "$first"; do
+        status_of "$pid" 120
+        [ "$status" = 0 ]
+    done
+    "$LIB/concurrency" --expect-exactly 1 --expect-jobs 2 tool.log
     wait_for 30 steved_has free 1
 }
 

@@ -47,6 +47,7 @@ class Launch:
     directory: str
     tokens: int
     file: str  # of steved, or "": below a jobwrap
+    has_class: bool  # remote
     plans: list[Plan]
 
     def to_json(self) -> str:
@@ -66,25 +67,30 @@ def read_statuses(directory: Path) -> dict[int, int]:
     return {int(number): status for number, status in json.loads(file.read_text()).items()}
 
 
-def missing_tokens(stevectl: str, fifo: str) -> str:
+def missing_tokens(stevectl: str, fifo: str, has_class: bool) -> str:
     """All but ours lie in the FIFO, or are free until somebody reads there.
 
     It is not open between two looks: a process that has it open may hold any number of tokens,
     so that none can be known to be lost.
     """
     deadline = time.monotonic() + BACK_S
+
+    def get(name: str) -> int:
+        return int(subprocess.check_output([stevectl, "--server", fifo, "get", name]))
+
     while True:
-        jobs, free = (
-            int(subprocess.check_output([stevectl, "--server", fifo, "get", name]))
-            for name in ("jobs", "free")
-        )
+        jobs, free = get("jobs"), get("free")
+        in_class = get("remote.held") if has_class else 0
         fd = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         lying = count_free(fd)
         os.close(fd)
-        if lying + free == jobs - 1:
+        if lying + free == jobs - 1 and in_class == 0:
             return ""
         if time.monotonic() > deadline:
-            return f"of {jobs} tokens {lying} lie in the FIFO, and {free} are free"
+            return (
+                f"of {jobs} tokens {lying} lie in the FIFO, and {free} are free;"
+                f" of the class {in_class} are held"
+            )
         time.sleep(LOOK_PAUSE_S)
 
 
@@ -104,7 +110,7 @@ def main() -> int:
     new = directory / "statuses.new"
     new.write_text(json.dumps(statuses))
     new.rename(directory / "statuses")
-    if fifo and (missing := missing_tokens(server.programs.stevectl, fifo)):
+    if fifo and (missing := missing_tokens(server.programs.stevectl, fifo, launch.has_class)):
         (directory / "missing").write_text(missing)
     return 0
 

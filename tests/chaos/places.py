@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
 
@@ -18,6 +19,17 @@ from steved_client import open_file, status
 
 LAUNCHER = Path(__file__).parent / "launch.py"
 LIMIT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Held:
+    """Tokens that are held at one moment."""
+
+    cpu: int
+    remote: int
+
+    def most(self, other: Held) -> Held:
+        return Held(max(self.cpu, other.cpu), max(self.remote, other.remote))
 
 
 def start(command: list[str], said: Path) -> int:
@@ -57,6 +69,22 @@ def set_at(place: Steved | Jobwrap, server: str, setting: str) -> None:
         # What is held stays so when there are fewer.
         place.jobs = int(value)
         place.most = max(place.most, place.jobs)
+    elif name == "remote.jobs":
+        place.remote = int(value)
+        place.most_remote = max(place.most_remote, place.remote)
+
+
+def class_options(remote: int | None) -> list[str]:
+    return [] if remote is None else [f"--class=remote={remote}"]
+
+
+def held_at(fd: int) -> int:
+    """And whether the pool's own numbers add up."""
+    now = status(fd)
+    total = now["free"] + now["held"] + now["reserved"]
+    if total != now["jobs"] + now["debt"] or (now["debt"] and total != now["held"]):
+        raise Failure(f"steved does not add up: {now}")
+    return now["held"]
 
 
 class Steved:
@@ -64,18 +92,21 @@ class Steved:
 
     name = "steved"
 
-    def __init__(self, programs: Programs, directory: Path, jobs: int) -> None:
+    def __init__(self, programs: Programs, directory: Path, jobs: int, remote: int | None) -> None:
         self.programs = programs
         self.jobs = jobs
         self.most = jobs  # at any time so far
+        self.remote = remote
+        self.most_remote = remote or 0
         self.mount = directory / "steve"
         self.said = directory / "steved.said"
         self.file = str(self.mount / "jobserver")
-        self.fd = -1
+        self.fd = self.remote_fd = -1
 
     def begin(self) -> None:
         self.mount.mkdir()
         command = [self.programs.steved, "--mount", str(self.mount), "--jobs", str(self.jobs)]
+        command += class_options(self.remote)
         self.guardian = start(command, self.said)
         wait_until(
             lambda: os.path.exists(self.file) or has_ended(self.guardian), "steved starts"
@@ -83,6 +114,8 @@ class Steved:
         if has_ended(self.guardian):
             raise Failure("steved does not start")
         self.fd = open_file(self.file)
+        if self.remote is not None:
+            self.remote_fd = open_file(str(self.mount / "remote"))
 
     def launch(self, launch: Launch) -> int:
         launch.file = self.file
@@ -98,13 +131,8 @@ class Steved:
     def server_pid(self) -> int:
         return status(self.fd)["pid"]
 
-    def held(self) -> int | None:
-        """And whether the server's own numbers add up."""
-        now = status(self.fd)
-        total = now["free"] + now["held"] + now["reserved"]
-        if total != now["jobs"] + now["debt"] or (now["debt"] and total != now["held"]):
-            raise Failure(f"steved does not add up: {now}")
-        return now["held"]
+    def held(self) -> Held | None:
+        return Held(held_at(self.fd), 0 if self.remote_fd < 0 else held_at(self.remote_fd))
 
     def set(self, setting: str) -> None:
         set_at(self, self.file, setting)
@@ -112,18 +140,25 @@ class Steved:
     def check_whole(self) -> None:
         """When all builds have ended."""
 
+        pools = [(self.fd, self.jobs)]
+        if self.remote is not None:
+            pools.append((self.remote_fd, self.remote))
+
         def is_whole() -> bool:
-            now = status(self.fd)
-            return now["free"] == now["jobs"] == self.jobs and now["held"] == 0
+            return all(
+                (now := status(fd))["free"] == now["jobs"] == jobs and now["held"] == 0
+                for fd, jobs in pools
+            )
 
         try:
             wait_until(is_whole, "all tokens are free")
         except Failure as failure:
-            raise Failure(f"{failure}: {status(self.fd)}") from None
+            raise Failure(f"{failure}: {[status(fd) for fd, _ in pools]}") from None
 
     def close(self) -> None:
-        if self.fd >= 0:
-            os.close(self.fd)
+        for fd in (self.fd, self.remote_fd):
+            if fd >= 0:
+                os.close(fd)
 
 
 class Jobwrap:
@@ -131,9 +166,11 @@ class Jobwrap:
 
     name = "jobwrap"
 
-    def __init__(self, programs: Programs, directory: Path, jobs: int) -> None:
+    def __init__(self, programs: Programs, directory: Path, jobs: int, remote: int | None) -> None:
         self.programs = programs
         self.jobs = self.most = jobs
+        self.remote = remote
+        self.most_remote = remote or 0
         self.directory = directory
         self.said = directory / "jobwrap.said"
 
@@ -143,7 +180,8 @@ class Jobwrap:
     def launch(self, launch: Launch) -> int:
         # By name: a python that has inherited the descriptors counts as a client that may hold
         # tokens, and what is below it may claim these, whoever has them.
-        command = [self.programs.jobwrap, f"-j{self.jobs}", "--parent=none", "--style=fifo", "--"]
+        command = [self.programs.jobwrap, f"-j{self.jobs}", "--parent=none", "--style=fifo"]
+        command += [*class_options(self.remote), "--"]
         self.pid = start([*command, sys.executable, str(LAUNCHER), launch.to_json()], self.said)
         return self.pid
 
@@ -157,7 +195,7 @@ class Jobwrap:
         own.update(("its keeper", pid) for pid in keepers)
         return own
 
-    def held(self) -> int | None:
+    def held(self) -> Held | None:
         return None
 
     def set(self, setting: str) -> None:

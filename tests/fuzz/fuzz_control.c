@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /* What comes to the control socket of a jobwrap, which is the root of its tokens: any packet, from several
- * connections. The pool stays sound, and no descriptor is left. */
+ * connections. The pool stays sound, what is lent is known, and no descriptor is left. Nothing is ever in the FIFO. */
 
 #include <dirent.h>
 #include <errno.h>
@@ -12,6 +12,7 @@
 
 #include "jobwrap/control.h"
 #include "libjobserver/control.h"
+#include "libjobserver/process.h"
 #include "libjobserver/program/packet.h"
 #include "tests/fuzz/input.h"
 
@@ -27,7 +28,36 @@ static struct world {
     struct control control;
     struct loans loans;
     int peers[PEERS];
+    pid_t last_pid; /* of those that have come */
 } world;
+
+/* --- instead of the kernel --- */
+
+/* No process has it. */
+#define PIDS_BEGIN (1 << 23)
+
+int __real_getsockopt(int fd, int level, int name, void *value, socklen_t *size);
+int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *size);
+size_t __wrap_process_ancestors(pid_t pid, struct process_info *ancestors, size_t max);
+
+/* Each peer is another process. */
+int
+__wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *size)
+{
+    int result = __real_getsockopt(fd, level, name, value, size);
+
+    if (result == 0 && level == SOL_SOCKET && name == SO_PEERCRED)
+        ((struct ucred *)value)->pid = ++world.last_pid;
+    return result;
+}
+
+/* Two of three have been started by a client of the FIFO, which is us. */
+size_t
+__wrap_process_ancestors(pid_t pid, struct process_info *ancestors, size_t max)
+{
+    ancestors[0] = (struct process_info){.pid = getpid()};
+    return pid % 3 != 0;
+}
 
 /* --- what jobwrap would do --- */
 
@@ -44,13 +74,28 @@ pay_loans(void *argument)
         if (loan)
             control_tell_paid(loan);
     }
-    source_leave(&world.source);
+    if (loans_missing(&world.loans) == 0)
+        source_leave(&world.source);
 }
 
 static void
 wake(void *argument)
 {
-    source_leave(&world.source);
+    pay_loans(NULL);
+}
+
+static unsigned
+count_unexplained(void *argument)
+{
+    return 0;
+}
+
+/* What is lent is owed, or held again. */
+static void
+check_loans(void)
+{
+    ALWAYS(source_held_in_all(&world.source) + loans_bytes(&world.loans) == 1);
+    ALWAYS(world.loans.voided == 0);
 }
 
 /* --- peers --- */
@@ -123,6 +168,8 @@ ask(int peer, struct input *input)
 
     memset(&packet, 0, sizeof(packet));
     packet.operation = input_below(input, CONTROL_OPERATIONS + 1);
+    if (how % 4 == 3)
+        packet.operation = how & 4 ? CONTROL_LEND : CONTROL_TAKE_BACK;
     size = control_question_size(packet.operation);
     input_bytes(input, &packet.hello, size - offsetof(struct control_packet, hello));
     if (packet.operation == CONTROL_HELLO && packet.hello.version % 2) {
@@ -157,6 +204,7 @@ step(struct input *input)
     if (wrong)
         fprintf(stderr, "%s\n", wrong);
     ALWAYS(!wrong);
+    check_loans();
 }
 
 static void
@@ -165,7 +213,7 @@ begin(void)
     static const struct class_specs specs = {.count = 1, .specs = {{.name = "link", .jobs = 1}}};
 
     signal(SIGPIPE, SIG_IGN);
-    world = (struct world){.base = event_base_new(), .peers = {-1, -1, -1}};
+    world = (struct world){.base = event_base_new(), .peers = {-1, -1, -1}, .last_pid = PIDS_BEGIN};
     ALWAYS(world.base);
     ALWAYS(private_fifo_plan(&world.fifo) == 0 &&
            private_fifo_make(&world.fifo, "nobody", JOBS) == 0);
@@ -181,6 +229,7 @@ begin(void)
                                      .clients = &world.clients,
                                      .first_came = ignore,
                                      .settled = ignore,
+                                     .count_unexplained = count_unexplained,
                                      .loans = &world.loans,
                                      .loan_ended = pay_loans};
     loans_init(&world.loans);
@@ -193,6 +242,8 @@ end(void)
     for (int i = 0; i < PEERS; i++)
         leave(&world.peers[i]);
     event_base_loop(world.base, EVLOOP_NONBLOCK);
+    pay_loans(NULL);
+    ALWAYS(loans_bytes(&world.loans) == 0 && source_held_in_all(&world.source) == 1);
     control_close(&world.control);
     classes_close(&world.classes);
     clients_close(&world.clients);

@@ -193,6 +193,7 @@ class Build:
         self.directory = server.directory / f"{server.numbers}.{kind}"
         self.directory.mkdir()
         self.log = self.directory / "log"
+        self.remote_log = self.directory / "remote.log"
         self.stop_file = self.directory / "stop"
         command = getattr(self, "_" + kind)()
         if "no-inotify" in server.place:
@@ -262,6 +263,37 @@ class Build:
         gated = f"{shlex.quote(self.server.programs.jobgate)} --jobs-of=xargs"
         script = f"seq {self.jobs} | {gated} xargs -P 64 -I @ {self._job('@')}"
         return ["sh", "-c", script]
+
+    def _farm(self) -> Path:
+        """Where a program of a compile farm is to be."""
+        farm = self.directory / "farm"
+        farm.mkdir()
+        return farm / "icecc"
+
+    def _launcher(self) -> list[str]:
+        """Every other job runs on the farm, by its launcher."""
+        icecc = self._farm()
+        stamp = shlex.join([self.server.programs.stamp, str(self.remote_log)])
+        icecc.write_text(f'#!/bin/sh\nexec {stamp} "$3" {self.seconds}\n')
+        icecc.chmod(0o755)
+        remote = " ".join(map(str, range(0, self.jobs, 2)))
+        local = " ".join(map(str, range(1, self.jobs, 2)))
+        (self.directory / "Makefile").write_text(
+            f"REMOTE = {remote}\nLOCAL = {local}\nall: $(REMOTE) $(LOCAL)\n"
+            f"$(REMOTE): ; @exec icecc g++ -c $@.cc\n$(LOCAL): ; @exec {self._job('$@')}\n"
+        )
+        return ["env", f"PATH={icecc.parent}:{os.environ['PATH']}", *self._wrapped(["make"])]
+
+    def _remotegate(self) -> list[str]:
+        """The same by a gate, which is a client of the server itself."""
+        icecc = self._farm()
+        icecc.symlink_to(self.server.programs.stamp)
+        remote = shlex.join([str(icecc), str(self.remote_log)])
+        local = shlex.join([self.server.programs.stamp, str(self.log)])
+        jobs = [f"{local if n % 2 else remote} {n} {self.seconds}\n" for n in range(self.jobs)]
+        (self.directory / "jobs").write_text("".join(jobs))
+        gate = [self.server.programs.jobgate, "--jobs-of=xargs", "--"]
+        return [*gate, "xargs", "-a", "jobs", "-P", "64", "-L", "1", "env"]
 
     def _pytest(self) -> list[str]:
         text = PYTEST_FILE.format(jobs=self.jobs, log=str(self.log), seconds=self.seconds)

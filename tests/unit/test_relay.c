@@ -9,7 +9,9 @@
 
 #include <cmocka.h>
 
+#include "jobwrap/loans.h"
 #include "jobwrap/relay_policy.h"
+#include "tests/unit/chance.h"
 
 #define MS INT64_C(1000000)
 
@@ -23,6 +25,7 @@ struct world {
     int64_t deadline_ns;
     bool watches_parent, watches_fifo;
     unsigned borrowings, returns, dropped, asked, wakeups;
+    struct loans *loans; /* NULL: only their numbers are of interest */
 };
 
 static void
@@ -69,6 +72,8 @@ end_loans(struct world *world, unsigned count)
     assert_true(count <= world->view.missing && count <= world->view.on_loan);
     world->view.missing -= count;
     world->view.on_loan -= count;
+    for (; world->loans && count > 0; count--)
+        loans_pay(world->loans);
 }
 
 static void
@@ -115,6 +120,8 @@ do_step(struct world *world, const struct relay_step *step)
         world->view.lying -= step->count;
         world->view.borrowed -= step->count;
         world->view.on_loan -= step->count;
+        if (world->loans)
+            loans_void(world->loans, step->count);
         break;
     case RELAY_ASK:
         world->asked++;
@@ -571,6 +578,222 @@ test_random_builds_conserve_tokens(void **state)
     }
 }
 
+/* --- a make whose jobs run elsewhere for a while --- */
+
+#define JOBS 6
+#define TOKENS 4
+
+enum job_state { JOB_NONE, JOB_HERE, JOB_ELSEWHERE, JOB_WAITS };
+
+/* Each of its jobs but one has a byte. */
+struct farm_build {
+    struct world world;
+    struct loans loans;
+    struct loan loan_of[JOBS];
+    enum job_state jobs[JOBS];
+    unsigned bytes, others;
+};
+
+static unsigned
+count_jobs(const struct farm_build *build, enum job_state state)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < JOBS; i++)
+        count += build->jobs[i] == state;
+    return count;
+}
+
+static void
+wake_for_loans(struct farm_build *build)
+{
+    build->world.view.on_loan = loans_bytes(&build->loans);
+    build->world.view.missing = loans_missing(&build->loans);
+    wake(&build->world);
+}
+
+static void
+start_job(struct farm_build *build, unsigned i)
+{
+    bool is_first = count_jobs(build, JOB_NONE) == JOBS;
+
+    if (!is_first && !take(&build->world))
+        return;
+    build->bytes += !is_first;
+    build->jobs[i] = JOB_HERE;
+}
+
+static void
+end_job(struct farm_build *build, unsigned i)
+{
+    build->jobs[i] = JOB_NONE;
+    if (build->bytes == 0)
+        return;
+    build->bytes--;
+    put(&build->world);
+}
+
+static void
+lend_for(struct farm_build *build, unsigned i)
+{
+    struct relay_view *view = &build->world.view;
+    struct loan *paid;
+    bool is_used;
+
+    /* What is there for it is owed for another that was killed, at worst. */
+    if (!loan_begin(&build->loans, &build->loan_of[i],
+                    view->held + loans_bytes(&build->loans) - view->lying, &is_used, &paid)) {
+        assert_true(build->loans.voided > 0);
+        return;
+    }
+    build->jobs[i] = JOB_ELSEWHERE;
+    if (!is_used) {
+        assert_true(view->held > 0);
+        view->held--;
+        build->world.parent_free++;
+        build->world.view.is_parent_empty = false;
+    }
+    wake_for_loans(build);
+}
+
+static void
+go_on(struct farm_build *build, unsigned i)
+{
+    build->jobs[i] = JOB_WAITS;
+    if (!loan_take_back(&build->loans, &build->loan_of[i]))
+        wake_for_loans(build);
+}
+
+/* Its make notices before we do, or after it. */
+static void
+kill_job(struct farm_build *build, unsigned i, bool is_seen_first)
+{
+    if (is_seen_first) {
+        loan_end(&build->loans, &build->loan_of[i]);
+        wake_for_loans(build);
+        end_job(build, i);
+    } else {
+        end_job(build, i);
+        loan_end(&build->loans, &build->loan_of[i]);
+        wake_for_loans(build);
+    }
+}
+
+/* Who has been paid goes on. */
+static void
+look_at_waiting(struct farm_build *build)
+{
+    for (unsigned i = 0; i < JOBS; i++)
+        if (build->jobs[i] == JOB_WAITS && build->loan_of[i].state != LOAN_ENDING) {
+            loan_take_back(&build->loans, &build->loan_of[i]);
+            assert_int_equal(build->loan_of[i].state, LOAN_NONE);
+            build->jobs[i] = JOB_HERE;
+        }
+}
+
+static void
+do_anything(struct farm_build *build, uint64_t *random, bool kills)
+{
+    struct world *world = &build->world;
+    const unsigned i = below(random, JOBS);
+
+    switch (below(random, 8)) {
+    case 0:
+    case 1:
+        if (build->jobs[i] == JOB_NONE)
+            start_job(build, i);
+        break;
+    case 2:
+        if (build->jobs[i] == JOB_HERE)
+            end_job(build, i);
+        break;
+    case 3:
+        if (build->jobs[i] == JOB_HERE)
+            lend_for(build, i);
+        break;
+    case 4:
+        if (build->jobs[i] == JOB_ELSEWHERE && kills && one_in(random, 3))
+            kill_job(build, i, one_in(random, 2));
+        else if (build->jobs[i] == JOB_ELSEWHERE)
+            go_on(build, i);
+        break;
+    case 5:
+        if (world->parent_free > 0)
+            world->parent_free--, build->others++;
+        break;
+    case 6:
+        if (build->others > 0)
+            build->others--, parent_gets(world, 1);
+        break;
+    case 7:
+        world->parent_waiting = one_in(random, 2);
+        pass(world, below(random, 150) * MS);
+        break;
+    }
+    look_at_waiting(build);
+}
+
+static void
+check_build(const struct farm_build *build, bool kills)
+{
+    const struct relay_view *view = &build->world.view;
+    unsigned here = count_jobs(build, JOB_HERE);
+
+    assert_int_equal(view->held + build->world.parent_free + build->others, TOKENS);
+    assert_int_equal(view->on_loan, loans_bytes(&build->loans));
+    assert_int_equal(view->missing, loans_missing(&build->loans));
+    assert_int_equal(view->lying + build->bytes, view->borrowed);
+    if (view->held + view->on_loan > 0)
+        assert_int_equal(view->borrowed, view->held + view->on_loan - 1);
+    if (!kills)
+        assert_true(here + view->lying <= view->held);
+    /* Who waits gets the next one. */
+    if (view->missing > 0)
+        assert_true(view->lying == 0 && build->world.watches_parent && build->world.watches_fifo);
+}
+
+/* All jobs end, and nobody else has a token. */
+static void
+end_build(struct farm_build *build)
+{
+    for (int steps = 0; count_jobs(build, JOB_NONE) < JOBS; steps++) {
+        assert_true(steps < 1000);
+        while (build->others > 0)
+            build->others--, parent_gets(&build->world, 1);
+        look_at_waiting(build);
+        for (unsigned i = 0; i < JOBS; i++)
+            if (build->jobs[i] == JOB_HERE)
+                end_job(build, i);
+            else if (build->jobs[i] == JOB_ELSEWHERE)
+                go_on(build, i);
+        pass(&build->world, MS);
+    }
+    assert_int_equal(build->loans.active + build->loans.owed + build->loans.voided, 0);
+    assert_int_equal(build->bytes, 0);
+}
+
+static void
+test_random_jobs_elsewhere_conserve_tokens(void **state)
+{
+    uint64_t random = 1;
+
+    for (int round = 0; round < 400; round++) {
+        struct farm_build build = {0};
+        const bool kills = round % 2;
+
+        init(&build.world, TOKENS - 1, UINT_MAX);
+        build.world.policy.config.floating = 1 + below(&random, TOKENS);
+        build.world.loans = &build.loans;
+        loans_init(&build.loans);
+        wake(&build.world);
+        for (int i = 0; i < 500; i++) {
+            do_anything(&build, &random, kills);
+            check_build(&build, kills);
+        }
+        end_build(&build);
+    }
+}
+
 int
 main(void)
 {
@@ -594,6 +817,7 @@ main(void)
         cmocka_unit_test(test_who_goes_on_waits_at_the_fifo_and_at_the_parent),
         cmocka_unit_test(test_a_token_that_is_lent_and_comes_back_is_nobodys),
         cmocka_unit_test(test_random_builds_conserve_tokens),
+        cmocka_unit_test(test_random_jobs_elsewhere_conserve_tokens),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
