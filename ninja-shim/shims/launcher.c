@@ -96,9 +96,9 @@ classes_of(const struct shim *shim, const struct class_rules *rules)
     unsigned classes = 0;
 
     if (command && command[1])
-        classes = class_rules_needs(rules, command + 1).instead;
+        classes = class_rules_needs(rules, command + 1, NULL, NULL).instead;
     if (command && command[1] && classes == 0 && path)
-        classes = class_rules_needs(rules, command).instead;
+        classes = class_rules_needs(rules, command, NULL, NULL).instead;
     if (command)
         free(command[1]);
     free(command);
