@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "libjobserver/program/program.h"
+
 /* Each shim has a directory of its own name. */
 static bool
 is_of_shim(const char *directory, size_t length, const struct stat *shim)
@@ -27,11 +29,14 @@ is_of_shim(const char *directory, size_t length, const struct stat *shim)
 void
 launcher_path_leave(void)
 {
+    char *program = program_path();
     const char *path = getenv("PATH");
     char *kept = path ? malloc(strlen(path) + 2) : NULL, *end = kept;
     struct stat self;
 
-    if (!kept || stat("/proc/self/exe", &self) < 0) {
+    const bool is_known = program && stat(program, &self) == 0;
+    free(program);
+    if (!kept || !is_known) {
         free(kept);
         return;
     }

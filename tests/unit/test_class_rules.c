@@ -174,9 +174,14 @@ copy_of(void *text)
 static unsigned
 instead_with_prefix(const struct class_rules *rules, const char *line, const char *prefix)
 {
-    const char *const argv[] = {"/bin/sh", "-c", line, NULL};
+    char shell[] = "/bin/sh", option[] = "-c", *copy = strdup(line),
+         *told = prefix ? strdup(prefix) : NULL;
+    char *const argv[] = {shell, option, copy, NULL};
+    unsigned instead = class_rules_needs(rules, argv, copy_of, told).instead;
 
-    return class_rules_needs(rules, (char *const *)argv, copy_of, (void *)prefix).instead;
+    free(copy);
+    free(told);
+    return instead;
 }
 
 static void
