@@ -100,6 +100,8 @@ bool process_waits_for_events(pid_t pid);
 /* Has the word been on its command line, or in the value of the variable, when it was executed? Words are
  * what blanks part; `is_word` decides about each. false, too, if it cannot be looked at. */
 bool process_was_given(pid_t pid, const char *variable, bool (*is_word)(const char *word));
+/* The value that the variable had when it was executed. To be freed; NULL: none, or it cannot be looked at. */
+char *process_variable(pid_t pid, const char *variable);
 
 /* --- pidfds --- */
 

@@ -224,6 +224,7 @@ struct asking {
     const struct class_rules *rules;
     struct class_needs needs;
     bool links;
+    bool has_ccache;
 };
 
 static void
@@ -243,15 +244,34 @@ on_program(const char *name, bool links, void *visitor)
 
     apply(asking->rules, name, &asking->needs);
     asking->links = asking->links || links;
+    asking->has_ccache = asking->has_ccache || strcmp(name, "ccache") == 0;
+}
+
+/* `programs` become their words. */
+static void
+apply_prefix(struct asking *asking, char *programs)
+{
+    char *rest;
+
+    for (char *word = strtok_r(programs, BLANKS, &rest); word;
+         word = strtok_r(NULL, BLANKS, &rest)) {
+        const char *slash = strrchr(word, '/');
+        apply(asking->rules, slash ? slash + 1 : word, &asking->needs);
+    }
 }
 
 struct class_needs
-class_rules_needs(const struct class_rules *rules, char *const argv[])
+class_rules_needs(const struct class_rules *rules, char *const argv[], class_prefix_fn *prefix,
+                  void *argument)
 {
     struct asking asking = {.rules = rules};
 
     if (!memory_programs_of(argv, on_program, &asking))
         return (struct class_needs){0};
+    char *programs = asking.has_ccache && prefix ? prefix(argument) : NULL;
+    if (programs)
+        apply_prefix(&asking, programs);
+    free(programs);
     if (asking.links) {
         asking.needs.instead = 0;
         apply(rules, "@link", &asking.needs);

@@ -46,5 +46,10 @@ struct class_needs {
     unsigned instead; /* all of these take the place of the cpu's token */
     unsigned besides;
 };
-/* argv: as a job executes it, with a NULL at the end. Where there is no memory it needs the cpu alone. */
-struct class_needs class_rules_needs(const struct class_rules *rules, char *const argv[]);
+/* What the job's environment has as CCACHE_PREFIX: programs, parted by blanks, that ccache runs before the compiler. To be
+ * freed; NULL: nothing. */
+typedef char *class_prefix_fn(void *argument);
+/* argv: as a job executes it, with a NULL at the end. `prefix` (NULL: nobody knows) is called if one of its programs is
+ * ccache. Where there is no memory it needs the cpu alone. */
+struct class_needs class_rules_needs(const struct class_rules *rules, char *const argv[],
+                                     class_prefix_fn *prefix, void *argument);

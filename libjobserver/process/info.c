@@ -238,19 +238,28 @@ has_word(char *text, const char *end, bool (*is_word)(const char *word))
     return false;
 }
 
+/* NULL: it cannot be looked at. */
+static FILE *
+open_lines(pid_t pid, const char *name)
+{
+    int fd = process_open_file(pid, name, O_RDONLY);
+    FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
+
+    if (!file && fd >= 0)
+        close(fd);
+    return file;
+}
+
 /* Files of NUL-ended lines, of which those that begin with `prefix` count, without it. */
 static bool
 has_word_in(pid_t pid, const char *name, const char *prefix, bool (*is_word)(const char *word))
 {
+    FILE *file = open_lines(pid, name);
     size_t length = strlen(prefix), size = 0;
     char *line = NULL;
     bool found = false;
     ssize_t got;
 
-    int fd = process_open_file(pid, name, O_RDONLY);
-    FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
-    if (!file && fd >= 0)
-        close(fd);
     while (file && !found && (got = getdelim(&line, &size, '\0', file)) > 0)
         if (strncmp(line, prefix, length) == 0)
             found = has_word(line + length, line + got, is_word);
@@ -258,6 +267,22 @@ has_word_in(pid_t pid, const char *name, const char *prefix, bool (*is_word)(con
         fclose(file);
     free(line);
     return found;
+}
+
+char *
+process_variable(pid_t pid, const char *variable)
+{
+    FILE *file = open_lines(pid, "environ");
+    size_t length = strlen(variable), size = 0;
+    char *line = NULL, *value = NULL;
+
+    while (file && !value && getdelim(&line, &size, '\0', file) > 0)
+        if (strncmp(line, variable, length) == 0 && line[length] == '=')
+            value = strdup(line + length + 1);
+    if (file)
+        fclose(file);
+    free(line);
+    return value;
 }
 
 bool

@@ -293,6 +293,14 @@ gate_classes_sum_up(const struct gate *gate, struct gate_job *job)
     job->job.besides = needs.besides << 1;
 }
 
+static char *
+ccache_prefix_of(void *argument)
+{
+    const struct gate_process *process = argument;
+
+    return process_variable(process->pid, "CCACHE_PREFIX");
+}
+
 /* false: it has no command line. */
 static bool
 read_needs(struct gate *gate, struct gate_process *process)
@@ -304,7 +312,8 @@ read_needs(struct gate *gate, struct gate_process *process)
     ssize_t words =
         process_arguments(process->pid, classes->text, COMMAND_SIZE, classes->words, WORDS_MAX);
     if (words > 0)
-        process->needs = class_rules_needs(gate->plan->class_rules, classes->words);
+        process->needs =
+            class_rules_needs(gate->plan->class_rules, classes->words, ccache_prefix_of, process);
     return words != 0;
 }
 

@@ -25,6 +25,7 @@
 #include "libjobserver/program/program.h"
 #include "libjobserver/program/usage.h"
 #include "ninja-shim/shims/launcher_command.h"
+#include "ninja-shim/shims/launcher_path.h"
 
 /* Of a class that has lost all its jobs, its file does not always tell. */
 #define LOOK_MS 1000
@@ -47,9 +48,13 @@ struct shim {
     bool is_interrupted; /* somebody wants us to end */
 };
 
+/* Who was called by the path of a shim would look for itself in its directory. */
 static _Noreturn void
 become_real(const struct shim *shim)
 {
+    if (shim->argv[0] && strchr(shim->argv[0], '/'))
+        shim->argv[0] = shim->real;
+    launcher_path_leave();
     int result = program_exec_real(shim->real, shim->argv);
 
     message("run %s: %s", shim->real, strerror(-result));
@@ -96,9 +101,9 @@ classes_of(const struct shim *shim, const struct class_rules *rules)
     unsigned classes = 0;
 
     if (command && command[1])
-        classes = class_rules_needs(rules, command + 1).instead;
+        classes = class_rules_needs(rules, command + 1, NULL, NULL).instead;
     if (command && command[1] && classes == 0 && path)
-        classes = class_rules_needs(rules, command).instead;
+        classes = class_rules_needs(rules, command, NULL, NULL).instead;
     if (command)
         free(command[1]);
     free(command);

@@ -87,6 +87,20 @@ all_back() {
     all_back 2 remote=3
 }
 
+@test 'ccache with a prefix, which is a launcher' {
+    serve --jobs 1 --class remote=3
+    cp icecc ccache
+    lines 3 ccache 'g++ -c a.cc'
+    lines 1 tool
+    CCACHE_PREFIX=$PWD/icecc jobs_of_xargs
+    wait_for 20 runs icecc 3
+    wait_for 20 runs tool 1
+    steved_has remote.held 3
+    let_end 4
+    wait "$spawned"
+    all_back 1 remote=3
+}
+
 @test 'links need both tokens, and hold up nobody who is none' {
     serve --jobs 4 --class link=1
     lines 3 ld a.o

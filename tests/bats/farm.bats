@@ -28,15 +28,17 @@ require_farm() {
     export TMPDIR=$OTHER/tmp
 }
 
-# rounds ENGINE SCENE...
+# rounds ENGINE 'BUILDER...' SCENE...: the builders take turns.
 rounds() {
-    local engine=$1
-    shift
+    local engine=$1 builders
+    read -ra builders <<<"$2"
+    shift 2
     require_farm
-    require ninja g++
+    require ninja make g++
     # A leak checker traces, and jobs are traced.
     without_leak_checker
-    run "$LIB/farm-rounds" --rounds "${FARM_ROUNDS:-1}" "${@/#/--scene=}" "$engine" "$FARM_ROOT" "$BUILD" "$OTHER"
+    run "$LIB/farm-rounds" --rounds "${FARM_ROUNDS:-1}" "${builders[@]/#/--builder=}" "${@/#/--scene=}" \
+        "$engine" "$FARM_ROOT" "$BUILD" "$OTHER"
     echo "$output"
     [ "$status" = 0 ]
 }
@@ -75,20 +77,20 @@ builds_alone() {
 
 @test 'icecc: builds, while a node is killed and another one comes' {
     builds_alone
-    rounds icecc remote mixed nodes
+    rounds icecc 'ninja make ninja' remote mixed nodes
 }
 
 @test 'icecc: the farm is killed during a build, and comes back during another' {
-    rounds icecc gone back
+    rounds icecc ninja gone back
 }
 
 @test 'distcc: builds, while a host is killed and another one comes' {
     builds_alone
-    rounds distcc remote mixed nodes
+    rounds distcc 'make-links ninja ninja' remote mixed nodes
 }
 
 @test 'distcc: the farm is killed during a build, and comes back during another' {
-    rounds distcc gone back
+    rounds distcc ninja gone back
 }
 
 # --- docs/farm.md ---

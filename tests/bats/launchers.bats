@@ -166,6 +166,23 @@ PARENT_OF_REAL='basename "$(readlink /proc/$PPID/exe)"'
     [ "${lines[0]}" = "${lines[1]}" ]
 }
 
+# A shell plays distcc: what it is told to run says by what it was called, and which cc it finds.
+@test 'whoever stands before a compiler finds its own link first, and then the compiler' {
+    local says='echo "$0 $(command -v cc)"'
+    mkdir links
+    cp "$(command -v bash)" farm/distcc
+    ln -s ../farm/distcc links/cc
+    export PATH=$PWD/links:$PATH
+    below --class remote=1 -- bash -c 'cc -c "$1"; "$(command -v cc)" -c "$1"; distcc -c "$1"' - "$says"
+    [ "${lines[0]}" = "cc $PWD/links/cc" ]
+    [ "${lines[1]}" = "$PWD/links/cc $PWD/links/cc" ]
+    [ "${lines[2]}" = "distcc $PWD/links/cc" ]
+    # When nothing is compiled, too, and with empty names on PATH, which are the directory where one is.
+    PATH=:$PATH:: below --class remote=1 -- bash -c 'cc -c "command -v cc; echo \$PATH" -M'
+    [ "${lines[0]}" = "$PWD/links/cc" ]
+    [[ ${lines[1]} == *:: && ${lines[1]} != */compilers/* && ${lines[1]} != */launchers/* ]]
+}
+
 @test 'below a steved with classes, and in a jobwrap in a jobwrap' {
     makefile r{1..4} l{1..3}
     start_steved --jobs 2 --class remote=4
@@ -225,12 +242,15 @@ PARENT_OF_REAL='basename "$(readlink /proc/$PPID/exe)"'
     [ "$status" = 0 ]
 }
 
+# The leak checker's tracer is a process of the launcher's program: if that is killed, the launcher waits for it for ever.
 @test 'killed at random, by SIGKILL: both pools are exact afterwards' {
+    without_leak_checker
     mkdir rounds
     "$LIB/launcher-rounds" --kills "${LAUNCHER_KILLS-40}" rounds
 }
 
 @test 'killed at random below a steved, the same' {
+    without_leak_checker
     mkdir rounds
     start_steved --jobs 3 --class remote=4
     "$LIB/launcher-rounds" --kills "${LAUNCHER_KILLS-20}" --parent "$SERVER" rounds

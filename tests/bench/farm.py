@@ -22,7 +22,7 @@ from bench import ROOT, Bench
 
 sys.path.insert(0, str(ROOT / "tests" / "lib"))
 from compile_farm import ENGINES, Compilers, Farm, enter_network, wait_until
-from farm_builds import TOKENS, Home, Tree
+from farm_builds import BUILDERS, TOKENS, Builder, Home, Tree
 from memory_group import MIB, Processors
 from stamp_log import Job, overlap
 
@@ -87,7 +87,7 @@ class Place:
         self.home.forget_stamps()
         sampler = Sampler(self.group)
         began_ns = time.monotonic_ns()
-        build = self.home.build("ninja", tree, jobs, self.group.enter)
+        build = self.home.build(tree, jobs=jobs, before=self.group.enter)
         status = build.wait()
         wall_ns = time.monotonic_ns() - began_ns
         peak_bytes = sampler.end()
@@ -102,8 +102,8 @@ class Place:
         )
 
 
-def name_of(jobs: int) -> str:
-    return f"ninja -j{jobs}" if jobs else f"jobwrap -j{TOKENS}"
+def name_of(builder: Builder, jobs: int) -> str:
+    return f"{builder.program} -j{jobs}" if jobs else f"jobwrap -j{TOKENS} {builder.program}"
 
 
 def row(name: str, runs: list[Run]) -> str:
@@ -130,16 +130,22 @@ def compare(bench: Bench, place: Place, title: str, tree: Tree, ways: list[int])
         for jobs in ways if number % 2 == 0 else reversed(ways):
             run = place.measure(tree, jobs)
             found[jobs].append(run)
-            print(f"round {number + 1}: {name_of(jobs)}: {run}", file=sys.stderr, flush=True)
+            print(
+                f"round {number + 1}: {name_of(tree.builder, jobs)}: {run}",
+                file=sys.stderr,
+                flush=True,
+            )
     print(f"\n{title}, {len(found[0])} rounds\n\n| {' | '.join(COLUMNS)} |")
     print("|---" * len(COLUMNS) + "|")
     for jobs, runs in found.items():
-        print(row(name_of(jobs), runs))
+        print(row(name_of(tree.builder, jobs), runs))
     for what in ("slots", "wall_s", "peak_mib"):
-        say_ratio(bench, f"{title}, {what}", found, what)
+        say_ratio(bench, f"{title}, {what}", tree.builder, found, what)
 
 
-def say_ratio(bench: Bench, title: str, found: dict[int, list[Run]], what: str) -> None:
+def say_ratio(
+    bench: Bench, title: str, builder: Builder, found: dict[int, list[Run]], what: str
+) -> None:
     """Ours against the fixed -j that is fastest, in the median of rounds."""
     fixed = [jobs for jobs in found if jobs]
     best = min(fixed, key=lambda jobs: statistics.median(run.wall_s for run in found[jobs]))
@@ -147,10 +153,12 @@ def say_ratio(bench: Bench, title: str, found: dict[int, list[Run]], what: str) 
     ratio = statistics.median(
         getattr(ours, what) / (getattr(its, what) or 1) for ours, its in pairs
     )
-    bench.say(title, ratio, f"{ratio:6.3f}   ({name_of(0)} / {name_of(best)})")
+    bench.say(title, ratio, f"{ratio:6.3f}   ({name_of(builder, 0)} / {name_of(builder, best)})")
 
 
-def bench_engine(bench: Bench, engine: str, work: Path, slowness: float, files: int) -> None:
+def bench_engine(
+    bench: Bench, builder: Builder, engine: str, work: Path, slowness: float, files: int
+) -> None:
     root = subprocess.check_output([str(ROOT / "tests/lib/fetch-farm")], text=True).strip()
     # To icecc this home is idle, and would get more jobs than one that is busy.
     farm = ENGINES[engine](Path(root), work, Compilers(bench.stamp, slowness), home_slots=0)
@@ -165,7 +173,7 @@ def bench_engine(bench: Bench, engine: str, work: Path, slowness: float, files: 
         for name in farm.nodes:
             farm.warm(name, home.environment)
         for title, local in (("remote jobs alone", 0), ("mixed", files // 3)):
-            tree = Tree(work / title.split()[0], engine, "cc")
+            tree = Tree(work / title.split()[0], builder, farm, "cc")
             tree.preamble = PREAMBLE
             tree.write(files, local=local)
             ways = [0, *(FIXED_JOBS if not local else [MIXED_JOBS])]
@@ -176,13 +184,13 @@ def bench_engine(bench: Bench, engine: str, work: Path, slowness: float, files: 
         group.close()
 
 
-def bench_farm(bench: Bench, engines: list[str], slowness: float, files: int) -> None:
+def bench_farm(bench: Bench, builder: str, engines: list[str], slowness: float, files: int) -> None:
     for engine in engines or ENGINES:
         # The servers, who are nobody, make their directories there.
         work = Path(tempfile.mkdtemp(prefix="bench-farm-", dir="/tmp"))
         work.chmod(0o777)
         try:
-            bench_engine(bench, engine, work, slowness, files)
+            bench_engine(bench, BUILDERS[builder], engine, work, slowness, files)
         finally:
             shutil.rmtree(work, ignore_errors=True)
 

@@ -32,7 +32,7 @@ check_classes(const char *text, char *const argv[])
         ALWAYS(rules);
     }
     const unsigned all = (1u << class_rules_count(rules)) - 1;
-    struct class_needs needs = class_rules_needs(rules, argv);
+    struct class_needs needs = class_rules_needs(rules, argv, NULL, NULL);
     ALWAYS(((needs.instead | needs.besides) & ~all) == 0);
     ALWAYS((needs.instead & needs.besides) == 0);
     class_rules_free(rules);

@@ -154,11 +154,15 @@ class Farm(ABC):
         public_directory(work / "jobs")
 
     def install_launcher(self) -> None:
-        log = shlex.quote(str(self.work / "jobs" / "launcher"))
-        words = ["env", f"LD_LIBRARY_PATH={self.libraries}", f"{self.root}/usr/bin/{self.name}"]
-        stamp = shlex.quote(str(self.compilers.stamp))
-        text = f'exec {stamp} {log} launcher -- {shlex.join(words)} "$@"\n'
-        write_script(self.work / "bin" / self.name, text)
+        """And links to it by the names of compilers, for those who have these first on PATH."""
+        program = shlex.quote(f"{self.root}/usr/bin/{self.name}")
+        become = f'LD_LIBRARY_PATH={shlex.quote(self.libraries)} exec -a "$0" {program} "$@"'
+        words = [str(self.compilers.stamp), str(self.work / "jobs" / "launcher"), "launcher", "--"]
+        words += ["bash", "-c", become]
+        write_script(self.work / "bin" / self.name, f'exec {shlex.join(words)} "${{0##*/}}" "$@"\n')
+        links = public_directory(self.work / "links")
+        for name in COMPILERS:
+            (links / name).symlink_to(f"../bin/{self.name}")
 
     def serve(self, command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
         with open(self.work / "servers.log", "ab") as out:

@@ -80,6 +80,14 @@ def descendants(ancestor: int) -> dict[int, tuple[int, str]]:
     return {pid: (p.parent, p.name) for pid, p in living_below(ancestor).items()}
 
 
+def runs_program(pid: int, program: str) -> bool:
+    """By the name of its file, whatever the process is called."""
+    try:
+        return os.readlink(f"/proc/{pid}/exe").endswith(f"/{program}")
+    except OSError:
+        return False
+
+
 def count_free(server: int) -> int:
     """The tokens in a FIFO, in a pipe, or at steved."""
     if stat.S_ISFIFO(os.fstat(server).st_mode):

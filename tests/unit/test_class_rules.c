@@ -42,7 +42,7 @@ needs_of_words(const struct class_rules *rules, const char *const *words)
 
     for (size_t i = 0; words[i]; i++)
         assert_non_null(argv[i] = strdup(words[i]));
-    struct class_needs needs = class_rules_needs(rules, argv);
+    struct class_needs needs = class_rules_needs(rules, argv, NULL, NULL);
     for (size_t i = 0; argv[i]; i++)
         free(argv[i]);
     return needs;
@@ -165,6 +165,42 @@ test_words_without_a_shell(void **state)
     class_rules_free(rules);
 }
 
+static char *
+copy_of(void *text)
+{
+    return text ? strdup(text) : NULL;
+}
+
+static unsigned
+instead_with_prefix(const struct class_rules *rules, const char *line, const char *prefix)
+{
+    char shell[] = "/bin/sh", option[] = "-c", *copy = strdup(line),
+         *told = prefix ? strdup(prefix) : NULL;
+    char *const argv[] = {shell, option, copy, NULL};
+    unsigned instead = class_rules_needs(rules, argv, copy_of, told).instead;
+
+    free(copy);
+    free(told);
+    return instead;
+}
+
+static void
+test_what_ccache_runs_first(void **state)
+{
+    static const char compile[] = "/usr/bin/ccache g++ -c a.cc";
+    struct class_rules *rules = rules_of(NULL);
+    const unsigned remote_bit = bit_of(rules, "remote");
+
+    assert_int_equal(instead_with_prefix(rules, compile, "icecc"), remote_bit);
+    assert_int_equal(instead_with_prefix(rules, compile, " ionice  /usr/bin/distcc "), remote_bit);
+    assert_int_equal(instead_with_prefix(rules, compile, NULL), 0);
+    assert_int_equal(instead_with_prefix(rules, compile, ""), 0);
+    assert_int_equal(instead_with_prefix(rules, compile, "ionice /icecc/time"), 0);
+    assert_int_equal(instead_with_prefix(rules, "ccache g++ a.o -o a", "icecc"), 0);
+    assert_int_equal(instead_with_prefix(rules, "g++ -c ccache.cc", "icecc"), 0);
+    class_rules_free(rules);
+}
+
 /* --- files of rules --- */
 
 static void
@@ -236,6 +272,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines),
         cmocka_unit_test(test_words_without_a_shell),
+        cmocka_unit_test(test_what_ccache_runs_first),
         cmocka_unit_test(test_a_file_adds_and_replaces),
         cmocka_unit_test(test_both_ways_of_one_class),
         cmocka_unit_test(test_refused),

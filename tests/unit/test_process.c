@@ -1391,6 +1391,32 @@ test_words_that_it_was_given(void **state)
 }
 
 static void
+test_a_variable(void **state)
+{
+    char shell[] = "sh", option[] = "-c", script[] = "read x; exit 0";
+    char *const words[] = {shell, option, script, NULL};
+    int input[2];
+
+    assert_int_equal(pipe2(input, O_CLOEXEC), 0);
+    assert_int_equal(setenv("TEST_PREFIX", "icecc a=b", 1), 0);
+    assert_int_equal(setenv("TEST_EMPTY", "", 1), 0);
+    pid_t child = start_shell(words, input[0]);
+    unsetenv("TEST_PREFIX");
+    unsetenv("TEST_EMPTY");
+    char *value = process_variable(child, "TEST_PREFIX"),
+         *empty = process_variable(child, "TEST_EMPTY");
+    assert_string_equal(value, "icecc a=b");
+    assert_string_equal(empty, "");
+    assert_null(process_variable(child, "TEST_PREFI"));
+    free(value);
+    free(empty);
+    end_child(child);
+    assert_null(process_variable(child, "TEST_PREFIX"));
+    close(input[0]);
+    close(input[1]);
+}
+
+static void
 test_arguments(void **state)
 {
     char shell[] = "sh", option[] = "-c", script[] = "read x; exit 0", nothing[] = "";
@@ -1476,6 +1502,7 @@ main(void)
         cmocka_unit_test(test_command),
         cmocka_unit_test(test_arguments),
         cmocka_unit_test(test_words_that_it_was_given),
+        cmocka_unit_test(test_a_variable),
         cmocka_unit_test(test_command_without_words),
     };
 
