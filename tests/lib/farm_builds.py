@@ -136,7 +136,8 @@ class Home:
             )
 
     def follow(self) -> None:
-        options = ["--server", str(self.server), "--class", "remote", self.farm.followed()]
+        options = ["--server", str(self.server), "--class", "remote", "--name", "home"]
+        options.append(self.farm.followed())
         self.follower = self.start(self.program("stevefarm"), *options)
 
     def get(self, name: str) -> int:
@@ -149,12 +150,15 @@ class Home:
         tree: Tree,
         jobs: int = 0,
         before: Callable[[], None] | None = None,
+        trace: Path | None = None,
     ) -> subprocess.Popen[bytes]:
-        """With a -j of the user's, and no jobserver; else as many as there are tokens for."""
+        """With a -j of the user's, and no jobserver; else as many as there are tokens for, and a
+        trace if one is wanted."""
         command = [*BUILDERS[builder], "-C", str(tree.directory)]
         if jobs:
             return self.start(*command, f"-j{jobs}", before=before)
-        wrapping = [self.program("jobwrap"), f"-j{TOKENS}", f"--parent={self.server}", "--"]
+        wrapping = [self.program("jobwrap"), f"-j{TOKENS}", f"--parent={self.server}"]
+        wrapping += [f"--trace={trace}", "--"] if trace else ["--"]
         return self.start(*wrapping, *command, before=before)
 
     def stamps(self, kind: str) -> list[Job]:
