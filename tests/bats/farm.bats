@@ -132,12 +132,13 @@ has_asked() {
     touch a.cc
     spawn "$JOBWRAP" --parent "$SERVER" -- "$JOBWRAP" --trace=t.json --report=r.html ninja
     local build=$spawned
-    wait_for 20 grep -q 'job-started .*a.cc.o' text
+    # It may not have a name yet.
+    wait_for 20 grep -q 'job-started .*; class remote' text
     runs_at node1 a.cc
     wait_for 20 grep -q 'a.cc at node1' text
     echo >go
     status_of "$build"
-    grep -q '"ph":"E".*"name":"a.cc.o".*"where":"node1"' t.json
+    grep -q '"ph":"[EX]".*"name":"a.cc.o".*"where":"node1"' t.json
     [ "$(grep -c '"where"' t.json)" = 1 ]
     grep -q '<th scope="col">Where</th>' r.html
     grep -q '>a.cc.o</th>.*<td>remote</td><td>node1</td><td></td></tr>' r.html

@@ -121,7 +121,7 @@ test_jobs_of_icecc(void **state)
                "a/directory/with-a-long-name/and-another-one/with/a/really-long-name/a.c\n"
                "200 done\n",
                "8 node-with-a-name-that-is-far-to "
-               "ng-name/and-another-one/with/a/really-long-name/a.c;");
+               "ry/with-a-long-name/and-another-one/with/a/really-long-name/a.c;");
 }
 
 static void
