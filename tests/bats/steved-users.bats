@@ -123,6 +123,7 @@ as() {
 @test 'where jobs run on a farm is told by the owner of the server alone, and seen by all' {
     serve_all --jobs 1
     cp "$STEVECTL" "$BUILD/tests/lib/tell" "$OTHER/"
+    # shellcheck disable=SC2031 # serve_all has set it
     local other=(setpriv --reuid=65534 --regid="$SHARED_GID" --clear-groups --)
     spawn "${other[@]}" "$OTHER/stevectl" --server "$SERVER" watch >"$OTHER/seen"
     wait_for 20 grep -q watching "$OTHER/seen"
