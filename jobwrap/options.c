@@ -147,6 +147,38 @@ parse_class(struct options *options, const char *text)
 }
 
 static void
+parse_class_rules(struct options *options, const char *file)
+{
+    options->class_rules = file;
+    class_rules_free(class_rules_read(file));
+}
+
+static void
+parse_memory(struct options *options, const char *mode)
+{
+    options->memory = mode;
+    if (memory_mode_parse(mode, &(enum memory_mode){0}) < 0)
+        usage_refuse("--memory", mode, MEMORY_MODES);
+}
+
+static void
+parse_trace(struct options *options, const char *file)
+{
+    options->trace_file = file;
+    if (!*file)
+        usage_refuse("--trace", file, "a file");
+}
+
+static void
+parse_group(struct options *options, const char *group)
+{
+    options->group = group;
+    options->is_group_named = true;
+    if (!getgrnam(group))
+        usage_refuse("--group", group, "a group");
+}
+
+static void
 parse_option(struct options *options, int option)
 {
     switch (option) {
@@ -167,8 +199,7 @@ parse_option(struct options *options, int option)
         throttle_parse_option(option - OPT_LIMIT, optarg, &options->limits);
         break;
     case OPT_CLASS_RULES:
-        options->class_rules = optarg;
-        class_rules_free(class_rules_read(optarg));
+        parse_class_rules(options, optarg);
         break;
     case OPT_CLASS:
         parse_class(options, optarg);
@@ -181,23 +212,16 @@ parse_option(struct options *options, int option)
             usage_refuse("--implicit", optarg, "auto, inherit or acquire");
         break;
     case OPT_MEMORY:
-        options->memory = optarg;
-        if (memory_mode_parse(optarg, &(enum memory_mode){0}) < 0)
-            usage_refuse("--memory", optarg, MEMORY_MODES);
+        parse_memory(options, optarg);
         break;
     case OPT_REPORT:
         parse_report(options, optarg);
         break;
     case OPT_TRACE:
-        options->trace_file = optarg;
-        if (!*optarg)
-            usage_refuse("--trace", optarg, "a file");
+        parse_trace(options, optarg);
         break;
     case OPT_GROUP:
-        options->group = optarg;
-        options->is_group_named = true;
-        if (!getgrnam(optarg))
-            usage_refuse("--group", optarg, "a group");
+        parse_group(options, optarg);
         break;
     case OPT_NO_SHIMS:
         options->wants_shims = false;

@@ -23,6 +23,9 @@ require_farm() {
     require gcc ip unshare
     FARM_ROOT=$("$LIB/fetch-farm") || missing 'no icecc and distcc: see tests/lib/fetch-farm'
     directory_for_all
+    # distccd, who is nobody, makes files there for what it is sent.
+    mkdir -m 1777 "$OTHER/tmp"
+    export TMPDIR=$OTHER/tmp
 }
 
 # rounds ENGINE SCENE...
@@ -157,7 +160,7 @@ has_asked() {
 
 # With sanitizers only what our programs see of a farm that goes and comes.
 builds_alone() {
-    ! is_sanitized || skip 'the builds are run plainly'
+    ! is_sanitized || skip 'sanitizers: the builds are run plainly'
 }
 
 @test 'icecc: builds, while a node is killed and another one comes' {
@@ -183,7 +186,7 @@ builds_alone() {
 # in_network SCRIPT: with a steved that has the class, all programs on PATH, and what servers keep below /var.
 in_network() {
     local bin=$OTHER/bin libraries
-    ! is_sanitized || skip 'here it is the document that is tested'
+    ! is_sanitized || skip 'sanitizers: here it is the document that is tested'
     mkdir "$bin"
     ln -s "$FARM_ROOT"/usr/bin/* "$FARM_ROOT"/usr/sbin/* "$STEVED" "$STEVECTL" "$STEVEFARM" "$JOBWRAP" "$bin/"
     libraries=$(find "$FARM_ROOT" -name '*.so.*' -printf '%h\n' | sort -u | paste -sd:)
@@ -264,6 +267,15 @@ Compilers(Path(sys.argv[1]), 1).pack(Path(sys.argv[2]))' "$STAMP" "$OTHER/compil
         $(block 'Its servers')
         $(block 'Who follows it') &
         until_jobs $(nproc)"
+}
+
+@test 'farm.md: the simulation' {
+    ! is_sanitized || skip 'sanitizers: here it is the document that is tested'
+    cd "$BATS_TEST_TMPDIR" || return
+    ln -s "$BUILD" build
+    ln -s "$ROOT/tests" .
+    run_block 'A large farm, simulated'
+    [[ $output == *makespan* ]]
 }
 
 # Of the service manager its parsing alone is tested here; that it knows all that the unit says, in gentoo.bats.

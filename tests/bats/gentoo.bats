@@ -288,11 +288,12 @@ configure_by_ebuild() {
         '"/dev/steve" "/dev/steve-remote" "/dev/steve-link" "/run/jobwrap" "/var/cache/jobwrap" "${JOBWRAP_FIFO}" ' ]
 }
 
-# units FOLDER: those of systemd, with the steved that was built.
+# units FOLDER: those of systemd, with the programs that were built.
 units() {
     mkdir "$BATS_TEST_TMPDIR/$1"
     cp "$INSTALLED/usr/lib/systemd/$1"/* "$BATS_TEST_TMPDIR/$1"
-    sed -i "s|$INSTALLED/usr/bin/steved|$STEVED|" "$BATS_TEST_TMPDIR/$1"/*.service
+    sed -i "s|$INSTALLED/usr/bin/steved|$STEVED|; s|$INSTALLED/usr/bin/stevefarm|$BUILD/stevefarm/stevefarm|" \
+        "$BATS_TEST_TMPDIR/$1"/*.service
 }
 
 @test 'systemd knows all that the units say' {
@@ -391,7 +392,7 @@ start_steved_below() {
         udevadm verify "$rule"
     fi
     run ! grep -vE '^(#.*|[A-Z]+==?"[^"]+"(, [A-Z]+(==?|\+=)"[^"]+")*)$' "$rule"
-    grep -q ' KERNEL=="steve", .*GROUP="jobserver", MODE="0660"' "$rule"
+    grep -q ' KERNEL=="steve|steve-\[a-z\]\*", .*GROUP="jobserver", MODE="0660"' "$rule"
 }
 
 # openrc_run CODE: the service as openrc-run reads it, in which /dev/cuse is there and the rest is

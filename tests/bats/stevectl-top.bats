@@ -11,8 +11,12 @@ load ../lib/bash/steved
 setup() {
     common_setup
     require tmux
+    # When a session ends, so does the checker of a top that ends with it, and top waits for that without end.
+    without_leak_checker
     cd "$BATS_TEST_TMPDIR" || return
     unset NO_COLOR TMUX
+    # A server that ends with its last session is lost to the next one.
+    echo 'set -s exit-empty off' >tmux.conf
 }
 
 teardown() {
@@ -21,7 +25,7 @@ teardown() {
 }
 
 in_tmux() {
-    tmux -u -S "$BATS_TEST_TMPDIR/tmux" -f /dev/null "$@" 3>&-
+    tmux -u -S "$BATS_TEST_TMPDIR/tmux" -f "$BATS_TEST_TMPDIR/tmux.conf" "$@" 3>&-
 }
 
 # on_screen COLUMNS ROWS COMMAND...: its status and whether the terminal is what it was before are shown after it.

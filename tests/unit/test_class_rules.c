@@ -59,10 +59,8 @@ needs_of_line(const struct class_rules *rules, const char *line)
 
 static const char *const links[] = {
     ": && /usr/bin/c++ -O3 -DNDEBUG a.o -o x && :",
-    ": && /usr/bin/c++ -g CMakeFiles/app.dir/main.cpp.o CMakeFiles/app.dir/util.cpp.o -o bin/app "
-    "-Wl,-rpath,/b/lib lib/libcore.so.1.2 -lpthread && :",
-    ": && /usr/bin/clang++ -fuse-ld=lld -shared -Wl,-soname,libLLVM.so.19 -o lib/libLLVM.so.19.0 "
-    "@CMakeFiles/LLVM.rsp && :",
+    ": && c++ -g CMakeFiles/app.dir/main.cpp.o -o app -Wl,-rpath,/b/lib libcore.so.1.2 && :",
+    ": && clang++ -fuse-ld=lld -shared -Wl,-soname,libx.so.19 -o lib/libx.so.19.0 @x.rsp && :",
     "/usr/bin/cmake -E cmake_link_script CMakeFiles/x.dir/link.txt --verbose=1",
     "cd /b/src && /usr/bin/cc a.o b.o -o prog && /usr/bin/strip prog",
     "c++ -o meson-out/app meson-out/app.p/main.cpp.o -Wl,--as-needed -Wl,--no-undefined",
@@ -98,8 +96,7 @@ static const char *const at_home[] = {
     "rustc --crate-name app src/main.rs --crate-type bin --emit=dep-info,metadata",
     "rustc -vV",
     "rustc - --crate-name ___ --print=file-names --crate-type bin --crate-type rlib",
-    ": && /usr/bin/cmake -E rm -f lib/libx.a && /usr/bin/ar qc lib/libx.a a.o b.o && "
-    "/usr/bin/ranlib lib/libx.a && :",
+    ": && /usr/bin/cmake -E rm -f libx.a && /usr/bin/ar qc libx.a a.o b.o && ranlib libx.a && :",
     "cd /b && /usr/bin/cmake -E copy a.o b.o",
     "cd /b && /usr/bin/cmake -E cmake_depends Ninja",
     "/bin/bash ./libtool --mode=compile gcc -c a.c -o a.lo",
@@ -126,8 +123,7 @@ static const char *const remote[] = {
     "exec icecc g++ -c a.cc",
     "env A=b icecc g++ -c a.cc",
     "sh -c 'icecc g++ -c a.cc'",
-    "/usr/bin/cmake -E __run_co_compile --launcher=icecc --tidy=clang-tidy --source=a.cc -- "
-    "/usr/bin/c++ -c a.cc",
+    "cmake -E __run_co_compile --launcher=icecc --tidy=clang-tidy --source=a.cc -- c++ -c a.cc",
 };
 
 static void
