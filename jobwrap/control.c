@@ -519,8 +519,8 @@ tell(const struct connection *connection, struct steved_told *told)
     struct source *source = control->source;
     const struct steved_told events = *told;
     const int64_t now_ns = clock_now_ns();
-    int result =
-        stream_told(&source->stream, connection->process, connection->peer.pid, told, now_ns);
+    int result = stream_told(&source->stream, connection->process, connection->peer.pid,
+                             is_owner(connection), told, now_ns);
 
     if (result == 0 && source->ledger && !source->is_parent_gone &&
         told_hand_on(&control->told, source->parent->jobserver.client, &events,

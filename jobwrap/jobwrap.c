@@ -183,6 +183,17 @@ open_control(struct jobwrap *jobwrap)
         message_errno(result, "make a control socket");
 }
 
+/* The prefix of the classes that the command is told of, if they are not our own; else NULL. */
+static const char *
+other_classes(const struct jobwrap *jobwrap)
+{
+    const struct launch *launch = &jobwrap->launch;
+
+    if (jobwrap->options.classes.count > 0)
+        return NULL;
+    return launch->inherits_classes ? environment_classes() : launch->classes;
+}
+
 static int
 start_relay(struct jobwrap *jobwrap)
 {
@@ -190,7 +201,8 @@ start_relay(struct jobwrap *jobwrap)
     int result = open_source(jobwrap);
 
     if (result == 0 && jobwrap->recorder)
-        result = recorder_read(jobwrap->recorder, &jobwrap->source.stream.log, jobwrap->base);
+        result = recorder_read(jobwrap->recorder, &jobwrap->source.stream.log,
+                               other_classes(jobwrap), jobwrap->base);
     if (result < 0)
         return result;
     relay->fifo = &jobwrap->fifo;
@@ -228,15 +240,14 @@ static void
 list_classes(const struct jobwrap *jobwrap, struct steved_classes *classes)
 {
     const struct class_specs *own = &jobwrap->options.classes;
-    const struct launch *launch = &jobwrap->launch;
-    const char *prefix = launch->inherits_classes ? environment_classes() : launch->classes;
+    const char *prefix = other_classes(jobwrap);
 
     *classes = (struct steved_classes){.count = own->count};
     for (unsigned i = 0; i < own->count; i++) {
         memcpy(classes->classes[i].name, own->specs[i].name, STEVED_CLASS_NAME_SIZE);
         classes->classes[i].jobs = own->specs[i].jobs;
     }
-    if (own->count == 0 && prefix)
+    if (prefix)
         environment_list_classes(prefix, classes);
 }
 

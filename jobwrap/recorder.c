@@ -216,6 +216,7 @@ read_all(struct recorder *recorder)
 {
     struct steved_event event;
 
+    farm_events_read(&recorder->farm);
     while (event_log_next(recorder->log, &recorder->reader, &event, clock_now_ns()))
         note_event(recorder, &event);
     trace_flush(&recorder->trace);
@@ -301,11 +302,26 @@ recorder_open(const struct recorder_plan *plan)
     return recorder;
 }
 
-int
-recorder_read(struct recorder *recorder, struct event_log *log, struct event_base *base)
+static void
+on_placed(void *context, const struct steved_event *event)
 {
+    struct recorder *recorder = context;
+
+    timeline_add(&recorder->timeline, event);
+}
+
+int
+recorder_read(struct recorder *recorder, struct event_log *log, const char *class_prefix,
+              struct event_base *base)
+{
+    int error = 0;
+
+    recorder->farm = (struct farm_events){.take = on_placed, .context = recorder};
+    if (class_prefix && recorder->classes.count > 0)
+        error = farm_events_open(&recorder->farm, class_prefix, recorder->classes.classes[0].name,
+                                 base);
     recorder->read_event = event_new(base, -1, EV_PERSIST, on_read, recorder);
-    if (!recorder->read_event)
+    if (error < 0 || !recorder->read_event)
         return -ENOMEM;
     recorder->log = log;
     recorder->reader = (struct event_reader){
@@ -332,6 +348,7 @@ recorder_end(struct recorder *recorder)
         read_all(recorder);
         event_log_leave(recorder->log, &recorder->reader);
     }
+    farm_events_close(&recorder->farm);
     timeline_end(&recorder->timeline, now_ns);
     recorder_note_held(recorder, 0, now_ns);
     end_series(recorder, now_ns);
@@ -347,6 +364,7 @@ recorder_close(struct recorder *recorder)
 {
     if (!recorder)
         return;
+    farm_events_close(&recorder->farm);
     trace_close(&recorder->trace);
     timeline_clear(&recorder->timeline);
     for (unsigned i = 0; i < RECORDER_CLIENTS; i++)

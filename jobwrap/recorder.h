@@ -6,6 +6,7 @@
 #include <event2/event.h>
 #include <stdbool.h>
 
+#include "jobwrap/farm_events.h"
 #include "jobwrap/series.h"
 #include "jobwrap/summary.h"
 #include "jobwrap/timeline.h"
@@ -59,6 +60,7 @@ struct recorder {
     struct event_log *log;
     struct event_reader reader;
     struct event *read_event;
+    struct farm_events farm;
 };
 
 /* What there is to be recorded, at first. */
@@ -72,8 +74,10 @@ struct recorder_plan {
 
 /* NULL, with a message. */
 struct recorder *recorder_open(const struct recorder_plan *plan);
-/* The log is there. 0 or a negative errno. */
-int recorder_read(struct recorder *recorder, struct event_log *log, struct event_base *base);
+/* The log is there. class_prefix: of the classes, where these are another server's (environment_classes()); else NULL.
+ * 0 or a negative errno. */
+int recorder_read(struct recorder *recorder, struct event_log *log, const char *class_prefix,
+                  struct event_base *base);
 /* Jobs have so many tokens from now on. */
 void recorder_note_held(struct recorder *recorder, unsigned held, int64_t now_ns);
 /* The log is about to end: nothing happens any more. */

@@ -13,6 +13,7 @@
 #define GIB (1024 * MIB)
 #define BYTES_SIZE 32
 #define LEFT '<'
+#define JOB_COLUMNS_MAX 11
 
 static const char style[] =
     ":root{color-scheme:light dark;--page:#fff;--text:#1c2024;--faint:#5b6670;--grid:#d8dee4;"
@@ -339,27 +340,36 @@ write_job(FILE *out, const struct recorder *recorder, const struct summary_job *
     fprintf(out, "<td>%u</td>", job->gate);
     if (recorder->classes.count > 0)
         put_class_cell(out, recorder, job->job_class);
+    if (recorder->summary.has_nodes) {
+        fputs("<td>", out);
+        chart_put_text(out, job->node);
+        fputs("</td>", out);
+    }
     put_notes_cell(out, job);
     fputs("</tr>\n", out);
+}
+
+/* Those that the build has something for. */
+static void
+name_columns(const struct recorder *recorder, const char *columns[JOB_COLUMNS_MAX + 1])
+{
+    static const char *const first[] = {
+        "<Job",        "Ran",  "Memory", "Expected", "Waited for a token", "Waited for memory",
+        "Began after", "Build"};
+    size_t count = sizeof(first) / sizeof(first[0]);
+
+    memcpy(columns, first, sizeof(first));
+    if (recorder->classes.count > 0)
+        columns[count++] = "Class";
+    if (recorder->summary.has_nodes)
+        columns[count++] = "Where";
+    columns[count++] = "Notes";
+    columns[count] = NULL;
 }
 
 static void
 write_jobs(FILE *out, const struct recorder *recorder, enum summary_list list)
 {
-    static const char *const columns[] = {
-        "<Job",        "Ran",   "Memory", "Expected", "Waited for a token", "Waited for memory",
-        "Began after", "Build", "Notes",  NULL};
-    static const char *const columns_with_class[] = {"<Job",
-                                                     "Ran",
-                                                     "Memory",
-                                                     "Expected",
-                                                     "Waited for a token",
-                                                     "Waited for memory",
-                                                     "Began after",
-                                                     "Build",
-                                                     "Class",
-                                                     "Notes",
-                                                     NULL};
     static const char *const ids[] = {"longest", "heaviest", "waited"};
     static const char *const titles[] = {"Longest jobs", "Heaviest jobs",
                                          "Jobs that waited longest"};
@@ -368,11 +378,12 @@ write_jobs(FILE *out, const struct recorder *recorder, enum summary_list list)
         "The twenty that used the most memory, as far as that is known.",
         "The twenty that waited longest, for a token or for memory."};
     const size_t count = recorder->summary.lists[list].count;
+    const char *columns[JOB_COLUMNS_MAX + 1];
 
     if (count == 0)
         return;
-    begin_table(out, ids[list], titles[list], captions[list],
-                recorder->classes.count > 0 ? columns_with_class : columns);
+    name_columns(recorder, columns);
+    begin_table(out, ids[list], titles[list], captions[list], columns);
     for (size_t i = 0; i < count; i++)
         write_job(out, recorder, &recorder->summary.lists[list].jobs[i]);
     end_table(out);

@@ -51,6 +51,8 @@ summary_add(struct summary *summary, const struct timeline_job *job)
 
     memcpy(line.name, job->name, sizeof(line.name));
     memcpy(line.waited_ns, job->waited_ns, sizeof(line.waited_ns));
+    memcpy(line.node, job->node, sizeof(line.node));
+    summary->has_nodes |= job->node[0] != '\0';
     for (enum summary_list list = 0; list < SUMMARY_LISTS; list++)
         insert(summary, list, &line);
 }

@@ -3,6 +3,7 @@
 
 /* Of all jobs of a build the few that took longest, needed most memory, and waited longest. Pure. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,11 +20,13 @@ struct summary_job {
     unsigned runs;
     unsigned job_class; /* as of struct timeline_job */
     int status;
+    char node[EVENT_NODE_SIZE]; /* likewise */
 };
 
 enum summary_list { SUMMARY_LONGEST, SUMMARY_HEAVIEST, SUMMARY_WAITED, SUMMARY_LISTS };
 
 struct summary {
+    bool has_nodes; /* some job has one */
     struct {
         size_t count;
         struct summary_job

@@ -210,6 +210,7 @@ end_run(struct timeline *timeline, struct timeline_job *job, enum timeline_chang
     timeline->counts.ran_ns += time_ns - job->run_ns;
     timeline->running--;
     timeline->running_of[job->job_class]--;
+    places_find(&timeline->places, job->name, job->job_class, job->run_ns, time_ns, job->node);
     tell(timeline, job, change, time_ns);
     job->gate->slots[job->slot_class].slots[job->slot] = (struct timeline_slot){.free_ns = time_ns};
 }
@@ -354,6 +355,8 @@ timeline_add(struct timeline *timeline, const struct steved_event *event)
 
     if (event->kind == STEVED_EVENT_LEFT)
         gate_left(timeline, event);
+    if (event->kind == STEVED_EVENT_JOB_PLACED)
+        places_add(&timeline->places, event);
     if (event->kind < STEVED_EVENT_JOB_WAITS || event->kind > STEVED_EVENT_JOB_CONTINUED)
         return;
     struct timeline_job *job = job_of(timeline, event);

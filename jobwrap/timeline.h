@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "jobwrap/places.h"
 #include "libjobserver/protocol.h"
 
 /* More jobs than that at one time are not looked at, nor runs that would need more slots of a gate; and of more gates
@@ -78,6 +79,8 @@ struct timeline_job {
     uint64_t bytes,
         expected_bytes; /* the most that it had, as far as it is known; 0: nobody knows */
     int status;         /* as of waitpid(2); -1: nobody knows. When it has ended */
+    char node
+        [EVENT_NODE_SIZE]; /* where its last run was, once that has ended; "": here, or nobody knows */
 };
 
 /* What has happened to a job, in the order in which it is to be shown. */
@@ -110,6 +113,7 @@ struct timeline {
     struct timeline_counts counts;               /* of all that there have been */
     unsigned waiting[TIMELINE_REASONS], running; /* now */
     unsigned running_of[TIMELINE_CLASSES];       /* by job_class */
+    struct places places;
 };
 
 void timeline_init(struct timeline *timeline, const struct timeline_viewer *viewer,

@@ -266,6 +266,10 @@ put_outcome(struct trace *trace, const struct timeline_job *job, enum timeline_c
         fprintf(out, ",\"exit_status\":%d", WEXITSTATUS(job->status));
     if (job->bytes > 0)
         fprintf(out, ",\"peak_bytes\":%" PRIu64, job->bytes);
+    if (job->node[0]) {
+        fputs(",\"where\":", out);
+        put_string(out, job->node);
+    }
     fputs("}}", out);
 }
 

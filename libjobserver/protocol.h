@@ -254,7 +254,7 @@ struct steved_throttle {
 /* One stream of events says what happens at a server, and what builds below it report about their jobs. Nothing is
  * kept while nobody reads. The stream is bounded: a reader that is too slow is told how many events it has missed.
  * Everybody who may open the server may read it, but only the same user, root and the server's own user get the
- * events of jobs (STEVED_EVENT_JOB_*).
+ * events of jobs (STEVED_EVENT_JOB_*), except STEVED_EVENT_JOB_PLACED.
  *
  * CAME is the first event of a client. After WAITS, exactly one event says how the wait ended: GRANTED with
  * `status` STEVED_GRANT_WAITED, LAPSED, or WAITS_NO_MORE. RESERVED may come between the two. */
@@ -296,6 +296,11 @@ enum steved_event_kind {
     STEVED_EVENT_JOB_PUT_OFF, /* it was killed or never continued, and will be run again; bytes: what it used */
     STEVED_EVENT_JOB_STOPPED, /* it was stopped by SIGSTOP because memory is short; bytes: what it uses */
     STEVED_EVENT_JOB_CONTINUED,
+    /* A job of this machine runs at a node of a compile farm, as the farm's engine says. Reported by who follows the
+     * engine (stevefarm), not by a gate; everybody gets it. `name`: the node, a blank, and the end of the path of the
+     * job's file. Without the blank and the path: no job has come, only `count` is another. `count`: so many jobs of
+     * this machine run at that node; job: the engine's number for the job; job_class. */
+    STEVED_EVENT_JOB_PLACED,
     STEVED_EVENT_KINDS,
 };
 #define STEVED_GRANT_AT_ONCE 0
@@ -362,8 +367,9 @@ struct steved_events {
  *   pid: 0 means the caller; a jobwrap that passes on what a gate has reported names the gate;
  *   job_class, name: characters that cannot be printed become '?'.
  * The server fills in the rest. Out: whether anybody reads events. If nobody does, the caller reports nothing for
- * STEVED_TELL_AGAIN_MS. EINVAL: one of the events is of another kind; all are ignored. EAGAIN: the caller's user has
- * reported too much lately; these events are lost. */
+ * STEVED_TELL_AGAIN_MS. EINVAL: one of the events is of another kind; all are ignored. EPERM: one of them is
+ * STEVED_EVENT_JOB_PLACED, which only root and the server's own user may report; all are ignored. EAGAIN: the caller's
+ * user has reported too much lately; these events are lost. */
 #define STEVED_TOLD_PER_CALL 16
 #define STEVED_TELL_AGAIN_MS 1000
 #define STEVED_TOLD_LATE_MS 10000

@@ -50,6 +50,7 @@ struct top {
     size_t count;
     struct top_labels labels;
     struct top_history history;
+    struct top_nodes nodes;
 
     /* The build that is selected, wherever it stands. */
     uint64_t account;
@@ -237,6 +238,8 @@ note_events(struct top *top, const struct client_events *page)
         if (event->kind > STEVED_EVENT_LOST && event->kind < STEVED_EVENT_HELD_BACK &&
             event->job_class == 0)
             top_history_note(&top->history, time_ns, event->used, event->waiting);
+        else if (event->kind == STEVED_EVENT_JOB_PLACED)
+            top_nodes_note(&top->nodes, event);
     }
 }
 
@@ -328,6 +331,7 @@ lose_server(struct top *top, int error)
         return;
     free_event(&top->events);
     top->is_gone = true;
+    top->nodes.count = 0;
     top_history_interrupt(&top->history, clock_now_ns());
     int result = client_is_jobwrap(top->server->client) ? error : server_events_open(&top->next);
     if (result < 0) {
@@ -441,6 +445,7 @@ draw(struct top *top)
         .status = &top->snapshot.status,
         .throttle = top->snapshot.has_throttle ? &top->snapshot.throttle : NULL,
         .classes = &top->snapshot.classes,
+        .nodes = &top->nodes,
         .history = &top->history,
         .rows = top->rows,
         .row_count = top->count,

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "libjobserver/events/place.h"
 #include "libjobserver/program/clock.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/usage.h"
@@ -119,6 +120,7 @@ enum member {
     MACHINE = 1u << 7, /* limit and available bytes */
     NAME = 1u << 8,
     JOB = 1u << 9,
+    PLACE = 1u << 10,
 };
 
 static const struct shape {
@@ -148,6 +150,7 @@ static const struct shape {
     [STEVED_EVENT_JOB_PUT_OFF] = {"job-put-off", WHO | JOB | NAME | BYTES},
     [STEVED_EVENT_JOB_STOPPED] = {"job-stopped", WHO | JOB | NAME | BYTES},
     [STEVED_EVENT_JOB_CONTINUED] = {"job-continued", WHO | JOB | NAME | BYTES},
+    [STEVED_EVENT_JOB_PLACED] = {"job-placed", COUNT | PLACE},
 };
 
 /* One that a later server tells is shown by its number alone. */
@@ -232,6 +235,20 @@ add_job(struct json_object *object, const struct steved_event *event)
     add_text(object, "name", event->name);
 }
 
+/* Of a file only if a job has come. */
+static void
+add_place(struct json_object *object, const struct steved_event *event)
+{
+    struct event_place place;
+
+    event_place_read(&place, event);
+    add_text(object, "node", place.node);
+    if (!place.file[0])
+        return;
+    add_text(object, "file", place.file);
+    add_number(object, "engine_job", event->job);
+}
+
 static int
 print_json(struct watch *watch, const struct steved_event *event)
 {
@@ -253,6 +270,8 @@ print_json(struct watch *watch, const struct steved_event *event)
     add_bytes(object, shape->members, event);
     if (shape->members & JOB)
         add_job(object, event);
+    if (shape->members & PLACE)
+        add_place(object, event);
     if (event->job_class != 0)
         add_text(object, "class", class_of(watch, event));
     return print_object(object);
@@ -377,6 +396,17 @@ print_job(const struct steved_event *event)
 }
 
 static void
+print_place(const struct steved_event *event)
+{
+    struct event_place place;
+
+    event_place_read(&place, event);
+    if (place.file[0])
+        printf(" %s at", place.file);
+    printf(" %s, %u job%s there", place.node, event->count, event->count == 1 ? "" : "s");
+}
+
+static void
 print_build(const struct watch *watch, const struct steved_event *event)
 {
     const struct client_name *client = client_of_account(watch, event->account);
@@ -456,6 +486,8 @@ print_line(struct watch *watch, const struct steved_event *event)
     printf("%-13s", shape->name);
     if (shape->members & JOB)
         print_job(event);
+    else if (shape->members & PLACE)
+        print_place(event);
     else if (event->kind == STEVED_EVENT_HELD_BACK)
         print_held_back(event);
     else if (event->kind == STEVED_EVENT_MEMORY)

@@ -392,8 +392,8 @@ tell(struct call *call, union argument *argument)
     if (count > 0 && !allowance_is_left(allowances, call->uid, clock_now_ns()))
         return -EAGAIN;
     pid_t pid = !client ? 0 : client->group_pid ? client->group_pid : client->pid;
-    int error =
-        stream_told(&call->server->stream, call->process, pid, &argument->told, clock_now_ns());
+    int error = stream_told(&call->server->stream, call->process, pid, is_owner(call),
+                            &argument->told, clock_now_ns());
     if (error == 0 && count > 0 && argument->told.is_read)
         allowance_charge(allowances, call->uid, count * STREAM_TOLD_PRICE_NS, clock_now_ns());
     return error;

@@ -253,6 +253,22 @@ class_rows(const struct steved_classes *classes)
     return rows;
 }
 
+/* In what is left of the line. */
+static void
+append_nodes(struct line *line, const struct top_nodes *nodes)
+{
+    static const char before[] = "; at ";
+    const size_t taken = line->length + strlen(before);
+    const size_t room = taken < (size_t)COLS ? (size_t)COLS - taken + 1 : 0;
+    char text[LINE_SIZE];
+
+    if (room == 0 || nodes->count == 0)
+        return;
+    top_nodes_text(nodes, text, room < sizeof(text) ? room : sizeof(text));
+    if (text[0])
+        append(line, "%s%s", before, text);
+}
+
 static void
 draw_classes(const struct top_view *view)
 {
@@ -264,6 +280,8 @@ draw_classes(const struct top_view *view)
         append_classes(&line, view->classes, &next);
         if (row == rows && next < view->classes->count)
             append(&line, "; ...");
+        else if (row == rows)
+            append_nodes(&line, view->nodes);
         print_line(row, A_NORMAL, "%s", line.text);
     }
 }

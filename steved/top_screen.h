@@ -10,6 +10,7 @@
 #include "libjobserver/protocol.h"
 #include "steved/top_builds.h"
 #include "steved/top_history.h"
+#include "steved/top_nodes.h"
 
 /* Of a build, besides: */
 struct top_row {
@@ -25,6 +26,7 @@ struct top_view {
     const struct steved_status *status;
     const struct steved_throttle *throttle; /* NULL: the server knows no limits */
     const struct steved_classes *classes;
+    const struct top_nodes *nodes;
     const struct top_history *history;
     const struct top_row *rows;
     size_t row_count, selected, first; /* first: that is shown; see top_screen_rows() */

@@ -42,6 +42,22 @@ take_number(const char **text, unsigned *number)
     return true;
 }
 
+/* The number of a job; those that are larger are no numbers of jobs. */
+static bool
+take_number32(const char **text, uint32_t *number)
+{
+    uint64_t wide = 0;
+    const char *at = *text;
+
+    for (; *at >= '0' && *at <= '9' && wide <= UINT32_MAX; at++)
+        wide = wide * 10 + (uint64_t)(*at - '0');
+    if (at == *text || wide > UINT32_MAX)
+        return false;
+    *number = (uint32_t)wide;
+    *text = at;
+    return true;
+}
+
 static bool
 take_text(const char **text, const char *wanted)
 {
@@ -122,6 +138,61 @@ answer_icecc(const char *text, unsigned *slots)
             add(&sum, max);
     *slots = sum;
     return NULL;
+}
+
+/* A word of one line: at *text, which is behind it and the blanks after it then. */
+static bool
+take_word(const char **text, const char **word, size_t *length)
+{
+    *word = *text;
+    *length = strcspn(*text, " \n");
+    *text += *length;
+    *text += strspn(*text, " ");
+    return *length > 0;
+}
+
+static void
+copy_end(char *to, size_t size, const char *from, size_t length)
+{
+    const size_t kept = length < size ? length : size - 1;
+
+    memcpy(to, from + length - kept, kept);
+    to[kept] = '\0';
+}
+
+/* "   NUMBER COMP sub:MACHINE on:NODE FILE": what is before the name of the file is the scheduler's, and names of
+ * machines have no blanks. */
+static bool
+parse_job(const char *line, const char *submitter, struct farm_job *job)
+{
+    const size_t blanks = strspn(line, " ");
+    const char *word;
+    size_t length;
+
+    line += blanks;
+    if (blanks == 0 || !take_number32(&line, &job->number) || !take_text(&line, " COMP sub:") ||
+        !take_word(&line, &word, &length) || length != strlen(submitter) ||
+        memcmp(word, submitter, length) != 0 || !take_text(&line, "on:") ||
+        !take_word(&line, &word, &length))
+        return false;
+    if (length >= sizeof(job->node))
+        length = sizeof(job->node) - 1;
+    memcpy(job->node, word, length);
+    job->node[length] = '\0';
+    length = strcspn(line, "\r\n");
+    copy_end(job->file, sizeof(job->file), line, length);
+    return length > 0;
+}
+
+void
+answer_icecc_jobs(const char *text, const char *submitter, struct farm_jobs *jobs)
+{
+    const char *end = find_end(text);
+
+    jobs->count = 0;
+    for (const char *line = text; end && line < end; line = next_line(line))
+        if (jobs->count < FARM_JOBS_MAX && parse_job(line, submitter, &jobs->list[jobs->count]))
+            jobs->count++;
 }
 
 /* --- by HTTP --- */

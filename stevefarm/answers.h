@@ -6,6 +6,8 @@
 
 #include <stdbool.h>
 
+#include "stevefarm/jobs.h"
+
 /* As POOL_CAPACITY_MAX of the server: more is counted as this. */
 #define SLOTS_MAX 65536u
 
@@ -16,6 +18,8 @@
 const char *answer_icecc(const char *text, unsigned *slots);
 /* Has the scheduler said all that it has to say to one command? */
 bool answer_icecc_is_whole(const char *text);
+/* The jobs in the same answer that the scheduler says are compiled now for the machine `submitter`. */
+void answer_icecc_jobs(const char *text, const char *submitter, struct farm_jobs *jobs);
 
 /* The statistics of one distccd by HTTP: how many compilers it runs at once. */
 const char *answer_distcc(const char *text, unsigned *slots);

@@ -22,6 +22,7 @@
 #include "stevefarm/capacity.h"
 #include "stevefarm/options.h"
 #include "stevefarm/probe.h"
+#include "stevefarm/teller.h"
 
 /* The state of the program. */
 struct program {
@@ -30,8 +31,9 @@ struct program {
     struct event *tick, *end;
     int signals;
     struct capacity capacity;
-    struct probe *probes; /* as many as the engine has places */
-    unsigned told_jobs;   /* to the service manager */
+    struct probe *probes;  /* as many as the engine has places */
+    struct teller *teller; /* NULL: this engine does not tell where jobs run */
+    unsigned told_jobs;    /* to the service manager */
     bool is_ready;
     int service; /* -1: no service manager wants to know */
 };
@@ -76,6 +78,14 @@ set_jobs(void *context)
 }
 
 static void
+on_answer(void *context, const char *answer)
+{
+    struct program *program = context;
+
+    teller_take_icecc(program->teller, program->capacity.client, answer, clock_now_ns());
+}
+
+static void
 on_tick(evutil_socket_t fd, short what, void *context)
 {
     struct program *program = context;
@@ -112,21 +122,49 @@ open_signals(void)
 }
 
 static int
-set_up(struct program *program)
+set_up_teller(struct program *program)
+{
+    const struct options *options = &program->options;
+
+    if (options->engine.kind != ENGINE_ICECC)
+        return 0;
+    program->teller = calloc(1, sizeof(*program->teller));
+    if (!program->teller)
+        return -ENOMEM;
+    program->teller->class_name = options->class_name;
+    program->teller->submitter = options->name;
+    return 0;
+}
+
+static int
+set_up_probes(struct program *program)
 {
     const struct engine *engine = &program->options.engine;
+
+    program->probes = calloc(engine->count + 1, sizeof(*program->probes));
+    for (unsigned i = 0; program->probes && i < engine->count; i++) {
+        const struct probe plan = {.kind = engine->kind,
+                                   .place = &engine->places[i],
+                                   .base = program->base,
+                                   .on_change = set_jobs,
+                                   .on_answer = program->teller ? on_answer : NULL,
+                                   .context = program};
+        probe_init(&program->probes[i], &plan);
+    }
+    return program->probes ? 0 : -ENOMEM;
+}
+
+static int
+set_up(struct program *program)
+{
     const struct timeval second = {.tv_sec = 1};
 
     program->signals = open_signals();
     if (program->signals < 0)
         return program->signals;
     program->base = event_base_new();
-    program->probes = calloc(engine->count + 1, sizeof(*program->probes));
-    if (!program->base || !program->probes)
+    if (!program->base || set_up_teller(program) < 0 || set_up_probes(program) < 0)
         return -ENOMEM;
-    for (unsigned i = 0; i < engine->count; i++)
-        probe_init(&program->probes[i], program->base, engine->kind, &engine->places[i], set_jobs,
-                   program);
     program->tick = event_new(program->base, -1, EV_PERSIST, on_tick, program);
     program->end =
         event_new(program->base, program->signals, EV_READ | EV_PERSIST, on_end, program);
@@ -142,6 +180,7 @@ take_down(struct program *program)
     for (unsigned i = 0; program->probes && i < program->options.engine.count; i++)
         probe_close(&program->probes[i]);
     free(program->probes);
+    free(program->teller);
     if (program->tick)
         event_free(program->tick);
     if (program->end)

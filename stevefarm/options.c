@@ -2,8 +2,10 @@
 #include "stevefarm/options.h"
 
 #include <getopt.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "libjobserver/classes/spec.h"
 #include "libjobserver/program/message.h"
@@ -23,6 +25,7 @@ static const char usage[] =
     "\n"
     "  -c, --class=NAME      the class\n"
     "  -m, --max=N           never more jobs than N (default: 65536)\n"
+    "  -n, --name=NAME       the name of this machine at the scheduler (default: the host's)\n"
     "  -r, --reserve=N       leave N slots to others (default: 0)\n"
     "  -s, --server=PATH     the file of steved (default: the user's steved, or /dev/steve)\n"
     "  -h, --help            show this\n"
@@ -52,6 +55,11 @@ set_option(struct options *options, int option, char **argv)
     case 'm':
         options->max = number_of("--max", optarg);
         break;
+    case 'n':
+        if (!optarg[0] || strlen(optarg) >= sizeof(options->name) || strpbrk(optarg, " \n"))
+            usage_refuse("--name", optarg, "the name of a machine");
+        snprintf(options->name, sizeof(options->name), "%s", optarg);
+        break;
     case 'r':
         options->reserve = number_of("--reserve", optarg);
         break;
@@ -77,18 +85,17 @@ refuse(const char *what)
 void
 options_parse(struct options *options, int argc, char **argv)
 {
-    static const struct option long_options[] = {{"class", required_argument, NULL, 'c'},
-                                                 {"max", required_argument, NULL, 'm'},
-                                                 {"reserve", required_argument, NULL, 'r'},
-                                                 {"server", required_argument, NULL, 's'},
-                                                 {"help", no_argument, NULL, 'h'},
-                                                 {"version", no_argument, NULL, 'V'},
-                                                 {NULL, 0, NULL, 0}};
+    static const struct option long_options[] = {
+        {"class", required_argument, NULL, 'c'},  {"max", required_argument, NULL, 'm'},
+        {"name", required_argument, NULL, 'n'},   {"reserve", required_argument, NULL, 'r'},
+        {"server", required_argument, NULL, 's'}, {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},      {NULL, 0, NULL, 0}};
     int option;
 
     *options = (struct options){.max = SLOTS_MAX};
+    gethostname(options->name, sizeof(options->name) - 1);
     opterr = 0;
-    while ((option = getopt_long(argc, argv, ":c:m:r:s:hV", long_options, NULL)) != -1)
+    while ((option = getopt_long(argc, argv, ":c:m:n:r:s:hV", long_options, NULL)) != -1)
         set_option(options, option, argv);
     if (optind == argc)
         refuse("an engine is missing");

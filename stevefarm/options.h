@@ -5,6 +5,7 @@
 
 struct options {
     const char *class_name, *server; /* server: NULL: the one that is found */
+    char name[256];                  /* as which engines know this machine */
     unsigned max, reserve;
     struct engine engine;
 };

@@ -34,15 +34,17 @@ static const struct dialect dialects[] = {
 };
 
 void
-probe_init(struct probe *probe, struct event_base *base, enum engine_kind kind,
-           const struct place *place, void (*on_change)(void *context), void *context)
+probe_init(struct probe *probe, const struct probe *plan)
 {
-    *probe = (struct probe){.kind = kind,
-                            .place = place,
-                            .base = base,
-                            .on_change = on_change,
-                            .context = context,
-                            .fd = -1};
+    *probe = *plan;
+    probe->fd = -1;
+}
+
+static void
+tell_answer(const struct probe *probe, const char *answer)
+{
+    if (probe->on_answer)
+        probe->on_answer(probe->context, answer);
 }
 
 static void
@@ -75,6 +77,7 @@ give_up(struct probe *probe)
 {
     disconnect(probe);
     set_slots(probe, 0);
+    tell_answer(probe, "");
 }
 
 static void
@@ -216,9 +219,10 @@ take_answer(struct probe *probe)
     }
     trouble_clear(&probe->trouble);
     probe->state = PROBE_IDLE;
+    set_slots(probe, slots);
+    tell_answer(probe, probe->answer);
     if (!dialects[probe->kind].is_whole)
         disconnect(probe);
-    set_slots(probe, slots);
 }
 
 static void

@@ -28,6 +28,8 @@ struct probe {
     const struct place *place; /* the caller's, as long as the probe */
     struct event_base *base;
     void (*on_change)(void *context); /* the slots are others now */
+    /* NULL, or: what was answered, which is whole; "": nothing, in time. */
+    void (*on_answer)(void *context, const char *answer);
     void *context;
 
     unsigned slots; /* 0 to SLOTS_MAX */
@@ -42,8 +44,8 @@ struct probe {
     size_t length;
 };
 
-void probe_init(struct probe *probe, struct event_base *base, enum engine_kind kind,
-                const struct place *place, void (*on_change)(void *context), void *context);
+/* `plan` names kind, place, base, on_change, on_answer and context; the rest of it is zero. */
+void probe_init(struct probe *probe, const struct probe *plan);
 /* Once a second: asks, or gives up what has not been answered in time; and tells of trouble. May wait for the system's
  * resolver of names, and while it does SIGTERM, SIGINT and SIGHUP, which are blocked otherwise, end the program. */
 void probe_tick(struct probe *probe, int64_t now_ns);

@@ -135,7 +135,8 @@ event_log_leave(struct event_log *log, struct event_reader *reader)
 static bool
 may_see(const struct event_reader *reader, const struct steved_event *event)
 {
-    return event->kind < STEVED_EVENT_JOB_WAITS || reader->sees_all || event->uid == reader->uid;
+    return event->kind < STEVED_EVENT_JOB_WAITS || event->kind == STEVED_EVENT_JOB_PLACED ||
+           reader->sees_all || event->uid == reader->uid;
 }
 
 /* What is not there any more is lost. */

@@ -102,6 +102,16 @@ is_sound(const struct steved_told *told)
     return true;
 }
 
+/* Everybody gets those, so not everybody may tell them. */
+static bool
+has_places(const struct steved_told *told)
+{
+    for (unsigned i = 0; i < told->count; i++)
+        if (told->events[i].kind == STEVED_EVENT_JOB_PLACED)
+            return true;
+    return false;
+}
+
 static uint64_t
 time_of(const struct steved_event *told, int64_t now_ns)
 {
@@ -134,13 +144,15 @@ add_told(struct event_log *log, const struct pool_process *process, pid_t pid,
 }
 
 int
-stream_told(struct stream *stream, const struct pool_process *process, pid_t pid,
+stream_told(struct stream *stream, const struct pool_process *process, pid_t pid, bool is_owner,
             struct steved_told *told, int64_t now_ns)
 {
     const bool is_read = event_log_is_read(&stream->log);
 
     if (!is_sound(told))
         return -EINVAL;
+    if (!is_owner && has_places(told))
+        return -EPERM;
     for (unsigned i = 0; is_read && i < told->count; i++)
         add_told(&stream->log, process, pid, &told->events[i], now_ns);
     *told = (struct steved_told){.is_read = is_read};

@@ -58,6 +58,6 @@ void stream_tell_memory(struct stream *stream, const struct memory_arbiter *arbi
 /* STEVED_IOC_EVENTS; reader: names wake, owner, uid and sees_all. */
 int stream_read(struct stream *stream, struct event_reader *reader, struct steved_events *page,
                 int64_t now_ns);
-/* STEVED_IOC_TELL, by a process of the pool; pid: as which it is seen. */
-int stream_told(struct stream *stream, const struct pool_process *process, pid_t pid,
+/* STEVED_IOC_TELL, by a process of the pool; pid: as which it is seen; is_owner: root or the server's own user. */
+int stream_told(struct stream *stream, const struct pool_process *process, pid_t pid, bool is_owner,
                 struct steved_told *told, int64_t now_ns);

@@ -70,6 +70,96 @@ rounds() {
     [[ $output == 'Usage: stevefarm'* ]]
 }
 
+# --- where jobs run ---
+
+# runs_at NODE FILE...: what the scheduler says from now on; of a machine of another name, too.
+runs_at() {
+    local node=$1 number=7 file
+    shift
+    printf ' %s (10.0.0.2:10245) [x86_64] speed=1.00 jobs=%d/4 load=10\n' "$node" $# >jobs.new
+    for file in other.cc "$@"; do
+        printf '   %d COMP sub:%s on:%s tree/src/%s\n' $((++number)) \
+            "$([ "$file" = other.cc ] && echo desktop || echo laptop)" "$node" "$file" >>jobs.new
+    done
+    mv jobs.new jobs
+}
+
+# follow_standin [OPTION]...: a scheduler, and stevefarm, which gives the class its four slots.
+follow_standin() {
+    cd "$BATS_TEST_TMPDIR" || return
+    runs_at node1
+    spawn "$LIB/scheduler-standin" jobs >port
+    standin=$spawned
+    wait_for 20 test -s port
+    spawn "$STEVEFARM" --server "$SERVER" --class remote "$@" "icecc:127.0.0.1:$(<port)"
+    wait_for 20 steved_has remote.jobs 4
+}
+
+has_asked() {
+    [ "$(stat -c %s jobs.asked)" -gt "$1" ]
+}
+
+@test 'where jobs run is told while somebody listens' {
+    start_steved --jobs 1 --class link=1 --class remote=0
+    follow_standin --name laptop
+    spawn "$STEVECTL" --server "$SERVER" watch --json >json
+    spawn "$STEVECTL" --server "$SERVER" watch >text
+    wait_for 20 grep -q watching text
+    wait_for 20 grep -q watching json
+    runs_at node1 a.cc $'b\e.cc'
+    wait_for 20 grep -q 'b?.cc at node1' text
+    runs_at node1 a.cc
+    wait_for 20 grep -qE '^[0-9:.]{12} job-placed    node1, 1 job there; class remote$' text
+    runs_at node2 c.cc
+    wait_for 20 grep -q 'node1, 0 jobs there' text
+    grep -qE ' job-placed    tree/src/a.cc at node1, 2 jobs there; class remote$' text
+    grep -qE ' job-placed    tree/src/c.cc at node2, 1 job there; class remote$' text
+    run ! grep -q other.cc text
+    wait_for 20 grep -q '"node":"node1","class":"remote"' json
+    grep -q '"count":2,"node":"node1","file":"tree/src/a.cc","engine_job":9,"class":"remote"' json
+    # The scheduler has gone: nothing runs there, as far as anybody knows.
+    stop "$standin" KILL
+    wait_for 20 grep -q 'node2, 0 jobs there' text
+}
+
+@test 'where jobs ran is in the trace and the report, below another jobwrap too' {
+    require ninja
+    without_leak_checker
+    start_steved --jobs 2 --class remote=0
+    follow_standin --name laptop
+    spawn "$STEVECTL" --server "$SERVER" watch >text
+    wait_for 20 grep -q watching text
+    mkfifo go
+    printf '#!/bin/sh\nread -r line <%s\n' "$PWD/go" >icecc
+    chmod +x icecc
+    printf 'rule job\n  command = ./icecc g++ -c $in -o $out\nrule own\n  command = true\n' >build.ninja
+    printf 'build a.cc.o: job a.cc\nbuild b.o: own\n' >>build.ninja
+    touch a.cc
+    spawn "$JOBWRAP" --parent "$SERVER" -- "$JOBWRAP" --trace=t.json --report=r.html ninja
+    local build=$spawned
+    # It may not have a name yet.
+    wait_for 20 grep -q 'job-started .*; class remote' text
+    runs_at node1 a.cc
+    wait_for 20 grep -q 'a.cc at node1' text
+    echo >go
+    status_of "$build"
+    grep -q '"ph":"[EX]".*"name":"a.cc.o".*"where":"node1"' t.json
+    [ "$(grep -c '"where"' t.json)" = 1 ]
+    grep -q '<th scope="col">Where</th>' r.html
+    grep -q '>a.cc.o</th>.*<td>remote</td><td>node1</td><td></td></tr>' r.html
+}
+
+@test 'where jobs run: those of other machines are not told' {
+    start_steved --jobs 1 --class remote=0
+    follow_standin
+    spawn "$STEVECTL" --server "$SERVER" watch >text
+    wait_for 20 grep -q watching text
+    runs_at node1 a.cc
+    # The first of these may have been on its way.
+    wait_for 20 has_asked "$(($(stat -c %s jobs.asked) + 1))"
+    run ! grep -q job-placed text
+}
+
 # With sanitizers only what our programs see of a farm that goes and comes.
 builds_alone() {
     ! is_sanitized || skip 'sanitizers: the builds are run plainly'
@@ -77,7 +167,7 @@ builds_alone() {
 
 @test 'icecc: builds, while a node is killed and another one comes' {
     builds_alone
-    rounds icecc 'ninja make ninja' remote mixed nodes
+    rounds icecc 'ninja ninja make ninja' remote where mixed nodes
 }
 
 @test 'icecc: the farm is killed during a build, and comes back during another' {

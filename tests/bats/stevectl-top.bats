@@ -81,6 +81,19 @@ hold() {
     shows '^q quit .* sort \(by held\)'
 }
 
+# 23: STEVED_EVENT_JOB_PLACED
+@test 'nodes of a farm have the rest of the line of the classes' {
+    local tell=$BUILD/tests/lib/tell
+    start_steved --jobs 4 --class remote=40
+    start_top 58 24
+    wait_for 20 shows '^remote: 40 jobs, 0 held, 0 waiting$'
+    "$tell" "$SERVER" 23 'node1 src/a.c'
+    wait_for 20 shows '^remote: 40 jobs, 0 held, 0 waiting; at node1 2$'
+    "$tell" "$SERVER" 23 'node2 src/b.c'
+    "$tell" "$SERVER" 23 'node3 src/c.c'
+    wait_for 20 shows '^remote: 40 jobs, 0 held, 0 waiting; at node1 2, ...$'
+}
+
 @test 'classes have lines of their own, as many as there is room for' {
     local class lines=()
     start_steved --jobs 4 --class remote=40 --class link=1

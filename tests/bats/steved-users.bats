@@ -118,3 +118,18 @@ as() {
     as 0 weight "$pid" 300
     [ "$(as 65533 status --json | jq -c '.clients[0] | [.weight, .paused, .uid]')" = '[300,true,65534]' ]
 }
+
+# 23: STEVED_EVENT_JOB_PLACED
+@test 'where jobs run on a farm is told by the owner of the server alone, and seen by all' {
+    serve_all --jobs 1
+    cp "$STEVECTL" "$BUILD/tests/lib/tell" "$OTHER/"
+    # shellcheck disable=SC2031 # serve_all has set it
+    local other=(setpriv --reuid=65534 --regid="$SHARED_GID" --clear-groups --)
+    spawn "${other[@]}" "$OTHER/stevectl" --server "$SERVER" watch >"$OTHER/seen"
+    wait_for 20 grep -q watching "$OTHER/seen"
+    run -1 "${other[@]}" "$OTHER/tell" "$SERVER" 23 'node a.cc'
+    [[ $output == *'Operation not permitted'* ]]
+    [ "$("$OTHER/tell" "$SERVER" 23 'node b.cc')" = 1 ]
+    wait_for 20 grep -q 'b.cc at node' "$OTHER/seen"
+    run ! grep -q a.cc "$OTHER/seen"
+}

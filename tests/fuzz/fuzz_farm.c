@@ -32,6 +32,32 @@ check_engine(const char *text, const char *distcc_hosts)
     free(engine);
 }
 
+static void
+count_event(void *context, const struct steved_event *event)
+{
+    struct event_place place;
+
+    event_place_read(&place, event);
+    ALWAYS(place.node[0] && event->kind == STEVED_EVENT_JOB_PLACED);
+    ++*(size_t *)context;
+}
+
+static void
+check_jobs(const char *text)
+{
+    struct farm_jobs *jobs = calloc(2, sizeof(*jobs));
+    size_t count = 0;
+
+    ALWAYS(jobs);
+    answer_icecc_jobs(text, "a", &jobs[1]);
+    ALWAYS(jobs[1].count <= FARM_JOBS_MAX);
+    farm_jobs_compare(&jobs[0], &jobs[1], count_event, &count);
+    ALWAYS(count == jobs[1].count);
+    farm_jobs_compare(&jobs[1], &jobs[1], count_event, &count);
+    ALWAYS(count == jobs[1].count);
+    free(jobs);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -44,6 +70,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_answer(answer_icecc, text);
     check_answer(answer_distcc, text);
     check_answer(answer_sccache, text);
+    check_jobs(text);
     check_engine(text, NULL);
     check_engine("distcc", text);
     free(text);

@@ -144,6 +144,8 @@ class Farm(ABC):
     name = ""
     # At home, while no node is lost; 0: the engine promises nothing.
     preprocessors_max = 0
+    # Does it say at which node a job runs?
+    tells_places = False
 
     def __init__(self, root: Path, work: Path, compilers: Compilers, home_slots: int = 2) -> None:
         self.root, self.work, self.compilers = root, work, compilers
@@ -240,6 +242,7 @@ class Farm(ABC):
 class Icecc(Farm):
     name = "icecc"
     port = 8766
+    tells_places = True
 
     def __init__(self, root: Path, work: Path, compilers: Compilers, home_slots: int = 2) -> None:
         super().__init__(root, work, compilers, home_slots)

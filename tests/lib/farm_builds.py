@@ -174,7 +174,8 @@ class Home:
             )
 
     def follow(self) -> None:
-        options = ["--server", str(self.server), "--class", "remote", self.farm.followed()]
+        options = ["--server", str(self.server), "--class", "remote", "--name", "home"]
+        options.append(self.farm.followed())
         self.follower = self.start(self.program("stevefarm"), *options)
 
     def get(self, name: str) -> int:
@@ -187,8 +188,10 @@ class Home:
         *options: str,
         jobs: int = 0,
         before: Callable[[], None] | None = None,
+        trace: Path | None = None,
     ) -> subprocess.Popen[bytes]:
-        """With a -j of the user's, and no jobserver; else as many as there are tokens for."""
+        """With a -j of the user's, and no jobserver; else as many as there are tokens for, and a
+        trace if one is wanted."""
         words = {"engine": self.farm.name, "work": self.work, "path": self.environment["PATH"]}
         variables = {n: v.format(**words) for n, v in tree.builder.variables.items()}
         command = [tree.builder.program, "-C", str(tree.directory), *options]
@@ -196,6 +199,8 @@ class Home:
             command.append(f"-j{jobs}")
         else:
             wrapping = [f"-j{TOKENS}", f"--parent={self.server}", f"--report={self.work}/report"]
+            if trace:
+                wrapping.append(f"--trace={trace}")
             command = [self.program("jobwrap"), *wrapping, "--", *command]
         return self.start(*command, before=before, variables=variables)
 

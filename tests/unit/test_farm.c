@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,6 +76,145 @@ test_icecc(void **state)
     check(answer_icecc, answers, COUNT(answers));
     assert_false(answer_icecc_is_whole(GREETING NODE_1));
     assert_true(answer_icecc_is_whole(GREETING NODE_1 "200 done\n"));
+}
+
+/* "NUMBER NODE FILE;..." of the jobs of laptop. */
+static void
+check_jobs(const char *text, const char *expected)
+{
+    struct farm_jobs *jobs = calloc(1, sizeof(*jobs));
+    char found[1024] = "";
+
+    assert_non_null(jobs);
+    answer_icecc_jobs(text, "laptop", jobs);
+    for (size_t i = 0; i < jobs->count && i < 5; i++) {
+        const struct farm_job *job = &jobs->list[i];
+        const size_t length = strlen(found);
+        snprintf(found + length, sizeof(found) - length, "%u %s %s;", job->number, job->node,
+                 job->file);
+    }
+    assert_string_equal(found, expected);
+    free(jobs);
+}
+
+static void
+test_jobs_of_icecc(void **state)
+{
+    check_jobs(NODE_1 "   8 COMP sub:laptop on:node1 tree/src/build.cc\n" NODE_2
+                      "   4294967295 COMP sub:laptop on:node2 a b.c\r\n200 done\n",
+               "8 node1 tree/src/build.cc;4294967295 node2 a b.c;");
+    check_jobs(" 8 COMP sub:laptop on:node1 tree/src/build.cc\n200 done\n",
+               "8 node1 tree/src/build.cc;");
+    /* Another's, or none that runs; or it is not what a scheduler says. */
+    check_jobs("   1 COMP sub:laptop2 on:n a.c\n   2 COMP sub:lap on:n a.c\n"
+               "   3 PEND sub:laptop on:n a.c\n   4 WAIT sub:laptop on:n a.c\n"
+               "   5 COMP sub:laptop on: a.c\n   6 COMP sub:laptop on:n\n"
+               "   7 COMP sub:laptop on:n \n   8 COMP  sub:laptop on:n a.c\n"
+               "9 COMP sub:laptop on:n a.c\n   -1 COMP sub:laptop on:n a.c\n"
+               "   4294967296 COMP sub:laptop on:n a.c\n   COMP sub:laptop on:n a.c\n"
+               "   99999999999999999999999 COMP sub:laptop on:n a.c\n"
+               "   10 COMP sub:other on:n / 11 COMP sub:laptop on:n a.c\n200 done\n",
+               "");
+    check_jobs("   8 COMP sub:laptop on:node1 a.c\n", "");
+    check_jobs("200 done\n   8 COMP sub:laptop on:node1 a.c\n", "");
+    check_jobs("   8 COMP sub:laptop on:node-with-a-name-that-is-far-too-long-for-us "
+               "a/directory/with-a-long-name/and-another-one/with/a/really-long-name/a.c\n"
+               "200 done\n",
+               "8 node-with-a-name-that-is-far-to "
+               "ry/with-a-long-name/and-another-one/with/a/really-long-name/a.c;");
+}
+
+static void
+test_there_are_so_many_jobs_and_no_more(void **state)
+{
+    static const char line[] = "   8 COMP sub:laptop on:node1 a.c\n", end[] = "200 done\n";
+    const size_t length = strlen(line), count = FARM_JOBS_MAX + 10;
+    char *text = malloc(count * length + sizeof(end));
+    struct farm_jobs *jobs = calloc(1, sizeof(*jobs));
+
+    assert_true(text && jobs);
+    for (size_t i = 0; i < count; i++)
+        memcpy(text + i * length, line, length);
+    memcpy(text + count * length, end, sizeof(end));
+    answer_icecc_jobs(text, "laptop", jobs);
+    assert_int_equal(jobs->count, FARM_JOBS_MAX);
+    free(jobs);
+    free(text);
+}
+
+/* "NAME=COUNT;" of each. */
+static void
+note_event(void *context, const struct steved_event *event)
+{
+    char *told = context;
+    const size_t length = strlen(told);
+
+    snprintf(told + length, 1024 - length, "%s=%u;", event->name, event->count);
+}
+
+static void
+check_change(const char *before, const char *now, const char *expected)
+{
+    struct farm_jobs *jobs = calloc(2, sizeof(*jobs));
+    char told[1024] = "", text[2][1024];
+
+    assert_non_null(jobs);
+    for (int i = 0; i < 2; i++) {
+        snprintf(text[i], sizeof(text[i]), "%s200 done\n", i ? now : before);
+        answer_icecc_jobs(text[i], "laptop", &jobs[i]);
+    }
+    farm_jobs_compare(&jobs[0], &jobs[1], note_event, told);
+    assert_string_equal(told, expected);
+    free(jobs);
+}
+
+#define JOB(number, node) "   " #number " COMP sub:laptop on:" #node " d/" #number ".c\n"
+
+static void
+test_what_is_told_of_jobs(void **state)
+{
+    check_change("", JOB(1, n) JOB(2, n) JOB(3, m), "n d/1.c=2;n d/2.c=2;m d/3.c=1;");
+    check_change(JOB(1, n) JOB(2, n), JOB(1, n) JOB(2, n), "");
+    check_change(JOB(1, n) JOB(2, n), JOB(2, n), "n=1;");
+    check_change(JOB(1, n) JOB(2, n) JOB(3, m), "", "n=0;m=0;");
+    check_change(JOB(1, n), JOB(2, n), "n d/2.c=1;");
+    check_change(JOB(1, n), JOB(1, m), "m d/1.c=1;n=0;");
+}
+
+/* Whatever names there are. */
+static void
+test_places_are_one_name(void **state)
+{
+    static const struct {
+        const char *node, *file, *read_node, *read_file;
+    } names[] = {
+        {"node1", "tree/src/a b.cc", "node1", "tree/src/a b.cc"},
+        {"node1", "", "node1", ""},
+        {"no de", "a\x1b\n.c", "no?de", "a??.c"},
+        {"0123456789012345678901234567890123456789", "a/0123456789012345/0123456789/b.c",
+         "0123456789012345678901234567890", "0123456789/b.c"},
+        {"n", "0123456789012345678901234567890123456789012345678901234567890123456789", "n",
+         "9012345678901234567890123456789012345678901234567890123456789"},
+    };
+
+    for (size_t i = 0; i < COUNT(names); i++) {
+        struct steved_event event = {0};
+        struct event_place place;
+        event_place_write(&event, names[i].node, names[i].file);
+        event_place_read(&place, &event);
+        assert_string_equal(place.node, names[i].read_node);
+        assert_string_equal(place.file, names[i].read_file);
+    }
+    struct steved_event event;
+    struct event_place place;
+    memset(&event, 'x', sizeof(event));
+    event_place_read(&place, &event);
+    assert_int_equal(strlen(place.node), EVENT_NODE_SIZE - 1);
+    assert_string_equal(place.file, "");
+    memset(&event, ' ', sizeof(event));
+    event_place_read(&place, &event);
+    assert_string_equal(place.node, "");
+    assert_int_equal(strlen(place.file), STEVED_EVENT_NAME_SIZE - 2);
 }
 
 static void
@@ -195,9 +335,15 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_icecc),       cmocka_unit_test(test_distcc),
-        cmocka_unit_test(test_sccache),     cmocka_unit_test(test_engines),
+        cmocka_unit_test(test_icecc),
+        cmocka_unit_test(test_distcc),
+        cmocka_unit_test(test_sccache),
+        cmocka_unit_test(test_engines),
         cmocka_unit_test(test_many_places),
+        cmocka_unit_test(test_jobs_of_icecc),
+        cmocka_unit_test(test_there_are_so_many_jobs_and_no_more),
+        cmocka_unit_test(test_what_is_told_of_jobs),
+        cmocka_unit_test(test_places_are_one_name),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -84,7 +84,7 @@ test_what_is_told_is_the_callers(void **state)
                                   .status = 256,
                                   .job_class = 1};
     memset(sent->name, '\x1b', sizeof(sent->name)); /* without an end */
-    assert_int_equal(stream_told(&f->stream, f->process, 4711, &told, NOW_NS), 0);
+    assert_int_equal(stream_told(&f->stream, f->process, 4711, false, &told, NOW_NS), 0);
     assert_true(told.is_read && told.count == 0);
     assert_true(next(f, &event));
     assert_int_equal(event.account, KEY);
@@ -114,7 +114,7 @@ test_what_makes_no_sense_is_refused_whole(void **state)
 
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         struct steved_told told = wrong[i];
-        assert_int_equal(stream_told(&f->stream, f->process, 1, &told, NOW_NS), -EINVAL);
+        assert_int_equal(stream_told(&f->stream, f->process, 1, false, &told, NOW_NS), -EINVAL);
     }
     assert_false(next(f, &event));
 }
@@ -135,10 +135,33 @@ test_a_time_is_believed_if_it_is_not_long_ago(void **state)
         struct steved_told told = {
             .count = 1,
             .events = {{.kind = STEVED_EVENT_JOB_WAITS, .time_ns = (uint64_t)times[i].told}}};
-        assert_int_equal(stream_told(&f->stream, f->process, 1, &told, NOW_NS), 0);
+        assert_int_equal(stream_told(&f->stream, f->process, 1, false, &told, NOW_NS), 0);
         assert_true(next(f, &event));
         assert_int_equal(event.time_ns, times[i].seen);
     }
+}
+
+static void
+test_everybody_sees_where_jobs_run_and_owners_alone_tell(void **state)
+{
+    struct fixture *f = *state;
+    const struct steved_told places = {
+        .count = 2,
+        .events = {{.kind = STEVED_EVENT_JOB_STARTED},
+                   {.kind = STEVED_EVENT_JOB_PLACED, .count = 3, .name = "node a.c"}}};
+    struct steved_event event;
+
+    f->reader.uid = ALICE + 1;
+    struct steved_told told = places;
+    assert_int_equal(stream_told(&f->stream, f->process, 1, false, &told, NOW_NS), -EPERM);
+    assert_false(next(f, &event));
+    told = places;
+    assert_int_equal(stream_told(&f->stream, f->process, 1, true, &told, NOW_NS), 0);
+    assert_true(next(f, &event));
+    assert_int_equal(event.kind, STEVED_EVENT_JOB_PLACED);
+    assert_int_equal(event.count, 3);
+    assert_string_equal(event.name, "node a.c");
+    assert_false(next(f, &event));
 }
 
 static void
@@ -148,7 +171,7 @@ test_who_tells_learns_that_nobody_reads(void **state)
     struct steved_told told = {.count = 1, .events = {{.kind = STEVED_EVENT_JOB_WAITS}}};
 
     event_log_leave(&f->stream.log, &f->reader);
-    assert_int_equal(stream_told(&f->stream, f->process, 1, &told, NOW_NS), 0);
+    assert_int_equal(stream_told(&f->stream, f->process, 1, false, &told, NOW_NS), 0);
     assert_false(told.is_read);
 }
 
@@ -238,6 +261,7 @@ main(void)
         on_stream(test_what_is_told_is_the_callers),
         on_stream(test_what_makes_no_sense_is_refused_whole),
         on_stream(test_a_time_is_believed_if_it_is_not_long_ago),
+        on_stream(test_everybody_sees_where_jobs_run_and_owners_alone_tell),
         on_stream(test_who_tells_learns_that_nobody_reads),
         on_stream(test_what_holds_grants_back_is_told_when_it_changes),
         on_stream(test_memory_is_told_ten_times_a_second_at_most),

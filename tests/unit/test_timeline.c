@@ -303,6 +303,78 @@ test_jobs_instead_of_on_the_cpu_have_slots_of_their_class(void **state)
 }
 
 static void
+place(struct seen *seen, const char *name, unsigned job_class)
+{
+    struct steved_event event = {.job_class = job_class};
+
+    snprintf(event.name, sizeof(event.name), "%s", name);
+    tell(seen, STEVED_EVENT_JOB_PLACED, 1, 0, event);
+}
+
+/* A job that has made this, while these places were told of. */
+static void
+check_node(const char *made, const char *const places[2], const char *expected)
+{
+    struct seen *seen = begin();
+    struct steved_event event = {.job_class = 1, .count = STEVED_RUNS_ON_CLASSES};
+
+    snprintf(event.name, sizeof(event.name), "%s", made);
+    place(seen, "before a.c", 1);
+    tell(seen, STEVED_EVENT_JOB_STARTED, GATE, 1, event);
+    for (unsigned i = 0; i < 2 && places[i]; i++)
+        place(seen, places[i], i);
+    place(seen, "other a.c", 2);
+    tell(seen, STEVED_EVENT_JOB_ENDED, GATE, 1, event);
+    const struct summary_job *job = &seen->summary.lists[SUMMARY_LONGEST].jobs[0];
+    if (strcmp(job->node, expected) != 0)
+        fail_msg("%s of %s: at '%s', not '%s'", made, places[0], job->node, expected);
+    assert_int_equal(seen->summary.has_nodes, expected[0] != '\0');
+    finish(seen, NULL);
+}
+
+static void
+test_a_job_ran_where_its_file_was(void **state)
+{
+    static const struct {
+        const char *made, *places[2], *node;
+    } jobs[] = {
+        {"a.o", {"n tree/src/a.c"}, "n"},
+        {"a.c.o", {"n tree/src/a.c"}, "n"},
+        {"a.o", {"n a.c"}, "n"},
+        {"src_a.c.o", {"n tree/src/a.c"}, "n"},
+        {"x_tree_src_a.c.o", {"n tree/src/a.c"}, "n"},
+        {"a.lo", {"n a.b/a"}, "n"},
+        {"my_a.c.o", {"n tree/my_a.c"}, "n"},
+        {"my_a.c.o", {"n a.c"}, ""},
+        {"my_a.c.o", {"n tree/a.c"}, ""},
+        {"a.c.o", {"n tree/my_a.c"}, ""},
+        {"a.b.o", {"n a.c"}, ""},
+        {"a", {"n a.c"}, ""},
+        {"", {"n a.c"}, ""},
+        {".o", {"n /"}, ""},
+        {"a.o", {"n b.c", "m a.c"}, "m"},
+        {"a.o", {"n x/a.c", "n y/a.c"}, "n"},
+        {"a.o", {"n x/a.c", "m y/a.c"}, ""},
+        {"a.o", {"n"}, ""},
+        {"a.o", {NULL}, ""},
+    };
+
+    for (size_t i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++)
+        check_node(jobs[i].made, jobs[i].places, jobs[i].node);
+}
+
+static void
+test_so_many_places_are_kept(void **state)
+{
+    struct seen *seen = begin();
+
+    for (unsigned i = 0; i < 3 * PLACES_MAX; i++)
+        place(seen, "node a.c", 0);
+    assert_int_equal(seen->timeline.places.seen, 3 * PLACES_MAX);
+    finish(seen, NULL);
+}
+
+static void
 test_there_are_so_many_slots_and_no_more(void **state)
 {
     struct seen *seen = begin();
@@ -349,6 +421,8 @@ main(void)
         cmocka_unit_test(test_a_gate_that_leaves_takes_its_jobs_along),
         cmocka_unit_test(test_nonsense_is_left_out),
         cmocka_unit_test(test_there_is_room_for_so_many_and_no_more),
+        cmocka_unit_test(test_a_job_ran_where_its_file_was),
+        cmocka_unit_test(test_so_many_places_are_kept),
         cmocka_unit_test(test_there_are_so_many_slots_and_no_more),
         cmocka_unit_test(test_jobs_instead_of_on_the_cpu_have_slots_of_their_class),
         cmocka_unit_test(test_the_summary_has_the_first_of_many),

@@ -5,12 +5,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
 
 #include "steved/top_builds.h"
 #include "steved/top_history.h"
+#include "steved/top_nodes.h"
 
 #define S INT64_C(1000000000)
 #define MS (S / 1000)
@@ -200,6 +202,52 @@ test_shares_are_between_users_first(void **state)
     top_builds_share(builds, 0, 16);
 }
 
+static void
+note_node(struct top_nodes *nodes, const char *node, unsigned count)
+{
+    struct steved_event event = {.kind = STEVED_EVENT_JOB_PLACED, .count = count};
+
+    event_place_write(&event, node, count % 2 ? "a.c" : "");
+    top_nodes_note(nodes, &event);
+}
+
+static void
+check_nodes(const struct top_nodes *nodes, size_t size, const char *expected)
+{
+    char text[100];
+
+    top_nodes_text(nodes, text, size);
+    assert_string_equal(text, expected);
+}
+
+static void
+test_nodes_are_those_with_jobs(void **state)
+{
+    struct top_nodes nodes = {0};
+    char name[8];
+
+    check_nodes(&nodes, 100, "");
+    note_node(&nodes, "blue", 1);
+    note_node(&nodes, "red", 2);
+    note_node(&nodes, "green", 3);
+    check_nodes(&nodes, 100, "blue 1, red 2, green 3");
+    check_nodes(&nodes, sizeof("blue 1, red 2, green 3"), "blue 1, red 2, green 3");
+    check_nodes(&nodes, sizeof("blue 1, red 2, ..."), "blue 1, red 2, ...");
+    check_nodes(&nodes, sizeof("blue 1, red 2, .."), "blue 1, ...");
+    check_nodes(&nodes, sizeof("blue 1, .."), "");
+    check_nodes(&nodes, 1, "");
+    note_node(&nodes, "red", 0);
+    note_node(&nodes, "blue", 4);
+    note_node(&nodes, "white", 0);
+    note_node(&nodes, "", 4);
+    check_nodes(&nodes, 100, "blue 4, green 3");
+    for (unsigned i = 0; i < TOP_NODES_MAX + 5; i++) {
+        snprintf(name, sizeof(name), "n%u", i);
+        note_node(&nodes, name, 1);
+    }
+    assert_int_equal(nodes.count, TOP_NODES_MAX);
+}
+
 int
 main(void)
 {
@@ -213,6 +261,7 @@ main(void)
         cmocka_unit_test(test_an_event_of_before_counts_from_now),
         cmocka_unit_test(test_clients_of_an_account_are_one_build),
         cmocka_unit_test(test_shares_are_between_users_first),
+        cmocka_unit_test(test_nodes_are_those_with_jobs),
     };
 
     return cmocka_run_group_tests_name("top", tests, NULL, NULL);
