@@ -143,8 +143,12 @@ wait_for_answer(struct top *top)
     struct pollfd polled[] = {{.fd = top->asker.answer_fd, .events = POLLIN},
                               {.fd = top->signals_fd, .events = POLLIN},
                               {.fd = STDIN_FILENO, .events = POLLIN}};
+    int ready;
 
-    if (poll(polled, 1, ANSWER_PATIENCE_MS) == 1)
+    do
+        ready = poll(polled, 1, ANSWER_PATIENCE_MS);
+    while (ready < 0); /* the terminal has another size */
+    if (ready == 1)
         return;
     top->is_silent = true;
     draw(top);
@@ -306,7 +310,6 @@ static void
 on_next(evutil_socket_t fd, short what, void *argument)
 {
     struct top *top = argument;
-
     struct search search = {.is_named = top->is_named};
 
     server_events_drain(&top->next);

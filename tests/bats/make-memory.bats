@@ -296,15 +296,17 @@ END
     cat >sccache <<'END'
 #!/bin/sh
 case " $* " in
-*" --crate-name heavy"*) "$@" && exec "$CC" -DMIB=150 -DMS=1000 -DHOLD_MS=2500 -c "$3.rs" -o "$TMPDIR/$3" ;;
+*" --crate-name heavy"*) "$@" && echo "$3" >>"$RAN" && exec "$CC" -DMIB=150 -DMS=1000 -DHOLD_MS=2500 -c "$3.rs" -o "$TMPDIR/$3" ;;
 esac
 exec "$@"
 END
     limited_to 310
+    export RAN=$BATS_TEST_TMPDIR/ran
     run limited cargo build --quiet -j2 --manifest-path crates/Cargo.toml
     echo "$output"
     [ "$status" = 0 ]
     kills_are 0
+    [ "$(wc -l <"$RAN")" = 2 ]
     [[ $output == *'is stopped until there is memory again'* ]]
     # The one that uses them may be: nobody uses it.
     run ! grep 'heavy.*put off' <<<"$output"
