@@ -217,10 +217,12 @@ give_up(struct relay *relay, unsigned count)
     while (count-- > 0)
         if (loans_missing(&relay->loans) > 0)
             pay(relay);
-        else if (relay->is_relaying)
+        else if (!relay->is_relaying)
+            private_fifo_put(relay->fifo);
+        else if (source_held_in_all(relay->source) > 0)
             source_give(relay->source);
         else
-            private_fifo_put(relay->fifo);
+            loans_void(&relay->loans, 1);
 }
 
 static void
