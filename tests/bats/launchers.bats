@@ -242,6 +242,25 @@ PARENT_OF_REAL='basename "$(readlink /proc/$PPID/exe)"'
     [ "$status" = 0 ]
 }
 
+@test 'a token is lost while all of the build are lent, and others have them' {
+    : >said
+    "$JOBWRAP" --parent=none -j2 --class remote=8 --report=report -- python3 "$LIB/lenders.py" said 2>said
+    grep -q '"lost":1$' report
+    grep -q '"dropped":0,' report
+}
+
+@test 'where tokens cannot move nobody lends, and no descriptor stays open' {
+    farm_says 'exit 0'
+    refused EAGAIN eventfd2
+    run --separate-stderr -0 timeout 100 "${refused[@]}" "$JOBWRAP" --parent=none -j2 --class remote=1 --report=report -- bash -c '
+        open_in_server() { ls /proc/$(ps -o ppid= $PPID | tr -d " ")/fd | wc -l; }
+        at_first=$(open_in_server)
+        for i in 1 2 3 4; do icecc gcc -c a.c || exit; done
+        until [ "$(open_in_server)" -le $((at_first + 1)) ]; do sleep 0.01; done'
+    [ "$(grep -c 'start the relay' <<<"$stderr")" = 1 ]
+    grep -q '"dropped":0,' report
+}
+
 # The leak checker's tracer is a process of the launcher's program: if that is killed, the launcher waits for it for ever.
 @test 'killed at random, by SIGKILL: both pools are exact afterwards' {
     without_leak_checker
