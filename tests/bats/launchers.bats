@@ -236,6 +236,39 @@ PARENT_OF_REAL='basename "$(readlink /proc/$PPID/exe)"'
     wait_for 30 steved_has free 1
 }
 
+@test 'the server ends for good while jobs run elsewhere, and another one comes' {
+    mkfifo farm-gate
+    exec {farm_gate}<>farm-gate
+    farm_says 'read -r _ <farm-gate'
+    start_steved --jobs 1 --class remote=2
+    spawn bash -c "exec $gate>&- $farm_gate>&-"' && exec "$@"' - "$JOBWRAP" --parent "$SERVER" --report=report -- \
+        sh -c 'icecc g++ -c r1.cc; ./tool l1; icecc g++ -c r2.cc' 2>said
+    first=$spawned
+    wait_for 60 steved_has remote.held 1
+    # It has what was lent; then nobody has anything, but one job of each runs on.
+    spawn bash -c "exec $gate>&-"' && exec "$@"' - "$JOBWRAP" --parent "$SERVER" -- ./tool l2
+    wait_for 60 runs tool 1
+    kill_steved
+    echo >&"$farm_gate"
+    wait_for 60 runs tool 2
+    second=$spawned
+    spawn "$STEVED" --mount "${SERVER%/*}" --jobs 1 --class remote=2 2>>steved.log
+    wait_for 60 is_served_below "$spawned" 2>/dev/null
+    wait_for 60 steved_has held 1
+    let_end 1
+    wait_for 60 runs tool 1
+    echo >&"$farm_gate"
+    let_end 1
+    for pid in "$second" "$first"; do
+        status_of "$pid" 120
+        [ "$status" = 0 ]
+    done
+    wait_for 30 steved_has free 1
+    wait_for 30 steved_has remote.free 2
+    [ "$(steved_get dropped)" = 0 ]
+    grep -q '"lost":0$' report
+}
+
 @test 'nobody lends more than there is, or twice, or what is not his' {
     below -j2 --class remote=8 -- python3 "$LIB/lenders.py"
     echo "$output" "$stderr"
