@@ -197,11 +197,7 @@ open_control(struct jobwrap *jobwrap)
 static const char *
 other_classes(const struct jobwrap *jobwrap)
 {
-    const struct launch *launch = &jobwrap->launch;
-
-    if (jobwrap->options.classes.count > 0)
-        return NULL;
-    return launch->inherits_classes ? environment_classes() : launch->classes;
+    return jobwrap->options.classes.count > 0 ? NULL : jobwrap->launch.classes;
 }
 
 static int

@@ -132,6 +132,26 @@ PARENT_OF_REAL='basename "$(readlink /proc/$PPID/exe)"'
     [ "$output" = launcher-shim ]
 }
 
+@test 'the classes are those of the server that is there, whatever an old environment says' {
+    farm_says "$PARENT_OF_REAL"
+    start_steved --jobs 2 --class remote=1
+    with_classes=$SERVER
+    start_steved --jobs 2
+    below --class remote=1 -- bash -c '"$JOBWRAP" --parent "$1" --no-shims -- bash -c "icecc gcc -c a.c; true"
+        export MAKEFLAGS=" -j --jobserver-auth=fifo:$1" JOBWRAP_CLASSES=${2%jobserver}
+        icecc gcc -c a.c
+        MAKEFLAGS=" -j --jobserver-auth=fifo:$2" JOBWRAP_CLASSES=$PWD/gone/ icecc gcc -c a.c' - "$SERVER" "$with_classes"
+    [ "$output" = $'bash\nbash\nlauncher-shim' ]
+}
+
+@test 'the file of rules vanishes in the middle of a build' {
+    farm_says "$PARENT_OF_REAL"
+    echo 'remote instead tool' >rules
+    below --class remote=1 --class-rules rules -- bash -c 'icecc gcc -c a.c; rm rules; icecc gcc -c a.c; echo $?'
+    [ "$output" = $'bash\nlauncher-shim\n0' ]
+    [ -z "$stderr" ]
+}
+
 @test 'a prefix of ccache, a wrapper of rustc, and compilers that are links' {
     for name in distcc recc sccache; do
         cp farm/icecc farm/$name
