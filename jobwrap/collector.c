@@ -42,8 +42,8 @@ start_thread(struct collector *collector)
     return -error;
 }
 
-int
-collector_start(struct collector *collector, const char *fifo_path)
+static int
+start(struct collector *collector, const char *fifo_path)
 {
     collector->fifo_fd = open(fifo_path, O_RDONLY | O_CLOEXEC);
     collector->ask_fd = eventfd(0, EFD_CLOEXEC);
@@ -51,6 +51,28 @@ collector_start(struct collector *collector, const char *fifo_path)
     if (collector->fifo_fd < 0 || collector->ask_fd < 0 || collector->got_fd < 0)
         return -errno;
     return start_thread(collector);
+}
+
+static void
+close_all(const struct collector *collector)
+{
+    const int fds[] = {collector->fifo_fd, collector->ask_fd, collector->got_fd};
+
+    for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+}
+
+int
+collector_start(struct collector *collector, const char *fifo_path)
+{
+    if (collector->is_started)
+        return 0;
+    int result = start(collector, fifo_path);
+    collector->is_started = result == 0;
+    if (result < 0)
+        close_all(collector);
+    return result;
 }
 
 void

@@ -18,11 +18,12 @@ struct collector {
     int ask_fd;  /* eventfd: take one */
     int got_fd;  /* eventfd, readable when one was taken */
     bool is_asked;
+    bool is_started;
     _Atomic pid_t thread; /* 0: it has not begun */
 };
 
-/* Opens its descriptors and starts the thread, all signals of which are blocked: 0 or a negative errno.
- * It ends with the process. */
+/* Opens its descriptors and starts the thread, all signals of which are blocked, unless it has been started before: 0 or
+ * a negative errno, and nothing stays open. It ends with the process. `collector` is zeroed at first. */
 int collector_start(struct collector *collector, const char *fifo_path);
 /* Takes one token, sooner or later; does nothing if it has been asked before and has none yet. */
 void collector_ask(struct collector *collector);

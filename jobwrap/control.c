@@ -19,6 +19,8 @@
 
 #define ANCESTORS_MAX 64
 #define CONNECTIONS_MAX 4096u
+/* Packets of one connection that are read in a row, before others have their turn. */
+#define PACKETS_IN_A_ROW 16
 
 struct connection {
     LIST_ENTRY(connection) in_control;
@@ -703,12 +705,12 @@ on_packet(evutil_socket_t fd, short what, void *argument)
 {
     struct connection *connection = argument;
     const struct control *control = connection->control;
-    int result;
+    int result = 0;
 
     source_look(control->source);
-    while ((result = serve(connection)) == 0)
-        continue;
-    if (result != -EAGAIN)
+    for (unsigned i = 0; i < PACKETS_IN_A_ROW && result == 0; i++)
+        result = serve(connection);
+    if (result < 0 && result != -EAGAIN)
         disconnect(connection);
     classes_settle(control->classes);
     source_settle(control->source);

@@ -31,8 +31,8 @@ struct control {
     void (*first_came)(void *argument);            /* the FIFO is not alone any more */
     void (*settled)(void *argument);               /* what somebody has asked for is done */
     unsigned (*count_unexplained)(void *argument); /* tokens: relay_count_unexplained() */
-    struct loans *loans;                           /* of the FIFO's tokens */
-    void (*loan_ended)(void *argument);            /* a token is missing for one of them */
+    struct loans *loans; /* of the FIFO's tokens; NULL: none move yet, nobody lends */
+    void (*loan_ended)(void *argument); /* a token is missing for one of them */
     void *argument;
     int fd;       /* listens; -1: not made */
     int spare_fd; /* given up for a moment where no descriptor is left to refuse somebody with */
@@ -46,7 +46,7 @@ struct control {
     struct told told;         /* of jobs, to the parent */
 };
 
-/* `control` names source and classes (which are open), fifo, clients, first_came, settled, count_unexplained, loans, loan_ended and
+/* `control` names source and classes (which are open), fifo, clients, first_came, settled, count_unexplained, loan_ended and
  * argument. Makes the socket, which has the FIFO's owner and mode. 0 or a negative errno: without it all below is one account. */
 int control_open(struct control *control, struct event_base *base);
 /* The server that is above this one is another one now. */

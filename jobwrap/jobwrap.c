@@ -56,18 +56,29 @@ acquire_implicit(struct jobwrap *jobwrap)
     return 0;
 }
 
-/* The FIFO is not alone any more: tokens move between it and the others. */
+/* What is lent goes where tokens move to. */
+static int
+move_tokens(struct jobwrap *jobwrap, unsigned floating, unsigned cap)
+{
+    int result = relay_start(&jobwrap->relay, jobwrap->base, floating, cap);
+
+    if (result == 0)
+        jobwrap->control.loans = &jobwrap->relay.loans;
+    return result;
+}
+
+/* The FIFO is not alone any more: tokens move between it and the others. Where that fails, the next one tries again. */
 static void
 on_first_client(void *argument)
 {
     struct jobwrap *jobwrap = argument;
-    struct relay *relay = &jobwrap->relay;
 
-    if (relay->is_relaying)
+    if (jobwrap->relay.is_relaying)
         return;
-    int result = relay_start(relay, jobwrap->base, POOL_CAPACITY_MAX, POOL_CAPACITY_MAX);
-    if (result < 0)
+    int result = move_tokens(jobwrap, POOL_CAPACITY_MAX, POOL_CAPACITY_MAX);
+    if (result < 0 && !jobwrap->has_relay_failed)
         message_errno(result, "start the relay");
+    jobwrap->has_relay_failed = result < 0;
 }
 
 /* --- the next parent --- */
@@ -175,7 +186,6 @@ open_control(struct jobwrap *jobwrap)
                                         .first_came = on_first_client,
                                         .settled = on_settled,
                                         .count_unexplained = count_unexplained,
-                                        .loans = &jobwrap->relay.loans,
                                         .loan_ended = on_loan_ended,
                                         .argument = jobwrap};
     int result = control_open(&jobwrap->control, jobwrap->base);
@@ -187,11 +197,7 @@ open_control(struct jobwrap *jobwrap)
 static const char *
 other_classes(const struct jobwrap *jobwrap)
 {
-    const struct launch *launch = &jobwrap->launch;
-
-    if (jobwrap->options.classes.count > 0)
-        return NULL;
-    return launch->inherits_classes ? environment_classes() : launch->classes;
+    return jobwrap->options.classes.count > 0 ? NULL : jobwrap->launch.classes;
 }
 
 static int
@@ -216,11 +222,10 @@ start_relay(struct jobwrap *jobwrap)
     open_classes(jobwrap);
     open_control(jobwrap);
     if (jobwrap->parent.jobserver.client)
-        return relay_start(relay, jobwrap->base, parent_floating(&jobwrap->parent),
-                           jobwrap->ledger.capacity);
+        return move_tokens(jobwrap, parent_floating(&jobwrap->parent), jobwrap->ledger.capacity);
     /* A pool of our own: all of it lies in the FIFO, until others come or a limit holds it back. */
     if (throttle_is_set(&jobwrap->source.throttle))
-        return relay_start(relay, jobwrap->base, POOL_CAPACITY_MAX, POOL_CAPACITY_MAX);
+        return move_tokens(jobwrap, POOL_CAPACITY_MAX, POOL_CAPACITY_MAX);
     return relay_fill(relay, jobwrap->base);
 }
 

@@ -30,8 +30,6 @@ name_fifo(const struct launch *launch, const char *fifo_path)
 static int
 tell_classes(const struct launch *launch, const char *fifo_path)
 {
-    if (launch->inherits_classes)
-        return 0;
     if (!launch->has_own_classes)
         return environment_set_classes(launch->classes);
     char *directory = strndup(fifo_path, (size_t)(strrchr(fifo_path, '/') + 1 - fifo_path));

@@ -18,8 +18,7 @@ struct launch {
     char *shims;             /* owned; directories, with ':' between them; NULL: leave PATH alone */
     const char *class_rules; /* a file; NULL: as the environment says */
     bool has_own_classes;    /* beside the FIFO */
-    bool inherits_classes;   /* those that we are told of are the command's, too */
-    char *classes;           /* owned; of the parent, if it is neither; NULL: it has none */
+    char *classes;           /* owned; else those around; NULL: there are none */
     int inherited_fds[2];    /* of the parent's jobserver, not for the command; or -1 */
 };
 

@@ -63,8 +63,7 @@ has_farm(const struct jobwrap *jobwrap)
 {
     static const char name[] = "remote";
     const struct class_specs *own = &jobwrap->options.classes;
-    const struct launch *launch = &jobwrap->launch;
-    const char *prefix = launch->inherits_classes ? environment_classes() : launch->classes;
+    const char *prefix = jobwrap->launch.classes;
     struct client *client = NULL;
     char *error = NULL;
 
@@ -94,13 +93,10 @@ plan_launch(struct jobwrap *jobwrap)
         .memory = decide_memory(options),
         .class_rules = options->class_rules,
         .has_own_classes = options->classes.count > 0,
-        .classes = client ? environment_classes_of(client) : NULL,
+        .classes = client ? environment_classes_around(client, false) : NULL,
         .inherited_fds = {inherited ? parent->jobserver.auth.read_fd : -1,
                           inherited ? parent->jobserver.auth.write_fd : -1},
     };
-    /* A jobwrap around us hands on its parent's, and a make knows none. */
-    bool is_steved = client && client_kind(client) == CLIENT_SERVER && !client_is_jobwrap(client);
-    jobwrap->launch.inherits_classes = client && !is_steved && !jobwrap->launch.classes;
     jobwrap->launch.shims = options->wants_shims ? shims_find(has_farm(jobwrap)) : NULL;
 }
 

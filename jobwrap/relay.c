@@ -217,10 +217,12 @@ give_up(struct relay *relay, unsigned count)
     while (count-- > 0)
         if (loans_missing(&relay->loans) > 0)
             pay(relay);
-        else if (relay->is_relaying)
+        else if (!relay->is_relaying)
+            private_fifo_put(relay->fifo);
+        else if (source_held_in_all(relay->source) > 0)
             source_give(relay->source);
         else
-            private_fifo_put(relay->fifo);
+            loans_void(&relay->loans, 1);
 }
 
 static void
@@ -433,9 +435,11 @@ make_events(struct relay *relay, struct event_base *base)
 
     if (result < 0)
         return result;
-    relay->timer = evtimer_new(base, on_timer, relay);
-    relay->collected_event =
-        event_new(base, relay->collector.got_fd, EV_READ | EV_PERSIST, on_collected, relay);
+    if (!relay->timer)
+        relay->timer = evtimer_new(base, on_timer, relay);
+    if (!relay->collected_event)
+        relay->collected_event =
+            event_new(base, relay->collector.got_fd, EV_READ | EV_PERSIST, on_collected, relay);
     if (!relay->timer || !relay->collected_event || event_add(relay->collected_event, NULL) < 0)
         return -ENOMEM;
     if (relay->watch.fd < 0)

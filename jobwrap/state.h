@@ -43,6 +43,7 @@ struct jobwrap {
     struct event_base *base;
     struct event *signal_event, *keeper_event;
     struct relay relay;
+    bool has_relay_failed; /* as was said */
     struct next_parent next_parent;
     struct source source;
     struct classes classes; /* none, under a parent */

@@ -210,6 +210,7 @@ environment_classes(void)
 }
 
 static const char main_file[] = "jobserver";
+
 bool
 environment_has_class_gate(void)
 {
@@ -247,6 +248,17 @@ environment_classes_of(struct client *server)
         prefix = NULL;
     free(path);
     return prefix;
+}
+
+char *
+environment_classes_around(struct client *server, bool is_named)
+{
+    const char *told = environment_classes();
+    const bool is_steved =
+        server && client_kind(server) == CLIENT_SERVER && !client_is_jobwrap(server);
+    char *own = server ? environment_classes_of(server) : NULL;
+
+    return own || is_steved || is_named || !told ? own : strdup(told);
 }
 
 /* The way back. To be freed. */

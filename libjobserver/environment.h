@@ -64,6 +64,9 @@ unsigned environment_wrapper_jobs(const char *wrapper_jobs);
 const char *environment_classes(void);
 /* The same of this server, if it has classes; else NULL. To be freed. */
 char *environment_classes_of(struct client *server);
+/* The same, or what we are told of, where this server (NULL: there is none) may be below the one that has them: not if it
+ * is a steved, or the user has named it. What we are told may be of a server that is no more. To be freed; NULL: none. */
+char *environment_classes_around(struct client *server, bool is_named);
 
 /* The classes that whoever serves them at this prefix has, by their numbers; none, if it cannot be asked. */
 void environment_list_classes(const char *prefix, struct steved_classes *classes);

@@ -106,11 +106,9 @@ ctl_connect_class(struct ctl_server *server, const char *name)
 
     if (ctl_connect(server) != EXIT_SUCCESS)
         return EXIT_FAILURE;
-    /* A jobwrap has none where it borrows, but is around us together with one that has. */
-    char *own = environment_classes_of(server->client);
-    const char *prefix = own || server->path ? own : environment_classes();
+    char *prefix = environment_classes_around(server->client, server->path != NULL);
     int result = prefix ? client_open_class(prefix, name, &client, &error) : -ENOENT;
-    free(own);
+    free(prefix);
     if (result == 0)
         client_replace(server->client, client);
     else if (result == -ENOENT)

@@ -108,15 +108,11 @@ on_look(evutil_socket_t fd, short what, void *argument)
 
 /* --- opening --- */
 
-/* The user's own choice of a server comes before what a jobwrap around has said. To be freed. */
+/* To be freed. */
 static char *
 find_prefix(const struct gate_plan *plan)
 {
-    const char *told = environment_classes();
-
-    if (told && !plan->is_server_named)
-        return strdup(told);
-    return plan->client ? environment_classes_of(plan->client) : NULL;
+    return environment_classes_around(plan->client, plan->is_server_named);
 }
 
 /* NULL: there is none; *error, to be freed, says why, if that is not what is to be expected. */

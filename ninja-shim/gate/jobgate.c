@@ -171,7 +171,9 @@ main(int argc, char **argv)
             put_up_gate_for_memory(&jobgate);
         become_command(&jobgate);
     }
-    jobgate.class_rules = class_rules_read(jobgate.options.class_rules);
+    jobgate.class_rules = jobgate.options.class_rules
+                              ? class_rules_read(jobgate.options.class_rules)
+                              : class_rules_inherit(true);
     find_jobserver(&jobgate);
     if (jobgate.jobserver.client)
         put_up_gate(&jobgate);

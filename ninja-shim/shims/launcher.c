@@ -73,6 +73,15 @@ find_real(struct shim *shim)
     exit(usage_exec_status(result));
 }
 
+static void
+find_jobserver(struct shim *shim)
+{
+    char *error = NULL;
+
+    environment_find_inherited(&shim->jobserver, &error);
+    free(error);
+}
+
 /* --- which classes --- */
 
 /* The command line, behind the path of what really runs. To be freed; NULL: no memory. */
@@ -161,15 +170,16 @@ take_class(struct shim *shim, const char *prefix, const char *name)
 static void
 take_classes(struct shim *shim)
 {
-    const char *prefix = environment_classes();
-    struct class_rules *rules = class_rules_read(NULL);
+    char *prefix = environment_classes_around(shim->jobserver.client, false);
+    struct class_rules *rules = class_rules_inherit(false);
     unsigned classes = classes_of(shim, rules);
     bool has_all = true;
 
-    for (unsigned i = 0; i < class_rules_count(rules) && has_all; i++)
+    for (unsigned i = 0; prefix && i < class_rules_count(rules) && has_all; i++)
         if (classes & 1u << i)
             has_all = take_class(shim, prefix, class_rules_name(rules, i));
     class_rules_free(rules);
+    free(prefix);
     if (!has_all)
         give_back_classes(shim);
 }
@@ -179,11 +189,8 @@ take_classes(struct shim *shim)
 static void
 lend(struct shim *shim)
 {
-    char *error = NULL;
-
-    if (environment_find_inherited(&shim->jobserver, &error) == 1)
+    if (shim->jobserver.client)
         shim->has_lent = client_lend(shim->jobserver.client) == 1;
-    free(error);
 }
 
 /* Who is to end does not wait: then the server is owed one. */
@@ -286,6 +293,7 @@ main(int argc, char **argv)
     if (program_shim_hops() > 0 || program_is_asked() || !environment_classes() ||
         environment_has_class_gate() || !launcher_compiles(argv))
         become_real(&shim);
+    find_jobserver(&shim);
     take_classes(&shim);
     if (shim.held_count == 0)
         become_real(&shim);

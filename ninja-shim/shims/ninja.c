@@ -205,7 +205,7 @@ become_gated(struct shim *shim)
         .ending = shim->is_samurai ? NULL : &ending,
         .memory = shim->memory,
         .is_ended_by_signals = true,
-        .class_rules = class_rules_read(NULL),
+        .class_rules = class_rules_inherit(true),
     };
     char *why_not;
 

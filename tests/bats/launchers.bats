@@ -132,6 +132,26 @@ PARENT_OF_REAL='basename "$(readlink /proc/$PPID/exe)"'
     [ "$output" = launcher-shim ]
 }
 
+@test 'the classes are those of the server that is there, whatever an old environment says' {
+    farm_says "$PARENT_OF_REAL"
+    start_steved --jobs 2 --class remote=1
+    with_classes=$SERVER
+    start_steved --jobs 2
+    below --class remote=1 -- bash -c '"$JOBWRAP" --parent "$1" --no-shims -- bash -c "icecc gcc -c a.c; true"
+        export MAKEFLAGS=" -j --jobserver-auth=fifo:$1" JOBWRAP_CLASSES=${2%jobserver}
+        icecc gcc -c a.c
+        MAKEFLAGS=" -j --jobserver-auth=fifo:$2" JOBWRAP_CLASSES=$PWD/gone/ icecc gcc -c a.c' - "$SERVER" "$with_classes"
+    [ "$output" = $'bash\nbash\nlauncher-shim' ]
+}
+
+@test 'the file of rules vanishes in the middle of a build' {
+    farm_says "$PARENT_OF_REAL"
+    echo 'remote instead tool' >rules
+    below --class remote=1 --class-rules rules -- bash -c 'icecc gcc -c a.c; rm rules; icecc gcc -c a.c; echo $?'
+    [ "$output" = $'bash\nlauncher-shim\n0' ]
+    [ -z "$stderr" ]
+}
+
 @test 'a prefix of ccache, a wrapper of rustc, and compilers that are links' {
     for name in distcc recc sccache; do
         cp farm/icecc farm/$name
@@ -236,10 +256,62 @@ PARENT_OF_REAL='basename "$(readlink /proc/$PPID/exe)"'
     wait_for 30 steved_has free 1
 }
 
+@test 'the server ends for good while jobs run elsewhere, and another one comes' {
+    mkfifo farm-gate
+    exec {farm_gate}<>farm-gate
+    farm_says 'read -r _ <farm-gate'
+    start_steved --jobs 1 --class remote=2
+    spawn bash -c "exec $gate>&- $farm_gate>&-"' && exec "$@"' - "$JOBWRAP" --parent "$SERVER" --report=report -- \
+        sh -c 'icecc g++ -c r1.cc; ./tool l1; icecc g++ -c r2.cc' 2>said
+    first=$spawned
+    wait_for 60 steved_has remote.held 1
+    # It has what was lent; then nobody has anything, but one job of each runs on.
+    spawn bash -c "exec $gate>&-"' && exec "$@"' - "$JOBWRAP" --parent "$SERVER" -- ./tool l2
+    wait_for 60 runs tool 1
+    kill_steved
+    echo >&"$farm_gate"
+    wait_for 60 runs tool 2
+    second=$spawned
+    spawn "$STEVED" --mount "${SERVER%/*}" --jobs 1 --class remote=2 2>>steved.log
+    wait_for 60 is_served_below "$spawned" 2>/dev/null
+    wait_for 60 steved_has held 1
+    let_end 1
+    wait_for 60 runs tool 1
+    echo >&"$farm_gate"
+    let_end 1
+    for pid in "$second" "$first"; do
+        status_of "$pid" 120
+        [ "$status" = 0 ]
+    done
+    wait_for 30 steved_has free 1
+    wait_for 30 steved_has remote.free 2
+    [ "$(steved_get dropped)" = 0 ]
+    grep -q '"lost":0$' report
+}
+
 @test 'nobody lends more than there is, or twice, or what is not his' {
     below -j2 --class remote=8 -- python3 "$LIB/lenders.py"
     echo "$output" "$stderr"
     [ "$status" = 0 ]
+}
+
+@test 'a token is lost while all of the build are lent, and others have them' {
+    : >said
+    "$JOBWRAP" --parent=none -j2 --class remote=8 --report=report -- python3 "$LIB/lenders.py" said 2>said
+    grep -q '"lost":1$' report
+    grep -q '"dropped":0,' report
+}
+
+@test 'where tokens cannot move nobody lends, and no descriptor stays open' {
+    farm_says 'exit 0'
+    refused EAGAIN eventfd2
+    run --separate-stderr -0 timeout 100 "${refused[@]}" "$JOBWRAP" --parent=none -j2 --class remote=1 --report=report -- bash -c '
+        open_in_server() { ls /proc/$(ps -o ppid= $PPID | tr -d " ")/fd | wc -l; }
+        at_first=$(open_in_server)
+        for i in 1 2 3 4; do icecc gcc -c a.c || exit; done
+        until [ "$(open_in_server)" -le $((at_first + 1)) ]; do sleep 0.01; done'
+    [ "$(grep -c 'start the relay' <<<"$stderr")" = 1 ]
+    grep -q '"dropped":0,' report
 }
 
 # The leak checker's tracer is a process of the launcher's program: if that is killed, the launcher waits for it for ever.

@@ -5,7 +5,8 @@
 A client of the control socket beside $JOBWRAP_FIFO that breaks its rules: packets of every size and
 of no known kind, tokens returned that were never acquired, many connections that are left at once,
 any numbers about memory, and more looks at processes than anybody may have; and one that claims the
-slot of its command and then turns to the class remote. Prints what the server holds after all that.
+slot of its command and then turns to the class remote, which has MANY tokens; and two that ask for
+all of these at once. Prints what the server holds after all that.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import errno
 import os
 import random
 import select
+import signal
 import socket
 import struct
 import subprocess
@@ -25,6 +27,9 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "libjobserver/python"))
 
 from jobserver_client import CONTROL_HEADER, Operation, connect_in, open_directory
 from memory_packet import CONTROL_MEMORY, MEMORY_SIZE, TOLD
+from observe import read_process
+
+MANY = 50
 
 
 def connect() -> socket.socket:
@@ -135,9 +140,36 @@ def claim_and_leave_for_a_class() -> None:
         os.close(ready_fd)
 
 
+def stop(pid: int) -> None:
+    os.kill(pid, signal.SIGSTOP)
+    while (process := read_process(pid)) and process.state != "T":
+        time.sleep(0.001)
+
+
+def ask_for_all_at_once() -> None:
+    """Who asks for one has it, in whatever order they are served."""
+    file = os.stat(os.environ["JOBWRAP_CLASSES"] + "remote")
+    with connect() as first, connect() as modest, connect() as last:
+        for client in first, modest, last:
+            os.close(hello(client, file.st_dev, file.st_ino))
+        peer = modest.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        server: int = struct.unpack("=iII", peer)[0]
+        stop(server)
+        try:
+            for _ in range(MANY):
+                first.send(question(Operation.ACQUIRE))
+            modest.send(question(Operation.ACQUIRE))
+            for _ in range(MANY):
+                last.send(question(Operation.ACQUIRE))
+        finally:
+            os.kill(server, signal.SIGCONT)
+        assert CONTROL_HEADER.unpack_from(modest.recv(6000))[1] == 1
+
+
 def main() -> None:
     dice = random.Random(1)
     claim_and_leave_for_a_class()
+    ask_for_all_at_once()
     assert greet(0) == 0
     assert greet(1) > CONTROL_MEMORY
     tell_anything(dice)

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""lenders.py
+"""lenders.py [SAID]
 
 The command of a jobwrap with two tokens, whose jobs lend what they have, and what they have not, by
 its control socket, as launchers of compile farms do. Fails if more is lent than there is, or if not
-all is as before in the end.
+all is as before in the end. With the file SAID, to which the jobwrap writes its messages, only one
+thing: a token is lost while all that the build has are lent, and others have them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import struct
 import sys
 import time
 from pathlib import Path
+from typing import Callable
 
 from observe import count_free
 
@@ -23,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "libjobserver/python"))
 
 from jobserver_client import CONTROL_HEADER, connect_in, open_directory
 
+ACQUIRE = 2
 LEND = 18
 TAKE_BACK = 19
 LIMIT_S = 60.0
@@ -34,6 +37,7 @@ class Lender:
     def __init__(self) -> None:
         directory_fd = open_directory(os.environ["JOBWRAP_FIFO"])
         self.socket = connect_in(directory_fd)
+        self.socket.settimeout(LIMIT_S)
         os.close(directory_fd)
 
     def ask(self, operation: int) -> int:
@@ -46,19 +50,30 @@ class Lender:
             assert answer == 0 and time.monotonic() < deadline
             time.sleep(0.01)
 
+    def acquire(self) -> None:
+        deadline = time.monotonic() + LIMIT_S
+        while self.ask(ACQUIRE) != 1:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
     def close(self) -> None:
         self.socket.close()
 
 
-class Child:
-    """A process with a connection of its own, that lends at once."""
+def lend(lender: Lender) -> int:
+    return lender.ask(LEND)
 
-    def __init__(self) -> None:
+
+class Child:
+    """A process with a connection of its own, that lends at once, or does something else."""
+
+    def __init__(self, begin: Callable[[Lender], int] = lend) -> None:
         self.ours, theirs = socket.socketpair()
         self.pid = os.fork()
         if self.pid == 0:
+            self.ours.close()
             lender = Lender()
-            theirs.send(bytes([lender.ask(LEND)]))
+            theirs.send(bytes([begin(lender)]))
             theirs.recv(1)
             os._exit(0)
         theirs.close()
@@ -141,8 +156,40 @@ def come_and_go(fifo: int) -> None:
     wait_for_bytes(fifo, 1)
 
 
+def read_token(lender: Lender) -> int:
+    """As a client of the FIFO."""
+    lender.close()
+    os.read(os.open(os.environ["JOBWRAP_FIFO"], os.O_RDWR | os.O_CLOEXEC), 1)
+    return 1
+
+
+def acquire_all(lender: Lender) -> int:
+    lender.acquire()
+    lender.acquire()
+    return 1
+
+
+def lose_what_is_lent(said: Path) -> None:
+    client = Child(read_token)
+    lenders = [Child(), Child()]
+    assert all(lender.has_lent for lender in lenders)
+    other = Child(acquire_all)
+    client.end()
+    deadline = time.monotonic() + LIMIT_S
+    while "1 token was lost" not in said.read_text(encoding="utf-8"):
+        assert time.monotonic() < deadline, "nothing is found lost"
+        time.sleep(0.01)
+    for lender in [other, *lenders]:
+        lender.end()
+
+
 def main() -> int:
+    if len(sys.argv) > 1:
+        lose_what_is_lent(Path(sys.argv[1]))
     fifo = os.open(os.environ["JOBWRAP_FIFO"], os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    if len(sys.argv) > 1:
+        wait_for_bytes(fifo, 1)
+        return 0
     lend_the_only_slot(fifo)
     lend_and_return(fifo)
     wait_for_a_token(fifo)
