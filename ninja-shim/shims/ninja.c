@@ -242,6 +242,8 @@ main(int argc, char **argv)
     read_options(&shim, name);
     if (!shim.options.is_build || shim.is_gate_off)
         become_real(&shim, argv);
+    /* A gate around it knows nothing of its jobs. */
+    environment_set_class_gate(false);
     open_jobserver(&shim);
     if (!shim.jobserver.client)
         become_real(&shim, argv);

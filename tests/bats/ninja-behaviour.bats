@@ -293,16 +293,17 @@ sees_gate() {
 
 @test 'a ninja that waits for tokens itself is run as it is, where it takes the server' {
     printf '#!/bin/sh
-[ "$1" = --version ] && echo 1.14.0 || echo "arguments: $*"
+[ "$1" = --version ] && echo 1.14.0 || echo "arguments: $*${JOBWRAP_CLASS_GATE+, at a gate}"
 ' >newer
     chmod +x newer
-    export NINJA_SHIM_REAL=$PWD/newer
+    # What a gate around has told is not about the jobs of this ninja.
+    export NINJA_SHIM_REAL=$PWD/newer JOBWRAP_CLASS_GATE=1
     below_fifo 3
     gated all
     [ "$(cat gated.raw)" = 'arguments: all' ]
     below_pipe 3
     gated all
-    [[ "$(cat gated.raw)" == 'arguments: '*-j* ]]
+    [[ "$(cat gated.raw)" == 'arguments: '*-j*', at a gate' ]]
 }
 
 @test "pip's ninja is a script that runs the real one: exactly K + 1 jobs" {
