@@ -57,16 +57,18 @@ begin() {
     # Without the other end of what the build reads, which so ends with the test.
     # shellcheck disable=SC2016 # for the command's shell
     spawn bash -c "exec $told>&-"' && exec "$@"' - "$JOBWRAP" --parent="$SERVER" -- \
-        bash -c 'echo "$JOBWRAP_FIFO" >"$1/fifo"; build "$2" <"$1/told"' bash "$BATS_TEST_TMPDIR" "$2" \
-        >"$BATS_TEST_TMPDIR/said"
+        bash -c 'echo "$JOBWRAP_FIFO" >"$1/fifo"; echo $$ >"$1/pid"; build "$2" <"$1/told"' bash \
+        "$BATS_TEST_TMPDIR" "$2" >"$BATS_TEST_TMPDIR/said"
     wrapper=$spawned
     wait_for 20 says busy
-    fifo=$(cat "$BATS_TEST_TMPDIR/fifo")
+    fifo=$(cat "$BATS_TEST_TMPDIR/fifo") builder=$(cat "$BATS_TEST_TMPDIR/pid")
 }
 
+# tell WORD: a job that waits stands behind jobwrap then; one that came later might have the token that wakes jobwrap.
 tell() {
     echo "$1" >&"$told"
     wait_for 20 says "$1"
+    [ "$1" != wait ] || wait_for 20 reads "$builder" "$fifo"
 }
 
 @test 'a later build gets its token, though a job of the first waits for it too' {
