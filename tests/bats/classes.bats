@@ -274,31 +274,22 @@ ninja_of() {
     build=$spawned
 }
 
-# names_of TOOL: of its jobs that live.
-names_of() {
-    awk '$1 == "start" { lives[$2] } $1 == "end" { delete lives[$2] } END { for (name in lives) print name }' "$1.log"
-}
-
-# outlive TOOL NAME...: its jobs end, each when the one before has, until these have. A job without a token is among
-# them; one that has a token is followed by another, but not in the same moment.
-outlive() {
-    local log=$1.log name ends
-    shift
-    for name; do
-        until grep -q "^end $name " "$log"; do
-            ends=$(grep -c '^end' "$log") || true
-            let_end 1
-            wait_for 30 eval '[ "$(grep -c ^end "$log")" -gt "$ends" ]'
-        done
-    done
+# ends_down_to N TOOL: for wait_for. One of them ends, when the one before has. A start is the last that was heard:
+# after an end, another one may be on its way.
+ends_down_to() {
+    local starts ends
+    starts=$(grep -c ^start "$2.log")
+    ends=$(grep -c ^end "$2.log") || true
+    [ $((starts - ends)) = "$1" ] && [[ $(tail -n 1 "$2.log") == start* ]] || {
+        [ "$starts $ends" = "${ended-}" ] || { ended="$starts $ends" && let_end 1; }
+        false
+    }
 }
 
 @test 'the server ends for good while jobs hold class tokens: the next one counts them' {
     require ninja
-    local old
     next_steved --jobs 1 --class remote=3
-    # More than will run.
-    ninja_of 40 icecc g++ -c a.cc
+    ninja_of 16 icecc g++ -c a.cc
     wait_for 20 runs icecc 3
     steved_has held 0
     kill_steved
@@ -306,14 +297,12 @@ outlive() {
     let_end 1
     wait_for 10 grep -q 'going on with one job at a time' said
     wait_for 10 runs icecc 2
-    mapfile -t old < <(names_of icecc)
     next_steved --jobs 1 --class remote=1
     wait_for 10 grep -q "tokens come from fifo:$SERVER now" said
     wait_for 10 steved_has remote.held 1
     # One has no token there. It runs on, and nothing follows it.
-    outlive icecc "${old[@]}"
-    wait_for 20 runs icecc 1
-    steved_has remote.held 1
+    wait_for 20 ends_down_to 1 icecc
+    wait_for 20 steved_has remote.held 1
     steved_has held 0
     set_remote 4
     wait_for 20 runs icecc 4
@@ -329,16 +318,6 @@ outlive() {
     let_end 1
     all_back 1 remote=4
     [ "$(steved_get remote.dropped)" = 0 ]
-}
-
-# ends_down_to N TOOL: for wait_for. One of them ends, when the one before has.
-ends_down_to() {
-    runs "$2" "$1" || {
-        local stamps
-        stamps=$(grep -c . "$2.log")
-        [ "$stamps" = "${ended-}" ] || { ended=$stamps && let_end 1; }
-        false
-    }
 }
 
 @test 'a server without classes, and then one that has some: jobs that wait already have them' {
@@ -363,7 +342,7 @@ ends_down_to() {
         wait_for 10 eval '[ "$(grep -c "going on with one job at a time" said)" = 2 ]'
         next_steved --jobs 5
         wait_for 20 ends_down_to 5 icecc
-        steved_has held 5
+        wait_for 20 steved_has held 5
         let_end 16
         status_of "$build"
         [ "$status" = 0 ]
