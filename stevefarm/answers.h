@@ -16,7 +16,8 @@
 /* icecc's scheduler, to `listcs` on its telnet port. Counts the nodes that take jobs of others: they have a port, and
  * are not as busy as they can be (a load of 1000). */
 const char *answer_icecc(const char *text, unsigned *slots);
-/* Has the scheduler said all that it has to say to one command? */
+/* Has the scheduler said all that it has to say to one command? `text`: what it has said, from the beginning of any line
+ * on. */
 bool answer_icecc_is_whole(const char *text);
 /* The jobs in the same answer that the scheduler says are compiled now for the machine `submitter`. */
 void answer_icecc_jobs(const char *text, const char *submitter, struct farm_jobs *jobs);

@@ -105,7 +105,7 @@ on_end(evutil_socket_t fd, short what, void *context)
     event_base_loopbreak(program->base);
 }
 
-/* The signals that end us; those that come while names are looked up do so at once. */
+/* The signals that end us. */
 static int
 open_signals(void)
 {

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <netdb.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 
 #include "libjobserver/program/clock.h"
 #include "stevefarm/answers.h"
+#include "stevefarm/lookup.h"
 
 #define ANSWER_TIMEOUT_MS 3000
 /* A scheduler tells some hundred bytes a node. */
@@ -22,7 +22,7 @@
 struct dialect {
     const char *request;
     const char *(*parse)(const char *answer, unsigned *slots);
-    bool (*is_whole)(const char *answer); /* NULL: it closes the connection when it has answered */
+    bool (*is_whole)(const char *part); /* NULL: it closes the connection when it has answered */
 };
 
 static const struct dialect dialects[] = {
@@ -57,6 +57,14 @@ set_slots(struct probe *probe, unsigned slots)
 }
 
 static void
+forget_answer(struct probe *probe)
+{
+    free(probe->answer);
+    probe->answer = NULL;
+    probe->length = probe->line = 0;
+}
+
+static void
 disconnect(struct probe *probe)
 {
     if (probe->event)
@@ -65,9 +73,7 @@ disconnect(struct probe *probe)
     if (probe->fd >= 0)
         close(probe->fd);
     probe->fd = -1;
-    free(probe->answer);
-    probe->answer = NULL;
-    probe->length = 0;
+    forget_answer(probe);
     probe->state = PROBE_CLOSED;
 }
 
@@ -88,23 +94,6 @@ give_up_errno(struct probe *probe, const char *operation, int error)
 }
 
 /* --- connecting --- */
-
-/* Who is told to end does so while names are looked up, too, which can take long. */
-static int
-look_up(const struct place *place, struct addrinfo **addresses)
-{
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-    sigset_t ends, before;
-
-    sigemptyset(&ends);
-    sigaddset(&ends, SIGTERM);
-    sigaddset(&ends, SIGINT);
-    sigaddset(&ends, SIGHUP);
-    sigprocmask(SIG_UNBLOCK, &ends, &before);
-    int result = getaddrinfo(place->host, place->port, &hints, addresses);
-    sigprocmask(SIG_SETMASK, &before, NULL);
-    return result;
-}
 
 static void
 forget_addresses(struct probe *probe)
@@ -158,17 +147,59 @@ connect_to_next(struct probe *probe, int error)
 }
 
 static void
+look_up(struct probe *probe)
+{
+    int result = lookup_begin(probe->place);
+
+    if (result >= 0) {
+        probe->fd = result;
+        probe->state = PROBE_LOOKING_UP;
+        result = watch(probe, EV_READ);
+    }
+    if (result < 0)
+        give_up_errno(probe, "look up its address", -result);
+}
+
+/* It ends by itself: no other one is begun meanwhile. */
+static void
+say_that_it_lasts(struct probe *probe, int64_t now_ns)
+{
+    if (now_ns - probe->begun_ns > ANSWER_TIMEOUT_MS * NS_PER_MS)
+        trouble_set(&probe->trouble, "look up its address: no answer yet");
+}
+
+static int
+end_lookup(struct probe *probe)
+{
+    const int fd = probe->fd;
+
+    event_free(probe->event);
+    probe->event = NULL;
+    probe->fd = -1;
+    return lookup_end(fd, &probe->addresses);
+}
+
+static void
+on_looked_up(struct probe *probe)
+{
+    int result = end_lookup(probe);
+
+    probe->next = probe->addresses;
+    if (result == 0) {
+        probe->begun_ns = clock_now_ns();
+        connect_to_next(probe, begin_to_connect(probe));
+        return;
+    }
+    trouble_set(&probe->trouble, "look up its address: %s", gai_strerror(result));
+    give_up(probe);
+}
+
+static void
 open_connection(struct probe *probe)
 {
     if (!probe->addresses) {
-        int result = look_up(probe->place, &probe->addresses);
-        if (result != 0) {
-            probe->addresses = NULL;
-            trouble_set(&probe->trouble, "look up its address: %s", gai_strerror(result));
-            give_up(probe);
-            return;
-        }
-        probe->next = probe->addresses;
+        look_up(probe);
+        return;
     }
     connect_to_next(probe, begin_to_connect(probe));
 }
@@ -181,9 +212,7 @@ ask(struct probe *probe)
     const char *request = dialects[probe->kind].request;
     const size_t size = strlen(request);
 
-    free(probe->answer);
-    probe->answer = NULL;
-    probe->length = 0;
+    forget_answer(probe);
     probe->state = PROBE_ASKING;
     ssize_t sent = send(probe->fd, request, size, MSG_NOSIGNAL);
     if (sent != (ssize_t)size)
@@ -236,11 +265,23 @@ on_end(struct probe *probe)
     give_up(probe);
 }
 
+/* So many bytes are new. Each line is looked at once, when it is whole: an answer may come byte by byte. */
+static bool
+ends_now(struct probe *probe, size_t got)
+{
+    const struct dialect *dialect = &dialects[probe->kind];
+    const char *newline = memrchr(probe->answer + probe->length - got, '\n', got);
+
+    if (!dialect->is_whole || !newline)
+        return false;
+    const char *part = probe->answer + probe->line;
+    probe->line = (size_t)(newline + 1 - probe->answer);
+    return dialect->is_whole(part);
+}
+
 static void
 on_readable(struct probe *probe)
 {
-    const struct dialect *dialect = &dialects[probe->kind];
-
     if (probe->length + READ_SIZE >= ANSWER_SIZE) {
         trouble_set(&probe->trouble, "read the answer: it is too long");
         give_up(probe);
@@ -258,7 +299,7 @@ on_readable(struct probe *probe)
         on_end(probe);
     } else if (got > 0) {
         probe->length += (size_t)got;
-        if (probe->state == PROBE_ASKING && dialect->is_whole && dialect->is_whole(answer))
+        if (probe->state == PROBE_ASKING && ends_now(probe, (size_t)got))
             take_answer(probe);
     } else if (errno != EAGAIN && errno != EINTR) {
         give_up_errno(probe, "read the answer", errno);
@@ -270,7 +311,9 @@ on_event(evutil_socket_t fd, short what, void *context)
 {
     struct probe *probe = context;
 
-    if (probe->state == PROBE_CONNECTING)
+    if (probe->state == PROBE_LOOKING_UP)
+        on_looked_up(probe);
+    else if (probe->state == PROBE_CONNECTING)
         on_connected(probe);
     else
         on_readable(probe);
@@ -292,6 +335,8 @@ probe_tick(struct probe *probe, int64_t now_ns)
         probe->begun_ns = now_ns;
     if (probe->state == PROBE_CLOSED)
         open_connection(probe);
+    else if (probe->state == PROBE_LOOKING_UP)
+        say_that_it_lasts(probe, now_ns);
     else if (probe->state == PROBE_IDLE)
         ask(probe);
     snprintf(name, sizeof(name), "%s:%s", probe->place->host, probe->place->port);
@@ -301,6 +346,8 @@ probe_tick(struct probe *probe, int64_t now_ns)
 void
 probe_close(struct probe *probe)
 {
+    if (probe->state == PROBE_LOOKING_UP)
+        end_lookup(probe);
     disconnect(probe);
     forget_addresses(probe);
 }

@@ -18,6 +18,7 @@ struct addrinfo;
 
 enum probe_state {
     PROBE_CLOSED,
+    PROBE_LOOKING_UP, /* the addresses of its name */
     PROBE_CONNECTING,
     PROBE_ASKING,
     PROBE_IDLE, /* connected, and nothing is asked */
@@ -36,17 +37,16 @@ struct probe {
     struct trouble trouble;
 
     enum probe_state state;
-    int64_t begun_ns; /* to connect, or to ask */
+    int64_t begun_ns; /* to look up, to connect, or to ask */
     struct addrinfo *addresses, *next;
     int fd; /* -1: PROBE_CLOSED */
     struct event *event;
-    char *answer; /* ends in a NUL */
-    size_t length;
+    char *answer;        /* ends in a NUL */
+    size_t length, line; /* where the first line of it begins that is not whole */
 };
 
 /* `plan` names kind, place, base, on_change, on_answer and context; the rest of it is zero. */
 void probe_init(struct probe *probe, const struct probe *plan);
-/* Once a second: asks, or gives up what has not been answered in time; and tells of trouble. May wait for the system's
- * resolver of names, and while it does SIGTERM, SIGINT and SIGHUP, which are blocked otherwise, end the program. */
+/* Once a second: asks, or gives up what has not been answered in time; and tells of trouble. */
 void probe_tick(struct probe *probe, int64_t now_ns);
 void probe_close(struct probe *probe);

@@ -56,6 +56,22 @@ rounds() {
     wait_for 10 steved_has remote.jobs 0
 }
 
+# Of two hosts one has a name, and the server of names says nothing.
+@test 'while a name is looked up the other hosts are followed' {
+    require_root
+    require unshare ip
+    cd "$BATS_TEST_TMPDIR" || return
+    start_steved --jobs 1 --class remote=0
+    printf 'nameserver 127.0.0.1\noptions timeout:30 attempts:5\n' >resolv.conf
+    spawn unshare -mn --propagation private -- bash -c 'ip link set lo up && mount --bind resolv.conf /etc/resolv.conf &&
+        { "$LIB/silent-names" & exec "$@"; }' - "$STEVEFARM" --server "$SERVER" --class remote distcc:slow.test,127.0.0.1 2>said
+    wait_for 60 steved_has remote.jobs 4
+    wait_for 60 grep -q 'slow.test:3633: look up its address: no answer yet' said
+    [ "$(steved_get remote.jobs)" = 4 ]
+    stop "$spawned" TERM
+    [ "$(steved_get remote.jobs)" = 0 ]
+}
+
 @test 'what cannot be followed is one line' {
     start_steved --jobs 1
     refuses 1 "$STEVEFARM" --server "$SERVER" --class remote fixed:5
