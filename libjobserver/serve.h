@@ -60,5 +60,6 @@ int serve_set_class(struct pool *pool, const struct steved_settings *settings,
                     int64_t *lease_ends_ns, int64_t now_ns);
 /* Has it just ended? That has been said, then. */
 bool serve_end_lease(struct pool *pool, const char *name, int64_t *lease_ends_ns, int64_t now_ns);
+/* As STEVED_IOC_CLASSES tells of it. */
 void serve_class(const struct pool *pool, const struct class_spec *spec, int64_t lease_ends_ns,
                  int64_t now_ns, struct steved_class *answer);
