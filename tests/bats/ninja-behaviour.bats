@@ -304,6 +304,11 @@ sees_gate() {
     below_pipe 3
     gated all
     [[ "$(cat gated.raw)" == 'arguments: '*-j*', at a gate' ]]
+    # Of classes it knows nothing.
+    run -0 --separate-stderr "$JOBWRAP" -j3 --parent=none --style=fifo --class link=1 -- "$NINJA_SHIM" all
+    [[ $output == 'arguments: '*-j*', at a gate' ]]
+    run -0 --separate-stderr "$JOBWRAP" -j3 --parent=none --style=fifo --class unnamed=1 -- "$NINJA_SHIM" all
+    [ "$output" = 'arguments: all' ]
 }
 
 @test "pip's ninja is a script that runs the real one: exactly K + 1 jobs" {
