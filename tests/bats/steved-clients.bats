@@ -219,6 +219,7 @@ load ../lib/bash/steved
     printf 'all: $(addprefix j,1 2 3 4 5 6 7 8 9 10 11 12)\nj%%:\n\t@"$(STAMP)" "$(LOG)" $@ 0.1\n' \
         >"$BATS_TEST_TMPDIR/Makefile"
     export LOG=$BATS_TEST_TMPDIR/stamps
+    at_once 4
     MAKEFLAGS="-j --jobserver-auth=fifo:$SERVER" "$MAKE441" -C "$BATS_TEST_TMPDIR"
     # Nobody has paid for its implicit slot.
     "$LIB/concurrency" --expect-exactly 4 --expect-jobs 12 "$LOG"
