@@ -416,7 +416,7 @@ dies_below() {
     wait_for 10 lives_jobs 2
     "$1"
     echo >go
-    status_of "$building" 30
+    status_of "$building" 60
     echo "status $status"
     # No process of it is left, and it does not say that all is well without having built it.
     [ "$status" != 99 ]

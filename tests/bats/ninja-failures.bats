@@ -208,7 +208,7 @@ on_terminal() {
 
 beside_strangers() {
     fresh
-    "$LIB/subreaper" sh -c 'sleep 0.05 & sleep 60 & echo $! >sleeper; exec "$@"' - \
+    "$LIB/subreaper" --limit 5 sh -c 'sleep 0.05 & sleep 60 & echo $! >sleeper; exec "$@"' - \
         "$NINJA_SHIM" -C tree >gated.said 2>&1 3>&- || true
     grep -q 'build stopped: subcommand failed' gated.said
     [ "$(grep -c FAILED gated.said)" = 1 ]
