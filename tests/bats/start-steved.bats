@@ -112,7 +112,7 @@ says_why() {
 @test 'what is started keeps nothing of the build: pipe, terminal, session, directory, descriptors' {
     exec {extra}<>"$OTHER/bin/stamp"
     # The pipe is at its end only when nobody holds it any more.
-    run -0 timeout 10 bash -c '"$@" 2>&1 | cat' - "${SPACE[@]}" setpriv --reuid=$FIRST --regid=$FIRST \
+    run -0 timeout 60 bash -c '"$@" 2>&1 | cat' - "${SPACE[@]}" setpriv --reuid=$FIRST --regid=$FIRST \
         --clear-groups env XDG_RUNTIME_DIR="$OTHER/run-$FIRST" "$OTHER/bin/jobwrap" -- echo 'done'
     exec {extra}>&-
     [ "$output" = 'done' ]
