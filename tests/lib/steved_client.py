@@ -838,6 +838,7 @@ def below_a_group(path: str) -> None:
     own = open_file(path)
     check_read(own, 1)
     assert Child(alone).wait() == 0
+    wait_status(own, held=1)
     os.write(own, b"+")
     fcntl.ioctl(own, IOC_JOIN_GROUP)
     check_read(own, 1)
