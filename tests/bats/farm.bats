@@ -30,11 +30,11 @@ require_farm() {
 
 # play ENGINE 'BUILDER...' 'SCENE...': in the background, as $spawned; the builders take turns.
 play() {
-    local engine=$1 builders scenes
+    local engine=$1 builders played
     read -ra builders <<<"$2"
-    read -ra scenes <<<"$3"
+    read -ra played <<<"$3"
     mkdir "$OTHER/$engine"
-    spawn "$LIB/farm-rounds" --rounds "${FARM_ROUNDS:-1}" "${builders[@]/#/--builder=}" "${scenes[@]/#/--scene=}" \
+    spawn "$LIB/farm-rounds" --rounds "${FARM_ROUNDS:-1}" "${builders[@]/#/--builder=}" "${played[@]/#/--scene=}" \
         "$engine" "$FARM_ROOT" "$BUILD" "$OTHER/$engine"
 }
 
