@@ -37,7 +37,7 @@ sys.exit(not found)' "$1"
 
 # spawn_build: a jobwrap with more jobs than there are tokens; its pid in $spawned.
 spawn_build() {
-    [ -p gate ] || gated_jobs 200
+    [ -p gate ] || gated_jobs 80
     spawn_gated "$JOBWRAP" --parent="$SERVER" -- make
 }
 
@@ -72,10 +72,10 @@ ends_and() {
     client_has "$first" paused False
     # The other is asked for one: two builds have two each.
     wait_for 120 ends_and client_has "$first" held 2
-    let_end 400
-    status_of "$first"
+    let_end 160
+    status_of "$first" 60
     [ "$status" = 0 ]
-    status_of "$spawned"
+    status_of "$spawned" 60
     [ "$status" = 0 ]
     wait_for 20 steved_has free 4
 }
@@ -108,7 +108,7 @@ ends_and() {
     client_has "$spawned" paused True
     wait_for 120 ends_and steved_has free 1
     stevectl continue "$spawned"
-    let_end 200
+    let_end 80
     status_of "$spawned"
     [ "$status" = 0 ]
 }
