@@ -44,7 +44,7 @@ spawn_build() {
 # ends_and COMMAND...: for wait_for. A make may have its token again before the jobwrap sees it: so one job after the
 # other ends.
 ends_and() {
-    if [ "$(grep -c ^end "$LOG")" = $let_out ]; then
+    if [ "$(grep -c ^end "$LOG")" = "$let_out" ]; then
         let_out=$((let_out + 1))
         let_end 1
     fi
