@@ -87,7 +87,7 @@ wrapped_jobs_follow() {
     wait_for 10 lives_jobs 4
     let_out=0
     set_jobs 1
-    wait_for 30 debt_is_paid
+    wait_for 120 debt_is_paid
     wait_for 10 lives_jobs 1
     steved_has held 1
     started $((let_out + 1))

@@ -139,7 +139,10 @@ has_no_holder() {
 }
 
 @test 'forty at once: one is started, and all have it' {
-    for i in {1..40}; do
+    local number=40 i
+    # So many sanitized ones take a busy machine longer to start than a jobwrap waits for a steved.
+    ! is_sanitized || number=12
+    for ((i = 1; i <= number; i++)); do
         spawn_as $FIRST jobwrap -v -- true 2>"$OTHER/said.$i"
         pids[i]=$spawned
     done
@@ -147,7 +150,7 @@ has_no_holder() {
         status_of "$pid" && [ "$status" = 0 ]
     done
     cat "$OTHER"/said.*
-    [ "$(grep -lF "tokens come from fifo:$OTHER/run-$FIRST/steve/jobserver" "$OTHER"/said.* | wc -l)" = 40 ]
+    [ "$(grep -lF "tokens come from fifo:$OTHER/run-$FIRST/steve/jobserver" "$OTHER"/said.* | wc -l)" = $number ]
     [ "$(mounts)" = 1 ]
 }
 
