@@ -297,6 +297,7 @@ PARENT_OF_REAL='basename "$(readlink /proc/$PPID/exe)"'
 
 @test 'a token is lost while all of the build are lent, and others have them' {
     : >said
+    # shellcheck disable=SC2094 # it is read while it is written
     "$JOBWRAP" --parent=none -j2 --class remote=8 --report=report -- python3 "$LIB/lenders.py" said 2>said
     grep -q '"lost":1$' report
     grep -q '"dropped":0,' report
