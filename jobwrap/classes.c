@@ -5,7 +5,6 @@
 #include <sys/stat.h>
 
 #include "libjobserver/program/clock.h"
-#include "libjobserver/program/message.h"
 #include "libjobserver/serve.h"
 
 /* --- who waits --- */
@@ -20,7 +19,7 @@ arm(struct classes *classes)
         const int64_t deadline_ns = pool_next_deadline(job_class->pool);
         if (deadline_ns < first_ns)
             first_ns = deadline_ns;
-        if (job_class->has_lease && job_class->lease_ends_ns < first_ns)
+        if (job_class->lease_ends_ns < first_ns)
             first_ns = job_class->lease_ends_ns;
     }
     if (first_ns == POOL_NO_DEADLINE) {
@@ -43,17 +42,6 @@ classes_settle(struct classes *classes)
         arm(classes);
 }
 
-/* Who holds it has not said lately that there are as many still. */
-static void
-end_lease(struct job_class *job_class, int64_t now_ns)
-{
-    if (!job_class->has_lease || now_ns < job_class->lease_ends_ns)
-        return;
-    job_class->has_lease = false;
-    pool_set_capacity(job_class->pool, 0, now_ns);
-    message("class %s: the lease of its jobs has ended, it has none now", job_class->spec.name);
-}
-
 static void
 on_deadline(evutil_socket_t none, short what, void *argument)
 {
@@ -61,8 +49,10 @@ on_deadline(evutil_socket_t none, short what, void *argument)
 
     source_look(classes->source);
     for (unsigned i = 0; i < classes->count; i++) {
-        end_lease(&classes->classes[i], clock_now_ns());
-        pool_expire(classes->classes[i].pool, clock_now_ns());
+        struct job_class *job_class = &classes->classes[i];
+        serve_end_lease(job_class->pool, job_class->spec.name, &job_class->lease_ends_ns,
+                        clock_now_ns());
+        pool_expire(job_class->pool, clock_now_ns());
     }
     classes_settle(classes);
     source_settle(classes->source);
@@ -87,8 +77,7 @@ classes_list(const struct classes *classes, struct steved_classes *answer)
     *answer = (struct steved_classes){.count = classes->count};
     for (unsigned i = 0; i < classes->count; i++) {
         const struct job_class *job_class = &classes->classes[i];
-        serve_class(job_class->pool, &job_class->spec,
-                    job_class->has_lease ? job_class->lease_ends_ns : 0, clock_now_ns(),
+        serve_class(job_class->pool, &job_class->spec, job_class->lease_ends_ns, clock_now_ns(),
                     &answer->classes[i]);
     }
 }
@@ -96,16 +85,7 @@ classes_list(const struct classes *classes, struct steved_classes *answer)
 int
 class_set(struct job_class *job_class, const struct steved_settings *settings)
 {
-    const int64_t now_ns = clock_now_ns();
-
-    if (serve_check_class_settings(settings) < 0)
-        return -EINVAL;
-    int result = pool_set_capacity(job_class->pool, settings->jobs, now_ns);
-    if (result < 0)
-        return result;
-    job_class->has_lease = settings->named & STEVED_SET_LEASE;
-    job_class->lease_ends_ns = now_ns + settings->lease_ms * NS_PER_MS;
-    return 0;
+    return serve_set_class(job_class->pool, settings, &job_class->lease_ends_ns, clock_now_ns());
 }
 
 /* --- their life --- */
@@ -116,7 +96,7 @@ open_class(struct classes *classes, const struct class_spec *spec, const struct 
     struct job_class *job_class = &classes->classes[classes->count];
     struct stat status;
 
-    *job_class = (struct job_class){.spec = *spec};
+    *job_class = (struct job_class){.spec = *spec, .lease_ends_ns = POOL_NO_DEADLINE};
     int result = private_fifo_make_beside(fifo, spec->name, &status);
     if (result < 0)
         return result;

@@ -19,8 +19,7 @@ struct job_class {
     struct class_spec spec;
     uint64_t device, inode; /* of its file */
     struct pool *pool;
-    bool has_lease;
-    int64_t lease_ends_ns; /* with it: then it has no jobs any more */
+    int64_t lease_ends_ns; /* serve_set_class() */
 };
 
 struct classes {
@@ -40,7 +39,7 @@ void classes_close(struct classes *classes);
 /* NULL: that is the file of none. */
 struct job_class *classes_find(struct classes *classes, uint64_t device, uint64_t inode);
 void classes_list(const struct classes *classes, struct steved_classes *answer);
-/* 0, or -EINVAL; then nothing has changed. */
+/* 0, -EINVAL or -ENOMEM; then nothing has changed. */
 int class_set(struct job_class *job_class, const struct steved_settings *settings);
 
 /* To be called after whatever was done to one of the pools: all who wait are told. */

@@ -131,17 +131,22 @@ tell_who_may_claim(const struct control *control)
 
 /* --- the pool that it is of --- */
 
-/* One at the same pool. A connection outlives the process that made it, whose pid may be another's by now. */
+/* A connection outlives the process that made it, whose pid may be another's by now. */
+static bool
+is_made_by(const struct connection *connection, const struct process_info *process)
+{
+    return connection->peer.pid == process->pid && connection->start_ticks == process->start_ticks;
+}
+
+/* One at the same pool. */
 static struct connection *
 find_by_process(const struct connection *asker, const struct process_info *process)
 {
     struct connection *connection;
 
-    LIST_FOREACH (connection, &asker->control->connections, in_control) {
-        if (connection->peer.pid == process->pid &&
-            connection->start_ticks == process->start_ticks && connection->pool == asker->pool)
+    LIST_FOREACH (connection, &asker->control->connections, in_control)
+        if (is_made_by(connection, process) && connection->pool == asker->pool)
             return connection;
-    }
     return NULL;
 }
 
@@ -383,7 +388,21 @@ claim_of_payers(struct connection *connection, struct steved_claim *claim)
 
 /* --- jobs that run elsewhere --- */
 
-/* Is its token one of the FIFO's? Nearer than we are there is a client of the FIFO, or nobody who has an account here. */
+/* Has it a token of the source's pool, or a claim? A gate for memory alone has neither: its jobs' tokens are those of
+ * the make that it stands in. */
+static bool
+has_token(const struct control *control, const struct process_info *process)
+{
+    const struct connection *connection;
+
+    LIST_FOREACH (connection, &control->connections, in_control)
+        if (is_made_by(connection, process) && !connection->job_class && connection->process &&
+            (pool_held(connection->opening) > 0 || pool_process_has_claimed(connection->process)))
+            return true;
+    return false;
+}
+
+/* Is its token one of the FIFO's? Nearer than we are there is a client of the FIFO, or nobody who has a token here. */
 static bool
 is_job_of_fifo(const struct connection *connection)
 {
@@ -393,7 +412,7 @@ is_job_of_fifo(const struct connection *connection)
 
     for (size_t i = 0; i < count; i++) {
         const pid_t pid = ancestors[i].pid;
-        if (find_by_process(connection, &ancestors[i]))
+        if (has_token(connection->control, &ancestors[i]))
             return false;
         if (pid == getpid() || (pid != clients->keeper && clients_may_hold(clients, pid)))
             return true;

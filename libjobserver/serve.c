@@ -8,6 +8,7 @@
 
 #include "libjobserver/process.h"
 #include "libjobserver/program/clock.h"
+#include "libjobserver/program/message.h"
 
 /* What crosses the wire has the same layout for callers of 32 and of 64 bits: no pointer, no long, and no
  * padding, which would differ. The size is part of an ioctl's number. */
@@ -233,8 +234,8 @@ serve_check_settings(const struct steved_settings *settings)
 
 /* --- classes --- */
 
-int
-serve_check_class_settings(const struct steved_settings *settings)
+static int
+check_class_settings(const struct steved_settings *settings)
 {
     const bool has_lease = settings->named & STEVED_SET_LEASE;
     const unsigned lease_ms = settings->lease_ms;
@@ -244,6 +245,33 @@ serve_check_class_settings(const struct steved_settings *settings)
         return -EINVAL;
     return has_lease ? (lease_ms >= 1 && lease_ms <= STEVED_LEASE_MAX_MS ? 0 : -EINVAL)
                      : (lease_ms == 0 ? 0 : -EINVAL);
+}
+
+int
+serve_set_class(struct pool *pool, const struct steved_settings *settings, int64_t *lease_ends_ns,
+                int64_t now_ns)
+{
+    int result = check_class_settings(settings);
+
+    if (result == 0)
+        result = pool_set_capacity(pool, settings->jobs, now_ns);
+    if (result == 0)
+        *lease_ends_ns = settings->named & STEVED_SET_LEASE
+                             ? now_ns + settings->lease_ms * NS_PER_MS
+                             : POOL_NO_DEADLINE;
+    return result;
+}
+
+/* Who holds it has not said lately that there are as many still. */
+bool
+serve_end_lease(struct pool *pool, const char *name, int64_t *lease_ends_ns, int64_t now_ns)
+{
+    if (now_ns < *lease_ends_ns)
+        return false;
+    *lease_ends_ns = POOL_NO_DEADLINE;
+    pool_set_capacity(pool, 0, now_ns);
+    message("class %s: the lease of its jobs has ended; it has none now", name);
+    return true;
 }
 
 void
@@ -261,7 +289,7 @@ serve_class(const struct pool *pool, const struct class_spec *spec, int64_t leas
                                     .waiting = status.waiting,
                                     .accounts = status.accounts};
     snprintf(answer->name, sizeof(answer->name), "%s", spec->name);
-    if (lease_ends_ns > now_ns)
+    if (lease_ends_ns != POOL_NO_DEADLINE && lease_ends_ns > now_ns)
         answer->lease_ms = (uint32_t)((lease_ends_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS);
 }
 

@@ -50,8 +50,16 @@ void serve_memory_left(struct memory_arbiter *arbiter, struct memory_party *part
                        struct serve_above *above, int64_t now_ns);
 /* 0, or -EINVAL: names settings that are not known, or a class's. */
 int serve_check_settings(const struct steved_settings *settings);
-/* The same for those of a class: its jobs, with a lease or without. */
-int serve_check_class_settings(const struct steved_settings *settings);
-/* One of the classes. lease_ends_ns: 0: it has no lease. */
+
+/* --- classes --- */
+
+/* A lease is the time at which the class loses its jobs; POOL_NO_DEADLINE: it has none. */
+
+/* STEVED_IOC_SET: 0, -EINVAL or -ENOMEM; then nothing has changed. */
+int serve_set_class(struct pool *pool, const struct steved_settings *settings,
+                    int64_t *lease_ends_ns, int64_t now_ns);
+/* Has it just ended? That has been said, then. */
+bool serve_end_lease(struct pool *pool, const char *name, int64_t *lease_ends_ns, int64_t now_ns);
+/* As STEVED_IOC_CLASSES tells of it. */
 void serve_class(const struct pool *pool, const struct class_spec *spec, int64_t lease_ends_ns,
                  int64_t now_ns, struct steved_class *answer);

@@ -157,7 +157,7 @@ print_lease(struct client *client, const char *class_name)
     struct steved_classes classes;
     int error = client_get_classes(client, &classes);
 
-    for (unsigned i = 0; i < classes.count && error == 0; i++)
+    for (unsigned i = 0; error == 0 && i < classes.count; i++)
         if (strcmp(classes.classes[i].name, class_name) == 0)
             printf("%.3f\n", classes.classes[i].lease_ms / 1000.0);
     return error;

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "libjobserver/environment.h"
 #include "libjobserver/events/place.h"
 #include "libjobserver/program/clock.h"
 #include "libjobserver/program/message.h"
@@ -33,6 +34,7 @@ struct client_name {
 struct watch {
     struct client *client;
     bool is_json;
+    const char *class_prefix; /* of the classes around us; NULL: the server is elsewhere, or none */
     struct client_events events; /* that came last */
     struct steved_classes classes;
     struct client_name names[NAMES];
@@ -96,6 +98,21 @@ keep_names(struct watch *watch)
 }
 
 /* --- classes --- */
+
+static void
+find_classes(struct watch *watch)
+{
+    if (client_get_classes(watch->client, &watch->classes) < 0)
+        watch->classes.count = 0;
+}
+
+/* A jobwrap that borrows has none, but gates below it tell of those that the server around has. */
+static void
+find_classes_around(struct watch *watch)
+{
+    if (watch->classes.count == 0 && watch->class_prefix)
+        environment_list_classes(watch->class_prefix, &watch->classes);
+}
 
 /* "": it is none, or one that nobody tells of. */
 static const char *
@@ -272,8 +289,9 @@ print_json(struct watch *watch, const struct steved_event *event)
         add_job(object, event);
     if (shape->members & PLACE)
         add_place(object, event);
-    if (event->job_class != 0)
-        add_text(object, "class", class_of(watch, event));
+    const char *class_name = class_of(watch, event);
+    if (class_name[0])
+        add_text(object, "class", class_name);
     return print_object(object);
 }
 
@@ -494,8 +512,9 @@ print_line(struct watch *watch, const struct steved_event *event)
         print_memory(event);
     else
         print_rest(watch, event, shape->members);
-    if (event->job_class != 0)
-        printf("; class %s", class_of(watch, event));
+    const char *class_name = class_of(watch, event);
+    if (class_name[0])
+        printf("; class %s", class_name);
     putchar('\n');
     return 0;
 }
@@ -509,7 +528,8 @@ print_begin(const struct watch *watch, const struct steved_status *status)
     printf("%-13s %s, %u jobs; %u used, %u waiting", "watching", client_name(watch->client),
            status->jobs, status->held + status->reserved, status->waiting);
     for (unsigned i = 0; i < classes->count; i++)
-        printf("; class %s, %u jobs", classes->classes[i].name, classes->classes[i].jobs);
+        printf("; class %s, %u job%s", classes->classes[i].name, classes->classes[i].jobs,
+               classes->classes[i].jobs == 1 ? "" : "s");
     putchar('\n');
     return 0;
 }
@@ -535,9 +555,9 @@ begin(struct watch *watch)
         error = client_get_status(watch->client, &status);
     if (error < 0)
         return error;
-    if (client_get_classes(watch->client, &watch->classes) < 0)
-        watch->classes.count = 0;
+    find_classes(watch);
     error = watch->is_json ? print_begin_json(watch, &status) : print_begin(watch, &status);
+    find_classes_around(watch);
     return error < 0 ? error : flush();
 }
 
@@ -632,6 +652,7 @@ ctl_watch(struct ctl_server *server, int argc, char **argv)
     }
     watch->client = server->client;
     watch->is_json = is_json;
+    watch->class_prefix = server->path ? NULL : environment_classes();
     int status = run(watch);
     free(watch);
     return status;

@@ -96,8 +96,8 @@ get_classes(struct call *call, union argument *argument)
 
     for (unsigned i = 1; i < server->file_count; i++) {
         const struct file *file = &server->files[i];
-        serve_class(file->pool, &file->spec, file->has_lease ? file->lease_ends_ns : 0,
-                    clock_now_ns(), &answer->classes[answer->count++]);
+        serve_class(file->pool, &file->spec, file->lease_ends_ns, clock_now_ns(),
+                    &answer->classes[answer->count++]);
     }
     return 0;
 }
@@ -178,19 +178,13 @@ static int
 set_class(struct call *call, const struct steved_settings *settings)
 {
     struct file *file = call->file;
-    const bool has_lease = settings->named & STEVED_SET_LEASE;
-    const int64_t now_ns = clock_now_ns();
+    int error = serve_set_class(file->pool, settings, &file->lease_ends_ns, clock_now_ns());
 
-    if (serve_check_class_settings(settings) < 0)
-        return -EINVAL;
-    int error = pool_set_capacity(file->pool, settings->jobs, now_ns);
     if (error < 0)
         return error;
-    file->has_lease = has_lease;
-    file->lease_ends_ns = now_ns + settings->lease_ms * NS_PER_MS;
     server_record_file(file);
     server_trace(call->server, "set %s.jobs=%u%s", file->spec.name, settings->jobs,
-                 has_lease ? ", by a lease" : "");
+                 settings->named & STEVED_SET_LEASE ? ", by a lease" : "");
     return 0;
 }
 

@@ -231,7 +231,8 @@ start(struct program *program, char **argv)
         forget_one_alone(program);
     if (!(is_new ? begin(program, argv) : take_over(program)))
         return false;
-    if (daemon_prepare(&program->daemon) < 0)
+    if (daemon_prepare(&program->daemon) < 0 ||
+        watchdog_open(&program->watchdog, &program->notify) < 0)
         return false;
     message_never_wait();
     if (lockdown(&program->identity) < 0)
@@ -261,7 +262,7 @@ serve(struct program *program)
 
     server->tell_unused = tell_unused;
     server->argument = program;
-    return watchdog_start(&program->watchdog, server->base, &program->notify) == 0 &&
+    return watchdog_start(&program->watchdog, server->base) == 0 &&
            sessions_serve(program->sessions, server->base) == 0 && server_run(server) == 0;
 }
 
@@ -305,8 +306,10 @@ check(const struct inherited *inherited)
 int
 main(int argc, char **argv)
 {
-    static struct program program = {
-        .daemon = {.ready_fd = -1}, .notify = {.fd = -1}, .mount_lock = -1};
+    static struct program program = {.daemon = {.ready_fd = -1},
+                                     .notify = {.fd = -1},
+                                     .watchdog = {.timer_fd = -1},
+                                     .mount_lock = -1};
 
     descriptors_guard_standard();
     /* Of this process: a daemon is another one. */

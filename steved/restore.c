@@ -79,10 +79,9 @@ restore_class(struct server *server, const struct state_file *row)
     int error = restore_pool(file);
     if (error < 0)
         return error;
-    file->has_lease = row->has_lease;
-    file->lease_ends_ns = row->lease_ends_ns;
+    file->lease_ends_ns = row->has_lease ? row->lease_ends_ns : POOL_NO_DEADLINE;
     if (!given || spec.jobs != row->given_jobs) {
-        file->has_lease = false;
+        file->lease_ends_ns = POOL_NO_DEADLINE;
         error = pool_set_capacity(file->pool, spec.jobs, clock_now_ns());
     }
     server_end_lease(file, clock_now_ns());

@@ -11,6 +11,7 @@
 #include "libjobserver/program/clock.h"
 #include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
+#include "libjobserver/serve.h"
 
 /* --- events --- */
 
@@ -30,16 +31,11 @@ server_look(struct server *server)
     stream_look(&server->stream, server->throttle.state.held_back_by, now_ns);
 }
 
-/* Who holds it has not said lately that there are as many still. */
 void
 server_end_lease(struct file *file, int64_t now_ns)
 {
-    if (!file->has_lease || now_ns < file->lease_ends_ns)
-        return;
-    file->has_lease = false;
-    pool_set_capacity(file->pool, 0, now_ns);
-    server_record_file(file);
-    message("class %s: the lease of its jobs has ended, it has none now", file->spec.name);
+    if (serve_end_lease(file->pool, file->spec.name, &file->lease_ends_ns, now_ns))
+        server_record_file(file);
 }
 
 static void
@@ -66,7 +62,7 @@ next_deadline(const struct server *server)
         const int64_t deadline_ns = pool_next_deadline(file->pool);
         if (deadline_ns < first_ns)
             first_ns = deadline_ns;
-        if (file->has_lease && file->lease_ends_ns < first_ns)
+        if (file->lease_ends_ns < first_ns)
             first_ns = file->lease_ends_ns;
     }
     return first_ns;
@@ -170,7 +166,8 @@ say_class(const struct file *file)
     pool_get_status(file->pool, &status);
     message("class %s: jobs %u, free %u, held %u, reserved %u, debt %u, waiting %u%s",
             file->spec.name, status.capacity, status.free, status.held, status.reserved,
-            status.debt, status.waiting, file->has_lease ? ", by a lease" : "");
+            status.debt, status.waiting,
+            file->lease_ends_ns != POOL_NO_DEADLINE ? ", by a lease" : "");
 }
 
 static void
@@ -227,7 +224,7 @@ void
 server_record_file(const struct file *file)
 {
     const struct state_file row = {.given_jobs = file->spec.jobs,
-                                   .has_lease = file->has_lease,
+                                   .has_lease = file->lease_ends_ns != POOL_NO_DEADLINE,
                                    .lease_ends_ns = file->lease_ends_ns};
     struct state_file named = row;
 
@@ -240,7 +237,7 @@ void
 server_withdraw_file(struct file *file)
 {
     file->spec.jobs = 0;
-    file->has_lease = false;
+    file->lease_ends_ns = POOL_NO_DEADLINE;
     pool_set_capacity(file->pool, 0, clock_now_ns());
     server_record_file(file);
     message("class %s: it cannot be served, and has no jobs", file->spec.name);
@@ -253,7 +250,10 @@ server_add_file(struct server *server, const struct class_spec *spec)
 {
     struct file *file = &server->files[server->file_count];
 
-    *file = (struct file){.server = server, .number = server->file_count++, .spec = *spec};
+    *file = (struct file){.server = server,
+                          .number = server->file_count++,
+                          .spec = *spec,
+                          .lease_ends_ns = POOL_NO_DEADLINE};
     LIST_INIT(&file->openings);
     for (size_t i = 0; i < CLIENT_BUCKETS; i++)
         LIST_INIT(&file->clients[i]);

@@ -38,8 +38,7 @@ struct file {
     struct pool *pool;
     struct openings openings;
     struct client_bucket clients[CLIENT_BUCKETS];
-    bool has_lease;
-    int64_t lease_ends_ns; /* with it: then its capacity is 0 */
+    int64_t lease_ends_ns; /* serve_set_class() */
 };
 
 static inline bool

@@ -17,9 +17,6 @@
 #include "steved/state.h"
 #include "steved/steps.h"
 
-/* Requests that are read in a row, before deaths and deadlines have their turn again. */
-#define REQUESTS_PER_WAKE 64
-
 /* --- what is asked for --- */
 
 static struct request
@@ -262,27 +259,17 @@ serve_one(struct session *session)
     return fuse_session_exited(session->fuse) ? -1 : 1;
 }
 
-/* One client alone sends its next request when it has the answer: to look for another would cost a
- * system call in vain each time. Many at once keep the burst long. */
-static int
-next_burst(int burst, int count)
-{
-    if (count < burst)
-        return count > 0 ? count : 1;
-    return 2 * burst < REQUESTS_PER_WAKE ? 2 * burst : REQUESTS_PER_WAKE;
-}
-
 static void
 on_readable(evutil_socket_t fd, short what, void *data)
 {
     struct session *session = data;
     int served = 1, count = 0;
 
-    while (count < session->burst && (served = serve_one(session)) > 0) {
+    while (count < session->burst.size && (served = serve_one(session)) > 0) {
         session->calls->served(session->server);
         count++;
     }
-    session->burst = next_burst(session->burst, count);
+    burst_ended(&session->burst, count);
     if (served >= 0)
         return;
     session->has_ended = true;
@@ -294,7 +281,8 @@ session_init(struct session *session, unsigned number, struct server *server,
              const struct session_calls *calls)
 {
     _Static_assert(offsetof(struct session, channel) == 0, "answers.c finds it there");
-    *session = (struct session){.server = server, .number = number, .calls = calls, .burst = 1};
+    *session = (struct session){.server = server, .number = number, .calls = calls};
+    burst_init(&session->burst);
     channel_init(&session->channel, on_answer);
 }
 

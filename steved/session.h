@@ -14,6 +14,7 @@
 #include <fuse_lowlevel.h>
 #include <stdbool.h>
 
+#include "steved/burst.h"
 #include "steved/channel.h"
 
 struct opening;
@@ -39,7 +40,7 @@ struct session {
     bool is_refused;     /* and is not what it was */
     bool is_inherited;   /* and is: another server has begun it */
     bool has_ended;      /* by the kernel: unmounted, or the like */
-    int burst;           /* how many requests are read in a row */
+    struct burst burst;  /* how many requests are read in a row */
     struct event *readable;
     const struct session_calls *calls;
 };

@@ -10,10 +10,13 @@
 
 struct watchdog {
     const struct notify *notify;
-    struct event *beat; /* NULL: nobody wants to hear */
+    int timer_fd;       /* -1: nobody wants to hear */
+    struct event *beat; /* it is due; NULL: not started */
 };
 
-/* As often as the environment asks. `notify` is the caller's, and stays where it is. 0, or a negative errno after
- * having said it. */
-int watchdog_start(struct watchdog *watchdog, struct event_base *base, const struct notify *notify);
+/* As often as the environment asks. `notify` is the caller's, and stays where it is. After lockdown() it would be too
+ * late. 0, or a negative errno after having said it. */
+int watchdog_open(struct watchdog *watchdog, const struct notify *notify);
+/* 0, or a negative errno after having said it. */
+int watchdog_start(struct watchdog *watchdog, struct event_base *base);
 void watchdog_stop(struct watchdog *watchdog);

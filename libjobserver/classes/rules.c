@@ -225,6 +225,7 @@ struct asking {
     struct class_needs needs;
     bool links;
     bool has_ccache;
+    char *prefix; /* owned; that the line itself gives to ccache; NULL: none */
 };
 
 static void
@@ -237,14 +238,30 @@ apply(const struct class_rules *rules, const char *program, struct class_needs *
     }
 }
 
+/* The last one counts. */
 static void
-on_program(const char *name, bool links, void *visitor)
+note_assignment(struct asking *asking, const char *text)
+{
+    static const char variable[] = "CCACHE_PREFIX=";
+
+    if (strncmp(text, variable, strlen(variable)) != 0)
+        return;
+    free(asking->prefix);
+    asking->prefix = strdup(text + strlen(variable));
+}
+
+static void
+on_visit(enum memory_visited what, const char *text, void *visitor)
 {
     struct asking *asking = visitor;
 
-    apply(asking->rules, name, &asking->needs);
-    asking->links = asking->links || links;
-    asking->has_ccache = asking->has_ccache || strcmp(name, "ccache") == 0;
+    if (what == MEMORY_LINE_ASSIGNS) {
+        note_assignment(asking, text);
+        return;
+    }
+    apply(asking->rules, text, &asking->needs);
+    asking->links = asking->links || what == MEMORY_LINE_LINKS;
+    asking->has_ccache = asking->has_ccache || strcmp(text, "ccache") == 0;
 }
 
 /* `programs` become their words. */
@@ -266,12 +283,14 @@ class_rules_needs(const struct class_rules *rules, char *const argv[], class_pre
 {
     struct asking asking = {.rules = rules};
 
-    if (!memory_programs_of(argv, on_program, &asking))
+    bool has_memory = memory_programs_of(argv, on_visit, &asking);
+    if (asking.has_ccache && prefix && !asking.prefix)
+        asking.prefix = prefix(argument);
+    if (asking.has_ccache && asking.prefix)
+        apply_prefix(&asking, asking.prefix);
+    free(asking.prefix);
+    if (!has_memory)
         return (struct class_needs){0};
-    char *programs = asking.has_ccache && prefix ? prefix(argument) : NULL;
-    if (programs)
-        apply_prefix(&asking, programs);
-    free(programs);
     if (asking.links) {
         asking.needs.instead = 0;
         apply(rules, "@link", &asking.needs);

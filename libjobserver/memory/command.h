@@ -58,9 +58,14 @@ enum memory_part {
 /* argv: as for memory_key_of(). */
 enum memory_part memory_part_of(char *const argv[]);
 
-/* A program that a command line runs: `name` is its file's, without the directory, valid during the call. `links`: it
- * makes a program, or a library that is loaded, from objects and libraries. */
-typedef void memory_visit(const char *name, bool links, void *visitor);
-/* Visits each program of the line, and launchers before what they launch. Commands whose output becomes part of the
- * line do not count. argv: as for memory_key_of(). false: there is no memory, and some may be missing. */
+/* What a command line does, in its order. Texts are valid during the call. */
+enum memory_visited {
+    MEMORY_LINE_RUNS, /* a program: the name of its file, without the directory */
+    MEMORY_LINE_LINKS, /* the same, and it makes a program, or a library that is loaded, from objects and libraries */
+    MEMORY_LINE_ASSIGNS, /* NAME=VALUE, for a program that it runs */
+};
+typedef void memory_visit(enum memory_visited what, const char *text, void *visitor);
+/* Visits all that the line runs, and launchers before what they launch: also where the compiler's directory is called
+ * after the launcher, which it is a link to then. Commands whose output becomes part of the line do not count. argv: as
+ * for memory_key_of(). false: there is no memory, and some may be missing. */
 bool memory_programs_of(char *const argv[], memory_visit *visit, void *visitor);

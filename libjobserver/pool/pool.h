@@ -296,7 +296,8 @@ void pool_expire(struct pool *pool, int64_t now_ns);
 /* --- to be seen --- */
 
 /* What happens from now on is told to this log (events/log.h) while somebody reads it; NULL: to none. Its time, which
- * is set by the server, must not be behind that of the next call by more than matters to a reader. */
+ * is set by the server, must not be behind that of the next call by more than matters to a reader. job_class: as in
+ * struct steved_event. */
 void pool_tell(struct pool *pool, struct event_log *log, unsigned job_class);
 
 void pool_get_status(const struct pool *pool, struct pool_status *status);

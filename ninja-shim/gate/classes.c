@@ -129,29 +129,52 @@ open_client(const char *prefix, const char *name, char **error)
     return NULL;
 }
 
-static unsigned
-count_jobs(const char *prefix, const char *name)
+/* NULL: there is none. */
+static struct client *
+look_for_client(const char *prefix, const char *name)
 {
     struct client *client = NULL;
-    struct steved_status status;
     char *error = NULL;
-    unsigned jobs = 0;
 
     int result = client_open_class(prefix, name, &client, &error);
     free(error);
-    if (result < 0)
-        return 0;
-    if (client_get_status(client, &status) == 0)
+    return result < 0 ? NULL : client;
+}
+
+static unsigned
+count_jobs(const char *prefix, const char *name)
+{
+    struct client *client = look_for_client(prefix, name);
+    struct steved_status status;
+    unsigned jobs = 0;
+
+    if (client && client_get_status(client, &status) == 0)
         jobs = status.jobs;
     client_close(client);
     return jobs;
+}
+
+bool
+gate_classes_are_there(const struct gate_plan *plan)
+{
+    const struct class_rules *rules = plan->class_rules;
+    char *prefix = rules ? find_prefix(plan) : NULL;
+    bool are_there = false;
+
+    for (unsigned i = 0; prefix && !are_there && i < class_rules_count(rules); i++) {
+        struct client *client = look_for_client(prefix, class_rules_name(rules, i));
+        are_there = client != NULL;
+        client_close(client);
+    }
+    free(prefix);
+    return are_there;
 }
 
 unsigned
 gate_classes_jobs(const struct gate_plan *plan)
 {
     const struct class_rules *rules = plan->class_rules;
-    char *prefix = find_prefix(plan);
+    char *prefix = rules ? find_prefix(plan) : NULL;
     unsigned jobs = 0;
 
     for (unsigned i = 0; prefix && i < class_rules_count(rules); i++)

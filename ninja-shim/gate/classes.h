@@ -11,7 +11,9 @@
 
 #include "ninja-shim/gate/state.h"
 
-/* How many jobs may run now instead of on the cpu, at most. For who puts up a gate. */
+/* For who puts up a gate: does the plan's server have a class that its rules name? And how many jobs may run now instead
+ * of on the cpu, at most? */
+bool gate_classes_are_there(const struct gate_plan *plan);
 unsigned gate_classes_jobs(const struct gate_plan *plan);
 
 /* Those that the plan's rules name. on_change: called with the gate when it is time to serve it. Opens what the keeper

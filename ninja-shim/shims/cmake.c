@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "libjobserver/classes/rules_file.h"
 #include "libjobserver/environment.h"
 #include "libjobserver/implicit.h"
 #include "libjobserver/memory/mode.h"
@@ -178,21 +179,21 @@ become_gated(struct shim *shim, const struct jobserver *jobserver, const struct 
     const struct cmake_build *build = &shim->build;
     struct ninja_options options = read_native(shim);
     const char *names[] = {"ninja", "ninja-build", "samu", base_name(shim->tool), NULL};
-    bool has_jobs = build->has_jobs && build->jobs > 0;
-    unsigned jobs = has_jobs ? build->jobs : ninja_gate_jobs(jobserver->client, is_paid);
     struct gate_plan plan = {
         .client = jobserver->client,
         .rules = {.is_implicit_paid = is_paid,
                   .failures_allowed = options.failures_allowed ? options.failures_allowed : ~0u,
                   .load_max = options.load_max},
-        .jobs = jobs,
         .names = names,
         .has_single_jobs = true,
         .is_ended_by_signals = true,
+        .class_rules = class_rules_inherit(true),
     };
     char *why_not;
 
     memory_mode_read_environment(&plan.memory);
+    plan.jobs = build->has_jobs && build->jobs > 0 ? build->jobs : ninja_gate_jobs(&plan);
+    unsigned jobs = plan.jobs;
     if (gate_start(&plan, &kind, &why_not) < 0) {
         message("cannot hold jobs back (%s); using -j1", why_not ? why_not : strerror(ENOMEM));
         jobs = 1;
@@ -242,6 +243,8 @@ main(int argc, char **argv)
     enum cmake_tool tool = cmake_build_tool(shim.build.directory, &shim.tool);
     if (!shim.tool || is_shim(shim.tool))
         become_real(&shim, argv);
+    /* The gate below which it is knows nothing of its jobs. */
+    environment_set_class_gate(false);
     if (tool == CMAKE_TOOL_NINJA)
         become_building(&shim);
     if (tool == CMAKE_TOOL_MAKE)

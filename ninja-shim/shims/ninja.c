@@ -44,6 +44,7 @@ struct shim {
     enum memory_mode memory;
     struct jobserver jobserver;
     bool is_implicit_paid;
+    struct class_rules *class_rules;
     char jobs_word[sizeof("-j4294967295")];
 };
 
@@ -164,6 +165,16 @@ is_proper_client(const struct shim *shim)
            ninja_version_is_proper_client(version);
 }
 
+/* The real one knows nothing of them. */
+static bool
+has_classes(const struct shim *shim)
+{
+    const struct gate_plan plan = {.client = shim->jobserver.client,
+                                   .class_rules = shim->class_rules};
+
+    return gate_classes_are_there(&plan);
+}
+
 /* Until this process ends, as ninja: a server gives a token of the dead to somebody else. At a server
  * without accounts nobody would. */
 static void
@@ -205,14 +216,12 @@ become_gated(struct shim *shim)
         .ending = shim->is_samurai ? NULL : &ending,
         .memory = shim->memory,
         .is_ended_by_signals = true,
-        .class_rules = class_rules_inherit(true),
+        .class_rules = shim->class_rules,
     };
     char *why_not;
 
     if (!options->has_jobs) {
-        ninja_gate_measure(shim->jobserver.client, shim->is_implicit_paid,
-                           shim->memory != MEMORY_MODE_OFF, &jobs);
-        jobs.pool += gate_classes_jobs(&plan);
+        ninja_gate_measure(&plan, &jobs);
         plan.jobs = ninja_jobs_wide(&jobs);
     }
     if (gate_start(&plan, &shim->gate, &why_not) < 0) {
@@ -242,13 +251,16 @@ main(int argc, char **argv)
     read_options(&shim, name);
     if (!shim.options.is_build || shim.is_gate_off)
         become_real(&shim, argv);
+    /* A gate around it knows nothing of its jobs. */
+    environment_set_class_gate(false);
     open_jobserver(&shim);
     if (!shim.jobserver.client)
         become_real(&shim, argv);
     shim.is_implicit_paid = implicit_is_paid(shim.jobserver.client, shim.implicit, true);
     if (shim.is_implicit_paid && shim.options.has_jobs && shim.options.jobs == 1)
         become_real(&shim, argv);
-    if (is_proper_client(&shim)) {
+    shim.class_rules = class_rules_inherit(true);
+    if (is_proper_client(&shim) && !has_classes(&shim)) {
         acquire_for_life(&shim);
         become_real(&shim, argv);
     }

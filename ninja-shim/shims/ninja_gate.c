@@ -8,6 +8,7 @@
 #include "libjobserver/program/cpus.h"
 #include "libjobserver/program/limits.h"
 #include "libjobserver/program/usage.h"
+#include "ninja-shim/gate/classes.h"
 #include "ninja-shim/gate/kinds.h"
 
 static _Noreturn void
@@ -35,26 +36,26 @@ ninja_gate_read_environment(const struct gate_kind **gate, bool *is_off,
 }
 
 void
-ninja_gate_measure(struct client *client, bool is_implicit_paid, bool wait_for_memory,
-                   struct ninja_jobs *jobs)
+ninja_gate_measure(const struct gate_plan *plan, struct ninja_jobs *jobs)
 {
     *jobs = (struct ninja_jobs){
         .cpus = cpus_count(),
-        .pool = environment_total_jobs(client, getenv("MAKEFLAGS"), getenv("JOBWRAP_JOBS")),
+        .pool = environment_total_jobs(plan->client, getenv("MAKEFLAGS"), getenv("JOBWRAP_JOBS")),
         .descriptors = limits_descriptors(),
-        .wait_for_memory = wait_for_memory,
+        .wait_for_memory = plan->memory != MEMORY_MODE_OFF,
     };
     /* Of a FIFO nobody says more than what lies in it now. */
-    if (jobs->pool == 0 && client_count_free(client, &jobs->pool) == 0)
-        jobs->pool += is_implicit_paid ? 1 : 0;
+    if (jobs->pool == 0 && client_count_free(plan->client, &jobs->pool) == 0)
+        jobs->pool += plan->rules.is_implicit_paid ? 1 : 0;
+    jobs->pool += gate_classes_jobs(plan);
     jobs->processes_left = limits_processes_left(ninja_jobs_processes_wanted(jobs));
 }
 
 unsigned
-ninja_gate_jobs(struct client *client, bool is_implicit_paid)
+ninja_gate_jobs(const struct gate_plan *plan)
 {
     struct ninja_jobs jobs;
 
-    ninja_gate_measure(client, is_implicit_paid, false, &jobs);
+    ninja_gate_measure(plan, &jobs);
     return ninja_jobs_narrow(&jobs);
 }

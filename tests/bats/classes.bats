@@ -274,12 +274,14 @@ ninja_of() {
     build=$spawned
 }
 
-# ends_down_to N TOOL: for wait_for. One of them ends, when the one before has.
+# ends_down_to N TOOL: for wait_for. One of them ends, when the one before has. A start is the last that was heard:
+# after an end, another one may be on its way.
 ends_down_to() {
-    runs "$2" "$1" || {
-        local stamps
-        stamps=$(grep -c . "$2.log")
-        [ "$stamps" = "${ended-}" ] || { ended=$stamps && let_end 1; }
+    local starts ends
+    starts=$(grep -c ^start "$2.log")
+    ends=$(grep -c ^end "$2.log") || true
+    [ $((starts - ends)) = "$1" ] && [[ $(tail -n 1 "$2.log") == start* ]] || {
+        [ "$starts $ends" = "${ended-}" ] || { ended="$starts $ends" && let_end 1; }
         false
     }
 }
@@ -300,7 +302,7 @@ ends_down_to() {
     wait_for 10 steved_has remote.held 1
     # One has no token there. It runs on, and nothing follows it.
     wait_for 20 ends_down_to 1 icecc
-    steved_has remote.held 1
+    wait_for 20 steved_has remote.held 1
     steved_has held 0
     set_remote 4
     wait_for 20 runs icecc 4
@@ -340,7 +342,7 @@ ends_down_to() {
         wait_for 10 eval '[ "$(grep -c "going on with one job at a time" said)" = 2 ]'
         next_steved --jobs 5
         wait_for 20 ends_down_to 5 icecc
-        steved_has held 5
+        wait_for 20 steved_has held 5
         let_end 16
         status_of "$build"
         [ "$status" = 0 ]

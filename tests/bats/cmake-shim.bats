@@ -52,6 +52,18 @@ built() {
     exactly 2 12
 }
 
+@test 'ninja: jobs of classes' {
+    require ninja
+    configured Ninja
+    printf 'slow besides %s\n' "${STAMP##*/}" >rules
+    STAMP_MEET=2 "$JOBWRAP" -j6 --parent=none --class slow=2 --class-rules=rules -- cmake --build build >/dev/null
+    exactly 2 12
+    rm "$LOG"
+    printf 'far instead %s\n' "${STAMP##*/}" >rules
+    STAMP_MEET=10 "$JOBWRAP" -j1 --parent=none --class far=10 --class-rules=rules -- cmake --build build >/dev/null
+    exactly 10 12
+}
+
 # A cmake that is called by its name, or by the path of the shim, finds its modules.
 @test 'configuring, by name and by path' {
     require make

@@ -71,6 +71,24 @@ PARENT_OF_REAL='basename "$(readlink /proc/$PPID/exe)"'
     done
 }
 
+@test 'make has a gate for memory, or for a trace: its jobs lend all the same' {
+    makefile r{1..4} l{1..2}
+    JOBWRAP_MEMORY=on spawn_build -j2 --class remote=4 -- make
+    wait_for 60 runs icecc 4
+    wait_for 60 runs tool 2
+    let_end 6
+    status_of "$spawned" 120
+    [ "$status" = 0 ]
+    rm icecc.log tool.log
+    JOBWRAP_MEMORY=auto spawn_build -j2 --class remote=4 --trace=t.json -- make
+    wait_for 60 runs icecc 4
+    wait_for 60 runs tool 2
+    let_end 6
+    status_of "$spawned" 120
+    [ "$status" = 0 ]
+    grep -q '"name":"r4.cc"' t.json
+}
+
 @test 'who holds a token of the cpu and waits for the farm is served when the farm has no jobs any more' {
     makefile r{1..6}
     mkfifo go
@@ -297,7 +315,7 @@ PARENT_OF_REAL='basename "$(readlink /proc/$PPID/exe)"'
 
 @test 'a token is lost while all of the build are lent, and others have them' {
     : >said
-    # shellcheck disable=SC2094 # it is read while it is written
+    # shellcheck disable=SC2094 # it waits for what jobwrap says
     "$JOBWRAP" --parent=none -j2 --class remote=8 --report=report -- python3 "$LIB/lenders.py" said 2>said
     grep -q '"lost":1$' report
     grep -q '"dropped":0,' report

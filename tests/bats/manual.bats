@@ -205,6 +205,21 @@ stands_in() {
     stop "$(stevectl get pid)"
 }
 
+# The directory is that of the reader's machine.
+@test 'steved(8): classes, a file each' {
+    require_fuse
+    local command mount=$BATS_TEST_TMPDIR/steve
+    page steved.8
+    command=$(block '# steved --mount /run/steve --class remote=40 --class link=2')
+    command=${command#'# '}
+    STEVED_MOUNTS+=("$mount")
+    spawn bash -euc "exec ${command/\/run/$BATS_TEST_TMPDIR}"
+    wait_for 10 test -e "$mount/jobserver"
+    [ "$(cd "$mount" && echo *)" = 'jobserver link remote' ]
+    [ "$(stevectl --server "$mount/jobserver" get remote.jobs)" = 40 ]
+    [ "$(stevectl --server "$mount/jobserver" get link.jobs)" = 2 ]
+}
+
 holds_one() {
     [ "$(stevectl get held)" = 1 ]
 }
@@ -262,6 +277,7 @@ holds_one() {
     done
     page jobserver.7
     block '#!/usr/bin/env python3' >run-lines
+    at_once 2
     run_block '$ jobwrap --jobs=2 --style=fifo -- python3 run-lines'
     "$LIB/concurrency" --expect-exactly 2 --expect-jobs 18 "$LOG"
 }

@@ -65,8 +65,8 @@ lives() {
     "$STEVECTL" set jobs=4
     wait_for 10 lives 4 one
     "$STEVECTL" set jobs=1
-    wait_for 20 shrinks_to 1 one "$gate"
-    wait_for 10 steved_has held 1
+    wait_for 120 gives_back_to 1 one "$gate"
+    wait_for 10 lives 1 one
     "$STEVECTL" set jobs=3
     wait_for 10 lives 3 one
     let_end 60
@@ -81,18 +81,23 @@ has_stamps() {
     [ "$(grep -c . one/log)" -ge "$1" ]
 }
 
-# end_one NAME GATE: one of its jobs, when the one before has ended.
+# end_one NAME GATE: one of its jobs, if any runs, when the one before has ended and no longer counts as living.
 end_one() {
-    local stamps
-    stamps=$(grep -c . "$1/log")
-    [ "$stamps" != "${ENDED[$1]-}" ] || return 0
-    ENDED[$1]=$stamps
+    local starts ends
+    ends=$(grep -c ^end "$1/log") starts=$(grep -c ^start "$1/log")
+    [ "$starts" -gt "$ends" ] && [ "$ends" != "${ENDED[$1]-}" ] && lives $((starts - ends)) "$1" || return 0
+    ENDED[$1]=$ends
     gate=$2 let_end 1
 }
 
 # shrinks_to N NAME GATE: for wait_for. A make whose job ends may be faster than who is to take the token home.
 shrinks_to() {
     lives "$1" "$2" || { end_one "$2" "$3" && false; }
+}
+
+# gives_back_to N NAME GATE: likewise. Between two jobs fewer live, too, and so steved is asked.
+gives_back_to() {
+    steved_has held "$1" || { end_one "$2" "$3" && false; }
 }
 
 # come_to_share: both builds run four jobs together, and each one at least; else one of each ends.
@@ -122,8 +127,8 @@ come_to_share() {
     # A job of the first build ends, and is followed by none.
     wait_for 20 shrinks_to 3 one "$gate_one"
     [ "$(steved_get waiting)" -gt 0 ]
-    wait_for 30 come_to_share
-    [ "$(steved_get held)" = 4 ]
+    wait_for 120 come_to_share
+    wait_for 20 steved_has held 4
     gate=$gate_one let_end 60
     gate=$gate_two let_end 60
     status_of "$one" && [ "$status" = 0 ]

@@ -28,7 +28,7 @@ jobs_named() {
 
 # once CONDITION: the beginning of a job that waits for it, though not for ever.
 once() {
-    printf 'n=0; until %s; do sleep 0.01; [ $((n += 1)) -lt 1000 ] || exit 99; done; ' "$1"
+    printf 'n=0; until %s; do sleep 0.01; [ $((n += 1)) -lt 3000 ] || exit 99; done; ' "$1"
 }
 
 # Fails when as many live, which have their tokens then.
@@ -293,16 +293,22 @@ sees_gate() {
 
 @test 'a ninja that waits for tokens itself is run as it is, where it takes the server' {
     printf '#!/bin/sh
-[ "$1" = --version ] && echo 1.14.0 || echo "arguments: $*"
+[ "$1" = --version ] && echo 1.14.0 || echo "arguments: $*${JOBWRAP_CLASS_GATE+, at a gate}"
 ' >newer
     chmod +x newer
-    export NINJA_SHIM_REAL=$PWD/newer
+    # What a gate around has told is not about the jobs of this ninja.
+    export NINJA_SHIM_REAL=$PWD/newer JOBWRAP_CLASS_GATE=1
     below_fifo 3
     gated all
     [ "$(cat gated.raw)" = 'arguments: all' ]
     below_pipe 3
     gated all
-    [[ "$(cat gated.raw)" == 'arguments: '*-j* ]]
+    [[ "$(cat gated.raw)" == 'arguments: '*-j*', at a gate' ]]
+    # Of classes it knows nothing.
+    run -0 --separate-stderr "$JOBWRAP" -j3 --parent=none --style=fifo --class link=1 -- "$NINJA_SHIM" all
+    [[ $output == 'arguments: '*-j*', at a gate' ]]
+    run -0 --separate-stderr "$JOBWRAP" -j3 --parent=none --style=fifo --class unnamed=1 -- "$NINJA_SHIM" all
+    [ "$output" = 'arguments: all' ]
 }
 
 @test "pip's ninja is a script that runs the real one: exactly K + 1 jobs" {
@@ -394,6 +400,7 @@ build out: job
 }
 
 @test 'the FIFO is removed during the build: it goes on' {
+    at_once 2
     use_ninja 1.11
     below_fifo 1
     job remove "rm \"$PARENT\""
@@ -415,7 +422,7 @@ dies_below() {
     wait_for 10 lives_jobs 2
     "$1"
     echo >go
-    status_of "$building" 30
+    status_of "$building" 60
     echo "status $status"
     # No process of it is left, and it does not say that all is well without having built it.
     [ "$status" != 99 ]

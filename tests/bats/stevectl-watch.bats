@@ -71,7 +71,7 @@ END
     start_steved --jobs 2 --class link=1 --class remote=1
     watch json "$SERVER" --json
     watch text "$SERVER"
-    grep -q '; 0 used, 0 waiting; class link, 1 jobs; class remote, 1 jobs$' text
+    grep -q '; 0 used, 0 waiting; class link, 1 job; class remote, 1 job$' text
     printf '#!/bin/sh\nexec sleep 0.1\n' | tee icecc >ld
     chmod +x icecc ld
     printf '%s\n' './icecc -c a.cc' './icecc -c b.cc' './ld a.o' |
@@ -87,6 +87,23 @@ END
     seen json 'e["event"] == "job-waits" and e.get("class") == "remote"'
     seen json 'e["event"] == "job-started" and e.get("class") == "link" and e["count"] == 1'
     seen json 'e["event"] == "jobs" and e.get("class") == "link" and e["count"] == 3'
+}
+
+@test 'classes of the server around, where a jobwrap passes on what a gate tells' {
+    : "${JOBGATE:=$BUILD/ninja-shim/jobgate}"
+    export JOBGATE ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 JOBWRAP_MEMORY=off
+    start_steved --jobs 2 --class remote=1
+    printf '#!/bin/sh\nexec sleep 0.1\n' >icecc
+    chmod +x icecc
+    run -0 "$JOBWRAP" --parent "$SERVER" -- bash -c '
+        "$STEVECTL" watch --json >json & until grep -q watching json; do sleep 0.05; done
+        "$STEVECTL" watch >text & until grep -q watching text; do sleep 0.05; done
+        echo "./icecc -c a.cc" | "$JOBGATE" --jobs-of=xargs -- xargs -I{} sh -c "exec {}"
+        until grep -q job-ended json && grep -q job-ended text; do sleep 0.05; done
+        kill %1 %2'
+    seen json 'e["event"] == "job-started" and e.get("class") == "remote"' \
+        'e["event"] == "job-ended" and e.get("class") == "remote"'
+    grep -q ' job-started .*; class remote$' text
 }
 
 @test 'a build that is paused, goes on, and has another weight is named by a process of it' {

@@ -127,6 +127,17 @@ holder() {
     wait_for 10 steved_has remote.free 2
 }
 
+@test 'a build is paused, and has a weight, in the pool of the file that is named' {
+    serve --jobs 2 --class remote=1
+    holder remote
+    wait_for 10 steved_has remote.held 1
+    "$STEVECTL" --server "$(mount_of)/remote" pause "$spawned"
+    "$STEVECTL" --server "$(mount_of)/remote" weight "$spawned" 50
+    "$STEVECTL" --server "$(mount_of)/remote" status --json |
+        python3 -c 'import json, sys
+assert [(c["weight"], c["paused"]) for c in json.load(sys.stdin)["clients"] if c["held"]] == [(50, True)]'
+}
+
 @test 'capacity 0: who waits waits on, and is served as soon as there are jobs; not so for the server itself' {
     serve --jobs 2 --class remote=0
     spawn "$WITH" remote touch "$BATS_TEST_TMPDIR/done"
@@ -146,10 +157,10 @@ holder() {
 @test 'a lease: jobs become 0 when it ends, are kept while it is renewed, and forever when they are set without' {
     serve --jobs 2 --class remote=4
     "$STEVECTL" -s "$SERVER" set remote.jobs=8 remote.lease=0.2
-    [ "$(steved_get remote.jobs)" = 8 ]
     wait_for 10 steved_has remote.jobs 0
     grep -q 'class remote: the lease of its jobs has ended' "$BATS_TEST_TMPDIR/steved.log"
     "$STEVECTL" -s "$SERVER" set remote.jobs=8 remote.lease=1000
+    [ "$(steved_get remote.jobs)" = 8 ]
     [[ $(steved_get remote.lease) == 99[0-9].* ]]
     "$STEVECTL" -s "$SERVER" set remote.jobs=7
     [ "$(steved_get remote.lease)" = 0.000 ]

@@ -169,6 +169,7 @@ def bench_engine(
         for number in range(NODES):
             farm.add_node(f"node{number + 1}", SLOTS)
         home.follow()
+        wait_until(lambda: farm.slots_known() == NODES * SLOTS, "the engine knows its nodes")
         wait_until(lambda: home.get("remote.jobs") == NODES * SLOTS, "the farm is followed")
         for name in farm.nodes:
             farm.warm(name, home.environment)

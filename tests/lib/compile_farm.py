@@ -242,6 +242,8 @@ class Farm(ABC):
 class Icecc(Farm):
     name = "icecc"
     port = 8766
+    node_port = 10300
+    home_socket = "/run/icecc/iceccd.socket"
     tells_places = True
 
     def __init__(self, root: Path, work: Path, compilers: Compilers, home_slots: int = 2) -> None:
@@ -260,10 +262,12 @@ class Icecc(Farm):
         self, name: str, options: list[str], environment: dict[str, str]
     ) -> subprocess.Popen[bytes]:
         command = ["usr/sbin/iceccd", "-n", "test", "-s", ADDRESS, "-N", name, "-u", "nobody"]
-        return self.serve([*command, "-b", str(self.work / name), *options], environment)
+        # It looks for a scheduler that has gone after three seconds, and not after 20 to 51.
+        own = {"ICECC_TESTS": "1", **environment}
+        return self.serve([*command, "-b", str(self.work / name), *options], own)
 
     def add_node(self, name: str, slots: int) -> None:
-        port = 10300 + len(self.nodes)
+        port = self.node_port + len(self.nodes)
         environment = {"ICECC_TEST_SOCKET": str(self.work / f"{name}.socket")}
         options = ["-p", str(port), "-m", str(slots)]
         self.nodes[name] = self.start_daemon(name, options, environment)
@@ -299,8 +303,18 @@ class Icecc(Farm):
                     return lines
         return []
 
+    def wake_daemons(self) -> None:
+        """They connect, and tell that they are idle, whenever they have nothing to do for three
+        seconds, or something to do: for that a caller will do who says nothing."""
+        for number in range(len(self.nodes)):
+            with contextlib.suppress(OSError):
+                socket.create_connection((ADDRESS, self.node_port + number)).close()
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as to:
+            to.connect(self.home_socket)
+
     def slots_known(self) -> int:
         slots = 0
+        self.wake_daemons()
         for line in self.ask():
             found = re.search(r":(\d+)\) .* jobs=\d+/(\d+) load=(\d+)$", line)
             if found and int(found[1]) and int(found[3]) < 1000:

@@ -74,12 +74,17 @@ static const char *const links[] = {
     "ld -r -o built-in.o a.o b.o",
     "ld.lld -shared -o a.so a.o",
     "mold -o a a.o",
+    "ld -M -o a a.o",
+    "/usr/lib/icecc/bin/c++ a.o -o a",
+    "/usr/lib/ccache/g++ a.o -o a",
     "aarch64-linux-gnu-ld.bfd -o vmlinux arch/arm64/head.o --whole-archive vmlinux.a",
     "rustc --crate-name app src/main.rs --crate-type bin --emit=dep-info,link -C opt-level=3",
     "rustc --crate-name derive src/lib.rs --crate-type proc-macro --emit=dep-info,link",
     "rustc --crate-name x src/lib.rs --crate-type=cdylib",
     "rustc --crate-name app src/main.rs --test --emit=dep-info,link",
     "rustc hello.rs",
+    "rustc --crate-name x src/lib.rs --crate-type cdylib --crate-type rlib --emit=dep-info,link",
+    "rustc --crate-name x src/lib.rs --crate-type dylib --emit=link --emit=metadata",
     "gcc main.c -lm -o prog",
 };
 
@@ -104,6 +109,11 @@ static const char *const at_home[] = {
     "echo icecc g++ -c a.c",
     "./icecc-helper a.o",
     "mybuild $(icecc --version)",
+    "/usr/local/bin/g++ -c a.cc",
+    "/b/icecc/src/gen a.cc",
+    "/b/icecc/configure",
+    "icecc/c++/tool",
+    "ld --version a.o",
     ":",
     "",
 };
@@ -123,6 +133,15 @@ static const char *const remote[] = {
     "exec icecc g++ -c a.cc",
     "env A=b icecc g++ -c a.cc",
     "sh -c 'icecc g++ -c a.cc'",
+    "bash -euo pipefail -c 'icecc g++ -c a.cc'",
+    "bash -O extglob -ec 'icecc g++ -c a.cc'",
+    "bash -euoc pipefail 'icecc g++ -c a.cc'",
+    "bash >cc -c 'icecc g++ -c a.cc'",
+    "exec 2>log icecc g++ -c a.cc",
+    "/usr/lib/icecc/bin/c++ -c a.cc",
+    "ccache /usr/lib64/distcc/x86_64-pc-linux-gnu-gcc -c a.c",
+    "CCACHE_PREFIX=icecc ccache g++ -c a.cc",
+    "cd /b && /usr/bin/cmake -E env 'CCACHE_PREFIX=nice /usr/bin/distcc' ccache c++ -c a.cc",
     "cmake -E __run_co_compile --launcher=icecc --tidy=clang-tidy --source=a.cc -- c++ -c a.cc",
 };
 
@@ -193,6 +212,10 @@ test_what_ccache_runs_first(void **state)
 
     assert_int_equal(instead_with_prefix(rules, compile, "icecc"), remote_bit);
     assert_int_equal(instead_with_prefix(rules, compile, " ionice  /usr/bin/distcc "), remote_bit);
+    assert_int_equal(instead_with_prefix(rules, "/usr/lib/ccache/g++ -c a.cc", "icecc"),
+                     remote_bit);
+    assert_int_equal(instead_with_prefix(rules, "CCACHE_PREFIX= ccache g++ -c a.cc", "icecc"), 0);
+    assert_int_equal(instead_with_prefix(rules, "CCACHE_PREFIX=icecc g++ -c a.cc", NULL), 0);
     assert_int_equal(instead_with_prefix(rules, compile, NULL), 0);
     assert_int_equal(instead_with_prefix(rules, compile, ""), 0);
     assert_int_equal(instead_with_prefix(rules, compile, "ionice /icecc/time"), 0);

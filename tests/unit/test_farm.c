@@ -134,7 +134,7 @@ test_there_are_so_many_jobs_and_no_more(void **state)
 
     assert_true(text && jobs);
     for (size_t i = 0; i < count; i++)
-        memcpy(text + i * length, line, length);
+        memcpy(text + i * length, line, sizeof(line));
     memcpy(text + count * length, end, sizeof(end));
     answer_icecc_jobs(text, "laptop", jobs);
     assert_int_equal(jobs->count, FARM_JOBS_MAX);

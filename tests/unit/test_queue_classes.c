@@ -189,7 +189,7 @@ take_step(struct world *world, struct gate *gate)
 static bool
 is_shut_unknown(const struct world *world, const struct gate *gate, unsigned pool)
 {
-    return pool > 0 && world->capacity[pool] == 0 && !(gate->queue.shut >> pool & 1);
+    return pool != 0 && world->capacity[pool] == 0 && !(gate->queue.shut >> pool & 1);
 }
 
 /* Where a token is there already it is told of that at once. What nobody waits for is forgotten. */

@@ -142,7 +142,6 @@ test_classes_stay_as_they_are_set(void **unused)
     const int64_t ends_ns = clock_now_ns() + STEVED_LEASE_MAX_MS * NS_PER_MS;
 
     assert_int_equal(pool_set_capacity(file->pool, 30, clock_now_ns()), 0);
-    file->has_lease = true;
     file->lease_ends_ns = ends_ns;
     server_record_file(file);
     record(server);
@@ -151,7 +150,8 @@ test_classes_stay_as_they_are_set(void **unused)
     assert_int_equal(server->file_count, 3);
     assert_string_equal(server->files[1].spec.name, "remote");
     assert_int_equal(jobs_of(server, 1), 30);
-    assert_true(server->files[1].has_lease && server->files[1].lease_ends_ns == ends_ns);
+    assert_true(server->files[1].lease_ends_ns == ends_ns);
+    assert_true(server->files[2].lease_ends_ns == POOL_NO_DEADLINE);
     assert_int_equal(jobs_of(server, 2), 1);
     end(server);
 }
@@ -162,13 +162,12 @@ test_a_lease_that_is_over(void **unused)
 {
     struct server *server = begin();
 
-    server->files[1].has_lease = true;
     server->files[1].lease_ends_ns = clock_now_ns();
     server_record_file(&server->files[1]);
     record(server);
     server = succeed(server, &given);
     assert_non_null(server);
-    assert_false(server->files[1].has_lease);
+    assert_true(server->files[1].lease_ends_ns == POOL_NO_DEADLINE);
     assert_int_equal(jobs_of(server, 1), 0);
     end(server);
 }

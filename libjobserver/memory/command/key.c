@@ -347,16 +347,15 @@ is_linked(const struct command *command, size_t i)
     return text[0] == '@' || strstr(name, ".so.");
 }
 
-/* A compiler that reads sources alone, or is asked for its version, does not count. */
+/* Who reads sources alone, or is only asked for something, does not count. */
 static bool
-links_objects(const struct command *command)
+links_objects(const struct command *command, const char *const *questions)
 {
-    static const char *const lists[] = {"-M", "-MM", "--version", NULL};
     bool links = false;
 
     for (size_t i = command->from + 1; i < command->end; i++) {
         const char *text = word(command, i);
-        if (is_one_of(text, lists))
+        if (is_one_of(text, questions))
             return false;
         if (strcmp(text, "-o") == 0)
             i++;
@@ -378,34 +377,45 @@ value_of(const struct command *command, size_t i, const char *option)
     return text[length] == '=' ? text + length + 1 : text[length] ? NULL : word(command, i + 1);
 }
 
-/* A library of Rust is an archive: what links is a program, or what others load. */
+static bool
+is_loaded_or_run(const char *crate_types)
+{
+    return strstr(crate_types, "bin") || strstr(crate_types, "dylib") ||
+           strstr(crate_types, "proc-macro");
+}
+
+/* A library of Rust is an archive: what links is a program, or what others load. Options that are given twice add up. */
 static bool
 rustc_links(const struct command *command)
 {
-    const char *types = "bin", *emitted = "link", *value;
-    bool has_source = false, is_test = false;
+    bool has_source = false, has_types = false, makes = false, has_emit = false, emits = false;
+    const char *value;
 
     for (size_t i = command->from + 1; i < command->end; i++) {
-        if ((value = value_of(command, i, "--crate-type")))
-            types = value;
-        else if ((value = value_of(command, i, "--emit")))
-            emitted = value;
-        is_test = is_test || strcmp(word(command, i), "--test") == 0;
+        if ((value = value_of(command, i, "--crate-type"))) {
+            has_types = true;
+            makes = makes || is_loaded_or_run(value);
+        } else if ((value = value_of(command, i, "--emit"))) {
+            has_emit = true;
+            emits = emits || strstr(value, "link");
+        }
+        makes = makes || strcmp(word(command, i), "--test") == 0;
         has_source = has_source || (is_operand(command, i) && ends_with(word(command, i), ".rs"));
     }
-    return has_source && strstr(emitted, "link") &&
-           (is_test || strstr(types, "bin") || strstr(types, "dylib") ||
-            strstr(types, "proc-macro"));
+    return has_source && (emits || !has_emit) && (makes || !has_types);
 }
 
 static bool
 is_link(const struct command *command, const struct tool *tool)
 {
+    static const char *const of_compilers[] = {"-M", "-MM", "--version", NULL};
+    static const char *const of_linkers[] = {"--version", NULL};
+
     switch (tool->kind) {
     case TOOL_COMPILER:
-        return !is_compile(command) && links_objects(command);
+        return !is_compile(command) && links_objects(command, of_compilers);
     case TOOL_LINKER:
-        return links_objects(command);
+        return links_objects(command, of_linkers);
     case TOOL_RUSTC:
         return rustc_links(command);
     case TOOL_CMAKE:
@@ -416,13 +426,46 @@ is_link(const struct command *command, const struct tool *tool)
     }
 }
 
+/* --- what is visited --- */
+
 static void
-visit_program(const struct command *command, const char *program, bool links)
+tell_visitor(const struct command *command, enum memory_visited what, const char *text)
 {
     const struct analysis *analysis = command->analysis;
 
     if (analysis->visit && !analysis->is_aside)
-        analysis->visit(base_name(program), links, analysis->visitor);
+        analysis->visit(what, text, analysis->visitor);
+}
+
+/* /usr/lib/icecc/bin/c++, /usr/lib/ccache/c++: a link to the launcher that the directory is called after. */
+static void
+visit_launcher_behind(const struct command *command, const char *compiler)
+{
+    static const char bin[] = "/bin";
+    const size_t bin_length = strlen(bin);
+    const char *end = strrchr(compiler, '/'), *from;
+    char launcher[MEMORY_TOOL_SIZE];
+
+    if (!end)
+        return;
+    if ((size_t)(end - compiler) > bin_length && strncmp(end - bin_length, bin, bin_length) == 0)
+        end -= bin_length;
+    for (from = end; from > compiler && from[-1] != '/';)
+        from--;
+    snprintf(launcher, sizeof(launcher), "%.*s", (int)(end - from), from);
+    if (tool_of(launcher).kind == TOOL_LAUNCHER)
+        tell_visitor(command, MEMORY_LINE_RUNS, launcher);
+}
+
+static void
+visit_program(const struct command *command, const struct tool *tool)
+{
+    const char *program = word(command, command->from);
+
+    if (tool->kind == TOOL_COMPILER)
+        visit_launcher_behind(command, program);
+    tell_visitor(command, is_link(command, tool) ? MEMORY_LINE_LINKS : MEMORY_LINE_RUNS,
+                 base_name(program));
 }
 
 /* --- other tools --- */
@@ -563,12 +606,16 @@ skip_launcher(struct command *command, const char *name)
     command->from++;
     while (command->from < command->end) {
         const char *text = text_of(command, command->from);
-        if (text[0] == '-')
-            command->from += may_have_value && is_one_of(text, with_value) ? 2 : 1;
-        else if (is_assignment(text))
+        if (!is_plain(command, command->from)) {
             command->from++;
-        else
+        } else if (text[0] == '-') {
+            command->from += may_have_value && is_one_of(text, with_value) ? 2 : 1;
+        } else if (is_assignment(text)) {
+            tell_visitor(command, MEMORY_LINE_ASSIGNS, text);
+            command->from++;
+        } else {
             break;
+        }
     }
     if (strcmp(name, "timeout") == 0)
         command->from++;
@@ -590,24 +637,25 @@ skip_libtool(struct command *command)
         doubt(command);
 }
 
-/* The line behind -c, or the script. true: it was a line. */
+/* The line behind -c, or the script; -o NAME, -euo NAME and -O NAME come before it. true: it was a line. */
 static bool
 look_into_shell(struct command *command)
 {
-    struct analysis *analysis = command->analysis;
-
     for (command->from++; command->from < command->end; command->from++) {
         const char *text = text_of(command, command->from);
-        if (text[0] != '-' && is_plain(command, command->from))
+        if (!is_plain(command, command->from))
+            continue;
+        if (text[0] != '-')
             return false;
-        if (strcmp(text, "-o") == 0) {
-            command->from++;
-        } else if (text[1] != '-' && strchr(text, 'c')) {
-            const char *line = word(command, command->from + 1);
-            if (line)
-                look_at_line(analysis, line);
-            return true;
-        }
+        if (text[1] == '-')
+            continue;
+        command->from += strpbrk(text, "oO") != NULL;
+        if (!strchr(text, 'c'))
+            continue;
+        const char *line = word(command, command->from + 1);
+        if (line)
+            look_at_line(command->analysis, line);
+        return true;
     }
     doubt(command); /* it reads its commands */
     return true;
@@ -628,7 +676,7 @@ skip_co_compile(struct command *command)
             continue;
         const char *name = base_name(text + strlen(option));
         snprintf(launcher, sizeof(launcher), "%.*s", (int)strcspn(name, ";"), name);
-        visit_program(command, launcher, false);
+        tell_visitor(command, MEMORY_LINE_RUNS, launcher);
         if (tool_of(launcher).kind != TOOL_LAUNCHER)
             doubt(command);
     }
@@ -787,6 +835,8 @@ skip_beginning(struct command *command)
             doubt(command);
         else if (is_plain(command, command->from) && !is_assignment(text))
             return;
+        else if (is_plain(command, command->from))
+            tell_visitor(command, MEMORY_LINE_ASSIGNS, text);
     }
 }
 
@@ -798,7 +848,7 @@ look_at_command(struct command *command)
     skip_beginning(command);
     for (int i = 0; i < LAUNCHERS_MAX && command->from < command->end; i++) {
         struct tool tool = tool_of(word(command, command->from));
-        visit_program(command, word(command, command->from), is_link(command, &tool));
+        visit_program(command, &tool);
         if (!look_past(command, &tool, &is_done)) {
             look_at_tool(command, &tool);
             is_done = true;

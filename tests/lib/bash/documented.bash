@@ -54,7 +54,7 @@ run_block() {
     *) commands=$(block "$1") ;;
     esac
     [ -n "$commands" ] || { echo "no block '$1' in $DOCUMENT" && return 1; }
-    run without_fd3 timeout 100 "${@:2}" bash -euxc "$commands"
+    run without_fd3 timeout 250 "${@:2}" bash -euxc "$commands"
     echo "$output"
     [ "$status" = 0 ]
 }
@@ -62,7 +62,7 @@ run_block() {
 # every_block_has_its_test [FILE...]: in the file that asks, or one of these, and no name stands for two.
 every_block_has_its_test() {
     local name
-    command_blocks | grep -v '^ ' >"$BATS_TEST_TMPDIR/names"
+    command_blocks | sed '/^ /d' >"$BATS_TEST_TMPDIR/names"
     [[ $DOCUMENT == *.scd ]] ||
         [ "$(wc -l <"$BATS_TEST_TMPDIR/names")" = "$(grep -c '^```sh$' "$DOCUMENT")" ]
     while read -r name; do

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "steved/burst.h"
+
+/* With a client alone one read of so many is in vain, and when many come they are noticed after as many. */
+#define PATIENCE_MAX 64
+
+void
+burst_init(struct burst *burst)
+{
+    *burst = (struct burst){.size = 1, .patience = 1};
+}
+
+static int
+at_most(int limit, int value)
+{
+    return value < limit ? value : limit;
+}
+
+void
+burst_ended(struct burst *burst, int count)
+{
+    const bool has_grown = burst->has_grown;
+
+    burst->has_grown = false;
+    if (count < burst->size) {
+        burst->size = count > 0 ? count : 1;
+        burst->full = 0;
+        burst->patience = at_most(PATIENCE_MAX, 2 * burst->patience);
+        return;
+    }
+    if (has_grown && burst->patience > 1)
+        burst->patience /= 2;
+    if (++burst->full < burst->patience || burst->size == BURST_MAX)
+        return;
+    burst->size = at_most(BURST_MAX, 2 * burst->size);
+    burst->full = 0;
+    burst->has_grown = true;
+}
