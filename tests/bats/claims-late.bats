@@ -108,7 +108,7 @@ beside() {
     start_steved --jobs "$2"
     jobs=$(seq -s ' ' $(($2 + 1)))
     printf 'all: %s\n%s:\n\t@%s\n' "$jobs" "$jobs" "$1" >beside.mk
-    MAKEFLAGS=" -j --jobserver-auth=fifo:$SERVER" run -0 timeout 60 "$MAKE441" -f beside.mk
+    MAKEFLAGS=" -j --jobserver-auth=fifo:$SERVER" run -0 timeout 200 "$MAKE441" -f beside.mk
     wait_for 10 steved_has free "$2"
 }
 
@@ -136,7 +136,7 @@ below_jobwrap() {
     at_once "$2"
     jobs=$(seq -s ' ' $(($2 + 1)))
     printf 'all: %s\n%s:\n\t@%s\n' "$jobs" "$jobs" "$1" >beside.mk
-    run -0 timeout 60 "$JOBWRAP" -j"$2" "${@:3}" -- "$MAKE441" -f beside.mk
+    run -0 timeout 200 "$JOBWRAP" -j"$2" "${@:3}" -- "$MAKE441" -f beside.mk
 }
 
 @test 'make below a jobwrap whose recipes are A & B; wait: exactly as many jobs as tokens' {
