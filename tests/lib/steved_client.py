@@ -1280,13 +1280,16 @@ def polled(fd: int, wanted: int, timeout_s: float = DEADLINE_S) -> int:
 
 
 class Claimant(Child):
-    """Has a claim, until it is killed."""
+    """Has a claim, until it is killed. The server may not have heard yet that the last one who had
+    it has ended."""
 
     def __init__(self, path: str) -> None:
         ready, told = os.pipe()
 
         def below() -> None:
-            os.write(told, b"y" if ask_claim(open_file(path)) else b"n")
+            own = open_file(path)
+            has_claim = ask_claim(own) or (bool(polled(own, select.POLLPRI)) and ask_claim(own))
+            os.write(told, b"y" if has_claim else b"n")
             signal.pause()
 
         super().__init__(below)
