@@ -64,7 +64,8 @@ struct timeline_job {
     int64_t waited_ns[TIMELINE_REASONS];
     int64_t began_ns; /* when it ran first; and when this run has begun, for as long as all took: */
     int64_t run_ns, ran_ns;
-    unsigned slot; /* while it runs; 0 is the first */
+    int64_t changed_ns; /* when this run has begun, stopped or gone on last */
+    unsigned slot;      /* while it runs; 0 is the first */
     unsigned runs_begun;
     uint64_t bytes,
         expected_bytes; /* the most that it had, as far as it is known; 0: nobody knows */
