@@ -206,6 +206,7 @@ static const char *const waits_for[TIMELINE_REASONS] = {
     [TIMELINE_FOR_MEMORY] = "waits for memory",
 };
 
+/* Many a job has no name before it starts, so its end tells the name too. */
 static void
 put_wait(struct trace *trace, const struct timeline_job *job, const char *phase, int64_t time_ns)
 {
@@ -213,13 +214,25 @@ put_wait(struct trace *trace, const struct timeline_job *job, const char *phase,
                             number_of(job->gate));
 
     put_time(out, "ts", time_ns);
-    fprintf(out, ",\"cat\":\"wait\",\"id2\":{\"local\":\"0x%" PRIx64 "\"}", job->serial);
-    if (*phase == 'b' && job->name[0]) {
-        fputs(",\"args\":{\"job\":", out);
+    fprintf(out,
+            ",\"cat\":\"wait\",\"id2\":{\"local\":\"0x%" PRIx64 "\"},\"args\":{\"job\":%" PRIu64,
+            job->serial, job->job);
+    if (job->name[0]) {
+        fputs(",\"name\":", out);
         put_string(out, job->name);
-        fputc('}', out);
     }
-    fputc('}', out);
+    fputs("}}", out);
+}
+
+/* Members without the end. */
+static void
+put_start(FILE *out, const struct timeline_job *job)
+{
+    fprintf(out, "\"job\":%" PRIu64, job->job);
+    if (job->expected_bytes > 0)
+        fprintf(out, ",\"expected_bytes\":%" PRIu64, job->expected_bytes);
+    if (job->runs_begun > 1)
+        fprintf(out, ",\"run\":%u", job->runs_begun);
 }
 
 static void
@@ -227,14 +240,13 @@ put_outcome(FILE *out, const struct timeline_job *job, enum timeline_change chan
 {
     const bool is_known = job->status != -1, is_put_off = change == TIMELINE_PUT_OFF;
 
-    fprintf(out, ",\"args\":{\"put_off\":%s", is_put_off ? "true" : "false");
+    fprintf(out, "\"put_off\":%s", is_put_off ? "true" : "false");
     if (is_known && WIFSIGNALED(job->status))
         fprintf(out, ",\"signal\":%d", WTERMSIG(job->status));
     else if (is_known)
         fprintf(out, ",\"exit_status\":%d", WEXITSTATUS(job->status));
     if (job->bytes > 0)
         fprintf(out, ",\"peak_bytes\":%" PRIu64, job->bytes);
-    fputs("}}", out);
 }
 
 static void
@@ -245,11 +257,8 @@ begin_run(struct trace *trace, const struct timeline_job *job, int64_t time_ns)
         return;
     FILE *out = begin_event(trace, "B", job->name, number_of(job->gate), thread_of(job));
     put_time(out, "ts", time_ns);
-    fprintf(out, ",\"cat\":\"job\",\"args\":{\"job\":%" PRIu64, job->job);
-    if (job->expected_bytes > 0)
-        fprintf(out, ",\"expected_bytes\":%" PRIu64, job->expected_bytes);
-    if (job->runs_begun > 1)
-        fprintf(out, ",\"run\":%u", job->runs_begun);
+    fputs(",\"cat\":\"job\",\"args\":{", out);
+    put_start(out, job);
     fputs("}}", out);
 }
 
@@ -259,18 +268,20 @@ end_run(struct trace *trace, const struct timeline_job *job, enum timeline_chang
         int64_t time_ns)
 {
     const unsigned pid = number_of(job->gate), tid = thread_of(job);
-    FILE *out;
+    const bool is_whole = !job->has_begun_named;
+    FILE *out =
+        begin_event(trace, is_whole ? "X" : "E", job->name[0] ? job->name : "a job", pid, tid);
 
-    if (job->has_begun_named) {
-        out = begin_event(trace, "E", job->name, pid, tid);
-        put_time(out, "ts", time_ns);
-    } else {
-        out = begin_event(trace, "X", job->name[0] ? job->name : "a job", pid, tid);
-        put_time(out, "ts", job->run_ns);
+    put_time(out, "ts", is_whole ? job->run_ns : time_ns);
+    if (is_whole)
         put_time(out, "dur", time_ns - job->run_ns);
+    fputs(",\"cat\":\"job\",\"args\":{", out);
+    if (is_whole) {
+        put_start(out, job);
+        fputc(',', out);
     }
-    fputs(",\"cat\":\"job\"", out);
     put_outcome(out, job, change);
+    fputs("}}", out);
 }
 
 static void

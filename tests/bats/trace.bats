@@ -49,6 +49,7 @@ check() {
     run -0 check t.json --spans 9 --at-most 3 --log "$LOG"
     [[ ${lines[0]} == '0 0 ninja -C n' && ${lines[1]} == '9 3 ninja '*'-C n in '* ]]
     grep -q '"ph":"b".*"waits for a token"' t.json
+    grep -q '"ph":"e".*"waits for a token".*"job":[2-9],"name":"n[2-9].o"' t.json
     grep -q '"ph":"C".*"tokens".*"held":3' t.json
     grep -q '"ph":"C".*"tokens".*"waiting":[1-9]' t.json
     grep -q '"ph":"C".*"memory".*"used":' t.json
