@@ -151,10 +151,12 @@ put_metadata(struct trace *trace, const char *kind, const char *key, unsigned pi
 void
 trace_build(struct trace *trace, const char *name)
 {
-    if (!trace->out)
+    char *text;
+
+    if (!trace->out || asprintf(&text, "jobwrap %s", name) < 0)
         return;
-    put_metadata(trace, "process_name", "name", OURS, OURS, name);
-    put_metadata(trace, "process_labels", "labels", OURS, OURS, "jobwrap");
+    put_metadata(trace, "process_name", "name", OURS, OURS, text);
+    free(text);
 }
 
 static unsigned
@@ -355,7 +357,7 @@ trace_memory(struct trace *trace, const struct steved_event *event)
 {
     if (!trace->out)
         return;
-    FILE *out = begin_event(trace, "C", "memory", OURS, OURS);
+    FILE *out = begin_event(trace, "C", "memory (bytes)", OURS, OURS);
     put_time(out, "ts", (int64_t)event->time_ns);
     fprintf(out,
             ",\"args\":{\"used\":%" PRIu64 ",\"expected growth\":%" PRIu64 ",\"available\":%" PRIu64
