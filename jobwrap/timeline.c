@@ -6,6 +6,9 @@
 
 #define SLOTS_FIRST 8u
 #define NOBODY_KNOWS (-1)
+/* A span that ends when it begins never ends for Perfetto, which sorts ends before beginnings; and after months of
+ * uptime it cannot tell nanoseconds apart. */
+#define SPAN_LEAST_NS 1000
 
 struct timeline_slot {
     bool is_taken;
@@ -177,7 +180,9 @@ end_wait(struct timeline *timeline, struct timeline_job *job, int64_t time_ns)
 {
     if (!job->waits)
         return;
-    const int64_t waited_ns = time_ns > job->waits_ns ? time_ns - job->waits_ns : 0;
+    if (time_ns < job->waits_ns)
+        time_ns = job->waits_ns;
+    const int64_t waited_ns = time_ns - job->waits_ns;
     job->waits = false;
     job->waited_ns[job->reason] += waited_ns;
     job->gate->counts.waited_ns[job->reason] += waited_ns;
@@ -186,8 +191,18 @@ end_wait(struct timeline *timeline, struct timeline_job *job, int64_t time_ns)
     tell(timeline, job, TIMELINE_WAIT_ENDS, time_ns);
 }
 
+/* What is told late has the time at which it was told, which may be after what came next. */
+static int64_t
+after_last_change(struct timeline_job *job, int64_t time_ns)
+{
+    if (time_ns < job->changed_ns + SPAN_LEAST_NS)
+        time_ns = job->changed_ns + SPAN_LEAST_NS;
+    job->changed_ns = time_ns;
+    return time_ns;
+}
+
 static void
-go_on(struct timeline *timeline, struct timeline_job *job, int64_t time_ns)
+end_stop(struct timeline *timeline, struct timeline_job *job, int64_t time_ns)
 {
     if (!job->is_stopped)
         return;
@@ -201,9 +216,8 @@ end_run(struct timeline *timeline, struct timeline_job *job, enum timeline_chang
 {
     if (!job->runs)
         return;
-    if (time_ns < job->run_ns)
-        time_ns = job->run_ns;
-    go_on(timeline, job, time_ns);
+    time_ns = after_last_change(job, time_ns);
+    end_stop(timeline, job, time_ns);
     job->runs = false;
     job->ran_ns += time_ns - job->run_ns;
     job->gate->counts.ran_ns += time_ns - job->run_ns;
@@ -246,7 +260,7 @@ begin_run(struct timeline *timeline, struct timeline_job *job, const struct stev
         return;
     job->runs = true;
     job->has_begun_named = job->name[0];
-    job->run_ns = time_ns;
+    job->run_ns = job->changed_ns = time_ns;
     if (job->runs_begun++ == 0)
         job->began_ns = time_ns;
     timeline->running++;
@@ -264,7 +278,14 @@ stop(struct timeline *timeline, struct timeline_job *job, int64_t time_ns)
     job->is_stopped = true;
     job->gate->counts.stopped++;
     timeline->counts.stopped++;
-    tell(timeline, job, TIMELINE_STOPS, time_ns);
+    tell(timeline, job, TIMELINE_STOPS, after_last_change(job, time_ns));
+}
+
+static void
+go_on(struct timeline *timeline, struct timeline_job *job, int64_t time_ns)
+{
+    if (job->is_stopped)
+        end_stop(timeline, job, after_last_change(job, time_ns));
 }
 
 static void

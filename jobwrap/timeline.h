@@ -72,6 +72,7 @@ struct timeline_job {
     int64_t waited_ns[TIMELINE_REASONS];
     int64_t began_ns; /* when it ran first; and when this run has begun, for as long as all took: */
     int64_t run_ns, ran_ns;
+    int64_t changed_ns;  /* when this run has begun, stopped or gone on last */
     unsigned slot;       /* while it runs; 0 is the first */
     unsigned slot_class; /* of whose slots it is one */
     unsigned job_class;  /* of whose tokens it has one, as was told last */

@@ -152,10 +152,12 @@ put_metadata(struct trace *trace, const char *kind, const char *key, unsigned pi
 void
 trace_build(struct trace *trace, const char *name)
 {
-    if (!trace->out)
+    char *text;
+
+    if (!trace->out || asprintf(&text, "jobwrap %s", name) < 0)
         return;
-    put_metadata(trace, "process_name", "name", OURS, OURS, name);
-    put_metadata(trace, "process_labels", "labels", OURS, OURS, "jobwrap");
+    put_metadata(trace, "process_name", "name", OURS, OURS, text);
+    free(text);
 }
 
 static unsigned
@@ -225,6 +227,7 @@ static const char *const waits_for[TIMELINE_REASONS] = {
     [TIMELINE_FOR_MEMORY] = "waits for memory",
 };
 
+/* Many a job has no name before it starts, so its end tells the name too. */
 static void
 put_wait(struct trace *trace, const struct timeline_job *job, const char *phase, int64_t time_ns)
 {
@@ -232,13 +235,14 @@ put_wait(struct trace *trace, const struct timeline_job *job, const char *phase,
                             number_of(job->gate));
 
     put_time(out, "ts", time_ns);
-    fprintf(out, ",\"cat\":\"wait\",\"id2\":{\"local\":\"0x%" PRIx64 "\"}", job->serial);
-    if (*phase == 'b' && job->name[0]) {
-        fputs(",\"args\":{\"job\":", out);
+    fprintf(out,
+            ",\"cat\":\"wait\",\"id2\":{\"local\":\"0x%" PRIx64 "\"},\"args\":{\"job\":%" PRIu64,
+            job->serial, job->job);
+    if (job->name[0]) {
+        fputs(",\"name\":", out);
         put_string(out, job->name);
-        fputc('}', out);
     }
-    fputc('}', out);
+    fputs("}}", out);
 }
 
 static void
@@ -250,16 +254,27 @@ put_class(const struct trace *trace, const struct timeline_job *job)
     put_string(trace->out, name_of_class(trace, job->job_class));
 }
 
+/* Members without the end. */
 static void
-put_outcome(struct trace *trace, const struct timeline_job *job, enum timeline_change change)
+put_start(const struct trace *trace, const struct timeline_job *job)
 {
     FILE *out = trace->out;
 
+    fprintf(out, "\"job\":%" PRIu64, job->job);
+    if (job->expected_bytes > 0)
+        fprintf(out, ",\"expected_bytes\":%" PRIu64, job->expected_bytes);
+    if (job->runs_begun > 1)
+        fprintf(out, ",\"run\":%u", job->runs_begun);
+    put_class(trace, job);
+}
+
+static void
+put_outcome(const struct trace *trace, const struct timeline_job *job, enum timeline_change change)
+{
+    FILE *out = trace->out;
     const bool is_known = job->status != -1, is_put_off = change == TIMELINE_PUT_OFF;
 
-    fprintf(out, ",\"args\":{\"put_off\":%s", is_put_off ? "true" : "false");
-    if (!job->has_begun_named)
-        put_class(trace, job);
+    fprintf(out, "\"put_off\":%s", is_put_off ? "true" : "false");
     if (is_known && WIFSIGNALED(job->status))
         fprintf(out, ",\"signal\":%d", WTERMSIG(job->status));
     else if (is_known)
@@ -270,7 +285,6 @@ put_outcome(struct trace *trace, const struct timeline_job *job, enum timeline_c
         fputs(",\"where\":", out);
         put_string(out, job->node);
     }
-    fputs("}}", out);
 }
 
 static void
@@ -281,12 +295,8 @@ begin_run(struct trace *trace, const struct timeline_job *job, int64_t time_ns)
         return;
     FILE *out = begin_event(trace, "B", job->name, number_of(job->gate), thread_of(job));
     put_time(out, "ts", time_ns);
-    fprintf(out, ",\"cat\":\"job\",\"args\":{\"job\":%" PRIu64, job->job);
-    if (job->expected_bytes > 0)
-        fprintf(out, ",\"expected_bytes\":%" PRIu64, job->expected_bytes);
-    if (job->runs_begun > 1)
-        fprintf(out, ",\"run\":%u", job->runs_begun);
-    put_class(trace, job);
+    fputs(",\"cat\":\"job\",\"args\":{", out);
+    put_start(trace, job);
     fputs("}}", out);
 }
 
@@ -296,18 +306,20 @@ end_run(struct trace *trace, const struct timeline_job *job, enum timeline_chang
         int64_t time_ns)
 {
     const unsigned pid = number_of(job->gate), tid = thread_of(job);
-    FILE *out;
+    const bool is_whole = !job->has_begun_named;
+    FILE *out =
+        begin_event(trace, is_whole ? "X" : "E", job->name[0] ? job->name : "a job", pid, tid);
 
-    if (job->has_begun_named) {
-        out = begin_event(trace, "E", job->name, pid, tid);
-        put_time(out, "ts", time_ns);
-    } else {
-        out = begin_event(trace, "X", job->name[0] ? job->name : "a job", pid, tid);
-        put_time(out, "ts", job->run_ns);
+    put_time(out, "ts", is_whole ? job->run_ns : time_ns);
+    if (is_whole)
         put_time(out, "dur", time_ns - job->run_ns);
+    fputs(",\"cat\":\"job\",\"args\":{", out);
+    if (is_whole) {
+        put_start(trace, job);
+        fputc(',', out);
     }
-    fputs(",\"cat\":\"job\"", out);
     put_outcome(trace, job, change);
+    fputs("}}", out);
 }
 
 static void
@@ -391,7 +403,7 @@ trace_memory(struct trace *trace, const struct steved_event *event)
 {
     if (!trace->out)
         return;
-    FILE *out = begin_event(trace, "C", "memory", OURS, OURS);
+    FILE *out = begin_event(trace, "C", "memory (bytes)", OURS, OURS);
     put_time(out, "ts", (int64_t)event->time_ns);
     fprintf(out,
             ",\"args\":{\"used\":%" PRIu64 ",\"expected growth\":%" PRIu64 ",\"available\":%" PRIu64

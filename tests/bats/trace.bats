@@ -47,11 +47,12 @@ check() {
     at_once 3
     "$JOBWRAP" -j3 --parent=none --trace=t.json ninja -C n
     run -0 check t.json --spans 9 --at-most 3 --log "$LOG"
-    [[ ${lines[0]} == '0 0 ninja -C n' && ${lines[1]} == '9 3 ninja '*'-C n in '* ]]
+    [[ ${lines[0]} == '0 0 jobwrap ninja -C n' && ${lines[1]} == '9 3 ninja '*'-C n in '* ]]
     grep -q '"ph":"b".*"waits for a token"' t.json
+    grep -q '"ph":"e".*"waits for a token".*"job":[2-9],"name":"n[2-9].o"' t.json
     grep -q '"ph":"C".*"tokens".*"held":3' t.json
     grep -q '"ph":"C".*"tokens".*"waiting":[1-9]' t.json
-    grep -q '"ph":"C".*"memory".*"used":' t.json
+    grep -q '"ph":"C".*"memory (bytes)".*"used":' t.json
     # All of it, without what the check makes up for.
     python3 -c 'import json; json.load(open("t.json"))'
 }
@@ -265,6 +266,6 @@ END
     run -0 page r.html
     [[ $output == *"$build $name Y=?[2J?"* && $output == *"<i>x\\y'\"&lt;"* ]]
     run -0 check t.json --spans 1
-    [[ ${lines[0]} == "0 0 $build $name Y=?[2J?" ]]
+    [[ ${lines[0]} == "0 0 jobwrap $build $name Y=?[2J?" ]]
     run -0 grep -c '"ph":"B".*"<i>x\\\\y'"'"'\\"&lt;?\[2J?"' t.json
 }

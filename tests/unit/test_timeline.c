@@ -15,6 +15,7 @@
 
 #define GATE 100
 #define SAID_SIZE 4096
+#define STEP_NS 1000
 
 /* What the viewer has been told: "+name/slot" a run begins ("+name/slot:class" in a slot of that class), "-name" it ends, "!name" put off, "w" and "W" a wait
  * begins and ends, "s" and "c" stopped and continued, "." over. */
@@ -23,6 +24,7 @@ struct seen {
     struct summary summary;
     char said[SAID_SIZE];
     int64_t now_ns;
+    int64_t change_ns[TIMELINE_ENDS + 1]; /* the last of each kind */
     unsigned gates;
 };
 
@@ -52,6 +54,7 @@ on_change(void *argument, const struct timeline_job *job, enum timeline_change c
     struct seen *seen = argument;
     char text[STEVED_EVENT_NAME_SIZE + 16];
 
+    seen->change_ns[change] = time_ns;
     if (change == TIMELINE_ENDS)
         summary_add(&seen->summary, job);
     if (change == TIMELINE_RUN_BEGINS)
@@ -75,7 +78,7 @@ begin(void)
     return seen;
 }
 
-/* In each event a nanosecond passes. */
+/* Before each event a microsecond passes. */
 static void
 tell(struct seen *seen, enum steved_event_kind kind, int gate, uint64_t job,
      struct steved_event event)
@@ -84,7 +87,8 @@ tell(struct seen *seen, enum steved_event_kind kind, int gate, uint64_t job,
     event.pid = gate;
     event.account = 7;
     event.job = job;
-    event.time_ns = (uint64_t)++seen->now_ns;
+    seen->now_ns += STEP_NS;
+    event.time_ns = (uint64_t)seen->now_ns;
     if (!event.name[0] && job > 0)
         event.name[0] = (char)('a' + (int)(job - 1) % 26);
     timeline_add(&seen->timeline, &event);
@@ -113,7 +117,7 @@ finish(struct seen *seen, const char *expected)
 {
     if (expected)
         assert_string_equal(seen->said, expected);
-    timeline_end(&seen->timeline, ++seen->now_ns);
+    timeline_end(&seen->timeline, seen->now_ns + STEP_NS);
     assert_int_equal(seen->timeline.running, 0);
     assert_int_equal(seen->timeline.job_count, 0);
     assert_int_equal(seen->timeline.waiting[TIMELINE_FOR_TOKEN], 0);
@@ -154,8 +158,8 @@ test_waits_are_told_by_their_reason_and_summed_up(void **state)
     ends(seen, 1, 0);
     ends(seen, 2, 256); /* never run */
     const struct timeline_counts *counts = &seen->timeline.counts;
-    assert_int_equal(counts->waited_ns[TIMELINE_FOR_TOKEN], 2 + 4);
-    assert_int_equal(counts->waited_ns[TIMELINE_FOR_MEMORY], 1);
+    assert_int_equal(counts->waited_ns[TIMELINE_FOR_TOKEN], (2 + 4) * STEP_NS);
+    assert_int_equal(counts->waited_ns[TIMELINE_FOR_MEMORY], STEP_NS);
     assert_int_equal(counts->jobs, 1);
     assert_int_equal(counts->failed, 0);
     assert_int_equal(seen->summary.lists[SUMMARY_WAITED].count, 2);
@@ -183,10 +187,47 @@ test_put_off_stopped_and_failed(void **state)
     assert_int_equal(counts->put_off, 1);
     assert_int_equal(counts->stopped, 2);
     assert_int_equal(counts->most_bytes, 300);
-    assert_int_equal(counts->ran_ns, 1 + 4);
+    assert_int_equal(counts->ran_ns, (1 + 4) * STEP_NS);
     assert_int_equal(seen->summary.lists[SUMMARY_HEAVIEST].jobs[0].runs, 2);
     assert_int_equal(seen->summary.lists[SUMMARY_HEAVIEST].jobs[0].status, 9);
     finish(seen, "+a/0 !a wa Wa +a/0 sa ca sa ca -a .a");
+}
+
+/* Of what a gate could not tell in time nobody knows when it was: the next seems to have been before. */
+static void
+test_what_seems_to_go_back_in_time_has_a_length(void **state)
+{
+    struct seen *seen = begin();
+    const int64_t *change_ns = seen->change_ns, start_ns = seen->now_ns;
+
+    waits(seen, 1, STEVED_WAITS_FOR_TOKEN);
+    seen->now_ns = start_ns;
+    starts(seen, 1);
+    assert_int_equal(change_ns[TIMELINE_WAIT_ENDS], change_ns[TIMELINE_WAIT_BEGINS]);
+    seen->now_ns = start_ns - STEP_NS;
+    tell(seen, STEVED_EVENT_JOB_STOPPED, GATE, 1, (struct steved_event){0});
+    assert_true(change_ns[TIMELINE_STOPS] > change_ns[TIMELINE_RUN_BEGINS]);
+    seen->now_ns = start_ns - STEP_NS;
+    tell(seen, STEVED_EVENT_JOB_CONTINUED, GATE, 1, (struct steved_event){0});
+    assert_true(change_ns[TIMELINE_CONTINUES] > change_ns[TIMELINE_STOPS]);
+    seen->now_ns = start_ns - STEP_NS;
+    ends(seen, 1, 0);
+    assert_true(change_ns[TIMELINE_RUN_ENDS] > change_ns[TIMELINE_CONTINUES]);
+    finish(seen, "wa Wa +a/0 sa ca -a .a");
+}
+
+/* One that ends at the moment at which it begins does not share its slot with the next. */
+static void
+test_no_run_takes_no_time(void **state)
+{
+    struct seen *seen = begin();
+
+    starts(seen, 1);
+    seen->now_ns -= STEP_NS;
+    ends(seen, 1, 0);
+    seen->now_ns -= STEP_NS;
+    starts(seen, 2);
+    finish(seen, "+a/0 -a .a +b/1");
 }
 
 /* Its slot is one that was free all the time. */
@@ -198,7 +239,7 @@ test_one_whose_start_was_missed_is_put_where_it_ran(void **state)
     starts(seen, 1);
     ends(seen, 1, 0);
     starts(seen, 2);
-    tell(seen, STEVED_EVENT_JOB_ENDED, GATE, 3, (struct steved_event){.duration_ns = 3});
+    tell(seen, STEVED_EVENT_JOB_ENDED, GATE, 3, (struct steved_event){.duration_ns = 3 * STEP_NS});
     tell(seen, STEVED_EVENT_JOB_ENDED, GATE, 4, (struct steved_event){.duration_ns = UINT64_MAX});
     assert_int_equal(seen->timeline.counts.jobs, 3);
     finish(seen, "+a/0 -a .a +b/0 +c/1 -c .c +d/2 -d .d");
@@ -397,14 +438,15 @@ test_the_summary_has_the_first_of_many(void **state)
 
     for (uint64_t i = 1; i <= 100; i++) {
         starts(seen, i);
-        seen->now_ns += (int64_t)(i * 37 % 101);
+        seen->now_ns += (int64_t)(i * 37 % 101) * STEP_NS;
         tell(seen, STEVED_EVENT_JOB_ENDED, GATE, i, (struct steved_event){.bytes = i * 53 % 101});
     }
     for (enum summary_list list = SUMMARY_LONGEST; list <= SUMMARY_HEAVIEST; list++)
         assert_int_equal(seen->summary.lists[list].count, SUMMARY_JOBS);
     assert_int_equal(seen->summary.lists[SUMMARY_WAITED].count, 0);
     for (unsigned i = 0; i < SUMMARY_JOBS; i++) {
-        assert_int_equal(seen->summary.lists[SUMMARY_LONGEST].jobs[i].ran_ns, 100 - i + 1);
+        assert_int_equal(seen->summary.lists[SUMMARY_LONGEST].jobs[i].ran_ns,
+                         (100 - i + 1) * STEP_NS);
         assert_int_equal(seen->summary.lists[SUMMARY_HEAVIEST].jobs[i].bytes, 100 - i);
     }
     finish(seen, NULL);
@@ -417,6 +459,8 @@ main(void)
         cmocka_unit_test(test_a_job_takes_the_lowest_free_slot),
         cmocka_unit_test(test_waits_are_told_by_their_reason_and_summed_up),
         cmocka_unit_test(test_put_off_stopped_and_failed),
+        cmocka_unit_test(test_what_seems_to_go_back_in_time_has_a_length),
+        cmocka_unit_test(test_no_run_takes_no_time),
         cmocka_unit_test(test_one_whose_start_was_missed_is_put_where_it_ran),
         cmocka_unit_test(test_a_gate_that_leaves_takes_its_jobs_along),
         cmocka_unit_test(test_nonsense_is_left_out),
