@@ -162,6 +162,7 @@ wrapper_script() {
 
 @test 'a script make that runs itself below jobwrap: one line' {
     require_root
+    ! is_sanitized || skip 'sanitizers: a hundred around each other are run plainly'
     wrapper_script make "\"$JOBWRAP\" --parent=none -- make"
     run -125 contained sh -c 'PATH=$PWD/bin:$PATH; export PATH; timeout 150 make'
     echo "$output"
