@@ -26,19 +26,22 @@ with_meson() {
     configure_meson
 }
 
-# All were compiled and linked, never more than N at once, and N at times.
+# All were compiled and linked, never more than N at once, and N at times (exactly) or not (max).
 all_built_by() {
-    "$LIB/concurrency" --expect-exactly "$1" --expect-jobs $((FILES + 2)) "$LOG"
+    "$LIB/concurrency" "--expect-${2:-exactly}" "$1" --expect-jobs $((FILES + 2)) "$LOG"
     [ -x "$TREE/build/tree" ]
 }
 
-# at_parents STYLE COMMAND...: below a FIFO of 3, and below steved --jobs 3.
+# at_parents STYLE COMMAND...: below a FIFO of 3, and below steved --jobs 3. Of a FIFO that is empty jobwrap cannot
+# know whether others wait there: what has lain untouched for a while goes home. Jobs of ninja 1.13 that last longer
+# than that hardly ever see the third token.
 at_parents() {
-    local style=$1
+    local style=$1 reached=exactly
     shift
+    [ "$style" = auto ] || reached=max
     make_fifo "$BATS_TEST_TMPDIR/parent" 3
     "$JOBWRAP" --style="$style" --parent="$BATS_TEST_TMPDIR/parent" "$@" >/dev/null
-    all_built_by 3
+    all_built_by 3 "$reached"
     fifo_has "$BATS_TEST_TMPDIR/parent" 3
 
     rm -f "$LOG"
@@ -69,7 +72,7 @@ at_parents() {
     all_built_by 3
 }
 
-@test 'cmake --build, ninja 1.13, below a FIFO and steved: exactly 3 jobs, and all tokens back' {
+@test 'cmake --build, ninja 1.13, below a FIFO and steved: 3 jobs, and all tokens back' {
     with_cmake_and_ninja
     at_parents fifo cmake --build "$TREE/build"
 }
@@ -80,7 +83,7 @@ at_parents() {
     all_built_by 3
 }
 
-@test 'meson compile, ninja 1.13, below a FIFO and steved: exactly 3 jobs, and all tokens back' {
+@test 'meson compile, ninja 1.13, below a FIFO and steved: 3 jobs, and all tokens back' {
     with_meson
     at_parents fifo meson compile -C "$TREE/build"
 }
@@ -109,7 +112,8 @@ at_parents() {
     start_steved --jobs 4
     spawn "$JOBWRAP" --parent="$SERVER" cmake --build "$cmake_tree/build" && one=$spawned
     spawn "$JOBWRAP" --style=fifo --parent="$SERVER" meson compile -C "$TREE/build" && two=$spawned
-    "$JOBWRAP" --parent="$SERVER" make -C "$BATS_TEST_TMPDIR/made"
+    # Whatever the others do: it has all four in the end.
+    STAMP_MEET=4 "$JOBWRAP" --parent="$SERVER" make -C "$BATS_TEST_TMPDIR/made"
     status_of "$one" 60
     [ "$status" = 0 ]
     status_of "$two" 60
