@@ -107,7 +107,7 @@ at_both() {
         "$JOBWRAP" -j3 --parent=none --style=$style make -f m.mk
         "$LIB/concurrency" --expect-max 3 --expect-jobs 12 "$LOG"
         rm "$LOG"
-        "$JOBWRAP" -j3 --parent=none --style=$style make -f m.mk plus
+        STAMP_MEET=3 "$JOBWRAP" -j3 --parent=none --style=$style make -f m.mk plus
         exactly 3 12
     done
 }

@@ -47,11 +47,11 @@ locked_client() {
     # Through a pipe, which nobody keeps open; all the time others are answered.
     spawn bash -c '"$1" --server "$2" status | cat >"$3"' - "$STEVECTL" "$SERVER" "$BATS_TEST_TMPDIR/said"
     while is_alive "$spawned"; do
-        [ "$(timeout 5 "$STEVECTL" --server "$SERVER" get free)" = 1 ]
+        [ "$(timeout 30 "$STEVECTL" --server "$SERVER" get free)" = 1 ]
     done
     cat "$BATS_TEST_TMPDIR/said"
     grep -qE "^ +$locked +1 .* \(blocking\)" "$BATS_TEST_TMPDIR/said"
-    run -0 --separate-stderr timeout 10 "$STEVECTL" --server "$SERVER" status --json
+    run -0 --separate-stderr timeout 30 "$STEVECTL" --server "$SERVER" status --json
     [[ $output == *'"command":"(blocking)"'* ]]
     # Who does not want to wait need not.
     spawn "$STEVECTL" --server "$SERVER" status

@@ -34,10 +34,12 @@ comes_late() {
         until [ -e claimed ]; do sleep 0.01; done
         "$@" 3>&- </dev/null
         wait' "$SERVER" "$@" >said 2>&1
+    # What waits before that might be the jobwrap.
+    wait_for 20 test -e claimed
     wait_for 20 waits
     lives_jobs 1
     echo >&"$gate"
-    status_of "$spawned" 30
+    status_of "$spawned" 60
     cat said
     [ "$status" = 0 ]
     wait_for 10 steved_has free 1
@@ -102,10 +104,11 @@ comes_late() {
 beside() {
     local jobs
     rm -f "$LOG" ./*.began
+    at_once "$2"
     start_steved --jobs "$2"
     jobs=$(seq -s ' ' $(($2 + 1)))
     printf 'all: %s\n%s:\n\t@%s\n' "$jobs" "$jobs" "$1" >beside.mk
-    MAKEFLAGS=" -j --jobserver-auth=fifo:$SERVER" run -0 timeout 60 "$MAKE441" -f beside.mk
+    MAKEFLAGS=" -j --jobserver-auth=fifo:$SERVER" run -0 timeout 200 "$MAKE441" -f beside.mk
     wait_for 10 steved_has free "$2"
 }
 
@@ -130,9 +133,10 @@ beside() {
 below_jobwrap() {
     local jobs
     rm -f "$LOG" ./*.began
+    at_once "$2"
     jobs=$(seq -s ' ' $(($2 + 1)))
     printf 'all: %s\n%s:\n\t@%s\n' "$jobs" "$jobs" "$1" >beside.mk
-    run -0 timeout 60 "$JOBWRAP" -j"$2" "${@:3}" -- "$MAKE441" -f beside.mk
+    run -0 timeout 200 "$JOBWRAP" -j"$2" "${@:3}" -- "$MAKE441" -f beside.mk
 }
 
 @test 'make below a jobwrap whose recipes are A & B; wait: exactly as many jobs as tokens' {
@@ -154,7 +158,8 @@ below_jobwrap() {
     suite many a
     export PYTEST TESTS=1 JOB_SECONDS=0.2
     for n in 1 2; do
-        below_jobwrap '"$(PYTEST)" -p no:cacheprovider -q | "$(PYTEST)" -p no:cacheprovider -q' "$n"
+        rm -f "$LOG.met"
+        MEET=$n below_jobwrap '"$(PYTEST)" -p no:cacheprovider -q | "$(PYTEST)" -p no:cacheprovider -q' "$n"
         # Each collects, and runs a test.
         exactly "$n" $((4 * n + 4))
         [ "$(grep -c '1 passed in' <<<"$output")" = $((n + 1)) ]

@@ -137,10 +137,10 @@ break_a_crate() {
     make_fifo "$BATS_TEST_TMPDIR/parent" 4
     for signal in INT TERM; do
         rm -rf "$CARGO_TARGET_DIR" "$LOG"
-        sed -i 's/"0.3"/"30"/' [a-g]/build.rs
+        sed -i 's/"0.3"/"120"/' [a-g]/build.rs
         MAKE_PROGRAM="make" spawn setsid env --default-signal=INT "$JOBWRAP" \
             --parent="$BATS_TEST_TMPDIR/parent" cargo build --quiet
-        wait_for 30 scripts_run 4
+        wait_for 60 scripts_run 4
         # As the terminal does it: to all of them.
         kill -s "$signal" -- "-$spawned"
         wait_for 20 has_ended "$spawned"

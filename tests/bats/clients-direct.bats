@@ -24,16 +24,20 @@ set_jobs() {
 
 @test 'two makes 4.4.1 directly at steved: N jobs and two that nobody paid for, and the status says so' {
     start_steved --jobs 3
-    "$LIB/make-tree" a 0.05 "$LOG"
-    "$LIB/make-tree" b 0.05 "$LOG"
+    mkfifo gate
+    exec {gate}<>gate
+    "$LIB/make-tree" a "-- sh -c 'read -r _ <$PWD/gate'" "$LOG"
+    "$LIB/make-tree" b "-- sh -c 'read -r _ <$PWD/gate'" "$LOG"
     export MAKEFLAGS="--jobserver-auth=fifo:$SERVER"
-    spawn "$MAKE441" -C a
+    spawn_gated "$MAKE441" -C a
     first=$spawned
-    spawn "$MAKE441" -C b
+    spawn_gated "$MAKE441" -C b
     second=$spawned
-    wait_for 10 steved_has unpaid 2
+    wait_for 20 lives_jobs 5
+    steved_has unpaid 2
     run -0 "$STEVECTL" --server "$SERVER" status
     [[ $output =~ unpaid\ +2\ .*'nobody pays' ]]
+    let_end 120
     status_of "$first"
     [ "$status" = 0 ]
     status_of "$second"
@@ -77,23 +81,22 @@ set_jobs() {
 # by one until steved has what it asks for. Three tokens take about five ends, as make and jobwrap are
 # first about as often; 15, which was the limit, is passed by chance in one run of some hundred.
 wrapped_jobs_follow() {
-    local before
     start_steved --jobs 4
     gated_jobs 60
     spawn_gated "$JOBWRAP" --parent="$SERVER" "$1"
     wait_for 10 lives_jobs 4
     let_out=0
     set_jobs 1
-    wait_for 30 debt_is_paid
+    wait_for 120 debt_is_paid
     wait_for 10 lives_jobs 1
     steved_has held 1
-    before=$(grep -c ^start "$LOG")
+    started $((let_out + 1))
     echo "$let_out jobs ended until one was left"
     [ "$let_out" -le 30 ]
     # Nothing ends now.
     set_jobs 8
     wait_for 10 lives_jobs 8
-    started $((before + 7))
+    started $((let_out + 8))
     steved_has held 8
     let_end $((60 - let_out))
     status_of "$spawned"

@@ -91,7 +91,7 @@ build() {
     make_fifo "$BATS_TEST_TMPDIR/parent" 3
     # Who divides the program has ended by then, and two of its parts wait for the signal.
     # shellcheck disable=SC2016 # the wrapper's
-    printf '#!/bin/sh\ncase "$*" in\n*-fwpa*) exec "%s" "$@" ;;\nesac\nexec "%s" "$LOG" part 30\n' \
+    printf '#!/bin/sh\ncase "$*" in\n*-fwpa*) exec "%s" "$@" ;;\nesac\nexec "%s" "$LOG" part 120\n' \
         "$lto1" "$STAMP" >"$BATS_TEST_TMPDIR/bin/lto1"
     spawn setsid env --default-signal=INT "$JOBWRAP" --parent="$BATS_TEST_TMPDIR/parent" \
         make -C "$BATS_TEST_TMPDIR/tree"

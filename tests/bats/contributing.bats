@@ -8,6 +8,9 @@ load ../lib/bash/documented
 
 DOCUMENT=$ROOT/CONTRIBUTING.md
 
+# Compiling takes as long as a busy machine lets it.
+BATS_TEST_TIMEOUT=600
+
 setup() {
     common_setup
     require meson

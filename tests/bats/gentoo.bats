@@ -8,6 +8,9 @@ load ../lib/bash/common
 
 OUR_USER=steve
 
+# Compiling takes as long as a busy machine lets it.
+BATS_TEST_TIMEOUT=600
+
 # Configured and installed once: the files that are tested need nothing compiled.
 setup_file() {
     command -v meson >/dev/null || return 0

@@ -77,11 +77,20 @@ sys.exit(0 if code == -number else f"{code} instead of {-number}")' "$JOBWRAP" $
     run -125 sh -c '"$1" --help >/dev/full' sh "$JOBWRAP"
 }
 
-# compiled PACKAGE FILE...: by a compiler that wants 20 MiB.
+# compiled PACKAGE FILE...: by a compiler that wants 20 MiB; and what the gate has learnt, which may outlive the
+# build by a moment, is written.
 compiled() {
+    local file
     mkdir -p "$1"
     printf '%s\n' "${@:2}" | (cd "$1" && "$JOBWRAP" -j2 --parent=none "$BUILD/ninja-shim/jobgate" --memory=on \
         --jobs-of=xargs xargs -I{} ../cc -DMIB=20 -DMS=300 -c {}.c -o {}.o)
+    for file in "${@:2}"; do
+        wait_for 20 is_known "$file.o"
+    done
+}
+
+is_known() {
+    "$JOBWRAP" --memory-history | grep -q " $1\$"
 }
 
 @test "--memory-history: what gates have learnt is listed, the newest first, and forgotten" {

@@ -5,6 +5,7 @@
 load ../lib/bash/common
 
 setup() {
+    common_setup
     cd "$BATS_TEST_TMPDIR"
     LOG=$BATS_TEST_TMPDIR/log
     "$LIB/make-tree" tree1 0.03 "$LOG"
@@ -82,7 +83,7 @@ END
     wait_for 20 lives_jobs 4
     echo >&"$go"
     wait_for 20 grep -q 'waiting for a token' waiting
-    lives_jobs 5
+    wait_for 20 lives_jobs 5
     let_end 6
     status_of "$script"
     [ "$status" = 0 ]

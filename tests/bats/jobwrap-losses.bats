@@ -70,7 +70,7 @@ killed_make() {
     let_end 4
     wait_for 10 lives_jobs 0
     wait_for 5 "${test[@]}"
-    grep -q '^jobwrap: .* lost in the build' said
+    wait_for 10 grep -q '^jobwrap: .* lost in the build' said
 }
 
 @test 'a killed make, jobwrap being the pool: its tokens are back, and not before its jobs have ended' {
@@ -188,9 +188,13 @@ heavy_job() {
     done
 }
 
+# By a descriptor of it: jobwrap would hear of an opening.
+UNTIL_TWO_ARE_LEFT='until perl -e "open(my \$f, q(>&=), \$ARGV[0]); my \$n = pack(q(i), 0);
+    ioctl(\$f, 0x541B, \$n); exit(unpack(q(i), \$n) != 2)" "${MAKEFLAGS##*,}"; do sleep 0.01; done'
+
 @test 'what was never lent is dropped without a report, jobwrap being the pool' {
     spawn_gated "$JOBWRAP" -j3 --parent=none bash -c \
-        "$NOTE; for i in 1 2 3 4 5; do printf + >&\${MAKEFLAGS##*,}; sleep 0.02; done; sleep 0.1; touch written; make"
+        "$NOTE; for i in 1 2 3 4 5; do printf + >&\${MAKEFLAGS##*,}; sleep 0.02; done; $UNTIL_TWO_ARE_LEFT; touch written; make"
     wait_for 10 test -e written
     wait_for 10 lives_jobs 3
     let_end 12

@@ -161,7 +161,7 @@ heavy_pair() {
     for signal in 'TERM 143 Terminated' 'INT 130 Interrupt'; do
         read -r signal code word <<<"$signal"
         spawn limited setsid env --default-signal=INT make -j2 >said 2>&1
-        wait_for 20 grep -qs 'put off' said
+        wait_for 60 grep -qs 'put off' said
         make=$(in_group make)
         [ "$signal" = INT ] || kill -TERM "$make"
         [ "$signal" = TERM ] || kill -INT -- "-$make"
@@ -212,7 +212,7 @@ heavy_pair() {
     again
     sed -i 's/MIB=50 -DMS=100/MIB=170 -DMS=1500 -DHOLD_MS=500/; s/MIB=60 -DMS=100/& -DHOLD_MS=2000/' Makefile
     spawn limited make -j2 >said 2>&1
-    wait_for 20 grep -qs 'second.o has .* is stopped' said
+    wait_for 60 grep -qs 'second.o has .* is stopped' said
     kill -KILL "$(in_group jobgate)"
     status_of "$spawned"
     [ "$status" = 137 ]

@@ -252,6 +252,7 @@ holds_one() {
     done
     page jobserver.7
     block '#!/usr/bin/env python3' >run-lines
+    at_once 2
     run_block '$ jobwrap --jobs=2 --style=fifo -- python3 run-lines'
     "$LIB/concurrency" --expect-exactly 2 --expect-jobs 18 "$LOG"
 }

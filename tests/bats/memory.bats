@@ -163,7 +163,7 @@ copies_differ() {
     limited_to 256
     below_fifo 3
     limited "$NINJA_SHIM" >said 2>&1 &
-    wait_for 20 grep -qs 'put off' said
+    wait_for 60 grep -qs 'put off' said
     kill -INT "$(in_group ninja)"
     status=0
     wait "$!" || status=$?
@@ -191,7 +191,7 @@ copies_differ() {
     limited_to 256
     below_fifo 3
     limited "$NINJA_SHIM" >said 2>&1 &
-    wait_for 20 grep -qs 'put off' said
+    wait_for 60 grep -qs 'put off' said
     kill -KILL "$(in_group jobgate)"
     status=0
     wait "$!" || status=$?
@@ -238,7 +238,7 @@ copies_differ() {
     limited_to 1024
     below_fifo 1
     status=0
-    limited timeout 30 "$NINJA_SHIM" >said 2>&1 || status=$?
+    limited timeout 100 "$NINJA_SHIM" >said 2>&1 || status=$?
     [ "$status" = 1 ]
     [ "$(grep -c '^FAILED' said)" = 1 ]
     all_back 1
@@ -313,7 +313,7 @@ copies_differ() {
             echo "$NINJA_SHIM_GATE: $killed"
             rm -f said
             limited "$NINJA_SHIM" >said 2>&1 &
-            wait_for 20 grep -qs 'is stopped' said
+            wait_for 60 grep -qs 'is stopped' said
             kill -s "${killed% *}" "$(in_group "${killed#* }")"
             ! wait "$!"
             wait_for 10 gate_has_gone
@@ -479,7 +479,7 @@ held_up() {
     printf 'rule sub\n  command = cd sub && %s\nbuild sub.o: sub\n' "$NINJA_SHIM" >build.ninja
     # The second time it is known that it does not fit beside anything.
     for _ in first second; do
-        run -0 timeout -s KILL 60 sh -c 'echo 0 >"$1/cgroup.procs" && exec "$2"' sh "$GROUP" "$NINJA_SHIM"
+        run -0 timeout -s KILL 120 sh -c 'echo 0 >"$1/cgroup.procs" && exec "$2"' sh "$GROUP" "$NINJA_SHIM"
         kills_are 0
         wait_for 10 gate_has_gone
         rm -f sub/*.o sub/.ninja_* .ninja_*

@@ -65,8 +65,9 @@ lives() {
     "$STEVECTL" set jobs=4
     wait_for 10 lives 4 one
     "$STEVECTL" set jobs=1
-    wait_for 20 shrinks_to 1 one "$gate"
-    wait_for 10 steved_has held 1
+    # Between two jobs fewer live, too, and so steved is asked.
+    wait_for 120 ends_until one "$gate" steved_has held 1
+    wait_for 10 lives 1 one
     "$STEVECTL" set jobs=3
     wait_for 10 lives 3 one
     let_end 60
@@ -81,28 +82,34 @@ has_stamps() {
     [ "$(grep -c . one/log)" -ge "$1" ]
 }
 
-# end_one NAME GATE: one of its jobs, when the one before has ended.
-end_one() {
-    local stamps
-    stamps=$(grep -c . "$1/log")
-    [ "$stamps" != "${ENDED[$1]-}" ] || return 0
-    ENDED[$1]=$stamps
+# may_end NAME: a job of it runs, and the one that was told to end before has ended, and no longer counts as living.
+may_end() {
+    local starts ends
+    ends=$(grep -c ^end "$1/log") starts=$(grep -c ^start "$1/log")
+    [ "$starts" -gt "$ends" ] && [ "$ends" != "${ENDED[$1]-}" ] && lives $((starts - ends)) "$1" && ENDED[$1]=$ends
+}
+
+# ends_until NAME GATE COMMAND...: for wait_for. If the command fails, one more job ends: a make whose job ends may be
+# faster than who is to take the token home.
+ends_until() {
+    "${@:3}" && return
+    # What it looks at may have come about when the last one no longer lived.
+    may_end "$1" || return 1
+    "${@:3}" && return
     gate=$2 let_end 1
+    return 1
 }
 
-# shrinks_to N NAME GATE: for wait_for. A make whose job ends may be faster than who is to take the token home.
-shrinks_to() {
-    lives "$1" "$2" || { end_one "$2" "$3" && false; }
-}
-
-# come_to_share: both builds run four jobs together, and each one at least; else one of each ends.
-come_to_share() {
+# are_shared: both builds run four jobs together, and each one at least.
+are_shared() {
     local one two
     one=$("$STAMP" --living one/log) two=$("$STAMP" --living two/log)
-    [ $((one + two)) = 4 ] && [ "$one" -gt 0 ] && [ "$two" -gt 0 ] && return
-    end_one one "$gate_one"
-    end_one two "$gate_two"
-    return 1
+    [ $((one + two)) = 4 ] && [ "$one" -gt 0 ] && [ "$two" -gt 0 ]
+}
+
+# come_to_share: else one of each ends.
+come_to_share() {
+    ends_until one "$gate_one" are_shared || ends_until two "$gate_two" are_shared
 }
 
 @test 'others have all tokens of the next server: what runs runs on, is followed by nothing, and gets its share' {
@@ -120,10 +127,10 @@ come_to_share() {
     wait_for 10 says 'tokens come from' one
     lives 4 one
     # A job of the first build ends, and is followed by none.
-    wait_for 20 shrinks_to 3 one "$gate_one"
+    wait_for 60 ends_until one "$gate_one" lives 3 one
     [ "$(steved_get waiting)" -gt 0 ]
-    wait_for 30 come_to_share
-    [ "$(steved_get held)" = 4 ]
+    wait_for 120 come_to_share
+    wait_for 20 steved_has held 4
     gate=$gate_one let_end 60
     gate=$gate_two let_end 60
     status_of "$one" && [ "$status" = 0 ]

@@ -28,7 +28,7 @@ jobs_named() {
 
 # once CONDITION: the beginning of a job that waits for it, though not for ever.
 once() {
-    printf 'n=0; until %s; do sleep 0.01; [ $((n += 1)) -lt 1000 ] || exit 99; done; ' "$1"
+    printf 'n=0; until %s; do sleep 0.01; [ $((n += 1)) -lt 3000 ] || exit 99; done; ' "$1"
 }
 
 # Fails when as many live, which have their tokens then.
@@ -394,6 +394,7 @@ build out: job
 }
 
 @test 'the FIFO is removed during the build: it goes on' {
+    at_once 2
     use_ninja 1.11
     below_fifo 1
     job remove "rm \"$PARENT\""
@@ -415,7 +416,7 @@ dies_below() {
     wait_for 10 lives_jobs 2
     "$1"
     echo >go
-    status_of "$building" 30
+    status_of "$building" 60
     echo "status $status"
     # No process of it is left, and it does not say that all is well without having built it.
     [ "$status" != 99 ]

@@ -31,7 +31,7 @@ job() {
 
 # What comes when is decided by files and pids, not by time.
 once() {
-    printf 'n=0; until %s; do sleep 0.01; [ $((n += 1)) -lt 1000 ] || exit 99; done' "$1"
+    printf 'n=0; until %s; do sleep 0.01; [ $((n += 1)) -lt 3000 ] || exit 99; done' "$1"
 }
 
 # Ninja has seen the end of that job.
@@ -145,7 +145,7 @@ with_each_ninja() {
 console_waits() {
     local tries
     below_fifo 0
-    for tries in 1 2 3 4 5; do
+    for tries in {1..20}; do
         fresh
         rm -f tree/started
         spawn "$LIB/subreaper" "$NINJA_SHIM" -C tree >gated.said 2>&1 3>&-
@@ -208,7 +208,7 @@ on_terminal() {
 
 beside_strangers() {
     fresh
-    "$LIB/subreaper" sh -c 'sleep 0.05 & sleep 60 & echo $! >sleeper; exec "$@"' - \
+    "$LIB/subreaper" --limit 5 sh -c 'sleep 0.05 & sleep 60 & echo $! >sleeper; exec "$@"' - \
         "$NINJA_SHIM" -C tree >gated.said 2>&1 3>&- || true
     grep -q 'build stopped: subcommand failed' gated.said
     [ "$(grep -c FAILED gated.said)" = 1 ]
@@ -232,7 +232,8 @@ interrupted_late() {
     [ "$status" = 2 ] || [ "$status" = 130 ]
     grep -q 'build stopped: interrupted by user' gated.said
     [ ! -s tree/pid.w1 ] || [ ! -s tree/pid.w2 ]
-    all_back 2
+    # Its gate may outlive it by a moment.
+    wait_for 10 all_back 2
 }
 
 @test 'seccomp, samurai: what was not run says so, and they are few' {

@@ -232,7 +232,7 @@ nest() {
 # killed_at CALL,WHEN COMMAND...: each process, in the system call that is its WHENth of that name; what
 # is left then keeps strace waiting.
 killed_at() {
-    run -125 "$LIB/subreaper" timeout 20 strace -f -qq -o trace -e trace="${1%:*}" \
+    run -125 "$LIB/subreaper" timeout 100 strace -f -qq -o trace -e trace="${1%:*}" \
         -e inject="${1%:*}:signal=KILL:when=${1#*:}" "${@:2}"
     grep -q "^[0-9]* *${1%:*}(.*= ?$" trace
 }
@@ -455,6 +455,7 @@ keeper_is_not() {
     jobserver 1
     spawn "$SHIM" -C "$WORK/build" -j6 >/dev/null
     wait_for 10 stopped_are 4 "$WORK/log"
+    wait_for 10 has_started 2
     stop "$spawned" KILL
     wait_for 10 stopped_are 0 "$WORK/log"
     [ "$(started)" = 2 ]

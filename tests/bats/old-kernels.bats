@@ -133,11 +133,11 @@ make_four() {
     # Its own death ends the build here, too.
     printf 'all: a b c d\na b c d:; echo $$$$$$$$ >$@; sleep 60\n' >Makefile
     spawn "${refused[@]}" "$JOBWRAP_UNREFUSED" --parent=parent --implicit=inherit make
-    wait_for 10 test -s d
+    wait_for 10 test -s a -a -s b -a -s c -a -s d
     job=$(<a)
     stop "$spawned" KILL
     wait_for 10 fifo_has parent 3
-    has_ended "$job"
+    wait_for 10 has_ended "$job"
 }
 
 @test 'no directory can be written: that is said once, with all that were tried' {

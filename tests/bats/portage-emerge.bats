@@ -61,6 +61,7 @@ job_builds() {
     cat >job <<END
 #!/usr/bin/env bash
 set -eu
+export STAMP_MEET=3
 case \$1 in
 *[13579]) exec '$MAKE441' -f '$PWD/jobs.mk' NAME="\$1" ;;
 esac

@@ -35,6 +35,7 @@ all_at_once() {
 }
 
 @test 'twelve packages and three tokens: three at once, merges included, and three back' {
+    at_once 3
     configured_fifo 3
     emerge_all
     exactly 3 24
@@ -42,6 +43,7 @@ all_at_once() {
 }
 
 @test 'merges that wait for all builds leave no token idle, and have one when they come' {
+    at_once 3
     configured_fifo 3
     FEATURES=merge-wait STANDIN_LONG=p01 emerge_all
     exactly 3 24
@@ -51,6 +53,7 @@ all_at_once() {
 }
 
 @test 'parallel merges have a token each' {
+    at_once 3
     configured_fifo 3
     FEATURES='merge-wait parallel-install' emerge_all
     exactly 3 24
@@ -58,6 +61,7 @@ all_at_once() {
 }
 
 @test 'MAKEFLAGS of the environment: one job more, on the implicit slot' {
+    at_once 4
     configured_fifo 3
     MAKEFLAGS=$MAKE_CONF emerge_all
     exactly 4 24
@@ -65,6 +69,7 @@ all_at_once() {
 }
 
 @test '--implicit=acquire: there is no such slot' {
+    at_once 3
     configured_fifo 3
     # shellcheck disable=SC2086 # words
     MAKEFLAGS=$MAKE_CONF "$JOBSERVER_EMERGE" --implicit=acquire -- --jobs=8 $PACKAGES 3>&-
@@ -80,6 +85,7 @@ all_at_once() {
 }
 
 @test 'a build that fails returns its token' {
+    at_once 3
     configured_fifo 3
     FAILING='p02 p05 p06' run -1 emerge_all
     exactly 3 21
@@ -87,6 +93,7 @@ all_at_once() {
 }
 
 @test 'at steved each job holds a token, that of the environment too' {
+    at_once 3
     start_steved --jobs 3
     MAKEFLAGS="--jobserver-auth=fifo:$SERVER" emerge_all
     exactly 3 24
@@ -126,11 +133,13 @@ all_at_once() {
 }
 
 @test 'below jobwrap a plain emerge is the shim; one job uses its slot, with the others never above' {
+    at_once 3
     "$JOBWRAP" -j 3 --style=fifo -- emerge --jobs=8 p01 p02 p03 p04 p05 p06 3>&-
     exactly 3 12
 }
 
 @test 'two emerges below a jobwrap with no daemon: exactly 4 together; each is one client, a group' {
+    at_once 4
     # shellcheck disable=SC2016 # the inner shell's
     STANDIN_SECONDS=1 run -0 timeout 60 "$JOBWRAP" -j4 --parent=none --style=fifo -- sh -c '
         "$0" --jobs=8 p01 p02 p03 p04 & "$0" --jobs=8 p05 p06 p07 p08 &
@@ -156,7 +165,7 @@ all_at_once() {
         xargs -r kill <<END
 $(awk "{ print \$3 }" "$LOG")
 END
-        rm "$LOG"; STANDIN_SECONDS=0.1 "$0" --jobs=8 p05 p06 p07 p08' "$SHIM" "$STEVECTL"
+        rm "$LOG"; STANDIN_SECONDS=0.1 STAMP_MEET=3 "$0" --jobs=8 p05 p06 p07 p08' "$SHIM" "$STEVECTL"
     echo "$output"
     exactly 3 8
 }
@@ -169,6 +178,7 @@ by_descriptors() {
 @test 'in a recipe of make its descriptors serve emerge, and a line says that they serve no builds' {
     require_tool MAKE441
     local make
+    at_once 3
     export SHIM
     # make itself looks at its tokens when it ends.
     printf 'all:\n\t+@"$(SHIM)" --jobs=8 p01 p02 p03 p04 p05 p06\n' >recipe.mk
@@ -195,7 +205,9 @@ by_descriptors() {
     configured_fifo 3
     # shellcheck disable=SC2086 # words
     STANDIN_SECONDS=60 spawn "$SHIM" --jobs=8 $PACKAGES
-    wait_for 20 fifo_has fifo 0
+    # Then it has noted what it took.
+    wait_for 20 lives_jobs 3
+    fifo_has fifo 0
     kill -s KILL "$spawned"
     wait_for 20 fifo_has fifo 3
     # The jobs of a killed emerge run on.
@@ -206,7 +218,8 @@ by_descriptors() {
     configured_fifo 3
     # shellcheck disable=SC2086 # words
     STANDIN_SECONDS=60 spawn "$SHIM" --jobs=8 $PACKAGES
-    wait_for 20 fifo_has fifo 0
+    wait_for 20 lives_jobs 3
+    fifo_has fifo 0
     keeper=$(pgrep -P "$spawned" -f emerge_keeper.py)
     wait_for 10 grep -qx emerge-keeper "/proc/$keeper/comm"
     kill -s STOP "$keeper"
@@ -217,6 +230,7 @@ by_descriptors() {
 }
 
 @test 'an unreachable jobserver: a message, and it goes on; --strict stops' {
+    at_once 8
     export MAKE_CONF="--jobserver-auth=fifo:$BATS_TEST_TMPDIR/gone"
     STANDIN_SECONDS=1 run -0 --separate-stderr emerge_all
     # shellcheck disable=SC2154 # bats sets it
@@ -241,7 +255,8 @@ by_descriptors() {
     rm "$LOG"
     start_steved --jobs 1
     export MAKE_CONF="--jobserver-auth=fifo:$SERVER"
-    STANDIN_SECONDS=1 spawn "$JOBSERVER_EMERGE" --strict --jobs=2 p01 p02 2>said
+    # No other follows before the server ends.
+    STANDIN_SECONDS=3 spawn "$JOBSERVER_EMERGE" --strict --jobs=2 p01 p02 2>said
     wait_for 20 steved_has held 1
     stop "$STEVED_PID"
     status_of "$spawned"
@@ -251,12 +266,14 @@ by_descriptors() {
 }
 
 @test 'no jobserver: as if there were no shim' {
+    at_once 8
     MAKE_CONF=-j4 STANDIN_SECONDS=1 run -0 --separate-stderr emerge_all
     [ "$stderr" = '' ]
     all_at_once
 }
 
 @test 'a Portage with the feature: left alone, with a hint where it is not set' {
+    at_once 8
     configured_fifo 3
     export STANDIN_SUPPORTS=jobserver-token
     STANDIN_SECONDS=1 run -0 --separate-stderr emerge_all
@@ -267,6 +284,7 @@ by_descriptors() {
 }
 
 @test 'a Portage that lacks one of the names: a message, and it goes on; --strict stops' {
+    at_once 8
     configured_fifo 3
     export STANDIN_LACKS=terminate
     STANDIN_SECONDS=1 run -0 --separate-stderr emerge_all
@@ -287,6 +305,7 @@ by_descriptors() {
 }
 
 @test 'the real emerge is found behind the shim on PATH, whatever wraps it' {
+    at_once 3
     configured_fifo 3
     mkdir bin
     printf '#!/bin/sh\nexec "%s" "$@"\n' "$STANDIN/emerge" >bin/emerge
@@ -317,6 +336,7 @@ END
 }
 
 @test 'as Gentoo installs it: python-exec chooses the script' {
+    at_once 3
     configured_fifo 3
     installed_by_gentoo -bs
     EMERGE_SHIM_REAL=$PWD/bin/emerge run -0 --separate-stderr emerge_all
@@ -326,6 +346,7 @@ END
 
 @test 'a #! line that keeps the adapter out: a message, and it goes on; --strict stops' {
     local options
+    at_once 8
     configured_fifo 3
     export EMERGE_SHIM_REAL=$PWD/bin/emerge
     for options in -I -bE -S; do

@@ -228,7 +228,7 @@ END
     lives_jobs 3
     is_alive "$others"
     let_end 3
-    status_of "$others" 5
+    status_of "$others"
     [ "$(cat others)" = + ]
     : >go
     status_of "$run"

@@ -210,7 +210,7 @@ END
     mkfifo go
     program meson 'echo "[7/90] Compiling"' "read -r _ <'$CLONE/go'" 'exit 1'
     spawn script -qfec ./quickstart said
-    wait_for 20 grep -q 's  \[7/90\] Compiling' said
+    wait_for 100 grep -q 's  \[7/90\] Compiling' said
     echo >go
     status_of "$spawned"
     rm go

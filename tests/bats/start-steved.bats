@@ -112,7 +112,7 @@ says_why() {
 @test 'what is started keeps nothing of the build: pipe, terminal, session, directory, descriptors' {
     exec {extra}<>"$OTHER/bin/stamp"
     # The pipe is at its end only when nobody holds it any more.
-    run -0 timeout 10 bash -c '"$@" 2>&1 | cat' - "${SPACE[@]}" setpriv --reuid=$FIRST --regid=$FIRST \
+    run -0 timeout 60 bash -c '"$@" 2>&1 | cat' - "${SPACE[@]}" setpriv --reuid=$FIRST --regid=$FIRST \
         --clear-groups env XDG_RUNTIME_DIR="$OTHER/run-$FIRST" "$OTHER/bin/jobwrap" -- echo 'done'
     exec {extra}>&-
     [ "$output" = 'done' ]
@@ -139,7 +139,10 @@ has_no_holder() {
 }
 
 @test 'forty at once: one is started, and all have it' {
-    for i in {1..40}; do
+    local number=40 i
+    # So many sanitized ones take a busy machine longer to start than a jobwrap waits for a steved.
+    ! is_sanitized || number=12
+    for ((i = 1; i <= number; i++)); do
         spawn_as $FIRST jobwrap -v -- true 2>"$OTHER/said.$i"
         pids[i]=$spawned
     done
@@ -147,7 +150,7 @@ has_no_holder() {
         status_of "$pid" && [ "$status" = 0 ]
     done
     cat "$OTHER"/said.*
-    [ "$(grep -lF "tokens come from fifo:$OTHER/run-$FIRST/steve/jobserver" "$OTHER"/said.* | wc -l)" = 40 ]
+    [ "$(grep -lF "tokens come from fifo:$OTHER/run-$FIRST/steve/jobserver" "$OTHER"/said.* | wc -l)" = $number ]
     [ "$(mounts)" = 1 ]
 }
 

@@ -76,9 +76,9 @@ hold() {
     [[ $(screen | sed -n 1p) == "4 jobs: 2 held, 2 free, 0 waiting, 1 unpaid  "* ]]
     [[ $(screen | sed -n 2p) == 'limits: min-jobs 2, load 1000.00 (is '*', 4 a user' ]]
     wait_for 10 shows '^ {50,59}#+$'
-    shows 'tokens used, of 4'
+    wait_for 10 shows 'tokens used, of 4'
     [ "$(screen | wc -l)" = 24 ]
-    shows '^q quit .* sort \(by held\)'
+    wait_for 10 shows '^q quit .* sort \(by held\)'
 }
 
 @test 'a peak is seen, however short, and does not look like work' {
@@ -90,6 +90,10 @@ hold() {
     printf ++++ >&"$fd"
     wait_for 10 shows '^ {40,59}:'
     # All four of it: as high as all bars are, at its top there is no half of a second.
+    wait_for 10 is_at_the_top
+}
+
+is_at_the_top() {
     [[ $(screen | sed -n 5p) =~ ^\ +: ]]
 }
 
@@ -99,8 +103,8 @@ hold() {
     start_top 60 15
     wait_for 10 shows "^ +$BASHPID +1 "
     screen
-    shows '^the last minute'
-    shows '^q quit'
+    wait_for 10 shows '^the last minute'
+    wait_for 10 shows '^q quit'
     [ "$(screen | awk '{ print length }' | sort -n | tail -n 1)" -le 60 ]
     in_tmux resize-window -t top -x 24 -y 6
     wait_for 10 shows '^ +PID  HELD'
@@ -258,7 +262,7 @@ is_left_silent() {
     press '?'
     wait_for 20 shows 'pause it, or continue it'
     press h
-    shows "^ +$BASHPID +1 "
+    wait_for 20 shows "^ +$BASHPID +1 "
     kill -s CONT "$server"
     hold
     wait_for 20 shows "^ +$BASHPID +2 "

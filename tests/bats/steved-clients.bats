@@ -151,8 +151,14 @@ load ../lib/bash/steved
 }
 
 @test 'what a killed process held is granted within a millisecond' {
+    local first=() pid
     start_steved --jobs 1
-    run -0 client reclaim 50
+    # By the clock: on a machine that is busy with others neither of the two would have the processor in time.
+    if chrt -r 1 true 2>/dev/null; then
+        first=(chrt -r 1)
+        for pid in "$STEVED_PID" "$(steved_get pid)"; do chrt -r -p 1 "$pid"; done
+    fi
+    run -0 "${first[@]}" python3 "$LIB/steved_client.py" reclaim "$SERVER" 50
     echo "# from death to grant: ${output//$'\n'/, }" >&3
 }
 
@@ -219,6 +225,7 @@ load ../lib/bash/steved
     printf 'all: $(addprefix j,1 2 3 4 5 6 7 8 9 10 11 12)\nj%%:\n\t@"$(STAMP)" "$(LOG)" $@ 0.1\n' \
         >"$BATS_TEST_TMPDIR/Makefile"
     export LOG=$BATS_TEST_TMPDIR/stamps
+    at_once 4
     MAKEFLAGS="-j --jobserver-auth=fifo:$SERVER" "$MAKE441" -C "$BATS_TEST_TMPDIR"
     # Nobody has paid for its implicit slot.
     "$LIB/concurrency" --expect-exactly 4 --expect-jobs 12 "$LOG"

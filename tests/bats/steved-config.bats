@@ -112,12 +112,11 @@ with_etc() {
     # LeakSanitizer cannot trace who has become another user.
     ASAN_OPTIONS="${ASAN_OPTIONS-}:detect_leaks=0" XDG_CONFIG_HOME=$OTHER run -0 with_etc bash -euc '
         "$STEVED"
-        get() { "$STEVECTL" --server "$0" get "$1" || true; }
+        get() { "$STEVECTL" --server "$0" get "$1"; }
         first=$(get pid)
         guardian=$(ps -o ppid= -p "$first")
         kill -s KILL "$first"
-        while [ "$(get pid)" = "$first" ]; do sleep 0.05; done
-        server=$(get pid)
+        until server=$(get pid) && [ "$server" != "$first" ]; do sleep 0.05; done
         stat -c %u "/proc/$server/mem"
         get jobs
         kill "$guardian"

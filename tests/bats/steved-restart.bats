@@ -342,7 +342,7 @@ refuses_inherited() {
         "$BATS_TEST_TMPDIR/mount" "$STEVED" 2>"$BATS_TEST_TMPDIR/steved.log"
     wait_for 30 test -e "$SERVER"
     [ "$(steved_get free)" = 2 ]
-    steved_log | grep 'start anew: only the state of the last server has been kept'
+    wait_for 10 grep 'start anew: only the state of the last server has been kept' "$BATS_TEST_TMPDIR/steved.log"
 }
 
 @test 'where no file may be written it serves, and says what it cannot do' {
@@ -354,5 +354,6 @@ refuses_inherited() {
     wait_for 30 test -e "$SERVER"
     hold first
     [ "$(steved_get held)" = 1 ]
-    steved_log | grep 'no other server will be able to take over: make a file in memory: File too large'
+    wait_for 10 grep 'no other server will be able to take over: make a file in memory: File too large' \
+        "$BATS_TEST_TMPDIR/steved.log"
 }

@@ -231,8 +231,8 @@ has_capabilities() {
     serve
     has_capabilities "$SERVER_PID" CapPrm ''
     grep -q 'NoNewPrivs:.1$' "/proc/$SERVER_PID/status"
-    # CAP_SYS_ADMIN and CAP_DAC_READ_SEARCH.
-    has_capabilities "$STEVED_PID" CapPrm 200004
+    # CAP_SYS_ADMIN and CAP_DAC_READ_SEARCH. It may come to that when its server serves already.
+    wait_for 10 has_capabilities "$STEVED_PID" CapPrm 200004
     has_capabilities "$STEVED_PID" CapEff ''
     has_capabilities "$STEVED_PID" CapInh ''
     grep -q 'NoNewPrivs:.1$' "/proc/$STEVED_PID/status"
@@ -245,7 +245,7 @@ has_capabilities() {
     require setpriv
     start_steved --user nobody --jobs 2
     for pid in "$STEVED_PID" "$(steved_get pid)"; do
-        grep -qP "^Uid:(\t$(id -u nobody)){4}$" "/proc/$pid/status"
+        wait_for 10 grep -qP "^Uid:(\t$(id -u nobody)){4}$" "/proc/$pid/status"
         grep -qP "^Gid:(\t$(id -g nobody)){4}$" "/proc/$pid/status"
         grep -qP '^Groups:\s*$' "/proc/$pid/status"
         [ "$(stat -c %u "/proc/$pid/mem")" = 0 ]
@@ -397,7 +397,7 @@ time.sleep(60)' "$log"
     take_and_return 5
     run ! dd if="$BATS_TEST_TMPDIR/log" iflag=nonblock bs=64k of=/dev/null
     take_and_return 1
-    line=$(timeout 10 head -n 1 <&"$log")
+    line=$(timeout 60 head -n 1 <&"$log")
     [[ $line =~ ^'steved: '[0-9]+' messages have been dropped'$ ]]
 }
 
@@ -471,8 +471,8 @@ take_and_return() {
     start_steved --jobs 2 --verbose
     dd if="$SERVER" of=/dev/null bs=1 count=1 2>/dev/null
     wait_for 10 steved_has reclaimed 1
-    steved_log | grep -q 'grant to [0-9]'
-    steved_log | grep -q 'reclaim of 1 from [0-9]'
+    wait_for 10 grep -q 'grant to [0-9]' "$BATS_TEST_TMPDIR/steved.log"
+    wait_for 10 grep -q 'reclaim of 1 from [0-9]' "$BATS_TEST_TMPDIR/steved.log"
     kill -USR1 "$STEVED_PID"
     wait_for 10 grep -q 'jobs 2, free 2, held 0, .*reclaimed 1' "$BATS_TEST_TMPDIR/steved.log"
     exec {fd}<>"$SERVER"

@@ -100,8 +100,10 @@ def read_living() -> dict[str, int]:
     with open("/proc/locks", encoding="ascii") as locks:
         for line in locks:
             words = line.split()
-            if words[1] == "OFDLCK" and words[-2].isdigit() and int(words[-2]) >= FIRST_SLOT:
-                slots.add((words[-3], words[-2]))
+            # Behind them are the second locks of the same jobs.
+            slot = int(words[-2]) - FIRST_SLOT if words[-2].isdigit() else -1
+            if words[1] == "OFDLCK" and 0 <= slot < SLOTS:
+                slots.add((words[-3], slot))
     living: dict[str, int] = {}
     for name, _ in slots:
         living[name] = living.get(name, 0) + 1

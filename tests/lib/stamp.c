@@ -4,7 +4,7 @@
  *
  *     stamp LOG NAME SECONDS             runs for so long
  *     stamp LOG NAME -- COMMAND...       runs the command and exits with its status
- *     stamp --living LOG                 prints how many jobs of this log live now
+ *     stamp --living LOG                 prints how many jobs live now that have written their start
  *
  * Each line of LOG is one write(2) with O_APPEND, times are nanoseconds of CLOCK_MONOTONIC:
  *     start NAME PID NS LIVING
@@ -14,7 +14,8 @@
  * text, which the kernel drops when the process dies, before its parent can know that it died: LIVING
  * is the number of such locks, its own included, when it began. As any peak of concurrency begins
  * with a start, the largest LIVING is the peak, whoever was killed. The lock is one of the open file
- * description, so that a command lives on in it when only its stamp is killed.
+ * description, so that a command lives on in it when only its stamp is killed. A second one, SLOTS
+ * bytes behind, follows the line: who waits for so many living jobs finds their lines in LOG.
  *
  * With STAMP_MEET=N in its environment, a job goes on when N of the log have lived at once, or MEET_MS
  * after the first has begun. So the peak is what the jobserver allows, however slow the machine is.
@@ -54,14 +55,14 @@ slot_lock(int slot, short type)
         .l_type = type, .l_whence = SEEK_SET, .l_start = FIRST_SLOT + slot, .l_len = 1};
 }
 
-/* Jobs other than ours. */
+/* Jobs other than ours; `first` is 0, or SLOTS for those that have written their start. */
 static int
-count_locks(int log, const char *path)
+count_locks(int log, const char *path, int first)
 {
     int n = 0;
 
     for (int slot = 0; slot < SLOTS; slot++) {
-        struct flock lock = slot_lock(slot, F_WRLCK);
+        struct flock lock = slot_lock(first + slot, F_WRLCK);
 
         if (fcntl(log, F_OFD_GETLK, &lock) == -1)
             die("F_OFD_GETLK", path);
@@ -71,14 +72,15 @@ count_locks(int log, const char *path)
     return n;
 }
 
-static void
+/* Which one. */
+static int
 take_slot(int log, const char *path)
 {
     for (int slot = 0; slot < SLOTS; slot++) {
         struct flock lock = slot_lock(slot, F_WRLCK);
 
         if (fcntl(log, F_OFD_SETLK, &lock) == 0)
-            return;
+            return slot;
         if (errno != EAGAIN && errno != EACCES)
             die("F_OFD_SETLK", path);
     }
@@ -86,12 +88,21 @@ take_slot(int log, const char *path)
     exit(125);
 }
 
+static void
+show_start(int log, const char *path, int slot)
+{
+    struct flock lock = slot_lock(SLOTS + slot, F_WRLCK);
+
+    if (fcntl(log, F_OFD_SETLK, &lock) == -1)
+        die("F_OFD_SETLK", path);
+}
+
 /* What a command leaves behind has inherited the lock; the job has ended all the same. */
 static void
 drop_slot(int log)
 {
     struct flock lock = {
-        .l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = FIRST_SLOT, .l_len = SLOTS};
+        .l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = FIRST_SLOT, .l_len = 2 * SLOTS};
 
     fcntl(log, F_OFD_SETLK, &lock);
 }
@@ -116,7 +127,7 @@ static void
 write_start(int log, const char *path, const char *name)
 {
     char line[PIPE_BUF];
-    int living = count_locks(log, path) + 1;
+    int living = count_locks(log, path, 0) + 1;
 
     append(log, path, line,
            snprintf(line, sizeof line, "start %s %d %" PRId64 " %d\n", name, (int)getpid(),
@@ -239,7 +250,7 @@ open_log(const char *path)
 static int
 print_living(const char *path)
 {
-    printf("%d\n", count_locks(open_log(path), path));
+    printf("%d\n", count_locks(open_log(path), path, SLOTS));
     return 0;
 }
 
@@ -256,8 +267,9 @@ main(int argc, char **argv)
         return usage();
 
     log = open_log(argv[1]);
-    take_slot(log, argv[1]);
+    int slot = take_slot(log, argv[1]);
     write_start(log, argv[1], argv[2]);
+    show_start(log, argv[1], slot);
     meet(argv[1]);
     if (command)
         status = run_command(argv + 4);

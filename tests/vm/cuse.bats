@@ -264,7 +264,7 @@ for_all() {
     "$STEVECTL" --server "$DEVICE" set jobs=1
     printf '\n\n\n' >&"$gate"
     wait_for 30 lives_jobs 2
-    steved_has held 1
+    wait_for 30 steved_has held 1
     printf '\n' >&"$gate"
     wait_for 30 lives_jobs 2
     "$STEVECTL" --server "$DEVICE" set jobs=6
@@ -535,5 +535,5 @@ boot_openrc() {
     kill -s STOP "$server"
     wait_for 30 is_other_than "$server"
     rc-service steved stop
-    is_gone "$DEVICE"
+    wait_for 10 is_gone "$DEVICE"
 }

@@ -65,7 +65,7 @@ gives_an_error() {
     hold_and_wait
     systemctl restart steved.service
     is_another
-    goes_on
+    wait_for 10 goes_on
     [ "$(systemctl show --value --property MainPID steved.service)" = "$PID" ]
     printf + >&"$fd"
     status_of "$spawned"
@@ -98,7 +98,7 @@ gives_an_error() {
     hold_and_wait
     systemctl restart steved.service
     is_another
-    goes_on
+    wait_for 10 goes_on
     systemctl kill --kill-who=main --signal=KILL steved.service
     wait_for 10 is_another
     goes_on

@@ -43,7 +43,9 @@ common_teardown() {
     for pid in "${SPAWNED[@]}"; do
         # Its pid may be another process's by now.
         is_child "$pid" || continue
-        stop "$pid" TERM || stop "$pid" KILL || true
+        kill -s TERM "$pid" 2>/dev/null || true
+        # Some heed no SIGTERM.
+        look_until 10 has_ended "$pid" >/dev/null || stop "$pid" KILL || true
     done
     for mount in "${STEVED_MOUNTS[@]}"; do
         ! is_mounted "$mount" || unmount "$mount"
@@ -137,12 +139,13 @@ directory_for_all() {
 
 # --- events ---
 
-# wait_for SECONDS COMMAND...: until the command succeeds; fails when the time is over.
+# wait_for SECONDS COMMAND...: until the command succeeds; fails when the time is over, which is half a minute
+# at least: what takes a moment takes many of them on a busy machine.
 wait_for() {
     local -
     # Bats notes each command where functions are traced, which takes longer than what is looked for.
     set +T
-    look_until "$@"
+    look_until $(($1 < 30 ? 30 : $1)) "${@:2}"
 }
 
 # It looks again after a tenth of the time that it has waited, at least 10 ms and at most 50.

@@ -54,7 +54,7 @@ run_block() {
     *) commands=$(block "$1") ;;
     esac
     [ -n "$commands" ] || { echo "no block '$1' in $DOCUMENT" && return 1; }
-    run without_fd3 timeout 100 "${@:2}" bash -euxc "$commands"
+    run without_fd3 timeout 250 "${@:2}" bash -euxc "$commands"
     echo "$output"
     [ "$status" = 0 ]
 }

@@ -12,6 +12,9 @@ teardown() {
 memory_setup() {
     mkdir bin
     ln -s "$BUILD/tests/lib/eat" bin/cc
+    # Where others keep the gate from looking in time, what it looks at takes its time, too.
+    EAT_SLOWER=$(awk -v cpus="$(nproc)" '{ print int($1 / cpus / 4) + 1 }' /proc/loadavg)
+    export EAT_SLOWER
     GROUP=
 }
 

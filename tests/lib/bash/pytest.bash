@@ -50,7 +50,7 @@ suite() {
 # is in `said`, too.
 pytest_run() {
     rm -rf "$LOG" "$LOG.met" worker.*
-    run "$LIB/subreaper" timeout 60 "$PYTEST" -p no:cacheprovider -W ignore::pytest.PytestUnknownMarkWarning "$@" 3>&-
+    run "$LIB/subreaper" timeout 120 "$PYTEST" -p no:cacheprovider -W ignore::pytest.PytestUnknownMarkWarning "$@" 3>&-
     echo "$output" | tee said
 }
 

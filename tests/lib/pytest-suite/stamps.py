@@ -17,7 +17,7 @@ from typing import Callable
 from observe import FIRST_SLOT, FLOCK, SLOTS, count_living
 
 F_OFD_SETLK = 37
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
 
 
@@ -37,7 +37,8 @@ class Log:
         self.fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
         self.met = f"{path}.met"
 
-    def take_slot(self) -> None:
+    def take_slot(self) -> int:
+        """Which one."""
         for slot in range(SLOTS):
             try:
                 fcntl.fcntl(self.fd, F_OFD_SETLK, flock(fcntl.F_WRLCK, slot))
@@ -45,7 +46,7 @@ class Log:
                 if error.errno not in (errno.EAGAIN, errno.EACCES):
                     raise
             else:
-                return
+                return slot
         raise RuntimeError(f"more than {SLOTS} jobs at once")
 
     def living(self) -> int:
@@ -58,14 +59,16 @@ class Log:
     @contextlib.contextmanager
     def stamped(self, name: str) -> Iterator[None]:
         name = f"{name}.{WORKER}"
-        self.take_slot()
+        slot = self.take_slot()
         living = self.living()
         self.append("start", name, os.getpid(), time.monotonic_ns(), living)
+        # As stamp.c does it: the start is there to be read.
+        fcntl.fcntl(self.fd, F_OFD_SETLK, flock(fcntl.F_WRLCK, SLOTS + slot))
         try:
             yield
         finally:
             self.append("end", name, os.getpid(), time.monotonic_ns())
-            fcntl.fcntl(self.fd, F_OFD_SETLK, flock(fcntl.F_UNLCK, 0, SLOTS))
+            fcntl.fcntl(self.fd, F_OFD_SETLK, flock(fcntl.F_UNLCK, 0, 2 * SLOTS))
 
     def meet(self, wanted: int) -> None:
         """Waits until so many jobs run at once, or did: the first who sees it tells the others."""

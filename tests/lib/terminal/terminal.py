@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-LIMIT_S = 15.0
+LIMIT_S = 60.0
 
 
 class Process(NamedTuple):
