@@ -119,6 +119,15 @@ ctl_connect_class(struct ctl_server *server, const char *name)
     return result == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+void
+ctl_find_classes_around(const struct ctl_server *server, struct steved_classes *classes)
+{
+    const char *prefix = server->path ? NULL : environment_classes();
+
+    if (classes->count == 0 && prefix && client_is_jobwrap(server->client))
+        environment_list_classes(prefix, classes);
+}
+
 static int
 run_command(struct ctl_server *server, int argc, char **argv)
 {

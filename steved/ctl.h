@@ -20,6 +20,10 @@ int ctl_connect(struct ctl_server *server);
 /* The same for a class of that server: server->client is that of its pool. */
 int ctl_connect_class(struct ctl_server *server, const char *name);
 
+/* A jobwrap that borrows has no classes: then those of the server around, which its build uses. None, if --server
+ * named the server. */
+void ctl_find_classes_around(const struct ctl_server *server, struct steved_classes *classes);
+
 int ctl_status(struct ctl_server *server, int argc, char **argv);
 int ctl_watch(struct ctl_server *server, int argc, char **argv);
 int ctl_get(struct ctl_server *server, int argc, char **argv);

@@ -63,8 +63,8 @@ static const struct setting {
 };
 #define SETTING_COUNT (sizeof(settings) / sizeof(settings[0]))
 #define CAN_BE_SET                                                                                 \
-    "jobs, min-jobs, per-process-limit, per-user-limit, min-memory-avail, load-average and "       \
-    "load-recheck"
+    "jobs, min-jobs, per-process-limit, per-user-limit, min-memory-avail, load-average, "          \
+    "load-recheck, CLASS.jobs and CLASS.lease"
 
 static const struct setting *
 find_setting(const char *name, size_t length)

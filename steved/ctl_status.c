@@ -356,12 +356,13 @@ parse(int argc, char **argv, struct wanted *wanted)
 }
 
 static int
-print_once(struct client *client, const struct wanted *wanted)
+print_once(const struct ctl_server *server, const struct wanted *wanted)
 {
     struct snapshot snapshot = {0};
     int style = wanted->is_repeated ? JSON_C_TO_STRING_PLAIN : JSON_C_TO_STRING_PRETTY;
-    int error = snapshot_take(client, &snapshot);
+    int error = snapshot_take(server->client, &snapshot);
 
+    ctl_find_classes_around(server, &snapshot.classes);
     if (error == 0)
         error = snapshot_label(&snapshot);
     if (error == 0)
@@ -387,15 +388,15 @@ wait_for_change(struct client *client)
 }
 
 static int
-repeat(struct client *client, const struct wanted *wanted)
+repeat(const struct ctl_server *server, const struct wanted *wanted)
 {
-    int error = wanted->every_s ? 0 : client_watch(client);
+    int error = wanted->every_s ? 0 : client_watch(server->client);
 
     if (error == -ENOTTY) {
         message("status --watch: this server does not report changes; use --watch=SECONDS");
         return 0;
     }
-    while (error == 0 && (error = print_once(client, wanted)) == 0) {
+    while (error == 0 && (error = print_once(server, wanted)) == 0) {
         if (!wanted->is_json)
             putchar('\n');
         if (fflush(stdout) != 0) /* main() says so */
@@ -403,7 +404,7 @@ repeat(struct client *client, const struct wanted *wanted)
         if (wanted->every_s)
             poll(NULL, 0, (int)wanted->every_s * 1000);
         else
-            error = wait_for_change(client);
+            error = wait_for_change(server->client);
     }
     return error;
 }
@@ -417,8 +418,7 @@ ctl_status(struct ctl_server *server, int argc, char **argv)
         return EXIT_USAGE;
     if (ctl_connect(server) != EXIT_SUCCESS)
         return EXIT_FAILURE;
-    int error =
-        wanted.is_repeated ? repeat(server->client, &wanted) : print_once(server->client, &wanted);
+    int error = wanted.is_repeated ? repeat(server, &wanted) : print_once(server, &wanted);
     if (error < 0)
         message("status: %s", strerror(-error));
     return error < 0 || wanted.is_repeated ? EXIT_FAILURE : EXIT_SUCCESS;

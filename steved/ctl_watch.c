@@ -14,7 +14,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "libjobserver/environment.h"
 #include "libjobserver/events/place.h"
 #include "libjobserver/program/clock.h"
 #include "libjobserver/program/message.h"
@@ -34,7 +33,7 @@ struct client_name {
 struct watch {
     struct client *client;
     bool is_json;
-    const char *class_prefix; /* of the classes around us; NULL: the server is elsewhere, or none */
+    const struct ctl_server *server;
     struct client_events events; /* that came last */
     struct steved_classes classes;
     struct client_name names[NAMES];
@@ -104,14 +103,6 @@ find_classes(struct watch *watch)
 {
     if (client_get_classes(watch->client, &watch->classes) < 0)
         watch->classes.count = 0;
-}
-
-/* A jobwrap that borrows has none, but gates below it tell of those that the server around has. */
-static void
-find_classes_around(struct watch *watch)
-{
-    if (watch->classes.count == 0 && watch->class_prefix)
-        environment_list_classes(watch->class_prefix, &watch->classes);
 }
 
 /* "": it is none, or one that nobody tells of. */
@@ -557,7 +548,7 @@ begin(struct watch *watch)
         return error;
     find_classes(watch);
     error = watch->is_json ? print_begin_json(watch, &status) : print_begin(watch, &status);
-    find_classes_around(watch);
+    ctl_find_classes_around(watch->server, &watch->classes);
     return error < 0 ? error : flush();
 }
 
@@ -652,7 +643,7 @@ ctl_watch(struct ctl_server *server, int argc, char **argv)
     }
     watch->client = server->client;
     watch->is_json = is_json;
-    watch->class_prefix = server->path ? NULL : environment_classes();
+    watch->server = server;
     int status = run(watch);
     free(watch);
     return status;

@@ -40,8 +40,10 @@ class_specs_add(struct class_specs *specs, const char *text)
     const char *equals = strchr(text, '=');
     size_t length = equals ? (size_t)(equals - text) : 0;
 
-    if (length == 0 || length >= sizeof(parsed.name))
+    if (length == 0)
         return "NAME=N";
+    if (length >= sizeof(parsed.name))
+        return "NAME=N, with a NAME of at most 31 characters";
     memcpy(parsed.name, text, length);
     if (!class_name_is_valid(parsed.name))
         return "NAME=N, with a NAME of a lower-case letter and then a-z, 0-9, '_' and '-' which is "

@@ -72,9 +72,11 @@ holder() {
         seq 4 | STAMP_MEET=1 xargs -P 4 -I {} "$WITH" link "$STAMP" "$LOG.link" {} 0.02 || exit 11
         "$WITH" heavy true; [ $? = 3 ] || exit 12
         "$STEVECTL" set link.jobs=0 && "$STEVECTL" get link.jobs && "$STEVECTL" get remote.free
-        "$JOBWRAP" -- "$STEVECTL" get remote.jobs'
+        "$JOBWRAP" -- "$STEVECTL" get remote.jobs
+        "$JOBWRAP" -- "$STEVECTL" status | grep -c "^ .*  remote$"
+        "$JOBWRAP" -- sh -c "exec \"\$STEVECTL\" --server \"\$JOBWRAP_FIFO\" status" | grep -c "^ .*  remote$"'
     run -0 --separate-stderr "$JOBWRAP" --parent=none -j2 --class remote=3 --class=link=1 -- sh -c "$script"
-    [ "$output" = $'0\n3\n3' ]
+    [ "$output" = $'0\n3\n3\n1\n0' ]
     exactly 3 8
     "$LIB/concurrency" --expect-exactly 1 --expect-jobs 4 "$LOG.link"
     run -0 --separate-stderr "$JOBWRAP" --parent=none -j2 -- sh -c 'echo "${JOBWRAP_CLASSES-none}"'
@@ -263,6 +265,8 @@ is_another() {
     [ "$("$STEVECTL" -s "$(mount_of)/remote" get jobs)" = 3 ]
     refuses 1 "$STEVECTL" -s "$SERVER" get heavy.jobs
     refuses 1 "$STEVECTL" -s "$SERVER" set heavy.jobs=1
+    refuses 2 "$STEVECTL" -s "$SERVER" set remote=1
+    [[ $stderr == *' CLASS.jobs and CLASS.lease can be set' ]]
     local wrong
     for wrong in remote.min-jobs=1 remote.jobs=x remote.jobs=-1 remote.jobs remote.lease=1 remote.lease=x \
         'remote.jobs=1 remote.lease=0' 'remote.jobs=1 link.jobs=1' 'remote.jobs=1 jobs=1' 'remote.jobs=1 remote.jobs=2'; do

@@ -48,6 +48,8 @@ test_numbers(void **state)
     assert_null(class_specs_add(&specs, "remote=65536"));
     assert_null(class_specs_add(&specs, "link=0"));
     assert_int_equal(specs.count, 2);
+    assert_string_equal(class_specs_add(&specs, "a123456789012345678901234567890x=1"),
+                        "NAME=N, with a NAME of at most 31 characters");
     assert_string_equal(specs.specs[0].name, "remote");
     assert_int_equal(specs.specs[0].jobs, 65536);
     assert_int_equal(specs.specs[1].jobs, 0);
