@@ -627,8 +627,7 @@ static int
 error_of_class(unsigned operation)
 {
     if (operation == CONTROL_PAY_IMPLICIT || operation == CONTROL_CLAIM_IMPLICIT ||
-        operation == CONTROL_LEND || operation == CONTROL_TAKE_BACK ||
-        operation == CONTROL_SPARE)
+        operation == CONTROL_LEND || operation == CONTROL_TAKE_BACK || operation == CONTROL_SPARE)
         return -EINVAL;
     return operation == CONTROL_MEMORY || operation == CONTROL_THROTTLE ? -ENOTTY : 0;
 }

@@ -42,7 +42,7 @@ struct loans {
     unsigned active; /* those that are ending included */
     unsigned owed;   /* for jobs that were killed */
     unsigned ending_count;
-    unsigned early; /* of the active ones */
+    unsigned early;  /* of the active ones */
     unsigned voided; /* ended, although the job has not said so yet: its token had come back */
     struct loan_queue ending, spare;
 };
