@@ -34,8 +34,8 @@ requests_end(struct server *server)
 {
     for (unsigned i = 0; i < server->file_count; i++)
         requests_end_file(&server->files[i]);
-    /* A start that was refused has none. */
-    if (server->files[0].pool)
+    /* Where memory was short at the start, the last one has none. */
+    if (server->file_count > 0 && server->files[server->file_count - 1].pool)
         requests_answer(server);
 }
 

@@ -277,11 +277,10 @@ ninja_of() {
 # ends_down_to N TOOL: for wait_for. One of them ends, when the one before has. A start is the last that was heard:
 # after an end, another one may be on its way.
 ends_down_to() {
-    local starts ends
-    starts=$(grep -c ^start "$2.log")
-    ends=$(grep -c ^end "$2.log") || true
-    [ $((starts - ends)) = "$1" ] && [[ $(tail -n 1 "$2.log") == start* ]] || {
-        [ "$starts $ends" = "${ended-}" ] || { ended="$starts $ends" && let_end 1; }
+    local lines running last
+    read -r lines running last < <(awk '{ $1 == "start" ? n++ : n--; last = $1 } END { print NR, n, last }' "$2.log")
+    [ "$running $last" = "$1 start" ] || {
+        [ "$lines" = "${ended-}" ] || { ended=$lines && let_end 1; }
         false
     }
 }

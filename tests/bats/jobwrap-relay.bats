@@ -178,7 +178,6 @@ os.write(fifo, tokens)'
     require_root
     make_fifo "$PARENT" 3
     "$LIB/make-tree" tree 0.2 "$BATS_TEST_TMPDIR/log"
-    at_once 3
     run -0 unshare --user --map-root-user sh -c '
         echo 0 >/proc/sys/user/max_inotify_instances || exit 99
         TMPDIR=/tmp exec "$1" --parent="$2" make -C tree' sh "$JOBWRAP" "$PARENT"
