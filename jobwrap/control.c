@@ -454,20 +454,48 @@ count_in_use(const struct control *control)
     return all > lying ? all - lying : 0;
 }
 
-static int
-lend(struct connection *connection)
+static void
+has_lent(const struct control *control, bool is_used, struct loan *paid)
 {
-    const struct control *control = connection->control;
-    struct loan *paid;
-    bool is_used;
-
-    if (!may_lend(connection) ||
-        !loan_begin(control->loans, &connection->loan, count_in_use(control), &is_used, &paid))
-        return 0;
     if (!is_used)
         source_give(control->source);
     if (paid)
         control_tell_paid(paid);
+}
+
+static void
+lend_spare(const struct control *control)
+{
+    struct loan *paid;
+    bool is_used;
+
+    while (control->loans && loans_lend_spare(control->loans, source_held_in_all(control->source),
+                                              count_in_use(control), &is_used, &paid))
+        has_lent(control, is_used, paid);
+}
+
+static int
+lend(struct connection *connection)
+{
+    const struct control *control = connection->control;
+    struct loan *loan = &connection->loan, *paid;
+    bool is_used;
+
+    if ((loan->state == LOAN_NONE && !may_lend(connection)) ||
+        !loan_begin(control->loans, loan, count_in_use(control), &is_used, &paid))
+        return 0;
+    has_lent(control, is_used, paid);
+    lend_spare(control);
+    return 1;
+}
+
+static int
+spare(struct connection *connection)
+{
+    if (connection->loan.state == LOAN_NONE && !may_lend(connection))
+        return 0;
+    loan_spare(connection->control->loans, &connection->loan);
+    lend_spare(connection->control);
     return 1;
 }
 
@@ -478,7 +506,9 @@ take_back(struct connection *connection)
 
     if (connection->loan.state == LOAN_NONE)
         return -EINVAL;
-    if (loan_take_back(control->loans, &connection->loan))
+    bool has_it = loan_take_back(control->loans, &connection->loan);
+    lend_spare(control);
+    if (has_it)
         return 1;
     control->loan_ended(control->argument);
     return connection->loan.state == LOAN_PAID && loan_take_back(control->loans, &connection->loan);
@@ -492,6 +522,7 @@ end_loan(struct connection *connection)
     if (connection->loan.state == LOAN_NONE)
         return;
     loan_end(control->loans, &connection->loan);
+    lend_spare(control);
     if (loans_missing(control->loans) > 0)
         control->loan_ended(control->argument);
 }
@@ -596,7 +627,7 @@ static int
 error_of_class(unsigned operation)
 {
     if (operation == CONTROL_PAY_IMPLICIT || operation == CONTROL_CLAIM_IMPLICIT ||
-        operation == CONTROL_LEND || operation == CONTROL_TAKE_BACK)
+        operation == CONTROL_LEND || operation == CONTROL_TAKE_BACK || operation == CONTROL_SPARE)
         return -EINVAL;
     return operation == CONTROL_MEMORY || operation == CONTROL_THROTTLE ? -ENOTTY : 0;
 }
@@ -655,6 +686,8 @@ answer(struct connection *connection, struct control_packet *packet, int *passed
         return lend(connection);
     case CONTROL_TAKE_BACK:
         return take_back(connection);
+    case CONTROL_SPARE:
+        return spare(connection);
     }
     return -ENOTTY;
 }

@@ -797,15 +797,27 @@ ask(struct client *client, unsigned long request, enum control_operation operati
     return result < 0 ? -errno : 0;
 }
 
-int
-client_lend(struct client *client)
+static int
+ask_to_lend(struct client *client, enum control_operation operation)
 {
     struct control_packet packet;
 
-    if (client->control_fd < 0 || !knows(client, CONTROL_LEND))
+    if (client->control_fd < 0 || !knows(client, operation))
         return -ENOTTY;
-    control_begin(&packet, CONTROL_LEND);
+    control_begin(&packet, operation);
     return control_ask(client->control_fd, &packet, NULL);
+}
+
+int
+client_lend(struct client *client)
+{
+    return ask_to_lend(client, CONTROL_LEND);
+}
+
+int
+client_spare(struct client *client)
+{
+    return ask_to_lend(client, CONTROL_SPARE);
 }
 
 int

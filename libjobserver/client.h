@@ -77,8 +77,10 @@ int client_release(struct client *client, char token);
 
 /* For a job of a jobwrap's build that runs elsewhere: the token that the job has is lent to the build until
  * client_take_back(), or the end of this client: 1; 0: the job has none that could be lent; -ENOTTY: this is no jobwrap,
- * or an older one. client_take_back() waits, as client_acquire() does, until the job has its token again. */
+ * or an older one. client_take_back() waits, as client_acquire() does, until the job has its token again. client_spare():
+ * the job waits until it can run elsewhere, and the token may be lent already; client_lend() or client_take_back() follows. */
 int client_lend(struct client *client);
+int client_spare(struct client *client);
 int client_take_back(struct client *client, int timeout_ms);
 
 /* Moves one token into a pipe, where it lies as a byte: 1; 0 if none is there; -ENOSPC if the pipe is

@@ -41,6 +41,8 @@ enum control_operation {
     CONTROL_LEND, /* the caller's job, a client's of the FIFO, runs elsewhere and needs its token no more: 1; 0: it has
                         * none that could be lent. Until it is taken back, or the connection ends */
     CONTROL_TAKE_BACK, /* the job has its token again: 1; or 0: the pipe of CONTROL_HELLO tells when to ask again */
+    CONTROL_SPARE, /* the same job waits until it can run elsewhere: its token may be lent already, or is. The answer is
+                        * that of CONTROL_LEND, which follows when the job runs there, or CONTROL_TAKE_BACK */
     CONTROL_OPERATIONS,
 };
 

@@ -2,9 +2,9 @@
 /*
  * icecc, distcc, recc, sccache: what stands before the real ones on PATH where a build has tokens of a compile farm; and
  * cc, c++, gcc, g++, clang, clang++ where the real ones are links to one of these. What runs it, a job of make or cargo,
- * has a token of the cpu already. The shim takes one of the farm, lends the first to the build while the real program
- * runs, and in the end waits until it has one again, holding none of the farm. So farm and machine are both busy,
- * and no more jobs run here than there are tokens. Whoever is killed, the servers see to what it held.
+ * has a token of the cpu already. The shim takes one of the farm, lends the first to the build while it waits and while
+ * the real program runs, and in the end waits until it has one again, holding none of the farm. So farm and machine are
+ * both busy, and no more jobs run here than there are tokens. Whoever is killed, the servers see to what it held.
  *
  * For calls that compile nothing, and where nobody has tokens of the farm, it becomes the real program at once.
  */
@@ -42,7 +42,7 @@ struct shim {
     struct held held[CLASS_RULES_CLASSES_MAX];
     unsigned held_count;
     struct jobserver jobserver;
-    bool has_lent;
+    bool may_have_lent;
     sigset_t original; /* the signals that were blocked when we began */
     bool is_child_ignored;
     bool is_interrupted; /* somebody wants us to end */
@@ -120,18 +120,53 @@ classes_of(const struct shim *shim, const struct class_rules *rules)
     return classes;
 }
 
-/* --- their tokens --- */
+/* --- the token of the cpu --- */
+
+/* By client_lend() or client_spare(). */
+static void
+lend(struct shim *shim, int (*how)(struct client *client))
+{
+    if (shim->jobserver.client && how(shim->jobserver.client) == 1)
+        shim->may_have_lent = true;
+}
+
+/* false: it is not there yet. Nobody waits for it who holds a token of a class. */
+static bool
+take_back(struct shim *shim, int timeout_ms)
+{
+    if (!shim->may_have_lent)
+        return true;
+    int result = client_take_back(shim->jobserver.client, timeout_ms);
+    return result != 0 && result != -EINTR;
+}
+
+static void
+wait_for_cpu(struct shim *shim)
+{
+    while (!take_back(shim, -1))
+        continue;
+}
+
+/* --- those of the classes --- */
+
+static bool
+has_jobs(struct held *held)
+{
+    struct steved_status status;
+
+    return client_get_status(held->client, &status) == 0 && status.jobs > 0;
+}
 
 /* false: it has no jobs, or no server any more. */
 static bool
-acquire(struct held *held)
+acquire(struct shim *shim, struct held *held)
 {
-    struct steved_status status;
     int got = client_try_acquire(held->client, &held->token);
 
     while (got == 0 || got == -EINTR) {
-        if (client_get_status(held->client, &status) < 0 || status.jobs == 0)
+        if (!has_jobs(held))
             return false;
+        lend(shim, client_spare);
         got = client_acquire(held->client, LOOK_MS, &held->token);
     }
     return got == 1;
@@ -158,7 +193,7 @@ take_class(struct shim *shim, const char *prefix, const char *name)
     free(error);
     if (result < 0)
         return true;
-    if (acquire(held)) {
+    if (acquire(shim, held)) {
         shim->held_count++;
         return true;
     }
@@ -166,40 +201,39 @@ take_class(struct shim *shim, const char *prefix, const char *name)
     return false;
 }
 
-/* All of them, in the same order everywhere. */
+/* In the same order everywhere. */
+static bool
+take_all(struct shim *shim, const char *prefix, const struct class_rules *rules, unsigned classes)
+{
+    for (unsigned i = 0; i < class_rules_count(rules); i++)
+        if (classes & 1u << i && !take_class(shim, prefix, class_rules_name(rules, i)))
+            return false;
+    return true;
+}
+
+/* Until it has all of them, or they cannot be had and it has its token of the cpu. */
 static void
 take_classes(struct shim *shim)
 {
     char *prefix = environment_classes_around(shim->jobserver.client, false);
     struct class_rules *rules = class_rules_inherit(false);
     unsigned classes = classes_of(shim, rules);
-    bool has_all = true;
 
-    for (unsigned i = 0; prefix && i < class_rules_count(rules) && has_all; i++)
-        if (classes & 1u << i)
-            has_all = take_class(shim, prefix, class_rules_name(rules, i));
+    while (prefix && !take_all(shim, prefix, rules, classes)) {
+        give_back_classes(shim);
+        if (take_back(shim, LOOK_MS))
+            break;
+    }
     class_rules_free(rules);
     free(prefix);
-    if (!has_all)
-        give_back_classes(shim);
-}
-
-/* --- the token of the cpu --- */
-
-static void
-lend(struct shim *shim)
-{
-    if (shim->jobserver.client)
-        shim->has_lent = client_lend(shim->jobserver.client) == 1;
 }
 
 /* Who is to end does not wait: then the server is owed one. */
 static void
-take_back(struct shim *shim, int wait_status)
+end_loan(struct shim *shim, int wait_status)
 {
-    if (shim->has_lent && !shim->is_interrupted && WIFEXITED(wait_status))
-        while (client_take_back(shim->jobserver.client, -1) == -EINTR)
-            continue;
+    if (!shim->is_interrupted && WIFEXITED(wait_status))
+        wait_for_cpu(shim);
     environment_close(&shim->jobserver);
 }
 
@@ -274,7 +308,7 @@ run(struct shim *shim)
     if (child < 0) { /* then it runs as a job of the cpu */
         give_back_signals(shim);
         give_back_classes(shim);
-        take_back(shim, 0);
+        end_loan(shim, 0);
         become_real(shim);
     }
     int status = wait_for(shim, child, &taken);
@@ -295,12 +329,14 @@ main(int argc, char **argv)
         become_real(&shim);
     find_jobserver(&shim);
     take_classes(&shim);
-    if (shim.held_count == 0)
+    if (shim.held_count == 0) {
+        wait_for_cpu(&shim);
         become_real(&shim);
-    lend(&shim);
+    }
+    lend(&shim, client_lend);
     int status = run(&shim);
     give_back_classes(&shim);
-    take_back(&shim, status);
+    end_loan(&shim, status);
     free(shim.real);
     return ending_like(status);
 }

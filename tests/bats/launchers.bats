@@ -71,6 +71,23 @@ PARENT_OF_REAL='basename "$(readlink /proc/$PPID/exe)"'
     done
 }
 
+@test 'the farm is full, and jobs that need none of it begin all the same' {
+    makefile r{1..4} l{1..2} r{5..8}
+    spawn_build -j2 --class remote=1 --report=report -- make
+    wait_for 60 runs icecc 1
+    wait_for 60 runs tool 2
+    runs icecc 1
+    let_end 10
+    status_of "$spawned" 120
+    [ "$status" = 0 ]
+    "$LIB/concurrency" --expect-exactly 1 --expect-jobs 8 icecc.log
+    "$LIB/concurrency" --expect-exactly 2 --expect-jobs 2 tool.log
+    for expected in '"lost":0' '"dropped":0' '"highest_jobs":2'; do
+        grep -q "$expected" report
+    done
+}
+
+
 @test 'make has a gate for memory, or for a trace: its jobs lend all the same' {
     makefile r{1..4} l{1..2}
     JOBWRAP_MEMORY=on spawn_build -j2 --class remote=4 -- make

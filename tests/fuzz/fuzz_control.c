@@ -169,7 +169,8 @@ ask(int peer, struct input *input)
     memset(&packet, 0, sizeof(packet));
     packet.operation = input_below(input, CONTROL_OPERATIONS + 1);
     if (how % 4 == 3)
-        packet.operation = how & 4 ? CONTROL_LEND : CONTROL_TAKE_BACK;
+        packet.operation =
+            (const unsigned[]){CONTROL_LEND, CONTROL_TAKE_BACK, CONTROL_SPARE}[how / 4 % 3];
     size = control_question_size(packet.operation);
     input_bytes(input, &packet.hello, size - offsetof(struct control_packet, hello));
     if (packet.operation == CONTROL_HELLO && packet.hello.version % 2) {

@@ -28,6 +28,7 @@ from jobserver_client import CONTROL_HEADER, connect_in, open_directory
 ACQUIRE = 2
 LEND = 18
 TAKE_BACK = 19
+SPARE = 20
 LIMIT_S = 60.0
 
 
@@ -62,6 +63,10 @@ class Lender:
 
 def lend(lender: Lender) -> int:
     return lender.ask(LEND)
+
+
+def spare(lender: Lender) -> int:
+    return lender.ask(SPARE)
 
 
 class Child:
@@ -148,6 +153,24 @@ def wait_for_a_token(fifo: int) -> None:
     wait_for_bytes(fifo, 1)
 
 
+def lend_while_they_wait(fifo: int) -> None:
+    token = os.read(fifo, 1)
+    waiting = Child(spare)
+    assert waiting.has_lent
+    wait_for_bytes(fifo, 1)
+    waiting.end()
+    wait_for_bytes(fifo, 0)
+    os.write(fifo, token)
+    wait_for_bytes(fifo, 1)
+    lender = Lender()
+    assert lender.ask(SPARE) == 1
+    wait_for_bytes(fifo, 2)
+    assert lender.ask(SPARE) == lender.ask(LEND) == 1
+    wait_for_bytes(fifo, 2)
+    lender.take_back()
+    wait_for_bytes(fifo, 1)
+
+
 def come_and_go(fifo: int) -> None:
     for _ in range(100):
         lender = Lender()
@@ -193,6 +216,7 @@ def main() -> int:
     lend_the_only_slot(fifo)
     lend_and_return(fifo)
     wait_for_a_token(fifo)
+    lend_while_they_wait(fifo)
     come_and_go(fifo)
     return 0
 

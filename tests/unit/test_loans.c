@@ -137,6 +137,86 @@ test_token_that_came_back(void **state)
     assert_int_equal(loans_bytes(&loans), 1);
 }
 
+/* --- jobs that wait for the farm --- */
+
+static bool
+lend_spare(struct loans *loans, unsigned tokens, struct loan **paid)
+{
+    bool is_used;
+
+    return loans_lend_spare(loans, tokens, 100, &is_used, paid);
+}
+
+static void
+test_no_more_are_early_than_twice_those_that_run(void **state)
+{
+    struct loan running = {0}, waiting[5] = {0}, *paid;
+    struct loans loans;
+    bool is_used;
+
+    loans_init(&loans);
+    for (unsigned i = 0; i < 5; i++)
+        loan_spare(&loans, &waiting[i]);
+    assert_false(lend_spare(&loans, 0, &paid));
+    assert_true(lend_spare(&loans, 1, &paid));
+    assert_false(lend_spare(&loans, 1, &paid));
+    begin(&loans, &running, false);
+    assert_true(lend_spare(&loans, 1, &paid));
+    assert_true(lend_spare(&loans, 1, &paid));
+    assert_false(lend_spare(&loans, 1, &paid));
+    assert_int_equal(loans_bytes(&loans), 4);
+    /* The first of them runs there at last: it has lent already. */
+    assert_true(loan_begin(&loans, &waiting[0], 5, &is_used, &paid));
+    assert_true(is_used);
+    assert_int_equal(loans_bytes(&loans), 4);
+    assert_true(lend_spare(&loans, 1, &paid));
+    assert_int_equal(waiting[3].state, LOAN_ACTIVE);
+    assert_int_equal(waiting[4].state, LOAN_SPARE);
+}
+
+static void
+test_a_job_that_ends_gets_what_is_spare(void **state)
+{
+    struct loan ending = {0}, waiting = {0}, *paid;
+    struct loans loans;
+
+    loans_init(&loans);
+    begin(&loans, &ending, false);
+    loan_take_back(&loans, &ending);
+    loan_spare(&loans, &waiting);
+    assert_true(lend_spare(&loans, 0, &paid));
+    assert_ptr_equal(paid, &ending);
+    assert_int_equal(loans_missing(&loans), 0);
+    /* The farm has gone, and comes back meanwhile. */
+    assert_false(loan_take_back(&loans, &waiting));
+    loan_spare(&loans, &waiting);
+    assert_int_equal(loans_missing(&loans), 0);
+    assert_int_equal(loans.early, 1);
+    assert_false(loan_take_back(&loans, &waiting));
+    assert_ptr_equal(loans_pay(&loans), &waiting);
+    loan_spare(&loans, &waiting);
+    assert_true(loan_take_back(&loans, &waiting));
+    assert_int_equal(loans_bytes(&loans), 0);
+}
+
+static void
+test_killed_while_they_wait(void **state)
+{
+    struct loan early = {0}, spare = {0}, *paid;
+    struct loans loans;
+
+    loans_init(&loans);
+    loan_spare(&loans, &early);
+    loan_spare(&loans, &spare);
+    assert_true(lend_spare(&loans, 1, &paid));
+    loan_end(&loans, &spare);
+    assert_int_equal(loans.owed, 0);
+    loan_end(&loans, &early);
+    assert_int_equal(loans.owed, 1);
+    assert_int_equal(loans.early, 0);
+    assert_false(lend_spare(&loans, 1, &paid));
+}
+
 /* --- anything, in any order --- */
 
 #define JOBS 6
@@ -145,12 +225,15 @@ test_token_that_came_back(void **state)
 static void
 check(const struct loans *loans, const struct loan *jobs, unsigned paid)
 {
-    unsigned lent = 0, ending = 0;
+    unsigned lent = 0, ending = 0, early = 0;
 
     for (unsigned i = 0; i < JOBS; i++) {
         lent += jobs[i].state == LOAN_ACTIVE || jobs[i].state == LOAN_ENDING;
         ending += jobs[i].state == LOAN_ENDING;
+        early += jobs[i].is_early;
+        assert_true(jobs[i].state == LOAN_ACTIVE || !jobs[i].is_early);
     }
+    assert_int_equal(loans->early, early);
     assert_int_equal(loans->active + loans->voided, lent);
     assert_int_equal(loans->ending_count, ending);
     assert_int_equal(loans_missing(loans), loans->owed + ending);
@@ -170,9 +253,16 @@ test_anything(void **state)
     loans_init(&loans);
     for (unsigned i = 0; i < STEPS; i++) {
         struct loan *job = &jobs[below(&random, JOBS)];
-        switch (below(&random, 5)) {
+        switch (below(&random, 7)) {
         case 0:
             if (loan_begin(&loans, job, JOBS, &is_used, &paid))
+                round += !is_used;
+            break;
+        case 5:
+            loan_spare(&loans, job);
+            break;
+        case 6:
+            if (loans_lend_spare(&loans, below(&random, 3), JOBS, &is_used, &paid))
                 round += !is_used;
             break;
         case 1:
@@ -208,6 +298,9 @@ main(void)
         cmocka_unit_test(test_lent_to_who_waits),
         cmocka_unit_test(test_no_more_than_there_are),
         cmocka_unit_test(test_token_that_came_back),
+        cmocka_unit_test(test_no_more_are_early_than_twice_those_that_run),
+        cmocka_unit_test(test_a_job_that_ends_gets_what_is_spare),
+        cmocka_unit_test(test_killed_while_they_wait),
         cmocka_unit_test(test_anything),
     };
 
