@@ -24,37 +24,43 @@ next_line(const char *line)
     return end ? end + 1 : NULL;
 }
 
-/* Digits, as many as there are: true, the number (SLOTS_MAX at most), and *text is behind them. */
+/* Digits, as many as there are: true, the number (`most` at most), and *text is behind them. */
 static bool
-take_number(const char **text, unsigned *number)
+take_digits(const char **text, uint64_t most, uint64_t *number)
 {
     const char *at = *text;
 
     *number = 0;
     for (; *at >= '0' && *at <= '9'; at++)
-        if (*number < SLOTS_MAX)
-            *number = *number * 10 + (unsigned)(*at - '0');
+        if (*number < most)
+            *number = *number * 10 + (uint64_t)(*at - '0');
     if (at == *text)
         return false;
-    if (*number > SLOTS_MAX)
-        *number = SLOTS_MAX;
+    if (*number > most)
+        *number = most;
     *text = at;
     return true;
+}
+
+static bool
+take_number(const char **text, unsigned *number)
+{
+    uint64_t wide;
+    const bool is_number = take_digits(text, SLOTS_MAX, &wide);
+
+    *number = (unsigned)wide;
+    return is_number;
 }
 
 /* The number of a job; those that are larger are no numbers of jobs. */
 static bool
 take_number32(const char **text, uint32_t *number)
 {
-    uint64_t wide = 0;
-    const char *at = *text;
+    uint64_t wide;
 
-    for (; *at >= '0' && *at <= '9' && wide <= UINT32_MAX; at++)
-        wide = wide * 10 + (uint64_t)(*at - '0');
-    if (at == *text || wide > UINT32_MAX)
+    if (!take_digits(text, (uint64_t)UINT32_MAX + 1, &wide) || wide > UINT32_MAX)
         return false;
     *number = (uint32_t)wide;
-    *text = at;
     return true;
 }
 
