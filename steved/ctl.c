@@ -122,10 +122,13 @@ ctl_connect_class(struct ctl_server *server, const char *name)
 void
 ctl_find_classes_around(const struct ctl_server *server, struct steved_classes *classes)
 {
-    const char *prefix = server->path ? NULL : environment_classes();
+    char *prefix = classes->count == 0
+                       ? environment_classes_around(server->client, server->path != NULL)
+                       : NULL;
 
-    if (classes->count == 0 && prefix && client_is_jobwrap(server->client))
+    if (prefix)
         environment_list_classes(prefix, classes);
+    free(prefix);
 }
 
 static int

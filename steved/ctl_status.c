@@ -362,9 +362,10 @@ print_once(const struct ctl_server *server, const struct wanted *wanted)
     int style = wanted->is_repeated ? JSON_C_TO_STRING_PLAIN : JSON_C_TO_STRING_PRETTY;
     int error = snapshot_take(server->client, &snapshot);
 
-    ctl_find_classes_around(server, &snapshot.classes);
-    if (error == 0)
+    if (error == 0) {
+        ctl_find_classes_around(server, &snapshot.classes);
         error = snapshot_label(&snapshot);
+    }
     if (error == 0)
         error = wanted->is_json ? print_json(&snapshot, style) : print_table(&snapshot);
     snapshot_clear(&snapshot);
