@@ -147,7 +147,7 @@ wait_for_answer(struct top *top)
 
     do
         ready = poll(polled, 1, ANSWER_PATIENCE_MS);
-    while (ready < 0); /* the terminal has another size */
+    while (ready < 0 && errno == EINTR); /* the terminal has another size */
     if (ready == 1)
         return;
     top->is_silent = true;
