@@ -363,8 +363,10 @@ ends_down_to() {
     steved_has remote.held 3
     kill_steved
     let_end 1
-    # What is left of the class, and what jobwrap has.
-    wait_for 20 eval 'runs icecc 3 || runs icecc 4'
+    # What jobwrap has, at most two, joins what is left of the class. It may do so before the line is read, so whose
+    # job has ended is open.
+    wait_for 20 eval '(($(grep -c ^start icecc.log) > 3))'
+    [ "$("$STAMP" --living icecc.log)" -le 5 ]
     next_steved --jobs 2 --class remote=5
     wait_for 20 steved_has remote.held 5
     [ "$(steved_get held)" -le 2 ]
