@@ -164,20 +164,12 @@ adapt(const char *real)
 int
 main(int argc, char **argv)
 {
-    char *real, *error;
-
     program_invocation_short_name = (char[]){"emerge-shim"};
     descriptors_guard_standard();
     if (HAS_OPTIONS)
         argv = take_options(argc, argv);
-    int result = program_find_real("emerge", "EMERGE_SHIM_REAL", &real, &error);
-    if (result < 0) {
-        message("%s", error ? error : strerror(-result));
-        exit(usage_exec_status(result));
-    }
+    char *real = program_need_real("emerge", "EMERGE_SHIM_REAL");
     if (program_shim_hops() == 0 && !program_is_asked())
         adapt(real);
-    result = program_exec_real(real, argv);
-    message("run %s: %s", real, strerror(-result));
-    exit(usage_exec_status(result));
+    program_become_real(real, argv);
 }

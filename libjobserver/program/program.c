@@ -20,6 +20,7 @@
 
 #include "libjobserver/process.h"
 #include "libjobserver/program/clock.h"
+#include "libjobserver/program/message.h"
 #include "libjobserver/program/usage.h"
 
 #define ANSWER_TIMEOUT_MS 3000
@@ -406,6 +407,18 @@ program_find_real(const char *name, const char *variable, char **path, char **er
     return search_behind(name, path, error);
 }
 
+char *
+program_need_real(const char *name, const char *variable)
+{
+    char *path, *error;
+    int result = program_find_real(name, variable, &path, &error);
+
+    if (result == 0)
+        return path;
+    message("%s", error ? error : strerror(-result));
+    exit(usage_exec_status(result));
+}
+
 int
 program_note_step(const char *path)
 {
@@ -419,13 +432,15 @@ program_note_step(const char *path)
     return result;
 }
 
-int
-program_exec_real(const char *path, char **argv)
+_Noreturn void
+program_become_real(const char *path, char **argv)
 {
     int result = program_note_step(path);
 
-    if (result < 0)
-        return result;
-    execv(path, argv);
-    return -errno;
+    if (result == 0) {
+        execv(path, argv);
+        result = -errno;
+    }
+    message("run %s: %s", path, strerror(-result));
+    exit(usage_exec_status(result));
 }

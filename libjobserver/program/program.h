@@ -48,10 +48,12 @@ char *program_find(const char *name);
  * which the running program was executed; if there is none, the first on PATH that is not the running program. 0 and
  * *path, to be freed; or a negative errno, and *error, to be freed (NULL: out of memory), says why. */
 int program_find_real(const char *name, const char *variable, char **path, char **error);
+/* The same for a shim that can do nothing without it: says why there is none, and ends with a shell's status. */
+char *program_need_real(const char *name, const char *variable);
 
 /* How many shims this process has been before; if any, all that is to be done has been done. */
 unsigned program_shim_hops(void);
 /* Notes one such step, which leads to `path`, by way of another program perhaps. 0 or a negative errno. */
 int program_note_step(const char *path);
-/* Becomes `path`, and notes that. Returns a negative errno. */
-int program_exec_real(const char *path, char **argv);
+/* Becomes `path`, and notes that; or says why it cannot, and ends with a shell's status. */
+_Noreturn void program_become_real(const char *path, char **argv);

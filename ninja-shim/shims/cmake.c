@@ -59,10 +59,7 @@ static _Noreturn void
 become_real(const struct shim *shim, char **argv)
 {
     name_real(shim, argv);
-    int result = program_exec_real(shim->real, argv);
-
-    message("run %s: %s", shim->real, strerror(-result));
-    exit(usage_exec_status(result));
+    program_become_real(shim->real, argv);
 }
 
 /* Without any other -j. 0: without one. */
@@ -79,18 +76,6 @@ with_jobs(struct shim *shim, unsigned jobs)
 }
 
 /* --- what there is --- */
-
-static void
-find_real(struct shim *shim)
-{
-    char *error;
-    int result = program_find_real("cmake", "CMAKE_SHIM_REAL", &shim->real, &error);
-
-    if (result == 0)
-        return;
-    message("%s", error ? error : strerror(-result));
-    exit(usage_exec_status(result));
-}
 
 static const char *
 base_name(const char *path)
@@ -129,9 +114,8 @@ become_made(const struct shim *shim, char **argv)
                                       : MEMORY_GATE_JOBS_UNLIMITED;
 
     name_real(shim, argv);
-    int result = build->makes_sense ? memory_gate_become(jobs, shim->real, shim->tool, argv) : 0;
-    if (result < 0)
-        fail(result);
+    if (build->makes_sense)
+        memory_gate_become(jobs, shim->real, shim->tool, argv);
     become_real(shim, argv);
 }
 
@@ -234,7 +218,7 @@ main(int argc, char **argv)
 
     program_invocation_short_name = (char[]){"cmake-shim"};
     descriptors_guard_standard();
-    find_real(&shim);
+    shim.real = program_need_real("cmake", "CMAKE_SHIM_REAL");
     int result = cmake_build_read(&shim.build, argc, argv, getenv(LEVEL_VARIABLE));
     if (result < 0)
         fail(result);

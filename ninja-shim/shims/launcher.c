@@ -21,9 +21,7 @@
 #include "libjobserver/environment.h"
 #include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/ending.h"
-#include "libjobserver/program/message.h"
 #include "libjobserver/program/program.h"
-#include "libjobserver/program/usage.h"
 #include "ninja-shim/shims/launcher_command.h"
 #include "ninja-shim/shims/launcher_path.h"
 
@@ -55,22 +53,7 @@ become_real(const struct shim *shim)
     if (shim->argv[0] && strchr(shim->argv[0], '/'))
         shim->argv[0] = shim->real;
     launcher_path_leave();
-    int result = program_exec_real(shim->real, shim->argv);
-
-    message("run %s: %s", shim->real, strerror(-result));
-    exit(usage_exec_status(result));
-}
-
-static void
-find_real(struct shim *shim)
-{
-    char *error;
-    int result = program_find_real(program_executed_name(), NULL, &shim->real, &error);
-
-    if (result == 0)
-        return;
-    message("%s", error ? error : strerror(-result));
-    exit(usage_exec_status(result));
+    program_become_real(shim->real, shim->argv);
 }
 
 static void
@@ -323,7 +306,7 @@ main(int argc, char **argv)
 
     program_invocation_short_name = (char[]){"launcher-shim"};
     descriptors_guard_standard();
-    find_real(&shim);
+    shim.real = program_need_real(program_executed_name(), NULL);
     if (program_shim_hops() > 0 || program_is_asked() || !environment_classes() ||
         environment_has_class_gate() || !launcher_compiles(argv))
         become_real(&shim);

@@ -55,17 +55,17 @@ find_make_for_gmake(struct shim *shim)
 static void
 find_real(struct shim *shim)
 {
-    char *error;
-    int result = program_find_real(SHIM_NAME, REAL_VARIABLE, &shim->real, &error);
+    if (strcmp(SHIM_NAME, "gmake") == 0) {
+        char *error;
+        int result = program_find_real(SHIM_NAME, REAL_VARIABLE, &shim->real, &error);
 
-    if (result == 0)
-        return;
-    if (result == -ENOENT && strcmp(SHIM_NAME, "gmake") == 0 && find_make_for_gmake(shim)) {
+        if (result == 0)
+            return;
         free(error);
-        return;
+        if (result == -ENOENT && find_make_for_gmake(shim))
+            return;
     }
-    message("%s", error ? error : strerror(-result));
-    exit(usage_exec_status(result));
+    shim->real = program_need_real(SHIM_NAME, REAL_VARIABLE);
 }
 
 /* What configure scripts ask for; a make says it before it looks at its jobserver. */
@@ -123,15 +123,6 @@ cap(struct make_jobserver *jobserver, char **argv)
     return argv;
 }
 
-static _Noreturn void
-become_real(const struct shim *shim, char **argv)
-{
-    int result = program_exec_real(shim->real, argv);
-
-    message("run %s: %s", shim->real, strerror(-result));
-    exit(usage_exec_status(result));
-}
-
 /* --- memory --- */
 
 /* With one job after the other none waits for another's memory. */
@@ -151,11 +142,7 @@ become_gated(const struct shim *shim, char **argv)
 
     if (auth_read_command(argv, &command) < 0 || !command.builds || !command.makes_sense)
         return;
-    int result = memory_gate_become(jobs_at_once(&command), shim->real, shim->real, argv);
-    if (result == 0)
-        return;
-    message("run jobgate: %s", strerror(-result));
-    exit(EXIT_OURS);
+    memory_gate_become(jobs_at_once(&command), shim->real, shim->real, argv);
 }
 
 int
@@ -167,7 +154,7 @@ main(int argc, char **argv)
     descriptors_guard_standard();
     find_real(&shim);
     if (program_shim_hops() > 0 || program_is_asked() || only_informs(argc, argv))
-        become_real(&shim, argv);
+        program_become_real(shim.real, argv);
     /* The gate below which it is knows nothing of its jobs. */
     environment_set_class_gate(false);
     if (make_jobserver_find(&shim.jobserver)) {
@@ -175,5 +162,5 @@ main(int argc, char **argv)
         make_jobserver_adapt(&shim.jobserver, shim.real);
     }
     become_gated(&shim, argv);
-    become_real(&shim, argv);
+    program_become_real(shim.real, argv);
 }

@@ -14,7 +14,9 @@
 #include "libjobserver/memory/mode.h"
 #include "libjobserver/process.h"
 #include "libjobserver/program/cpus.h"
+#include "libjobserver/program/message.h"
 #include "libjobserver/program/program.h"
+#include "libjobserver/program/usage.h"
 #include "ninja-shim/shims/ours.h"
 
 #define GATE_VARIABLE "NINJA_SHIM_GATE"
@@ -140,7 +142,7 @@ command_of(const char *real, const char *client, enum memory_mode mode, char **a
     return command;
 }
 
-int
+void
 memory_gate_become(unsigned jobs, const char *real, const char *client, char **argv)
 {
     enum memory_mode mode = MEMORY_MODE_AUTO;
@@ -148,13 +150,13 @@ memory_gate_become(unsigned jobs, const char *real, const char *client, char **a
     memory_mode_read_environment(&mode);
     char *jobgate = is_wanted(jobs, mode) ? ours_find("jobgate") : NULL;
     if (!jobgate)
-        return 0;
+        return;
     char **command = command_of(real, client, mode, argv);
-    if (!command)
-        return -ENOMEM;
-    int result = program_note_step(real);
-    if (result < 0)
-        return result;
-    execv(jobgate, command);
-    return -errno;
+    int result = command ? program_note_step(real) : -ENOMEM;
+    if (result == 0) {
+        execv(jobgate, command);
+        result = -errno;
+    }
+    message("run %s: %s", jobgate, strerror(-result));
+    exit(EXIT_OURS);
 }

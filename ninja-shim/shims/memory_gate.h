@@ -15,6 +15,6 @@ unsigned memory_gate_jobs(const char *flags, unsigned otherwise);
 
 /* Are so many jobs at once to wait for memory, by JOBWRAP_MEMORY or by what is available, it becomes jobgate, and then
  * the program `real` with this argv, in which the jobs of make and cargo, and of what `client` is the path of, wait.
- * Returns 0 if they need not, or there is no jobgate; or a negative errno. Ends the program if the variable makes no
- * sense. */
-int memory_gate_become(unsigned jobs, const char *real, const char *client, char **argv);
+ * Returns if they need not, or there is no jobgate. Ends the program, and says why, if it cannot become it, or the
+ * variable makes no sense. */
+void memory_gate_become(unsigned jobs, const char *real, const char *client, char **argv);

@@ -6,7 +6,7 @@
  * A gated start is told in three files. main() below finds the real ninja, reads the options, opens the
  * jobserver and decides whether jobs must wait. gate_start() in gate/start.c forks the sidecar, and asks
  * it for one kind of gate after the other. sidecar_run() in gate/sidecar.c opens what it is asked for,
- * and serves it. When one stands, the shim executes the real ninja: become_real() below.
+ * and serves it. When one stands, the shim executes the real ninja: become_real_with_jobs() below.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -31,6 +31,8 @@
 #include "ninja-shim/shims/ninja_options.h"
 #include "ninja-shim/shims/ninja_version.h"
 
+#define REAL_VARIABLE "NINJA_SHIM_REAL"
+
 /* The state of the program. */
 struct shim {
     int argc;
@@ -48,15 +50,6 @@ struct shim {
     char jobs_word[sizeof("-j4294967295")];
 };
 
-static _Noreturn void
-become_real(const struct shim *shim, char **argv)
-{
-    int result = program_exec_real(shim->real, argv);
-
-    message("run %s: %s", shim->real, strerror(-result));
-    exit(usage_exec_status(result));
-}
-
 /* With one more -j, which wins. */
 static _Noreturn void
 become_real_with_jobs(struct shim *shim, unsigned jobs)
@@ -68,7 +61,7 @@ become_real_with_jobs(struct shim *shim, unsigned jobs)
         message("start: %s", strerror(ENOMEM));
         exit(EXIT_OURS);
     }
-    become_real(shim, argv);
+    program_become_real(shim->real, argv);
 }
 
 /* --- what there is --- */
@@ -89,20 +82,21 @@ is_samurai(const struct shim *shim, const char *name)
 static void
 find_real(struct shim *shim, const char *name)
 {
-    char *error;
-    int result = program_find_real(name, "NINJA_SHIM_REAL", &shim->real, &error);
-
     /* CMake asks for a ninja-build, which Fedora has, before it asks for a ninja. */
-    if (result == -ENOENT && strcmp(name, "ninja-build") == 0) {
+    if (strcmp(name, "ninja-build") == 0) {
+        char *error;
+        int result = program_find_real(name, REAL_VARIABLE, &shim->real, &error);
+
+        if (result == 0)
+            return;
         free(error);
-        /* Which may be a shim, and goes by this. */
-        shim->argv[0][strlen(shim->argv[0]) - strlen("-build")] = '\0';
-        result = program_find_real("ninja", "NINJA_SHIM_REAL", &shim->real, &error);
+        if (result == -ENOENT) {
+            /* Which may be a shim, and goes by this. */
+            shim->argv[0][strlen(shim->argv[0]) - strlen("-build")] = '\0';
+            name = "ninja";
+        }
     }
-    if (result == 0)
-        return;
-    message("%s", error ? error : strerror(-result));
-    exit(usage_exec_status(result));
+    shim->real = program_need_real(name, REAL_VARIABLE);
 }
 
 static void
@@ -230,7 +224,7 @@ become_gated(struct shim *shim)
         become_real_with_jobs(shim, 1);
     }
     if (options->has_jobs)
-        become_real(shim, shim->argv);
+        program_become_real(shim->real, shim->argv);
     become_real_with_jobs(shim, decide_jobs(shim, &jobs));
 }
 
@@ -245,24 +239,24 @@ main(int argc, char **argv)
     descriptors_guard_standard();
     find_real(&shim, name);
     if (program_shim_hops() > 0 || program_is_asked())
-        become_real(&shim, argv);
+        program_become_real(shim.real, argv);
     ninja_gate_read_environment(&shim.gate, &shim.is_gate_off, &shim.implicit);
     memory_mode_read_environment(&shim.memory);
     read_options(&shim, name);
     if (!shim.options.is_build || shim.is_gate_off)
-        become_real(&shim, argv);
+        program_become_real(shim.real, argv);
     /* A gate around it knows nothing of its jobs. */
     environment_set_class_gate(false);
     open_jobserver(&shim);
     if (!shim.jobserver.client)
-        become_real(&shim, argv);
+        program_become_real(shim.real, argv);
     shim.is_implicit_paid = implicit_is_paid(shim.jobserver.client, shim.implicit, true);
     if (shim.is_implicit_paid && shim.options.has_jobs && shim.options.jobs == 1)
-        become_real(&shim, argv);
+        program_become_real(shim.real, argv);
     shim.class_rules = class_rules_inherit(true);
     if (is_proper_client(&shim) && !has_classes(&shim)) {
         acquire_for_life(&shim);
-        become_real(&shim, argv);
+        program_become_real(shim.real, argv);
     }
     become_gated(&shim);
 }

@@ -5,6 +5,22 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+/* The number that `text` is, or one by chance if it is NULL. */
+static inline uint64_t
+seed_from(const char *text)
+{
+    uint64_t seed = 0;
+
+    if (text)
+        return strtoull(text, NULL, 0);
+    if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
+        perror("getrandom");
+    return seed;
+}
 
 /* splitmix64: small, and the same everywhere. */
 static inline uint64_t

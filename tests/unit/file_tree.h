@@ -9,14 +9,34 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include <cmocka.h>
 
+#include "tests/unit/remove_tree.h"
+
+static char root[] = "/tmp/test_tree.XXXXXX";
+
+static int
+make_root(void **state)
+{
+    (void)state;
+    strcpy(root, "/tmp/test_tree.XXXXXX");
+    return mkdtemp(root) ? 0 : -1;
+}
+
+static int
+remove_root(void **state)
+{
+    (void)state;
+    return remove_tree(root);
+}
+
 /* `name`, which begins with a slash, below `root`, with the directories that it lies in. */
 static void
-write_in_tree(const char *root, const char *name, const char *text)
+write_file(const char *name, const char *text)
 {
     char path[PATH_MAX];
 

@@ -20,33 +20,11 @@
 #include "libjobserver/program/cpus.h"
 #include "libjobserver/program/numbers.h"
 #include "tests/unit/file_tree.h"
-#include "tests/unit/remove_tree.h"
 
 #define MOUNT_1                                                                                    \
     "31 24 0:28 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n"                            \
     "35 24 0:32 / /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct\n"
 #define MOUNT_2 "41 24 0:38 / /sys/fs/cgroup rw,relatime shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
-
-static char root[] = "/tmp/test_cpus.XXXXXX";
-
-static int
-make_root(void **state)
-{
-    strcpy(root, "/tmp/test_cpus.XXXXXX");
-    return mkdtemp(root) ? 0 : -1;
-}
-
-static int
-remove_root(void **state)
-{
-    return remove_tree(root);
-}
-
-static void
-write_file(const char *name, const char *text)
-{
-    write_in_tree(root, name, text);
-}
 
 static void
 write_version_1(const char *group, const char *quota, const char *period)

@@ -24,7 +24,6 @@
 
 #include "libjobserver/program/limits.h"
 #include "tests/unit/file_tree.h"
-#include "tests/unit/remove_tree.h"
 
 #define NOT_ALLOWED 2
 
@@ -32,27 +31,6 @@
     "35 24 0:32 / /sys/fs/cgroup/cpu,pids rw,relatime - cgroup cgroup rw,cpu,pids\n"               \
     "36 24 0:33 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n"
 #define MOUNT_2 "41 24 0:38 / /sys/fs/cgroup rw,relatime - cgroup2 cgroup2 rw\n"
-
-static char root[] = "/tmp/test_limits.XXXXXX";
-
-static int
-make_root(void **state)
-{
-    strcpy(root, "/tmp/test_limits.XXXXXX");
-    return mkdtemp(root) ? 0 : -1;
-}
-
-static int
-remove_root(void **state)
-{
-    return remove_tree(root);
-}
-
-static void
-write_file(const char *name, const char *text)
-{
-    write_in_tree(root, name, text);
-}
 
 static void
 write_group(const char *group, const char *max, const char *current)

@@ -20,7 +20,6 @@
 
 #include "libjobserver/memory/limits.h"
 #include "tests/unit/file_tree.h"
-#include "tests/unit/remove_tree.h"
 
 #define MIB (UINT64_C(1) << 20)
 #define NONE_1 "9223372036854771712\n" /* how version 1 says that there is none */
@@ -31,29 +30,7 @@
     "35 24 0:32 / /sys/fs/cgroup/memory rw,relatime shared:9 master:1 - cgroup cgroup rw,memory\n"
 #define MOUNT_2 "41 24 0:38 / /sys/fs/cgroup rw,relatime shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
 
-static char root[] = "/tmp/test_memory_limits.XXXXXX";
-
-static int
-make_root(void **state)
-{
-    strcpy(root, "/tmp/test_memory_limits.XXXXXX");
-    return mkdtemp(root) ? 0 : -1;
-}
-
-static int
-remove_root(void **state)
-{
-    remove_tree(root);
-    return 0;
-}
-
 /* --- the machine --- */
-
-static void
-write_file(const char *name, const char *text)
-{
-    write_in_tree(root, name, text);
-}
 
 static void
 write_machine(unsigned total_mib, unsigned available_mib, unsigned free_swap_mib)

@@ -26,7 +26,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include <cmocka.h>
 
@@ -1520,17 +1519,6 @@ teardown(void **state)
     t->pool = NULL;
     row_table_clear(&t->rows);
     return 0;
-}
-
-static uint64_t
-seed_from(const char *text)
-{
-    uint64_t seed = 0;
-    if (text)
-        return strtoull(text, NULL, 0);
-    if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
-        perror("test_pool_random: getrandom");
-    return seed;
 }
 
 int

@@ -27,7 +27,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include <cmocka.h>
 
@@ -383,18 +382,6 @@ teardown(void **state)
         pool_destroy(t->pool);
     t->pool = NULL;
     return 0;
-}
-
-static uint64_t
-seed_from(const char *text)
-{
-    uint64_t seed = 0;
-
-    if (text)
-        return strtoull(text, NULL, 0);
-    if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
-        perror("test_pool_turns: getrandom");
-    return seed;
 }
 
 int

@@ -22,6 +22,7 @@
 #include "libjobserver/process.h"
 #include "libjobserver/program/program.h"
 #include "libjobserver/program/usage.h"
+#include "tests/unit/child.h"
 #include "tests/unit/remove_tree.h"
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
@@ -270,16 +271,22 @@ test_only_shims(void **state)
     free(error);
 }
 
-/* Each exec that fails has noted its hop, which costs nobody anything: the process ends. */
-static void
-test_exec(void **state)
+static int
+become(void *path)
 {
     char tool[] = "tool", *argv[] = {tool, NULL};
 
-    assert_int_equal(program_exec_real("z/tool", argv), -ENOENT);
-    assert_int_equal(program_shim_hops(), 1);
-    assert_int_equal(program_exec_real("n/tool", argv), -EACCES);
-    assert_int_equal(program_shim_hops(), 2);
+    program_become_real(path, argv);
+}
+
+static void
+test_become(void **state)
+{
+    char missing[] = "z/tool", barred[] = "n/tool", runs[] = "/bin/true";
+
+    assert_int_equal(run_in_child(become, missing), 127);
+    assert_int_equal(run_in_child(become, barred), 126);
+    assert_int_equal(run_in_child(become, runs), 0);
     assert_int_equal(usage_exec_status(-ENOENT), 127);
     assert_int_equal(usage_exec_status(-EACCES), 126);
     assert_int_equal(usage_exec_status(-ENOEXEC), 126);
@@ -369,7 +376,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_named, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hops, setup, teardown),
         cmocka_unit_test_setup_teardown(test_only_shims, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_exec, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_become, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ask, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ask_closed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_asked, setup, teardown),
