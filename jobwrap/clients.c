@@ -31,7 +31,7 @@ struct client_process {
 };
 
 struct left_job {
-    pid_t pid;
+    pid_t pid, session;
     uint64_t start_ticks;
     pid_t client; /* that has left it; 0: nobody knows whether it is a job */
 };
@@ -201,8 +201,10 @@ add_left(struct clients *clients, const struct process_info *process, pid_t clie
     if (!larger)
         return -ENOMEM;
     clients->left = larger;
-    clients->left[clients->left_count++] = (struct left_job){
-        .pid = process->pid, .start_ticks = process->start_ticks, .client = client};
+    clients->left[clients->left_count++] = (struct left_job){.pid = process->pid,
+                                                             .session = process->session,
+                                                             .start_ticks = process->start_ticks,
+                                                             .client = client};
     return 0;
 }
 
@@ -246,6 +248,15 @@ add_orphans(struct clients *clients, const struct snapshot *now)
     return result;
 }
 
+/* A daemon leaves the session only when its parent has gone. */
+static bool
+is_job_still(const struct left_job *job, const struct snapshot *now)
+{
+    const struct process_info *process = find_living(now, job->pid, job->start_ticks);
+
+    return process && process->session == job->session;
+}
+
 /* Those that have ended go. While nothing is lent, whoever is there has no token: it is no job, or runs in
  * an implicit slot. */
 static void
@@ -255,7 +266,7 @@ prune_left(struct clients *clients, const struct snapshot *now, unsigned lent)
 
     for (size_t i = 0; i < clients->left_count; i++) {
         const struct left_job *job = &clients->left[i];
-        if (find_living(now, job->pid, job->start_ticks) && (job->client || lent > 0))
+        if (is_job_still(job, now) && (job->client || lent > 0))
             clients->left[kept++] = *job;
     }
     clients->left_count = kept;

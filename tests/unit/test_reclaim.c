@@ -22,7 +22,7 @@
 
 /* What processes tell each other. */
 struct pids {
-    pid_t make;
+    pid_t make, daemon;
 };
 
 struct fixture {
@@ -30,7 +30,7 @@ struct fixture {
     struct reclaim reclaim;
     int fifo[2];
     int orders[2], answers[2]; /* to the command, and from everybody */
-    int jobs[2];               /* whose end is closed to let them go on */
+    int jobs[2], daemon[2];    /* whose end is closed to let them go on */
     pid_t command;
     struct pids *pids; /* in memory that all share */
 };
@@ -107,14 +107,40 @@ be_make(const struct fixture *fixture)
         pause();
 }
 
-static void
-obey(const struct fixture *fixture)
+static _Noreturn void
+be_daemon(const struct fixture *fixture)
+{
+    wait_for_end(fixture->daemon[0]);
+    setsid();
+    answer(fixture);
+    for (;;)
+        pause();
+}
+
+static _Noreturn void
+start_daemon(const struct fixture *fixture)
 {
     pid_t pid = fork();
 
     if (pid == 0)
+        be_daemon(fixture);
+    fixture->pids->daemon = pid;
+    _exit(0);
+}
+
+static void
+obey(const struct fixture *fixture, char order)
+{
+    pid_t pid = fork();
+
+    if (pid == 0 && order == 'm')
         be_make(fixture);
-    fixture->pids->make = pid;
+    if (pid == 0)
+        start_daemon(fixture);
+    if (order == 'm')
+        fixture->pids->make = pid;
+    else
+        waitpid(pid, NULL, 0);
 }
 
 static _Noreturn void
@@ -126,8 +152,9 @@ be_command(const struct fixture *fixture)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     close(fixture->orders[1]);
     close(fixture->jobs[1]);
+    close(fixture->daemon[1]);
     while (read(fixture->orders[0], &order, 1) == 1) {
-        obey(fixture);
+        obey(fixture, order);
         answer(fixture);
     }
     _exit(0);
@@ -167,7 +194,8 @@ set_up(void **state)
     fixture->pids = mmap(NULL, sizeof(*fixture->pids), PROT_READ | PROT_WRITE,
                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(fixture->pids, MAP_FAILED);
-    int *pipes[] = {fixture->fifo, fixture->orders, fixture->answers, fixture->jobs};
+    int *pipes[] = {fixture->fifo, fixture->orders, fixture->answers, fixture->jobs,
+                    fixture->daemon};
     for (size_t i = 0; i < sizeof(pipes) / sizeof(pipes[0]); i++)
         assert_int_equal(pipe(pipes[i]), 0);
     fixture->command = fork();
@@ -191,13 +219,16 @@ static int
 tear_down(void **state)
 {
     struct fixture *fixture = *state;
-    int *pipes[] = {fixture->fifo, fixture->orders, fixture->answers, fixture->jobs};
+    int *pipes[] = {fixture->fifo, fixture->orders, fixture->answers, fixture->jobs,
+                    fixture->daemon};
 
     for (size_t i = 0; i < sizeof(pipes) / sizeof(pipes[0]); i++) {
         close_end(&pipes[i][0]);
         close_end(&pipes[i][1]);
     }
     kill(fixture->command, SIGKILL);
+    if (fixture->pids->daemon)
+        kill(fixture->pids->daemon, SIGKILL);
     while (wait(NULL) > 0)
         continue;
     reclaim_close(&fixture->reclaim);
@@ -286,6 +317,22 @@ test_a_make_that_ends_between_two_looks(void **state)
     all_is_found(fixture);
 }
 
+static void
+test_who_becomes_a_daemon_is_no_job_that_was_left(void **state)
+{
+    struct fixture *fixture = *state;
+
+    look(fixture, LENT);
+    order(fixture, 'd');
+    await_answers(fixture, 1);
+    look(fixture, LENT);
+    assert_int_equal(fixture->reclaim.view.left_jobs, 1);
+    close_end(&fixture->daemon[1]);
+    await_answers(fixture, 1);
+    look(fixture, LENT);
+    assert_int_equal(fixture->reclaim.view.left_jobs, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int
@@ -295,6 +342,7 @@ main(void)
         TEST(test_a_make_that_ends_while_it_is_looked_at_for_the_first_time),
         TEST(test_a_make_that_is_known_ends_while_it_is_looked_at),
         TEST(test_a_make_that_ends_between_two_looks),
+        TEST(test_who_becomes_a_daemon_is_no_job_that_was_left),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
