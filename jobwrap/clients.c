@@ -31,7 +31,7 @@ struct client_process {
 };
 
 struct left_job {
-    pid_t pid;
+    pid_t pid, session;
     uint64_t start_ticks;
     pid_t client; /* that has left it; 0: nobody knows whether it is a job */
 };
@@ -121,6 +121,15 @@ static const char *const makes[] = {"make", "gmake", "remake", "ninja", "samu", 
 static const char *const readers[] = {"cargo", "rustc", "lto1",  "ld.lld",
                                       "lld",   "clang", "ctest", NULL};
 
+/* By its name alone, which is all that is left of a process that ends. */
+static enum holder
+holder_of_name(const char *name)
+{
+    if (process_name_is_one_of(name, makes))
+        return HOLDER_MAKE;
+    return process_name_is_one_of(name, readers) ? HOLDER_ANY : HOLDER_NONE;
+}
+
 static enum holder
 holder_by_name(pid_t pid, bool inherited)
 {
@@ -192,8 +201,10 @@ add_left(struct clients *clients, const struct process_info *process, pid_t clie
     if (!larger)
         return -ENOMEM;
     clients->left = larger;
-    clients->left[clients->left_count++] = (struct left_job){
-        .pid = process->pid, .start_ticks = process->start_ticks, .client = client};
+    clients->left[clients->left_count++] = (struct left_job){.pid = process->pid,
+                                                             .session = process->session,
+                                                             .start_ticks = process->start_ticks,
+                                                             .client = client};
     return 0;
 }
 
@@ -237,6 +248,15 @@ add_orphans(struct clients *clients, const struct snapshot *now)
     return result;
 }
 
+/* A daemon leaves the session only when its parent has gone. */
+static bool
+is_job_still(const struct left_job *job, const struct snapshot *now)
+{
+    const struct process_info *process = find_living(now, job->pid, job->start_ticks);
+
+    return process && process->session == job->session;
+}
+
 /* Those that have ended go. While nothing is lent, whoever is there has no token: it is no job, or runs in
  * an implicit slot. */
 static void
@@ -246,7 +266,7 @@ prune_left(struct clients *clients, const struct snapshot *now, unsigned lent)
 
     for (size_t i = 0; i < clients->left_count; i++) {
         const struct left_job *job = &clients->left[i];
-        if (find_living(now, job->pid, job->start_ticks) && (job->client || lent > 0))
+        if (is_job_still(job, now) && (job->client || lent > 0))
             clients->left[kept++] = *job;
     }
     clients->left_count = kept;
@@ -330,22 +350,78 @@ add_client(struct clients *clients, const struct process_info *process, enum hol
     return 0;
 }
 
+/* Its descriptors go first, and then its children. */
+static bool
+is_ending(const struct process_info *process)
+{
+    struct process_info now;
+
+    return process->is_exiting || process_info(process->pid, &now) < 0 || now.is_exiting ||
+           now.start_ticks != process->start_ticks || !process_info_is_alive(&now);
+}
+
+/* Whoever inherits a descriptor is. */
+static bool
+is_below_us(const struct clients *clients, const struct snapshot *now,
+            const struct process_info *process)
+{
+    /* Parents that died while all were listed could lead in a circle. */
+    for (size_t steps = 0; process && steps < now->count; steps++) {
+        if (process->parent == clients->keeper || process->parent == clients->self.pid)
+            return true;
+        process = find(now, process->parent);
+    }
+    return false;
+}
+
+/* What a process that ends may have had when it could still be looked at. Who had this name the last time was looked at
+ * then. */
+static enum holder
+former_holder(const struct clients *clients, const struct snapshot *now,
+              const struct process_info *process, const struct client_process *known)
+{
+    struct snapshot before = {clients->before, clients->before_count};
+    const struct process_info *former = find_living(&before, process->pid, process->start_ticks);
+
+    if (known)
+        return known->holder;
+    if (former && strcmp(former->name, process->name) == 0)
+        return HOLDER_NONE;
+    enum holder holder = holder_of_name(process->name);
+    return holder != HOLDER_NONE && is_below_us(clients, now, process) ? holder : HOLDER_NONE;
+}
+
+/* 1: it is a client, perhaps, that ends while it is looked at. It stays one until the next look, which sees its end, and
+ * whom it has left: what it has had is no riddle. */
+static int
+find_client_in(struct clients *clients, const struct snapshot *now,
+               const struct process_info *process)
+{
+    struct client_process *known = find_client(clients, process);
+    enum holder holder = identify(clients, process->pid),
+                former = former_holder(clients, now, process, known);
+    bool ends = (holder != HOLDER_NONE || former != HOLDER_NONE) && is_ending(process);
+
+    if (ends && former != HOLDER_NONE)
+        holder = former;
+    if (known)
+        known->holder = holder;
+    else if (holder != HOLDER_NONE && add_client(clients, process, holder) < 0)
+        return -ENOMEM;
+    return ends ? 1 : 0;
+}
+
+/* 1: a client ends. */
 static int
 find_clients(struct clients *clients, const struct snapshot *now)
 {
     int result = 0;
 
-    for (size_t i = 0; i < now->count && result == 0; i++) {
-        const struct process_info *process = &now->all[i];
-        if (!may_be_client(clients, process))
-            continue;
-        struct client_process *known = find_client(clients, process);
-        enum holder holder = identify(clients, process->pid);
-        /* Its descriptors go first, and then its children. */
-        if (known && !process->is_exiting)
-            known->holder = holder;
-        else if (!known && holder != HOLDER_NONE)
-            result = add_client(clients, process, holder);
+    for (size_t i = 0; i < now->count && result >= 0; i++) {
+        int found =
+            may_be_client(clients, &now->all[i]) ? find_client_in(clients, now, &now->all[i]) : 0;
+        if (found != 0)
+            result = found;
     }
     return result;
 }
@@ -454,10 +530,12 @@ look_at(struct clients *clients, const struct snapshot *now, unsigned lent, bool
     int orphans = add_orphans(clients, now);
 
     prune_left(clients, now, lent);
-    *has_died = dropped > 0 || orphans > 0;
-    if (result == 0 && dropped < 0)
+    *has_died = result > 0 || dropped > 0 || orphans > 0;
+    if (result >= 0 && dropped < 0)
         result = dropped;
-    return result == 0 && orphans < 0 ? orphans : result;
+    if (result >= 0 && orphans < 0)
+        result = orphans;
+    return result < 0 ? result : 0;
 }
 
 int

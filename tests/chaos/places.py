@@ -128,9 +128,6 @@ class Steved:
         own.update((self.name, p.pid) for p in processes.values() if p.name == self.name)
         return own
 
-    def server_pid(self) -> int:
-        return status(self.fd)["pid"]
-
     def held(self) -> Held | None:
         return Held(held_at(self.fd), 0 if self.remote_fd < 0 else held_at(self.remote_fd))
 
