@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libjobserver/program/printable.h"
+
 #define SLOTS_FIRST 8u
 #define NOBODY_KNOWS (-1)
 /* A span that ends when it begins never ends for Perfetto, which sorts ends before beginnings; and after months of
@@ -126,9 +128,7 @@ take_name(struct timeline_job *job, const struct steved_event *event)
         return;
     memcpy(job->name, event->name, sizeof(job->name));
     job->name[sizeof(job->name) - 1] = '\0';
-    for (char *c = job->name; *c; c++)
-        if (*c < ' ' || *c > '~')
-            *c = '?';
+    make_printable(job->name, strlen(job->name));
 }
 
 static void

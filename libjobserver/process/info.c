@@ -13,6 +13,7 @@
 
 #include "libjobserver/process.h"
 #include "libjobserver/process/private.h"
+#include "libjobserver/program/printable.h"
 
 /* The list of groups, of which there may be many, comes before the signals. */
 #define STATUS_SIZE 4096
@@ -64,17 +65,6 @@ process_check_proc(void)
 
 /* --- its place --- */
 
-void
-process_make_printable(char *text, size_t length)
-{
-    for (size_t i = 0; i < length; i++) {
-        if (text[i] == '\0')
-            text[i] = ' ';
-        else if (text[i] < ' ' || text[i] > '~')
-            text[i] = '?';
-    }
-}
-
 /* The name may hold blanks and parentheses of its own, what follows it cannot. */
 static int
 parse_stat(const char *text, struct process_info *info)
@@ -86,7 +76,7 @@ parse_stat(const char *text, struct process_info *info)
     if (!name || !name_end || name_end < name || sscanf(text, "%d", &parsed.pid) != 1)
         return -EIO;
     snprintf(parsed.name, sizeof(parsed.name), "%.*s", (int)(name_end - name - 1), name + 1);
-    process_make_printable(parsed.name, strlen(parsed.name));
+    make_printable(parsed.name, strlen(parsed.name));
     int found = sscanf(name_end + 1,
                        " %c %d %d %d %*d %*d %u %*u %*u %*u %*u %*u %*u"
                        " %*d %*d %*d %*d %u %*d %" SCNu64,
@@ -176,7 +166,7 @@ process_command(pid_t pid, char *command, size_t size)
     while (length > 0 && text[length - 1] == '\0')
         length--;
     if (length > 0) {
-        process_make_printable(text, (size_t)length);
+        make_printable(text, (size_t)length);
         text[length] = '\0';
         memcpy(command, text, (size_t)length + 1);
     }
