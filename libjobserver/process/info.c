@@ -214,20 +214,6 @@ process_directory(pid_t pid, char *path, size_t size)
 
 /* --- what it was given, and what it does --- */
 
-/* `end` is where its NUL is, or behind it. The text is cut into words. */
-static bool
-has_word(char *text, const char *end, bool (*is_word)(const char *word))
-{
-    while (text < end) {
-        size_t length = strcspn(text, " \t");
-        text[length] = '\0';
-        if (length > 0 && is_word(text))
-            return true;
-        text += length + 1;
-    }
-    return false;
-}
-
 /* NULL: it cannot be looked at. */
 static FILE *
 open_lines(pid_t pid, const char *name)
@@ -240,9 +226,38 @@ open_lines(pid_t pid, const char *name)
     return file;
 }
 
-/* Files of NUL-ended lines, of which those that begin with `prefix` count, without it. */
+/* What is looked for in lines. */
+struct search {
+    bool (*is_word)(const char *word);
+    char *value; /* what was found; owned */
+};
+
+/* The rest of a line, which may be changed. `end` is where its NUL is, or behind it. */
+typedef bool is_found(struct search *search, char *text, const char *end);
+
 static bool
-has_word_in(pid_t pid, const char *name, const char *prefix, bool (*is_word)(const char *word))
+has_word(struct search *search, char *text, const char *end)
+{
+    while (text < end) {
+        size_t length = strcspn(text, " \t");
+        text[length] = '\0';
+        if (length > 0 && search->is_word(text))
+            return true;
+        text += length + 1;
+    }
+    return false;
+}
+
+static bool
+is_value(struct search *search, char *text, const char *end)
+{
+    search->value = strdup(text);
+    return true;
+}
+
+/* In a file of NUL-ended lines, of which those that begin with `prefix` count, without it. */
+static bool
+find_in(pid_t pid, const char *name, const char *prefix, is_found *is_it, struct search *search)
 {
     FILE *file = open_lines(pid, name);
     size_t length = strlen(prefix), size = 0;
@@ -252,36 +267,38 @@ has_word_in(pid_t pid, const char *name, const char *prefix, bool (*is_word)(con
 
     while (file && !found && (got = getdelim(&line, &size, '\0', file)) > 0)
         if (strncmp(line, prefix, length) == 0)
-            found = has_word(line + length, line + got, is_word);
+            found = is_it(search, line + length, line + got);
     if (file)
         fclose(file);
     free(line);
     return found;
 }
 
+static bool
+find_in_variable(pid_t pid, const char *variable, is_found *is_it, struct search *search)
+{
+    char prefix[64];
+
+    snprintf(prefix, sizeof(prefix), "%s=", variable);
+    return find_in(pid, "environ", prefix, is_it, search);
+}
+
 char *
 process_variable(pid_t pid, const char *variable)
 {
-    FILE *file = open_lines(pid, "environ");
-    size_t length = strlen(variable), size = 0;
-    char *line = NULL, *value = NULL;
+    struct search search = {0};
 
-    while (file && !value && getdelim(&line, &size, '\0', file) > 0)
-        if (strncmp(line, variable, length) == 0 && line[length] == '=')
-            value = strdup(line + length + 1);
-    if (file)
-        fclose(file);
-    free(line);
-    return value;
+    find_in_variable(pid, variable, is_value, &search);
+    return search.value;
 }
 
 bool
 process_was_given(pid_t pid, const char *variable, bool (*is_word)(const char *word))
 {
-    char prefix[64];
+    struct search search = {.is_word = is_word};
 
-    snprintf(prefix, sizeof(prefix), "%s=", variable);
-    return has_word_in(pid, "cmdline", "", is_word) || has_word_in(pid, "environ", prefix, is_word);
+    return find_in(pid, "cmdline", "", has_word, &search) ||
+           find_in_variable(pid, variable, has_word, &search);
 }
 
 bool
