@@ -331,7 +331,7 @@ client_open_class(const char *prefix, const char *name, struct client **client, 
 
     *error = NULL;
     if (!class_name_is_valid(name))
-        return refuse(-EINVAL, error, name, "that is no name of a class");
+        return refuse(-EINVAL, error, name, "that is not a class name");
     if (asprintf(&path, "%s%s", prefix, name) < 0)
         return -ENOMEM;
     int result = client_open_path(path, client, error);
