@@ -347,6 +347,21 @@ ends_well() {
         at_first=$(open_in_server)
         for i in 1 2 3 4; do icecc gcc -c a.c || exit; done
         until [ "$(open_in_server)" -le $((at_first + 1)) ]; do sleep 0.01; done'
+# What its jobs had lent to others of them is more than there ever was.
+@test 'a make is killed with all its jobs: no more tokens are lost than there were' {
+    makefile r{1..12}
+    mkfifo go
+    spawn_build -j2 --class remote=12 --report=report -- \
+        sh -c 'setsid make & echo $! >pid; wait; read -r _ <>go' 2>said
+    wait_for 60 runs icecc 12
+    kill -s KILL -- "-$(<pid)"
+    wait_for 60 grep -q 'lost in the build' said
+    echo 1<>go
+    status_of "$spawned" 120
+    [ "$status" = 0 ]
+    grep -q '"lost":[12]$' report
+}
+
     [ "$(grep -c 'start the relay' <<<"$stderr")" = 1 ]
     grep -q '"dropped":0,' report
 }
