@@ -85,6 +85,7 @@ ends_well() {
     runs icecc 1
     let_end 10
     ends_well
+    tr -d ' \n' <report | grep -q '"classes":{"remote":{"mean_jobs":[0-9.]*,"highest_jobs":8}}'
     "$LIB/concurrency" --expect-exactly 1 --expect-jobs 8 icecc.log
     "$LIB/concurrency" --expect-exactly 2 --expect-jobs 2 tool.log
 }
