@@ -421,3 +421,5 @@ trace_moment(struct trace *trace, const char *name, unsigned count, int64_t time
     put_time(out, "ts", time_ns);
     fprintf(out, ",\"s\":\"p\",\"args\":{\"count\":%u}}", count);
 }
+    if (!trace->out)
+        return;
