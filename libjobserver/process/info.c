@@ -214,7 +214,21 @@ process_directory(pid_t pid, char *path, size_t size)
 
 /* --- what it was given, and what it does --- */
 
-/* NULL: it cannot be looked at. */
+/* `end` is where its NUL is, or behind it. The text is cut into words. */
+static bool
+has_word(char *text, const char *end, bool (*is_word)(const char *word))
+{
+    while (text < end) {
+        size_t length = strcspn(text, " \t");
+        text[length] = '\0';
+        if (length > 0 && is_word(text))
+            return true;
+        text += length + 1;
+    }
+    return false;
+}
+
+/* NUL-ended ones. NULL: it cannot be looked at. */
 static FILE *
 open_lines(pid_t pid, const char *name)
 {
@@ -226,79 +240,48 @@ open_lines(pid_t pid, const char *name)
     return file;
 }
 
-/* What is looked for in lines. */
-struct search {
-    bool (*is_word)(const char *word);
-    char *value; /* what was found; owned */
-};
-
-/* The rest of a line, which may be changed. `end` is where its NUL is, or behind it. */
-typedef bool is_found(struct search *search, char *text, const char *end);
-
 static bool
-has_word(struct search *search, char *text, const char *end)
+has_argument(pid_t pid, bool (*is_word)(const char *word))
 {
-    while (text < end) {
-        size_t length = strcspn(text, " \t");
-        text[length] = '\0';
-        if (length > 0 && search->is_word(text))
-            return true;
-        text += length + 1;
-    }
-    return false;
-}
-
-static bool
-is_value(struct search *search, char *text, const char *end)
-{
-    search->value = strdup(text);
-    return true;
-}
-
-/* In a file of NUL-ended lines, of which those that begin with `prefix` count, without it. */
-static bool
-find_in(pid_t pid, const char *name, const char *prefix, is_found *is_it, struct search *search)
-{
-    FILE *file = open_lines(pid, name);
-    size_t length = strlen(prefix), size = 0;
+    FILE *file = open_lines(pid, "cmdline");
     char *line = NULL;
+    size_t size = 0;
     bool found = false;
     ssize_t got;
 
     while (file && !found && (got = getdelim(&line, &size, '\0', file)) > 0)
-        if (strncmp(line, prefix, length) == 0)
-            found = is_it(search, line + length, line + got);
+        found = has_word(line, line + got, is_word);
     if (file)
         fclose(file);
     free(line);
     return found;
 }
 
-static bool
-find_in_variable(pid_t pid, const char *variable, is_found *is_it, struct search *search)
-{
-    char prefix[64];
-
-    snprintf(prefix, sizeof(prefix), "%s=", variable);
-    return find_in(pid, "environ", prefix, is_it, search);
-}
-
 char *
 process_variable(pid_t pid, const char *variable)
 {
-    struct search search = {0};
+    FILE *file = open_lines(pid, "environ");
+    size_t length = strlen(variable), size = 0;
+    char *line = NULL, *value = NULL;
 
-    find_in_variable(pid, variable, is_value, &search);
-    return search.value;
+    while (file && !value && getdelim(&line, &size, '\0', file) > 0)
+        if (strncmp(line, variable, length) == 0 && line[length] == '=')
+            value = strdup(line + length + 1);
+    if (file)
+        fclose(file);
+    free(line);
+    return value;
 }
 
 bool
 process_was_given(pid_t pid, const char *variable, bool (*is_word)(const char *word))
 {
-    struct search search = {.is_word = is_word};
+    char *value = process_variable(pid, variable);
+    bool found =
+        has_argument(pid, is_word) || (value && has_word(value, value + strlen(value), is_word));
 
-    return find_in(pid, "cmdline", "", has_word, &search) ||
-           find_in_variable(pid, variable, has_word, &search);
+    free(value);
+    return found;
 }
 
 bool
