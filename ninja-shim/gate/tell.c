@@ -143,8 +143,12 @@ gate_tell_started(struct gate *gate, struct gate_job *job)
         return;
     event->duration_ns = (uint64_t)(job->began_ns - job->came_ns);
     event->expected_bytes = job->memory.job.expected_bytes;
+    event->process = TAILQ_FIRST(&job->processes)->pid;
     tell_what_it_runs_on(gate, &job->job, event);
     name_job(job, event->name);
+    /* Else what such a job tells itself (STEVED_EVENT_JOB_MOVED) could come before this. */
+    if (gate->plan->rules.needs_no_tokens)
+        gate_tell_now(gate);
 }
 
 void
