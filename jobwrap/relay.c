@@ -237,8 +237,7 @@ static void
 write_off(struct relay *relay, const struct losses_decision *decision)
 {
     /* Of jobs that lent their tokens it may not be known yet that they have ended. */
-    const unsigned most =
-        source_held_in_all(relay->source) + source_held_by_others(relay->source);
+    const unsigned most = source_held_in_all(relay->source) + source_held_by_others(relay->source);
     const unsigned lost = lesser(give_up(relay, decision->lost), most);
 
     give_up(relay, decision->back);

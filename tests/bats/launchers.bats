@@ -138,6 +138,22 @@ shows_the_farm() {
     "$LIB/concurrency" --expect-exactly 2 --expect-jobs 6 icecc.log
 }
 
+@test 'the farm is away for a moment: jobs that have not begun here by then go there' {
+    makefile r{1..6}
+    mkfifo go
+    exec {go}<>go
+    spawn_build -j2 --class remote=1 -- sh -c 'make & read -r _ <go; "$STEVECTL" set remote.jobs=0
+        read -r _ <go; "$STEVECTL" set remote.jobs=4; wait $!'
+    wait_for 60 runs icecc 1
+    echo >&"$go"
+    wait_for 60 runs icecc 3
+    echo >&"$go"
+    wait_for 60 runs icecc 6
+    let_end 6
+    status_of "$spawned" 120
+    [ "$status" = 0 ]
+}
+
 @test 'what the real program reads, says, and exits with is as without us' {
     farm_says 'cat; echo "$*" >&2; exit "${CODE-0}"'
     below --class remote=1 -- sh -c 'echo in | CODE=7 icecc gcc -c "a b.c"; echo $?'
