@@ -14,6 +14,7 @@
 #include "jobwrap/waiting.h"
 #include "libjobserver/environment.h"
 #include "libjobserver/memory/mode.h"
+#include "libjobserver/program/clock.h"
 #include "libjobserver/program/ending.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/numbers.h"
@@ -145,7 +146,12 @@ open_source(struct jobwrap *jobwrap)
 static void
 on_settled(void *argument)
 {
-    relay_note(&((struct jobwrap *)argument)->relay);
+    struct jobwrap *jobwrap = argument;
+
+    relay_note(&jobwrap->relay);
+    for (unsigned i = 0; jobwrap->relay.has_report && i < jobwrap->classes.count; i++)
+        report_note_class(&jobwrap->report, i, pool_used(jobwrap->classes.classes[i].pool),
+                          clock_now_ns());
 }
 
 static unsigned
@@ -168,6 +174,8 @@ open_classes(struct jobwrap *jobwrap)
 
     jobwrap->classes = (struct classes){.source = &jobwrap->source, .tell = control_tell};
     int result = classes_open(&jobwrap->classes, specs, &jobwrap->fifo, jobwrap->base);
+    for (unsigned i = 0; result == 0 && i < specs->count; i++)
+        report_add_class(&jobwrap->report, specs->specs[i].name);
     if (result == 0)
         return;
     message("--class '%s=%u': %s", specs->specs[jobwrap->classes.count].name,
@@ -491,10 +499,24 @@ write_page(struct jobwrap *jobwrap, const char *parent, const struct memory_tota
     free(page);
 }
 
+/* Those of another server, whose tokens have not passed through our hands. */
+static void
+report_other_classes(struct jobwrap *jobwrap)
+{
+    const struct recorder *recorder = jobwrap->recorder;
+
+    if (!recorder || !other_classes(jobwrap))
+        return;
+    for (unsigned i = 0; i < recorder->classes.count; i++)
+        report_add_recorded_class(&jobwrap->report, recorder->classes.classes[i].name,
+                                  &recorder->of_class[i].series[RECORDED_CLASS_HELD]);
+}
+
 static void
 write_report(struct jobwrap *jobwrap)
 {
     signal(SIGXFSZ, SIG_IGN); /* it is said what could not be written */
+    report_other_classes(jobwrap);
     const struct client *client = jobwrap->parent.jobserver.client;
     const struct memory_arbiter *arbiter = &jobwrap->control.arbiter;
     const struct memory_totals totals = memory_arbiter_totals(arbiter),

@@ -210,31 +210,41 @@ hold_back(struct relay *relay)
         reclaim_held_back(&relay->reclaim);
 }
 
-/* Tokens that the build's clients do not have any more, whatever the source believes. */
-static void
+/* Bytes that the build's clients do not have any more, whatever the source believes. How many of them were more than what
+ * jobs had lent that have ended as well? */
+static unsigned
 give_up(struct relay *relay, unsigned count)
 {
-    while (count-- > 0)
-        if (loans_missing(&relay->loans) > 0)
+    unsigned tokens = 0;
+
+    for (; count > 0; count--) {
+        if (loans_missing(&relay->loans) > 0) {
             pay(relay);
-        else if (!relay->is_relaying)
+            continue;
+        }
+        tokens++;
+        if (!relay->is_relaying)
             private_fifo_put(relay->fifo);
         else if (source_held_in_all(relay->source) > 0)
             source_give(relay->source);
         else
             loans_void(&relay->loans, 1);
+    }
+    return tokens;
 }
 
 static void
 write_off(struct relay *relay, const struct losses_decision *decision)
 {
-    unsigned lost = decision->lost;
+    /* Of jobs that lent their tokens it may not be known yet that they have ended. */
+    const unsigned most = source_held_in_all(relay->source) + source_held_by_others(relay->source);
+    const unsigned lost = lesser(give_up(relay, decision->lost), most);
 
+    give_up(relay, decision->back);
     if (lost > 0)
         message("%u %s lost in the build: the process that had %s has died", lost,
                 lost == 1 ? "token was" : "tokens were", lost == 1 ? "it" : "them");
     relay->report->lost += lost;
-    give_up(relay, lost + decision->back);
 }
 
 /* true: a client has read or written since we last looked. */

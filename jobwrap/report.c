@@ -6,6 +6,7 @@
 #include "jobwrap/recorder.h"
 #include "jobwrap/report.h"
 #include "jobwrap/result_file.h"
+#include "jobwrap/series.h"
 #include "libjobserver/program/clock.h"
 #include "libjobserver/program/message.h"
 
@@ -24,28 +25,62 @@ report_borrowed(struct report *report, unsigned borrowed)
         report->most_borrowed = borrowed;
 }
 
+/* Before the first time there are none. */
+static void
+note_usage(struct report_usage *usage, unsigned jobs, int64_t now_ns)
+{
+    usage->job_ns += (double)usage->jobs * (double)(now_ns - usage->since_ns);
+    usage->since_ns = now_ns;
+    usage->jobs = jobs;
+    if (jobs > usage->highest)
+        usage->highest = jobs;
+}
+
 void
 report_note(struct report *report, unsigned lent, bool starved, int64_t now_ns)
 {
     int64_t passed_ns = now_ns - report->since_ns;
 
-    report->job_ns += (double)report->jobs * (double)passed_ns;
     if (report->is_starved)
         report->starved_ns += passed_ns;
     report->since_ns = now_ns;
-    report->jobs = lent + 1;
     report->is_starved = starved;
-    if (report->jobs > report->highest)
-        report->highest = report->jobs;
+    note_usage(&report->usage, lent + 1, now_ns);
     if (report->recorder)
-        recorder_note_held(report->recorder, report->jobs, now_ns);
+        recorder_note_held(report->recorder, report->usage.jobs, now_ns);
+}
+
+void
+report_note_class(struct report *report, unsigned i, unsigned held, int64_t now_ns)
+{
+    note_usage(&report->classes[i].usage, held, now_ns);
+}
+
+void
+report_add_class(struct report *report, const char *name)
+{
+    struct report_class *added = &report->classes[report->class_count++];
+
+    snprintf(added->name, sizeof(added->name), "%s", name);
+}
+
+void
+report_add_recorded_class(struct report *report, const char *name, const struct series *held)
+{
+    report_add_class(report, name);
+    report->classes[report->class_count - 1].usage = (struct report_usage){
+        .highest = (unsigned)series_highest(held), .job_ns = series_integral(held)};
 }
 
 void
 report_end(struct report *report)
 {
-    report_note(report, report->jobs > 0 ? report->jobs - 1 : 0, report->is_starved,
-                clock_now_ns());
+    const int64_t now_ns = clock_now_ns();
+    const unsigned jobs = report->usage.jobs;
+
+    report_note(report, jobs > 0 ? jobs - 1 : 0, report->is_starved, now_ns);
+    for (unsigned i = 0; i < report->class_count; i++)
+        report_note_class(report, i, report->classes[i].usage.jobs, now_ns);
 }
 
 static double
@@ -55,11 +90,11 @@ seconds(int64_t ns)
 }
 
 double
-report_mean_jobs(const struct report *report)
+report_mean_jobs(const struct report *report, const struct report_usage *usage)
 {
     int64_t wall_ns = report->since_ns - report->start_ns;
 
-    return wall_ns > 0 ? report->job_ns / (double)wall_ns : 1;
+    return wall_ns > 0 ? usage->job_ns / (double)wall_ns : usage->jobs;
 }
 
 static uint64_t
@@ -87,7 +122,12 @@ print(const struct report *report, unsigned jobs, const char *parent)
 {
     message("%.2f s with at most %u jobs from %s", seconds(report->since_ns - report->start_ns),
             jobs, parent ? parent : "its own pool");
-    message("jobs at once: %.2f on average, %u at most", report_mean_jobs(report), report->highest);
+    message("jobs at once: %.2f on average, %u at most", report_mean_jobs(report, &report->usage),
+            report->usage.highest);
+    for (unsigned i = 0; i < report->class_count; i++)
+        message("jobs at once of class %s: %.2f on average, %u at most", report->classes[i].name,
+                report_mean_jobs(report, &report->classes[i].usage),
+                report->classes[i].usage.highest);
     if (parent)
         message("tokens borrowed: %" PRIu64 " times, at most %u at once", report->borrowings,
                 report->most_borrowed);
@@ -101,6 +141,26 @@ static void
 add(struct json_object *object, const char *name, struct json_object *value)
 {
     json_object_object_add(object, name, value);
+}
+
+static void
+add_usage(struct json_object *object, const struct report *report, const struct report_usage *usage)
+{
+    add(object, "mean_jobs", json_object_new_double(report_mean_jobs(report, usage)));
+    add(object, "highest_jobs", json_object_new_int64(usage->highest));
+}
+
+static struct json_object *
+classes_to_json(const struct report *report)
+{
+    struct json_object *classes = json_object_new_object();
+
+    for (unsigned i = 0; i < report->class_count; i++) {
+        struct json_object *object = json_object_new_object();
+        add_usage(object, report, &report->classes[i].usage);
+        add(classes, report->classes[i].name, object);
+    }
+    return classes;
 }
 
 static struct json_object *
@@ -124,8 +184,9 @@ to_json(const struct report *report, unsigned jobs, const char *parent)
     add(object, "parent", parent ? json_object_new_string(parent) : NULL);
     add(object, "jobs", json_object_new_int64(jobs));
     add(object, "wall_s", json_object_new_double(seconds(report->since_ns - report->start_ns)));
-    add(object, "mean_jobs", json_object_new_double(report_mean_jobs(report)));
-    add(object, "highest_jobs", json_object_new_int64(report->highest));
+    add_usage(object, report, &report->usage);
+    if (report->class_count > 0)
+        add(object, "classes", classes_to_json(report));
     add(object, "borrowed", json_object_new_uint64(report->borrowings));
     add(object, "borrowed_at_once", json_object_new_int64(report->most_borrowed));
     add(object, "starved_s", json_object_new_double(seconds(report->starved_ns)));

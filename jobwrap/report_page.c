@@ -112,6 +112,14 @@ put_time_figure(FILE *out, const char *name, int64_t time_ns)
 }
 
 static void
+put_usage_figure(FILE *out, const char *name, const struct report *report,
+                 const struct report_usage *usage)
+{
+    put_figure(out, name, "%.2f on average, %u at most", report_mean_jobs(report, usage),
+               usage->highest);
+}
+
+static void
 put_memory_figures(FILE *out, const struct memory_totals *memory)
 {
     char text[BYTES_SIZE];
@@ -128,8 +136,12 @@ put_figures(FILE *out, const struct recorder *recorder, const struct report *rep
     const struct timeline_counts *counts = &recorder->timeline.counts;
 
     put_time_figure(out, "Time", report->since_ns - report->start_ns);
-    put_figure(out, "Jobs at once", "%.2f on average, %u at most", report_mean_jobs(report),
-               report->highest);
+    put_usage_figure(out, "Jobs at once", report, &report->usage);
+    for (unsigned i = 0; i < report->class_count; i++) {
+        char name[STEVED_CLASS_NAME_SIZE + 40];
+        snprintf(name, sizeof(name), "Jobs at once of class %s", report->classes[i].name);
+        put_usage_figure(out, name, report, &report->classes[i].usage);
+    }
     put_figure(out, "Jobs seen at gates", "%" PRIu64 ", of which %" PRIu64 " failed", counts->jobs,
                counts->failed);
     put_time_figure(out, "No token left for more jobs", report->starved_ns);
@@ -172,7 +184,7 @@ write_tokens(FILE *out, const struct recorder *recorder, const struct report *re
     char description[80];
 
     snprintf(description, sizeof(description), "%.2f tokens on average, %u at most.",
-             report_mean_jobs(report), report->highest);
+             report_mean_jobs(report, &report->usage), report->usage.highest);
     const struct chart chart = {.id = "tokens",
                                 .title = "Tokens over time",
                                 .description = description,
@@ -202,7 +214,8 @@ write_class(FILE *out, const struct recorder *recorder, const struct report *rep
     snprintf(id, sizeof(id), "class-%s", name);
     snprintf(heading, sizeof(heading), "Tokens of class %s", name);
     snprintf(title, sizeof(title), "%s over time", heading);
-    snprintf(description, sizeof(description), "%.0f tokens at most.", series_highest(held));
+    snprintf(description, sizeof(description), "%.2f tokens on average, %.0f at most.",
+             series_integral(held) / (double)length_of(recorder, report), series_highest(held));
     const struct chart chart = {.id = id,
                                 .title = title,
                                 .description = description,

@@ -101,6 +101,16 @@ series_mean(const struct series_step *step)
 }
 
 double
+series_integral(const struct series *series)
+{
+    double integral = 0;
+
+    for (size_t i = 0; i < SERIES_STEPS; i++)
+        integral += series->steps[i].integral;
+    return integral;
+}
+
+double
 series_highest(const struct series *series)
 {
     double highest = 0;

@@ -34,5 +34,7 @@ void series_end(struct series *series, int64_t now_ns);
 size_t series_count(const struct series *series);
 /* Of a step of which something is known. */
 double series_mean(const struct series_step *step);
+/* Of the value over all the time (in nanoseconds) for which it is known. */
+double series_integral(const struct series *series);
 /* The highest of all; 0 if nothing is known. */
 double series_highest(const struct series *series);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libjobserver/program/printable.h"
+
 #define SLOTS_FIRST 8u
 #define NOBODY_KNOWS (-1)
 /* A span that ends when it begins never ends for Perfetto, which sorts ends before beginnings; and after months of
@@ -126,9 +128,7 @@ take_name(struct timeline_job *job, const struct steved_event *event)
         return;
     memcpy(job->name, event->name, sizeof(job->name));
     job->name[sizeof(job->name) - 1] = '\0';
-    for (char *c = job->name; *c; c++)
-        if (*c < ' ' || *c > '~')
-            *c = '?';
+    make_printable(job->name, strlen(job->name));
 }
 
 static void
@@ -211,6 +211,32 @@ end_stop(struct timeline *timeline, struct timeline_job *job, int64_t time_ns)
 }
 
 static void
+find_node(const struct timeline *timeline, struct timeline_job *job, int64_t since_ns,
+          int64_t time_ns)
+{
+    places_find(&timeline->places, job->name, job->job_class, since_ns, time_ns, job->node);
+}
+
+static void
+end_move(struct timeline *timeline, struct timeline_job *job, int64_t time_ns)
+{
+    if (job->moved == 0)
+        return;
+    job->moved = 0;
+    timeline->running_of[job->job_class]--;
+    timeline->running_of[0]++;
+    find_node(timeline, job, job->moved_ns, time_ns);
+    tell(timeline, job, TIMELINE_MOVES_BACK, time_ns);
+}
+
+/* Of what has a token of a class now. */
+static unsigned
+class_now(const struct timeline_job *job)
+{
+    return job->has_moved ? 0 : job->job_class;
+}
+
+static void
 end_run(struct timeline *timeline, struct timeline_job *job, enum timeline_change change,
         int64_t time_ns)
 {
@@ -218,13 +244,14 @@ end_run(struct timeline *timeline, struct timeline_job *job, enum timeline_chang
         return;
     time_ns = after_last_change(job, time_ns);
     end_stop(timeline, job, time_ns);
+    end_move(timeline, job, time_ns);
     job->runs = false;
     job->ran_ns += time_ns - job->run_ns;
     job->gate->counts.ran_ns += time_ns - job->run_ns;
     timeline->counts.ran_ns += time_ns - job->run_ns;
     timeline->running--;
-    timeline->running_of[job->job_class]--;
-    places_find(&timeline->places, job->name, job->job_class, job->run_ns, time_ns, job->node);
+    timeline->running_of[class_now(job)]--;
+    find_node(timeline, job, job->run_ns, time_ns);
     tell(timeline, job, change, time_ns);
     job->gate->slots[job->slot_class].slots[job->slot] = (struct timeline_slot){.free_ns = time_ns};
 }
@@ -259,6 +286,8 @@ begin_run(struct timeline *timeline, struct timeline_job *job, const struct stev
     if (!take_slot(slots, time_ns, &job->slot))
         return;
     job->runs = true;
+    job->has_moved = false;
+    job->process = event->process;
     job->has_begun_named = job->name[0];
     job->run_ns = job->changed_ns = time_ns;
     if (job->runs_begun++ == 0)
@@ -286,6 +315,59 @@ go_on(struct timeline *timeline, struct timeline_job *job, int64_t time_ns)
 {
     if (job->is_stopped)
         end_stop(timeline, job, after_last_change(job, time_ns));
+}
+
+static struct timeline_job *
+find_by_process(const struct timeline *timeline, int process)
+{
+    const struct timeline_gate *gate;
+    struct timeline_job *job;
+
+    TAILQ_FOREACH (gate, &timeline->gates, in_timeline)
+        LIST_FOREACH (job, &gate->open, in_gate)
+            if (job->runs && job->process == process)
+                return job;
+    return NULL;
+}
+
+static void
+move_to_class(struct timeline *timeline, struct timeline_job *job, unsigned job_class,
+              int64_t time_ns)
+{
+    if (class_now(job) != 0 || job_class >= TIMELINE_CLASSES || job->moved++ > 0)
+        return;
+    time_ns = after_last_change(job, time_ns);
+    end_stop(timeline, job, time_ns);
+    job->has_moved = true;
+    job->moved_ns = time_ns;
+    job->job_class = job_class;
+    timeline->running_of[0]--;
+    timeline->running_of[job_class]++;
+    tell(timeline, job, TIMELINE_MOVES, time_ns);
+}
+
+static void
+move_back(struct timeline *timeline, struct timeline_job *job, int64_t time_ns)
+{
+    if (job->moved != 1) {
+        job->moved -= job->moved > 0;
+        return;
+    }
+    time_ns = after_last_change(job, time_ns);
+    end_stop(timeline, job, time_ns);
+    end_move(timeline, job, time_ns);
+}
+
+static void
+move(struct timeline *timeline, const struct steved_event *event)
+{
+    struct timeline_job *job =
+        event->process > 0 ? find_by_process(timeline, event->process) : NULL;
+
+    if (job && event->job_class > 0)
+        move_to_class(timeline, job, event->job_class, (int64_t)event->time_ns);
+    else if (job)
+        move_back(timeline, job, (int64_t)event->time_ns);
 }
 
 static void
@@ -378,6 +460,8 @@ timeline_add(struct timeline *timeline, const struct steved_event *event)
         gate_left(timeline, event);
     if (event->kind == STEVED_EVENT_JOB_PLACED)
         places_add(&timeline->places, event);
+    if (event->kind == STEVED_EVENT_JOB_MOVED)
+        move(timeline, event);
     if (event->kind < STEVED_EVENT_JOB_WAITS || event->kind > STEVED_EVENT_JOB_CONTINUED)
         return;
     struct timeline_job *job = job_of(timeline, event);

@@ -72,10 +72,14 @@ struct timeline_job {
     int64_t waited_ns[TIMELINE_REASONS];
     int64_t began_ns; /* when it ran first; and when this run has begun, for as long as all took: */
     int64_t run_ns, ran_ns;
-    int64_t changed_ns;  /* when this run has begun, stopped or gone on last */
+    int64_t changed_ns;  /* when this run has begun, stopped, moved or gone on last */
     unsigned slot;       /* while it runs; 0 is the first */
     unsigned slot_class; /* of whose slots it is one */
     unsigned job_class;  /* of whose tokens it has one, as was told last */
+    int process;         /* its first, in this run; 0: nobody has told */
+    unsigned moved;   /* so many parts of it run on tokens of job_class now, and not on the cpu's */
+    int64_t moved_ns; /* since when */
+    bool has_moved;   /* in this run, whose own token is the cpu's */
     unsigned runs_begun;
     uint64_t bytes,
         expected_bytes; /* the most that it had, as far as it is known; 0: nobody knows */
@@ -93,7 +97,9 @@ enum timeline_change {
     TIMELINE_PUT_OFF, /* the same, and it waits again */
     TIMELINE_STOPS,
     TIMELINE_CONTINUES,
-    TIMELINE_ENDS, /* it is over */
+    TIMELINE_MOVES,      /* from the cpu to a class, job_class */
+    TIMELINE_MOVES_BACK, /* job_class stays what it was */
+    TIMELINE_ENDS,       /* it is over */
 };
 
 /* Who is told. */
@@ -113,7 +119,7 @@ struct timeline {
     uint64_t jobs_seen;
     struct timeline_counts counts;               /* of all that there have been */
     unsigned waiting[TIMELINE_REASONS], running; /* now */
-    unsigned running_of[TIMELINE_CLASSES];       /* by job_class */
+    unsigned running_of[TIMELINE_CLASSES];       /* by what they have a token of now */
     struct places places;
 };
 

@@ -254,6 +254,15 @@ put_class(const struct trace *trace, const struct timeline_job *job)
     put_string(trace->out, name_of_class(trace, job->job_class));
 }
 
+static void
+put_node(const struct trace *trace, const struct timeline_job *job)
+{
+    if (!job->node[0])
+        return;
+    fputs(",\"where\":", trace->out);
+    put_string(trace->out, job->node);
+}
+
 /* Members without the end. */
 static void
 put_start(const struct trace *trace, const struct timeline_job *job)
@@ -265,7 +274,8 @@ put_start(const struct trace *trace, const struct timeline_job *job)
         fprintf(out, ",\"expected_bytes\":%" PRIu64, job->expected_bytes);
     if (job->runs_begun > 1)
         fprintf(out, ",\"run\":%u", job->runs_begun);
-    put_class(trace, job);
+    if (!job->has_moved)
+        put_class(trace, job);
 }
 
 static void
@@ -281,10 +291,9 @@ put_outcome(const struct trace *trace, const struct timeline_job *job, enum time
         fprintf(out, ",\"exit_status\":%d", WEXITSTATUS(job->status));
     if (job->bytes > 0)
         fprintf(out, ",\"peak_bytes\":%" PRIu64, job->bytes);
-    if (job->node[0]) {
-        fputs(",\"where\":", out);
-        put_string(out, job->node);
-    }
+    if (job->has_moved)
+        put_class(trace, job);
+    put_node(trace, job);
 }
 
 static void
@@ -333,6 +342,20 @@ put_stop(struct trace *trace, const struct timeline_job *job, const char *phase,
     fputs(",\"cat\":\"stop\"}", out);
 }
 
+/* As a whole: where it has been is known at its end. */
+static void
+put_move(struct trace *trace, const struct timeline_job *job, int64_t time_ns)
+{
+    FILE *out = begin_event(trace, "X", name_of_class(trace, job->job_class), number_of(job->gate),
+                            thread_of(job));
+
+    put_time(out, "ts", job->moved_ns);
+    put_time(out, "dur", time_ns - job->moved_ns);
+    fprintf(out, ",\"cat\":\"class\",\"args\":{\"job\":%" PRIu64, job->job);
+    put_node(trace, job);
+    fputs("}}", out);
+}
+
 void
 trace_changed(struct trace *trace, const struct timeline_job *job, enum timeline_change change,
               int64_t time_ns)
@@ -359,6 +382,10 @@ trace_changed(struct trace *trace, const struct timeline_job *job, enum timeline
     case TIMELINE_CONTINUES:
         put_stop(trace, job, "E", time_ns);
         break;
+    case TIMELINE_MOVES_BACK:
+        put_move(trace, job, time_ns);
+        break;
+    case TIMELINE_MOVES:
     case TIMELINE_ENDS:
         break;
     }
@@ -394,6 +421,8 @@ trace_class(struct trace *trace, unsigned job_class, unsigned held, int64_t time
 {
     char counter[sizeof("tokens of ") + STEVED_CLASS_NAME_SIZE];
 
+    if (!trace->out)
+        return;
     snprintf(counter, sizeof(counter), "tokens of %s", name_of_class(trace, job_class));
     put_tokens(trace, counter, "held", held, time_ns);
 }

@@ -23,6 +23,7 @@
 #include "libjobserver/process.h"
 #include "libjobserver/program/clock.h"
 #include "libjobserver/program/packet.h"
+#include "libjobserver/program/printable.h"
 
 /* How long a token waits for room in a FIFO that somebody has filled: a jobserver's never is, so
  * that something is wrong, and the caller must not hang on it. */
@@ -330,7 +331,7 @@ client_open_class(const char *prefix, const char *name, struct client **client, 
 
     *error = NULL;
     if (!class_name_is_valid(name))
-        return refuse(-EINVAL, error, name, "that is no name of a class");
+        return refuse(-EINVAL, error, name, "that is not a class name");
     if (asprintf(&path, "%s%s", prefix, name) < 0)
         return -ENOMEM;
     int result = client_open_path(path, client, error);
@@ -863,7 +864,7 @@ static void
 make_showable(char *name, size_t size)
 {
     name[size - 1] = '\0';
-    process_make_printable(name, strlen(name));
+    make_printable(name, strlen(name));
 }
 
 int

@@ -34,8 +34,6 @@ struct process_info {
 };
 
 int process_info(pid_t pid, struct process_info *info);
-/* As names are shown: a blank for each NUL, '?' for what cannot be printed. */
-void process_make_printable(char *text, size_t length);
 /* Has it not exited yet? */
 bool process_info_is_alive(const struct process_info *info);
 

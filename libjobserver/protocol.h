@@ -288,7 +288,7 @@ enum steved_event_kind {
     /* `status`: what it waits for, STEVED_WAITS_FOR_*; job_class: the class of which a token is missing. */
     STEVED_EVENT_JOB_WAITS,
     /* `name`; duration_ns: for how long it waited; expected_bytes; job_class: the first of the classes of which it has
-     * a token; `count`: STEVED_RUNS_ON_*. */
+     * a token; `count`: STEVED_RUNS_ON_*; `process`: its first process. */
     STEVED_EVENT_JOB_STARTED,
     /* `name`; `status`: as from waitpid(2), -1: unknown; duration_ns: for how long it ran, 0: it never did; bytes:
      * the most memory that it used, 0: unknown; expected_bytes; job_class and `count`: as when it started. */
@@ -301,6 +301,10 @@ enum steved_event_kind {
      * job's file. Without the blank and the path: no job has come, only `count` is another. `count`: so many jobs of
      * this machine run at that node; job: the engine's number for the job; job_class. */
     STEVED_EVENT_JOB_PLACED,
+    /* A job of a client that takes tokens itself runs on a token of a class from now on, job_class, and needs none of the
+     * server's own pool meanwhile; or, where job_class is 0, it does so no longer. Reported by the job, not by a gate.
+     * `process`: as when it started. */
+    STEVED_EVENT_JOB_MOVED,
     STEVED_EVENT_KINDS,
 };
 #define STEVED_GRANT_AT_ONCE 0
@@ -331,7 +335,8 @@ struct steved_event {
     __u32 waiting; /* afterwards, as in struct steved_status */
     __s32 status;
     __u32 job_class; /* 0: cpu */
-    __u32 spare[3];
+    __s32 process;   /* as whoever reports it sees it */
+    __u32 spare[2];
     char name[STEVED_EVENT_NAME_SIZE]; /* NUL-terminated, printable */
 };
 
@@ -346,8 +351,8 @@ struct steved_event {
  * consists of its kind (one byte); a number with a bit for each member that differs; the differences of these
  * members; and, if the bit after those is set, the name: its length (one byte) and its bytes. The order of the
  * members is time_ns, held, used, waiting, pid, account, status, uid, count, duration_ns, job, job_class, bytes,
- * expected_bytes, limit_bytes, available_bytes; the lowest bit is for the first. A number is written with seven
- * bits in each byte, the lowest first, and with 0x80 set in all bytes but its last. A difference d is written as
+ * expected_bytes, limit_bytes, available_bytes, process; the lowest bit is for the first. A number is written with
+ * seven bits in each byte, the lowest first, and with 0x80 set in all bytes but its last. A difference d is written as
  * the number 2d, or -2d - 1 if it is negative; members of 32 bits wrap around. (The argument has to fit into one
  * page of memory, the most that a FUSE mount takes.) */
 #define STEVED_EVENTS_PER_PAGE 256
@@ -361,7 +366,7 @@ struct steved_events {
 };
 #define STEVED_IOC_EVENTS _IOWR('J', 0x5a, struct steved_events)
 
-/* A gate, or a jobwrap with gates below it, reports jobs: up to STEVED_TOLD_PER_CALL events of the kinds
+/* A gate, a job, or a jobwrap with gates below it, reports jobs: up to STEVED_TOLD_PER_CALL events of the kinds
  * STEVED_EVENT_JOB_*. The server takes from each event the members that its kind has above, and
  *   time_ns: when it happened, up to STEVED_TOLD_LATE_MS ago; any other value, such as 0, means now;
  *   pid: 0 means the caller; a jobwrap that passes on what a gate has reported names the gate;

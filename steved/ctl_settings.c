@@ -227,7 +227,7 @@ parse_of_class(const char *text, const char *assignment, struct steved_settings 
     const unsigned named = is_lease ? STEVED_SET_LEASE : STEVED_SET_JOBS;
 
     if (!is_lease && strncmp(assignment, jobs, strlen(jobs)) != 0) {
-        message("set '%s': of a class only jobs and " LEASE " can be set", text);
+        message("set '%s': a class has only jobs and " LEASE, text);
         return false;
     }
     if (wanted->named & named) {
@@ -310,7 +310,7 @@ parse_all(int argc, char **argv, char class_name[STEVED_CLASS_NAME_SIZE],
     }
     if (wanted->named != STEVED_SET_LEASE)
         return true;
-    message("set '%s': a lease is of jobs that are set with it", argv[0]);
+    message("set '%s': a lease needs jobs that are set with it", argv[0]);
     return false;
 }
 

@@ -129,6 +129,7 @@ enum member {
     NAME = 1u << 8,
     JOB = 1u << 9,
     PLACE = 1u << 10,
+    PROCESS = 1u << 11,
 };
 
 static const struct shape {
@@ -152,13 +153,15 @@ static const struct shape {
     [STEVED_EVENT_HELD_BACK] = {"held-back", STATUS},
     [STEVED_EVENT_MEMORY] = {"memory", COUNT | BYTES | EXPECTED | MACHINE},
     [STEVED_EVENT_JOB_WAITS] = {"job-waits", WHO | JOB | NAME | STATUS},
-    [STEVED_EVENT_JOB_STARTED] = {"job-started", WHO | JOB | NAME | COUNT | DURATION | EXPECTED},
+    [STEVED_EVENT_JOB_STARTED] = {"job-started",
+                                  WHO | JOB | NAME | COUNT | DURATION | EXPECTED | PROCESS},
     [STEVED_EVENT_JOB_ENDED] = {"job-ended",
                                 WHO | JOB | NAME | STATUS | DURATION | BYTES | EXPECTED},
     [STEVED_EVENT_JOB_PUT_OFF] = {"job-put-off", WHO | JOB | NAME | BYTES},
     [STEVED_EVENT_JOB_STOPPED] = {"job-stopped", WHO | JOB | NAME | BYTES},
     [STEVED_EVENT_JOB_CONTINUED] = {"job-continued", WHO | JOB | NAME | BYTES},
     [STEVED_EVENT_JOB_PLACED] = {"job-placed", COUNT | PLACE},
+    [STEVED_EVENT_JOB_MOVED] = {"job-moved", WHO | PROCESS},
 };
 
 /* One that a later server tells is shown by its number alone. */
@@ -280,6 +283,8 @@ print_json(struct watch *watch, const struct steved_event *event)
         add_job(object, event);
     if (shape->members & PLACE)
         add_place(object, event);
+    if (shape->members & PROCESS)
+        json_object_object_add(object, "process", json_object_new_int(event->process));
     const char *class_name = class_of(watch, event);
     if (class_name[0])
         add_text(object, "class", class_name);
@@ -497,6 +502,9 @@ print_line(struct watch *watch, const struct steved_event *event)
         print_job(event);
     else if (shape->members & PLACE)
         print_place(event);
+    else if (event->kind == STEVED_EVENT_JOB_MOVED)
+        printf(" process %d%s", (int)event->process,
+               event->job_class == 0 ? ", back from its class" : "");
     else if (event->kind == STEVED_EVENT_HELD_BACK)
         print_held_back(event);
     else if (event->kind == STEVED_EVENT_MEMORY)

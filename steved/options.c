@@ -221,9 +221,9 @@ set_line(struct options *options, const struct source *source, const struct conf
     if (!option)
         refuse_line(source, line, "there is no such option");
     if (option->has_arg && !line->value)
-        refuse_line(source, line, "it wants a value");
+        refuse_line(source, line, "it needs a value");
     if (!option->has_arg && line->value)
-        refuse_line(source, line, "it wants no value");
+        refuse_line(source, line, "it takes no value");
     const char *wanted = set_option(options, option->val, line->value);
     if (!wanted)
         return;

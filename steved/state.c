@@ -277,7 +277,7 @@ look_at_file(int fd, uint32_t file_size)
     struct stat status;
 
     if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
-        return "it is no file";
+        return "it is not a file";
     if (pread(fd, &head, sizeof(head), 0) != sizeof(head) ||
         memcmp(head.magic, magic, sizeof(magic)) != 0)
         return "it is not a state of steved";

@@ -138,7 +138,7 @@ answer_icecc(const char *text, unsigned *slots)
     bool takes_jobs;
 
     if (!end)
-        return "it does not end like one of an icecc scheduler";
+        return "the answer does not end as that of an icecc scheduler does";
     for (const char *line = text; line < end; line = next_line(line))
         if (parse_node(line, &max, &takes_jobs) && takes_jobs)
             add(&sum, max);
@@ -223,7 +223,7 @@ answer_distcc(const char *text, unsigned *slots)
     unsigned max_kids;
 
     if (!line)
-        return "it is no HTTP 200";
+        return "the answer is not HTTP 200";
     while (line && !begins_with(line, "<distccstats>"))
         line = next_line(line);
     for (; line; line = next_line(line)) {
@@ -233,7 +233,7 @@ answer_distcc(const char *text, unsigned *slots)
             return NULL;
         }
     }
-    return "it has no dcc_max_kids";
+    return "the answer has no dcc_max_kids";
 }
 
 static const char *
@@ -244,10 +244,10 @@ count_processors(struct json_object *status, unsigned *slots)
     if (!json_object_is_type(status, json_type_object) ||
         !json_object_object_get_ex(status, "num_cpus", &member) ||
         !json_object_is_type(member, json_type_int))
-        return "it has no num_cpus";
+        return "the answer has no num_cpus";
     int64_t number = json_object_get_int64(member);
     if (number < 0)
-        return "its num_cpus is below 0";
+        return "num_cpus is negative";
     *slots = number > SLOTS_MAX ? SLOTS_MAX : (unsigned)number;
     return NULL;
 }
@@ -258,12 +258,12 @@ answer_sccache(const char *text, unsigned *slots)
     const char *body = find_body(text);
 
     if (!body)
-        return "it is no HTTP 200";
+        return "the answer is not HTTP 200";
     struct json_tokener *tokener = json_tokener_new_ex(JSON_DEPTH_MAX);
     if (!tokener)
-        return "there is no memory to read it";
+        return "out of memory";
     struct json_object *status = json_tokener_parse_ex(tokener, body, (int)strlen(body) + 1);
-    const char *wrong = status ? count_processors(status, slots) : "it is no JSON";
+    const char *wrong = status ? count_processors(status, slots) : "the answer is not valid JSON";
     json_object_put(status);
     json_tokener_free(tokener);
     return wrong;

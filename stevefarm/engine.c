@@ -47,11 +47,29 @@ parse_place(struct place *place, const char *text, size_t length, const char *de
 }
 
 static bool
+is_there(const struct engine *engine, const struct place *place)
+{
+    for (unsigned i = 0; i < engine->count; i++)
+        if (strcmp(engine->places[i].host, place->host) == 0 &&
+            strcmp(engine->places[i].port, place->port) == 0)
+            return true;
+    return false;
+}
+
+/* distcc locks a slot of a host by the host's name and port, so that one which is named twice has no more slots. */
+static bool
 add_place(struct engine *engine, const char *text, size_t length, const char *default_port)
 {
-    return engine->count < ENGINE_PLACES_MAX &&
-           parse_place(&engine->places[engine->count], text, length, default_port) &&
-           ++engine->count > 0;
+    struct place place;
+
+    if (!parse_place(&place, text, length, default_port))
+        return false;
+    if (is_there(engine, &place))
+        return true;
+    if (engine->count == ENGINE_PLACES_MAX)
+        return false;
+    engine->places[engine->count++] = place;
+    return true;
 }
 
 static bool

@@ -199,7 +199,7 @@ static int
 follow(struct program *program)
 {
     if (event_base_dispatch(program->base) < 0) {
-        message("wait for events: it has failed");
+        message("wait for events: failed");
         return EXIT_FAILURE;
     }
     return capacity_set(&program->capacity, 0) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -103,7 +103,7 @@ options_parse(struct options *options, int argc, char **argv)
     if (wanted)
         usage_refuse("ENGINE", argv[optind], wanted);
     if (optind + 1 < argc) {
-        message("'%s': one engine is followed, not two (see --help)", argv[optind + 1]);
+        message("'%s': only one engine can be followed (see --help)", argv[optind + 1]);
         exit(EXIT_USAGE);
     }
     if (!options->class_name)

@@ -53,7 +53,7 @@ refuse(const struct reader *reader, const char *word, const char *reason)
 static bool
 refuse_for_memory(struct class_rules_error *error)
 {
-    *error = (struct class_rules_error){.reason = "there is no memory"};
+    *error = (struct class_rules_error){.reason = "out of memory"};
     return false;
 }
 
@@ -76,7 +76,7 @@ read_class(struct reader *reader, const char *name)
     if (number >= 0)
         return number;
     if (!class_name_is_valid(name))
-        refuse(reader, name, "is no name of a class");
+        refuse(reader, name, "is not a class name");
     else if (rules->n_classes == reader->n_classes_max)
         refuse(reader, name, "is one class too many");
     else {

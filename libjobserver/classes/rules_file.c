@@ -67,7 +67,8 @@ read_text(const char *path, char *text, char **wrong)
     if (length > CLASS_RULES_FILE_SIZE_MAX)
         return refuse(wrong, path, "larger than 64 KiB");
     text[length] = '\0';
-    return strlen(text) == length ? 0 : refuse(wrong, path, "not a text: there is a NUL in it");
+    return strlen(text) == length ? 0
+                                  : refuse(wrong, path, "not a text file: it contains a NUL byte");
 }
 
 /* NULL: it will not do. */

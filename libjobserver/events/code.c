@@ -17,10 +17,11 @@ static const struct member {
     {                                                                                              \
         offsetof(struct steved_event, name), false                                                 \
     }
-    LONG(time_ns), SHORT(held),          SHORT(used),       SHORT(waiting),
-    SHORT(pid),    LONG(account),        SHORT(status),     SHORT(uid),
-    SHORT(count),  LONG(duration_ns),    LONG(job),         SHORT(job_class),
-    LONG(bytes),   LONG(expected_bytes), LONG(limit_bytes), LONG(available_bytes),
+    LONG(time_ns),  SHORT(held),          SHORT(used),       SHORT(waiting),
+    SHORT(pid),     LONG(account),        SHORT(status),     SHORT(uid),
+    SHORT(count),   LONG(duration_ns),    LONG(job),         SHORT(job_class),
+    LONG(bytes),    LONG(expected_bytes), LONG(limit_bytes), LONG(available_bytes),
+    SHORT(process),
 #undef LONG
 #undef SHORT
 };

@@ -4,13 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void
-make_printable(char *text)
-{
-    for (; *text; text++)
-        if (*text < ' ' || *text > '~')
-            *text = '?';
-}
+#include "libjobserver/program/printable.h"
 
 /* Whole parts of the path, if one at least fits. */
 static const char *
@@ -37,7 +31,7 @@ event_place_write(struct steved_event *event, const char *node, const char *file
         const size_t room = sizeof(event->name) - length - 2;
         snprintf(name + length, sizeof(event->name) - length, " %s", end_of(file, room));
     }
-    make_printable(name);
+    make_printable(name, strlen(name));
 }
 
 void
@@ -51,6 +45,6 @@ event_place_read(struct event_place *place, const struct steved_event *event)
     memcpy(place->node, event->name, node < EVENT_NODE_SIZE ? node : EVENT_NODE_SIZE - 1);
     if (blank)
         memcpy(place->file, blank + 1, length - node - 1);
-    make_printable(place->node);
-    make_printable(place->file);
+    make_printable(place->node, strlen(place->node));
+    make_printable(place->file, strlen(place->file));
 }

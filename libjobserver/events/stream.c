@@ -8,6 +8,7 @@
 #include "libjobserver/pool/pool.h"
 #include "libjobserver/process.h"
 #include "libjobserver/program/clock.h"
+#include "libjobserver/program/printable.h"
 #include "libjobserver/serve.h"
 
 /* Of memory is told so often at most: each of many gates tells the server ten times a second. */
@@ -139,8 +140,9 @@ add_told(struct event_log *log, const struct pool_process *process, pid_t pid,
     event->count = told->count;
     event->status = told->status;
     event->job_class = told->job_class;
+    event->process = told->process;
     snprintf(event->name, sizeof(event->name), "%.*s", (int)sizeof(told->name) - 1, told->name);
-    process_make_printable(event->name, strlen(event->name));
+    make_printable(event->name, strlen(event->name));
 }
 
 int

@@ -538,7 +538,7 @@ check_group(struct restore *restore, const struct pool_row *row)
     if (!group->founder && row->group.founder != POOL_ROW_NONE)
         return refuse(restore, row, "its founder is missing");
     if (group->founder && group->founder->group != group)
-        return refuse(restore, row, "its founder is no member");
+        return refuse(restore, row, "its founder is not a member");
     return check_holder(restore, row);
 }
 

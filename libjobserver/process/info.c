@@ -13,6 +13,7 @@
 
 #include "libjobserver/process.h"
 #include "libjobserver/process/private.h"
+#include "libjobserver/program/printable.h"
 
 /* The list of groups, of which there may be many, comes before the signals. */
 #define STATUS_SIZE 4096
@@ -64,17 +65,6 @@ process_check_proc(void)
 
 /* --- its place --- */
 
-void
-process_make_printable(char *text, size_t length)
-{
-    for (size_t i = 0; i < length; i++) {
-        if (text[i] == '\0')
-            text[i] = ' ';
-        else if (text[i] < ' ' || text[i] > '~')
-            text[i] = '?';
-    }
-}
-
 /* The name may hold blanks and parentheses of its own, what follows it cannot. */
 static int
 parse_stat(const char *text, struct process_info *info)
@@ -86,7 +76,7 @@ parse_stat(const char *text, struct process_info *info)
     if (!name || !name_end || name_end < name || sscanf(text, "%d", &parsed.pid) != 1)
         return -EIO;
     snprintf(parsed.name, sizeof(parsed.name), "%.*s", (int)(name_end - name - 1), name + 1);
-    process_make_printable(parsed.name, strlen(parsed.name));
+    make_printable(parsed.name, strlen(parsed.name));
     int found = sscanf(name_end + 1,
                        " %c %d %d %d %*d %*d %u %*u %*u %*u %*u %*u %*u"
                        " %*d %*d %*d %*d %u %*d %" SCNu64,
@@ -176,7 +166,7 @@ process_command(pid_t pid, char *command, size_t size)
     while (length > 0 && text[length - 1] == '\0')
         length--;
     if (length > 0) {
-        process_make_printable(text, (size_t)length);
+        make_printable(text, (size_t)length);
         text[length] = '\0';
         memcpy(command, text, (size_t)length + 1);
     }
@@ -238,7 +228,7 @@ has_word(char *text, const char *end, bool (*is_word)(const char *word))
     return false;
 }
 
-/* NULL: it cannot be looked at. */
+/* NUL-ended ones. NULL: it cannot be looked at. */
 static FILE *
 open_lines(pid_t pid, const char *name)
 {
@@ -250,19 +240,17 @@ open_lines(pid_t pid, const char *name)
     return file;
 }
 
-/* Files of NUL-ended lines, of which those that begin with `prefix` count, without it. */
 static bool
-has_word_in(pid_t pid, const char *name, const char *prefix, bool (*is_word)(const char *word))
+has_argument(pid_t pid, bool (*is_word)(const char *word))
 {
-    FILE *file = open_lines(pid, name);
-    size_t length = strlen(prefix), size = 0;
+    FILE *file = open_lines(pid, "cmdline");
     char *line = NULL;
+    size_t size = 0;
     bool found = false;
     ssize_t got;
 
     while (file && !found && (got = getdelim(&line, &size, '\0', file)) > 0)
-        if (strncmp(line, prefix, length) == 0)
-            found = has_word(line + length, line + got, is_word);
+        found = has_word(line, line + got, is_word);
     if (file)
         fclose(file);
     free(line);
@@ -288,10 +276,12 @@ process_variable(pid_t pid, const char *variable)
 bool
 process_was_given(pid_t pid, const char *variable, bool (*is_word)(const char *word))
 {
-    char prefix[64];
+    char *value = process_variable(pid, variable);
+    bool found =
+        has_argument(pid, is_word) || (value && has_word(value, value + strlen(value), is_word));
 
-    snprintf(prefix, sizeof(prefix), "%s=", variable);
-    return has_word_in(pid, "cmdline", "", is_word) || has_word_in(pid, "environ", prefix, is_word);
+    free(value);
+    return found;
 }
 
 bool

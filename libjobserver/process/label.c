@@ -17,6 +17,7 @@
 #include "libjobserver/process/private.h"
 #include "libjobserver/program/clock.h"
 #include "libjobserver/program/descriptors.h"
+#include "libjobserver/program/printable.h"
 
 /* execve(2) takes 6 MiB; a process can claim more for itself. */
 #define LINE_MAX_SIZE ((size_t)8 << 20)
@@ -225,7 +226,7 @@ command_of(const struct process_info *info, int *patience_ms)
         length -= (size_t)(command - line);
         memmove(line, command, length);
         line[length] = '\0';
-        process_make_printable(line, length);
+        make_printable(line, length);
         return line;
     }
     free(line);
@@ -238,7 +239,7 @@ directory_of(pid_t pid)
     char directory[PATH_MAX] = "";
 
     process_directory(pid, directory, sizeof(directory));
-    process_make_printable(directory, strlen(directory));
+    make_printable(directory, strlen(directory));
     return strdup(directory);
 }
 

@@ -29,11 +29,11 @@ usage_refuse_option(int kind, char *const *argv)
     const char *word = argv[optind - 1];
 
     if (kind == ':')
-        message("option '%s' wants an argument (see --help)", word);
+        message("option '%s' needs an argument (see --help)", word);
     else if (optopt > 0 && optopt < 256 && strncmp(word, "--", 2) != 0)
         message("unknown option '-%c' (see --help)", optopt);
     else if (optopt)
-        message("option '%s' wants no argument (see --help)", word);
+        message("option '%s' takes no argument (see --help)", word);
     else
         message("unknown or ambiguous option '%s' (see --help)", word);
     exit(EXIT_USAGE);

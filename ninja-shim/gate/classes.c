@@ -10,8 +10,6 @@
 #include "libjobserver/program/message.h"
 
 /* As in memory.c. */
-#define COMMAND_SIZE ((size_t)160 << 10)
-#define WORDS_MAX 8192
 #define LEDGER_ROOM 1024u
 
 static const struct timeval look_interval = {.tv_sec = 1};
@@ -278,21 +276,10 @@ gate_classes_close(struct gate *gate)
     }
     if (classes->look_event)
         event_free(classes->look_event);
-    free(classes->text);
-    free(classes->words);
+    command_line_free(&classes->line);
 }
 
 /* --- what jobs need --- */
-
-static bool
-has_room_for_words(struct gate_classes *classes)
-{
-    if (!classes->text)
-        classes->text = malloc(COMMAND_SIZE);
-    if (!classes->words)
-        classes->words = calloc(WORDS_MAX, sizeof(*classes->words));
-    return classes->text && classes->words;
-}
 
 void
 gate_classes_sum_up(const struct gate *gate, struct gate_job *job)
@@ -324,16 +311,13 @@ ccache_prefix_of(void *argument)
 static bool
 read_needs(struct gate *gate, struct gate_process *process)
 {
-    struct gate_classes *classes = &gate->classes;
+    struct command_line *line = &gate->classes.line;
+    const ssize_t count = command_line_read(line, process->pid);
 
-    if (!has_room_for_words(classes))
-        return true;
-    ssize_t words =
-        process_arguments(process->pid, classes->text, COMMAND_SIZE, classes->words, WORDS_MAX);
-    if (words > 0)
+    if (count > 0)
         process->needs =
-            class_rules_needs(gate->plan->class_rules, classes->words, ccache_prefix_of, process);
-    return words != 0;
+            class_rules_needs(gate->plan->class_rules, line->words, ccache_prefix_of, process);
+    return count != 0;
 }
 
 /* Until a process has executed, its command line is its parent's; while it does so, there is none for a moment. What

@@ -52,12 +52,11 @@ struct gate_memory {
     struct memory_history *history; /* NULL: nobody has come yet */
     int64_t flushed_ns;
     struct event *look_event;
-    int64_t sample_ns;    /* what the last look at all jobs has cost */
-    int64_t idle_seen_ns; /* when it was last looked which of them are idle */
-    int look_ms;          /* it comes so long after it was set */
-    char *root;           /* where the program has been started; owned */
-    char command[COMMAND_SIZE];
-    char *words[WORDS_MAX];
+    int64_t sample_ns;        /* what the last look at all jobs has cost */
+    int64_t idle_seen_ns;     /* when it was last looked which of them are idle */
+    int look_ms;              /* it comes so long after it was set */
+    char *root;               /* where the program has been started; owned */
+    struct command_line line; /* owned */
 };
 
 /* --- what is said --- */
@@ -135,9 +134,9 @@ look_up(const struct gate *gate, struct gate_job_memory *of, pid_t pid, pid_t la
     };
 
     if (process_directory(pid, directory, sizeof(directory)) < 0 ||
-        process_arguments(pid, memory->command, COMMAND_SIZE, memory->words, WORDS_MAX) <= 0)
+        command_line_read(&memory->line, pid) <= 0)
         return;
-    of->has_key = memory_key_of(&place, memory->words, &of->key, &of->may_run_twice);
+    of->has_key = memory_key_of(&place, memory->line.words, &of->key, &of->may_run_twice);
     /* A line of echo, mkdir and the like has nothing to give back. */
     of->may_run_twice = of->may_run_twice && *of->key.tool;
     /* One of make's jobs has its input; what reads it may not run twice anyway. */
@@ -425,10 +424,9 @@ has_announced(struct gate_memory *memory, pid_t pid, bool *could_have)
 {
     char directory[PATH_MAX], file[PATH_MAX], path[2 * PATH_MAX];
 
-    *could_have =
-        process_arguments(pid, memory->command, COMMAND_SIZE, memory->words, WORDS_MAX) > 0 &&
-        memory_announcement_of(memory->words, file, sizeof(file)) &&
-        process_directory(pid, directory, sizeof(directory)) == 0;
+    *could_have = command_line_read(&memory->line, pid) > 0 &&
+                  memory_announcement_of(memory->line.words, file, sizeof(file)) &&
+                  process_directory(pid, directory, sizeof(directory)) == 0;
     if (!*could_have)
         return false;
     snprintf(path, sizeof(path), "%s/%s", *file == '/' ? "" : directory, file);
@@ -692,6 +690,7 @@ destroy(struct gate_memory *memory)
         event_free(memory->look_event);
     if (memory->limits)
         memory_limits_close(memory->limits);
+    command_line_free(&memory->line);
     free(memory->root);
     free(memory);
 }

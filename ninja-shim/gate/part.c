@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "ninja-shim/gate/part.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "libjobserver/memory/command.h"
 #include "libjobserver/process.h"
 #include "ninja-shim/gate/pipes.h"
-
-/* A line that is longer than one word may be (execve(2)) starts no make. */
-#define COMMAND_SIZE ((size_t)160 << 10)
-#define WORDS_MAX 8192
 
 /* Its output alone goes to a pipe of its own. cargo, which reads what rustc says, has a second one for errors. */
 static bool
@@ -38,15 +33,15 @@ may_name_maker(char *const *words)
 }
 
 static enum memory_part
-read_part(pid_t pid, char *text, char **words)
+read_part(pid_t pid, struct command_line *line)
 {
     struct process_info info;
 
     /* Until it has executed, its command line is its parent's. */
-    if (!text || !words || process_info(pid, &info) < 0 || !info.has_executed ||
-        process_arguments(pid, text, COMMAND_SIZE, words, WORDS_MAX) <= 0 || !may_name_maker(words))
+    if (process_info(pid, &info) < 0 || !info.has_executed || command_line_read(line, pid) <= 0 ||
+        !may_name_maker(line->words))
         return MEMORY_WORKS;
-    return memory_part_of(words);
+    return memory_part_of(line->words);
 }
 
 enum gate_part
@@ -56,10 +51,9 @@ gate_part_of(const struct gate *gate, pid_t pid, pid_t lazy)
         return GATE_PART_JOB;
     if (is_read_by(pid, lazy))
         return GATE_PART_OTHER;
-    char *text = malloc(COMMAND_SIZE), **words = calloc(WORDS_MAX, sizeof(*words));
-    enum memory_part part = read_part(pid, text, words);
-    free(text);
-    free(words);
+    struct command_line line = {0};
+    enum memory_part part = read_part(pid, &line);
+    command_line_free(&line);
     return part == MEMORY_WORKS         ? GATE_PART_JOB
            : part == MEMORY_STARTS_JOBS ? GATE_PART_OTHER
                                         : GATE_PART_LEADS;

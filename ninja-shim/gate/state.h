@@ -14,6 +14,7 @@
 #include "libjobserver/ledger.h"
 #include "libjobserver/memory/mode.h"
 #include "libjobserver/server_events.h"
+#include "ninja-shim/gate/command_line.h"
 #include "ninja-shim/gate/holdings.h"
 #include "ninja-shim/gate/kind.h"
 #include "ninja-shim/gate/memory_job.h"
@@ -110,7 +111,7 @@ struct gate_classes {
     struct gate_class list[CLASS_RULES_CLASSES_MAX];
     event_callback_fn on_change;
     struct event *look_event;
-    char *text, **words; /* for command lines; owned; NULL: none has been looked at */
+    struct command_line line; /* owned */
 };
 
 /* What is told of jobs (tell.h). */

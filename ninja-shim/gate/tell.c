@@ -3,29 +3,26 @@
 
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "libjobserver/memory/command.h"
 #include "libjobserver/process.h"
 #include "libjobserver/program/clock.h"
 
-/* As in memory.c. */
-#define COMMAND_SIZE ((size_t)160 << 10)
-#define WORDS_MAX 8192
-
 /* --- what a job is called --- */
 
 static void
-look_up(struct gate_job *job, pid_t pid, char *text, char **words)
+look_up(struct gate_job *job, pid_t pid)
 {
     char directory[PATH_MAX];
     const struct memory_place place = {.root = directory, .directory = directory};
+    struct command_line line = {0};
     bool may_run_twice;
 
     if (process_directory(pid, directory, sizeof(directory)) == 0 &&
-        process_arguments(pid, text, COMMAND_SIZE, words, WORDS_MAX) > 0)
-        memory_key_of(&place, words, &job->memory.key, &may_run_twice);
+        command_line_read(&line, pid) > 0)
+        memory_key_of(&place, line.words, &job->memory.key, &may_run_twice);
+    command_line_free(&line);
 }
 
 /* Where jobs wait for memory this is known already. Until a process has executed, its command line is its
@@ -39,11 +36,7 @@ look_up_once(struct gate_job *job, const struct gate_process *process)
         process_info(process->pid, &info) < 0 || !info.has_executed)
         return;
     job->is_name_sought = true;
-    char *text = malloc(COMMAND_SIZE), **words = calloc(WORDS_MAX, sizeof(*words));
-    if (text && words)
-        look_up(job, process->pid, text, words);
-    free(text);
-    free(words);
+    look_up(job, process->pid);
 }
 
 /* What it makes, else its tool; "": nobody knows yet. */
@@ -150,8 +143,12 @@ gate_tell_started(struct gate *gate, struct gate_job *job)
         return;
     event->duration_ns = (uint64_t)(job->began_ns - job->came_ns);
     event->expected_bytes = job->memory.job.expected_bytes;
+    event->process = TAILQ_FIRST(&job->processes)->pid;
     tell_what_it_runs_on(gate, &job->job, event);
     name_job(job, event->name);
+    /* Else what such a job tells itself (STEVED_EVENT_JOB_MOVED) could come before this. */
+    if (gate->plan->rules.needs_no_tokens)
+        gate_tell_now(gate);
 }
 
 void

@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -24,6 +25,7 @@
 #include "libjobserver/program/program.h"
 #include "ninja-shim/shims/launcher_command.h"
 #include "ninja-shim/shims/launcher_path.h"
+#include "ninja-shim/shims/launcher_tell.h"
 
 /* Of a class that has lost all its jobs, its file does not always tell. */
 #define LOOK_MS 1000
@@ -31,6 +33,7 @@
 struct held {
     struct client *client;
     char token;
+    char name[STEVED_CLASS_NAME_SIZE];
 };
 
 /* The state of the program. */
@@ -177,6 +180,7 @@ take_class(struct shim *shim, const char *prefix, const char *name)
     if (result < 0)
         return true;
     if (acquire(shim, held)) {
+        snprintf(held->name, sizeof(held->name), "%s", name);
         shim->held_count++;
         return true;
     }
@@ -294,7 +298,10 @@ run(struct shim *shim)
         end_loan(shim, 0);
         become_real(shim);
     }
+    struct client *server = shim->jobserver.client;
+    const pid_t job = launcher_tell_moved(server, shim->held[0].client, shim->held[0].name);
     int status = wait_for(shim, child, &taken);
+    launcher_tell_back(server, job);
     give_back_signals(shim);
     return status;
 }

@@ -109,36 +109,32 @@ gate_kind(enum memory_mode mode)
     return mode == MEMORY_MODE_ON ? "auto" : "ptrace";
 }
 
+/* false: no memory. */
+static bool
+add(char **words, size_t *count, const char *option, const char *value)
+{
+    return asprintf(&words[(*count)++], "%s%s", option, value) >= 0;
+}
+
 /* Its words and what they stand for; NULL: no memory. The program ends soon, in whatever way. */
 static char **
 command_of(const char *real, const char *client, enum memory_mode mode, char **argv)
 {
-    char *gate, *program, *jobs_of;
-    size_t count = 0;
+    const char *const starters[] = {base_name(client), MEMORY_GATE_STARTERS};
+    const size_t starter_count = sizeof(starters) / sizeof(starters[0]);
+    size_t count = 0, n = 0;
 
     while (argv[count])
         count++;
-    if (asprintf(&gate, "--gate=%s", gate_kind(mode)) < 0 ||
-        asprintf(&program, "--program=%s", real) < 0 ||
-        asprintf(&jobs_of, "--jobs-of=%s", base_name(client)) < 0)
+    char **command = calloc(5 + starter_count + count + 1, sizeof(*command));
+    bool is_made =
+        command && add(command, &n, "jobgate", "") && add(command, &n, "--no-tokens", "") &&
+        add(command, &n, "--gate=", gate_kind(mode)) && add(command, &n, "--program=", real);
+    for (size_t i = 0; is_made && i < starter_count; i++)
+        is_made = add(command, &n, "--jobs-of=", starters[i]);
+    if (!is_made || !add(command, &n, "--", ""))
         return NULL;
-    const char *const words[] = {"jobgate",
-                                 "--no-tokens",
-                                 gate,
-                                 program,
-                                 jobs_of,
-                                 "--jobs-of=make",
-                                 "--jobs-of=gmake",
-                                 "--jobs-of=remake",
-                                 "--jobs-of=cargo",
-                                 "--"};
-    const size_t n = sizeof(words) / sizeof(words[0]);
-    char **command = calloc(n + count + 1, sizeof(*command));
-    for (size_t i = 0; command && i < n; i++)
-        if (!(command[i] = strdup(words[i])))
-            return NULL;
-    if (command)
-        memcpy(command + n, argv, count * sizeof(*command));
+    memcpy(command + n, argv, count * sizeof(*command));
     return command;
 }
 

@@ -8,6 +8,8 @@
  */
 
 #define MEMORY_GATE_JOBS_UNLIMITED 0u
+/* The names of processes whose children are jobs. */
+#define MEMORY_GATE_STARTERS "make", "gmake", "remake", "cargo"
 
 /* How many jobs does a client run at once that has been given no number? As many as its jobserver has, if MAKEFLAGS (or
  * `flags`, if set) names one; else `otherwise`. */

@@ -57,7 +57,7 @@ refused() {
     refused "unknown option '--frob'" --frob
     refused "contains 'no-such-part'" no-such-part
     refused "contains 'no-such-part'" unit no-such-part
-    refused "option '--user' wants an argument" --user
+    refused "option '--user' needs an argument" --user
     refused "'Bad Name' is not a user's name" --root trixie --user 'Bad Name'
     refused "'somebody' is for a run with --root" --user somebody unit
     refused "'' is not SUITE" --root= unit

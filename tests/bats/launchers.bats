@@ -66,6 +66,16 @@ ends_well() {
     done
 }
 
+# shows_the_farm TRACE: four jobs, r1.cc to r4.cc, were there for a time, and the others were not.
+shows_the_farm() {
+    "$LIB/check-trace" "$1"
+    for name in r1 r2 r3 r4; do
+        grep -q '"ph":"E".*"name":"'$name'.cc".*"class":"remote"' "$1"
+    done
+    [ "$(grep -c '"ph":"X".*"name":"remote",.*"cat":"class"' "$1")" = 4 ]
+    [ "$(grep -c '"class":"remote"' "$1")" = 4 ]
+}
+
 @test 'the farm is full, and no more jobs run here than there are tokens' {
     makefile r{1..8} l{1..4} r{9..12} l{5..8}
     spawn_build -j2 --class remote=8 --report=report -- make
@@ -75,6 +85,7 @@ ends_well() {
     ends_well
     "$LIB/concurrency" --expect-exactly 8 --expect-jobs 12 icecc.log
     "$LIB/concurrency" --expect-exactly 2 --expect-jobs 8 tool.log
+    tr -d ' \n' <report | grep -q '"classes":{"remote":{"mean_jobs":[0-9.]*,"highest_jobs":8}}'
 }
 
 @test 'the farm is full, and jobs that need none of it begin all the same' {
@@ -98,13 +109,14 @@ ends_well() {
     status_of "$spawned" 120
     [ "$status" = 0 ]
     rm icecc.log tool.log
-    JOBWRAP_MEMORY=auto spawn_build -j2 --class remote=4 --trace=t.json -- make
+    JOBWRAP_MEMORY=auto spawn_build -j2 --class remote=4 --trace=t.json --report=r.html -- make
     wait_for 60 runs icecc 4
     wait_for 60 runs tool 2
     let_end 6
     status_of "$spawned" 120
     [ "$status" = 0 ]
-    grep -q '"name":"r4.cc"' t.json
+    shows_the_farm t.json
+    grep -q '<dt>Jobs at once of class remote</dt><dd>[0-9.]* on average, 4 at most<' r.html
 }
 
 @test 'who holds a token of the cpu and waits for the farm is served when the farm has no jobs any more' {
@@ -124,6 +136,22 @@ ends_well() {
     let_end 6
     status_of "$spawned" 120
     "$LIB/concurrency" --expect-exactly 2 --expect-jobs 6 icecc.log
+}
+
+@test 'the farm is away for a moment: jobs that have not begun here by then go there' {
+    makefile r{1..6}
+    mkfifo go
+    exec {go}<>go
+    spawn_build -j2 --class remote=1 -- sh -c 'make & read -r _ <go; "$STEVECTL" set remote.jobs=0
+        read -r _ <go; "$STEVECTL" set remote.jobs=4; wait $!'
+    wait_for 60 runs icecc 1
+    echo >&"$go"
+    wait_for 60 runs icecc 3
+    echo >&"$go"
+    wait_for 60 runs icecc 6
+    let_end 6
+    status_of "$spawned" 120
+    [ "$status" = 0 ]
 }
 
 @test 'what the real program reads, says, and exits with is as without us' {
@@ -242,7 +270,8 @@ ends_well() {
 @test 'below a steved with classes, and in a jobwrap in a jobwrap' {
     makefile r{1..4} l{1..3}
     start_steved --jobs 2 --class remote=4
-    spawn bash -c "exec $gate>&-"' && exec "$@"' - "$JOBWRAP" --parent "$SERVER" -j2 -- "$JOBWRAP" -- make
+    JOBWRAP_MEMORY=auto spawn bash -c "exec $gate>&-"' && exec "$@"' - \
+        "$JOBWRAP" --parent "$SERVER" -j2 --report=r.html -- "$JOBWRAP" --trace=t.json -- make
     wait_for 60 runs icecc 4
     wait_for 60 runs tool 2
     [ "$(steved_get remote.held)" = 4 ]
@@ -252,6 +281,9 @@ ends_well() {
     [ "$status" = 0 ]
     "$LIB/concurrency" --expect-exactly 4 --expect-jobs 4 icecc.log
     "$LIB/concurrency" --expect-exactly 2 --expect-jobs 3 tool.log
+    # The inner one has told the outer one.
+    shows_the_farm t.json
+    grep -q '<dt>Jobs at once of class remote</dt><dd>[0-9.]* on average, 4 at most<' r.html
     wait_for 30 steved_has free 2
     wait_for 30 steved_has remote.free 4
 }
@@ -329,6 +361,21 @@ ends_well() {
     below -j2 --class remote=8 -- python3 "$LIB/lenders.py"
     echo "$output" "$stderr"
     [ "$status" = 0 ]
+}
+
+# What its jobs had lent to others of them is more than there ever was.
+@test 'a make is killed with all its jobs: no more tokens are lost than there were' {
+    makefile r{1..12}
+    mkfifo go
+    spawn_build -j2 --class remote=12 --report=report -- \
+        sh -c 'setsid make & echo $! >pid; wait; read -r _ <>go' 2>said
+    wait_for 60 runs icecc 12
+    kill -s KILL -- "-$(<pid)"
+    wait_for 60 grep -q 'lost in the build' said
+    echo 1<>go
+    status_of "$spawned" 120
+    [ "$status" = 0 ]
+    grep -q '"lost":[12]$' report
 }
 
 @test 'a token is lost while all of the build are lent, and others have them' {

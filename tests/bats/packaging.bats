@@ -59,7 +59,7 @@ version() {
     refused "not 'deb out more'" deb out more
     refused "'x.tar' is not named jobwrap-VERSION.tar.xz" --from x.tar deb out
     refused "there is no 'jobwrap-0.tar.xz'" --from jobwrap-0.tar.xz deb out
-    refused "option '--from' wants an argument" --from
+    refused "option '--from' needs an argument" --from
     refused '--from is for deb and rpm' --from="$RELEASE" tarball out
 }
 

@@ -9,7 +9,7 @@ load ../lib/bash/common
 load ../lib/bash/steved
 
 # STEVED_EVENT_JOB_*
-export TELL=$BUILD/tests/lib/tell JOB_STARTED=18 JOB_ENDED=19
+export TELL=$BUILD/tests/lib/tell JOB_STARTED=18 JOB_ENDED=19 JOB_MOVED=24
 
 setup() {
     common_setup
@@ -224,6 +224,7 @@ END
     timeout 60 "$JOBWRAP" --parent="$SERVER" -- bash -eu -c '
         [ "$("$TELL" "$JOBWRAP_FIFO" "$JOB_STARTED" $'"'"'cc \e[31m one.c'"'"')" = 1 ]
         [ "$("$TELL" "$JOBWRAP_FIFO" "$JOB_ENDED" "cc one.c" 1234567)" = 1 ]
+        [ "$("$TELL" "$JOBWRAP_FIFO" "$JOB_MOVED" "")" = 1 ]
         "$STEVECTL" --server "$JOBWRAP_FIFO" watch --json >jobwrap &
         until grep -q watching jobwrap; do read -r -t 0.05 <> <(:) || true; done
         "$TELL" "$JOBWRAP_FIFO" "$JOB_ENDED" "cc two.c"
@@ -231,7 +232,8 @@ END
         kill %1'
     wait_for 20 grep -q two.c steved
     seen steved "e['event'] == 'job-started' and e['name'] == 'cc ?[31m one.c' and e['job'] == 7 and e['uid'] == $UID and e['expected_bytes'] == (1 << 64) - 1" \
-        "e['event'] == 'job-ended' and e['pid'] == 1234567 and e['duration_ns'] == 2 * 10**9 and e['bytes'] == 1 << 20"
+        "e['event'] == 'job-ended' and e['pid'] == 1234567 and e['duration_ns'] == 2 * 10**9 and e['bytes'] == 1 << 20" \
+        "e['event'] == 'job-moved' and e['process'] == 51"
     run ! grep -qE '":4711[,}]' steved
     seen jobwrap 'e["event"] == "job-ended" and e["name"] == "cc two.c"'
 }

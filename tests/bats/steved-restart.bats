@@ -326,8 +326,8 @@ refuses_inherited() {
 
 @test 'what is handed on and makes no sense is refused in one line' {
     refuses_inherited -1 state:state "names 'state' twice"
-    refuses_inherited -3 state:device 'it is no file'
-    refuses_inherited -3 device:state 'it is no file'
+    refuses_inherited -3 state:device 'it is not a file'
+    refuses_inherited -3 device:state 'it is not a file'
     for FDS in 2x -1 2000000000 ''; do
         refuses_inherited -1 device:state "LISTEN_FDS '$FDS' is not a number"
     done

@@ -26,6 +26,7 @@ told_by(int argc, char **argv)
     snprintf(event->name, sizeof(event->name), "%s", argv[3]);
     event->pid = argc > 4 ? atoi(argv[4]) : 0;
     event->job = 7;
+    event->process = 51;
     event->count = event->kind == STEVED_EVENT_JOB_PLACED ? 2 : 0;
     event->bytes = 1 << 20;
     event->duration_ns = 2000000000;

@@ -334,6 +334,7 @@ any_event(uint64_t *random)
     event.waiting = below(random, 2);
     event.status = (int32_t)next_random(random);
     event.job_class = below(random, 2);
+    event.process = (int32_t)next_random(random);
     for (unsigned i = below(random, STEVED_EVENT_NAME_SIZE); i > 0; i--)
         event.name[i - 1] = 'x';
     return event;
@@ -391,8 +392,8 @@ test_bytes_that_make_no_sense(void **state)
 {
     static const uint8_t no_end[] = {1,    0x80, 0x80, 0x80, 0x80, 0x80, 0x80,
                                      0x80, 0x80, 0x80, 0x80, 0x80, 0x80};
-    static const uint8_t unknown_member[] = {1, 0x80, 0x80, 0x08};
-    static const uint8_t long_name[] = {1, 0x80, 0x80, 0x04, 64};
+    static const uint8_t unknown_member[] = {1, 0x80, 0x80, 0x10};
+    static const uint8_t long_name[] = {1, 0x80, 0x80, 0x08, 64};
     struct steved_event event = {0};
     uint64_t random = 7;
     uint8_t noise[64];

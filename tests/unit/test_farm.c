@@ -312,6 +312,8 @@ test_engines(void **state)
                  " --randomize localhost/2 red\tme@blue:/usr/bin/distccd green:3632/8,lzo,cpp "
                  "[::1]:5/3 +zeroconf\n",
                  "red 3633 blue 3633 green 3633 ::1 3633");
+    check_engine("distcc", "red red/8 blue me@red:/usr/bin/distccd,lzo", "red 3633 blue 3633");
+    check_engine("distcc:a,b,a,a:3634,a:3633", NULL, "a 3633 b 3633 a 3634");
     check_engine("distcc", "localhost --randomize", NULL);
     check_engine("distcc", "a@", NULL);
     check_engine("distcc", "[::1", NULL);
@@ -322,13 +324,15 @@ static void
 test_many_places(void **state)
 {
     static struct engine engine;
-    char text[16 + 2 * (ENGINE_PLACES_MAX + 1)] = "distcc:a";
+    char text[16 + 5 * (ENGINE_PLACES_MAX + 1)] = "distcc:a";
 
     for (unsigned i = 1; i < ENGINE_PLACES_MAX; i++)
-        strcat(text, ",a");
+        sprintf(text + strlen(text), ",b%u", i);
     assert_null(engine_parse(&engine, text, NULL));
     assert_int_equal(engine.count, ENGINE_PLACES_MAX);
-    assert_non_null(engine_parse(&engine, strcat(text, ",a"), NULL));
+    assert_null(engine_parse(&engine, strcat(text, ",a"), NULL));
+    assert_int_equal(engine.count, ENGINE_PLACES_MAX);
+    assert_non_null(engine_parse(&engine, strcat(text, ",c"), NULL));
 }
 
 int

@@ -46,7 +46,7 @@ static const struct {
      "--jobs-of: '' is not the name of a program without its directory"},
     {{"jobgate", "--jobs-of=xargs", "--jobs-of", "/usr/bin/ctest", "make"},
      "--jobs-of: '/usr/bin/ctest' is not the name of a program without its directory"},
-    {{"jobgate", "--jobs-of"}, "option '--jobs-of' wants an argument (see --help)"},
+    {{"jobgate", "--jobs-of"}, "option '--jobs-of' needs an argument (see --help)"},
     {{"jobgate", "--jobserver="}, "--jobserver: '' is not auto or a jobserver"},
     {{"jobgate", "--jobserver=fifo:"}, "--jobserver: 'fifo:' is not auto or a jobserver"},
     {{"jobgate", "--implicit=yes"}, "--implicit: 'yes' is not auto, inherit or acquire"},
@@ -54,13 +54,13 @@ static const struct {
     {{"jobgate", "--gate="}, "--gate: '' is not auto, ptrace or seccomp"},
     {{"jobgate", "--memory=much"}, "--memory: 'much' is not auto, on or off"},
     {{"jobgate", "--memory="}, "--memory: '' is not auto, on or off"},
-    {{"jobgate", "--no-tokens=1"}, "option '--no-tokens=1' wants no argument (see --help)"},
-    {{"jobgate", "--class-rules"}, "option '--class-rules' wants an argument (see --help)"},
+    {{"jobgate", "--no-tokens=1"}, "option '--no-tokens=1' takes no argument (see --help)"},
+    {{"jobgate", "--class-rules"}, "option '--class-rules' needs an argument (see --help)"},
     {{"jobgate", "--program=make"}, "--program: 'make' is not a path"},
     {{"jobgate", "-j4"}, "unknown option '-j' (see --help)"},
     {{"jobgate", "--jobs=4"}, "unknown or ambiguous option '--jobs=4' (see --help)"},
     {{"jobgate", "--style=fifo"}, "unknown or ambiguous option '--style=fifo' (see --help)"},
-    {{"jobgate", "--help=all"}, "option '--help=all' wants no argument (see --help)"},
+    {{"jobgate", "--help=all"}, "option '--help=all' takes no argument (see --help)"},
 };
 
 /* Parses in a child, since that is meant to end. Returns its status, and what it said to fd. */

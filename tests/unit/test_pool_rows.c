@@ -677,7 +677,7 @@ test_group_that_is_wrong_is_refused(void **state)
     change_process(w, w->keeper)->holding.account = process_row(w, w->make)->holding.account;
     assert_refused(w, "process", keeper, "it is in another account than its group");
     change(w, POOL_ROW_GROUP, 0)->group.founder = pool_process_row(w->make);
-    assert_refused(w, "group", 0, "its founder is no member");
+    assert_refused(w, "group", 0, "its founder is not a member");
     change(w, POOL_ROW_GROUP, 0)->group.founder = 99;
     assert_refused(w, "group", 0, "its founder is missing");
     change(w, POOL_ROW_GROUP, 0)->group.flags = ~0u;

@@ -18,7 +18,7 @@
 #define STEP_NS 1000
 
 /* What the viewer has been told: "+name/slot" a run begins ("+name/slot:class" in a slot of that class), "-name" it ends, "!name" put off, "w" and "W" a wait
- * begins and ends, "s" and "c" stopped and continued, "." over. */
+ * begins and ends, "s" and "c" stopped and continued, ">" and "<" moved to a class and back, "." over. */
 struct seen {
     struct timeline timeline;
     struct summary summary;
@@ -50,7 +50,7 @@ static void
 on_change(void *argument, const struct timeline_job *job, enum timeline_change change,
           int64_t time_ns)
 {
-    static const char *const signs[] = {"w", "W", "+", "-", "!", "s", "c", "."};
+    static const char *const signs[] = {"w", "W", "+", "-", "!", "s", "c", ">", "<", "."};
     struct seen *seen = argument;
     char text[STEVED_EVENT_NAME_SIZE + 16];
 
@@ -344,6 +344,75 @@ test_jobs_instead_of_on_the_cpu_have_slots_of_their_class(void **state)
 }
 
 static void
+moves(struct seen *seen, int process, unsigned job_class)
+{
+    tell(seen, STEVED_EVENT_JOB_MOVED, 1, 0,
+         (struct steved_event){.process = process, .job_class = job_class});
+}
+
+static void
+starts_as(struct seen *seen, uint64_t job, int process, unsigned job_class)
+{
+    tell(seen, STEVED_EVENT_JOB_STARTED, GATE, job,
+         (struct steved_event){.process = process, .job_class = job_class});
+}
+
+static void
+test_a_job_of_the_cpu_is_of_a_class_for_a_time(void **state)
+{
+    struct seen *seen = begin();
+    const unsigned *running_of = seen->timeline.running_of;
+
+    starts_as(seen, 1, 51, 0);
+    starts_as(seen, 2, 52, 0);
+    moves(seen, 52, 2);
+    assert_int_equal(running_of[0], 1);
+    assert_int_equal(running_of[2], 1);
+    /* Two parts of it: it is back when both are. */
+    moves(seen, 52, 2);
+    moves(seen, 52, 0);
+    assert_int_equal(running_of[2], 1);
+    moves(seen, 52, 0);
+    moves(seen, 52, 0);
+    assert_int_equal(running_of[0], 2);
+    assert_int_equal(running_of[2], 0);
+    assert_int_equal(seen->change_ns[TIMELINE_MOVES_BACK] - seen->change_ns[TIMELINE_MOVES],
+                     3 * STEP_NS);
+    /* Nobody tells that it is back. */
+    moves(seen, 51, 1);
+    assert_int_equal(running_of[1], 1);
+    ends(seen, 1, 0);
+    assert_int_equal(running_of[1], 0);
+    assert_int_equal(seen->summary.lists[SUMMARY_LONGEST].jobs[0].job_class, 1);
+    /* There is no such class, nor process, and the last has ended. */
+    moves(seen, 52, STEVED_CLASSES_MAX + 1);
+    moves(seen, 53, 1);
+    moves(seen, 0, 1);
+    moves(seen, 51, 1);
+    /* Its gate has seen to it. */
+    starts_as(seen, 3, 54, 1);
+    moves(seen, 54, 2);
+    finish(seen, "+a/0 +b/1 >b <b >a <a -a .a +c/0");
+}
+
+static void
+test_what_moves_is_not_stopped(void **state)
+{
+    struct seen *seen = begin();
+
+    starts_as(seen, 1, 51, 0);
+    tell(seen, STEVED_EVENT_JOB_STOPPED, GATE, 1, (struct steved_event){0});
+    moves(seen, 51, 1);
+    tell(seen, STEVED_EVENT_JOB_STOPPED, GATE, 1, (struct steved_event){0});
+    moves(seen, 51, 0);
+    tell(seen, STEVED_EVENT_JOB_CONTINUED, GATE, 1, (struct steved_event){0});
+    moves(seen, 51, 1);
+    tell(seen, STEVED_EVENT_JOB_PUT_OFF, GATE, 1, (struct steved_event){0});
+    starts_as(seen, 1, 55, 0);
+    finish(seen, "+a/0 sa ca >a sa ca <a >a <a !a +a/0");
+}
+
+static void
 place(struct seen *seen, const char *name, unsigned job_class)
 {
     struct steved_event event = {.job_class = job_class};
@@ -469,6 +538,8 @@ main(void)
         cmocka_unit_test(test_so_many_places_are_kept),
         cmocka_unit_test(test_there_are_so_many_slots_and_no_more),
         cmocka_unit_test(test_jobs_instead_of_on_the_cpu_have_slots_of_their_class),
+        cmocka_unit_test(test_a_job_of_the_cpu_is_of_a_class_for_a_time),
+        cmocka_unit_test(test_what_moves_is_not_stopped),
         cmocka_unit_test(test_the_summary_has_the_first_of_many),
     };
 
