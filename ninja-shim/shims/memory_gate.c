@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "libjobserver/auth.h"
+#include "libjobserver/classes/rules_file.h"
+#include "libjobserver/client.h"
 #include "libjobserver/environment.h"
 #include "libjobserver/memory/admission.h"
 #include "libjobserver/memory/limits.h"
@@ -72,18 +74,47 @@ is_gate_off(void)
 }
 
 static bool
-is_wanted(unsigned jobs, enum memory_mode mode)
+may_be_put_up(enum memory_mode mode)
 {
     bool by_gate;
 
-    if (mode == MEMORY_MODE_OFF || is_gate_off())
-        return false;
-    if (mode == MEMORY_MODE_AUTO && jobs == 1)
+    if (is_gate_off())
         return false;
     bool traced = is_traced(&by_gate);
-    if (by_gate || (traced && mode == MEMORY_MODE_AUTO))
-        return false;
-    return mode == MEMORY_MODE_ON || is_short(jobs);
+    return !by_gate && (!traced || mode == MEMORY_MODE_ON);
+}
+
+static bool
+is_memory_waited_for(unsigned jobs, enum memory_mode mode)
+{
+    return mode == MEMORY_MODE_ON || (mode == MEMORY_MODE_AUTO && jobs != 1 && is_short(jobs));
+}
+
+static bool
+has_class(const char *prefix, const char *name)
+{
+    struct client *client = NULL;
+    char *error = NULL;
+
+    const bool is_there = client_open_class(prefix, name, &client, &error) == 0;
+    client_close(client);
+    free(error);
+    return is_there;
+}
+
+/* Who takes a token for a job knows nothing of those that the job needs besides. */
+static bool
+are_classes_waited_for(void)
+{
+    const char *prefix = environment_classes();
+    struct class_rules *rules = prefix ? class_rules_inherit(false) : NULL;
+    bool are_there = false;
+
+    for (unsigned i = 0; rules && !are_there && i < class_rules_count(rules); i++)
+        are_there =
+            class_rules_is_besides(rules, i) && has_class(prefix, class_rules_name(rules, i));
+    class_rules_free(rules);
+    return are_there;
 }
 
 /* --- becoming --- */
@@ -109,7 +140,8 @@ gate_kind(enum memory_mode mode)
 
 /* Its words and what they stand for; NULL: no memory. The program ends soon, in whatever way. */
 static char **
-command_of(const char *real, const char *client, enum memory_mode mode, char **argv)
+command_of(const char *real, const char *client, enum memory_mode mode, bool for_memory,
+           char **argv)
 {
     char *gate, *program, *jobs_of;
     size_t count = 0;
@@ -123,6 +155,9 @@ command_of(const char *real, const char *client, enum memory_mode mode, char **a
     const char *const words[] = {"jobgate",
                                  "--no-tokens",
                                  gate,
+                                 !for_memory              ? "--memory=off"
+                                 : mode == MEMORY_MODE_ON ? "--memory=on"
+                                                          : "--memory=auto",
                                  program,
                                  jobs_of,
                                  "--jobs-of=make",
@@ -146,10 +181,12 @@ memory_gate_become(unsigned jobs, const char *real, const char *client, char **a
     enum memory_mode mode = MEMORY_MODE_AUTO;
 
     memory_mode_read_environment(&mode);
-    char *jobgate = is_wanted(jobs, mode) ? ours_find("jobgate") : NULL;
+    const bool for_memory = is_memory_waited_for(jobs, mode);
+    const bool is_wanted = (for_memory || are_classes_waited_for()) && may_be_put_up(mode);
+    char *jobgate = is_wanted ? ours_find("jobgate") : NULL;
     if (!jobgate)
         return 0;
-    char **command = command_of(real, client, mode, argv);
+    char **command = command_of(real, client, mode, for_memory, argv);
     if (!command)
         return -ENOMEM;
     int result = program_note_step(real);
