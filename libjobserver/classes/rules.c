@@ -209,13 +209,25 @@ class_rules_name(const struct class_rules *rules, unsigned number)
     return rules->names[number];
 }
 
+static bool
+has_rule(const struct class_rules *rules, unsigned number, bool is_instead)
+{
+    for (size_t i = 0; i < rules->n_rules; i++)
+        if (rules->rules[i].class == number && rules->rules[i].is_instead == is_instead)
+            return true;
+    return false;
+}
+
 bool
 class_rules_is_instead(const struct class_rules *rules, unsigned number)
 {
-    for (size_t i = 0; i < rules->n_rules; i++)
-        if (rules->rules[i].class == number && rules->rules[i].is_instead)
-            return true;
-    return false;
+    return has_rule(rules, number, true);
+}
+
+bool
+class_rules_is_besides(const struct class_rules *rules, unsigned number)
+{
+    return has_rule(rules, number, false);
 }
 
 /* --- asking --- */
@@ -291,6 +303,10 @@ class_rules_needs(const struct class_rules *rules, char *const argv[], class_pre
     free(asking.prefix);
     if (!has_memory)
         return (struct class_needs){0};
+    if ((asking.links || asking.needs.instead) && memory_part_of(argv) != MEMORY_WORKS) {
+        asking.needs.instead = 0;
+        asking.links = false;
+    }
     if (asking.links) {
         asking.needs.instead = 0;
         apply(rules, "@link", &asking.needs);

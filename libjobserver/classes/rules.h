@@ -12,7 +12,9 @@
  *     remote instead icecc distcc recc rewrapper gomacc sccache
  *     link besides @link
  *
- * What links is done at home, whatever launches it: then no token of a class replaces that of the cpu.
+ * What links is done at home, whatever launches it: then no token of a class replaces that of the cpu. A line that starts
+ * a build besides (`cc a.o -o a && ninja -C sub`) would hold its token while that build waits for the same class: neither
+ * is said of it, and only rules that name its programs as "besides" count.
  */
 
 #include <stdbool.h>
@@ -40,6 +42,8 @@ unsigned class_rules_count(const struct class_rules *rules);
 const char *class_rules_name(const struct class_rules *rules, unsigned number);
 /* Is there a job that needs it instead of the cpu? */
 bool class_rules_is_instead(const struct class_rules *rules, unsigned number);
+/* Or besides it? */
+bool class_rules_is_besides(const struct class_rules *rules, unsigned number);
 
 /* Sets of classes: bit i is class number i. */
 struct class_needs {

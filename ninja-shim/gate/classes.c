@@ -14,6 +14,12 @@
 
 static const struct timeval look_interval = {.tv_sec = 1};
 
+static bool
+counts(const struct gate_plan *plan, unsigned i)
+{
+    return !plan->rules.needs_no_tokens || class_rules_is_besides(plan->class_rules, i);
+}
+
 /* The pool of the class with this number in the rules. */
 static unsigned
 bit_of(unsigned i)
@@ -160,6 +166,8 @@ gate_classes_are_there(const struct gate_plan *plan)
     bool are_there = false;
 
     for (unsigned i = 0; prefix && !are_there && i < class_rules_count(rules); i++) {
+        if (!counts(plan, i))
+            continue;
         struct client *client = look_for_client(prefix, class_rules_name(rules, i));
         are_there = client != NULL;
         client_close(client);
@@ -222,6 +230,8 @@ open_class(struct gate *gate, unsigned i, const char *prefix)
     const char *name = class_rules_name(gate->plan->class_rules, i);
     char *error;
 
+    if (!counts(gate->plan, i))
+        return 0;
     class->client = open_client(prefix, name, &error);
     if (!class->client) {
         if (error)
@@ -246,8 +256,6 @@ gate_classes_open(struct gate *gate, event_callback_fn on_change)
     int result = 0;
 
     classes->on_change = on_change;
-    if (plan->rules.needs_no_tokens)
-        return 0;
     classes->look_event = evtimer_new(gate->base, on_look, gate);
     if (!classes->look_event)
         return -ENOMEM;
@@ -465,7 +473,7 @@ gate_classes_look_for(struct gate *gate)
     bool has_found = false;
 
     for (unsigned i = 0; prefix && i < class_rules_count(rules); i++) {
-        if (is_alive(&gate->classes.list[i]))
+        if (!counts(gate->plan, i) || is_alive(&gate->classes.list[i]))
             continue;
         struct client *found = open_client(prefix, class_rules_name(rules, i), &error);
         free(error);

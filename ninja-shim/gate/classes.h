@@ -5,13 +5,16 @@
  * The classes of the gate's server: which of them a job needs, and their tokens. When there are none, nothing here does
  * anything.
  *
+ * Where jobs need no tokens of the cpu here, those classes count that are needed besides them: who has taken the first
+ * knows nothing of classes, and what would need one instead sees to that itself, as a launcher's shim.
+ *
  * A token that was not there is waited for by its class's file. Of a class that has lost all its tokens, or
  * gets some again, its file does not always tell, so it is asked about once a second as long as jobs wait that name it.
  */
 
 #include "ninja-shim/gate/state.h"
 
-/* For who puts up a gate: does the plan's server have a class that its rules name? And how many jobs may run now instead
+/* For who puts up a gate: does the plan's server have a class that its rules name, and that counts here? And how many jobs may run now instead
  * of on the cpu, at most? */
 bool gate_classes_are_there(const struct gate_plan *plan);
 unsigned gate_classes_jobs(const struct gate_plan *plan);

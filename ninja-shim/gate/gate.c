@@ -319,11 +319,15 @@ on_look(evutil_socket_t fd, short what, void *argument)
     gate_serve(gate);
 }
 
-/* Somebody has ended, or a pause has. */
+/* Somebody has ended, or a pause has; or it is time to look at classes. */
 static void
 on_end(evutil_socket_t fd, short what, void *argument)
 {
-    gate_serve(argument);
+    struct gate *gate = argument;
+
+    if (gate->plan->rules.needs_no_tokens)
+        run_what_is_ended(gate);
+    gate_serve(gate);
 }
 
 static void
@@ -670,14 +674,14 @@ open_token_event(struct gate *gate)
     return gate->token_event ? 0 : -ENOMEM;
 }
 
-/* Tokens are another's business: then there is no ledger, and nobody is waited for. */
+/* Tokens of the cpu may be another's business: then there is no ledger, and nobody is waited for. */
 static int
 open_tokens(struct gate *gate)
 {
     const struct gate_plan *plan = gate->plan;
 
     if (plan->rules.needs_no_tokens)
-        return 0;
+        return gate_classes_open(gate, on_end);
     int result = ledger_open(&gate->ledger, plan->client, plan->jobs ? plan->jobs : LEDGER_ROOM);
     gate->ledgers[0] = &gate->ledger;
     if (result == 0)

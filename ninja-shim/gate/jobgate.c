@@ -18,6 +18,7 @@
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/program.h"
 #include "libjobserver/program/usage.h"
+#include "ninja-shim/gate/classes.h"
 #include "ninja-shim/gate/jobgate_options.h"
 #include "ninja-shim/gate/start.h"
 
@@ -132,25 +133,30 @@ put_up_gate(const struct jobgate *jobgate)
 
 /* Where descriptors are few the build needs them itself. Without a gate it goes on all the same. */
 static void
-put_up_gate_for_memory(const struct jobgate *jobgate)
+put_up_gate_without_tokens(const struct jobgate *jobgate)
 {
     const struct jobgate_options *options = &jobgate->options;
     const struct gate_plan plan = {
         .client = jobgate->jobserver.client,
         .rules = {.needs_no_tokens = true},
+        .is_server_named = options->server != NULL,
         .names = options->names,
         .has_single_jobs = true,
         .memory = options->memory,
+        .class_rules = jobgate->class_rules,
     };
+    const bool has_classes = gate_classes_are_there(&plan);
     char *why_not = NULL;
 
+    if (options->memory == MEMORY_MODE_OFF && !has_classes)
+        return;
     if (limits_descriptors() < DESCRIPTORS_LEAST)
         why_not = strdup(strerror(EMFILE));
     else if (start_gate(jobgate, &plan, &why_not) == 0)
         return;
-    if (options->memory == MEMORY_MODE_ON)
-        message("cannot hold jobs back (%s); they do not wait for memory",
-                why_not ? why_not : strerror(ENOMEM));
+    if (options->memory == MEMORY_MODE_ON || has_classes)
+        message("cannot hold jobs back (%s); they do not wait for %s",
+                why_not ? why_not : strerror(ENOMEM), has_classes ? "classes" : "memory");
     free(why_not);
 }
 
@@ -165,15 +171,14 @@ main(int argc, char **argv)
     /* A script that is asked for the version of what it wraps has run us. */
     if (program_is_asked())
         become_command(&jobgate);
-    if (jobgate.options.needs_no_tokens) {
-        find_server(&jobgate);
-        if (jobgate.options.memory != MEMORY_MODE_OFF)
-            put_up_gate_for_memory(&jobgate);
-        become_command(&jobgate);
-    }
     jobgate.class_rules = jobgate.options.class_rules
                               ? class_rules_read(jobgate.options.class_rules)
                               : class_rules_inherit(true);
+    if (jobgate.options.needs_no_tokens) {
+        find_server(&jobgate);
+        put_up_gate_without_tokens(&jobgate);
+        become_command(&jobgate);
+    }
     find_jobserver(&jobgate);
     if (jobgate.jobserver.client)
         put_up_gate(&jobgate);

@@ -72,7 +72,11 @@ runs_on_classes(const struct queue *queue, const struct job *job)
 unsigned
 queue_needs(const struct queue *queue, const struct job *job)
 {
-    return (job->besides & ~queue->shut) | (runs_on_classes(queue, job) ? job->instead : QUEUE_CPU);
+    const unsigned besides = job->besides & ~queue->shut;
+
+    if (queue->rules.needs_no_tokens)
+        return besides;
+    return besides | (runs_on_classes(queue, job) ? job->instead : QUEUE_CPU);
 }
 
 static bool
@@ -81,13 +85,12 @@ slot_is_free(const struct queue *queue)
     return queue->rules.is_implicit_paid && !queue->implicit;
 }
 
-/* Who waits for no token at all waits for no pool either. */
 bool
 queue_is_held_up(const struct queue *queue, const struct job *job)
 {
     unsigned empty = slot_is_free(queue) ? queue->empty & ~QUEUE_CPU : queue->empty;
 
-    if (queue->is_serial || queue->rules.needs_no_tokens)
+    if (queue->is_serial)
         return false;
     return job->is_unknown || (queue_needs(queue, job) & empty) != 0;
 }

@@ -46,7 +46,8 @@ TAILQ_HEAD(job_list, job);
 
 struct queue_rules {
     bool is_implicit_paid; /* there is an implicit slot */
-    bool needs_no_tokens;  /* the lazy client has taken one for each job, or counts them itself */
+    bool
+        needs_no_tokens; /* of the cpu: the lazy client has taken one for each job, or counts them itself */
     unsigned failures_allowed; /* so many failures stop the build (ninja -k); 0: none does */
     double load_max;           /* the load average at which at most one job runs; 0: no limit */
 };

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "libjobserver/auth.h"
+#include "libjobserver/classes/rules_file.h"
+#include "libjobserver/client.h"
 #include "libjobserver/environment.h"
 #include "libjobserver/memory/admission.h"
 #include "libjobserver/memory/limits.h"
@@ -74,18 +76,47 @@ is_gate_off(void)
 }
 
 static bool
-is_wanted(unsigned jobs, enum memory_mode mode)
+may_be_put_up(enum memory_mode mode)
 {
     bool by_gate;
 
-    if (mode == MEMORY_MODE_OFF || is_gate_off())
-        return false;
-    if (mode == MEMORY_MODE_AUTO && jobs == 1)
+    if (is_gate_off())
         return false;
     bool traced = is_traced(&by_gate);
-    if (by_gate || (traced && mode == MEMORY_MODE_AUTO))
-        return false;
-    return mode == MEMORY_MODE_ON || is_short(jobs);
+    return !by_gate && (!traced || mode == MEMORY_MODE_ON);
+}
+
+static bool
+is_memory_waited_for(unsigned jobs, enum memory_mode mode)
+{
+    return mode == MEMORY_MODE_ON || (mode == MEMORY_MODE_AUTO && jobs != 1 && is_short(jobs));
+}
+
+static bool
+has_class(const char *prefix, const char *name)
+{
+    struct client *client = NULL;
+    char *error = NULL;
+
+    const bool is_there = client_open_class(prefix, name, &client, &error) == 0;
+    client_close(client);
+    free(error);
+    return is_there;
+}
+
+/* Who takes a token for a job knows nothing of those that the job needs besides. */
+static bool
+are_classes_waited_for(void)
+{
+    const char *prefix = environment_classes();
+    struct class_rules *rules = prefix ? class_rules_inherit(false) : NULL;
+    bool are_there = false;
+
+    for (unsigned i = 0; rules && !are_there && i < class_rules_count(rules); i++)
+        are_there =
+            class_rules_is_besides(rules, i) && has_class(prefix, class_rules_name(rules, i));
+    class_rules_free(rules);
+    return are_there;
 }
 
 /* --- becoming --- */
@@ -109,6 +140,14 @@ gate_kind(enum memory_mode mode)
     return mode == MEMORY_MODE_ON ? "auto" : "ptrace";
 }
 
+static const char *
+memory_word(enum memory_mode mode, bool for_memory)
+{
+    if (!for_memory)
+        return "off";
+    return mode == MEMORY_MODE_ON ? "on" : "auto";
+}
+
 /* false: no memory. */
 static bool
 add(char **words, size_t *count, const char *option, const char *value)
@@ -118,7 +157,8 @@ add(char **words, size_t *count, const char *option, const char *value)
 
 /* Its words and what they stand for; NULL: no memory. The program ends soon, in whatever way. */
 static char **
-command_of(const char *real, const char *client, enum memory_mode mode, char **argv)
+command_of(const char *real, const char *client, enum memory_mode mode, bool for_memory,
+           char **argv)
 {
     const char *const starters[] = {base_name(client), MEMORY_GATE_STARTERS};
     const size_t starter_count = sizeof(starters) / sizeof(starters[0]);
@@ -126,10 +166,12 @@ command_of(const char *real, const char *client, enum memory_mode mode, char **a
 
     while (argv[count])
         count++;
-    char **command = calloc(5 + starter_count + count + 1, sizeof(*command));
-    bool is_made =
-        command && add(command, &n, "jobgate", "") && add(command, &n, "--no-tokens", "") &&
-        add(command, &n, "--gate=", gate_kind(mode)) && add(command, &n, "--program=", real);
+    char **command = calloc(6 + starter_count + count + 1, sizeof(*command));
+    bool is_made = command && add(command, &n, "jobgate", "") &&
+                   add(command, &n, "--no-tokens", "") &&
+                   add(command, &n, "--gate=", gate_kind(mode)) &&
+                   add(command, &n, "--memory=", memory_word(mode, for_memory)) &&
+                   add(command, &n, "--program=", real);
     for (size_t i = 0; is_made && i < starter_count; i++)
         is_made = add(command, &n, "--jobs-of=", starters[i]);
     if (!is_made || !add(command, &n, "--", ""))
@@ -144,10 +186,12 @@ memory_gate_become(unsigned jobs, const char *real, const char *client, char **a
     enum memory_mode mode = MEMORY_MODE_AUTO;
 
     memory_mode_read_environment(&mode);
-    char *jobgate = is_wanted(jobs, mode) ? ours_find("jobgate") : NULL;
+    const bool for_memory = is_memory_waited_for(jobs, mode);
+    const bool is_wanted = (for_memory || are_classes_waited_for()) && may_be_put_up(mode);
+    char *jobgate = is_wanted ? ours_find("jobgate") : NULL;
     if (!jobgate)
         return;
-    char **command = command_of(real, client, mode, argv);
+    char **command = command_of(real, client, mode, for_memory, argv);
     int result = command ? program_note_step(real) : -ENOMEM;
     if (result == 0) {
         execv(jobgate, command);

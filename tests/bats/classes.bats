@@ -140,6 +140,37 @@ all_back() {
     all_back 8 link=2
 }
 
+# make takes tokens of the cpu by itself; a job that is ended at the gate is not waited for.
+@test 'links of make, too, over two builds; a make that is ended ends those that wait' {
+    require make
+    unset MAKEFLAGS
+    printf '%s\n' 'all: l1 l2 l3 run' 'l%:' '	cd . && ./ld $@ a.o && :' 'run:' '	./tool $@' >Makefile
+    mkfifo more
+    spawn bash -c "exec $gate>&-"' && exec "$@"' - "$JOBWRAP" -j9 --parent=none --class link=1 -- \
+        sh -c 'make & make & read -r _ <more; make l4 l5 & echo $! >third; wait' >said 2>&1
+    wait_for 20 runs tool 2
+    wait_for 20 runs ld 1
+    echo >more
+    wait_for 20 grep -q 'ld l5' said
+    kill "$(<third)"
+    wait_for 20 has_ended "$(<third)"
+    let_end 8
+    status_of "$spawned"
+    LOG=ld.log exactly 1 6
+}
+
+@test 'a link whose line starts a build that links waits for nobody' {
+    require ninja
+    serve --jobs 2 --class link=1
+    printf '%s\n' 'rule link' '  command = : && ./ld $out a.o && :' 'build inner: link' >inner.ninja
+    printf '%s\n' 'rule both' "  command = ./ld outer a.o && '$NINJA_SHIM' -f inner.ninja" 'build outer: both' >build.ninja
+    NINJA_SHIM_REAL=$(command -v ninja) spawn bash -c "exec $gate>&-"' && exec "$@"' - "$NINJA_SHIM" -j8
+    let_end 2
+    status_of "$spawned" 30
+    [ "$status" = 0 ]
+    all_back 2 link=1
+}
+
 @test 'without a capacity remote jobs take tokens of the cpu, those that wait already too' {
     serve --jobs 2 --class remote=1
     lines 12 icecc 'g++ -c a.cc'

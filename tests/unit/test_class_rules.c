@@ -114,6 +114,9 @@ static const char *const at_home[] = {
     "/b/icecc/configure",
     "icecc/c++/tool",
     "ld --version a.o",
+    "cc a.o -o a && ninja -C sub",
+    "cc a.o -o a && cd sub && make -j4",
+    "icecc g++ -c a.cc && cmake --build sub",
     ":",
     "",
 };
@@ -167,6 +170,17 @@ test_lines(void **state)
         if (needs.besides != 0 || needs.instead != remote_bit)
             fail_msg("not remote: %s", remote[i]);
     }
+    class_rules_free(rules);
+}
+
+static void
+test_a_build_in_the_line_counts_where_it_is_named(void **state)
+{
+    struct class_rules *rules = rules_of("builds besides ninja\n");
+
+    assert_int_equal(needs_of_line(rules, "cc a.o -o a && ninja -C sub").besides,
+                     bit_of(rules, "builds"));
+    assert_true(class_rules_is_besides(rules, 0) && !class_rules_is_instead(rules, 0));
     class_rules_free(rules);
 }
 
@@ -294,6 +308,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_a_build_in_the_line_counts_where_it_is_named),
         cmocka_unit_test(test_words_without_a_shell),
         cmocka_unit_test(test_what_ccache_runs_first),
         cmocka_unit_test(test_a_file_adds_and_replaces),

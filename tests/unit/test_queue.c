@@ -76,6 +76,31 @@ test_who_needs_no_tokens(void **state)
     assert_int_equal(next_step(&queue, 0), QUEUE_END);
 }
 
+/* Those of classes that a job needs instead are another's business, too. */
+static void
+test_who_needs_no_tokens_but_those_of_classes(void **state)
+{
+    const unsigned link = QUEUE_CPU << 1, remote = QUEUE_CPU << 2;
+    struct queue queue;
+    struct job jobs[3];
+
+    begin(&queue, (struct queue_rules){.needs_no_tokens = true}, jobs, 3);
+    jobs[0].besides = link;
+    jobs[1].is_unknown = true;
+    jobs[2].instead = remote;
+    assert_int_equal(queue_needs(&queue, &jobs[0]), link);
+    assert_int_equal(queue_needs(&queue, &jobs[2]), 0);
+    queue_set_empty(&queue, link | remote | QUEUE_CPU);
+    assert_ptr_equal(run_first(&queue, PAY_NOTHING), &jobs[2]);
+    assert_int_equal(next_step(&queue, 0), QUEUE_REST);
+    queue_set_open(&queue, link);
+    assert_int_equal(next_step(&queue, 0), QUEUE_USE_NOTHING);
+    queue_set_shut(&queue, link);
+    assert_int_equal(queue_needs(&queue, &jobs[0]), 0);
+    assert_ptr_equal(run_first(&queue, PAY_NOTHING), &jobs[0]);
+    assert_null(queue_first(&queue));
+}
+
 static void
 test_slot_not_paid_for(void **state)
 {
@@ -434,6 +459,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_implicit_slot_first),
         cmocka_unit_test(test_who_needs_no_tokens),
+        cmocka_unit_test(test_who_needs_no_tokens_but_those_of_classes),
         cmocka_unit_test(test_slot_not_paid_for),
         cmocka_unit_test(test_slot_goes_to_who_waits_then_to_who_runs),
         cmocka_unit_test(test_removed_while_it_waits),
