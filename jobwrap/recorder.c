@@ -171,8 +171,11 @@ note_memory(struct recorder *recorder, const struct steved_event *event)
 
     note(recorder, RECORDED_USED, used, time_ns);
     note(recorder, RECORDED_EXPECTED, used + (double)event->expected_bytes, time_ns);
-    note(recorder, RECORDED_AVAILABLE, (double)event->available_bytes, time_ns);
-    note(recorder, RECORDED_FLOOR, (double)event->limit_bytes, time_ns);
+    /* Nobody reports it when no gate is left. */
+    if (event->available_bytes != 0) {
+        note(recorder, RECORDED_AVAILABLE, (double)event->available_bytes, time_ns);
+        note(recorder, RECORDED_FLOOR, (double)event->limit_bytes, time_ns);
+    }
     trace_memory(&recorder->trace, event);
 }
 

@@ -434,11 +434,12 @@ trace_memory(struct trace *trace, const struct steved_event *event)
         return;
     FILE *out = begin_event(trace, "C", "memory (bytes)", OURS, OURS);
     put_time(out, "ts", (int64_t)event->time_ns);
-    fprintf(out,
-            ",\"args\":{\"used\":%" PRIu64 ",\"expected growth\":%" PRIu64 ",\"available\":%" PRIu64
-            ",\"floor\":%" PRIu64 "}}",
-            (uint64_t)event->bytes, (uint64_t)event->expected_bytes,
-            (uint64_t)event->available_bytes, (uint64_t)event->limit_bytes);
+    fprintf(out, ",\"args\":{\"used\":%" PRIu64 ",\"expected growth\":%" PRIu64,
+            (uint64_t)event->bytes, (uint64_t)event->expected_bytes);
+    if (event->available_bytes != 0)
+        fprintf(out, ",\"available\":%" PRIu64 ",\"floor\":%" PRIu64,
+                (uint64_t)event->available_bytes, (uint64_t)event->limit_bytes);
+    fputs("}}", out);
 }
 
 void

@@ -309,7 +309,7 @@ Compilers(Path(sys.argv[1]), 1).pack(Path(sys.argv[2]))' "$STAMP" "$OTHER/compil
     chmod +x "$BATS_TEST_TMPDIR/bin/systemctl"
     export HOME=$BATS_TEST_TMPDIR
     PATH=$BATS_TEST_TMPDIR/bin:$PATH run_block 'As a service of a user'
-    [[ $output == *'systemctl: --user enable --now stevefarm@remote' ]]
+    [[ $output == *'systemctl: --user restart steved stevefarm@remote' ]]
     grep -qx 'EnvironmentFile=%E/stevefarm/%i.conf' "$unit"
     grep -q '^ExecStart=.*/stevefarm --class=%i $STEVEFARM_OPTIONS$' "$unit"
     # shellcheck source=/dev/null

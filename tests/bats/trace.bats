@@ -255,6 +255,35 @@ END
     [[ $output == *'No gate has reported jobs.'* && $output == *'No gate has reported memory.'* ]]
 }
 
+# reports_memory: as a gate below jobwrap, which has 8000 MiB, and then knows nothing, until t.json tells either.
+reports_memory() {
+    cat >reports_memory.py <<'END'
+import os
+import struct
+import time
+
+from jobserver_client import CONTROL_HEADER, connect_in, open_directory
+from memory_packet import CONTROL_MEMORY, MEMORY_SIZE
+
+client = connect_in(open_directory(os.environ["JOBWRAP_FIFO"]))
+for available, used, told in ((8000 << 20, 7, '"used":7,'), (0, 0, '"used":0,')):
+    memory = struct.pack("=6I5Q", 0, 1, 0, 0, 0, 0xFFFFFFFF, available, available // 16, 0, 0, used)
+    while told not in open("t.json").read():
+        client.send(CONTROL_HEADER.pack(CONTROL_MEMORY, 0) + memory.ljust(MEMORY_SIZE, b"\0"))
+        assert CONTROL_HEADER.unpack_from(client.recv(4096))[1] == 0
+        time.sleep(0.02)
+END
+    PYTHONPATH=$ROOT/libjobserver/python:$LIB python3 reports_memory.py
+}
+
+@test 'what nobody reports is left out, and is not none' {
+    export -f reports_memory
+    "$JOBWRAP" -j2 --parent=none --trace=t.json --report=r.html bash -euc reports_memory
+    grep -q '"memory (bytes)".*"used":7,.*"available":8388608000,"floor":524288000}' t.json
+    grep -q '"memory (bytes)".*"used":0,"expected growth":0}' t.json
+    run ! grep -q '"available":0' t.json
+}
+
 @test 'hostile names are text, in the page and in the trace' {
     require ninja
     local name='<script>alert("1")</script>&amp;\'"'" build='./a<b>&"c'

@@ -151,8 +151,9 @@ is_unmounted() {
     mv /usr/local/bin/steved.old /usr/local/bin/steved
 }
 
-@test 'a user starts it for himself, by systemd --user' {
-    local runtime=/run/user/1234 user
+# users_systemd: of a user who is called builder; $user is before a command of his.
+users_systemd() {
+    local runtime=/run/user/1234
     useradd --uid 1234 --create-home builder
     chmod 0666 /dev/fuse
     mkdir -p "$runtime" /etc/systemd/user
@@ -162,8 +163,19 @@ is_unmounted() {
     user=(setpriv --reuid=builder --regid=builder --init-groups env HOME=/home/builder XDG_RUNTIME_DIR="$runtime")
     systemd-run --unit=builder --uid=builder --property=Delegate=yes --property=Type=notify \
         --setenv=XDG_RUNTIME_DIR="$runtime" /lib/systemd/systemd --user --unit=default.target
-    run_block '$ systemctl --user enable --now steved' "${user[@]}"
     SERVER=$runtime/steve/jobserver
+}
+
+users_systemd_ends() {
+    "${user[@]}" systemctl --user stop steved.service
+    wait_for 20 is_not_mounted "${SERVER%/*}"
+    systemctl stop builder.service
+    userdel --remove builder
+}
+
+@test 'a user starts it for himself, by systemd --user' {
+    users_systemd
+    run_block '$ systemctl --user enable --now steved' "${user[@]}"
     [ "$("${user[@]}" "$STEVECTL" get jobs)" = "$(nproc)" ]
     [ "$("${user[@]}" "$STEVECTL" get pid)" = \
         "$("${user[@]}" systemctl --user show --value --property MainPID steved.service)" ]
@@ -171,9 +183,65 @@ is_unmounted() {
     run ! "$STEVECTL" --server "$SERVER" get jobs
     "${user[@]}" systemctl --user restart steved.service
     "${user[@]}" "$JOBWRAP" -- true
-    "${user[@]}" systemctl --user stop steved.service
-    wait_for 20 is_not_mounted "$runtime/steve"
-    systemctl stop builder.service
+    users_systemd_ends
+}
+
+# farm_options OPTIONS: of the service.
+farm_options() {
+    echo "STEVEFARM_OPTIONS=$*" >/home/builder/.config/stevefarm/remote.conf
+}
+
+# remote_jobs N: the class has them, and the service's status says so.
+remote_jobs() {
+    [ "$("${user[@]}" "$STEVECTL" get remote.jobs)" = "$1" ] &&
+        [ "$("${user[@]}" systemctl --user show --value --property StatusText stevefarm@remote)" = "$1 jobs" ]
+}
+
+# slots N: what the scheduler says.
+slots() {
+    printf ' node (10.0.0.2:10245) [x86_64] speed=10 jobs=0/%d load=10\n' "$1" >"$BATS_TEST_TMPDIR/nodes"
+}
+
+@test 'stevefarm as a service of a user, as farm.md says' {
+    local pid
+    # It is masked, as the host's own services are.
+    rm "$UNITS"/systemd-journald*
+    systemctl daemon-reload
+    systemctl start systemd-journald.service
+    install "$BUILD/stevefarm/stevefarm" /usr/local/bin
+    users_systemd
+    cp "$BUILD/stevefarm/stevefarm@.service" /etc/systemd/user
+    # The farm is not there yet.
+    DOCUMENT=$ROOT/docs/farm.md run_block 'As a service of a user' "${user[@]}"
+    wait_for 20 remote_jobs 0
+
+    slots 9
+    "$LIB/scheduler-standin" "$BATS_TEST_TMPDIR/nodes" >"$BATS_TEST_TMPDIR/port" 3>&- &
+    wait_for 20 test -s "$BATS_TEST_TMPDIR/port"
+    farm_options "--max=40 --reserve=2 icecc:127.0.0.1:$(cat "$BATS_TEST_TMPDIR/port")"
+    "${user[@]}" systemctl --user restart stevefarm@remote
+    wait_for 20 remote_jobs 7
+    # The next server is followed, too.
+    pid=$("${user[@]}" "$STEVECTL" get pid)
+    "${user[@]}" systemctl --user restart steved
+    [ "$("${user[@]}" "$STEVECTL" get pid)" != "$pid" ]
+    slots 5
+    wait_for 20 remote_jobs 3
+    "${user[@]}" systemctl --user stop stevefarm@remote
+    [ "$("${user[@]}" "$STEVECTL" get remote.jobs)" = 0 ]
+    kill %%
+
+    farm_options fixed:4
+    "${user[@]}" systemctl --user start stevefarm@remote
+    remote_jobs 4
+    # What is wrong is in the journal, once.
+    farm_options reapi:host
+    run ! "${user[@]}" systemctl --user restart stevefarm@remote
+    "${user[@]}" systemctl --user is-failed stevefarm@remote
+    [ "$("${user[@]}" "$STEVECTL" get remote.jobs)" = 0 ]
+    journalctl --sync
+    [ "$(journalctl --output=cat --identifier=stevefarm | grep -c "'reapi:host'")" = 1 ]
+    users_systemd_ends
 }
 
 is_not_mounted() {
