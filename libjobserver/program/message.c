@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "libjobserver/program/message.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -85,6 +86,16 @@ say(char *line, size_t size)
         sink.dropped++;
 }
 
+/* What is quoted is anybody's: a newline in it would look like the end of the message, and an escape sequence
+ * would be obeyed by the terminal. */
+static void
+hide_controls(char *text)
+{
+    for (; *text; text++)
+        if (iscntrl((unsigned char)*text))
+            *text = '?';
+}
+
 __attribute__((format(printf, 1, 0))) static void
 print_line(const char *format, va_list arguments, const char *separator, const char *reason)
 {
@@ -94,6 +105,7 @@ print_line(const char *format, va_list arguments, const char *separator, const c
 
     if (length < 0)
         return;
+    hide_controls(line);
     length = (int)strlen(line);
     length += snprintf(line + length, sizeof(line) - (size_t)length, "%s%s", separator, reason);
     say(line, end_line(line, length));

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -347,19 +348,22 @@ go_on(struct gate *gate, struct gate_job *job)
     gate_tell_continued(gate, job);
 }
 
+/* Those by which a user, or who gives up a build, ends its jobs. */
+static const int ending_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+#define N_ENDING_SIGNALS (sizeof(ending_signals) / sizeof(ending_signals[0]))
+
 bool
 gate_memory_is_being_ended(const struct gate_job *job)
 {
-    const int deadly[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
     const struct gate_process *process;
     struct process_signals signals;
 
     TAILQ_FOREACH (process, &job->processes, in_job) {
         if (process->pidfd < 0 || process_signals(copies_pid(process), &signals) < 0)
             continue;
-        for (size_t i = 0; i < sizeof(deadly) / sizeof(deadly[0]); i++)
+        for (size_t i = 0; i < N_ENDING_SIGNALS; i++)
             if (signals.pending & ~signals.ignored & ~signals.blocked &
-                process_signal_bit(deadly[i]))
+                process_signal_bit(ending_signals[i]))
                 return true;
     }
     return false;
@@ -577,6 +581,9 @@ gate_memory_process_ended(struct gate_job *job, const int *wait_status)
 {
     if (!wait_status || *wait_status != 0)
         job->memory.has_failed = true;
+    for (size_t i = 0; wait_status && i < N_ENDING_SIGNALS; i++)
+        if (WIFSIGNALED(*wait_status) && WTERMSIG(*wait_status) == ending_signals[i])
+            job->memory.was_told_to_end = true;
 }
 
 void
@@ -600,7 +607,8 @@ tell_too_large(const struct gate_memory *memory, const struct gate_job *job)
     const struct memory_job *of = &job->memory.job;
     char name[NAME_SIZE], had[BYTES_SIZE], all[BYTES_SIZE];
 
-    if (!job->memory.has_failed || of->state != MEMORY_RUNS || !runs_alone(memory, of) ||
+    if (!job->memory.has_failed || job->memory.was_told_to_end || of->state != MEMORY_RUNS ||
+        !runs_alone(memory, of) ||
         of->peak_bytes + 2 * of->pace_bytes < memory->moment.total_bytes / 100 * ALMOST_ALL_PERCENT)
         return;
     print_bytes(had, of->peak_bytes);

@@ -19,5 +19,6 @@ struct gate_job_memory {
     bool may_run_twice; /* which job.may_run_twice says only while there is a copy to be killed */
     enum memory_source source; /* of what is expected */
     int64_t started_ns;
-    bool has_failed; /* or nobody knows how it ended */
+    bool has_failed;      /* or nobody knows how it ended */
+    bool was_told_to_end; /* by a signal that the user, or a build that ends, sends */
 };

@@ -254,6 +254,25 @@ copies_differ() {
     run ! kills_are 0
 }
 
+@test '^C to a large job that runs alone: it is not said that it does not fit' {
+    use_ninja 1.11
+    mkfifo never
+    jobs large '-DMIB=110 -DMS=100 -DLINE=never'
+    limited_to 128
+    below_fifo 3
+    limited "$NINJA_SHIM" >said 2>&1 &
+    local build=$!
+    # It is opened when the job, which has grown, reads from it.
+    spawn sh -c 'exec 3>never && : >has_grown && sleep 100'
+    wait_for 60 test -e has_grown
+    kill -INT "$(in_group ninja)"
+    status=0
+    wait "$build" || status=$?
+    [ "$status" != 0 ]
+    run ! grep 'does not fit' said
+    kills_are 0
+}
+
 @test '--memory=off and JOBWRAP_MEMORY=off: nothing waits; what makes no sense is refused' {
     limited_to 256
     below_fifo 5

@@ -300,6 +300,7 @@ test_may_run_twice(void **state)
         "cd x && ccache g++ -c a.cc -o a.o",
         ": && g++ a.o -o prog && :",
         "rm -f liba.a && ar csr liba.a a.o && ranlib liba.a",
+        "musl-gcc -c a.c -o a.o",
         "mkdir -p d && gcc -c a.c -o d/a.o",
         automake,
         kbuild,

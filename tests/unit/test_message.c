@@ -222,6 +222,30 @@ test_end(void **state)
     close(ends[1]);
 }
 
+/* --- what is quoted --- */
+
+static void
+quote(void)
+{
+    message("--option: '%s' is wrong", "5\n6\t\x1b[31m\x7f \xc3\xa9");
+    message_errno(ENOENT, "open %s", "a\nb");
+}
+
+static void
+test_controls_are_hidden(void **state)
+{
+    int ends[2];
+    char text[PIPE_BUF];
+
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(with_stderr(ends[1], quote), 0);
+    drain(ends[0], text, sizeof(text));
+    assert_string_equal(text, "test: --option: '5?6??[31m? \xc3\xa9' is wrong\n"
+                              "test: open a?b: No such file or directory\n");
+    close(ends[0]);
+    close(ends[1]);
+}
+
 /* --- what cannot be written to --- */
 
 static void
@@ -349,6 +373,7 @@ main(void)
         cmocka_unit_test(test_terminal_that_stands_still),
         cmocka_unit_test(test_waits),
         cmocka_unit_test(test_end),
+        cmocka_unit_test(test_controls_are_hidden),
         cmocka_unit_test(test_broken_pipe),
         cmocka_unit_test(test_closed),
         cmocka_unit_test(test_file_that_may_not_grow),

@@ -141,9 +141,10 @@ static bool
 is_target(const char *name)
 {
     static const char *const machines[] = {
-        "aarch64", "alpha", "amdgcn", "arm",   "avr",   "bpf",   "hppa",   "i386",   "i486",
-        "i586",    "i686",  "ia64",   "loong", "m68k",  "mips",  "msp430", "nvptx",  "or1k",
-        "powerpc", "ppc",   "riscv",  "s390",  "sparc", "thumb", "wasm",   "x86_64", "xtensa"};
+        "aarch64", "alpha",  "amdgcn", "arm",   "avr",  "bpf",     "hppa",
+        "i386",    "i486",   "i586",   "i686",  "ia64", "loong",   "m68k",
+        "mips",    "msp430", "musl",   "nvptx", "or1k", "powerpc", "ppc",
+        "riscv",   "s390",   "sparc",  "thumb", "wasm", "x86_64",  "xtensa"};
 
     for (size_t i = 0; i < sizeof(machines) / sizeof(machines[0]); i++)
         if (strncmp(name, machines[i], strlen(machines[i])) == 0)
