@@ -330,14 +330,14 @@ serve_memory(struct memory_arbiter *arbiter, struct memory_party *party,
     struct steved_memory outside, answer;
     int error = 0;
 
+    party->uid = info.uid;
+    party->account = info.key;
     if (!party->is_member)
         error = memory_arbiter_join(arbiter, party, pid, find_around(arbiter, pid), now_ns);
     if (error == 0)
         error = memory_arbiter_tell(arbiter, party, memory, now_ns);
     if (error < 0)
         return error;
-    party->uid = info.uid;
-    party->account = info.key;
     bool is_below = ask_above(arbiter, party, above, &outside, now_ns);
     memory_arbiter_answer(arbiter, party, is_below ? &outside : NULL, &answer, now_ns);
     *memory = answer;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Without blanks around it. */
@@ -47,6 +48,15 @@ config_next(char **rest, char **words, struct config_line *line)
     return true;
 }
 
+/* Each server that follows another reads the options anew. From a pipe it would read none, or wait for ever. */
+static bool
+can_be_read_again(int fd)
+{
+    struct stat status;
+
+    return fstat(fd, &status) == 0 && !S_ISFIFO(status.st_mode) && !isatty(fd);
+}
+
 /* 0 or a negative errno; the size is that of all but the NUL. */
 static int
 read_all(int fd, char *text, size_t *size)
@@ -71,10 +81,14 @@ int
 config_read(const char *path, char **text)
 {
     size_t size;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 
     if (fd < 0)
         return -errno;
+    if (!can_be_read_again(fd)) {
+        close(fd);
+        return -ESPIPE;
+    }
     *text = malloc(CONFIG_SIZE_MAX + 2);
     int result = *text ? read_all(fd, *text, &size) : -ENOMEM;
     close(fd);

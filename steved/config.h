@@ -20,8 +20,8 @@ struct config_line {
  * many bytes as in the text; names and values are copied there one after the other. false: there is no more. */
 bool config_next(char **rest, char **words, struct config_line *line);
 
-/* The whole file. 0 and *text, to be freed; -EFBIG: more than CONFIG_SIZE_MAX; -EILSEQ: it has a NUL; or another
- * negative errno. */
+/* The whole file. 0 and *text, to be freed; -EFBIG: more than CONFIG_SIZE_MAX; -EILSEQ: it has a NUL; -ESPIPE: it is
+ * a pipe or a terminal, which cannot be read twice; or another negative errno. */
 int config_read(const char *path, char **text);
 
 /* The user's own file, $XDG_CONFIG_HOME/steved.conf or ~/.config/steved.conf. To be freed; NULL: there can be

@@ -18,9 +18,10 @@ static void
 on_open(fuse_req_t request, struct fuse_file_info *fi)
 {
     struct session *session = fuse_req_userdata(request);
+    int error = session_open(request, session->number, &fi->fh);
 
-    if (session_open(request, session->number, &fi->fh) < 0) {
-        fuse_reply_err(request, ENOMEM);
+    if (error < 0) {
+        fuse_reply_err(request, -error);
         return;
     }
     fi->direct_io = 1;

@@ -225,8 +225,9 @@ on_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
         .open_flags = FOPEN_DIRECT_IO | FOPEN_NONSEEKABLE | FOPEN_STREAM | FOPEN_NOFLUSH |
                       FOPEN_PARALLEL_DIRECT_WRITES,
     };
-    if (session_open(request, file->number, &answer.fh) < 0)
-        fuse_reply_err(request, ENOMEM);
+    int error = session_open(request, file->number, &answer.fh);
+    if (error < 0)
+        fuse_reply_err(request, -error);
     else if (channel_give(&session->channel,
                           fuse_reply_buf(request, (const char *)&answer, sizeof(answer))) != 0)
         session_close(session, answer.fh);

@@ -230,7 +230,7 @@ join_group(struct call *call, union argument *argument)
 
     /* Whoever else has been given the description may be one that could not open the file; as a member it would
      * keep the tokens of the group for ever. */
-    if (call->uid != call->opening->opener_uid && call->uid != 0)
+    if (call->uid != call->opening->opener->uid && call->uid != 0)
         return -EPERM;
     /* Below another group it stays in that one's account. */
     uint64_t key = client && client->is_below_group ? 0 : clients_key_of_group(call->server);

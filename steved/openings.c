@@ -17,7 +17,7 @@ record(const struct opening *opening)
         .poll_handle = opening->poll_handle,
         .opener_serial = opening->opener_serial,
         .opener_pid = opening->opener_pid,
-        .opener_uid = opening->opener_uid,
+        .opener_uid = opening->opener->uid,
         .group_pid = opening->group_pid,
         .anonymous = opening->anonymous ? pool_process_row(opening->anonymous) : STATE_NONE,
         .flags = STATE_OPENING_IS_THERE | (opening->is_used ? STATE_OPENING_IS_USED : 0) |
@@ -48,13 +48,57 @@ open_in_pool(struct opening *opening, struct pool_process *opener)
     return true;
 }
 
+/* --- how many a user has --- */
+
+/* NULL: out of memory. */
+static struct opener *
+find_opener(struct file *file, uid_t uid)
+{
+    struct opener *opener;
+
+    LIST_FOREACH (opener, &file->openers, in_file)
+        if (opener->uid == uid)
+            return opener;
+    opener = calloc(1, sizeof(*opener));
+    if (!opener)
+        return NULL;
+    opener->uid = uid;
+    LIST_INSERT_HEAD(&file->openers, opener, in_file);
+    return opener;
+}
+
+static void
+opener_release(struct file *file, struct opener *opener)
+{
+    file->opening_count--;
+    if (--opener->count > 0)
+        return;
+    LIST_REMOVE(opener, in_file);
+    free(opener);
+}
+
+/* There is room for so many of all users together. One has half of it at most, the next half of the rest, and so on. */
+static bool
+has_its_share(const struct opener *opener, const struct file *file)
+{
+    const uint32_t room = state_room(state_table_of(file->number, STATE_OPENING));
+
+    return opener->count > room - file->opening_count;
+}
+
+/* --- who comes and goes --- */
+
 static struct opening *
-opening_new(struct file *file)
+opening_new(struct file *file, uid_t uid)
 {
     struct opening *opening = calloc(1, sizeof(*opening));
 
-    if (!opening)
+    if (!opening || !(opening->opener = find_opener(file, uid))) {
+        free(opening);
         return NULL;
+    }
+    opening->opener->count++;
+    file->opening_count++;
     opening->file = file;
     opening->number = STATE_NONE;
     memory_party_init(&opening->memory, clock_now_ns());
@@ -62,33 +106,37 @@ opening_new(struct file *file)
     return opening;
 }
 
-struct opening *
-opening_create(struct file *file, const struct request *request)
+int
+opening_create(struct file *file, const struct request *request, struct opening **created)
 {
     struct client *client = clients_of_thread(file, request->tid, request->uid);
-    struct opening *opening = opening_new(file);
+    struct opening *opening = opening_new(file, request->uid);
+    int error = -ENOMEM;
 
     if (!opening)
-        return NULL;
-    opening->opener_uid = request->uid;
+        return error;
     if (client) {
         opening->opener_pid = client->pid;
         opening->opener_serial = client->serial;
     } else {
         opening->anonymous = add_anonymous(file, request);
     }
-    struct pool_process *opener = client ? client->process : opening->anonymous;
-    if (!opener || !open_in_pool(opening, opener)) {
+    struct pool_process *process = client ? client->process : opening->anonymous;
+    if (has_its_share(opening->opener, file))
+        error = -EMFILE;
+    else if (process && open_in_pool(opening, process))
+        error = 0;
+    if (error < 0)
         opening_release(opening);
-        return NULL;
-    }
-    return opening;
+    else
+        *created = opening;
+    return error;
 }
 
 void
 opening_release(struct opening *opening)
 {
-    const struct file *file = opening->file;
+    struct file *file = opening->file;
     struct server *server = file->server;
 
     if (opening->pool)
@@ -102,6 +150,7 @@ opening_release(struct opening *opening)
     memory_arbiter_leave(&server->arbiter, &opening->memory);
     event_log_leave(&server->stream.log, &opening->reader);
     LIST_REMOVE(opening, in_file);
+    opener_release(file, opening->opener);
     free(opening);
 }
 
@@ -186,7 +235,7 @@ static bool
 restore(struct file *file, uint32_t number, const struct state_opening *row)
 {
     struct pool_opening *in_pool = pool_opening_of_row(file->pool, number);
-    struct opening *opening = in_pool ? opening_new(file) : NULL;
+    struct opening *opening = in_pool ? opening_new(file, row->opener_uid) : NULL;
 
     if (!opening)
         return false;
@@ -195,7 +244,6 @@ restore(struct file *file, uint32_t number, const struct state_opening *row)
     opening->poll_handle = row->poll_handle;
     opening->opener_serial = row->opener_serial;
     opening->opener_pid = row->opener_pid;
-    opening->opener_uid = row->opener_uid;
     opening->group_pid = row->group_pid;
     opening->is_used = row->flags & STATE_OPENING_IS_USED;
     opening->reads_events = row->flags & STATE_OPENING_READS_EVENTS;

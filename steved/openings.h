@@ -8,6 +8,13 @@
 #include "steved/clients.h"
 #include "steved/server.h"
 
+/* A user that has descriptions open. */
+struct opener {
+    LIST_ENTRY(opener) in_file;
+    uid_t uid;
+    uint32_t count;
+};
+
 struct opening {
     LIST_ENTRY(opening) in_file;
     struct file *file;
@@ -24,13 +31,14 @@ struct opening {
     struct pool_process *poller;        /* whose that was; only to be compared */
     uint64_t opener_serial;
     pid_t opener_pid; /* 0: anonymous */
-    uid_t opener_uid;
+    struct opener *opener;
     pid_t group_pid; /* the process that founded the group of this description, else 0 */
     bool is_used;    /* its opener is known as a client */
 };
 
-/* For the open request; unlike others it does not answer. NULL: out of memory. */
-struct opening *opening_create(struct file *file, const struct request *request);
+/* For the open request; unlike others it does not answer. 0, -ENOMEM, or -EMFILE: its user has as many as can still be
+ * opened by all. */
+int opening_create(struct file *file, const struct request *request, struct opening **opening);
 /* At the last close, or when the open did not reach the client. */
 void opening_release(struct opening *opening);
 /* By which the kernel knows it. */

@@ -232,6 +232,17 @@ set_line(struct options *options, const struct source *source, const struct conf
     exit(EXIT_USAGE);
 }
 
+static _Noreturn void
+refuse_file(const struct source *source, int error)
+{
+    if (error == -ESPIPE)
+        message("read %s: a pipe or a terminal cannot be read again by a server that takes over",
+                source->path);
+    else
+        message_errno(error, "read %s", source->path);
+    exit(EXIT_USAGE);
+}
+
 static void
 read_file(struct options *options, const struct source *source)
 {
@@ -244,10 +255,8 @@ read_file(struct options *options, const struct source *source)
         return;
     if (result == 0 && !(*kept = malloc(strlen(text) + 1)))
         result = -ENOMEM;
-    if (result < 0) {
-        message_errno(result, "read %s", source->path);
-        exit(EXIT_USAGE);
-    }
+    if (result < 0)
+        refuse_file(source, result);
     rest = text;
     words = *kept;
     while (config_next(&rest, &words, &line))
@@ -282,16 +291,28 @@ find_config(int argc, char **argv)
     return config;
 }
 
-/* Argument `*word` names a file, `path`, which is to be the same one from another directory. */
+/* A name of what a descriptor of this process is open for (/dev/stdin): its own name. */
+static char *
+resolve(const char *path)
+{
+    bool is_of_process = strncmp(path, "/dev/", 5) == 0 || strncmp(path, "/proc/", 6) == 0;
+
+    return is_of_process ? realpath(path, NULL) : NULL;
+}
+
+/* Argument `*word` names a file, `path`, which another process in another directory must find by that name. */
 static void
 make_absolute(char **word, const char *path)
 {
-    char *directory = path[0] == '/' ? NULL : getcwd(NULL, 0), *absolute;
+    char *resolved = resolve(path), *directory = path[0] == '/' ? NULL : getcwd(NULL, 0), *absolute;
 
-    if (directory &&
-        asprintf(&absolute, "%.*s%s/%s", (int)(path - *word), *word, directory, path) >= 0)
-        *word = absolute;
+    if (resolved || directory)
+        if (asprintf(&absolute, "%.*s%s%s%s", (int)(path - *word), *word,
+                     resolved ? resolved : directory, resolved ? "" : "/",
+                     resolved ? "" : path) >= 0)
+            *word = absolute;
     free(directory);
+    free(resolved);
 }
 
 static void

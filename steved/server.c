@@ -255,6 +255,7 @@ server_add_file(struct server *server, const struct class_spec *spec)
                           .spec = *spec,
                           .lease_ends_ns = POOL_NO_DEADLINE};
     LIST_INIT(&file->openings);
+    LIST_INIT(&file->openers);
     for (size_t i = 0; i < CLIENT_BUCKETS; i++)
         LIST_INIT(&file->clients[i]);
     return file;

@@ -26,6 +26,7 @@ struct opening;
 struct pool;
 LIST_HEAD(client_bucket, client);
 LIST_HEAD(openings, opening);
+LIST_HEAD(openers, opener);
 /* 10,000 clients make chains of five; 8 KiB in all, so that it never has to grow. */
 #define CLIENT_BUCKETS 1024
 
@@ -37,6 +38,8 @@ struct file {
     struct channel *channel; /* to the kernel; of a mount all have the same */
     struct pool *pool;
     struct openings openings;
+    struct openers openers;
+    uint32_t opening_count;
     struct client_bucket clients[CLIENT_BUCKETS];
     int64_t lease_ends_ns; /* serve_set_class() */
 };

@@ -48,12 +48,12 @@ session_open(fuse_req_t request, unsigned file, uint64_t *id)
 {
     const struct session *session = fuse_req_userdata(request);
     const struct request asked = describe(request, &(struct fuse_file_info){0});
-    const struct opening *opening = opening_create(&session->server->files[file], &asked);
+    struct opening *opening;
+    int error = opening_create(&session->server->files[file], &asked, &opening);
 
-    if (!opening)
-        return -ENOMEM;
-    *id = opening_id(opening);
-    return 0;
+    if (error == 0)
+        *id = opening_id(opening);
+    return error;
 }
 
 void

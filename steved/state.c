@@ -414,10 +414,16 @@ state_commit(struct state *state)
 
 /* --- rows --- */
 
+uint32_t
+state_room(enum state_table table)
+{
+    return table_of(table).count;
+}
+
 bool
 state_has_room(enum state_table table, uint32_t number)
 {
-    return number < table_of(table).count;
+    return number < state_room(table);
 }
 
 void

@@ -163,6 +163,8 @@ void state_drop(struct state *state, enum state_table table, uint32_t number);
 void state_commit(struct state *state);
 /* May the row be put? */
 bool state_has_room(enum state_table table, uint32_t number);
+/* How many rows it can have. */
+uint32_t state_room(enum state_table table);
 
 /* As committed. */
 const void *state_row(const struct state *state, enum state_table table, uint32_t number);

@@ -224,13 +224,25 @@ memory_arbiter_find(struct memory_arbiter *arbiter, int pid)
     return NULL;
 }
 
+static unsigned
+count_of_user(const struct memory_arbiter *arbiter, uint32_t uid)
+{
+    const struct memory_party *party;
+    unsigned count = 0;
+
+    LIST_FOREACH (party, &arbiter->parties, in_arbiter)
+        count += party->uid == uid;
+    return count;
+}
+
+/* uid: NULL: of any user. */
 static struct memory_party *
-find_silent(struct memory_arbiter *arbiter, int64_t now_ns)
+find_silent(struct memory_arbiter *arbiter, const uint32_t *uid, int64_t now_ns)
 {
     struct memory_party *party;
 
     LIST_FOREACH (party, &arbiter->parties, in_arbiter)
-        if (!is_fresh(party, now_ns))
+        if ((!uid || party->uid == *uid) && !is_fresh(party, now_ns))
             return party;
     return NULL;
 }
@@ -239,8 +251,10 @@ int
 memory_arbiter_join(struct memory_arbiter *arbiter, struct memory_party *party, int pid,
                     struct memory_party *above, int64_t now_ns)
 {
-    if (arbiter->count >= MEMORY_PARTIES_MAX) {
-        struct memory_party *silent = find_silent(arbiter, now_ns);
+    const bool are_users = count_of_user(arbiter, party->uid) >= MEMORY_PARTIES_PER_USER;
+
+    if (are_users || arbiter->count >= MEMORY_PARTIES_MAX) {
+        struct memory_party *silent = find_silent(arbiter, are_users ? &party->uid : NULL, now_ns);
         if (!silent)
             return -ENOSPC;
         memory_arbiter_leave(arbiter, silent);

@@ -28,6 +28,8 @@
 #define MEMORY_MISTRUST_NS (120 * INT64_C(1000000000))
 /* More are not counted, but where one has not told anything lately. */
 #define MEMORY_PARTIES_MAX 4096u
+/* The same of one user: what one tells is compared with what all others have told, while everybody waits. */
+#define MEMORY_PARTIES_PER_USER 512u
 
 /* Owned by the caller; memory_party_init() at first. */
 struct memory_party {
@@ -70,7 +72,8 @@ void memory_party_init(struct memory_party *party, int64_t now_ns);
 
 /* The member of this pid; NULL: there is none. */
 struct memory_party *memory_arbiter_find(struct memory_arbiter *arbiter, int pid);
-/* `pid`: of the process that those of its jobs are below; 0: not known. above: may be NULL. 0, or -ENOSPC. */
+/* It is of the user that it names. `pid`: of the process that those of its jobs are below; 0: not known. above: may be
+ * NULL. 0, or -ENOSPC. */
 int memory_arbiter_join(struct memory_arbiter *arbiter, struct memory_party *party, int pid,
                         struct memory_party *above, int64_t now_ns);
 /* Nothing happens where it is no member. */

@@ -46,7 +46,8 @@ note(char **why_not, const char *tried, int error)
 struct sidecar_link {
     int socket;
     pid_t sidecar;
-    int pidfd; /* of it, since the socket is no sign of life: its keeper may have that open as long as we live */
+    /* Of it, since the socket is no sign of life: its keeper may have that open as long as we live. -1: it has ended. */
+    int pidfd;
 };
 
 /* Neither our child nor in our session: whoever waits for us, or ends what is in the terminal, has
@@ -89,7 +90,11 @@ fork_sidecar(const struct gate_plan *plan, const int ends[2], struct sidecar_lin
     if (link->sidecar <= 0)
         return link->sidecar < 0 ? link->sidecar : -ECHILD;
     link->pidfd = process_open_pidfd(link->sidecar);
-    return link->pidfd == -ESRCH ? -EPIPE : link->pidfd < 0 ? link->pidfd : 0;
+    if (link->pidfd >= 0)
+        return 0;
+    result = link->pidfd == -ESRCH ? 0 : link->pidfd;
+    link->pidfd = -1;
+    return result;
 }
 
 static int
@@ -97,11 +102,15 @@ await_message(const struct sidecar_link *link)
 {
     struct pollfd polled[] = {{.fd = link->socket, .events = POLLIN},
                               {.fd = link->pidfd, .events = POLLIN}};
+    /* Of what has ended all that it has said is there. */
+    const bool has_ended = link->pidfd < 0;
     int ready;
 
-    while ((ready = poll(polled, 2, LOOK_MS)) <= 0) {
+    while ((ready = poll(polled, 2, has_ended ? 0 : LOOK_MS)) <= 0) {
         if (ready < 0 && errno != EINTR)
             return -errno;
+        if (has_ended && ready == 0)
+            return -EPIPE;
         process_signal(link->sidecar, link->pidfd, SIGCONT);
     }
     return polled[0].revents ? 0 : -EPIPE;
@@ -132,7 +141,7 @@ try_kind(const struct sidecar_link *link, unsigned number)
     int fd;
 
     /* It may have been killed when it was to open the kind before; this one may need it for good. */
-    if (process_pidfd_has_exited(link->pidfd))
+    if (link->pidfd < 0 || process_pidfd_has_exited(link->pidfd))
         return -EPIPE;
     int result = gate_kinds[number]->prepare(link->sidecar, &fd);
     if (result == 0)
@@ -188,7 +197,7 @@ gate_start(const struct gate_plan *plan, const struct gate_kind **kind, char **w
     result = fork_sidecar(plan, ends, &link);
     close(ends[1]);
     if (result < 0)
-        note(why_not, result == -EPIPE ? "sidecar" : "fork", result);
+        note(why_not, "fork", result);
     else
         result = put_up(&link, kind, why_not);
     close(ends[0]);

@@ -49,6 +49,16 @@ few() {
     few ninja 5 8 18 40
 }
 
+@test "ninja's shim says why its sidecar has ended, however soon that was" {
+    require ninja
+    cd "$BATS_TEST_TMPDIR"
+    printf 'rule job\n  command = true\nbuild all: job\n' >build.ninja
+    for _ in {1..10}; do
+        run -0 "$JOBWRAP" -j2 --parent=none --no-shims --style=fifo sh -c 'ulimit -n 18; exec "$0"' "$NINJA_SHIM"
+        [[ $output == *'(sidecar: Too many open files); using -j1'* ]]
+    done
+}
+
 @test "make's shim" {
     require make
     few make 4 13 18 40

@@ -43,6 +43,12 @@ refuses_line() {
     refuses 2 "$STEVED" --config=
     printf 'jobs=4\0\n' >"$FILE"
     refuses 2 "$STEVED" --config "$FILE"
+    rm "$FILE"
+    mkfifo "$FILE"
+    run -2 --separate-stderr timeout 30 "$STEVED" --config "$FILE"
+    [[ $stderr == "steved: read $FILE: a pipe "* ]]
+    refuses 2 "$STEVED" --config <(echo jobs=4)
+    [[ $stderr == "steved: read /dev/fd/"*": a pipe "* ]]
 }
 
 @test 'every option can stand there, and the command line is stronger' {

@@ -442,6 +442,20 @@ for _ in range(3): assert manager.recv(8192) == b"WATCHDOG=1"' "$BATS_TEST_TMPDI
     run ! is_mounted "$MOUNT"
 }
 
+@test 'a daemon finds the file again that was its standard input' {
+    cd "$BATS_TEST_TMPDIR"
+    echo 'jobs = 7' >options
+    ./steved --mount mount --config /dev/stdin --daemon <options
+    server=$(steved_get pid)
+    guardian=$(parent_of "$server")
+    old=$server
+    kill -s KILL "$server"
+    succeeded "$old"
+    [ "$(steved_get jobs)" = 7 ]
+    kill "$guardian"
+    wait_for 10 has_ended "$guardian"
+}
+
 @test 'rounds: a busy server is killed and replaced' {
     mkdir "$BATS_TEST_TMPDIR/rounds"
     STEVED_MOUNTS+=("$BATS_TEST_TMPDIR/rounds/mount")

@@ -273,9 +273,10 @@ static void
 open_one(uint64_t *id, const struct request *request)
 {
     const unsigned file = (unsigned)(id - world.openings) % world.server.file_count;
-    const struct opening *opening = opening_create(&world.server.files[file], request);
+    struct opening *opening;
+    int error = opening_create(&world.server.files[file], request, &opening);
 
-    *id = opening ? opening_id(opening) : CLOSED;
+    *id = error == 0 ? opening_id(opening) : CLOSED;
     answer(request->handle);
 }
 

@@ -356,7 +356,9 @@ test_there_are_not_too_many(void **state)
 
     memory_arbiter_init(&arbiter);
     for (unsigned i = 0; i < MEMORY_PARTIES_MAX; i++) {
-        join(&arbiter, &parties[i], S);
+        memory_party_init(&parties[i], S);
+        parties[i].uid = i / MEMORY_PARTIES_PER_USER;
+        assert_int_equal(memory_arbiter_join(&arbiter, &parties[i], 0, NULL, S), 0);
         answer = ask(&arbiter, &parties[i], lies(), S);
     }
     assert_int_equal(answer.others, MEMORY_PARTIES_MAX - 1);
@@ -366,6 +368,31 @@ test_there_are_not_too_many(void **state)
     assert_int_equal(memory_arbiter_join(&arbiter, last, 0, NULL, S + STEVED_MEMORY_FRESH_MS * MS),
                      0);
     assert_int_equal(arbiter.count, MEMORY_PARTIES_MAX);
+}
+
+static void
+test_one_user_leaves_room_for_others(void **state)
+{
+    static struct memory_party parties[MEMORY_PARTIES_PER_USER + 1];
+    struct memory_arbiter arbiter;
+    struct memory_party *last = &parties[MEMORY_PARTIES_PER_USER];
+
+    memory_arbiter_init(&arbiter);
+    for (unsigned i = 0; i < MEMORY_PARTIES_PER_USER; i++) {
+        join(&arbiter, &parties[i], S);
+        ask(&arbiter, &parties[i], lies(), S);
+    }
+    memory_party_init(last, S);
+    assert_int_equal(memory_arbiter_join(&arbiter, last, 0, NULL, S), -ENOSPC);
+    last->uid = 1;
+    assert_int_equal(memory_arbiter_join(&arbiter, last, 0, NULL, S), 0);
+    /* Room for one more of the user is not made by others. */
+    struct memory_party another;
+    memory_party_init(&another, S);
+    assert_int_equal(
+        memory_arbiter_join(&arbiter, &another, 0, NULL, S + STEVED_MEMORY_FRESH_MS * MS), 0);
+    assert_true(last->is_member);
+    assert_int_equal(arbiter.count, MEMORY_PARTIES_PER_USER + 1);
 }
 
 /* --- ages, and the dying --- */
@@ -843,6 +870,7 @@ main(void)
         cmocka_unit_test(test_who_is_silent_does_not_count),
         cmocka_unit_test(test_nonsense_changes_nothing),
         cmocka_unit_test(test_there_are_not_too_many),
+        cmocka_unit_test(test_one_user_leaves_room_for_others),
         cmocka_unit_test(test_who_is_in_another_group_uses_the_machine_alone),
         cmocka_unit_test(test_there_is_one_eldest_of_all),
         cmocka_unit_test(test_of_two_that_are_as_old_one_is_the_elder),

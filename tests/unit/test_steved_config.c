@@ -96,6 +96,8 @@ test_files(void **state)
     assert_int_equal(config_read("/no/such/file", &text), -ENOENT);
     assert_int_equal(config_read("/", &text), -EISDIR);
     assert_int_equal(config_read("/dev/zero", &text), -EFBIG);
+    assert_int_equal(config_read("/dev/null", &text), 0);
+    free(text);
     free(large);
 }
 
