@@ -36,9 +36,19 @@ version() {
 
 @test 'a release has the same bytes whenever and wherever it is made' {
     git clone --quiet "$BATS_FILE_TMPDIR/copy" "$BATS_TEST_TMPDIR/other"
+    # As in a copy of the clone.
+    git -C "$BATS_TEST_TMPDIR/other" ls-files -z | (cd "$BATS_TEST_TMPDIR/other" && xargs -0 touch --no-dereference -d 2001-01-01)
     (umask 077 && "$BATS_TEST_TMPDIR/other/packaging/build" tarball "$BATS_TEST_TMPDIR/second")
     cmp "$RELEASE" "$BATS_TEST_TMPDIR/second/${RELEASE##*/}"
     (cd "$BATS_TEST_TMPDIR/second" && sha256sum --check ./*.sha256sum)
+}
+
+@test 'a release is not made of changes that are not committed' {
+    git clone --quiet "$BATS_FILE_TMPDIR/copy" "$BATS_TEST_TMPDIR/other"
+    echo >>"$BATS_TEST_TMPDIR/other/README.md"
+    run -1 --separate-stderr "$BATS_TEST_TMPDIR/other/packaging/build" tarball "$BATS_TEST_TMPDIR/out"
+    [ "${#stderr_lines[@]}" = 1 ]
+    [[ $stderr == 'build: '*' has changes that are not committed'* ]]
 }
 
 @test 'a release has all that git has, but what is of use to git alone' {
