@@ -34,13 +34,20 @@ version() {
     grep -qE "^(## \[$(version)\] - [0-9-]{10}|The .* release, $(version)\.)$" "$ROOT/CHANGELOG.md"
 }
 
-@test 'a release has the same bytes whenever and wherever it is made' {
-    git clone --quiet "$BATS_FILE_TMPDIR/copy" "$BATS_TEST_TMPDIR/other"
+@test 'a release has the same bytes whenever, wherever and by whomever it is made' {
+    local user=()
+    directory_for_all
+    git clone --quiet "$BATS_FILE_TMPDIR/copy" "$OTHER/copy"
     # As in a copy of the clone.
-    git -C "$BATS_TEST_TMPDIR/other" ls-files -z | (cd "$BATS_TEST_TMPDIR/other" && xargs -0 touch --no-dereference -d 2001-01-01)
-    (umask 077 && "$BATS_TEST_TMPDIR/other/packaging/build" tarball "$BATS_TEST_TMPDIR/second")
-    cmp "$RELEASE" "$BATS_TEST_TMPDIR/second/${RELEASE##*/}"
-    (cd "$BATS_TEST_TMPDIR/second" && sha256sum --check ./*.sha256sum)
+    (cd "$OTHER/copy" && git ls-files -z | xargs -0 touch --no-dereference -d 2001-01-01)
+    if [ "$(id -u)" = 0 ]; then
+        require fakeroot
+        chown -R nobody "$OTHER/copy"
+        user=(as_nobody)
+    fi
+    (umask 077 && HOME=$OTHER TMPDIR=$OTHER "${user[@]}" "$OTHER/copy/packaging/build" tarball "$OTHER/second")
+    cmp "$RELEASE" "$OTHER/second/${RELEASE##*/}"
+    (cd "$OTHER/second" && sha256sum --check ./*.sha256sum)
 }
 
 @test 'a release is not made of changes that are not committed' {
