@@ -22,12 +22,12 @@ static const struct {
     {"status", ctl_status, "[--json] [-w[SECONDS]]", "show the pool and who uses it"},
     {"watch", ctl_watch, "[--json]", "show what happens, one line for each event"},
     {"get", ctl_get, "NAME", "print one number; CLASS.NAME: of a class"},
-    {"set", ctl_set, "NAME=VALUE...", "change settings, all or none; CLASS.jobs=N: of a class"},
-    {"top", ctl_top, "", "show builds on a full screen, and change them by keys"},
-    {"metrics", ctl_metrics, "", "print all numbers in the format of Prometheus"},
+    {"set", ctl_set, "NAME=VALUE...", "change settings, all or none; CLASS.jobs=N"},
+    {"top", ctl_top, "", "show and change builds on a full screen"},
+    {"metrics", ctl_metrics, "", "print all numbers for Prometheus"},
     {"pause", ctl_pause, "PID", "pause the build of this process"},
     {"continue", ctl_continue, "PID", "continue it"},
-    {"weight", ctl_weight, "PID WEIGHT", "change the share of a build; without this it is 100"},
+    {"weight", ctl_weight, "PID WEIGHT", "change a build's share (at first 100)"},
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
@@ -35,15 +35,17 @@ static void
 print_usage(void)
 {
     puts("Usage: stevectl [--server PATH] COMMAND\n"
-         "Show and change what a running steved does.\n");
+         "Show and change what a running steved or jobwrap does.\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         printf("  %-8s %-22s %s\n", commands[i].name, commands[i].arguments,
                commands[i].description);
     puts("\n"
-         "  -s, --server=PATH     the file of the server (default: the jobwrap around it, the\n"
-         "                        user's steved, or /dev/steve)\n"
+         "  -s, --server=PATH     the file of the server (default: the jobwrap around it,\n"
+         "                        the user's steved, or /dev/steve)\n"
          "  -h, --help            show this\n"
-         "  -V, --version         show the version");
+         "  -V, --version         show the version\n"
+         "\n"
+         "See stevectl(1).");
 }
 
 static int

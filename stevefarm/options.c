@@ -14,24 +14,29 @@
 
 static const char usage[] =
     "Usage: stevefarm [OPTION]... --class NAME ENGINE\n"
-    "Keep the jobs of a class of steved at what a compile farm has.\n"
+    "Give a class of steved as many tokens as a compile farm has slots.\n"
     "\n"
     "ENGINE is one of\n"
-    "  icecc:HOST[:PORT]            the scheduler of icecc (default: port 8766)\n"
-    "  distcc[:HOST[:PORT],...]     distccd --stats (default: hosts of DISTCC_HOSTS, port 3633)\n"
-    "  sccache[:http://HOST[:PORT]] the scheduler of sccache-dist (default: 127.0.0.1, port "
-    "10600)\n"
-    "  fixed:N                      so many as long as stevefarm runs\n"
+    "  icecc:HOST[:PORT]         the scheduler of icecc (default: port 8766)\n"
+    "  distcc[:HOST[:PORT],...]  distccd --stats\n"
+    "                            (default: the hosts of DISTCC_HOSTS, port 3633)\n"
+    "  sccache[:http://HOST[:PORT]]\n"
+    "                            the scheduler of sccache-dist\n"
+    "                            (default: 127.0.0.1, port 10600)\n"
+    "  fixed:N                   N slots, for as long as stevefarm runs\n"
     "\n"
     "  -c, --class=NAME      the class\n"
     "  -m, --max=N           never more jobs than N (default: 65536)\n"
-    "  -n, --name=NAME       the name of this machine at the scheduler (default: the host's)\n"
+    "  -n, --name=NAME       the name under which the scheduler knows this machine\n"
+    "                        (default: its host name)\n"
     "  -r, --reserve=N       leave N slots to others (default: 0)\n"
-    "  -s, --server=PATH     the file of steved (default: the user's steved, or /dev/steve)\n"
+    "  -s, --server=PATH     the file of steved\n"
+    "                        (default: the user's steved, or /dev/steve)\n"
     "  -h, --help            show this\n"
     "  -V, --version         show the version\n"
     "\n"
-    "Farms that do not answer, and a stevefarm that has ended, leave a class without jobs.\n";
+    "While the farm does not answer, and after stevefarm has ended, the class has no\n"
+    "jobs. See stevefarm(8).\n";
 
 static unsigned
 number_of(const char *option, const char *text)

@@ -74,5 +74,8 @@ _Noreturn void
 usage_show(const char *text, int failure)
 {
     fputs(text, stdout);
-    exit(fflush(stdout) == 0 ? EXIT_SUCCESS : failure);
+    if (fflush(stdout) == 0)
+        exit(EXIT_SUCCESS);
+    message("write the output: %s", strerror(errno));
+    exit(failure);
 }

@@ -40,9 +40,10 @@ program() {
     esac
 }
 
-@test 'every option of --help is completed' {
+@test 'every option of --help is completed, and it fits in a terminal' {
     local name options shell
     for name in jobwrap jobgate steved stevectl stevefarm; do
+        run ! grep -E '.{81}' <<<"$("$(program "$name")" --help)"
         mapfile -t options < <("$(program "$name")" --help | grep -oE '^ +(-., )?--[a-z-]+' | grep -oE -- '--[a-z-]+')
         [ ${#options[@]} -ge 3 ]
         for shell in bash zsh fish; do

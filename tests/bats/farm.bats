@@ -286,7 +286,7 @@ Compilers(Path(sys.argv[1]), 1).pack(Path(sys.argv[2]))' "$STAMP" "$OTHER/compil
     PATH=$(dirname "$SCCACHEDIST"):$PATH in_network "
         $(block 'Its scheduler')
         $(block 'Its servers')
-        $(block 'Who follows it') &
+        $(block 'stevefarm') &
         until_jobs $(nproc)"
 }
 

@@ -71,10 +71,11 @@ sys.exit(0 if code == -number else f"{code} instead of {-number}")' "$JOBWRAP" $
 
 @test "--help and --version" {
     run -0 "$JOBWRAP" --help
-    [[ $output == usage:* ]]
+    [[ $output == Usage:* ]]
     run -0 "$JOBWRAP" --version
     [[ $output == 'jobwrap '[0-9]* ]]
     run -125 sh -c '"$1" --help >/dev/full' sh "$JOBWRAP"
+    [ "$output" = 'jobwrap: write the output: No space left on device' ]
 }
 
 # compiled PACKAGE FILE...: by a compiler that wants 20 MiB; and what the gate has learnt, which may outlive the

@@ -51,14 +51,16 @@ stands_in() {
     chmod +x "$BATS_TEST_TMPDIR/bin/$1"
 }
 
-@test 'manual: no warnings, and a name that can be indexed' {
+@test 'manual: no warnings, nothing wider than a terminal, and a name that can be indexed' {
     require man lexgrog
+    export LC_ALL=C.UTF-8
     local page name
     for page in $(pages); do
         name=${page##*/}
         echo "$page"
-        run -0 --separate-stderr env MANWIDTH=80 LC_ALL=C.UTF-8 man --warnings=w -E UTF-8 -l "$page"
+        run -0 --separate-stderr env MANWIDTH=80 man --warnings=w -E UTF-8 -l "$page"
         [ -z "$stderr" ]
+        run ! grep -E '.{81}' <<<"$output"
         [[ $(lexgrog "$page") == *"\"${name%.*} - "* ]]
     done
 }
@@ -116,7 +118,7 @@ stands_in() {
     stands_in rpmbuild 'printf "[%s]" "$@"'
     page jobwrap.1
     run_block '$ jobwrap -- rpmbuild --define'
-    [[ $output == *'[--define][_smp_mflags %{nil}][-bb][package.spec]'* ]]
+    [[ $output == *'[--define][_smp_mflags %{nil}][-bb][tiny.spec]'* ]]
 }
 
 @test 'jobwrap(1): a makefile that adds a -j itself' {
@@ -142,7 +144,7 @@ stands_in() {
     touch {1..6}.png
     stands_in optipng "'$STAMP' '$LOG' optipng.\$1 0.1"
     page jobgate.1
-    run_block '$ jobgate --jobs-of=xargs -- sh -c' jobwrap -j2 --parent=none --
+    run_block '$ jobgate --jobs-of=xargs -- \' jobwrap -j2 --parent=none --
     ran_within 2 6
 }
 
@@ -196,7 +198,7 @@ stands_in() {
 @test 'steved(8): a server of one'\''s own; stevectl(1)' {
     require_fuse
     page steved.8
-    run_block '$ mkdir -p $XDG_RUNTIME_DIR && steved --daemon --mount $XDG_RUNTIME_DIR/steve'
+    run_block '$ steved --daemon --mount $XDG_RUNTIME_DIR/steve'
     stevectl set jobs=8
     page stevectl.1
     run_block '$ stevectl status'
@@ -278,7 +280,7 @@ holds_one() {
     page jobserver.7
     block '#!/usr/bin/env python3' >run-lines
     at_once 2
-    run_block '$ jobwrap --jobs=2 --style=fifo -- python3 run-lines'
+    run_block '$ jobwrap --jobs=2 --style=fifo -- \'
     "$LIB/concurrency" --expect-exactly 2 --expect-jobs 18 "$LOG"
 }
 

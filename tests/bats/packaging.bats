@@ -34,11 +34,28 @@ version() {
     grep -qE "^(## \[$(version)\] - [0-9-]{10}|The .* release, $(version)\.)$" "$ROOT/CHANGELOG.md"
 }
 
-@test 'a release has the same bytes whenever and wherever it is made' {
+@test 'a release has the same bytes whenever, wherever and by whomever it is made' {
+    local user=()
+    directory_for_all
+    git clone --quiet "$BATS_FILE_TMPDIR/copy" "$OTHER/copy"
+    # As in a copy of the clone.
+    (cd "$OTHER/copy" && git ls-files -z | xargs -0 touch --no-dereference -d 2001-01-01)
+    if [ "$(id -u)" = 0 ]; then
+        require fakeroot
+        chown -R nobody "$OTHER/copy"
+        user=(as_nobody)
+    fi
+    (umask 077 && HOME=$OTHER TMPDIR=$OTHER "${user[@]}" "$OTHER/copy/packaging/build" tarball "$OTHER/second")
+    cmp "$RELEASE" "$OTHER/second/${RELEASE##*/}"
+    (cd "$OTHER/second" && sha256sum --check ./*.sha256sum)
+}
+
+@test 'a release is not made of changes that are not committed' {
     git clone --quiet "$BATS_FILE_TMPDIR/copy" "$BATS_TEST_TMPDIR/other"
-    (umask 077 && "$BATS_TEST_TMPDIR/other/packaging/build" tarball "$BATS_TEST_TMPDIR/second")
-    cmp "$RELEASE" "$BATS_TEST_TMPDIR/second/${RELEASE##*/}"
-    (cd "$BATS_TEST_TMPDIR/second" && sha256sum --check ./*.sha256sum)
+    echo >>"$BATS_TEST_TMPDIR/other/README.md"
+    run -1 --separate-stderr "$BATS_TEST_TMPDIR/other/packaging/build" tarball "$BATS_TEST_TMPDIR/out"
+    [ "${#stderr_lines[@]}" = 1 ]
+    [[ $stderr == 'build: '*' has changes that are not committed'* ]]
 }
 
 @test 'a release has all that git has, but what is of use to git alone' {

@@ -116,9 +116,10 @@ test_told(void **state)
     assert_int_equal(parse_in_child((const char *[ARGUMENTS_MAX]){"jobgate", "--gate=ptrace", "-h"},
                                     STDOUT_FILENO, said, sizeof(said)),
                      0);
-    assert_ptr_equal(strstr(said, "usage: jobgate --jobs-of=NAME..."), said);
+    assert_ptr_equal(strstr(said, "Usage: jobgate --jobs-of=NAME..."), said);
     assert_non_null(strstr(said, "\n      --gate=auto|ptrace|seccomp\n"));
-    assert_non_null(strstr(said, "\nrun, 127: COMMAND does not exist. See jobgate(1).\n"));
+    assert_non_null(strstr(
+        said, "\n126: COMMAND cannot be run, 127: COMMAND does not exist. See jobgate(1).\n"));
     assert_int_equal(parse_in_child((const char *[ARGUMENTS_MAX]){"jobgate", "--version", "x"},
                                     STDOUT_FILENO, said, sizeof(said)),
                      0);

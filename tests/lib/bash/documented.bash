@@ -28,11 +28,11 @@ blocks_of_page() {
         inside { print "    " $0 }' "$DOCUMENT"
 }
 
-# Of a page those with a prompt, if there are any: the rest is what they print.
+# Of a page those with a prompt, if there are any, to their last line: the rest is what they print.
 commands_of() {
     local lines
     lines=$(block "$1")
-    sed -n 's/^[$#] //p' <<<"$lines" | grep . || echo "$lines"
+    sed -n '/^[$#] /{ s///; :line; p; /\\$/{ n; b line; }; }' <<<"$lines" | grep . || echo "$lines"
 }
 
 # block NAME [LANGUAGE]

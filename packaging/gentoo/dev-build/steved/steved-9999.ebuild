@@ -112,7 +112,7 @@ src_test() {
 
 src_install() {
 	meson_src_install
-	dodoc CHANGELOG.md README.md docs/{accounting,from-steve,memory,portage,protocol,recipes,security}.md
+	dodoc CHANGELOG.md README.md docs/{accounting,farm,from-steve,memory,portage,protocol,recipes,security}.md
 }
 
 pkg_postinst() {
