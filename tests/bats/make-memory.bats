@@ -267,7 +267,9 @@ END
 @test 'cargo: without the gate the kernel kills; with it crates wait, and are run again' {
     require cargo rustc
     crates 4
-    limited_to 512
+    # Two crates fit beside cargo itself, whose memory nobody expects, and three never do. Where the third might, it
+    # depends on the moment at which it is looked.
+    limited_to 448
     run -0 limited cargo build --quiet -j4 --manifest-path crates/Cargo.toml
     kills_are 0
     all_have_run 4
@@ -276,6 +278,7 @@ END
     rm -rf target
     run -0 limited cargo build --quiet -j4 --manifest-path crates/Cargo.toml
     kills_are 0
+    echo "$output"
     [[ $output != *'put off'* ]]
     again
     rm -rf target
