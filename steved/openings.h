@@ -38,7 +38,7 @@ struct opening {
 
 /* For the open request; unlike others it does not answer. 0, -ENOMEM, or -EMFILE: its user has as many as can still be
  * opened by all. */
-int opening_create(struct file *file, const struct request *request, struct opening **opening);
+int opening_create(struct file *file, const struct request *request, struct opening **created);
 /* At the last close, or when the open did not reach the client. */
 void opening_release(struct opening *opening);
 /* By which the kernel knows it. */

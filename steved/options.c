@@ -303,9 +303,7 @@ find_config(int argc, char **argv)
 static char *
 resolve(const char *path)
 {
-    bool is_of_process = strncmp(path, "/dev/", 5) == 0 || strncmp(path, "/proc/", 6) == 0;
-
-    return is_of_process ? realpath(path, NULL) : NULL;
+    return strncmp(path, "/dev/", 5) == 0 ? realpath(path, NULL) : NULL;
 }
 
 /* Argument `*word` names a file, `path`, which another process in another directory must find by that name. */
