@@ -281,6 +281,8 @@ static void
 watch(struct clients *clients, struct client_process *client)
 {
     client->pidfd = process_open_pidfd(client->pid);
+    if (client->pidfd == -ESRCH)
+        clients->on_end(clients->argument);
     if (client->pidfd >= 0 && descriptors_are_scarce(client->pidfd)) {
         close(client->pidfd);
         client->pidfd = -1;
@@ -330,6 +332,33 @@ add_client(struct clients *clients, const struct process_info *process, enum hol
     return 0;
 }
 
+/* Of the build, and about to end or ended since: its descriptors go first, and then its children. */
+static bool
+is_ending(const struct clients *clients, const struct process_info *process)
+{
+    struct process_info info;
+
+    if (process->session != clients->self.session)
+        return false;
+    return process->is_exiting || process_info(process->pid, &info) < 0 ||
+           info.start_ticks != process->start_ticks || info.is_exiting;
+}
+
+/* Of one that is not known. What had no time to become known before its death has left jobs, too. */
+static enum holder
+identify_new(const struct clients *clients, const struct process_info *process)
+{
+    enum holder holder = identify(clients, process->pid);
+
+    if (holder != HOLDER_NONE)
+        return holder;
+    if (process_name_is_one_of(process->name, makes))
+        return is_ending(clients, process) ? HOLDER_MAKE : HOLDER_NONE;
+    if (process_name_is_one_of(process->name, readers))
+        return is_ending(clients, process) ? HOLDER_ANY : HOLDER_NONE;
+    return HOLDER_NONE;
+}
+
 static int
 find_clients(struct clients *clients, const struct snapshot *now)
 {
@@ -340,8 +369,8 @@ find_clients(struct clients *clients, const struct snapshot *now)
         if (!may_be_client(clients, process))
             continue;
         struct client_process *known = find_client(clients, process);
-        enum holder holder = identify(clients, process->pid);
-        /* Its descriptors go first, and then its children. */
+        enum holder holder =
+            known ? identify(clients, process->pid) : identify_new(clients, process);
         if (known && !process->is_exiting)
             known->holder = holder;
         else if (!known && holder != HOLDER_NONE)
