@@ -301,6 +301,8 @@ static void
 watch(struct clients *clients, struct client_process *client)
 {
     client->pidfd = process_open_pidfd(client->pid);
+    if (client->pidfd == -ESRCH)
+        clients->on_end(clients->argument);
     if (client->pidfd >= 0 && descriptors_are_scarce(client->pidfd)) {
         close(client->pidfd);
         client->pidfd = -1;

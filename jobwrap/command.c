@@ -39,26 +39,29 @@ command_stopped(struct command *command)
 }
 
 /* An interactive shell below us has a process group of its own, which the shell above us cannot
- * know; SIGTTOU is blocked. */
-static void
+ * know; SIGTTOU is blocked. true: it has the terminal again, and is continued. */
+static bool
 return_terminal(struct command *command)
 {
     struct process_info info;
+    bool is_continued = false;
     int terminal;
 
     if (open_terminal(&terminal) == getpgrp() && process_info(command->pid, &info) == 0) {
         tcsetpgrp(terminal, info.process_group);
-        kill(-info.process_group, SIGCONT);
+        is_continued = kill(-info.process_group, SIGCONT) == 0;
     }
     if (terminal >= 0)
         close(terminal);
     command->has_given_terminal = false;
+    return is_continued;
 }
 
 void
 command_continue(struct command *command)
 {
-    if (command->has_given_terminal)
-        return_terminal(command);
+    /* Once only: a second SIGCONT would be late, and undo the next stop. */
+    if (command->has_given_terminal && return_terminal(command))
+        return;
     command_signal(command, SIGCONT);
 }

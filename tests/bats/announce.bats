@@ -141,7 +141,9 @@ contained() {
     directory_for_all
     cp -r . "$OTHER/here"
     chmod -R a+rwX "$OTHER/here"
-    unshare --pid --fork --kill-child --mount-proc setpriv --reuid=65534 --regid=65534 \
+    # What the limits count is a user's: one that has nothing elsewhere.
+    local user=$((60000 + BASHPID % 5000))
+    unshare --pid --fork --kill-child --mount-proc setpriv --reuid=$user --regid=65534 \
         --clear-groups prlimit --nproc=600 env -C "$OTHER/here" HOME=/ "$@" 3>&-
 }
 

@@ -3,7 +3,7 @@
 # Signals that are sent to jobwrap, and a terminal's.
 
 # shellcheck disable=SC2016 # what single quotes hold is for the command's shell
-# shellcheck disable=SC2154 # common.bash sets spawned, run sets status
+# shellcheck disable=SC2153,SC2154 # common.bash sets JOBWRAP and spawned, run sets status
 load ../lib/bash/common
 
 setup() {
@@ -235,4 +235,11 @@ has_launched() {
 
 @test 'terminal: an interactive shell below jobwrap, suspended and continued' {
     terminal shell
+}
+
+@test 'terminal: an interactive shell below jobwrap is continued once, however late jobwrap is' {
+    require strace
+    without_leak_checker
+    local late=(-e trace=pidfd_send_signal -e inject=pidfd_send_signal:delay_enter=500000)
+    JOBWRAP="strace -DDD -qq -o /dev/null ${late[*]} $JOBWRAP" terminal shell
 }

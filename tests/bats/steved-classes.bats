@@ -105,6 +105,14 @@ holder() {
     [ "$output" = "$answers" ]
 }
 
+# One of $LOG that has a token: it has a child. Sets `first`.
+first_has_begun() {
+    while read -r first; do
+        [ -z "$(children_of "$first")" ] || return 0
+    done <"$LOG"
+    return 1
+}
+
 @test 'of one class the build that has none comes first, however many another has waiting' {
     local first other
     serve --jobs 1 --class remote=2
@@ -112,17 +120,15 @@ holder() {
     local build=$spawned
     wait_for 10 steved_has remote.waiting 1
     [ "$(steved_get remote.held)" = 2 ]
-    spawn setsid "$WITH" remote touch "$BATS_TEST_TMPDIR/other"
+    # By a read: who polls loses its turn when it is slow to come back.
+    spawn setsid head -c 1 "$(mount_of)/remote" >"$BATS_TEST_TMPDIR/other"
     other=$spawned
     wait_for 10 steved_has remote.waiting 2
-    # One that has a token: it has a child.
-    while read -r first && [ -z "$(children_of "$first")" ]; do
-        continue
-    done <"$LOG"
+    wait_for 10 first_has_begun
     kill "$first" "$(children_of "$first")"
     status_of "$other"
     [ "$status" = 0 ]
-    [ -e "$BATS_TEST_TMPDIR/other" ]
+    [ -s "$BATS_TEST_TMPDIR/other" ]
     [ "$(steved_get waiting)" = 0 ]
     # Who dies holds nothing.
     kill -s KILL -- "-$build"

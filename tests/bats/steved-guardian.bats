@@ -341,6 +341,16 @@ no_leak_checker() {
     ends_with 0
 }
 
+# switches_of PID: how often it has waited.
+switches_of() {
+    sed -n 's/^voluntary_ctxt_switches:\t*//p' "/proc/$1/status"
+}
+
+# has_waited PID SWITCHES: again since then.
+has_waited() {
+    [ "$(switches_of "$1")" -gt "$2" ]
+}
+
 @test 'a server that was frozen together with its guardian has time to be heard' {
     cd "$BATS_TEST_TMPDIR"
     export WATCHDOG_USEC=4000000
@@ -348,9 +358,10 @@ no_leak_checker() {
     kill -s STOP "$guardian" "$server"
     # As long as it may be silent, and a second more.
     sleep 3.5
+    switches=$(switches_of "$guardian")
     kill -s CONT "$guardian"
-    # Who would kill it does so by now.
-    sleep 0.3
+    # Who would kill it does so before it waits again.
+    wait_for 10 has_waited "$guardian" "$switches"
     kill -s CONT "$server"
     hold_and_wait
     [ "$(steved_get pid)" = "$server" ]
