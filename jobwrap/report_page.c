@@ -139,6 +139,8 @@ put_figures(FILE *out, const struct recorder *recorder, const struct report *rep
     put_usage_figure(out, "Jobs at once", report, &report->usage);
     for (unsigned i = 0; i < report->class_count; i++) {
         char name[STEVED_CLASS_NAME_SIZE + 40];
+        if (report->classes[i].usage.highest == 0)
+            continue;
         snprintf(name, sizeof(name), "Jobs at once of class %s", report->classes[i].name);
         put_usage_figure(out, name, report, &report->classes[i].usage);
     }

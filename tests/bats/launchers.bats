@@ -54,6 +54,11 @@ child_sleeps() {
     [ "$(ps -o s= --ppid "$1")" = S ]
 }
 
+# has_children N FILE: so many, of the process that the file names.
+has_children() {
+    [ "$(pgrep -c -P "$(<"$2")")" = "$1" ]
+}
+
 PARENT_OF_REAL='basename "$(readlink /proc/$PPID/exe)"'
 
 # The build, which had two tokens: none was lost, and none made.
@@ -142,9 +147,10 @@ shows_the_farm() {
     makefile r{1..6}
     mkfifo go
     exec {go}<>go
-    spawn_build -j2 --class remote=1 -- sh -c 'make & read -r _ <go; "$STEVECTL" set remote.jobs=0
+    spawn_build -j2 --class remote=1 -- sh -c 'make & echo $! >make; read -r _ <go; "$STEVECTL" set remote.jobs=0
         read -r _ <go; "$STEVECTL" set remote.jobs=4; wait $!'
     wait_for 60 runs icecc 1
+    wait_for 60 has_children 6 make
     echo >&"$go"
     wait_for 60 runs icecc 3
     echo >&"$go"
