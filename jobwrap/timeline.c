@@ -128,7 +128,7 @@ take_name(struct timeline_job *job, const struct steved_event *event)
         return;
     memcpy(job->name, event->name, sizeof(job->name));
     job->name[sizeof(job->name) - 1] = '\0';
-    make_printable(job->name, strlen(job->name));
+    make_printable_text(job->name, sizeof(job->name));
 }
 
 static void

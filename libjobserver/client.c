@@ -864,7 +864,7 @@ static void
 make_showable(char *name, size_t size)
 {
     name[size - 1] = '\0';
-    make_printable(name, strlen(name));
+    make_printable_text(name, size);
 }
 
 int

@@ -14,7 +14,7 @@ end_of(const char *path, size_t room)
 
     if (length <= room)
         return path;
-    const char *end = path + length - room, *slash = strchr(end, '/');
+    const char *end = printable_begin(path + length - room), *slash = strchr(end, '/');
     return slash && slash[1] ? slash + 1 : end;
 }
 
@@ -24,6 +24,7 @@ event_place_write(struct steved_event *event, const char *node, const char *file
     char *name = event->name;
 
     snprintf(name, EVENT_NODE_SIZE, "%s", node);
+    make_printable_text(name, EVENT_NODE_SIZE);
     for (char *blank = name; (blank = strchr(blank, ' '));)
         *blank = '?';
     size_t length = strlen(name);
@@ -45,6 +46,6 @@ event_place_read(struct event_place *place, const struct steved_event *event)
     memcpy(place->node, event->name, node < EVENT_NODE_SIZE ? node : EVENT_NODE_SIZE - 1);
     if (blank)
         memcpy(place->file, blank + 1, length - node - 1);
-    make_printable(place->node, strlen(place->node));
-    make_printable(place->file, strlen(place->file));
+    make_printable_text(place->node, sizeof(place->node));
+    make_printable_text(place->file, sizeof(place->file));
 }

@@ -142,7 +142,7 @@ add_told(struct event_log *log, const struct pool_process *process, pid_t pid,
     event->job_class = told->job_class;
     event->process = told->process;
     snprintf(event->name, sizeof(event->name), "%.*s", (int)sizeof(told->name) - 1, told->name);
-    make_printable(event->name, strlen(event->name));
+    make_printable_text(event->name, sizeof(event->name));
 }
 
 int

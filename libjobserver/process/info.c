@@ -76,7 +76,7 @@ parse_stat(const char *text, struct process_info *info)
     if (!name || !name_end || name_end < name || sscanf(text, "%d", &parsed.pid) != 1)
         return -EIO;
     snprintf(parsed.name, sizeof(parsed.name), "%.*s", (int)(name_end - name - 1), name + 1);
-    make_printable(parsed.name, strlen(parsed.name));
+    make_printable_text(parsed.name, sizeof(parsed.name));
     int found = sscanf(name_end + 1,
                        " %c %d %d %d %*d %*d %u %*u %*u %*u %*u %*u %*u"
                        " %*d %*d %*d %*d %u %*d %" SCNu64,
@@ -166,6 +166,8 @@ process_command(pid_t pid, char *command, size_t size)
     while (length > 0 && text[length - 1] == '\0')
         length--;
     if (length > 0) {
+        if ((size_t)length == size - 1)
+            length = (ssize_t)printable_cut(text, (size_t)length);
         make_printable(text, (size_t)length);
         text[length] = '\0';
         memcpy(command, text, (size_t)length + 1);

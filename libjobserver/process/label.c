@@ -239,7 +239,7 @@ directory_of(pid_t pid)
     char directory[PATH_MAX] = "";
 
     process_directory(pid, directory, sizeof(directory));
-    make_printable(directory, strlen(directory));
+    make_printable_text(directory, sizeof(directory));
     return strdup(directory);
 }
 
@@ -290,9 +290,11 @@ process_label_text(const struct process_label *label, int command_max)
 {
     size_t home = length_of_home(label->directory);
     bool is_cut = strlen(label->command) > (size_t)command_max;
+    size_t shown =
+        is_cut ? printable_cut(label->command, (size_t)command_max) : (size_t)command_max;
     char *text;
 
-    if (asprintf(&text, "%.*s%s%s%s%s", command_max, label->command, is_cut ? "..." : "",
+    if (asprintf(&text, "%.*s%s%s%s%s", (int)shown, label->command, is_cut ? "..." : "",
                  label->directory[0] ? " in " : "", home ? "~" : "", label->directory + home) < 0)
         return NULL;
     return text;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "libjobserver/program/message.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -14,6 +13,7 @@
 
 #include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/output.h"
+#include "libjobserver/program/printable.h"
 #include "libjobserver/program/system_log.h"
 
 /* Where messages go. A program has one stderr, and its libraries write to that too. */
@@ -88,14 +88,6 @@ say(char *line, size_t size)
 
 /* What is quoted is anybody's: a newline in it would look like the end of the message, and an escape sequence
  * would be obeyed by the terminal. */
-static void
-hide_controls(char *text)
-{
-    for (; *text; text++)
-        if (iscntrl((unsigned char)*text))
-            *text = '?';
-}
-
 __attribute__((format(printf, 1, 0))) static void
 print_line(const char *format, va_list arguments, const char *separator, const char *reason)
 {
@@ -105,7 +97,7 @@ print_line(const char *format, va_list arguments, const char *separator, const c
 
     if (length < 0)
         return;
-    hide_controls(line);
+    make_printable_text(line, sizeof(line));
     length = (int)strlen(line);
     length += snprintf(line + length, sizeof(line) - (size_t)length, "%s%s", separator, reason);
     say(line, end_line(line, length));

@@ -2,7 +2,7 @@
 #pragma once
 
 /* Messages of a program to its user: "PROGRAM: TEXT\n" on stderr, in one write, cut at PIPE_BUF bytes.
- * PROGRAM is program_invocation_short_name(3), which a shim sets to a name of its own. Control characters are shown
+ * PROGRAM is program_invocation_short_name(3), which a shim sets to a name of its own. What cannot be printed is shown
  * as '?'. */
 
 __attribute__((format(printf, 1, 2))) void message(const char *format, ...);

@@ -100,6 +100,7 @@ test_command(void **state)
     COMMAND("make", "jobwrap", "--weight", "50", "--class", "link=2", "make");
     COMMAND("make", "jobwrap", "--report", "--no-shims", "--par", "x", "--report=f", "make");
     COMMAND("sh -c a?b ?[31m?  z", "jobwrap", "sh", "-c", "a\tb \x1b[31m\xff", "", "z");
+    COMMAND("make größe?", "jobwrap", "make", "größe\xe2");
     COMMAND("waf build", "jobgate", "--jobs-of=waf", "--gate", "ptrace", "--", "waf", "build");
     COMMAND("waf", "jobwrap", "--class-rules", "rules", "jobgate", "--class-rules", "rules",
             "--jobs-of=waf", "waf");
@@ -136,6 +137,21 @@ test_long_command(void **state)
     free(text);
     process_label_clear(&label);
     end(pid);
+}
+
+/* Each cut at another byte. */
+static void
+test_cut_command(void **state)
+{
+    struct process_label label = {.command = (char[]){"makeé€"}, .directory = (char[]){""}};
+    static const char *const texts[] = {"make...",  "make...",  "makeé...",
+                                        "makeé...", "makeé...", "makeé€"};
+
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        char *text = process_label_text(&label, (int)(4 + i));
+        assert_string_equal(text, texts[i]);
+        free(text);
+    }
 }
 
 /* The option stands in the help as "--name=VALUE", "--name[=VALUE]" or "--name". */
@@ -181,14 +197,14 @@ static void
 test_directory(void **state)
 {
     struct process_label label;
-    char home[] = "/tmp/test-label.XXXXXX", below[sizeof(home) + 10], beside[sizeof(home) + 10];
+    char home[] = "/tmp/test-größe.XXXXXX", below[sizeof(home) + 10], beside[sizeof(home) + 10];
     const char *const make[] = {"make", NULL};
     const struct {
         const char *directory, *text;
-    } cases[] = {{home, "make in ~"}, {below, "make in ~/a?b"}, {"/", "make in /"}, {beside, NULL}};
+    } cases[] = {{home, "make in ~"}, {below, "make in ~/a?ö"}, {"/", "make in /"}, {beside, NULL}};
 
     assert_non_null(mkdtemp(home));
-    snprintf(below, sizeof(below), "%s/a\tb", home);
+    snprintf(below, sizeof(below), "%s/a\tö", home);
     snprintf(beside, sizeof(beside), "%s-x", home);
     assert_int_equal(mkdir(below, 0700), 0);
     assert_int_equal(mkdir(beside, 0700), 0);
@@ -329,6 +345,7 @@ main(void)
         cmocka_unit_test(test_command),
         cmocka_unit_test(test_command_that_is_none),
         cmocka_unit_test(test_long_command),
+        cmocka_unit_test(test_cut_command),
         cmocka_unit_test(test_options_of_the_programs),
         cmocka_unit_test(test_directory),
         cmocka_unit_test(test_stopped),

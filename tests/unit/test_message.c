@@ -227,7 +227,7 @@ test_end(void **state)
 static void
 quote(void)
 {
-    message("--option: '%s' is wrong", "5\n6\t\x1b[31m\x7f \xc3\xa9");
+    message("--option: '%s' is wrong", "5\n6\t\x1b[31m\x7f \xc3\xa9 \xe9 \xc2\x9b.");
     message_errno(ENOENT, "open %s", "a\nb");
 }
 
@@ -240,7 +240,7 @@ test_controls_are_hidden(void **state)
     assert_int_equal(pipe(ends), 0);
     assert_int_equal(with_stderr(ends[1], quote), 0);
     drain(ends[0], text, sizeof(text));
-    assert_string_equal(text, "test: --option: '5?6??[31m? \xc3\xa9' is wrong\n"
+    assert_string_equal(text, "test: --option: '5?6??[31m? \xc3\xa9 ? ??.' is wrong\n"
                               "test: open a?b: No such file or directory\n");
     close(ends[0]);
     close(ends[1]);
