@@ -13,6 +13,9 @@
 #include <sys/ioctl.h>
 #include <term.h>
 #include <unistd.h>
+#include <wchar.h>
+
+#include "libjobserver/program/printable.h"
 
 #define MIB(bytes) ((uint64_t)(bytes) >> 20)
 /* Of a line of text; what is wider is cut. */
@@ -149,7 +152,33 @@ top_screen_key(void)
 
 /* --- text --- */
 
-/* One line, from its beginning, cut at the edge; whatever is in it that is not printable is '?'. */
+static bool
+has_unicode(void)
+{
+    return strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+}
+
+/* Printable text: what this terminal does not show becomes '?', and what there is no room for is cut. */
+static void
+fit(char *text)
+{
+    char *end = text;
+    uint32_t code = 0;
+
+    for (int taken = 0; *text;) {
+        const size_t size = printable_character(text, strlen(text), &code);
+        const int shown = code < 0x80 ? 1 : has_unicode() ? wcwidth((wchar_t)code) : -1;
+        taken += shown < 0 ? 1 : shown;
+        if (taken > COLS)
+            break;
+        memmove(end, shown < 0 ? "?" : text, shown < 0 ? 1 : size);
+        end += shown < 0 ? 1 : size;
+        text += size;
+    }
+    *end = '\0';
+}
+
+/* One line, from its beginning. */
 static void __attribute__((format(printf, 3, 4)))
 print_line(int row, attr_t attributes, const char *format, ...)
 {
@@ -159,11 +188,10 @@ print_line(int row, attr_t attributes, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    for (char *letter = text; *letter; letter++)
-        if (*letter < ' ' || *letter > '~')
-            *letter = '?';
+    make_printable_text(text, sizeof(text));
+    fit(text);
     attrset(attributes);
-    mvaddnstr(row, 0, text, COLS);
+    mvaddstr(row, 0, text);
     attrset(A_NORMAL);
 }
 
@@ -331,12 +359,6 @@ draw_memory(const struct top_view *view)
 }
 
 /* --- bars --- */
-
-static bool
-has_unicode(void)
-{
-    return strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
-}
 
 /* In eighths of a row: full up to the mean, and lighter up to the peak. */
 static const char *
@@ -511,10 +533,9 @@ draw_row(const struct top_view *view, size_t index, int at)
         append(&line, " %6u", build->uid);
     append(&line, "  %s%s%s", build->is_paused ? "PAUSED " : "", row->is_stopped ? "stopped " : "",
            row->text);
+    print_line(at, A_NORMAL, "%s", line.text);
     if (index == view->selected)
-        while (line.length < (size_t)COLS && line.length < sizeof(line.text) - 1)
-            append(&line, " ");
-    print_line(at, index == view->selected ? A_REVERSE : A_NORMAL, "%s", line.text);
+        mvchgat(at, 0, -1, A_REVERSE, 0, NULL);
 }
 
 static void

@@ -252,6 +252,19 @@ is_at_the_top() {
     shows '^4 jobs'
 }
 
+@test 'UTF-8 where the terminal has it, cut between characters, and else ?' {
+    start_steved --jobs 4
+    spawn bash -c 'exec 4<>"$0"; read -r -N 1 -u 4; exec -a größe日本 sleep 60' "$SERVER"
+    wait_for 10 steved_has held 1
+    start_top 80 24 LC_ALL=C.UTF-8
+    wait_for 10 shows "^ +$spawned +1 .*  größe日本 60 in "
+    in_tmux resize-window -t top -x 44 -y 24
+    wait_for 10 shows "^ +$spawned +1 +0 +4\.0 +100  größe日$"
+    in_tmux kill-session -t top
+    start_top 80 24
+    wait_for 10 shows "^ +$spawned +1 .*  gr\?\?e\?\? 60 in "
+}
+
 @test 'the memory that a build tells of, now and expected' {
     start_steved --jobs 4
     start_top 80 24
