@@ -481,6 +481,13 @@ top_screen_rows(const struct steved_classes *classes)
     return rows > 0 ? (size_t)rows : 0;
 }
 
+/* What a build is needs twenty columns. */
+static bool
+has_room_for_shares(void)
+{
+    return COLS >= 56;
+}
+
 static bool
 has_room_for_memory(void)
 {
@@ -514,19 +521,26 @@ append_memory(struct line *line, const struct top_row *row)
 }
 
 static void
+append_share(struct line *line, const struct top_build *build)
+{
+    if (build->share > 0)
+        append(line, " %6.1f", build->share);
+    else
+        append(line, " %6s", "-");
+    append(line, " %6u", build->weight);
+}
+
+static void
 draw_row(const struct top_view *view, size_t index, int at)
 {
     const struct top_row *row = &view->rows[index];
     const struct top_build *build = row->build;
     struct line line = {.length = 0};
 
-    append(&line, "%8d %5u %5u ", (int)build->first->pid, build->held + build->reserved,
+    append(&line, "%8d %5u %5u", (int)build->first->pid, build->held + build->reserved,
            build->waiting);
-    if (build->share > 0)
-        append(&line, "%6.1f", build->share);
-    else
-        append(&line, "%6s", "-");
-    append(&line, " %6u", build->weight);
+    if (has_room_for_shares())
+        append_share(&line, build);
     if (has_room_for_memory())
         append_memory(&line, row);
     if (has_room_for_users())
@@ -544,7 +558,8 @@ draw_builds(const struct top_view *view)
     const size_t end = view->first + top_screen_rows(view->classes);
     int at = table_row(view->classes);
 
-    print_line(at, A_BOLD, "%8s %5s %5s %6s %6s%s%s  %s", "PID", "HELD", "WAIT", "SHARE", "WEIGHT",
+    print_line(at, A_BOLD, "%8s %5s %5s%s%s%s  %s", "PID", "HELD", "WAIT",
+               has_room_for_shares() ? "  SHARE WEIGHT" : "",
                has_room_for_memory() ? "    MiB EXPECT" : "", has_room_for_users() ? "   USER" : "",
                "BUILD");
     for (size_t i = view->first; i < view->row_count && i < end; i++)
