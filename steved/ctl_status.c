@@ -299,6 +299,8 @@ print_json(const struct snapshot *snapshot, int style)
         json_object_object_add(object, "limits", throttle_to_json(&snapshot->throttle));
     json_object_object_add(object, "classes", classes_to_json(&snapshot->classes));
     json_object_object_add(object, "clients", clients);
+    /* Else 2.095 is 2.0950000000000002. */
+    json_c_set_serialization_double_format("%.15g", JSON_C_OPTION_GLOBAL);
     const char *text =
         json_object_to_json_string_ext(object, style | JSON_C_TO_STRING_NOSLASHESCAPE);
     if (text)

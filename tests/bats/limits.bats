@@ -56,7 +56,7 @@ limits_json() {
 }
 
 @test 'the status says what holds back, and by which figures' {
-    start_steved --jobs 4 --min-memory-avail=100% --load-average=1000 --load-recheck-timeout=1.5
+    start_steved --jobs 4 --min-memory-avail=100% --load-average=1000 --load-recheck-timeout=2.095
     exec {held}<>"$SERVER"
     read -r -N 1 -u "$held"
     spawn head -c 1 "$SERVER"
@@ -65,8 +65,9 @@ limits_json() {
     [[ $output =~ limit\ +[0-9]+\ +MiB\ of\ memory\ wanted,\ [0-9]+\ available\;\ nothing\ is\ granted\ above\ 1,\ for\ [0-9]+\ s ]]
     [[ $output =~ limit\ +1000.00\ +of\ load,\ which\ is\ now\ [0-9.]+$'\n' ]]
     [ "$(limits_json 'held_back_by, min_memory_avail, load_average, load_recheck')" = \
-        "(['memory'], '100%', 1000.0, 1.5)" ]
+        "(['memory'], '100%', 1000.0, 2.095)" ]
     [ "$(limits_json '0 < available_mib < wanted_mib, held_back_s > 0, load >= 0')" = '(True, True, True)' ]
+    run ! grep -E '[0-9]\.[0-9]{4}' < <("$STEVECTL" --server "$SERVER" status --json)
     kill -USR1 "$STEVED_PID"
     wait_for 10 grep -qE 'memory available [0-9]+ MiB of [0-9]+ wanted, load [0-9.]+ of at most 1000.00, grants above 1 held back for [0-9]+ s' \
         "$BATS_TEST_TMPDIR/steved.log"
@@ -94,6 +95,10 @@ limits_json() {
     refuses 1 "$STEVECTL" --server "$SERVER" set min-memory-avail=65 jobs=1 min-jobs=2
     "$STEVECTL" --server "$SERVER" set min-memory-avail=3%
     [ "$(steved_get min-memory-avail) $(steved_get load-average)" = '3% 7.25' ]
+    "$STEVECTL" --server "$SERVER" set load-recheck-timeout=1.5
+    [ "$(steved_get load-recheck) $(steved_get load-recheck-timeout)" = '1.5 1.5' ]
+    refuses 2 "$STEVECTL" --server "$SERVER" set load-recheck=1 load-recheck-timeout=2
+    [ "$(steved_get load-recheck)" = 1.5 ]
 }
 
 @test 'what makes no sense is refused in one line that quotes it' {
