@@ -66,23 +66,31 @@ static const struct setting {
     "jobs, min-jobs, per-process-limit, per-user-limit, min-memory-avail, load-average, "          \
     "load-recheck, CLASS.jobs and CLASS.lease"
 
+static bool
+is_called(const char *name, const char *called, size_t length)
+{
+    return strlen(name) == length && memcmp(name, called, length) == 0;
+}
+
 static const struct setting *
 find_setting(const char *name, size_t length)
 {
     for (size_t i = 0; i < SETTING_COUNT; i++)
-        if (strlen(settings[i].name) == length && memcmp(settings[i].name, name, length) == 0)
+        if (is_called(settings[i].name, name, length))
             return &settings[i];
     return NULL;
 }
 
-/* One that delays grants, which are not in the status. */
+/* One that delays grants, which are not in the status: by its name, or that of the server's option. */
 static const struct throttle_setting *
 find_limit(const char *name, size_t length)
 {
-    for (size_t i = 0; i < THROTTLE_SETTINGS; i++)
-        if (strlen(throttle_settings[i].name) == length &&
-            memcmp(throttle_settings[i].name, name, length) == 0)
-            return &throttle_settings[i];
+    for (size_t i = 0; i < THROTTLE_SETTINGS; i++) {
+        const struct throttle_setting *limit = &throttle_settings[i];
+        if (is_called(limit->name, name, length) ||
+            is_called(limit->option + strlen("--"), name, length))
+            return limit;
+    }
     return NULL;
 }
 
