@@ -3,6 +3,8 @@
 
 #include <inttypes.h>
 
+#include "libjobserver/program/printable.h"
+
 #define WIDTH 960.0
 #define HEIGHT 240.0
 #define LEFT 56.0
@@ -18,7 +20,10 @@
 void
 chart_put_text(FILE *out, const char *text)
 {
-    for (; *text; text++) {
+    const char *shown;
+
+    for (size_t size; *text; text += size) {
+        size = printable_first(text, &shown);
         switch (*text) {
         case '&':
             fputs("&amp;", out);
@@ -36,7 +41,7 @@ chart_put_text(FILE *out, const char *text)
             fputs("&#39;", out);
             break;
         default:
-            fputc(*text < ' ' || *text > '~' ? '?' : *text, out);
+            fwrite(shown, 1, size, out);
         }
     }
 }

@@ -15,6 +15,7 @@
 #include "libjobserver/memory/history.h"
 #include "libjobserver/program/descriptors.h"
 #include "libjobserver/program/message.h"
+#include "libjobserver/program/printable.h"
 #include "libjobserver/program/usage.h"
 
 #define OPTION "--memory-history"
@@ -62,11 +63,12 @@ open_history(void)
 static void
 print_text(const char *text, int width)
 {
+    const char *shown;
     int printed = 0;
 
-    for (; *text; text++, printed++) {
-        unsigned char c = (unsigned char)*text;
-        putchar(c < ' ' || c == 0x7f ? '?' : c);
+    for (size_t size; *text; text += size, printed++) {
+        size = printable_first(text, &shown);
+        fwrite(shown, 1, size, stdout);
     }
     printf("%*s", width > printed ? width - printed : 0, "");
 }

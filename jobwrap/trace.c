@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "libjobserver/program/message.h"
+#include "libjobserver/program/printable.h"
 
 /* Events are written as a whole, as far as they fit. */
 #define BUFFER_SIZE ((size_t)256 << 10)
@@ -108,11 +109,14 @@ trace_close(struct trace *trace)
 static void
 put_string(FILE *out, const char *text)
 {
+    const char *shown;
+
     fputc('"', out);
-    for (; *text; text++) {
+    for (size_t size; *text; text += size) {
         if (*text == '"' || *text == '\\')
             fputc('\\', out);
-        fputc(*text < ' ' || *text > '~' ? '?' : *text, out);
+        size = printable_first(text, &shown);
+        fwrite(shown, 1, size, out);
     }
     fputc('"', out);
 }

@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libjobserver/program/printable.h"
+
 #define BLANKS " \t"             /* what separates words */
 #define WHITESPACE " \t\n\v\f\r" /* what make skips before the first one */
 #define FIFO_PREFIX "fifo:"
@@ -426,11 +428,11 @@ static char *
 describe_bad_option(const char *flags, const struct option *option)
 {
     char quoted[QUOTED_MAX + 1], *error;
-    size_t n = 0;
+    const size_t length = option->end - option->begin;
 
-    for (size_t i = option->begin; i < option->end && n < QUOTED_MAX; i++)
-        quoted[n++] = flags[i] >= 0x20 && flags[i] <= 0x7e ? flags[i] : '?';
-    quoted[n] = '\0';
+    snprintf(quoted, sizeof(quoted), "%.*s", length < QUOTED_MAX ? (int)length : QUOTED_MAX,
+             flags + option->begin);
+    make_printable_text(quoted, sizeof(quoted));
     if (asprintf(&error, "%s: not R,W and not fifo:PATH", quoted) < 0)
         return NULL;
     return error;

@@ -7,6 +7,7 @@
 
 #include "libjobserver/classes/spec.h"
 #include "libjobserver/memory/command.h"
+#include "libjobserver/program/printable.h"
 
 #define BUILT_IN_CLASSES 2
 #define BLANKS " \t\r\n"
@@ -42,11 +43,10 @@ static bool
 refuse(const struct reader *reader, const char *word, const char *reason)
 {
     struct class_rules_error *error = reader->error;
-    size_t length = 0;
 
     *error = (struct class_rules_error){.line = reader->line, .reason = reason};
-    for (; word && word[length] && length < sizeof(error->word) - 1; length++)
-        error->word[length] = word[length] < ' ' || word[length] > '~' ? '?' : word[length];
+    strncpy(error->word, word ? word : "", sizeof(error->word) - 1);
+    make_printable_text(error->word, sizeof(error->word));
     return false;
 }
 

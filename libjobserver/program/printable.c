@@ -4,6 +4,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#define CHARACTER_SIZE 4u
+
 static bool
 continues(char byte)
 {
@@ -58,6 +60,16 @@ printable_character(const char *text, size_t length, uint32_t *code)
         *code = *code << 6 | ((unsigned char)text[i] & 0x3fu);
     }
     return *code >= least[size] && is_shown(*code) ? size : 0;
+}
+
+size_t
+printable_first(const char *text, const char **shown)
+{
+    uint32_t code;
+    const size_t size = printable_character(text, strnlen(text, CHARACTER_SIZE), &code);
+
+    *shown = size > 0 ? text : "?";
+    return size > 0 ? size : 1;
 }
 
 void

@@ -9,6 +9,9 @@
 
 /* How many bytes the first character has, and its code point; 0: it is none that is shown. */
 size_t printable_character(const char *text, size_t length, uint32_t *code);
+/* Of text up to a NUL that is not empty: its first character, or "?" for its first byte. Returns how many bytes
+ * that are, of both. */
+size_t printable_first(const char *text, const char **shown);
 /* A NUL becomes a blank. */
 void make_printable(char *text, size_t length);
 /* The same up to the NUL. Where text fills all `size` bytes, it may have been cut: a character without its end is left

@@ -183,7 +183,7 @@ static const struct {
     {"--jobserver-auth=3,2147483648", "--jobserver-auth=3,2147483648"},
     {"--jobserver-auth=-2147483649,4", "--jobserver-auth=-2147483649,4"},
     {"--jobserver-auth=-99999999999999999999999,4", "--jobserver-auth=-99999999999999999999999,4"},
-    {"--jobserver-auth=\x1b[2J\xc3\xbc\n\x7f", "--jobserver-auth=?[2J????"},
+    {"--jobserver-auth=\x1b[2J\xc3\xbc\n\x7f", "--jobserver-auth=?[2J\xc3\xbc??"},
     {"--jobserver-auth=" X10 X10 X10 X10 X10 X10 X10 X10 X10,
      "--jobserver-auth=" X10 X10 X10 X10 X10 X10 "xxx"},
 };

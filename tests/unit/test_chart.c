@@ -22,9 +22,10 @@ test_text_is_escaped(void **state)
     FILE *out = open_memstream(&text, &size);
 
     assert_non_null(out);
-    chart_put_text(out, "<script>\"a\" & 'b'\n\x1b\x7f\xc3\xa4</script>");
+    chart_put_text(out, "<script>\"a\" & 'b'\n\x1b\x7f\xc3\xa4\xe4</script>");
     assert_int_equal(fclose(out), 0);
-    assert_string_equal(text, "&lt;script&gt;&quot;a&quot; &amp; &#39;b&#39;?????&lt;/script&gt;");
+    assert_string_equal(text,
+                        "&lt;script&gt;&quot;a&quot; &amp; &#39;b&#39;???\xc3\xa4?&lt;/script&gt;");
     free(text);
 }
 
