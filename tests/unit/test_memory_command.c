@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "libjobserver/memory/command.h"
+#include "libjobserver/program/printable.h"
 
 #define ROUNDS 20000
 
@@ -75,6 +76,7 @@ test_compilers(void **state)
     assert_key("g++ -O2 -c ../src/a.cc -o src/a.o", "c++", "src/a.o");
     assert_key("/usr/bin/c++ -MD -MT x.o -MF x.o.d -o x.o -c x.cpp", "c++", "x.o");
     assert_key("cc -c -o a.o a.c", "cc", "a.o");
+    assert_key("cc -c größe\xe9.c -o größe\xe9.o", "cc", "größe?.o");
     assert_key("gcc -oa.o -c a.c", "cc", "a.o");
     assert_key("clang -c a.cpp", "c++", "a.cpp");
     assert_key("x86_64-pc-linux-gnu-g++-13 -c a.cc -o a.o", "c++", "a.o");
@@ -414,8 +416,26 @@ test_long_lines(void **state)
 static void
 assert_printable(const char *text)
 {
-    for (; *text; text++)
-        assert_true(*text >= ' ' && *text <= '~');
+    char shown[MEMORY_PATH_SIZE];
+
+    snprintf(shown, sizeof(shown), "%s", text);
+    make_printable(shown, strlen(shown));
+    assert_string_equal(text, shown);
+}
+
+/* The end of a path that is too long begins with a whole character. */
+static void
+test_long_paths(void **state)
+{
+    for (unsigned extra = 0; extra < 2; extra++) {
+        char line[512] = "cc -c a.c -o ";
+        for (unsigned i = 0; i < MEMORY_PATH_SIZE; i++)
+            strcat(line, "é");
+        strcat(line, extra ? "o" : "");
+        const struct memory_key key = key_of(line);
+        assert_null(strchr(key.path, '?'));
+        assert_printable(key.path);
+    }
 }
 
 /* Of bytes that mean something, and of any. */
@@ -423,10 +443,10 @@ static void
 test_random_lines(void **state)
 {
     static const char *const pieces[] = {
-        "gcc", " -c ", "a.c",    "-o",  " ",     "'",    "\"",   "`",         "$(",
-        ")",   "$$",   ";",      "&&",  "|",     ">",    ">>",   "2>&1",      "<",
-        "\\",  "\n",   "sh -c ", "cd ", "/",     "..",   "env ", "A=b ",      "rm -f ",
-        "mv ", "ar ",  "q",      "#",   "1.2.3", "\x01", "\xff", "cmake -E ", "-"};
+        "gcc",    " -c ",  "a.c",  "-o",   " ",        "'",         "\"",     "`",   "$(",  ")",
+        "$$",     ";",     "&&",   "|",    ">",        ">>",        "2>&1",   "<",   "\\",  "\n",
+        "sh -c ", "cd ",   "/",    "..",   "env ",     "A=b ",      "rm -f ", "mv ", "ar ", "q",
+        "#",      "1.2.3", "\x01", "\xff", "\xc3\x9f", "cmake -E ", "-"};
     unsigned seed = 1;
 
     for (int round = 0; round < ROUNDS; round++) {
@@ -457,6 +477,7 @@ main(void)
         cmocka_unit_test(test_may_run_twice),
         cmocka_unit_test(test_may_not_run_twice),
         cmocka_unit_test(test_long_lines),
+        cmocka_unit_test(test_long_paths),
         cmocka_unit_test(test_random_lines),
     };
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "libjobserver/memory/command/private.h"
+#include "libjobserver/program/printable.h"
 
 #define SEPARATORS "-_."
 
@@ -31,11 +32,8 @@ is_separator(char c)
 void
 name_plainly(const char *text, char *name, size_t size)
 {
-    size_t length = 0;
-
-    for (; length < size - 1 && text[length]; length++)
-        name[length] = text[length] < ' ' || text[length] > '~' ? '?' : text[length];
-    name[length] = '\0';
+    snprintf(name, size, "%s", text);
+    make_printable_text(name, size);
 }
 
 /* --- packages --- */
@@ -47,11 +45,14 @@ strip_digits(const char *text, size_t length, char name[MEMORY_PACKAGE_SIZE])
     size_t to = 0;
 
     for (size_t i = 0; i < length && to < MEMORY_PACKAGE_SIZE - 1; i++) {
-        char c = text[i] < ' ' || text[i] > '~' ? '?' : text[i];
+        const char c = text[i];
         if (is_digit(c) || (is_separator(c) && (to == 0 || is_separator(name[to - 1]))))
             continue;
         name[to++] = c;
     }
+    name[to] = '\0';
+    make_printable_text(name, MEMORY_PACKAGE_SIZE);
+    to = strlen(name);
     while (to > 0 && is_separator(name[to - 1]))
         to--;
     name[to] = '\0';
@@ -236,6 +237,6 @@ name_path(const char *root, const char *directory, const char *file, char path[M
     }
     unsigned hash = (unsigned)hash_bytes(HASH_START, below, length);
     int prefix = snprintf(path, MEMORY_PATH_SIZE, "%08x..", hash);
-    name_plainly(below + length - (MEMORY_PATH_SIZE - 1 - (size_t)prefix), path + prefix,
-                 MEMORY_PATH_SIZE - (size_t)prefix);
+    name_plainly(printable_begin(below + length - (MEMORY_PATH_SIZE - 1 - (size_t)prefix)),
+                 path + prefix, MEMORY_PATH_SIZE - (size_t)prefix);
 }
