@@ -544,7 +544,7 @@ guardian() {
     wait_for 20 is_other_than "$server"
     stop "$(guardian)"
     wait_for 10 is_gone "$DEVICE"
-    run_block '# steved --daemon --jobs 16 --user nobody \'
+    run_block "# steved --daemon --jobs 16 --user nobody \\"
     [ "$(stevectl get min-memory-avail) $(stevectl get load-average)" = '10% 24' ]
     stop "$(guardian)"
 }
