@@ -4,6 +4,7 @@
 # them, run as it stands there, in a directory with tiny projects. Those that need /dev/steve, or a service
 # manager, are in tests/vm. needs_the_plain_build: what they run is run under the sanitizers by tests of its own.
 
+# shellcheck disable=SC1003 # a name of a block may end with a backslash
 load ../lib/bash/common
 load ../lib/bash/documented
 
@@ -144,7 +145,7 @@ stands_in() {
     touch {1..6}.png
     stands_in optipng "'$STAMP' '$LOG' optipng.\$1 0.1"
     page jobgate.1
-    run_block "$ jobgate --jobs-of=xargs -- \\" jobwrap -j2 --parent=none --
+    run_block '$ jobgate --jobs-of=xargs -- \' jobwrap -j2 --parent=none --
     ran_within 2 6
 }
 
@@ -280,7 +281,7 @@ holds_one() {
     page jobserver.7
     block '#!/usr/bin/env python3' >run-lines
     at_once 2
-    run_block "$ jobwrap --jobs=2 --style=fifo -- \\"
+    run_block '$ jobwrap --jobs=2 --style=fifo -- \'
     "$LIB/concurrency" --expect-exactly 2 --expect-jobs 18 "$LOG"
 }
 
