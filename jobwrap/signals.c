@@ -5,18 +5,10 @@
 #include <unistd.h>
 
 #include "jobwrap/signals.h"
+#include "libjobserver/program/ending.h"
 
 static const int handled[] = {SIGHUP,  SIGINT,  SIGQUIT,  SIGTERM, SIGUSR1,
                               SIGUSR2, SIGALRM, SIGWINCH, SIGCONT};
-
-/* While a signal is blocked the kernel queues it even if it is ignored, so these stay out. */
-static bool
-is_ignored(int signal_number)
-{
-    struct sigaction action;
-
-    return sigaction(signal_number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
-}
 
 int
 signals_take(struct signals *signals)
@@ -25,13 +17,13 @@ signals_take(struct signals *signals)
 
     sigemptyset(&read);
     for (size_t i = 0; i < sizeof(handled) / sizeof(handled[0]); i++)
-        if (!is_ignored(handled[i]))
+        if (!ending_is_ignored(handled[i]))
             sigaddset(&read, handled[i]);
     sigaddset(&read, SIGCHLD);
     blocked = read;
     sigaddset(&blocked, SIGPIPE); /* a parent's pipe without readers */
     sigaddset(&blocked, SIGTTOU); /* the terminal is handed on from the background */
-    signals->is_child_ignored = is_ignored(SIGCHLD);
+    signals->is_child_ignored = ending_is_ignored(SIGCHLD);
     signal(SIGCHLD, SIG_DFL);
     if (sigprocmask(SIG_BLOCK, &blocked, &signals->original) < 0)
         return -errno;

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "libjobserver/program/clock.h"
+#include "libjobserver/program/ending.h"
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/program.h"
 #include "libjobserver/program/usage.h"
@@ -460,14 +461,6 @@ guard(struct guardian *guardian)
 /* --- start --- */
 
 static bool
-is_ignored(int number)
-{
-    struct sigaction action;
-
-    return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
-}
-
-static bool
 has_terminal(void)
 {
     int fd = open(_PATH_TTY, O_RDWR | O_NOCTTY | O_CLOEXEC);
@@ -489,7 +482,7 @@ open_signals(struct guardian *guardian)
     sigemptyset(&ours);
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
         sigaddset(&ours, numbers[i]);
-    if (!is_ignored(SIGHUP))
+    if (!ending_is_ignored(SIGHUP))
         sigaddset(&ours, SIGHUP);
     signal(SIGCHLD, SIG_DFL);
     signal(SIGPIPE, SIG_IGN);

@@ -7,6 +7,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+bool
+ending_is_ignored(int signal_number)
+{
+    struct sigaction action;
+
+    return sigaction(signal_number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
 _Noreturn void
 ending_by_signal(int signal_number)
 {

@@ -14,8 +14,8 @@
 
 #include "ninja-shim/gate/state.h"
 
-/* For who puts up a gate: does the plan's server have a class that its rules name, and that counts here? And how many jobs may run now instead
- * of on the cpu, at most? */
+/* For who puts up a gate: does the plan's server have a class that its rules name, and that counts here? And how many
+ * jobs may run now instead of on the cpu, at most? */
 bool gate_classes_are_there(const struct gate_plan *plan);
 unsigned gate_classes_jobs(const struct gate_plan *plan);
 

@@ -45,9 +45,8 @@ struct job {
 TAILQ_HEAD(job_list, job);
 
 struct queue_rules {
-    bool is_implicit_paid; /* there is an implicit slot */
-    bool
-        needs_no_tokens; /* of the cpu: the lazy client has taken one for each job, or counts them itself */
+    bool is_implicit_paid;     /* there is an implicit slot */
+    bool needs_no_tokens;      /* of the cpu: the client takes them itself, or counts its jobs */
     unsigned failures_allowed; /* so many failures stop the build (ninja -k); 0: none does */
     double load_max;           /* the load average at which at most one job runs; 0: no limit */
 };

@@ -13,7 +13,7 @@
 #include "libjobserver/program/program.h"
 #include "libjobserver/program/usage.h"
 #include "ninja-shim/shims/cargo_options.h"
-#include "ninja-shim/shims/memory_gate.h"
+#include "ninja-shim/shims/client_gate.h"
 
 /* As cargo does, but that it knows its configuration, too. */
 static unsigned
@@ -26,7 +26,7 @@ jobs_of(const struct cargo_options *options)
         return options->jobs;
     if (!configured || !usage_parse_number(configured, 1, 65536, &jobs))
         jobs = cpus_count();
-    return memory_gate_jobs(getenv("CARGO_MAKEFLAGS"), jobs);
+    return client_gate_jobs(getenv("CARGO_MAKEFLAGS"), jobs);
 }
 
 int
@@ -43,6 +43,6 @@ main(int argc, char **argv)
     /* The gate below which it is knows nothing of its jobs. */
     environment_set_class_gate(false);
     if (options.builds)
-        memory_gate_become(jobs_of(&options), real, real, argv);
+        client_gate_become(jobs_of(&options), real, real, argv);
     program_become_real(real, argv);
 }

@@ -23,7 +23,7 @@
 #include "ninja-shim/gate/start.h"
 #include "ninja-shim/shims/cmake_build.h"
 #include "ninja-shim/shims/make_jobserver.h"
-#include "ninja-shim/shims/memory_gate.h"
+#include "ninja-shim/shims/client_gate.h"
 #include "ninja-shim/shims/ninja_gate.h"
 #include "ninja-shim/shims/ninja_options.h"
 #include "ninja-shim/shims/ours.h"
@@ -109,13 +109,13 @@ static _Noreturn void
 become_made(const struct shim *shim, char **argv)
 {
     const struct cmake_build *build = &shim->build;
-    unsigned jobs = !build->has_jobs  ? memory_gate_jobs(NULL, 1)
+    unsigned jobs = !build->has_jobs  ? client_gate_jobs(NULL, 1)
                     : build->jobs > 0 ? build->jobs
-                                      : MEMORY_GATE_JOBS_UNLIMITED;
+                                      : CLIENT_GATE_JOBS_UNLIMITED;
 
     name_real(shim, argv);
     if (build->makes_sense)
-        memory_gate_become(jobs, shim->real, shim->tool, argv);
+        client_gate_become(jobs, shim->real, shim->tool, argv);
     become_real(shim, argv);
 }
 

@@ -231,13 +231,12 @@ static const int forwarded[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUS
 static void
 take_signals(struct shim *shim, sigset_t *taken)
 {
-    struct sigaction action;
-
     sigemptyset(taken);
     sigaddset(taken, SIGCHLD);
     for (size_t i = 0; i < sizeof(forwarded) / sizeof(forwarded[0]); i++)
-        sigaddset(taken, forwarded[i]);
-    shim->is_child_ignored = sigaction(SIGCHLD, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+        if (!ending_is_ignored(forwarded[i]))
+            sigaddset(taken, forwarded[i]);
+    shim->is_child_ignored = ending_is_ignored(SIGCHLD);
     signal(SIGCHLD, SIG_DFL);
     sigprocmask(SIG_BLOCK, taken, &shim->original);
 }

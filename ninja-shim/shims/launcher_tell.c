@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "libjobserver/process.h"
-#include "ninja-shim/shims/memory_gate.h"
+#include "ninja-shim/shims/client_gate.h"
 
 #define ANCESTORS_MAX 64
 
@@ -36,7 +36,7 @@ number_of(struct client *of_class, const char *class_name)
 static pid_t
 find_job(void)
 {
-    static const char *const starters[] = {MEMORY_GATE_STARTERS, NULL};
+    static const char *const starters[] = {CLIENT_GATE_STARTERS, NULL};
     struct process_info ancestors[ANCESTORS_MAX];
     const size_t count = process_ancestors(getpid(), ancestors, ANCESTORS_MAX);
     pid_t job = getpid();

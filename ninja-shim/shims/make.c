@@ -19,7 +19,7 @@
 #include "libjobserver/program/program.h"
 #include "libjobserver/program/usage.h"
 #include "ninja-shim/shims/make_jobserver.h"
-#include "ninja-shim/shims/memory_gate.h"
+#include "ninja-shim/shims/client_gate.h"
 #include "ninja-shim/shims/ours.h"
 
 #define REAL_VARIABLE (strcmp(SHIM_NAME, "remake") == 0 ? "REMAKE_SHIM_REAL" : "MAKE_SHIM_REAL")
@@ -130,8 +130,8 @@ static unsigned
 jobs_at_once(const struct auth_command *command)
 {
     if (command->has_jobs)
-        return command->jobs > 0 ? command->jobs : MEMORY_GATE_JOBS_UNLIMITED;
-    return memory_gate_jobs(NULL, 1);
+        return command->jobs > 0 ? command->jobs : CLIENT_GATE_JOBS_UNLIMITED;
+    return client_gate_jobs(NULL, 1);
 }
 
 /* Jobs wait for memory, if that may be short. Returns if they need not, or cannot. */
@@ -142,7 +142,7 @@ become_gated(const struct shim *shim, char **argv)
 
     if (auth_read_command(argv, &command) < 0 || !command.builds || !command.makes_sense)
         return;
-    memory_gate_become(jobs_at_once(&command), shim->real, shim->real, argv);
+    client_gate_become(jobs_at_once(&command), shim->real, shim->real, argv);
 }
 
 int

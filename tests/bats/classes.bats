@@ -145,12 +145,12 @@ all_back() {
     require make
     unset MAKEFLAGS
     printf '%s\n' 'all: l1 l2 l3 run' 'l%:' '	cd . && ./ld $@ a.o && :' 'run:' '	./tool $@' >Makefile
-    mkfifo more
+    mkfifo later
     spawn bash -c "exec $gate>&-"' && exec "$@"' - "$JOBWRAP" -j9 --parent=none --class link=1 -- \
-        sh -c 'make & make & read -r _ <more; make l4 l5 & echo $! >third; wait' >said 2>&1
+        sh -c 'make & make & read -r _ <later; make l4 l5 & echo $! >third; wait' >said 2>&1
     wait_for 20 runs tool 2
     wait_for 20 runs ld 1
-    echo >more
+    echo >later
     wait_for 20 grep -q 'ld l5' said
     kill "$(<third)"
     wait_for 20 has_ended "$(<third)"

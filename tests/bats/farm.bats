@@ -241,7 +241,7 @@ Compilers(Path(sys.argv[1]), 1).pack(Path(sys.argv[2]))' "$STAMP" "$OTHER/compil
         export ICECC_VERSION=$OTHER/compilers.tar
         $(block 'In short' | tail -n +2)
         # icecc compiles at home where its own daemon and the scheduler are not ready for each other.
-        for ((build = 0; build < 10; build++)); do
+        for ((build = 0; build < 40; build++)); do
             cat /var/tmp/icecc-envs/target=*/*/tmp/compile && break
             cmake --build build --target clean
             jobwrap -- cmake --build build

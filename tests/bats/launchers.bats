@@ -310,14 +310,17 @@ shows_the_farm() {
 @test 'who goes on here waits for a token, though all that its build had went home' {
     mkfifo farm-gate
     exec {farm_gate}<>farm-gate
-    farm_says 'read -r _ <farm-gate'
+    farm_says 'echo $PPID >launcher; read -r _ <farm-gate'
     start_steved --jobs 1 --class remote=1
+    # As below nohup, where a hangup ends nobody.
     spawn bash -c "exec $gate>&- $farm_gate>&-"' && exec "$@"' - "$JOBWRAP" --parent "$SERVER" -- \
-        sh -c 'echo $$ >build; icecc g++ -c r1.cc; exec ./tool l1'
+        sh -c 'trap "" HUP; echo $$ >build; icecc g++ -c r1.cc; exec ./tool l1'
     first=$spawned
     wait_for 60 steved_has remote.held 1
     spawn bash -c "exec $gate>&-"' && exec "$@"' - "$JOBWRAP" --parent "$SERVER" -- ./tool l2
     wait_for 60 runs tool 1
+    wait_for 60 test -s launcher
+    kill -HUP "$(<launcher)"
     echo >&"$farm_gate"
     wait_for 60 steved_has remote.held 0
     wait_for 60 child_sleeps "$(<build)"

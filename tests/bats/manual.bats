@@ -4,6 +4,7 @@
 # them, run as it stands there, in a directory with tiny projects. Those that need /dev/steve, or a service
 # manager, are in tests/vm. needs_the_plain_build: what they run is run under the sanitizers by tests of its own.
 
+# shellcheck disable=SC1003 # a name of a block may end with a backslash
 load ../lib/bash/common
 load ../lib/bash/documented
 

@@ -243,9 +243,9 @@ is_another() {
     for class in remote =3 cpu=3 jobserver=3 control=3 Remote=3 9x=3 ../x=3 r.x=3 remote=-1 remote=x remote= \
         remote=65537 "$(printf 'r%.0s' {1..32})=1" $'a\nb=1'; do
         run -2 --separate-stderr "$STEVED" --mount "$BATS_TEST_TMPDIR/none" --class "$class"
-        [[ $stderr == "steved: --class: '$class' is not NAME=N"* ]]
+        [[ $stderr == "steved: --class: '${class/$'\n'/?}' is not NAME=N"* ]]
         run -2 --separate-stderr "$JOBWRAP" --class "$class" true
-        [[ $stderr == "jobwrap: --class: '$class' is not NAME=N"* ]]
+        [[ $stderr == "jobwrap: --class: '${class/$'\n'/?}' is not NAME=N"* ]]
     done
     refuses 2 "$STEVED" --mount "$BATS_TEST_TMPDIR/none" --class a=1 --class b=1 --class c=1 --class d=1 \
         --class e=1 --class f=1 --class g=1 --class h=1 --class i=1

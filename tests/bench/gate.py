@@ -344,7 +344,7 @@ def write_makefile(directory: Path, commands: Iterable[str]) -> None:
     (directory / "Makefile").write_text("\n".join(rules) + "\n")
 
 
-def memory_gated(bench: Bench, memory: str) -> Mapping[str, str]:
+def client_gated(bench: Bench, memory: str) -> Mapping[str, str]:
     environment = {name: os.environ[name] for name in os.environ if name != "MAKEFLAGS"}
     path = f"{bench.ninja_shim.parent}:{environment['PATH']}"
     return {**environment, "PATH": path, "JOBWRAP_MEMORY": memory}
@@ -358,9 +358,9 @@ def bench_make(bench: Bench, directory: Path) -> None:
         return
     jobs, rounds = f"-j{len(CPUS)}", max(5, bench.rounds // 5)
     ways = {
-        memory: Way(["make", jobs], memory_gated(bench, memory)) for memory in ("off", "on")
+        memory: Way(["make", jobs], client_gated(bench, memory)) for memory in ("off", "on")
     }
-    ways["plain"] = Way([make, jobs], memory_gated(bench, "off"))
+    ways["plain"] = Way([make, jobs], client_gated(bench, "off"))
     (directory / "make").mkdir()
     for what, commands in (
         ("trivial recipes", ["true;"] * TRIVIAL_JOBS),

@@ -386,7 +386,7 @@ test_unknown_states_are_refused(void **unused)
 
     assert_int_equal(pipe(ends), 0);
     assert_null(state_open(ends[0], &what));
-    assert_non_null(strstr(what, "no file"));
+    assert_non_null(strstr(what, "not a file"));
     close(ends[0]);
     close(ends[1]);
 

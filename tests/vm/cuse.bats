@@ -3,6 +3,7 @@
 # steved on a character device, /dev/steve, made by CUSE. Run by tests/vm/suite in a guest where it is
 # root and alone.
 
+# shellcheck disable=SC1003 # a name of a block may end with a backslash
 # shellcheck disable=SC2016 # what is in single quotes is make's, or another shell's
 
 load ../lib/bash/common

@@ -7,16 +7,16 @@
  * becomes the real program. Where memory is ample, and there is no such class, the real program is executed at once.
  */
 
-#define MEMORY_GATE_JOBS_UNLIMITED 0u
+#define CLIENT_GATE_JOBS_UNLIMITED 0u
 /* The names of processes whose children are jobs. */
-#define MEMORY_GATE_STARTERS "make", "gmake", "remake", "cargo"
+#define CLIENT_GATE_STARTERS "make", "gmake", "remake", "cargo"
 
 /* How many jobs does a client run at once that has been given no number? As many as its jobserver has, if MAKEFLAGS (or
  * `flags`, if set) names one; else `otherwise`. */
-unsigned memory_gate_jobs(const char *flags, unsigned otherwise);
+unsigned client_gate_jobs(const char *flags, unsigned otherwise);
 
 /* If so many jobs at once have to wait for memory, by JOBWRAP_MEMORY or by what is available, or for classes, it becomes
  * jobgate, and then the program `real` with this argv, in which the jobs of make and cargo, and of what `client` is the
  * path of, wait. Returns if they need not, or there is no jobgate. Ends the program, and says why, if it cannot become
  * it, or the variable makes no sense. */
-void memory_gate_become(unsigned jobs, const char *real, const char *client, char **argv);
+void client_gate_become(unsigned jobs, const char *real, const char *client, char **argv);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "ninja-shim/shims/memory_gate.h"
+#include "ninja-shim/shims/client_gate.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -26,7 +26,7 @@
 /* --- how many jobs --- */
 
 unsigned
-memory_gate_jobs(const char *flags, unsigned otherwise)
+client_gate_jobs(const char *flags, unsigned otherwise)
 {
     const char *makeflags = flags ? flags : getenv("MAKEFLAGS");
     unsigned jobs = auth_jobs(makeflags);
@@ -64,7 +64,7 @@ is_short(unsigned jobs)
     bool is_known = memory_limits_read(limits, &left) == 0;
     memory_limits_close(limits);
     return is_known &&
-           (jobs == MEMORY_GATE_JOBS_UNLIMITED || left.available_bytes / jobs < MEMORY_AMPLE_BYTES);
+           (jobs == CLIENT_GATE_JOBS_UNLIMITED || left.available_bytes / jobs < MEMORY_AMPLE_BYTES);
 }
 
 static bool
@@ -160,7 +160,7 @@ static char **
 command_of(const char *real, const char *client, enum memory_mode mode, bool for_memory,
            char **argv)
 {
-    const char *const starters[] = {base_name(client), MEMORY_GATE_STARTERS};
+    const char *const starters[] = {base_name(client), CLIENT_GATE_STARTERS};
     const size_t starter_count = sizeof(starters) / sizeof(starters[0]);
     size_t count = 0, n = 0;
 
@@ -181,7 +181,7 @@ command_of(const char *real, const char *client, enum memory_mode mode, bool for
 }
 
 void
-memory_gate_become(unsigned jobs, const char *real, const char *client, char **argv)
+client_gate_become(unsigned jobs, const char *real, const char *client, char **argv)
 {
     enum memory_mode mode = MEMORY_MODE_AUTO;
 
