@@ -107,6 +107,7 @@ open_all(struct sidecar *sidecar, const struct gate_plan *plan)
 
     if (result < 0)
         return result;
+    gate->root = sidecar->root;
     descriptors_drop_inherited();
     sidecar->child_fd = open_children();
     if (sidecar->child_fd < 0)

@@ -123,6 +123,7 @@ struct gate_telling {
 
 struct gate {
     const struct gate_plan *plan;
+    pid_t root; /* the process that has put it up, and what that has become */
     const struct gate_kind *kind;
     void *kind_state; /* the gate kind's own */
     struct event_base *base;

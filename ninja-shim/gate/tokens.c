@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "libjobserver/implicit.h"
+#include "libjobserver/process.h"
 #include "libjobserver/program/clock.h"
 #include "libjobserver/program/message.h"
 #include "ninja-shim/gate/next_server.h"
@@ -32,14 +33,24 @@ tokens_note(struct gate *gate, int holding, const struct gate_job *job)
     holdings_pay(gate->holdings, holding, pools ? job->token : HOLDINGS_NO_TOKEN, pools);
 }
 
-/* Without a server nobody counts any more; one at a time is what everybody may do. */
+static bool
+goes_on(const struct gate *gate)
+{
+    struct process_info info;
+
+    return process_info(gate->root, &info) == 0 && process_info_is_alive(&info);
+}
+
+/* Without a server nobody counts any more; one at a time is what everybody may do. A jobwrap that ends with the build
+ * may be gone before the last token is given back. */
 static void
 lose_server(struct gate *gate, int error)
 {
     if (gate->is_server_gone)
         return;
-    message("jobserver %s: %s; going on with one job at a time", client_name(gate->plan->client),
-            strerror(-error));
+    if (goes_on(gate))
+        message("jobserver %s: %s; going on with one job at a time",
+                client_name(gate->plan->client), strerror(-error));
     gate->is_server_gone = true;
     queue_serialize(&gate->queue);
     next_server_await(gate);
