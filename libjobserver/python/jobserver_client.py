@@ -188,10 +188,26 @@ class _Scan:
             yield _Option(name, value, begin, (argument or word).places[-1])
 
 
+# Control characters, separators, and what changes the direction of text; bytes that are no UTF-8.
+_HIDDEN = re.compile("[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# A character that lacks its end.
+_CUT_OFF = re.compile(rb"(?:[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]?|[\xf0-\xf4][\x80-\xbf]{0,2})\Z")
+
+
+def _printable(raw: bytes) -> str:
+    """UTF-8 as it is, and a '?' for each byte of what is not shown: as program/printable.h."""
+
+    def hide(hit: re.Match[str]) -> str:
+        return "?" * len(hit.group().encode("utf-8", "surrogateescape"))
+
+    return _HIDDEN.sub(hide, raw.decode("utf-8", "surrogateescape"))
+
+
 def _describe_bad(flags: str, option: _Option) -> str:
-    raw = os.fsencode(flags[option.begin : option.end])[:QUOTED_MAX]
-    quoted = "".join(chr(byte) if 0x20 <= byte <= 0x7E else "?" for byte in raw)
-    return f"{quoted}: not R,W and not fifo:PATH"
+    raw = os.fsencode(flags[option.begin : option.end])
+    if len(raw) >= QUOTED_MAX:
+        raw = _CUT_OFF.sub(b"", raw[:QUOTED_MAX])
+    return f"{_printable(raw)}: not R,W and not fifo:PATH"
 
 
 # As make's sscanf("%d,%d"): white space before a number and all after the second is passed over.

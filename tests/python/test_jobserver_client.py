@@ -103,7 +103,7 @@ def test_parse(flags: str | None, expected: Named | None) -> None:
 def test_parse_errors(flags: str, quoted: str) -> None:
     with pytest.raises(JobserverError) as caught:
         parse_makeflags(text_of(flags))
-    assert str(caught.value) == f"{quoted}: not R,W and not fifo:PATH"
+    assert str(caught.value) == f"{text_of(quoted)}: not R,W and not fifo:PATH"
 
 
 @pytest.mark.parametrize("path", ["/a", "/a b", "/a\tb\\c", "/a$b", "3,4", "/\udcff"])
