@@ -95,9 +95,8 @@ ledger_repay(struct ledger *ledger)
     return result;
 }
 
-/* One that nobody has to get back. */
-static bool
-forget_one(struct ledger *ledger)
+bool
+ledger_forget(struct ledger *ledger)
 {
     char token;
 
@@ -118,7 +117,7 @@ ledger_renew(struct ledger *ledger)
         acquired++;
     if (result < 0)
         return result;
-    while (noted > acquired && forget_one(ledger))
+    while (noted > acquired && ledger_forget(ledger))
         noted--;
     return (int)noted;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
+#include <stdbool.h>
+
 #include "libjobserver/client.h"
 
 /*
@@ -26,6 +28,9 @@ unsigned ledger_borrowed(const struct ledger *ledger);
 int ledger_borrow(struct ledger *ledger);
 /* Gives one back: 1; 0 if none is borrowed, or a negative errno (the parent is gone). */
 int ledger_repay(struct ledger *ledger);
+/* One is given back to nobody, because the client has another server now, which knows nothing of what is noted.
+ * false: none is borrowed. */
+bool ledger_forget(struct ledger *ledger);
 /* The client has another server now, which knows nothing of what is noted: as many are acquired anew as it gives at
  * once, and no more are noted than that. Who dies meanwhile, and so returns more than it has got, has the rest
  * dropped there. Returns how many are noted, or a negative errno: that server has ended, too, and nothing has changed. */

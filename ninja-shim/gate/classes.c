@@ -400,8 +400,12 @@ gate_classes_give_back(struct gate *gate, struct gate_job *job)
     for (unsigned i = 0; i < CLASS_RULES_CLASSES_MAX; i++) {
         if (!(job->job.held & bit_of(i)))
             continue;
-        ledger_repay(&gate->classes.list[i].ledger);
-        gate->classes.list[i].is_ledger_full = false;
+        struct gate_class *class = &gate->classes.list[i];
+        if (class->is_joining)
+            ledger_forget(&class->ledger);
+        else
+            ledger_repay(&class->ledger);
+        class->is_ledger_full = false;
         /* Others were before us, if they wait at the server; it has served them by now. */
         if (gate->queue.empty & bit_of(i))
             queue_set_open(&gate->queue, bit_of(i));

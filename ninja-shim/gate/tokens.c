@@ -72,7 +72,7 @@ pause_at_fifo(struct gate *gate)
 void
 tokens_give_back(struct gate *gate)
 {
-    int result = ledger_repay(&gate->ledger);
+    int result = gate->is_joining ? ledger_forget(&gate->ledger) : ledger_repay(&gate->ledger);
 
     gate->is_ledger_full = false;
     gate->has_returned = true;

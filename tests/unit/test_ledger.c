@@ -582,6 +582,32 @@ test_a_next_parent_that_has_gone_changes_nothing(void **state)
     client_close(client);
 }
 
+/* A job ends when there is another parent, which has not been asked yet. */
+static void
+test_what_is_forgotten_goes_to_nobody(void **state)
+{
+    struct fixture *f = *state;
+    struct ledger ledger;
+    struct client *client = open_fifo(f);
+    int ends[2];
+
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    put_many(f->fifo_fd, 2);
+    assert_int_equal(ledger_open(&ledger, client, 2), 0);
+    assert_false(ledger_forget(&ledger));
+    assert_int_equal(ledger_borrow(&ledger), 1);
+    assert_int_equal(ledger_borrow(&ledger), 1);
+    client_replace(client, open_pipe(ends));
+    assert_true(ledger_forget(&ledger));
+    assert_int_equal(ledger_borrowed(&ledger), 1);
+    assert_int_equal(bytes_in(ends[0]), 0);
+    put_many(ends[1], 3);
+    assert_int_equal(ledger_renew(&ledger), 1);
+    ledger_repay_all_but(&ledger, 0);
+    assert_int_equal(bytes_in(ends[0]), 3);
+    client_close(client);
+}
+
 static void
 test_as_many_as_the_next_parent_gives(void **state)
 {
@@ -612,6 +638,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_each_move_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_sharer_repays_for_who_was_killed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_as_many_as_the_next_parent_gives, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_forgotten_goes_to_nobody, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_next_parent_that_has_gone_changes_nothing, setup,
                                         teardown),
     };
