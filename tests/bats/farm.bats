@@ -232,16 +232,18 @@ Compilers(Path(sys.argv[1]), 1).pack(Path(sys.argv[2]))' "$STAMP" "$OTHER/compil
     in_network "
         wake_home() { perl -MIO::Socket::UNIX -e 'IO::Socket::UNIX->new(\"/run/icecc/iceccd.socket\")'; }
         machines() (exec 3<>/dev/tcp/10.0.0.1/8766 && printf 'listcs\nquit\n' >&3 && grep -c ' jobs=' <&3)
-        until_machines() { until [ \"\$(machines)\" = \$1 ]; do wake_home; sleep 0.1; done; } 2>/dev/null
+        until_machines() { until [ \"\$(machines)\" = \$1 ]; do \$2; sleep 0.1; done; } 2>/dev/null
         $(block 'The scheduler')
         unshare --uts sh -euxc 'hostname node && $(block 'A node')'
+        # Both have the same socket here, and the last one to open it must be that of home.
+        until_machines 1 wake_node
         ($(block 'A machine that only uses the farm')) &
         until_jobs 8
-        until_machines 2
+        until_machines 2 wake_home
         export ICECC_VERSION=$OTHER/compilers.tar
         $(block 'In short' | tail -n +2)
         # icecc compiles at home where its own daemon and the scheduler are not ready for each other.
-        for ((build = 0; build < 40; build++)); do
+        for ((build = 0; build < 10; build++)); do
             cat /var/tmp/icecc-envs/target=*/*/tmp/compile && break
             cmake --build build --target clean
             jobwrap -- cmake --build build
