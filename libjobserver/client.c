@@ -898,6 +898,19 @@ client_get_classes(struct client *client, struct steved_classes *classes)
     return 0;
 }
 
+unsigned
+client_class_number(struct client *client, const char *name)
+{
+    struct steved_classes classes;
+
+    if (client_get_classes(client, &classes) < 0)
+        return 0;
+    for (unsigned i = 0; i < classes.count; i++)
+        if (strcmp(classes.classes[i].name, name) == 0)
+            return i + 1;
+    return 0;
+}
+
 int
 client_set(struct client *client, const struct steved_settings *settings)
 {

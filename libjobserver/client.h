@@ -114,6 +114,8 @@ int client_get_clients(struct client *client, struct steved_clients *page);
 int client_set(struct client *client, const struct steved_settings *settings);
 /* -ENOTTY, too: an older server, which has none. */
 int client_get_classes(struct client *client, struct steved_classes *classes);
+/* The number by which its events tell of the class with this name; 0: it does not tell. */
+unsigned client_class_number(struct client *client, const char *name);
 int client_claim_implicit(struct client *client, struct steved_claim *claim);
 /* Tells the arbiter of memory, and replaces what *memory holds by its answer. -ENOTTY: this server is none. */
 int client_memory(struct client *client, struct steved_memory *memory);

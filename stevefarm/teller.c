@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "stevefarm/teller.h"
 
-#include <string.h>
-
 #include "stevefarm/answers.h"
 
 struct telling {
@@ -33,19 +31,6 @@ tell(void *context, const struct steved_event *event)
         send_told(telling);
 }
 
-static uint32_t
-find_class(struct client *server, const char *name)
-{
-    struct steved_classes classes;
-
-    if (client_get_classes(server, &classes) < 0)
-        return 0;
-    for (uint32_t i = 0; i < classes.count; i++)
-        if (strcmp(classes.classes[i].name, name) == 0)
-            return i + 1;
-    return 0;
-}
-
 /* A reader may have come or gone since. */
 static bool
 is_read(const struct telling *telling)
@@ -57,7 +42,7 @@ is_read(const struct telling *telling)
         return false;
     send_told(telling);
     if (teller->readers.is_there && !was_read)
-        teller->class_number = find_class(telling->server, teller->class_name);
+        teller->class_number = client_class_number(telling->server, teller->class_name);
     return teller->readers.is_there;
 }
 

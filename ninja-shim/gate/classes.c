@@ -9,7 +9,6 @@
 #include "libjobserver/process.h"
 #include "libjobserver/program/message.h"
 
-/* As in memory.c. */
 #define LEDGER_ROOM 1024u
 
 static const struct timeval look_interval = {.tv_sec = 1};
@@ -190,19 +189,6 @@ gate_classes_jobs(const struct gate_plan *plan)
     return jobs;
 }
 
-static unsigned
-number_of(struct client *client, const char *name)
-{
-    struct steved_classes classes;
-
-    if (client_get_classes(client, &classes) < 0)
-        return 0;
-    for (unsigned i = 0; i < classes.count && i < STEVED_CLASSES_MAX; i++)
-        if (strncmp(classes.classes[i].name, name, STEVED_CLASS_NAME_SIZE) == 0)
-            return i + 1;
-    return 0;
-}
-
 static int
 open_event(struct gate_class *class)
 {
@@ -239,7 +225,7 @@ open_class(struct gate *gate, unsigned i, const char *prefix)
         free(error);
         return 0;
     }
-    class->number = number_of(class->client, name);
+    class->number = client_class_number(class->client, name);
     int result = open_ledger(gate, i);
     if (result < 0)
         return result;
@@ -458,7 +444,7 @@ join(struct gate *gate, unsigned i, struct client *found)
     if (class->event)
         event_free(class->event);
     class->event = NULL;
-    class->number = number_of(found, class_rules_name(gate->plan->class_rules, i));
+    class->number = client_class_number(found, class_rules_name(gate->plan->class_rules, i));
     if (class->client) {
         client_replace(class->client, found);
     } else {

@@ -2,7 +2,6 @@
 #include "ninja-shim/shims/launcher_tell.h"
 
 #include <stdbool.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "libjobserver/process.h"
@@ -16,20 +15,6 @@ is_read(struct client *server)
     struct steved_told told = {0};
 
     return server && client_tell(server, &told) == 0 && told.is_read;
-}
-
-/* 0: the server does not tell. */
-static unsigned
-number_of(struct client *of_class, const char *class_name)
-{
-    struct steved_classes classes;
-
-    if (client_get_classes(of_class, &classes) < 0)
-        return 0;
-    for (unsigned i = 0; i < classes.count; i++)
-        if (strcmp(classes.classes[i].name, class_name) == 0)
-            return i + 1;
-    return 0;
 }
 
 /* What the gate takes for the job's first process: the child of the nearest make or cargo. 0: there is none. */
@@ -62,7 +47,7 @@ tell(struct client *server, pid_t process, unsigned job_class)
 pid_t
 launcher_tell_moved(struct client *server, struct client *of_class, const char *class_name)
 {
-    const unsigned job_class = is_read(server) ? number_of(of_class, class_name) : 0;
+    const unsigned job_class = is_read(server) ? client_class_number(of_class, class_name) : 0;
     const pid_t process = job_class > 0 ? find_job() : 0;
 
     if (process > 0)
