@@ -299,26 +299,29 @@ find_config(int argc, char **argv)
     return config;
 }
 
-/* A name of what a descriptor of this process is open for (/dev/stdin): its own name. */
+/* A name of what a descriptor of this process is open for (/dev/stdin) becomes its own name. To be freed; NULL: the path
+ * stays as it is. */
 static char *
-resolve(const char *path)
+absolute_of(const char *path)
 {
-    return strncmp(path, "/dev/", 5) == 0 ? realpath(path, NULL) : NULL;
+    if (strncmp(path, "/dev/", 5) == 0)
+        return realpath(path, NULL);
+    char *directory = path[0] == '/' ? NULL : getcwd(NULL, 0), *absolute = NULL;
+    if (directory && asprintf(&absolute, "%s/%s", directory, path) < 0)
+        absolute = NULL;
+    free(directory);
+    return absolute;
 }
 
 /* Argument `*word` names a file, `path`, which another process in another directory must find by that name. */
 static void
 make_absolute(char **word, const char *path)
 {
-    char *resolved = resolve(path), *directory = path[0] == '/' ? NULL : getcwd(NULL, 0), *absolute;
+    char *absolute = absolute_of(path), *changed;
 
-    if (resolved || directory)
-        if (asprintf(&absolute, "%.*s%s%s%s", (int)(path - *word), *word,
-                     resolved ? resolved : directory, resolved ? "" : "/",
-                     resolved ? "" : path) >= 0)
-            *word = absolute;
-    free(directory);
-    free(resolved);
+    if (absolute && asprintf(&changed, "%.*s%s", (int)(path - *word), *word, absolute) >= 0)
+        *word = changed;
+    free(absolute);
 }
 
 static void

@@ -560,26 +560,35 @@ renew_three(struct fixture *f, unsigned given)
     client_close(client);
 }
 
+/* The next one is a pipe. */
+static void
+borrow_two_and_replace(struct fixture *f, struct ledger *ledger, int ends[2])
+{
+    struct client *client = open_fifo(f);
+
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    put_many(f->fifo_fd, 2);
+    assert_int_equal(ledger_open(ledger, client, 2), 0);
+    assert_false(ledger_forget(ledger));
+    assert_int_equal(ledger_borrow(ledger), 1);
+    assert_int_equal(ledger_borrow(ledger), 1);
+    client_replace(client, open_pipe(ends));
+}
+
 static void
 test_a_next_parent_that_has_gone_changes_nothing(void **state)
 {
     struct fixture *f = *state;
     struct ledger ledger;
-    struct client *client = open_fifo(f);
     int ends[2];
 
-    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    put_many(f->fifo_fd, 2);
-    assert_int_equal(ledger_open(&ledger, client, 2), 0);
-    assert_int_equal(ledger_borrow(&ledger), 1);
-    assert_int_equal(ledger_borrow(&ledger), 1);
-    client_replace(client, open_pipe(ends));
+    borrow_two_and_replace(f, &ledger, ends);
     /* Reading fails from now on. */
     int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    assert_int_equal(dup2(null, client_fd(client)), client_fd(client));
+    assert_int_equal(dup2(null, client_fd(ledger.client)), client_fd(ledger.client));
     assert_true(ledger_renew(&ledger) < 0);
     assert_int_equal(ledger_borrowed(&ledger), 2);
-    client_close(client);
+    client_close(ledger.client);
 }
 
 /* A job ends when there is another parent, which has not been asked yet. */
@@ -588,16 +597,9 @@ test_what_is_forgotten_goes_to_nobody(void **state)
 {
     struct fixture *f = *state;
     struct ledger ledger;
-    struct client *client = open_fifo(f);
     int ends[2];
 
-    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    put_many(f->fifo_fd, 2);
-    assert_int_equal(ledger_open(&ledger, client, 2), 0);
-    assert_false(ledger_forget(&ledger));
-    assert_int_equal(ledger_borrow(&ledger), 1);
-    assert_int_equal(ledger_borrow(&ledger), 1);
-    client_replace(client, open_pipe(ends));
+    borrow_two_and_replace(f, &ledger, ends);
     assert_true(ledger_forget(&ledger));
     assert_int_equal(ledger_borrowed(&ledger), 1);
     assert_int_equal(bytes_in(ends[0]), 0);
@@ -605,7 +607,7 @@ test_what_is_forgotten_goes_to_nobody(void **state)
     assert_int_equal(ledger_renew(&ledger), 1);
     ledger_repay_all_but(&ledger, 0);
     assert_int_equal(bytes_in(ends[0]), 3);
-    client_close(client);
+    client_close(ledger.client);
 }
 
 static void
