@@ -26,9 +26,6 @@
 #include "ninja-shim/gate/tell.h"
 #include "ninja-shim/gate/temporaries.h"
 
-/* One word of a command line is at most 128 KiB (execve(2)), and `sh -c` has one long one. */
-#define COMMAND_SIZE ((size_t)160 << 10)
-#define WORDS_MAX 8192
 /* So long what has been read of the limits is good enough; and where there is plenty, until the next look. */
 #define FRESH_NS (5 * NS_PER_MS)
 #define FRESH_IF_PLENTY_NS (MEMORY_SAMPLE_SHORT_MS * NS_PER_MS)

@@ -18,8 +18,8 @@
 #include "libjobserver/program/message.h"
 #include "libjobserver/program/program.h"
 #include "libjobserver/program/usage.h"
-#include "ninja-shim/shims/make_jobserver.h"
 #include "ninja-shim/shims/client_gate.h"
+#include "ninja-shim/shims/make_jobserver.h"
 #include "ninja-shim/shims/ours.h"
 
 #define REAL_VARIABLE (strcmp(SHIM_NAME, "remake") == 0 ? "REMAKE_SHIM_REAL" : "MAKE_SHIM_REAL")
